@@ -1,0 +1,64 @@
+"""What a dataset is, as data: classes, features, units, normalisation, working points.
+
+Particle features follow arXiv:2502.14652, Appendix A, in the storage order of the released files
+(charge, then the five identity flags). Units are GeV and radians everywhere.
+"""
+
+from dataclasses import dataclass
+
+FEATURES = (
+    "eta_rel", "phi_rel", "log_1_minus_pt_rel", "log_pt", "log_1_minus_e_rel", "log_e", "delta_r",
+    "charge", "is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon",
+)  # fmt: skip
+KINEMATIC_FEATURES = FEATURES[:7]
+IDENTITY_FEATURES = FEATURES[7:]
+JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")
+DIFFUSED_FEATURES = FEATURES[:3]  # the part of a constituent that the generator head diffuses
+
+
+@dataclass(frozen=True)
+class JetLabel:
+    """One class of jets: the name in files and flags, the LaTeX label and colour in figures."""
+
+    name: str
+    latex: str
+    colour: str
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Shift and width per particle feature (13) and per jet feature (4): z = (x - mean) / std."""
+
+    feature_mean: tuple[float, ...]
+    feature_std: tuple[float, ...]
+    jet_mean: tuple[float, ...]
+    jet_std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """One public dataset, described once; everything else asks here."""
+
+    name: str  # the word on the command line
+    title: str
+    task: str  # pretraining, tagging, generation, unfolding or anomaly
+    source: str  # where a user gets the public files
+    citation: str
+    labels: tuple[JetLabel, ...]  # in the order of the label column
+    num_features: int  # stored features per constituent: 7 (no identity), 8 (charge) or 13
+    max_constituents: int  # slots kept per jet
+    jet_radius: float
+    jet_pt_range: tuple[float, float]  # GeV; a file whose median lies far outside has other units
+    normalisation: Normalisation
+    one_hot: bool  # `pid` is stored (N, classes) rather than (N,), as the released files do
+    folders: tuple[str, ...]  # names that hold it under --data: ours first, then the released one
+    signal: int = 1  # class taken as signal in binary working points
+    working_points: tuple[float, ...] = (0.5, 0.3)  # signal efficiencies of the published table
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.labels)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.labels)

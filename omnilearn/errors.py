@@ -1,0 +1,35 @@
+"""What goes wrong for a user, said in one sentence and never as a traceback."""
+
+import errno
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """Something the user can mend: what was found, where, what was expected, what to run."""
+
+
+DISK_ERRORS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "writing or reading is not permitted",
+}
+
+
+def speak(main: Callable[[], None]) -> int:
+    """Run `main`; return 0, or print the user's error in one sentence and return 2."""
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        where = error.filename or "the output folder"
+        print(f"error: {where}: {DISK_ERRORS[error.errno]}. Nothing half-written was left; "
+              "make room or choose another folder and run the same command again.",
+              file=sys.stderr)
+        return 2
+    return 0
