@@ -1,0 +1,197 @@
+"""Checkpoints: one HDF5 file with weights by name, configuration and report; nothing executable.
+
+Written whole or not at all, with a checksum; read with a sentence when anything does not fit.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+
+from omnilearn.atomic import atomic_path
+from omnilearn.errors import UserError
+from omnilearn.model.pet import PET, PETConfig
+
+FORMAT = "omnilearn-checkpoint"
+# replaced, and nothing else, when the number of classes differs
+CLASS_WEIGHTS = (
+    "classifier.logits.kernel",
+    "classifier.logits.bias",
+    "generator.cond_label.kernel",
+)
+
+
+@dataclass
+class LoadReport:
+    """What loading did to every weight of the model, by name; `unused` is what the file had more."""
+
+    source: str
+    loaded: list[str] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+
+    def __str__(self):
+        fresh = f", fresh: {', '.join(self.fresh)}" if self.fresh else ""
+        total = len(self.loaded) + len(self.fresh)
+        return (
+            f"{self.source}: {len(self.loaded)} of {total} weights loaded{fresh}; "
+            f"{len(self.unused)} arrays of the file unused"
+        )
+
+
+@dataclass
+class Checkpoint:
+    """Everything a run needs to go on: arrays by name, the architecture, the run's own record."""
+
+    path: Path
+    pet_config: PETConfig
+    record: dict  # configuration, epoch, step, metrics: plain JSON
+    weights: dict[str, np.ndarray]
+    ema: dict[str, np.ndarray]
+    optimizer: dict[str, np.ndarray]
+
+
+def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, keras.Variable]:
+    """Every weight of a layer by its path of layer names, e.g. body.block0.attention.key.kernel."""
+    found = {}
+    for value in vars(layer).values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, keras.layers.Layer):
+                found |= named_weights(item, f"{prefix}{item.name}.")
+            elif isinstance(item, keras.Variable):
+                found[f"{prefix}{item.name}"] = item
+    return found
+
+
+def pet_weights(pet: PET) -> dict[str, keras.Variable]:
+    """All weights of a PET by name, body first."""
+    return {
+        name: variable
+        for part in pet.parts().values()
+        for name, variable in named_weights(part, f"{part.name}.").items()
+    }
+
+
+def assign_weights(pet: PET, arrays: dict[str, np.ndarray], source: str) -> LoadReport:
+    """Put arrays into the model by name; only class-dependent weights may be left fresh.
+
+    Raises UserError naming the first weight that is missing, left over or of another shape.
+    """
+    report, weights = LoadReport(source), pet_weights(pet)
+    left_over = [name for name in arrays if name not in weights]
+    if left_over:
+        raise UserError(
+            f"{source}: weight {left_over[0]} has no place in this model (and {len(left_over) - 1} "
+            "more); the file was made by another architecture"
+        )
+    other_classes = any(
+        name in arrays and arrays[name].shape != tuple(weights[name].shape)
+        for name in CLASS_WEIGHTS
+    )
+    for name, variable in weights.items():
+        shape = tuple(variable.shape)
+        if name in CLASS_WEIGHTS and other_classes:
+            report.fresh.append(name)
+        elif name not in arrays:
+            raise UserError(f"{source}: weight {name} {shape} is missing; the file was made by "
+                            "another architecture")
+        elif arrays[name].shape != shape:
+            raise UserError(f"{source}: weight {name} has shape {arrays[name].shape}, expected "
+                            f"{shape}; the file was made by another architecture")
+        elif not np.isfinite(arrays[name]).all():
+            raise UserError(f"{source}: weight {name} holds NaN or infinite values")
+        else:
+            report.loaded.append(name)
+    for name in report.loaded:
+        weights[name].assign(arrays[name])
+    return report
+
+
+def save_checkpoint(
+    path: Path | str,
+    pet_config: PETConfig,
+    weights: dict[str, np.ndarray],
+    record: dict,
+    ema: dict[str, np.ndarray] | None = None,
+    optimizer: dict[str, np.ndarray] | None = None,
+) -> None:
+    """Write a checkpoint atomically; `record` must be plain JSON."""
+    groups = {"weights": weights, "ema": ema or {}, "optimizer": optimizer or {}}
+    meta = {"architecture": json.dumps(asdict(pet_config)), "record": json.dumps(record)}
+    with atomic_path(path) as temporary:
+        with h5py.File(temporary, "w") as file:
+            file.attrs["format"] = FORMAT
+            for group, arrays in groups.items():
+                for name, array in arrays.items():
+                    file.create_dataset(f"{group}/{name}", data=array)
+            for key, text in meta.items():
+                file.create_dataset(key, data=text)
+            file.attrs["checksum"] = checksum(groups, meta)
+
+
+def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> str:
+    """SHA-256 over every array, its name and the two JSON texts."""
+    digest = hashlib.sha256()
+    for group in sorted(groups):
+        for name in sorted(groups[group]):
+            array = np.ascontiguousarray(groups[group][name])
+            digest.update(f"{group}/{name} {array.dtype} {array.shape}".encode())
+            digest.update(array.tobytes())
+    for key in sorted(meta):
+        digest.update(meta[key].encode())
+    return digest.hexdigest()
+
+
+def load_checkpoint(path: Path | str) -> Checkpoint:
+    """Read a checkpoint; raises UserError when it is missing, damaged or something else."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} not found; a run directory holds best.h5 once it was trained "
+                        "with train.py or finetune.py")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise UserError(f"{path} is an HDF5 file but no checkpoint of this suite; weights "
+                                "of the released code go through --released-weights")
+            groups = {
+                group: {name: array[()] for name, array in file.get(group, {}).items()}
+                for group in ("weights", "ema", "optimizer")
+            }
+            meta = {key: file[key].asstr()[()] for key in ("architecture", "record")}
+            stored = file.attrs.get("checksum")
+    except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as a checkpoint ({error}); it is truncated or "
+                        "damaged") from error
+    if stored != checksum(groups, meta):
+        raise UserError(f"{path} is damaged: its checksum does not match its content")
+    try:
+        config = PETConfig(**json.loads(meta["architecture"]))
+        record = json.loads(meta["record"])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: architecture or record is not understood ({error})") from error
+    return Checkpoint(path, config, record, **groups)
+
+
+def build_pet(checkpoint: Checkpoint) -> PET:
+    """The model of a checkpoint with its weights."""
+    pet = PET(checkpoint.pet_config)
+    assign_weights(pet, checkpoint.weights, str(checkpoint.path))
+    return pet
+
+
+def load_backbone(pet: PET, path: Path | str) -> LoadReport:
+    """Load a pre-trained checkpoint into a model that may have another number of classes.
+
+    Raises UserError when the architectures differ in anything else, naming the fields.
+    """
+    checkpoint = load_checkpoint(path)
+    theirs, ours = asdict(checkpoint.pet_config), asdict(pet.config)
+    differing = [key for key in ours if key != "num_classes" and ours[key] != theirs[key]]
+    if differing:
+        listed = ", ".join(f"{key} {theirs[key]} (expected {ours[key]})" for key in differing)
+        raise UserError(f"{path} was made by another architecture: {listed}")
+    return assign_weights(pet, checkpoint.weights, str(path))

@@ -1,0 +1,227 @@
+"""The building blocks of PET: normalisation, attention, feed-forward and local encoding over slots.
+
+A jet arrives in L slots. `Slots` says what each slot stands for: in the released meaning padding is
+visible to attention and normalisation, so one representative padded slot may stand for many
+(its weight); in the masked meaning padded slots weigh nothing. arXiv:2502.14652, Section II.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+NEVER = -1e9  # attention logit of a slot with weight zero
+FAR_AWAY = 999.0  # added to the coordinates of padded slots, as the released model does
+DISTANCE_OFFSET = 1e-5
+
+
+def gelu(x):
+    """The exact erf form; the tanh form differs by up to 5e-4."""
+    return ops.gelu(x, approximate=False)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """mask (B, S, 1): 1 real, 0 padded; weight (B or 1, S): jets' slots each stands for, or None
+    when every slot weighs one; own_neighbour: padded slots are their own neighbours (compressed).
+    masked: padding is invisible everywhere.
+    """
+
+    mask: Any
+    weight: Any = None
+    own_neighbour: bool = False
+    masked: bool = False
+
+    def with_token(self) -> "Slots":
+        """The same slots with one class token in front, which weighs one."""
+        one = ops.ones_like(self.mask[:, :1])
+        weight = self.weight
+        if weight is not None:
+            weight = ops.concatenate([ops.ones_like(weight[:, :1]), weight], axis=1)
+        return Slots(ops.concatenate([one, self.mask], axis=1), weight)
+
+    @property
+    def attention_bias(self):
+        """log(weight) per key, (B or 1, 1, 1, S): a key of weight w counts w times in softmax."""
+        if self.weight is None:
+            return None
+        seen = ops.where(self.weight > 0, ops.log(ops.maximum(self.weight, 1e-9)), NEVER)
+        return seen[:, None, None, :]
+
+
+def dense(units: int, name: str, bias: bool = True) -> keras.layers.Dense:
+    return keras.layers.Dense(units, use_bias=bias, name=name)
+
+
+class JetNormalization(keras.layers.Layer):
+    """Group normalisation with one group: mean and variance over slots and channels together."""
+
+    def __init__(self, epsilon: float = 1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, shape):
+        self.gamma = self.add_weight(shape=(shape[-1],), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(shape[-1],), initializer="zeros", name="beta")
+
+    def call(self, x, weight=None):
+        """x (B, S, D), weight (B or 1, S) or None -> (B, S, D)."""
+        mean = weighted_mean(ops.mean(x, axis=-1), weight)  # (B, 1, 1)
+        variance = weighted_mean(ops.mean(ops.square(x - mean), axis=-1), weight)
+        scale = ops.rsqrt(variance + self.epsilon) * self.gamma
+        return x * scale + (self.beta - mean * scale)
+
+
+def weighted_mean(values, weight):
+    """Mean of values (B, S) over slots with weight (B or 1, S) or None -> (B, 1, 1)."""
+    if weight is None:
+        mean = ops.mean(values, axis=-1)
+    else:
+        total = ops.sum(weight, axis=-1)
+        mean = ops.sum(values * weight, axis=-1) / ops.maximum(total, 1.0)
+    return mean[:, None, None]
+
+
+class LayerScale(keras.layers.Layer):
+    """One trainable factor per channel, small at the start (arXiv:2103.17239, Eq. 3)."""
+
+    def __init__(self, initial: float, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
+    def build(self, shape):
+        start = keras.initializers.Constant(self.initial)
+        self.gamma = self.add_weight(shape=(shape[-1],), initializer=start, name="gamma")
+
+    def call(self, x):
+        return x * self.gamma
+
+
+class Projection(keras.layers.Layer):
+    """Kernel and bias of one attention projection, stored as (D, H, D/H) or (H, D/H, D)."""
+
+    def __init__(self, kernel_shape, bias_shape, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = self.add_weight(
+            shape=kernel_shape, initializer="glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(shape=bias_shape, initializer="zeros", name="bias")
+        self.built = True
+
+
+class Attention(keras.layers.Layer):
+    """Multi-head attention with biases, scale 1/sqrt(D/H); keys count by the weight of their slot."""
+
+    def __init__(self, dim: int, heads: int, **kwargs):
+        super().__init__(**kwargs)
+        if dim % heads:
+            raise ValueError(f"projection_dim {dim} is not a multiple of num_heads {heads}")
+        self.dim, self.heads, self.head_dim = dim, heads, dim // heads
+        split = (dim, heads, self.head_dim)
+        self.query = Projection(split, split[1:], name="query")
+        self.key = Projection(split, split[1:], name="key")
+        self.value = Projection(split, split[1:], name="value")
+        self.attention_output = Projection((*split[1:], dim), (dim,), name="attention_output")
+        self.built = True
+
+    def call(self, x, bias=None):
+        """Every slot attends to every slot: x (B, S, D), bias (B or 1, 1, 1, S) -> (B, S, D)."""
+        parts = (self.query, self.key, self.value)
+        kernel = [ops.reshape(part.kernel, (self.dim, self.dim)) for part in parts]
+        offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
+        fused = ops.matmul(x, ops.concatenate(kernel, axis=1)) + ops.concatenate(offset)
+        fused = ops.reshape(fused, (-1, x.shape[1], 3, self.heads, self.head_dim))
+        query, key, value = (ops.transpose(fused[:, :, i], (0, 2, 1, 3)) for i in range(3))
+        logits = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
+        mixed = ops.matmul(attention_shares(logits, bias), value)  # (B, H, S, D/H)
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, x.shape[1], self.dim))
+        return self.joined(mixed)
+
+    def token(self, x, bias=None):
+        """Only slot 0 asks: x (B, S, D) -> (B, 1, D), without keys or values of every slot.
+
+        q.(W x_j + b) = (W^T q).x_j + q.b, and the last term is the same for all keys, so it drops
+        out of the softmax; the values are projected after they are averaged.
+        """
+        query = ops.einsum("bd,dhk->bhk", x[:, 0], self.query.kernel) + self.query.bias
+        asked = ops.einsum("bhk,dhk->bhd", query * self.head_dim**-0.5, self.key.kernel)
+        logits = ops.matmul(asked, ops.transpose(x, (0, 2, 1)))[:, :, None]  # (B, H, 1, S)
+        mean = ops.matmul(attention_shares(logits, bias)[:, :, 0], x)  # (B, H, D)
+        mixed = ops.einsum("bhd,dhk->bhk", mean, self.value.kernel) + self.value.bias
+        return self.joined(ops.reshape(mixed, (-1, 1, self.dim)))
+
+    def joined(self, mixed):
+        kernel = ops.reshape(self.attention_output.kernel, (self.dim, self.dim))
+        return ops.matmul(mixed, kernel) + self.attention_output.bias
+
+
+def attention_shares(logits, bias):
+    """softmax over keys of logits (B, H, Q, S) plus log-weights (B or 1, 1, 1, S)."""
+    return ops.softmax(logits if bias is None else logits + bias, axis=-1)
+
+
+class FeedForward(keras.layers.Layer):
+    """Dense 2D, gelu, Dense D; with a second gelu it is the embedding of the constituents."""
+
+    def __init__(self, in_dim: int, dim: int, last_gelu: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.last_gelu = last_gelu
+        self.first, self.second = dense(2 * dim, "first"), dense(dim, "second")
+        self.first.build((None, in_dim))
+        self.second.build((None, 2 * dim))
+        self.built = True
+
+    def call(self, x):
+        x = self.second(gelu(self.first(x)))
+        return gelu(x) if self.last_gelu else x
+
+
+class LocalEncoding(keras.layers.Layer):
+    """Edge convolution over the k nearest neighbours (arXiv:1801.07829; arXiv:2502.14652, Eq. 3).
+
+    The first layer acts on [f_j - f_i, f_i]; it is linear before its gelu, so it is computed once
+    per slot and gathered: W [f_j - f_i, f_i] = W_a f_j + (W_b - W_a) f_i.
+    """
+
+    def __init__(self, in_dim: int, dim: int, neighbours: int, **kwargs):
+        super().__init__(**kwargs)
+        self.in_dim, self.dim, self.neighbours = in_dim, dim, neighbours
+        self.first, self.second = dense(2 * dim, "first"), dense(dim, "second")
+        self.first.build((None, 2 * in_dim))
+        self.second.build((None, 2 * dim))
+        self.built = True
+
+    def call(self, coordinates, features, slots: Slots):
+        """coordinates (B, S, C), features (B, S, F) -> (B, S, D), the mean over neighbours."""
+        nearest = nearest_slots(coordinates, slots, self.neighbours)  # (B, S, K)
+        of_neighbour = self.first.kernel[: self.in_dim]
+        of_self = self.first.kernel[self.in_dim :] - of_neighbour
+        hidden = gathered(ops.matmul(features, of_neighbour), nearest)  # (B, S, K, 2D)
+        own = ops.matmul(features, of_self) + self.first.bias
+        edges = gelu(self.second(gelu(hidden + own[:, :, None])))  # (B, S, K, D)
+        if not slots.masked:
+            return ops.mean(edges, axis=2)
+        real = gathered(slots.mask, nearest)  # (B, S, K, 1)
+        return ops.sum(edges * real, axis=2) / ops.maximum(ops.sum(real, axis=2), 1.0)
+
+
+def nearest_slots(coordinates, slots: Slots, neighbours: int):
+    """Indices (B, S, K) of the nearest slots; the nearest of all, the slot itself, is left out."""
+    shifted = coordinates + FAR_AWAY * (1.0 - slots.mask)
+    square = ops.sum(ops.square(shifted), axis=-1, keepdims=True)  # (B, S, 1)
+    product = ops.matmul(shifted, ops.transpose(shifted, (0, 2, 1)))
+    distance = square - 2 * product + ops.transpose(square, (0, 2, 1)) + DISTANCE_OFFSET
+    nearest = ops.top_k(-distance, neighbours + 1)[1][:, :, 1:]
+    if slots.own_neighbour:
+        itself = ops.arange(coordinates.shape[1], dtype=nearest.dtype)[None, :, None]
+        nearest = ops.where(slots.mask > 0, nearest, itself)
+    return nearest
+
+
+def gathered(values, indices):
+    """values (B, S, D) at indices (B, S, K) -> (B, S, K, D)."""
+    slots, channels = values.shape[1], values.shape[2]
+    first = ops.arange(ops.shape(values)[0], dtype=indices.dtype)[:, None, None] * slots
+    flat = ops.reshape(values, (-1, channels))
+    return ops.take(flat, first + indices, axis=0)

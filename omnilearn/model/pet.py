@@ -1,0 +1,283 @@
+"""PET, the point-edge transformer: one body, a classifier head and a generator head.
+
+arXiv:2404.16091 and arXiv:2502.14652, Section II. The forward pass equals the released model to
+float noise, also when a jet comes in fewer slots than it was padded to: every padded slot of a jet
+carries the same vector at every depth, so one representative slot of weight P - L stands for those
+that are not there. Written in `keras.ops`: TensorFlow, JAX or PyTorch.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, JET_FEATURES
+from omnilearn.model.embedding import TimeEmbedding, scaled_and_shifted
+from omnilearn.model.layers import (
+    Attention,
+    FeedForward,
+    JetNormalization,
+    LayerScale,
+    LocalEncoding,
+    Slots,
+    dense,
+    gelu,
+)
+
+PADDING_MEANINGS = ("released", "masked")
+
+
+@dataclass(frozen=True)
+class PETConfig:
+    """The architecture, as stored in every checkpoint; the defaults are the released model."""
+
+    projection_dim: int = 128
+    num_layers: int = 8
+    num_heads: int = 4
+    num_classes: int = 10
+    num_features: int = len(FEATURES)
+    num_jet: int = len(JET_FEATURES)
+    max_constituents: int = 150
+    padding: str = "released"  # visible as in the released model, or "masked": never felt
+    neighbours: int = 10
+    classifier_layers: int = 2
+    generator_layers: int = 2
+    layer_scale: float = 1e-5
+
+    def __post_init__(self):
+        if self.padding not in PADDING_MEANINGS:
+            raise ValueError(f"padding is {self.padding!r}; expected one of {PADDING_MEANINGS}")
+        if self.projection_dim % self.num_heads:
+            raise ValueError(
+                f"projection_dim {self.projection_dim} is not a multiple of "
+                f"num_heads {self.num_heads}"
+            )
+        if self.max_constituents <= self.neighbours:
+            raise ValueError(
+                f"max_constituents {self.max_constituents} leaves no {self.neighbours} neighbours"
+            )
+
+
+class Block(keras.layers.Layer):
+    """Attention and feed-forward, each normalised before and scaled after; for body and generator."""
+
+    def __init__(self, config: PETConfig, **kwargs):
+        super().__init__(**kwargs)
+        dim = config.projection_dim
+        self.norm1, self.norm2 = JetNormalization(name="norm1"), JetNormalization(name="norm2")
+        self.attention = Attention(dim, config.num_heads, name="attention")
+        self.layer_scale1 = LayerScale(config.layer_scale, name="layer_scale1")
+        self.layer_scale2 = LayerScale(config.layer_scale, name="layer_scale2")
+        self.feed_forward = FeedForward(dim, dim, name="feed_forward")
+        for layer in (self.norm1, self.norm2, self.layer_scale1, self.layer_scale2):
+            layer.build((None, None, dim))
+        self.built = True
+
+    def call(self, x, slots: Slots, context=None):
+        """x (B, S, D) -> (B, S, D); attention looks at x + context where a context is given."""
+        seen = self.norm1(x if context is None else x + context, weight=slots.weight)
+        update = self.attention(seen, bias=slots.attention_bias)
+        x = self.layer_scale1(update) * slots.mask + x
+        update = self.feed_forward(self.norm2(x, weight=slots.weight))
+        return self.layer_scale2(update) * slots.mask + x
+
+
+class Body(keras.layers.Layer):
+    """The shared representation: embedding, diffusion time, local encoding, transformer blocks."""
+
+    def __init__(self, config: PETConfig, **kwargs):
+        super().__init__(**kwargs)
+        dim, features = config.projection_dim, config.num_features
+        self.embedding = FeedForward(features, dim, last_gelu=True, name="embedding")
+        self.time = TimeEmbedding(dim, name="time")
+        self.time_film = dense(2 * dim, "time_film", bias=False)
+        self.time_film.build((None, dim))
+        self.local0 = LocalEncoding(features, dim, config.neighbours, name="local0")
+        self.local1 = LocalEncoding(dim, dim, config.neighbours, name="local1")
+        self.blocks = [Block(config, name=f"block{i}") for i in range(config.num_layers)]
+        self.built = True
+
+    def call(self, features, slots: Slots, time=None):
+        """features (B, S, F), time (B, 1) or None for t = 0 -> (B, S, D)."""
+        embedded = self.embedding(features)
+        if time is not None:  # at t = 0 scale and shift vanish exactly
+            film = gelu(self.time_film(self.time(time)))[:, None]  # (B, 1, 2D)
+            embedded = scaled_and_shifted(embedded, film * slots.mask)
+        local = self.local0(features[:, :, :2], features, slots=slots)
+        local = self.local1(local, local, slots=slots)
+        x = skip = embedded + local
+        for block in self.blocks:
+            x = block(x, slots=slots) * slots.mask
+        return x + skip
+
+
+class TokenBlock(keras.layers.Layer):
+    """Class attention: the token asks, token and constituents answer (arXiv:2103.17239)."""
+
+    def __init__(self, config: PETConfig, **kwargs):
+        super().__init__(**kwargs)
+        dim = config.projection_dim
+        self.norm1, self.norm2 = JetNormalization(name="norm1"), JetNormalization(name="norm2")
+        self.norm_updates = JetNormalization(name="norm_updates")
+        self.attention = Attention(dim, config.num_heads, name="attention")
+        self.layer_scale1 = LayerScale(config.layer_scale, name="layer_scale1")
+        self.layer_scale2 = LayerScale(config.layer_scale, name="layer_scale2")
+        self.feed_forward = FeedForward(dim, dim, name="feed_forward")
+        norms = (self.norm1, self.norm2, self.norm_updates)
+        for layer in (*norms, self.layer_scale1, self.layer_scale2):
+            layer.build((None, None, dim))
+        self.built = True
+
+    def call(self, token, constituents, slots: Slots):
+        """token (B, 1, D), constituents (B, S, D), slots of both -> token (B, 1, D)."""
+        both = ops.concatenate([token, constituents], axis=1)
+        seen = self.norm1(both, weight=slots.weight)
+        update = self.attention.token(seen, bias=slots.attention_bias)
+        x = self.layer_scale1(self.norm_updates(update)) + token
+        return self.layer_scale2(self.feed_forward(self.norm2(x))) + x
+
+
+class ClassifierHead(keras.layers.Layer):
+    """Logits of the classes, and the jet's own kinematics, read off one class token."""
+
+    def __init__(self, config: PETConfig, **kwargs):
+        super().__init__(**kwargs)
+        dim = config.projection_dim
+        self.jet_film = dense(2 * dim, "jet_film")
+        self.jet_film.build((None, config.num_jet))
+        self.token = self.add_weight(shape=(1, dim), initializer="zeros", name="token")
+        layers = range(config.classifier_layers)
+        self.layers = [TokenBlock(config, name=f"layer{i}") for i in layers]
+        self.norm_final = JetNormalization(name="norm_final")
+        self.norm_final.build((None, None, dim))
+        self.logits = dense(config.num_classes, "logits")
+        self.regression = dense(config.num_jet, "regression")
+        self.logits.build((None, dim))
+        self.regression.build((None, dim))
+        self.built = True
+
+    def call(self, body, slots: Slots, jet):
+        """body (B, S, D), jet (B, J) -> logits (B, C), regression (B, J)."""
+        film = gelu(self.jet_film(jet))[:, None]
+        constituents = scaled_and_shifted(body, film)
+        token = ops.tile(self.token[None], (ops.shape(jet)[0], 1, 1))
+        slots = slots.with_token()
+        for layer in self.layers:
+            token = layer(token, constituents, slots=slots)
+        token = self.norm_final(token)[:, 0]
+        return self.logits(token), self.regression(token)
+
+
+class GeneratorHead(keras.layers.Layer):
+    """The velocity of every constituent, given time, jet kinematics and class."""
+
+    def __init__(self, config: PETConfig, **kwargs):
+        super().__init__(**kwargs)
+        dim = config.projection_dim
+        self.time = TimeEmbedding(dim, name="time")
+        self.cond_jet = dense(dim, "cond_jet")
+        self.cond_token0, self.cond_token1 = dense(2 * dim, "cond_token0"), dense(dim, "cond_token1")
+        self.cond_label = dense(dim, "cond_label", bias=False)
+        self.cond_jet.build((None, config.num_jet))
+        self.cond_token0.build((None, 2 * dim))
+        self.cond_token1.build((None, 2 * dim))
+        self.cond_label.build((None, config.num_classes))
+        self.layers = [Block(config, name=f"layer{i}") for i in range(config.generator_layers)]
+        self.norm_final = JetNormalization(name="norm_final")
+        self.norm_final.build((None, None, dim))
+        self.velocity = dense(config.num_features, "velocity")
+        self.velocity.build((None, dim))
+        self.built = True
+
+    def call(self, body, slots: Slots, jet, time, label):
+        """body (B, S, D), jet (B, J), time (B, 1), label (B, C) -> velocity (B, S, F)."""
+        condition = ops.concatenate([self.time(time), gelu(self.cond_jet(jet))], axis=-1)
+        condition = gelu(self.cond_token1(gelu(self.cond_token0(condition))))
+        condition = condition + self.cond_label(label)
+        x = condition[:, None] * slots.mask
+        for layer in self.layers:
+            x = layer(x, slots=slots, context=body)
+        return self.velocity(self.norm_final(x + body, weight=slots.weight)) * slots.mask
+
+
+class PET(keras.Model):
+    """The model. Arrays: features (B, L, F), mask (B, L), jet (B, J), time (B, 1), label (B, C).
+
+    L is `max_constituents` (P), or, with 11 <= L <= P - 11 and no jet longer than L, fewer slots
+    with the same result. What stands in padded slots is never read. Raises ValueError on an L
+    that cannot be meant.
+    """
+
+    def __init__(self, config: PETConfig | None = None, name: str = "pet"):
+        super().__init__(name=name)
+        self.config = config or PETConfig()
+        self.body = Body(self.config, name="body")
+        self.classifier = ClassifierHead(self.config, name="classifier")
+        self.generator = GeneratorHead(self.config, name="generator")
+        self.built = True
+
+    def slots(self, features, mask):
+        """What the model computes on: (features, Slots), with the representative slot if any."""
+        given, full = features.shape[1], self.config.max_constituents
+        mask = ops.cast(mask, "float32")[:, :, None]
+        features = ops.cast(features, "float32") * mask
+        if self.config.padding == "masked":
+            if given <= self.config.neighbours:
+                raise ValueError(f"{given} slots given; expected {self.config.neighbours + 1} or more")
+            return features, Slots(mask, weight=mask[:, :, 0], masked=True)
+        if given == full:
+            return features, Slots(mask)
+        least, most = self.config.neighbours + 1, full - self.config.neighbours - 1
+        if not least <= given <= most:
+            raise ValueError(
+                f"{given} slots given to a model padded to {full}: expected {full}, or {least} to "
+                f"{most}, where the {full - given} others can be represented exactly"
+            )
+        features = ops.concatenate([features, ops.zeros_like(features[:, :1])], axis=1)
+        mask = ops.concatenate([mask, ops.zeros_like(mask[:, :1])], axis=1)
+        weight = [1.0] * given + [float(full - given)]
+        return features, Slots(mask, ops.convert_to_tensor([weight]), own_neighbour=True)
+
+    def encode(self, features, mask, time=None):
+        """The body's output on the given slots, (B, L, D); time None means t = 0."""
+        length = features.shape[1]
+        features, slots = self.slots(features, mask)
+        return self.body(features, slots=slots, time=as_column(time))[:, :length]
+
+    def classify(self, features, mask, jet, time=None):
+        """logits (B, C) and regression of the jet inputs (B, J)."""
+        features, slots = self.slots(features, mask)
+        return self.classifier(self.body(features, slots=slots, time=as_column(time)), slots=slots, jet=jet)
+
+    def velocity(self, features, mask, jet, time, label):
+        """Velocity of every slot and feature, (B, L, F); only the first three are diffused."""
+        return self.classify_and_velocity(features, mask, jet, time, label)[2]
+
+    def classify_and_velocity(self, features, mask, jet, time, label):
+        """Both heads on one evaluation of the body: logits, regression, velocity."""
+        length, time = features.shape[1], as_column(time)
+        features, slots = self.slots(features, mask)
+        body = self.body(features, slots=slots, time=time)
+        velocity = self.generator(body, slots=slots, jet=jet, time=time, label=label)[:, :length]
+        return (*self.classifier(body, slots=slots, jet=jet), velocity)
+
+    def call(self, batch):
+        """Logits of a batch of the pipeline."""
+        return self.classify(batch["constituents"], batch["mask"], batch["jet"])[0]
+
+    def parts(self) -> dict[str, keras.layers.Layer]:
+        return {"body": self.body, "classifier": self.classifier, "generator": self.generator}
+
+    def count_params_by_part(self) -> dict[str, int]:
+        """Number of weights of body, classifier (with its class token) and generator."""
+        return {name: part.count_params() for name, part in self.parts().items()}
+
+    @property
+    def diffused(self) -> int:
+        """How many leading features the generator diffuses."""
+        return len(DIFFUSED_FEATURES)
+
+
+def as_column(time):
+    """time (B,) or (B, 1) or None -> (B, 1) or None."""
+    return None if time is None else ops.reshape(ops.cast(time, "float32"), (-1, 1))

@@ -1,0 +1,173 @@
+"""Weights of the released OmniLearn code, read into our PET by position in their layer lists.
+
+The `.weights.h5` files hold one container per part; inside, layers are named by class and a running
+counter (dense, dense_1, ...) in the order the released model lists its layers, and each layer's
+arrays are vars/0, vars/1. TensorFlow 2.14 and 2.15 wrote different container names.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import LoadReport, assign_weights
+from omnilearn.model.pet import PET, PETConfig
+
+INSIDE = "_layer_checkpoint_dependencies"
+# part of the model -> container; a file is one of these or is refused
+LAYOUTS = {
+    "TensorFlow 2.14": {
+        "body": f"body/{INSIDE}",
+        "classifier": f"classifier/{INSIDE}",
+        "generator": f"generator/{INSIDE}",
+        "ema_body": f"ema_body/{INSIDE}",
+        "ema_generator": f"ema_generator_head/{INSIDE}",
+    },
+    "TensorFlow 2.15": {
+        "body": "layers/functional/layers",
+        "classifier": "layers/functional_1/layers",
+        "generator": "layers/functional_2/layers",
+        "ema_body": "layers/functional_5/layers",
+        "ema_generator": "layers/functional_6/layers",
+    },
+}
+# arrays of a layer: ours, theirs
+ARRAYS = {
+    "dense": (("kernel", "vars/0"), ("bias", "vars/1")),
+    "dense_without_bias": (("kernel", "vars/0"),),
+    "group_normalization": (("gamma", "vars/0"), ("beta", "vars/1")),
+    "layer_scale": (("gamma", "vars/0"),),
+    "multi_head_attention": tuple(
+        (f"{ours}.{array}", f"_{theirs}_dense/vars/{index}")
+        for ours, theirs in (
+            ("query", "query"), ("key", "key"), ("value", "value"), ("attention_output", "output"),
+        )
+        for index, array in enumerate(("kernel", "bias"))
+    ),
+}  # fmt: skip
+
+
+def block(name: str, updates_normed: bool = False) -> Iterator[tuple[str, str]]:
+    yield "group_normalization", f"{name}.norm1"
+    yield "multi_head_attention", f"{name}.attention"
+    if updates_normed:
+        yield "group_normalization", f"{name}.norm_updates"
+    yield "layer_scale", f"{name}.layer_scale1"
+    yield "group_normalization", f"{name}.norm2"
+    yield "dense", f"{name}.feed_forward.first"
+    yield "dense", f"{name}.feed_forward.second"
+    yield "layer_scale", f"{name}.layer_scale2"
+
+
+def body_layers(config: PETConfig) -> Iterator[tuple[str, str]]:
+    for name in ("local0", "embedding"):
+        yield "dense", f"body.{name}.first"
+        yield "dense", f"body.{name}.second"
+    yield "dense_without_bias", "body.time.first"
+    yield "dense_without_bias", "body.time.second"
+    yield "dense_without_bias", "body.time_film"
+    yield "dense", "body.local1.first"
+    yield "dense", "body.local1.second"
+    for layer in range(config.num_layers):
+        yield from block(f"body.block{layer}")
+
+
+def classifier_layers(config: PETConfig) -> Iterator[tuple[str, str]]:
+    yield "dense", "classifier.jet_film"
+    for layer in range(config.classifier_layers):
+        yield from block(f"classifier.layer{layer}", updates_normed=True)
+    yield "group_normalization", "classifier.norm_final"
+    yield "dense", "classifier.logits"
+    yield "dense", "classifier.regression"
+
+
+def generator_layers(config: PETConfig) -> Iterator[tuple[str, str]]:
+    yield "dense_without_bias", "generator.time.first"
+    yield "dense_without_bias", "generator.time.second"
+    yield "dense", "generator.cond_jet"
+    yield "dense", "generator.cond_token0"
+    yield "dense_without_bias", "generator.cond_label"
+    yield "dense", "generator.cond_token1"
+    for layer in range(config.generator_layers):
+        yield from block(f"generator.layer{layer}")
+    yield "group_normalization", "generator.norm_final"
+    yield "dense", "generator.velocity"
+
+
+def released_paths(config: PETConfig) -> dict[str, dict[str, str]]:
+    """part -> {our weight name: path inside that part's container}."""
+    parts = {"body": body_layers, "classifier": classifier_layers, "generator": generator_layers}
+    paths = {}
+    for part, layers in parts.items():
+        counted, paths[part] = defaultdict(int), {}
+        for kind, name in layers(config):
+            layer_class = "dense" if kind == "dense_without_bias" else kind
+            number = counted[layer_class]
+            counted[layer_class] += 1
+            folder = layer_class + (f"_{number}" if number else "")
+            for ours, theirs in ARRAYS[kind]:
+                paths[part][f"{name}.{ours}"] = f"{folder}/{theirs}"
+    return paths
+
+
+def load_released_weights(pet: PET, path: Path | str, ema: bool = False) -> LoadReport:
+    """Load a released `.weights.h5` file; returns loaded, fresh and unused names.
+
+    With `ema` the moving averages stand in for body and generator. The class token was a constant
+    zero there and is not in the file: it is set to zero. When the number of classes differs, exactly
+    the logits and the label layer stay fresh. Raises UserError for a file of unknown layout, of
+    another architecture, or incomplete.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
+    try:
+        with h5py.File(path, "r") as file:
+            arrays, unused = read_arrays(file, pet.config, ema, path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read as HDF5 ({error})") from error
+    token = "classifier.token"
+    arrays[token] = np.zeros((1, pet.config.projection_dim), "float32")
+    report = assign_weights(pet, arrays, str(path))
+    report.loaded.remove(token)
+    report.fresh.append(token)
+    report.unused = unused
+    return report
+
+
+def read_arrays(
+    file: h5py.File, config: PETConfig, ema: bool, path: Path
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Our names -> arrays, and the paths of the file that were not used."""
+    present: dict[str, h5py.Dataset] = {}
+    file.visititems(
+        lambda name, item: present.update({name: item}) if isinstance(item, h5py.Dataset) else None
+    )
+    layout = next(
+        (parts for parts in LAYOUTS.values()
+         if all(any(name.startswith(parts[part] + "/") for name in present)
+                for part in ("body", "classifier", "generator"))),
+        None,
+    )  # fmt: skip
+    if layout is None:
+        groups = ", ".join(sorted(file)) or "nothing"
+        raise UserError(f"{path} is not a weights file of the released OmniLearn: it holds {groups}; "
+                        "expected the groups body, classifier and generator, or layers/functional")
+    paths, arrays, used = released_paths(config), {}, set()
+    for part, inside in paths.items():
+        for name, where in inside.items():
+            dataset = f"{layout[part]}/{where}"
+            if dataset not in present:
+                raise UserError(f"{path}: {dataset} ({name}) is missing; the file was made by "
+                                "another architecture")
+            used.add(dataset)
+            source = layout.get(f"ema_{part}") if ema else None
+            arrays[name] = present[f"{source}/{where}" if source else dataset][()]
+        extra = [name for name in present if name.startswith(layout[part] + "/") and name not in used]
+        if extra:
+            raise UserError(f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} "
+                            "more); the file was made by another architecture")
+    return arrays, sorted(set(present) - used)
