@@ -1,0 +1,155 @@
+"""Which jet goes into which batch: pure functions of (seed, epoch, ranks), so no rank has to ask.
+
+Blocks of consecutive rows are permuted anew each epoch and laid end to end; a rank owns a
+contiguous share of that sequence and passes through it in windows. Inside a window jets are
+ordered by the number of slots they need, so that a batch of short jets is a short array. Every
+rank counts the jets of every rank (one byte each, in memory) and all take the longest length:
+step k costs the same everywhere and nobody waits.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# Third word of the seed: one stream of random numbers per purpose.
+BLOCK_ORDER, BATCH_ORDER, JET_ORDER = 1, 2, 3
+
+# The six shorter lengths at P = 150 that cost least, found by dynamic programming for a gamma
+# distribution of mean 42 and width 18, the multiplicities of JetClass. Slots per jet: 150 with no
+# short length, 73 with one, 54 with three, 48 with these six, 46 with ten. Each is one more
+# compiled graph and one more batch per window that is filled up from its neighbour.
+LENGTHS_AT_150 = (26, 36, 46, 57, 71, 93)
+
+
+def padded_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, ...]:
+    """The slots a batch may have: a few short lengths where those are exact, and all slots.
+
+    A short length is exact only if it holds a neighbourhood and leaves one in the padding:
+    neighbours + 1 <= L <= P - neighbours - 1 (arXiv:2404.16091 counts padded slots as particles).
+    """
+    shortest, longest = neighbours + 1, max_constituents - neighbours - 1
+    lengths = [max_constituents]
+    for at_150 in reversed(LENGTHS_AT_150):
+        length = min(round(at_150 * max_constituents / 150), longest)
+        if length >= shortest and lengths[-1] - length >= neighbours // 2:
+            lengths.append(length)
+    return tuple(reversed(lengths))
+
+
+class JetOrder:
+    """Jets laid end to end block by block; a jet without constituents has no place in it.
+
+    starts, stops, jets (blocks,): rows of a block and how many of them hold constituents;
+    multiplicity (rows,): filled slots of every row of the files.
+    """
+
+    def __init__(
+        self, starts: np.ndarray, stops: np.ndarray, jets: np.ndarray, multiplicity: np.ndarray
+    ):
+        self.multiplicity = multiplicity
+        self._starts, self._stops, self._jets = starts, stops, jets
+        self._ends = np.cumsum(jets)
+
+    @classmethod
+    def of_files(cls, edges: np.ndarray, multiplicity: np.ndarray) -> "JetOrder":
+        """The order on disk, from the rows (blocks + 1,) at which blocks begin, and the end."""
+        jets = np.add.reduceat(multiplicity > 0, edges[:-1], dtype=np.int64)
+        return cls(edges[:-1], edges[1:], jets, multiplicity)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def shuffled(self, seed: int, epoch: int) -> "JetOrder":
+        """The same blocks in the order of this epoch."""
+        order = np.random.default_rng((seed, epoch, BLOCK_ORDER)).permutation(len(self._jets))
+        return JetOrder(
+            self._starts[order], self._stops[order], self._jets[order], self.multiplicity
+        )
+
+    def rows(self, start: int, stop: int) -> np.ndarray:
+        """File rows (stop - start,) of the jets at these places of the order."""
+        if stop <= start:
+            return np.empty(0, np.int64)
+        first = int(np.searchsorted(self._ends, start, side="right"))
+        last = int(np.searchsorted(self._ends, stop, side="left"))
+        blocks = zip(self._starts[first : last + 1], self._stops[first : last + 1], strict=True)
+        rows = np.concatenate([np.arange(begin, end) for begin, end in blocks])
+        rows = rows[self.multiplicity[rows] > 0]
+        skipped = start - int(self._ends[first] - self._jets[first])
+        return rows[skipped : skipped + stop - start]
+
+
+def windows(steps: int, steps_per_window: int) -> np.ndarray:
+    """Steps (windows + 1,) at which windows begin, of nearly equal size, and the end."""
+    number = max(1, -(-steps // steps_per_window))
+    return steps * np.arange(number + 1) // number
+
+
+def length_groups(lengths: Sequence[int]) -> np.ndarray:
+    """For each multiplicity 0..P the position of the shortest length that holds it."""
+    return np.searchsorted(lengths, np.arange(lengths[-1] + 1)).astype(np.uint8)
+
+
+def batch_groups(jets_per_group: np.ndarray, batch_size: int) -> np.ndarray:
+    """Length group (batches,) of each batch of jets ordered by group: the group of its last jet."""
+    ends = np.cumsum(jets_per_group)
+    last = np.arange(batch_size, ends[-1] + batch_size, batch_size)
+    return np.searchsorted(ends, np.minimum(last, ends[-1]))
+
+
+class EpochPlan:
+    """The batches of one epoch, for all ranks.
+
+    Rank r owns the places [r N // R, r N // R + steps B) of the shuffled order: what is left out
+    (fewer than B jets per rank and fewer than R more) is another random choice each epoch.
+    """
+
+    def __init__(
+        self,
+        order: JetOrder,
+        lengths: Sequence[int],
+        batch_size: int,
+        size: int,
+        steps_per_window: int,
+        seed: int,
+        epoch: int,
+    ):
+        self._order = order.shuffled(seed, epoch)
+        self._lengths = np.asarray(lengths)
+        self._group_of = length_groups(lengths)
+        self._batch_size, self._size = batch_size, size
+        self._seed, self._epoch = seed, epoch
+        self._windows = windows(len(order) // size // batch_size, steps_per_window)
+
+    @property
+    def num_windows(self) -> int:
+        return len(self._windows) - 1
+
+    def steps(self, window: int) -> range:
+        """Step numbers of this window."""
+        return range(self._windows[window], self._windows[window + 1])
+
+    def rows(self, window: int, rank: int) -> np.ndarray:
+        """File rows of one rank's window, in reading order."""
+        share = rank * len(self._order) // self._size
+        begin, end = self._windows[window : window + 2] * self._batch_size
+        return self._order.rows(share + begin, share + end)
+
+    def batches(self, window: int, rank: int) -> list[tuple[np.ndarray, int]]:
+        """Per step: places (B,) within `rows(window, rank)` and the slots, equal on all ranks."""
+        groups = [self._group_of[self._order.multiplicity[self.rows(window, other)]]
+                  for other in range(self._size)]  # fmt: skip
+        counts = [np.bincount(group, minlength=len(self._lengths)) for group in groups]
+        slots = self._lengths[
+            np.max([batch_groups(count, self._batch_size) for count in counts], axis=0)
+        ]
+
+        words = (self._seed, self._epoch, JET_ORDER, window, rank)
+        shuffled = np.random.default_rng(words).permutation(len(groups[rank]))
+        by_length = shuffled[np.argsort(groups[rank][shuffled], kind="stable")]
+        places = by_length.reshape(-1, self._batch_size)
+
+        # the same on all ranks, or one rank's long batch would meet another's short one
+        words = (self._seed, self._epoch, BATCH_ORDER, window)
+        steps = np.random.default_rng(words).permutation(len(places))
+        return [(places[step], int(slots[step])) for step in steps]

@@ -1,0 +1,288 @@
+"""Many HDF5 files of one split seen as one sequence of jets, checked as they are opened and read.
+
+Files of the suite and files of the released code (keys data, jet, pid alone; float64; empty slots
+anywhere) are read alike. In the latter a slot is filled if any of its features is not zero, as no
+multiplicity is stored; filled slots are moved to the front.
+"""
+
+import re
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.progress import progress
+
+OPEN_FILES = 16  # handles kept: blocks come from random files, and a handle costs about 1 MB
+BLOCK_ROWS = 256  # rows read together; the suite's files are chunked alike
+BLOCKS_WANTED = 64  # small sets are cut finer, or too few blocks would be permuted to mix classes
+SCAN_ROWS = 1024  # rows held while multiplicities are counted
+FORMAT_VERSION = 1
+
+
+def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
+    """Files of a split: DATA/<folder>/<split>/*.h5, or DATA/<folder>/<split>*.h5, sorted naturally.
+
+    Raises UserError with the command that makes them when there is none.
+    """
+    for folder in (Path(data) / name for name in spec.folders):
+        for pattern in (f"{split}/*.h5", f"{split}*.h5"):
+            if found := list(folder.glob(pattern)):
+                return sorted(found, key=_natural)
+    raise UserError(
+        f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
+        f"make them with: python -m preprocessing {spec.name} --raw DIR --out {data}"
+    )
+
+
+def _natural(path: Path) -> list:
+    """train_2 before train_10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Path
+    first: int  # row of its first jet in the whole sequence
+    num_jets: int
+    multiplicity: bool  # stored, so filled slots are in front
+    weight: str | None  # key of the weights
+    one_hot: bool
+
+
+class JetFiles:
+    """The jets of several files as one sequence of rows; a context manager.
+
+    num_jets; multiplicity (num_jets,): filled slots per jet, one byte each; edges (blocks + 1,):
+    rows at which blocks of neighbouring rows begin, none across two files, and the end.
+    Raises UserError naming file and key when a file cannot be what it should be.
+    """
+
+    def __init__(self, paths: list[Path], spec: DatasetSpec, limit: int | None = None):
+        """limit: only that many jets, the first ones (the suite's files are mixed when written)."""
+        self.spec = spec
+        self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
+        self._lock = threading.Lock()  # training and validation may read on two threads
+        self._files: list[_File] = []
+        counts: list[np.ndarray] = []
+        self.num_jets = 0
+        for path in map(Path, paths):
+            if limit is not None and self.num_jets >= limit:
+                break
+            found = self._check(path)
+            if limit is not None:
+                found = _shortened(found, limit - self.num_jets)
+            self._files.append(found)
+            counts.append(self._count(found))
+            self.num_jets += found.num_jets
+        if self.num_jets == 0:
+            raise UserError(f"{spec.name}: 0 jets to read in {len(paths)} files (limit {limit})")
+        self.multiplicity = np.concatenate(counts)
+        self.edges = self._block_edges()
+
+    def __enter__(self) -> "JetFiles":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let all handles go; a later read opens them again."""
+        with self._lock:
+            while self._handles:
+                self._handles.popitem()[1].close()
+
+    def read(self, start: int, stop: int) -> dict[str, np.ndarray]:
+        """Float32 arrays of the jets in rows start..stop, unscaled.
+
+        data (n, P, F) filled slots in front; jet (n, 4); pid (n, C) one-hot; weight (n,).
+        Raises UserError naming file, key and row of a value that is not finite or not a class.
+        """
+        return self.gather(np.arange(start, stop))
+
+    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """As `read`, for rows in any order; neighbouring rows are read together."""
+        spec = self.spec
+        jets = {
+            "data": np.empty((len(rows), spec.max_constituents, spec.num_features), np.float32),
+            "jet": np.empty((len(rows), len(JET_FEATURES)), np.float32),
+            "pid": np.empty((len(rows), spec.num_classes), np.float32),
+            "weight": np.ones(len(rows), np.float32),
+        }
+        firsts = np.array([file.first for file in self._files])
+        file_of = np.searchsorted(firsts, rows, side="right")
+        breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(file_of) != 0)) + 1
+        for begin, end in zip([0, *breaks], [*breaks, len(rows)], strict=True):
+            if begin == end:
+                continue
+            file = self._files[file_of[begin] - 1]
+            part = {key: array[begin:end] for key, array in jets.items()}
+            self._fill(file, int(rows[begin]) - file.first, part)
+        return jets
+
+    def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
+        """Fill the arrays with the rows of one file that begin at `start`."""
+        stop = start + len(jets["weight"])
+        stored = {"data": "data", "jet": "jet"}
+        if file.weight:
+            stored["weight"] = file.weight
+        for name, key in stored.items():
+            self._read(file.path, key, start, stop, jets[name])
+            _check_finite(jets[name], file.path, key, start)
+        if not file.multiplicity:
+            _move_to_front(jets["data"])
+        shape = (stop - start, self.spec.num_classes) if file.one_hot else (stop - start,)
+        pid = np.empty(shape, np.float32)
+        self._read(file.path, "pid", start, stop, pid)
+        jets["pid"][...] = self._one_hot(pid, file.path, start)
+
+    def _read(self, path: Path, key: str, start: int, stop: int, out: np.ndarray) -> None:
+        with self._lock:
+            try:
+                dataset = self._open(path)[key]
+                dataset.read_direct(out.reshape(stop - start, *dataset.shape[1:]),
+                                    np.s_[start:stop])  # fmt: skip
+            except OSError as error:
+                raise UserError(
+                    f"{path}: {key!r}, rows {start} to {stop}, cannot be read ({error}); "
+                    f"the file is damaged, {self._remedy()}"
+                ) from error
+
+    def _open(self, path: Path) -> h5py.File:
+        """The handle of this file; the least recently used one makes room."""
+        if path not in self._handles:
+            try:
+                self._handles[path] = h5py.File(path, "r")
+            except OSError as error:
+                raise UserError(
+                    f"{path}: no readable HDF5 file ({error}), {self._remedy()}"
+                ) from error
+            if len(self._handles) > OPEN_FILES:
+                self._handles.popitem(last=False)[1].close()
+        self._handles.move_to_end(path)
+        return self._handles[path]
+
+    def _remedy(self) -> str:
+        return f"make it again with: python -m preprocessing {self.spec.name} --raw DIR --out DATA"
+
+    def _check(self, path: Path) -> _File:
+        """Keys, shapes and types of one file."""
+        spec = self.spec
+        with self._lock:
+            file = self._open(path)
+            shapes = {key: item.shape for key, item in file.items() if _is_numeric(item)}
+            version = file.attrs.get("format_version", FORMAT_VERSION)
+        if version > FORMAT_VERSION:
+            raise UserError(
+                f"{path}: format_version {version}, this suite reads up to {FORMAT_VERSION}; "
+                "install the newer suite that wrote it"
+            )
+        jets = shapes.get("data", (0,))[0]
+        expected = {
+            "data": [(jets, spec.max_constituents, spec.num_features)],
+            "jet": [(jets, len(JET_FEATURES))],
+            "pid": [(jets,), (jets, 1), (jets, spec.num_classes)],
+        }
+        optional = {"multiplicity": [(jets,)], "weight": [(jets,)], "weights": [(jets,)]}
+        if missing := [key for key in expected if key not in shapes]:
+            raise UserError(
+                f"{path}: no numeric {missing[0]!r} among its keys "
+                f"({', '.join(sorted(shapes)) or 'none'}), {self._remedy()}"
+            )
+        for key, allowed in (expected | optional).items():
+            if key in shapes and shapes[key] not in allowed:
+                wanted = " or ".join(str(shape) for shape in allowed)
+                raise UserError(
+                    f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects {wanted}, "
+                    f"{self._remedy()}"
+                )
+        if jets == 0:
+            raise UserError(f"{path}: 'data' holds 0 jets, {self._remedy()}")
+        weight = next((key for key in ("weight", "weights") if key in shapes), None)
+        one_hot = shapes["pid"] == (jets, spec.num_classes) and spec.num_classes > 1
+        return _File(path, self.num_jets, jets, "multiplicity" in shapes, weight, one_hot)
+
+    def _count(self, file: _File) -> np.ndarray:
+        """Filled slots (jets,) of each jet in a file, from its index or by one pass over `data`."""
+        slots = self.spec.max_constituents
+        small = np.uint8 if slots < 256 else np.uint16
+        if file.multiplicity:
+            counts = np.empty(file.num_jets, np.int64)
+            self._read(file.path, "multiplicity", 0, file.num_jets, counts)
+            if counts.min() < 0:
+                raise UserError(
+                    f"{file.path}: 'multiplicity' is {counts.min()} in row {counts.argmin()}, "
+                    f"expected 0 or more, {self._remedy()}"
+                )
+            return np.minimum(counts, slots).astype(small)
+        counts = np.empty(file.num_jets, small)
+        chunk = np.empty((SCAN_ROWS, slots, self.spec.num_features), np.float32)
+        with progress(file.num_jets, f"counting constituents in {file.path.name}") as bar:
+            for start in range(0, file.num_jets, SCAN_ROWS):
+                stop = min(start + SCAN_ROWS, file.num_jets)
+                self._read(file.path, "data", start, stop, chunk[: stop - start])
+                counts[start:stop] = _filled(chunk[: stop - start]).sum(axis=1)
+                bar.update(stop - start)
+        return counts
+
+    def _block_edges(self) -> np.ndarray:
+        rows = max(1, min(BLOCK_ROWS, self.num_jets // BLOCKS_WANTED))
+        starts = [np.arange(file.first, file.first + file.num_jets, rows) for file in self._files]
+        return np.concatenate([*starts, [self.num_jets]])
+
+    def _one_hot(self, pid: np.ndarray, path: Path, start: int) -> np.ndarray:
+        """Labels (n, C), from (n,) class numbers or (n, C) as they are."""
+        classes = self.spec.num_classes
+        if pid.ndim == 1:
+            label = (pid[:, None] == np.arange(classes)).astype(np.float32)
+        else:
+            label = pid * np.isin(pid, (0, 1))
+        wrong = label.sum(axis=1) != 1
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise UserError(
+                f"{path}: 'pid' is {pid[row].tolist()} in row {start + row}, {self.spec.name} has "
+                f"classes 0 to {classes - 1} ({', '.join(self.spec.class_names)}), {self._remedy()}"
+            )
+        return label
+
+
+def _is_numeric(item: h5py.HLObject) -> bool:
+    return isinstance(item, h5py.Dataset) and item.ndim > 0 and item.dtype.kind in "biuf"
+
+
+def _shortened(file: _File, jets: int) -> _File:
+    return _File(file.path, file.first, min(jets, file.num_jets), file.multiplicity, file.weight,
+                 file.one_hot)  # fmt: skip
+
+
+def _filled(data: np.ndarray) -> np.ndarray:
+    """Slots (n, P) with any feature that is not zero."""
+    return (data != 0).any(axis=-1)
+
+
+def _move_to_front(data: np.ndarray) -> None:
+    """Close the gaps between filled slots in place, keeping their order."""
+    filled = _filled(data)
+    if (filled[:, 1:] > filled[:, :-1]).any():
+        order = np.argsort(~filled, axis=1, kind="stable")
+        data[...] = np.take_along_axis(data, order[..., None], axis=1)
+
+
+def _check_finite(values: np.ndarray, path: Path, key: str, start: int) -> None:
+    # one pass that a NaN or an infinity survives; where it is, is looked up only then
+    with np.errstate(invalid="ignore", over="ignore"):
+        if np.isfinite(np.sum(values)):
+            return
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, *place = bad[0].tolist()
+        raise UserError(
+            f"{path}: {key!r} is {values[tuple(bad[0])]} in row {start + row} (element {place}), "
+            f"expected finite numbers; {len(bad)} such values among these {len(values)} rows"
+        )
