@@ -1,0 +1,233 @@
+"""A CMS-like detector: tracks, electromagnetic and hadronic cells, energy flow, impact parameters.
+
+The constants are those of the Delphes card of CMS (arXiv:1307.6346, cards/delphes_card_CMS.tcl).
+Impact-parameter resolutions are CMS-like but ours. Not modelled: bending before the calorimeter,
+pile-up, fake tracks, the card's rescaling of track energies; impact parameters are straight-line.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulation.generator import Events
+
+NEUTRINOS = (12, 14, 16)
+KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
+CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
+
+LOWEST_PT = 0.5  # GeV, for every object
+TRACKER_ETA = 2.5
+CALORIMETER_ETA = 5.0
+SIGNIFICANCE = 2.0  # a cell, or what a track leaves of it, counts above so many resolutions
+
+# (upper |eta|, width in eta, width in phi [degrees]) of each region of cells
+ECAL_REGIONS = ((3.0, 0.0174, 1.0), (CALORIMETER_ETA, 0.175, 10.0))
+HCAL_REGIONS = ((1.65, 0.087, 5.0), (3.0, 0.12, 10.0), (CALORIMETER_ETA, 0.175, 10.0))
+ECAL_LOWEST, HCAL_LOWEST = 0.5, 1.0  # GeV
+STRANGE = (310, 3122)  # K0S and Lambda that reach the calorimeter
+STRANGE_ECAL_FRACTION = 0.3
+
+# relative pT resolution sqrt(a^2 + (b pT)^2) in |eta| below .5, 1.5, 2.5
+TRACK_ETA_EDGES = (0.5, 1.5)
+TRACK_RESOLUTION = {
+    CHARGED_HADRON: ((0.01, 1.5e-4), (0.015, 2.5e-4), (0.025, 5.5e-4)),
+    ELECTRON: ((0.03, 1.3e-3), (0.05, 1.7e-3), (0.15, 3.1e-3)),
+    MUON: ((0.01, 1.0e-4), (0.015, 1.5e-4), (0.025, 3.5e-4)),
+}
+# efficiency in |eta| below and above 1.5, for pT in the ranges cut at these edges [GeV]
+EFFICIENCY_PT_EDGES = (0.1, 1.0, 100.0)
+TRACK_EFFICIENCY = {
+    CHARGED_HADRON: ((0.0, 0.70, 0.95, 0.95), (0.0, 0.60, 0.85, 0.85)),
+    ELECTRON: ((0.0, 0.73, 0.95, 0.99), (0.0, 0.50, 0.83, 0.90)),
+    MUON: ((0.0, 0.75, 0.99, 0.99), (0.0, 0.70, 0.98, 0.98)),
+}
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Reconstructed objects of a batch, ordered by event; arrays (objects,), GeV and mm."""
+
+    event: np.ndarray
+    px: np.ndarray
+    py: np.ndarray
+    pz: np.ndarray
+    energy: np.ndarray
+    charge: np.ndarray
+    kind: np.ndarray  # index into KINDS
+    d0: np.ndarray
+    d0_error: np.ndarray
+    dz: np.ndarray
+    dz_error: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray) -> "Objects":
+        return Objects(**{name: values[chosen] for name, values in vars(self).items()})
+
+
+def pseudorapidity(pt: np.ndarray, pz: np.ndarray) -> np.ndarray:
+    """eta; along the beam it is large but finite."""
+    return np.arcsinh(pz / np.maximum(pt, 1e-9))
+
+
+def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Positive numbers with the given mean and standard deviation."""
+    width2 = np.log1p((sigma / mean) ** 2)
+    return mean * np.exp(np.sqrt(width2) * rng.standard_normal(len(mean)) - 0.5 * width2)
+
+
+def ecal_resolution(eta: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Standard deviation [GeV] of the energy of an electromagnetic cell."""
+    eta = np.abs(eta)
+    central = np.sqrt((0.008 * energy) ** 2 + 0.11**2 * energy + 0.40**2)
+    forward = np.sqrt((0.107 * energy) ** 2 + 2.08**2 * energy)
+    return np.select(
+        [eta <= 1.5, eta <= 2.5],
+        [(1 + 0.64 * eta**2) * central, (2.16 + 5.6 * (eta - 2) ** 2) * central],
+        forward,
+    )
+
+
+def hcal_resolution(eta: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """Standard deviation [GeV] of the energy of a hadronic cell."""
+    central = np.sqrt((0.05 * energy) ** 2 + 1.5**2 * energy)
+    forward = np.sqrt((0.13 * energy) ** 2 + 2.7**2 * energy)
+    return np.where(np.abs(eta) <= 3.0, central, forward)
+
+
+def track_efficiency(kind: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Probability that the track of a charged particle is reconstructed."""
+    table = np.array([TRACK_EFFICIENCY.get(k, ((0.0,) * 4,) * 2) for k in range(len(KINDS))])
+    region = (np.abs(eta) > 1.5).astype(int)
+    inside = np.abs(eta) < TRACKER_ETA
+    return table[kind, region, np.searchsorted(EFFICIENCY_PT_EDGES, pt)] * inside
+
+
+def track_resolution(kind: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Relative pT resolution of a track."""
+    table = np.array([TRACK_RESOLUTION.get(k, ((0.0, 0.0),) * 3) for k in range(len(KINDS))])
+    constant, slope = np.moveaxis(table[kind, np.searchsorted(TRACK_ETA_EDGES, np.abs(eta))], 1, 0)
+    return np.hypot(constant, slope * pt)
+
+
+def cells(
+    regions: tuple, event: np.ndarray, eta: np.ndarray, phi: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Key, lower |eta|, lower phi and the two widths of the cell that each direction hits."""
+    upper = np.array([region[0] for region in regions])
+    lower = np.concatenate([[0.0], upper[:-1]])
+    size_eta = np.array([region[1] for region in regions])
+    size_phi = np.radians([region[2] for region in regions])
+    region = np.searchsorted(upper, np.abs(eta), side="right")
+    width_eta, width_phi = size_eta[region], size_phi[region]
+    i = ((np.abs(eta) - lower[region]) / width_eta).astype(np.int64)
+    j = ((phi + np.pi) / width_phi).astype(np.int64)
+    key = (((event * 2 + (eta > 0)) * len(upper) + region) * 1024 + i) * 1024 + j
+    return key, lower[region] + i * width_eta, j * width_phi - np.pi, width_eta, width_phi
+
+
+def energy_flow(
+    regions: tuple,
+    resolution,
+    lowest: float,
+    hits: dict[str, np.ndarray],
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """What a calorimeter measures beyond the tracks: (event, eta, phi, energy) of massless objects.
+
+    `hits` holds event, eta, phi, deposit and tracked (the reconstructed track's energy, 0 without
+    one) of every particle that deposits energy. Cells are summed, smeared, cut, freed of tracks.
+    """
+    key, low_eta, low_phi, width_eta, width_phi = cells(
+        regions, hits["event"], hits["eta"], hits["phi"]
+    )
+    _, first, cell = np.unique(key, return_index=True, return_inverse=True)
+    eta = np.copysign(low_eta[first] + 0.5 * width_eta[first], hits["eta"][first])
+    deposit = np.bincount(cell, hits["deposit"])
+    tracked = np.bincount(cell, hits["tracked"])
+    energy = log_normal(deposit, resolution(eta, deposit), rng)
+    sigma = resolution(eta, energy)
+    energy[(energy < lowest) | (energy < SIGNIFICANCE * sigma)] = 0.0
+    neutral = energy - tracked
+    kept = (neutral > lowest) & (neutral > SIGNIFICANCE * sigma)
+    spread = rng.random((2, len(first)))  # the object lies anywhere in its cell
+    eta = np.copysign(low_eta[first] + spread[0] * width_eta[first], hits["eta"][first])
+    phi = low_phi[first] + spread[1] * width_phi[first]
+    return {
+        "event": hits["event"][first][kept],
+        "eta": eta[kept],
+        "phi": phi[kept],
+        "energy": neutral[kept],
+    }
+
+
+def reconstruct(events: Events, rng: np.random.Generator) -> Objects:
+    """Tracks, photons and neutral hadrons that the final particles of `events` leave behind."""
+    final = np.flatnonzero(
+        (events.status > 0) & ~np.isin(np.abs(events.pdg_id), NEUTRINOS)
+    )  # (stable visible particles,)
+    px, py, pz = events.px[final], events.py[final], events.pz[final]
+    energy, charge = events.energy[final], events.charge[final]
+    event, species = events.event[final], np.abs(events.pdg_id[final])
+    pt, phi = np.hypot(px, py), np.arctan2(py, px)
+    eta = pseudorapidity(pt, pz)
+    kind = np.select(
+        [species == 11, species == 13, species == 22, charge != 0],
+        [ELECTRON, MUON, PHOTON, CHARGED_HADRON],
+        NEUTRAL_HADRON,
+    )
+
+    tracked = rng.random(len(final)) < track_efficiency(kind, pt, eta)
+    scale = np.where(
+        tracked, log_normal(np.ones_like(pt), track_resolution(kind, pt, eta), rng), 0.0
+    )  # reconstructed over true momentum, 0 without a track
+    momentum = pt * np.cosh(eta)
+    mass2 = np.maximum(energy**2 - momentum**2, 0.0)
+    track_energy = np.where(tracked, np.sqrt((scale * momentum) ** 2 + mass2), 0.0)
+
+    ecal_fraction = np.select(
+        [np.isin(kind, (ELECTRON, PHOTON)), np.isin(species, STRANGE)],
+        [1.0, STRANGE_ECAL_FRACTION],
+        0.0,
+    )
+    hcal_fraction = np.where(kind == MUON, 0.0, 1.0 - ecal_fraction)
+
+    def hits(fraction: np.ndarray) -> dict[str, np.ndarray]:
+        chosen = (fraction > 0) & (np.abs(eta) < CALORIMETER_ETA)
+        return {
+            "event": event[chosen],
+            "eta": eta[chosen],
+            "phi": phi[chosen],
+            "deposit": (fraction * energy)[chosen],
+            "tracked": track_energy[chosen],
+        }
+
+    photons = energy_flow(ECAL_REGIONS, ecal_resolution, ECAL_LOWEST, hits(ecal_fraction), rng)
+    neutrals = energy_flow(HCAL_REGIONS, hcal_resolution, HCAL_LOWEST, hits(hcal_fraction), rng)
+
+    x, y, z = events.x[final], events.y[final], events.z[final]
+    d0_error = np.sqrt(0.010**2 + (0.055 / pt) ** 2 * np.cosh(eta))
+    dz_error = np.sqrt(0.020**2 + (0.090 / pt) ** 2 * np.cosh(eta) ** 2)
+    d0 = (x * py - y * px) / pt + d0_error * rng.standard_normal(len(pt))
+    dz = z - (x * px + y * py) * pz / pt**2 + dz_error * rng.standard_normal(len(pt))
+    tracks = Objects(event, scale * px, scale * py, scale * pz, track_energy, charge, kind,
+                     d0, d0_error, dz, dz_error)[tracked]  # fmt: skip
+    return assemble(tracks, massless(photons, PHOTON), massless(neutrals, NEUTRAL_HADRON))
+
+
+def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
+    """Neutral objects from (event, eta, phi, energy); they carry no impact parameter."""
+    pt = cluster["energy"] / np.cosh(cluster["eta"])
+    zero = np.zeros_like(pt)
+    return Objects(
+        cluster["event"], pt * np.cos(cluster["phi"]), pt * np.sin(cluster["phi"]),
+        pt * np.sinh(cluster["eta"]), cluster["energy"], zero, np.full(len(pt), kind),
+        zero, zero, zero, zero,
+    )  # fmt: skip
+
+
+def assemble(*parts: Objects) -> Objects:
+    """All objects above the threshold, event by event."""
+    together = Objects(**{name: np.concatenate([getattr(part, name) for part in parts])
+                          for name in vars(parts[0])})  # fmt: skip
+    above = np.hypot(together.px, together.py) > LOWEST_PT
+    order = np.argsort(together.event, kind="stable")
+    return together[order[above[order]]]

@@ -1,0 +1,88 @@
+"""Pythia 8 events as flat arrays: one entry per particle, `event` says to which event it belongs.
+
+Reference: C. Bierlich et al., arXiv:2203.11601.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import awkward as ak
+import numpy as np
+import pythia8mc
+
+LARGEST_PYTHIA_SEED = 900_000_000
+
+
+@dataclass(frozen=True)
+class Events:
+    """A batch of `count` events; all arrays are (particles,), momenta in GeV, vertices in mm."""
+
+    count: int
+    event: np.ndarray
+    pdg_id: np.ndarray
+    status: np.ndarray
+    daughter1: np.ndarray  # position in these arrays, -1 for none
+    daughter2: np.ndarray
+    px: np.ndarray
+    py: np.ndarray
+    pz: np.ndarray
+    energy: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+    charge: np.ndarray
+
+
+class Generator:
+    """Pythia with the given settings and seed; the same two give the same events."""
+
+    def __init__(self, settings: tuple[str, ...], seed: int):
+        # the empty path and False keep the banner away
+        self.pythia = pythia8mc.Pythia("", False)
+        for setting in ("Print:quiet = on", *settings, "Random:setSeed = on",
+                        f"Random:seed = {seed}"):  # fmt: skip
+            # an unknown setting is only printed by Pythia
+            assert self.pythia.readString(setting), f"Pythia refuses the setting {setting!r}"
+        assert self.pythia.init(), "Pythia could not be initialised"
+
+    def events(self, count: int) -> Events:
+        """The next `count` events; Pythia replaces the few it cannot finish."""
+        batch = self.pythia.nextBatch(count).prt
+        multiplicity = ak.to_numpy(ak.num(batch))  # (events,)
+        first = np.cumsum(multiplicity) - multiplicity
+        event = np.repeat(np.arange(count), multiplicity)
+        particles = ak.flatten(batch)
+        pdg_id = ak.to_numpy(particles.id)
+
+        def position(daughter: ak.Array) -> np.ndarray:
+            local = ak.to_numpy(daughter).astype(np.int64)  # counts from the start of its event
+            return np.where(local > 0, local + first[event], -1)
+
+        def vertex(coordinate: ak.Array) -> np.ndarray:
+            return ak.to_numpy(ak.fill_none(coordinate, 0.0))  # none: the collision point
+
+        return Events(
+            count=count,
+            event=event,
+            pdg_id=pdg_id,
+            status=ak.to_numpy(particles.status),
+            daughter1=position(particles.daughter1),
+            daughter2=position(particles.daughter2),
+            px=ak.to_numpy(particles.p.px),
+            py=ak.to_numpy(particles.p.py),
+            pz=ak.to_numpy(particles.p.pz),
+            energy=ak.to_numpy(particles.p.e),
+            x=vertex(particles.vProd.px),
+            y=vertex(particles.vProd.py),
+            z=vertex(particles.vProd.pz),
+            charge=self.charges(pdg_id),
+        )
+
+    def charges(self, pdg_id: np.ndarray) -> np.ndarray:
+        """Electric charge of each particle in units of the positron's."""
+        species, inverse = np.unique(pdg_id, return_inverse=True)
+        return np.array([self.charge(int(one)) for one in species])[inverse]
+
+    @cache  # noqa: B019  a generator lives as long as its task
+    def charge(self, pdg_id: int) -> float:
+        return self.pythia.particleData.charge(pdg_id)

@@ -1,0 +1,162 @@
+"""JetClass as the public files are: ten classes, one per ROOT file, tree `tree`.
+
+H. Qu, C. Li, S. Qian, arXiv:2202.03772 and doi:10.5281/zenodo.6619768 (there: MadGraph, Pythia 8,
+Delphes). The particle branches share one counter, `npart`, which the public files do not have.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from omnilearn.kinematics import wrap_phi
+from simulation.clustering import softdrop_mass, subjettiness
+from simulation.detector import KINDS, pseudorapidity
+from simulation.recipe import OutputFile, Process, Recipe, chunks
+
+# folder and first file number of each split
+LAYOUT = {"train": ("train_100M", 0), "val": ("val_5M", 120), "test": ("test_20M", 100)}
+PUBLIC_NAMES = {
+    "QCD": "ZJetsToNuNu", "Hbb": "HToBB", "Hcc": "HToCC", "Hgg": "HToGG", "H4q": "HToWW4Q",
+    "Hqql": "HToWW2Q1L", "Zqq": "ZToQQ", "Wqq": "WToQQ", "Tbqq": "TTBar", "Tbl": "TTBarLep",
+}  # fmt: skip
+LABEL_TYPES = {"QCD": np.float32} | dict.fromkeys(("Hbb", "Hcc", "Hgg", "H4q", "Hqql"), np.bool_)
+
+QUARKS = "1 2 3 4 5"
+INVISIBLE_Z = ("23:onMode = off", "23:onIfAny = 12 14 16")
+W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
+Z_PLUS_JET = (
+    "WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on",
+    "WeakZ0:gmZmode = 2", *INVISIBLE_Z,
+)  # fmt: skip
+HIGGS = ("HiggsSM:ffbar2HZ = on", "25:m0 = 125.", *INVISIBLE_Z, "25:onMode = off")
+HIGGS_TO_WW = (*HIGGS, "25:onIfMatch = 24 -24", "24:onMode = off")
+TOP_PAIR = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
+
+
+def resonant(name: str, resonance: int, rate: float, *variants: tuple[str, ...]) -> Process:
+    return Process(name, variants, resonance, leading_only=False, jets_per_second=rate)
+
+
+PROCESSES = (
+    Process("QCD", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=50),
+    resonant("Hbb", 25, 37, (*HIGGS, "25:onIfMatch = 5 -5")),
+    resonant("Hcc", 25, 41, (*HIGGS, "25:onIfMatch = 4 -4")),
+    resonant("Hgg", 25, 33, (*HIGGS, "25:onIfMatch = 21 21")),
+    resonant("H4q", 25, 27, (*HIGGS_TO_WW, f"24:onIfAny = {QUARKS}")),
+    # either W may be the leptonic one: with a single setting every lepton had the same charge
+    resonant(
+        "Hqql", 25, 20,
+        (*HIGGS_TO_WW, "24:onPosIfAny = 11 13", f"24:onNegIfAny = {QUARKS}"),
+        (*HIGGS_TO_WW, "24:onNegIfAny = 11 13", f"24:onPosIfAny = {QUARKS}"),
+    ),
+    resonant("Zqq", 23, 70, (
+        "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
+        "23:onMode = off", f"23:onIfAny = {QUARKS}",
+    )),
+    resonant("Wqq", 24, 42, ("WeakDoubleBoson:ffbar2ZW = on", *INVISIBLE_Z, *W_TO_QUARKS)),
+    resonant("Tbqq", 6, 47, (*TOP_PAIR, *W_TO_QUARKS)),
+    resonant("Tbl", 6, 25, (*TOP_PAIR, "24:onMode = off", "24:onIfAny = 11 13")),
+)  # fmt: skip
+
+
+def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
+    """The branches of a chunk of jets, in the public order and types; every split looks alike."""
+    part = jets.constituents
+    pt = np.hypot(part.px, part.py)
+    eta = np.arcsinh(part.pz / pt)
+    dphi = ak.unflatten(
+        wrap_phi(ak.to_numpy(ak.flatten(np.arctan2(part.py, part.px) - jets.phi))), ak.num(part)
+    )
+    float_branches = {
+        "px": part.px, "py": part.py, "pz": part.pz, "energy": part.energy,
+        "deta": np.sign(jets.eta) * (eta - jets.eta), "dphi": dphi,
+        "d0val": part.d0, "d0err": part.d0_error, "dzval": part.dz, "dzerr": part.dz_error,
+        "charge": part.charge,
+    }  # fmt: skip
+    branches = {name: ak.values_astype(values, np.float32)
+                for name, values in float_branches.items()}  # fmt: skip
+    branches |= {f"is{name}": ak.values_astype(part.kind == kind, np.int32)
+                 for kind, name in enumerate(KINDS)}  # fmt: skip
+    labels = {
+        f"label_{process.name}": ak.to_numpy(jets.process == index).astype(
+            LABEL_TYPES.get(process.name, np.int32)
+        )
+        for index, process in enumerate(PROCESSES)
+    }
+    tau = subjettiness(part, RECIPE.jet_radius)
+    per_jet = {
+        "jet_pt": jets.pt, "jet_eta": jets.eta, "jet_phi": jets.phi, "jet_energy": jets.energy,
+        "jet_nparticles": ak.num(part), "jet_sdmass": softdrop_mass(part, RECIPE.jet_radius),
+        **{f"jet_tau{n}": tau[:, n - 1] for n in (1, 2, 3, 4)},
+        "aux_genpart_eta": jets.truth_eta, "aux_genpart_phi": jets.truth_phi,
+        "aux_genpart_pid": jets.truth_pdg_id, "aux_genpart_pt": jets.truth_pt,
+        "aux_truth_match": jets.matched,
+    }  # fmt: skip
+    per_jet = {name: ak.to_numpy(values).astype(np.float32) for name, values in per_jet.items()}
+    return {"part": ak.zip(branches), **labels, **per_jet}
+
+
+class TreeWriter:
+    """The tree `tree` of an open ROOT file, made by the first chunk."""
+
+    def __init__(self, file: uproot.WritableDirectory):
+        self.file = file
+
+    def append(self, chunk: dict[str, ak.Array]) -> None:
+        if "tree" not in self.file:
+            self.file.mktree(
+                "tree",
+                {
+                    name: values.dtype if isinstance(values, np.ndarray) else values.type.content
+                    for name, values in chunk.items()
+                },
+            )
+        self.file["tree"].extend(chunk)
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[TreeWriter]:
+    """A new ROOT file at `path`, compressed."""
+    with uproot.recreate(path, compression=uproot.ZLIB(4)) as file:
+        yield TreeWriter(file)
+
+
+RECIPE = Recipe(
+    name="jetclass",
+    settings=(
+        "Beams:eCM = 13000.",
+        # K0S and Lambda reach the detector
+        "ParticleDecays:limitTau0 = on",
+        "ParticleDecays:tau0Max = 10.",
+        # far enough below the jets' 500 GeV that no more than a percent of them are missed
+        "PhaseSpace:pTHatMin = 400.",
+        "PhaseSpace:pTHatMax = 1100.",
+    ),
+    processes=PROCESSES,
+    jet_radius=0.8,
+    pt_range=(500.0, 1000.0),
+    eta_max=2.0,
+    match_resonance=False,
+    chunk_size=250,
+    columns=columns,
+    writer=writer,
+)
+
+
+def files(out: Path, jets: dict[str, int], per_file: int) -> list[OutputFile]:
+    """The files of a sample with `jets[split]` jets per class, at most `per_file` in each."""
+    planned = []
+    for split, (folder, first_number) in LAYOUT.items():
+        for index, process in enumerate(PROCESSES):
+            first_chunk = 0
+            for number, start in enumerate(range(0, jets[split], per_file), first_number):
+                count = min(per_file, jets[split] - start)
+                counts = tuple(count * (i == index) for i in range(len(PROCESSES)))
+                path = out / folder / f"{PUBLIC_NAMES[process.name]}_{number:03d}.root"
+                planned.append(OutputFile(path, split, counts, first_chunk))
+                first_chunk += chunks(RECIPE, count)
+    return planned

@@ -1,0 +1,60 @@
+"""What a simulated dataset is, as data: collisions, processes, jets, window, matching, layout.
+
+A further dataset is one module with a `Recipe` and the layout of its public files; nothing else in
+this room names a dataset.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Process:
+    """One class of jets: how Pythia makes it and which decay a jet has to contain."""
+
+    name: str
+    variants: tuple[tuple[str, ...], ...]  # Pythia settings; several are simulated in equal parts
+    resonance: int  # |PDG id| whose decay products the jet must hold; 0 asks for no match
+    leading_only: bool  # only the hardest jet of an event may be kept
+    jets_per_second: float  # kept jets per CPU second, roughly: slow classes are started first
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that fixes a sample up to its size and seed."""
+
+    name: str
+    settings: tuple[str, ...]  # Pythia settings shared by all processes
+    processes: tuple[Process, ...]
+    jet_radius: float  # anti-kT
+    pt_range: tuple[float, float]  # GeV
+    eta_max: float
+    match_resonance: bool  # the resonance itself, too, lies within the radius of the jet axis
+    chunk_size: int  # jets per task, each with random streams of its own
+    columns: Callable[..., Any]  # (jets, split) -> one chunk in the layout of the public file
+    writer: Callable[..., AbstractContextManager]  # path -> something with append(chunk)
+
+    def streams(self) -> list[tuple[int, int]]:
+        """(process, variant) of every random stream, in the order that numbers them."""
+        return [(p, v) for p, process in enumerate(self.processes)
+                for v in range(len(process.variants))]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file to write: `jets` holds how many of each process, in the recipe's order."""
+
+    path: Path
+    split: str
+    jets: tuple[int, ...]
+    first_chunk: int  # chunks of a split are numbered across its files
+
+
+def chunks(recipe: Recipe, total: int) -> int:
+    """How many tasks `total` jets of a file are cut into."""
+    return -(-total // recipe.chunk_size)

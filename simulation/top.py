@@ -1,0 +1,98 @@
+"""The top tagging landscape as the public files are: pandas HDF, key `table`, 806 columns.
+
+G. Kasieczka, T. Plehn et al., arXiv:1902.09914 and doi:10.5281/zenodo.2603256: 14 TeV, no multiple
+interactions, leading anti-kT 0.8 jets; tops with all decay quarks inside. There the detector is the
+ATLAS card of Delphes; here it is the CMS-like one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pandas as pd
+
+from simulation.recipe import OutputFile, Process, Recipe
+
+SLOTS = 200
+MOMENTUM = ("E", "PX", "PY", "PZ")
+COLUMNS = (
+    *(f"{name}_{slot}" for slot in range(SLOTS) for name in MOMENTUM),
+    *(f"truth{name}" for name in MOMENTUM),
+)
+SPLIT_NUMBER = {"train": 0, "test": 1, "val": 2}  # column ttv
+
+PROCESSES = (
+    Process("QCD", (("HardQCD:all = on",),), resonance=0, leading_only=True, jets_per_second=100),
+    Process(
+        "top",
+        (("Top:gg2ttbar = on", "Top:qqbar2ttbar = on",
+          "24:onMode = off", "24:onIfAny = 1 2 3 4 5"),),
+        resonance=6, leading_only=True, jets_per_second=60,
+    ),
+)  # fmt: skip
+SIGNAL = 1
+
+
+def columns(jets: ak.Array, split: str) -> pd.DataFrame:
+    """A chunk of the table: E first, falling pT, zero-padded to 200 constituents, GeV."""
+    part = jets.constituents
+
+    def slots(values: ak.Array) -> np.ndarray:
+        return ak.to_numpy(ak.fill_none(ak.pad_none(values, SLOTS, clip=True), 0.0))
+
+    momenta = np.stack([slots(part[name]) for name in ("energy", "px", "py", "pz")], axis=-1)
+    truth = [ak.to_numpy(jets[f"truth_{name}"]) for name in ("energy", "px", "py", "pz")]
+    numbers = np.column_stack([momenta.reshape(len(jets), -1), *truth])  # (jets, 804)
+    frame = pd.DataFrame(numbers.astype(np.float32), columns=list(COLUMNS))
+    labels = {
+        "ttv": np.full(len(jets), SPLIT_NUMBER[split], np.int64),
+        "is_signal_new": ak.to_numpy(jets.process == SIGNAL).astype(np.int64),
+    }
+    return pd.concat([frame, pd.DataFrame(labels)], axis=1)
+
+
+class TableWriter:
+    """The table `table` of an open store; rows are numbered through."""
+
+    def __init__(self, store: pd.HDFStore):
+        self.store, self.rows = store, 0
+
+    def append(self, chunk: pd.DataFrame) -> None:
+        self.store.append("table", chunk.set_axis(chunk.index + self.rows), index=False)
+        self.rows += len(chunk)
+
+
+@contextmanager
+def writer(path: Path) -> Iterator[TableWriter]:
+    """A new HDF store at `path`, compressed."""
+    with pd.HDFStore(path, mode="w", complevel=5, complib="blosc") as store:
+        yield TableWriter(store)
+
+
+RECIPE = Recipe(
+    name="top",
+    settings=(
+        "Beams:eCM = 14000.",
+        "PartonLevel:MPI = off",
+        # 520 would miss a quarter of the background jets
+        "PhaseSpace:pTHatMin = 420.",
+        "ParticleDecays:limitTau0 = on",
+        "ParticleDecays:tau0Max = 10.",
+    ),
+    processes=PROCESSES,
+    jet_radius=0.8,
+    pt_range=(550.0, 650.0),
+    eta_max=2.0,
+    match_resonance=True,
+    chunk_size=500,
+    columns=columns,
+    writer=writer,
+)
+
+
+def files(out: Path, jets: dict[str, int]) -> list[OutputFile]:
+    """One file per split; half of its jets are signal, an odd one is background."""
+    return [OutputFile(out / f"{split}.h5", split, (count - count // 2, count // 2), 0)
+            for split, count in jets.items() if count]  # fmt: skip

@@ -1,0 +1,49 @@
+"""Which resonance a jet contains: decay products before the shower, and their distance to jets."""
+
+import numpy as np
+
+from simulation.detector import NEUTRINOS, pseudorapidity
+from simulation.generator import Events
+
+HARD_PROCESS = -22  # Pythia's status of a resonance in the hard process
+HEAVY = (6, 23, 24, 25)  # decay further before they can be matched
+
+
+def resonances(events: Events, pdg_id: int) -> np.ndarray:
+    """Hard-process particles with this |PDG id|, as they decay, (resonances,)."""
+    created = (events.status == HARD_PROCESS) & (np.abs(events.pdg_id) == pdg_id)
+    return last_copy(events, np.flatnonzero(created))
+
+
+def last_copy(events: Events, particle: np.ndarray) -> np.ndarray:
+    """Follow recoil and radiation down to the entry that decays; -1 stays -1."""
+    while True:
+        following = particle
+        for daughter in (events.daughter2[particle], events.daughter1[particle]):
+            same = (particle >= 0) & (daughter >= 0)
+            same &= events.pdg_id[daughter] == events.pdg_id[particle]
+            following = np.where(same, daughter, following)
+        if np.array_equal(following, particle):
+            return particle
+        particle = following
+
+
+def decay_products(events: Events, particle: np.ndarray) -> np.ndarray:
+    """Quarks, gluons and charged leptons of each decay chain, (resonances, products), -1 padded."""
+    products = particle[:, None]
+    while True:
+        heavy = (products >= 0) & np.isin(np.abs(events.pdg_id[products]), HEAVY)
+        if not heavy.any():
+            break
+        decaying = last_copy(events, np.where(heavy, products, -1))
+        first = np.where(heavy, events.daughter1[decaying], products)
+        second = np.where(heavy, events.daughter2[decaying], -1)
+        products = np.concatenate([first, second], axis=1)
+    return np.where(np.isin(np.abs(events.pdg_id[products]), NEUTRINOS), -1, products)
+
+
+def direction(events: Events, particle: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """pT, eta and phi of the particles."""
+    px, py = events.px[particle], events.py[particle]
+    pt = np.hypot(px, py)
+    return pt, pseudorapidity(pt, events.pz[particle]), np.arctan2(py, px)
