@@ -1,0 +1,109 @@
+"""The one writer of the suite's HDF5: padded constituents, jets, labels, provenance."""
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
+from preprocessing.jet_chunk import PreparedJets
+from preprocessing.shuffle import Buckets
+
+FORMAT = "omnilearn"
+FORMAT_VERSION = 1
+ROWS_PER_CHUNK = 256  # jets a reader has to decompress for one jet
+COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+CHUNK_CACHE = 16 * 2**20  # holds the chunk that two buckets share, so it is compressed once
+
+
+@dataclass
+class Provenance:
+    """What a file remembers of its making; the first five decide whether it is made again."""
+
+    dataset: str
+    split: str
+    seed: int
+    sources: list[str]
+    fingerprints: list[str]
+    clipped: int = 0
+    dropped_empty: int = 0
+    jets_per_class: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def suite_version() -> str:
+    """The version in pyproject.toml."""
+    with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as file:
+        return tomllib.load(file)["project"]["version"]
+
+
+def is_complete(path: Path, provenance: Provenance) -> bool:
+    """Whether `path` was made from the same sources with the same seed by this format version."""
+    try:
+        with h5py.File(path, "r") as file:
+            found = dict(file.attrs)
+    except OSError:
+        return False
+    expected = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "dataset": provenance.dataset,
+        "split": provenance.split,
+        "seed": provenance.seed,
+    }
+    return all(found.get(key) == value for key, value in expected.items()) and all(
+        list(found.get(key, [])) == getattr(provenance, key) for key in ("sources", "fingerprints")
+    )
+
+
+def pad(jets: PreparedJets, max_constituents: int) -> np.ndarray:
+    """(jets, max_constituents, features) float32, zero after the last constituent."""
+    shape = (len(jets.records), max_constituents, jets.features.shape[1])
+    padded = np.zeros(shape, dtype=np.float32)
+    padded[np.arange(max_constituents) < jets.records["kept"][:, None]] = jets.features
+    return padded
+
+
+def write(path: Path, buckets: Buckets, spec: DatasetSpec, provenance: Provenance) -> None:
+    """Write all jets of `buckets`, bucket after bucket, with `provenance` as attributes."""
+    total = int(provenance.jets_per_class.sum())
+    label_shape = (total, spec.num_classes) if spec.one_hot else (total,)
+    rows = min(ROWS_PER_CHUNK, total)
+    slots = (spec.max_constituents, spec.num_features)
+    with h5py.File(path, "w", rdcc_nbytes=CHUNK_CACHE) as file:
+        layout = {
+            "data": ((total, *slots), "f4", (rows, *slots)),
+            "jet": ((total, len(JET_FEATURES)), "f4", None),
+            "pid": (label_shape, "i1", None),
+            "weight": ((total,), "f4", None),
+            "multiplicity": ((total,), "i4", None),
+        }
+        for name, (shape, kind, chunks) in layout.items():
+            file.create_dataset(name, shape, kind, chunks=chunks or True, **COMPRESSION)
+        first = 0
+        for number in range(buckets.num_buckets):
+            jets = buckets.bucket(number)
+            part = slice(first, first + len(jets.records))
+            labels = jets.records["label"]
+            file["data"][part] = pad(jets, spec.max_constituents)
+            file["jet"][part] = jets.records["jet"]
+            file["pid"][part] = np.eye(spec.num_classes)[labels] if spec.one_hot else labels
+            file["weight"][part] = jets.records["weight"]
+            file["multiplicity"][part] = jets.records["multiplicity"]
+            first = part.stop
+        assert first == total, f"{first} jets dealt, {total} counted"
+        write_provenance(file, spec, provenance)
+
+
+def write_provenance(file: h5py.File, spec: DatasetSpec, provenance: Provenance) -> None:
+    """Say in the attributes of `file` what its columns mean and where its jets come from."""
+    file.attrs["format"] = FORMAT
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["suite_version"] = suite_version()
+    file.attrs["classes"] = list(spec.class_names)
+    file.attrs["features"] = list(FEATURES[: spec.num_features])
+    file.attrs["jet_features"] = list(JET_FEATURES)
+    file.attrs["units"] = "GeV, radians"
+    for key, value in vars(provenance).items():
+        file.attrs[key] = value
