@@ -1,0 +1,73 @@
+"""The look of every figure: mplhep's style, the catalogue's labels and colours, PNG and PDF.
+
+Figures are made without pyplot, so none stays open and no display is needed (Agg draws the PNG).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+import mplhep
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from omnilearn.atomic import atomic_path
+from omnilearn.data.spec import DatasetSpec
+
+# Colours of trainings, distinct for colour-blind readers (arXiv:2107.02270); a model keeps its own.
+MODEL_COLOURS = {"OmniLearn": "#bd1f01", "from scratch": "#3f90da"}
+OTHER_COLOURS = ("#ffa90e", "#832db6", "#a96b59", "#e76300", "#92dadd")
+LIMIT_COLOUR = "#717581"
+
+STYLE = {
+    **mplhep.style.ROOT,
+    "figure.figsize": (7.0, 6.0),
+    "figure.constrained_layout.use": True,
+    "font.size": 17,
+    "legend.fontsize": 14,
+    "lines.linewidth": 2.0,
+    "axes.linewidth": 1.3,
+    "xtick.major.size": 8,
+    "xtick.minor.size": 4,
+    "ytick.major.size": 8,
+    "ytick.minor.size": 4,
+    "savefig.dpi": 150,
+    "pdf.fonttype": 42,  # TrueType, so that the text of a PDF stays text
+}
+# A date or a version in the file would make two equal figures differ.
+METADATA = {
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+}
+
+
+def model_colour(name: str, position: int = 0) -> str:
+    """The colour of a model, its own if it has one, else by position among the others."""
+    return MODEL_COLOURS.get(name, OTHER_COLOURS[position % len(OTHER_COLOURS)])
+
+
+def class_style(spec: DatasetSpec, name: str) -> dict[str, str]:
+    """Label and colour of a jet class as keywords of a matplotlib artist.
+
+    Raises ValueError naming the classes that exist.
+    """
+    for label in spec.labels:
+        if label.name == name:
+            return {"label": label.latex, "color": label.colour}
+    raise ValueError(f"{spec.name} has no class {name!r}, only {', '.join(spec.class_names)}")
+
+
+@contextmanager
+def figure(path_stem: Path | str) -> Iterator[Axes]:
+    """Yield the axes of a new figure; on leaving, save it as `path_stem`.png and .pdf, atomically.
+
+    If drawing fails, nothing is written. Equal drawings give equal bytes.
+    """
+    stem = Path(path_stem)
+    with matplotlib.rc_context(STYLE):
+        canvas = Figure()
+        yield canvas.add_subplot()
+        for suffix, metadata in METADATA.items():
+            with atomic_path(stem.with_name(stem.name + suffix)) as temporary:
+                canvas.savefig(temporary, metadata=metadata)

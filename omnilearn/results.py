@@ -1,0 +1,163 @@
+"""A measured number with its uncertainty and its sample size; results.json in and out.
+
+The file is strict JSON: NaN and Infinity have no spelling there, so a value that does not exist is
+null and `reason` says why.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omnilearn.atomic import atomic_path
+from omnilearn.errors import UserError
+
+RESULT_KEYS = {"value", "error", "n", "bound", "reason"}
+MEND = "write it again with: python evaluate.py RUN"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One number: value, one-sigma uncertainty (None if not known), sample size.
+
+    `bound="lower"` says that the value is only a lower limit; `reason` says why a value is NaN or
+    why an uncertainty is missing. Raises ValueError for a negative uncertainty or sample size.
+    """
+
+    value: float
+    error: float | None
+    n: int
+    bound: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self):
+        if self.error is not None and self.error < 0:
+            raise ValueError(f"a one-sigma uncertainty is not negative, found {self.error}")
+        if self.n < 0:
+            raise ValueError(f"a sample size is not negative, found {self.n}")
+        if self.bound not in (None, "lower"):
+            raise ValueError(f"bound is None or 'lower', found {self.bound!r}")
+
+    @property
+    def text(self) -> str:
+        """The number alone: the uncertainty with two significant digits, limits rounded down."""
+        if not math.isfinite(self.value):
+            return f"undefined ({self.reason})" if self.reason else "undefined"
+        if self.bound == "lower":
+            scale = 10.0 ** _decimals(self.value, 3)
+            return f"> {math.floor(self.value * scale + 1e-9) / scale:.{_decimals(self.value, 3)}f}"
+        if self.error is None or not math.isfinite(self.error):
+            return f"{self.value:.{_decimals(self.value, 4)}f}"
+        decimals = _decimals(self.error or self.value, 2 if self.error else 4)
+        return f"{self.value:.{decimals}f} ± {self.error:.{decimals}f}"
+
+    def __str__(self) -> str:
+        return f"{self.text} (n={self.n})"
+
+
+def _decimals(number: float, digits: int) -> int:
+    """Decimals that show `digits` significant digits of `number`, at least none."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(number)))) if number else 0
+
+
+def write_results(path: Path | str, results: Mapping[str, Any]) -> None:
+    """Write names -> Result, text, whole numbers, finite floats, or lists and dicts of these.
+
+    Raises ValueError naming the key of anything else.
+    """
+    text = json.dumps(_encode(results, ""), indent=1, allow_nan=False, ensure_ascii=False)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_results(path: Path | str) -> dict[str, Any]:
+    """The dict that `write_results` wrote, Results restored.
+
+    Raises UserError naming the file, and the key where there is one, if it is missing or malformed.
+    """
+    path = Path(path)
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UserError(f"{path}: no such results file; {MEND}") from None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are both ValueErrors
+        raise UserError(f"{path}: not strict JSON ({error}); {MEND}") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected an object of names and results at the top; {MEND}")
+    try:
+        return _decode(tree, "")
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; {MEND}") from None
+
+
+def _refuse_constant(token: str):
+    raise ValueError(f"the token {token}, where null and a reason are expected")
+
+
+def _encode(value: Any, key: str) -> Any:
+    if isinstance(value, Result):
+        return _encode_result(value)
+    if isinstance(value, Mapping):
+        if value and key and RESULT_KEYS & set(value):
+            raise ValueError(f"key {key!r}: the names {sorted(RESULT_KEYS)} belong to a Result")
+        return {str(name): _encode(item, _below(key, name)) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(item, _below(key, index)) for index, item in enumerate(value)]
+    if value is None or isinstance(value, bool | str | int):
+        return value
+    number = float(value) if hasattr(value, "__float__") else math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"key {key!r}: expected a Result, text or a finite number, found {value}")
+    return int(value) if hasattr(value, "__index__") else number
+
+
+def _encode_result(result: Result) -> dict[str, Any]:
+    value, error, reason = float(result.value), result.error, result.reason
+    if not math.isfinite(value):
+        value, reason = None, reason or f"the value came out as {result.value}"
+    if error is not None and not math.isfinite(error):
+        error, reason = None, reason or f"the uncertainty came out as {result.error}"
+    encoded = {
+        "value": value,
+        "error": None if error is None else float(error),
+        "n": int(result.n),
+        "bound": result.bound,
+    }
+    return encoded if reason is None else encoded | {"reason": reason}
+
+
+def _decode(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        if key and RESULT_KEYS & set(value):
+            return _decode_result(value, key)
+        return {name: _decode(item, _below(key, name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_decode(item, _below(key, index)) for index, item in enumerate(value)]
+    return value
+
+
+def _decode_result(fields: dict[str, Any], key: str) -> Result:
+    missing = sorted(RESULT_KEYS - {"reason"} - set(fields))
+    unknown = sorted(set(fields) - RESULT_KEYS)
+    if missing or unknown:
+        found = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
+        raise ValueError(f"key {key!r} {found}, expected value, error, n, bound")
+    for name, kinds in (("value", float), ("error", float), ("n", int)):
+        number = fields[name]
+        if number is None and name != "n":
+            continue
+        if isinstance(number, bool) or not isinstance(number, kinds | int):
+            raise ValueError(f"key {_below(key, name)!r}: expected a number, found {number!r}")
+    if fields["value"] is None and not fields.get("reason"):
+        raise ValueError(f"key {key!r}: the value is null and no reason is given")
+    value = math.nan if fields["value"] is None else fields["value"]
+    try:
+        return Result(value, fields["error"], fields["n"], fields["bound"], fields.get("reason"))
+    except ValueError as error:
+        raise ValueError(f"key {key!r}: {error}") from None
+
+
+def _below(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)

@@ -1,0 +1,99 @@
+"""Tables are made from results files and published rows; nothing is typed by hand."""
+
+import pytest
+
+from benchmarks.published import PUBLISHED
+from benchmarks.tables import COLUMNS, main, read_runs, tagging_table
+from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.errors import UserError
+from omnilearn.results import Result, write_results
+
+ABOUT = {"dataset": "top", "model": "PET", "data": "simulated"}
+METRICS = {
+    "accuracy": Result(0.91, 0.005, 3200),
+    "auc": Result(0.97, 0.003, 3200),
+    "rejection_0.5": Result(57.2, 6.1, 3200),
+    "rejection_0.3": Result(120.4, None, 3200, bound="lower"),
+}
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_published_rows_are_complete_and_cited():
+    for dataset, rows in PUBLISHED.items():
+        assert dataset in CATALOGUE
+        assert len({row.model for row in rows}) == len(rows)
+        for row in rows:
+            assert row.dataset == dataset
+            assert row.citation.startswith("arXiv:")
+            assert row.table.startswith("Table ")
+            assert set(row.metrics) == set(COLUMNS)
+
+
+def test_published_omnilearn_row_is_printed_as_in_the_paper():
+    (line,) = [text for text in tagging_table("top", []).splitlines() if "| OmniLearn |" in text]
+    assert cells(line)[3:7] == ["0.942", "0.9872", "568 ± 9", "2647 ± 192"]
+    assert "arXiv:2502.14652, Table 1" in line
+
+
+def test_our_row_names_its_data_its_size_and_its_uncertainty(tmp_path):
+    write_results(tmp_path / "top_scratch" / "results.json", ABOUT | METRICS)
+    line = tagging_table("top", read_runs(tmp_path)).splitlines()[-1]
+    assert cells(line) == [
+        "**PET**", "simulated", "3200", "0.9100 ± 0.0050", "0.9700 ± 0.0030", "57.2 ± 6.1",
+        "> 120", "this suite, top_scratch",
+    ]  # fmt: skip
+
+
+def test_every_line_of_the_table_has_all_columns(tmp_path):
+    write_results(tmp_path / "a" / "results.json", ABOUT | {"accuracy": METRICS["accuracy"]})
+    lines = tagging_table("top", read_runs(tmp_path)).splitlines()
+    assert {len(cells(line)) for line in lines} == {4 + len(COLUMNS)}
+    assert cells(lines[-1])[4:7] == ["-", "-", "-"]
+
+
+def test_runs_without_tagging_are_counted_and_left_out(tmp_path, capsys):
+    write_results(tmp_path / "a" / "results.json", ABOUT | METRICS)
+    write_results(tmp_path / "b" / "results.json", ABOUT | {"model": "generator"})
+    main(["--runs", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert "2 runs read, 1 without an accuracy left out" in err
+    assert "generator" not in out
+    assert "this suite, a" in out
+
+
+def test_a_dataset_without_published_rows_has_a_table_too(tmp_path, capsys):
+    write_results(tmp_path / "results.json", ABOUT | METRICS | {"dataset": "jetclass"})
+    main(["--runs", str(tmp_path)])
+    assert "## jetclass" in capsys.readouterr().out
+
+
+def test_published_rows_alone_before_anything_is_trained(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main([])
+    out, err = capsys.readouterr()
+    assert "OmniLearn" in out
+    assert "published rows alone" in err
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"model": 3}, "key 'model'"),
+        ({"data": "real"}, "'real', expected public or simulated"),
+        ({"auc": 0.97}, "key 'auc' is no result"),
+    ],
+)
+def test_a_results_file_that_says_too_little_is_refused_by_name(tmp_path, change, sentence):
+    path = tmp_path / "run" / "results.json"
+    write_results(path, ABOUT | METRICS | change)
+    with pytest.raises(UserError, match=sentence) as refusal:
+        tagging_table("top", read_runs(tmp_path))
+    assert str(path) in str(refusal.value)
+
+
+def test_a_missing_folder_of_runs_is_refused(tmp_path):
+    with pytest.raises(UserError, match="no such folder of runs"):
+        main(["--runs", str(tmp_path / "nowhere")])

@@ -1,0 +1,42 @@
+"""Labels and colours come from the catalogue; figures appear whole or not at all."""
+
+import pytest
+from matplotlib import pyplot
+
+from omnilearn.data.catalogue import CATALOGUE, TOP
+from omnilearn.plotting.style import OTHER_COLOURS, class_style, figure, model_colour
+
+
+def test_every_class_of_the_catalogue_has_ink():
+    for spec in CATALOGUE.values():
+        styles = [class_style(spec, name) for name in spec.class_names]
+        assert len({style["color"] for style in styles}) == spec.num_classes
+    assert class_style(TOP, "top")["label"] == r"$t\to bqq'$"
+
+
+def test_an_unknown_class_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="QCD, top"):
+        class_style(TOP, "gluon")
+
+
+def test_a_model_keeps_its_colour_in_every_figure():
+    assert model_colour("OmniLearn", 0) == model_colour("OmniLearn", 5)
+    assert [model_colour("ParT", i) for i in range(len(OTHER_COLOURS))] == list(OTHER_COLOURS)
+
+
+def test_a_failed_drawing_leaves_no_file(tmp_path):
+    def draw():
+        with figure(tmp_path / "broken") as axes:
+            axes.plot([0, 1], [0, 1])
+            raise RuntimeError("drawing failed")
+
+    with pytest.raises(RuntimeError):
+        draw()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_do_not_stay_open(tmp_path):
+    with figure(tmp_path / "line.v1") as axes:
+        axes.plot([0, 1], [0, 1])
+    assert pyplot.get_fignums() == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["line.v1.pdf", "line.v1.png"]
