@@ -1,0 +1,21 @@
+# Every target makes what it needs: on a machine with Python 3.11 or 3.12, a C++ compiler and cmake,
+# `make demo` is the first command to type.
+PYTHON_HERE = .venv/bin/python
+
+.PHONY: setup demo test bench lint
+
+setup:
+	@./setup.sh
+
+demo: setup
+	$(PYTHON_HERE) -m benchmarks demo
+
+test: setup
+	$(PYTHON_HERE) -m pytest
+
+bench: setup
+	$(PYTHON_HERE) -m benchmarks throughput
+
+lint: setup
+	$(PYTHON_HERE) -m ruff check .
+	$(PYTHON_HERE) -m ruff format --check .

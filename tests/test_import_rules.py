@@ -1,0 +1,210 @@
+"""The walls of the house: which room may import which, and who may name which library."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("omnilearn", "preprocessing", "simulation", "benchmarks", "tests")
+SCRIPTS = ("train", "finetune", "evaluate")
+MOST_LINES = 350
+NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
+
+EVERYWHERE = ("omnilearn.errors", "omnilearn.atomic", "omnilearn.progress")
+DESCRIPTIONS = ("omnilearn.data.spec", "omnilearn.data.catalogue")
+NUMBERS = ("omnilearn.kinematics", "omnilearn.results", *DESCRIPTIONS)
+NETWORK = ("omnilearn.diffusion", "omnilearn.losses", "omnilearn.model")
+STEPS = (
+    "omnilearn.training",
+    "omnilearn.optimiser",
+    "omnilearn.gradients",
+    "omnilearn.distributed",
+)
+
+# room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
+MAY_IMPORT = {
+    **dict.fromkeys(EVERYWHERE, ()),
+    "omnilearn.kinematics": (),
+    "omnilearn.config": (),
+    "omnilearn.recipes": (),
+    "omnilearn.results": (),
+    **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
+    "omnilearn.distributed": (),
+    "omnilearn.gradients": ("omnilearn.distributed",),
+    "omnilearn.optimiser": ("omnilearn.distributed",),
+    "omnilearn.runs": ("omnilearn.distributed", "omnilearn.config", "omnilearn.results"),
+    "omnilearn.data": ("omnilearn.kinematics", "omnilearn.distributed"),
+    **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
+    "omnilearn.metrics": NUMBERS,
+    "omnilearn.plotting": NUMBERS,
+    "preprocessing": NUMBERS,
+    "simulation": NUMBERS,
+    "benchmarks": (*NUMBERS, "omnilearn.data"),
+    "omnilearn.training": (
+        *STEPS,
+        "omnilearn.model",
+        "omnilearn.data",
+        "omnilearn.results",
+        "omnilearn.config",
+    ),
+    "omnilearn.tasks": (
+        *NETWORK,
+        *STEPS,
+        *NUMBERS,
+        "omnilearn.config",
+        "omnilearn.recipes",
+        "omnilearn.data",
+        "omnilearn.metrics",
+    ),
+    **dict.fromkeys(
+        SCRIPTS,
+        (
+            "omnilearn.config",
+            "omnilearn.recipes",
+            "omnilearn.runs",
+            "omnilearn.data.catalogue",
+            "omnilearn.distributed",
+            "omnilearn.tasks",
+            "omnilearn.results",
+            "omnilearn.plotting",
+        ),
+    ),
+    "tests": ("omnilearn", "preprocessing", "simulation", "benchmarks"),
+}
+
+# library -> who may name it; nothing is ever unpickled, for that would run what a file says
+MAY_NAME = {
+    "horovod": ("omnilearn.distributed",),
+    "tensorflow": ("omnilearn.distributed", "omnilearn.gradients", "tests"),
+    "keras": (
+        *NETWORK,
+        "omnilearn.training",
+        "omnilearn.optimiser",
+        "omnilearn.gradients",
+        "omnilearn.tasks",
+        "tests",
+    ),
+    "pickle": (),
+    "cloudpickle": (),
+    "joblib": (),
+}
+
+PACKAGE = ROOT / "omnilearn" / "__init__.py"
+FILES = sorted(
+    [*ROOT.glob("*.py"), *(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))]
+)
+FILES.remove(PACKAGE)
+every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path) for path in FILES}
+
+
+def within(name: str, rooms) -> str | None:
+    """The longest of `rooms` that `name` is or lies in."""
+    return max((r for r in rooms if f"{name}.".startswith(f"{r}.")), key=len, default=None)
+
+
+def imports(source: str, package: str) -> list[str]:
+    """Full names of all that the source imports, inside functions too."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+            found += [name if name in MODULES else base for name in names]
+    return found
+
+
+def broken_walls(source: str, module: str, package: str) -> list[str]:
+    """One line for every import that `module` may not have."""
+    room = within(module, MAY_IMPORT)
+    if room is None:
+        return [f"{module} belongs to no room of MAY_IMPORT"]
+    allowed = (room, *MAY_IMPORT[room], *EVERYWHERE)
+    broken = []
+    for name in imports(source, package):
+        library = within(name, MAY_NAME)
+        ours = name.split(".")[0] in (*ROOMS, *SCRIPTS)
+        is_forbidden = not within(name, allowed) if ours else False
+        if library:
+            is_forbidden = not within(module, MAY_NAME[library])
+        if is_forbidden or name in SCRIPTS:
+            broken.append(f"{module} may not import {name}")
+    return broken
+
+
+def test_the_walls_hold_against_a_push():
+    for module, source in {
+        "omnilearn.kinematics": "from omnilearn.data import spec",
+        "omnilearn.data.spec": "import omnilearn.distributed",
+        "omnilearn.metrics.classification": "from tensorflow import math",
+        "omnilearn.tasks.tagging": "def late():\n    from omnilearn.plotting import curves",
+        "omnilearn.training": "import horovod.tensorflow as hvd",
+        "omnilearn.model.pet": "from ..metrics import classification",
+        "preprocessing.top": "import simulation.top",
+        "tests.test_train": "import train",
+        "omnilearn.data.reader": "import pickle",
+        "omnilearn.a_file_without_a_row": "",
+    }.items():
+        assert len(broken_walls(source, module, module.rpartition(".")[0])) == 1, module
+    assert not broken_walls(
+        "from .spec import DatasetSpec", "omnilearn.data.reader", "omnilearn.data"
+    )
+
+
+@every_file
+def test_every_room_imports_only_what_it_may(path):
+    module = module_name(path)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    assert broken_walls(path.read_text(), module, package) == []
+
+
+@every_file
+def test_every_file_is_short_and_named_by_a_noun(path):
+    relative = path.relative_to(ROOT)
+    lines = path.read_text().count("\n")
+    assert lines <= MOST_LINES, f"{relative} has {lines} lines: split it by noun"
+    assert len(relative.parent.parts) <= 2, f"{relative} lies deeper than two folders"
+    nameless = NAMELESS & {*relative.with_suffix("").parts}
+    assert not nameless, f"{relative}: {nameless} says nothing about what is inside"
+
+
+@every_file
+def test_no_file_is_read_with_pickle(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute):
+            assert node.attr != "read_pickle", f"{path.name}:{node.lineno}"
+        if isinstance(node, ast.keyword) and node.arg == "allow_pickle":
+            is_off = isinstance(node.value, ast.Constant) and node.value.value is False
+            assert is_off, f"{path.name}:{node.lineno} allows pickle"
+
+
+def test_the_package_itself_is_empty():
+    assert PACKAGE.read_text().strip() == ""
+
+
+def test_a_login_node_needs_no_tensorflow():
+    rooms = ("omnilearn.metrics", "omnilearn.plotting", "omnilearn.data")
+    rooms += ("preprocessing", "simulation", "benchmarks")
+    modules = sorted(m for m in MODULES if within(m, rooms) and not m.endswith("__main__"))
+    program = (
+        "import importlib, sys\n"
+        f"for name in {modules}:\n"
+        "    importlib.import_module(name)\n"
+        "    for library in ('tensorflow', 'keras', 'horovod'):\n"
+        "        assert library not in sys.modules, f'{name} loads {library}'\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
