@@ -1,9 +1,10 @@
-"""JetClass as the public files are: ten classes, one per ROOT file, tree `tree`.
+"""JetClass: ten classes of jets in ROOT files, one class per file, as the public files are.
 
 H. Qu, C. Li, S. Qian, arXiv:2202.03772 and doi:10.5281/zenodo.6619768 (there: MadGraph, Pythia 8,
 Delphes). The particle branches share one counter, `npart`, which the public files do not have.
 """
 
+import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,9 @@ import uproot
 
 from omnilearn.kinematics import wrap_phi
 from simulation.clustering import softdrop_mass, subjettiness
-from simulation.detector import KINDS, pseudorapidity
-from simulation.recipe import OutputFile, Process, Recipe, chunks
+from simulation.detector import KINDS
+from simulation.plan import OutputFile, add_sizes, at_least, chunks, sizes
+from simulation.recipe import Process, Recipe
 
 # folder and first file number of each split
 LAYOUT = {"train": ("train_100M", 0), "val": ("val_5M", 120), "test": ("test_20M", 100)}
@@ -42,24 +44,24 @@ def resonant(name: str, resonance: int, rate: float, *variants: tuple[str, ...])
 
 
 PROCESSES = (
-    Process("QCD", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=50),
-    resonant("Hbb", 25, 37, (*HIGGS, "25:onIfMatch = 5 -5")),
-    resonant("Hcc", 25, 41, (*HIGGS, "25:onIfMatch = 4 -4")),
-    resonant("Hgg", 25, 33, (*HIGGS, "25:onIfMatch = 21 21")),
-    resonant("H4q", 25, 27, (*HIGGS_TO_WW, f"24:onIfAny = {QUARKS}")),
+    Process("QCD", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=67),
+    resonant("Hbb", 25, 57, (*HIGGS, "25:onIfMatch = 5 -5")),
+    resonant("Hcc", 25, 68, (*HIGGS, "25:onIfMatch = 4 -4")),
+    resonant("Hgg", 25, 57, (*HIGGS, "25:onIfMatch = 21 21")),
+    resonant("H4q", 25, 59, (*HIGGS_TO_WW, f"24:onIfAny = {QUARKS}")),
     # either W may be the leptonic one: with a single setting every lepton had the same charge
     resonant(
-        "Hqql", 25, 20,
+        "Hqql", 25, 28,
         (*HIGGS_TO_WW, "24:onPosIfAny = 11 13", f"24:onNegIfAny = {QUARKS}"),
         (*HIGGS_TO_WW, "24:onNegIfAny = 11 13", f"24:onPosIfAny = {QUARKS}"),
     ),
-    resonant("Zqq", 23, 70, (
+    resonant("Zqq", 23, 134, (
         "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
         "23:onMode = off", f"23:onIfAny = {QUARKS}",
     )),
-    resonant("Wqq", 24, 42, ("WeakDoubleBoson:ffbar2ZW = on", *INVISIBLE_Z, *W_TO_QUARKS)),
-    resonant("Tbqq", 6, 47, (*TOP_PAIR, *W_TO_QUARKS)),
-    resonant("Tbl", 6, 25, (*TOP_PAIR, "24:onMode = off", "24:onIfAny = 11 13")),
+    resonant("Wqq", 24, 69, ("WeakDoubleBoson:ffbar2ZW = on", *INVISIBLE_Z, *W_TO_QUARKS)),
+    resonant("Tbqq", 6, 65, (*TOP_PAIR, *W_TO_QUARKS)),
+    resonant("Tbl", 6, 38, (*TOP_PAIR, "24:onMode = off", "24:onIfAny = 11 13")),
 )  # fmt: skip
 
 
@@ -147,16 +149,26 @@ RECIPE = Recipe(
 )
 
 
-def files(out: Path, jets: dict[str, int], per_file: int) -> list[OutputFile]:
-    """The files of a sample with `jets[split]` jets per class, at most `per_file` in each."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that only this dataset has."""
+    add_sizes(parser, "jets-per-class", " of each of the ten classes", share=10)
+    parser.add_argument(
+        "--jets-per-file", type=at_least(1), default=100_000, metavar="N",
+        help="a larger class spills into further files (default: 100000, as the public files)",
+    )  # fmt: skip
+
+
+def files(args: argparse.Namespace) -> list[OutputFile]:
+    """The files that the flags ask for, named and numbered as the public ones."""
     planned = []
-    for split, (folder, first_number) in LAYOUT.items():
+    for split, total in sizes(args).items():
+        folder, first_number = LAYOUT[split]
         for index, process in enumerate(PROCESSES):
             first_chunk = 0
-            for number, start in enumerate(range(0, jets[split], per_file), first_number):
-                count = min(per_file, jets[split] - start)
-                counts = tuple(count * (i == index) for i in range(len(PROCESSES)))
-                path = out / folder / f"{PUBLIC_NAMES[process.name]}_{number:03d}.root"
-                planned.append(OutputFile(path, split, counts, first_chunk))
+            for number, start in enumerate(range(0, total, args.jets_per_file), first_number):
+                count = min(args.jets_per_file, total - start)
+                jets = tuple(count * (i == index) for i in range(len(PROCESSES)))
+                path = args.out / folder / f"{PUBLIC_NAMES[process.name]}_{number:03d}.root"
+                planned.append(OutputFile(path, split, jets, first_chunk))
                 first_chunk += chunks(RECIPE, count)
     return planned

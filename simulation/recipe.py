@@ -7,10 +7,7 @@ this room names a dataset.
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -43,18 +40,3 @@ class Recipe:
         """(process, variant) of every random stream, in the order that numbers them."""
         return [(p, v) for p, process in enumerate(self.processes)
                 for v in range(len(process.variants))]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class OutputFile:
-    """One file to write: `jets` holds how many of each process, in the recipe's order."""
-
-    path: Path
-    split: str
-    jets: tuple[int, ...]
-    first_chunk: int  # chunks of a split are numbered across its files
-
-
-def chunks(recipe: Recipe, total: int) -> int:
-    """How many tasks `total` jets of a file are cut into."""
-    return -(-total // recipe.chunk_size)

@@ -1,16 +1,16 @@
-"""Simulation over all cores: files are cut into tasks with random streams of their own.
+"""Simulation over all cores: every task has random streams of its own.
 
 A task's streams depend on seed, dataset, process, split and chunk alone, so that the files do not
 depend on the number of workers.
 """
 
 import os
+import signal
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
@@ -21,31 +21,11 @@ from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 from simulation.generator import LARGEST_PYTHIA_SEED
-from simulation.recipe import SPLITS, OutputFile, Recipe, chunks
+from simulation.plan import SPLITS, OutputFile, Task, chunks, tasks
+from simulation.recipe import Recipe
 from simulation.sample import simulate
 
-MOST_CHUNKS = 2_000_000  # per stream and split
-
-
-@dataclass(frozen=True)
-class Task:
-    """The part of a file that one core makes at a time."""
-
-    recipe: Recipe
-    split: str
-    chunk: int
-    jets: tuple[int, ...]
-    seed: int
-
-
-def tasks(recipe: Recipe, file: OutputFile, seed: int) -> list[Task]:
-    """The tasks of a file, in the order in which their jets are written."""
-    number = chunks(recipe, sum(file.jets))
-    # as equal as whole jets allow
-    shares = [[total * (i + 1) // number - total * i // number for i in range(number)]
-              for total in file.jets]  # fmt: skip
-    return [Task(recipe, file.split, file.first_chunk + i, jets, seed)
-            for i, jets in enumerate(zip(*shares, strict=True))]  # fmt: skip
+MOST_CHUNKS = 2_000_000  # per stream and split; more would run into the next one's seeds
 
 
 def streams(task: Task, stream: int) -> tuple[int, np.random.Generator]:
@@ -54,6 +34,7 @@ def streams(task: Task, stream: int) -> tuple[int, np.random.Generator]:
     Pythia's generator never overlaps between different seeds; within one seed and dataset these
     are counted through rather than drawn, so that no two tasks share one.
     """
+    assert task.chunk < MOST_CHUNKS
     dataset = zlib.crc32(task.recipe.name.encode())
     split = SPLITS.index(task.split)
     offset = np.random.SeedSequence((task.seed, dataset)).generate_state(1, np.uint64)[0]
@@ -68,7 +49,7 @@ def run(task: Task) -> Any:
     recipe, parts = task.recipe, []
     for stream, (process, variant) in enumerate(recipe.streams()):
         variants = len(recipe.processes[process].variants)
-        # odd jets go to the variants in turn
+        # what cannot be divided goes to the variants in turn
         count = (task.jets[process] + (variant + task.chunk) % variants) // variants
         if count:
             pythia_seed, rng = streams(task, stream)
@@ -80,48 +61,54 @@ def run(task: Task) -> Any:
 
 def seconds(recipe: Recipe, file: OutputFile) -> float:
     """CPU time that a file will take, roughly."""
-    return sum(jets / process.jets_per_second
-               for jets, process in zip(file.jets, recipe.processes, strict=True))  # fmt: skip
+    rates = [process.jets_per_second for process in recipe.processes]
+    return sum(jets / rate for jets, rate in zip(file.jets, rates, strict=True))
 
 
 @contextmanager
-def over(workers: int) -> Iterator[Any]:
-    """An ordered parallel `map`; the plain one for a single worker."""
+def over(workers: int) -> Iterator[Callable]:
+    """An ordered parallel `map`; the plain one for a single worker.
+
+    Raises UserError when the system ends a worker.
+    """
     if workers == 1:
         yield map
         return
-    # spawned, as threads of the parent must not be forked
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    # spawned, as threads of the parent must not be forked; Ctrl-C ends them without a word
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL)
+    ) as pool:
         try:
             yield pool.map
-        except BaseException:
+        except BrokenProcessPool as broken:
+            raise UserError(
+                "a worker was ended by the system, probably for want of memory; "
+                f"run again with --workers below {workers}"
+            ) from broken
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def produce(recipe: Recipe, files: list[OutputFile], seed: int, workers: int) -> None:
     """Write `files`, the longest first, each appearing when it is complete.
 
-    Raises UserError when the system ends a worker.
+    No more than the tasks in flight is held in memory. Raises UserError when a worker dies.
     """
     files = sorted(files, key=lambda file: -seconds(recipe, file))
     queue = [task for file in files for task in tasks(recipe, file, seed)]
     total = sum(sum(file.jets) for file in files)
-    try:
-        with over(workers) as parallel_map, progress(total, recipe.name) as bar:
-            made = zip(queue, parallel_map(run, queue), strict=True)
-            for file in files:
-                with atomic_path(file.path) as path, recipe.writer(path) as writer:
-                    for _ in range(chunks(recipe, sum(file.jets))):
-                        task, chunk = next(made)
-                        writer.append(chunk)
-                        bar.update(sum(task.jets))
-    except BrokenProcessPool as broken:
-        raise UserError(
-            f"a worker was ended by the system, probably for want of memory; "
-            f"run again with --workers below {workers}"
-        ) from broken
+    with over(min(workers, len(queue))) as parallel_map, progress(total, recipe.name) as bar:
+        made = zip(queue, parallel_map(run, queue), strict=True)
+        for file in files:
+            with atomic_path(file.path) as path, recipe.writer(path) as writer:
+                for _ in range(chunks(recipe, sum(file.jets))):
+                    task, chunk = next(made)
+                    writer.append(chunk)
+                    bar.update(sum(task.jets))
 
 
 def available_cores() -> int:
-    return len(os.sched_getaffinity(0))
+    """Cores this process may use, where the system tells; else all there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

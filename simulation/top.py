@@ -1,10 +1,11 @@
-"""The top tagging landscape as the public files are: pandas HDF, key `table`, 806 columns.
+"""Top tagging landscape: tops and QCD jets in one pandas HDF table per split, as the public files.
 
 G. Kasieczka, T. Plehn et al., arXiv:1902.09914 and doi:10.5281/zenodo.2603256: 14 TeV, no multiple
 interactions, leading anti-kT 0.8 jets; tops with all decay quarks inside. There the detector is the
 ATLAS card of Delphes; here it is the CMS-like one.
 """
 
+import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ import awkward as ak
 import numpy as np
 import pandas as pd
 
-from simulation.recipe import OutputFile, Process, Recipe
+from simulation.plan import OutputFile, add_sizes, sizes
+from simulation.recipe import Process, Recipe
 
 SLOTS = 200
 MOMENTUM = ("E", "PX", "PY", "PZ")
@@ -29,7 +31,7 @@ PROCESSES = (
         "top",
         (("Top:gg2ttbar = on", "Top:qqbar2ttbar = on",
           "24:onMode = off", "24:onIfAny = 1 2 3 4 5"),),
-        resonance=6, leading_only=True, jets_per_second=60,
+        resonance=6, leading_only=True, jets_per_second=80,
     ),
 )  # fmt: skip
 SIGNAL = 1
@@ -92,7 +94,15 @@ RECIPE = Recipe(
 )
 
 
-def files(out: Path, jets: dict[str, int]) -> list[OutputFile]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that only this dataset has."""
+    add_sizes(parser, "jets", ", half of them tops", share=3)
+
+
+def files(args: argparse.Namespace) -> list[OutputFile]:
     """One file per split; half of its jets are signal, an odd one is background."""
-    return [OutputFile(out / f"{split}.h5", split, (count - count // 2, count // 2), 0)
-            for split, count in jets.items() if count]  # fmt: skip
+    return [
+        OutputFile(args.out / f"{split}.h5", split, (count - count // 2, count // 2), 0)
+        for split, count in sizes(args).items()
+        if count
+    ]

@@ -1,0 +1,111 @@
+"""Which files a command asks for: sizes of the splits, files of a sample, the tasks of a file."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnilearn.errors import UserError
+from simulation.recipe import Recipe
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One file to write: `jets` holds how many of each process, in the recipe's order."""
+
+    path: Path
+    split: str
+    jets: tuple[int, ...]
+    first_chunk: int  # chunks of a split are numbered across its files
+
+
+@dataclass(frozen=True)
+class Task:
+    """The part of a file that one core makes at a time."""
+
+    recipe: Recipe
+    split: str
+    chunk: int
+    jets: tuple[int, ...]
+    seed: int
+
+
+def chunks(recipe: Recipe, total: int) -> int:
+    """How many tasks `total` jets of a file are cut into."""
+    return -(-total // recipe.chunk_size)
+
+
+def tasks(recipe: Recipe, file: OutputFile, seed: int) -> list[Task]:
+    """The tasks of a file, in the order in which their jets are written."""
+    number = chunks(recipe, sum(file.jets))
+    # as equal as whole jets allow
+    shares = [
+        [total * (i + 1) // number - total * i // number for i in range(number)]
+        for total in file.jets
+    ]
+    return [
+        Task(recipe, file.split, file.first_chunk + i, jets, seed)
+        for i, jets in enumerate(zip(*shares, strict=True))
+    ]
+
+
+def at_least(lowest: int) -> Callable[[str], int]:
+    """A converter for flags: whole numbers from `lowest` on."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < lowest:
+            raise argparse.ArgumentTypeError(f"{value} is below {lowest}")
+        return value
+
+    return number
+
+
+def add_sizes(parser: argparse.ArgumentParser, flag: str, of: str, share: int) -> None:
+    """Flags for the jets of each split; val and test default to 1/share of the training jets."""
+    parser.add_argument(
+        f"--{flag}", dest="train", type=at_least(1), required=True, metavar="N",
+        help=f"training jets{of}",
+    )  # fmt: skip
+    for split, title in (("val", "validation"), ("test", "test")):
+        parser.add_argument(
+            f"--{split}-{flag}", dest=split, type=at_least(0), metavar="N",
+            help=f"{title} jets{of}, on top of the training jets (default: N // {share} of them)",
+        )  # fmt: skip
+    parser.set_defaults(share=share)
+
+
+def sizes(args: argparse.Namespace) -> dict[str, int]:
+    """Jets per split as the flags have it."""
+    asked = {split: getattr(args, split) for split in SPLITS}
+    default = args.train // args.share
+    return {split: default if count is None else count for split, count in asked.items()}
+
+
+def prepare_folders(out: Path, files: list[OutputFile]) -> None:
+    """Make the folders of `files`, and make sure that nothing older would mix with the sample.
+
+    Raises UserError for a folder that cannot be written or that holds files of another sample.
+    """
+    mine = {file.path for file in files}
+    depth = len(files[0].path.relative_to(out).parts)
+    pattern = "*/" * (depth - 1) + f"[!.]*{files[0].path.suffix}"
+    for found in sorted(out.glob(pattern)):
+        if found not in mine:
+            raise UserError(
+                f"{found} belongs to another sample and would be mixed with this one; "
+                "choose another --out or remove it"
+            )
+    for folder in sorted({path.parent for path in mine}):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # the only sure test of writing is to write
+            (folder / ".partial").touch()
+            (folder / ".partial").unlink()
+        except OSError as error:
+            raise UserError(
+                f"--out {out}: {folder} cannot be written ({error.strerror}); "
+                "choose a folder that can"
+            ) from error
