@@ -88,7 +88,7 @@ def main() -> None:
         else:
             todo.append(job)
     if todo:
-        convert(todo, arguments.workers, print)
+        convert(todo, arguments.workers)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Public files in, ours out: one output file at a time per process, whole or not at all."""
 
 import multiprocessing
-import tempfile
+import signal
+import sys
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import import_module
@@ -50,10 +51,9 @@ class Job:
         rng = np.random.default_rng([self.seed, SPLITS.index(self.shard.split), self.shard.index])
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(
-                prefix=f".{self.path.stem}.partial", dir=self.path.parent
-            ) as folder,
-            Buckets(Path(folder) / "jets", jets, spec.num_features, rng) as buckets,
+            Buckets(self.path.parent, jets, spec.num_features, rng) as buckets,
+            # absurd momenta may overflow on the way to the check that refuses them
+            np.errstate(over="ignore", invalid="ignore"),
         ):
             for source in self.shard.sources:
                 for chunk in self.reader.read(source):
@@ -84,13 +84,19 @@ class Job:
         return line
 
 
-def convert(jobs: list[Job], workers: int, say: Callable[[str], None]) -> None:
-    """Run all jobs on up to `workers` processes; the result does not depend on their number."""
+def convert(jobs: list[Job], workers: int) -> None:
+    """Run all jobs on up to `workers` processes; the result does not depend on their number.
+
+    Raises UserError on the first file that cannot be converted, and when told to stop; the output
+    files finished by then stay.
+    """
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
     if workers == 1 or len(jobs) == 1:
         counts = [job.count() for job in jobs]
         with progress(sum(counts), "preprocessing") as bar:
             for job, jets in zip(jobs, counts, strict=True):
-                say(job.run(jets, bar.update))
+                bar.write(job.run(jets, bar.update))
         return
     # spawned, not forked: HDF5 and the threads of NumPy do not survive a fork
     context = multiprocessing.get_context("spawn")
@@ -105,24 +111,32 @@ def convert(jobs: list[Job], workers: int, say: Callable[[str], None]) -> None:
                 while pending:
                     finished, pending = wait(pending, 0.5, FIRST_COMPLETED)
                     bar.update(done.value - bar.n)
-                    _report(finished, say)
+                    for future in finished:
+                        bar.write(future.result())
         except BrokenProcessPool as error:
             raise UserError(
                 "a worker process died, most likely for lack of memory; run the same command "
                 f"again with fewer than {workers} --workers (finished files are kept)"
             ) from error
-        finally:
+        except UserError:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
             pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _report(finished: set[Future], say: Callable[[str], None]) -> None:
-    for line in sorted(future.result() for future in finished):
-        say(line)
+def _stop(number: int, _) -> None:
+    raise UserError(
+        f"stopped by {signal.Signals(number).name}; finished files are kept, run the same command "
+        "again to go on"
+    )
 
 
 def _share(done) -> None:
     global _jets_done
     _jets_done = done
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # unwinds, so that partial files go
 
 
 def _advance(jets: int) -> None:

@@ -10,6 +10,9 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import count_clipped, invariant_mass, relative_features
 
 CHUNK_ROWS = 4096  # jets read at a time: what bounds the memory of a run
+MOMENTUM_LIMIT = 1e8  # GeV; no collider makes more, and its square is far from overflow
+ETA_LIMIT = 20.0
+PHI_LIMIT = 7.0  # a jet's phi may run from -pi to pi or from 0 to 2 pi
 
 RECORD = np.dtype(
     [
@@ -130,15 +133,16 @@ def require_physical(
     path: Path,
 ) -> None:
     """Raise UserError for the first jet that has constituents but no usable momentum or label."""
-    bad_jet = filled & ~(
-        np.isfinite(chunk.jet).all(axis=1) & (chunk.jet[:, [0, 3]] > 0).all(axis=1)
-    )
-    refuse(bad_jet, "has no positive jet pt and energy", chunk, path)
+    limit = np.array([MOMENTUM_LIMIT, ETA_LIMIT, PHI_LIMIT, MOMENTUM_LIMIT])
+    good_jet = (np.abs(chunk.jet) < limit).all(axis=1) & (chunk.jet[:, [0, 3]] > 0).all(axis=1)
+    refuse(filled & ~good_jet, "has an impossible jet pt, eta, phi or energy", chunk, path)
     bad_label = (chunk.label < 0) | (chunk.label >= spec.num_classes)
     refuse(bad_label, f"has a label outside 0-{spec.num_classes - 1}", chunk, path)
-    good = np.isfinite(constituents).all(axis=1) & (constituents[:, 3] > 0)
+    pt, energy = constituents[:, 0], constituents[:, 3]
+    good = np.isfinite(constituents).all(axis=1) & (energy > 0)
+    good &= (energy < MOMENTUM_LIMIT) & (pt < MOMENTUM_LIMIT)
     bad_constituents = np.bincount(owner[~good], minlength=len(filled)) > 0
-    refuse(bad_constituents, "has a constituent without positive, finite energy", chunk, path)
+    refuse(bad_constituents, "has a constituent of impossible pt or energy", chunk, path)
     if chunk.weight is not None:
         refuse(~np.isfinite(chunk.weight), "has a weight that is not finite", chunk, path)
 

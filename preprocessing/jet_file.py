@@ -14,7 +14,9 @@ from preprocessing.shuffle import Buckets
 FORMAT = "omnilearn"
 FORMAT_VERSION = 1
 ROWS_PER_CHUNK = 256  # jets a reader has to decompress for one jet
-COMPRESSION = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+# per jet of 13 features in 150 slots, on one core: gzip-1 1476 bytes, written 36 000/s, read
+# 119 000/s; lzf 1632, 87 000, 79 000; with the byte shuffle no smaller and a third slower to read
+COMPRESSION = {"compression": "gzip", "compression_opts": 1}
 CHUNK_CACHE = 16 * 2**20  # holds the chunk that two buckets share, so it is compressed once
 
 

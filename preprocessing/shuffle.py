@@ -5,6 +5,7 @@ Buckets one after the other are a uniformly random order, however the input was 
 Sandelius 1962). On disk the buckets share one file of unpadded float32 rows.
 """
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,17 @@ BUCKET_JETS = 8192  # expected jets per bucket: 64 MB when padded to 150 constit
 
 
 class Buckets:
-    """Jets on disk in `num_buckets` buckets; the same seed and jets give the same order."""
+    """Jets on disk in `num_buckets` buckets; the same seed and jets give the same order.
 
-    def __init__(self, path: Path, jets: int, num_features: int, rng: np.random.Generator):
+    The file lies in `folder` without a name: it is gone however the process ends.
+    """
+
+    def __init__(self, folder: Path, jets: int, num_features: int, rng: np.random.Generator):
         self.num_buckets = max(1, -(-jets // BUCKET_JETS))
         self.num_features = num_features
         self.rng = rng
         self.segments = [[] for _ in range(self.num_buckets)]  # (offset, jets, constituents)
-        self.file = path.open("wb+")
+        self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> "Buckets":
         return self

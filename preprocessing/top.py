@@ -128,7 +128,8 @@ def read(path: Path) -> Iterator[JetChunk]:
 
 def chunk(table: np.ndarray, path: Path, first_row: int) -> JetChunk:
     """Rows (jets, 806) of the table as jets."""
-    require_finite(table, path, KEY, first_row)
+    for column in np.flatnonzero(~np.isfinite(table).all(axis=0))[:1]:
+        require_finite(table[:, column], path, f"{KEY}/{COLUMNS[column]}", first_row)
     momenta = table[:, : 4 * SLOTS].reshape(-1, SLOTS, 4)[..., [1, 2, 3, 0]]  # E comes first
     real = (momenta[..., 0] != 0) | (momenta[..., 1] != 0)
     counts = real.sum(axis=1)
