@@ -7,6 +7,7 @@ arrays are vars/0, vars/1. TensorFlow 2.14 and 2.15 wrote different container na
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -122,13 +123,9 @@ def load_released_weights(pet: PET, path: Path | str, ema: bool = False) -> Load
     another architecture, or incomplete.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
-    try:
-        with h5py.File(path, "r") as file:
-            arrays, unused = read_arrays(file, pet.config, ema, path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read as HDF5 ({error})") from error
+    with opened(path) as file:
+        present, layout = found_layout(file, path)
+        arrays, unused = read_arrays(present, layout, pet.config, ema, path)
     token = "classifier.token"
     arrays[token] = np.zeros((1, pet.config.projection_dim), "float32")
     report = assign_weights(pet, arrays, str(path))
@@ -138,24 +135,69 @@ def load_released_weights(pet: PET, path: Path | str, ema: bool = False) -> Load
     return report
 
 
-def read_arrays(
-    file: h5py.File, config: PETConfig, ema: bool, path: Path
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Our names -> arrays, and the paths of the file that were not used."""
+def released_config(path: Path | str) -> PETConfig:
+    """The architecture of a released file, read off the shapes of its arrays.
+
+    The number of slots and of neighbours leave no trace in the weights: they are the defaults.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        present, layout = found_layout(file, path)
+        shape = {
+            part: {name.removeprefix(f"{where}/"): item.shape
+                   for name, item in present.items() if name.startswith(f"{where}/")}
+            for part, where in layout.items()
+        }  # fmt: skip
+    counts = {part: sum(name.endswith("_query_dense/vars/0") for name in arrays)
+              for part, arrays in shape.items()}  # fmt: skip
+    try:
+        dim, heads, _ = shape["body"]["multi_head_attention/_query_dense/vars/0"]
+        return PETConfig(
+            projection_dim=dim,
+            num_heads=heads,
+            num_features=shape["body"]["dense_2/vars/0"][0],
+            num_jet=shape["classifier"]["dense/vars/0"][0],
+            num_classes=shape["generator"]["dense_4/vars/0"][0],
+            num_layers=counts["body"],
+            classifier_layers=counts["classifier"],
+            generator_layers=counts["generator"],
+        )
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: the architecture cannot be read off its arrays ({error})"
+                        ) from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file, or UserError when it is missing or cannot be read."""
+    if not path.is_file():
+        raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be read as HDF5 ({error})") from error
+
+
+def found_layout(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dict[str, str]]:
+    """Every array of the file by its path, and the layout that fits; UserError if none does."""
     present: dict[str, h5py.Dataset] = {}
     file.visititems(
         lambda name, item: present.update({name: item}) if isinstance(item, h5py.Dataset) else None
     )
-    layout = next(
-        (parts for parts in LAYOUTS.values()
-         if all(any(name.startswith(parts[part] + "/") for name in present)
-                for part in ("body", "classifier", "generator"))),
-        None,
-    )  # fmt: skip
-    if layout is None:
-        groups = ", ".join(sorted(file)) or "nothing"
-        raise UserError(f"{path} is not a weights file of the released OmniLearn: it holds {groups}; "
-                        "expected the groups body, classifier and generator, or layers/functional")
+    needed = ("body", "classifier", "generator")
+    for layout in LAYOUTS.values():
+        if all(any(name.startswith(f"{layout[part]}/") for name in present) for part in needed):
+            return present, layout
+    groups = ", ".join(sorted(file)) or "nothing"
+    raise UserError(f"{path} is not a weights file of the released OmniLearn: it holds {groups}; "
+                    "expected the groups body, classifier and generator, or layers/functional")
+
+
+def read_arrays(
+    present: dict[str, h5py.Dataset], layout: dict[str, str], config: PETConfig, ema: bool, path: Path
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Our names -> arrays, and the paths of the file that were not used."""
     paths, arrays, used = released_paths(config), {}, set()
     for part, inside in paths.items():
         for name, where in inside.items():

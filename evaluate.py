@@ -1,0 +1,46 @@
+"""Evaluate a run: results.json and figures, from its directory alone.
+
+    python evaluate.py runs/top_finetuned
+    horovodrun -np 2 --gloo python evaluate.py runs/top_finetuned --data data
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from omnilearn import distributed
+from omnilearn.config import read_config
+from omnilearn.data.catalogue import dataset
+from omnilearn.errors import speak
+from omnilearn.plotting.curves import evaluation_figures
+from omnilearn.results import write_results
+from omnilearn.runs import read_history
+from omnilearn.tasks import tagging
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Evaluate a run.", allow_abbrev=False)
+    parser.add_argument("run", type=Path, help="run directory of train.py or finetune.py")
+    parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")
+    parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
+    parser.add_argument("--split", default="test", choices=("train", "val", "test"),
+                        help="jets to evaluate on")
+    arguments = parser.parse_args()
+    config, about = read_config(arguments.run / "config.json")
+    spec = dataset(about["dataset"])
+    distributed.horovod()
+    pipeline = tagging.open_pipeline(
+        spec, arguments.data or config.data, arguments.split, arguments.batch
+    )
+    predicted = tagging.predict(tagging.best_pet(arguments.run), pipeline)
+    if distributed.rank() == 0:
+        results = tagging.metrics(spec, predicted)
+        write_results(arguments.run / "results.json", results)
+        for name, result in results.items():
+            print(f"{name}: {result}")
+        evaluation_figures(arguments.run, spec, predicted, read_history(arguments.run))
+    distributed.barrier()
+
+
+if __name__ == "__main__":
+    sys.exit(speak(main))

@@ -1,0 +1,45 @@
+"""Adapt PET to a task: from a pre-trained run, from released weights, or from scratch.
+
+    python finetune.py top --backbone runs/jetclass --preset small
+    python finetune.py top --released-weights PET_jetclass_8_local_layer_scale_token_baseline_all.weights.h5
+    python finetune.py top --preset small                    # PET from scratch
+    horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
+"""
+
+import argparse
+import sys
+
+from omnilearn import distributed
+from omnilearn.config import add_flags, chosen_preset, configured
+from omnilearn.data.catalogue import dataset
+from omnilearn.errors import speak
+from omnilearn.recipes import FINETUNING, SCRATCH, recipe
+from omnilearn.runs import prepare_run
+from omnilearn.tasks import tagging
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Adapt PET to a task.", allow_abbrev=False)
+    parser.add_argument("dataset", help="the task's dataset, e.g. top")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--backbone", default="", help="run directory or checkpoint to start from")
+    source.add_argument("--released-weights", default="",
+                        help="a .weights.h5 file of the released OmniLearn to start from")
+    add_flags(parser)
+    arguments = parser.parse_args()
+    spec = dataset(arguments.dataset)
+    preset = chosen_preset(arguments)
+    start = arguments.backbone or arguments.released_weights
+    settings = recipe(FINETUNING, spec.name, preset)
+    config = configured(settings if start else {**settings, **SCRATCH[preset]}, arguments)
+    distributed.horovod()
+    pet, report = tagging.make_pet(spec, config, arguments.backbone, arguments.released_weights)
+    if report and distributed.rank() == 0:
+        print(report)
+    about = {"task": "tagging", "dataset": spec.name, "backbone": start or None}
+    run = prepare_run(config, f"{spec.name}_{'finetuned' if start else 'scratch'}", about)
+    tagging.train(spec, pet, config, run, about)
+
+
+if __name__ == "__main__":
+    sys.exit(speak(main))

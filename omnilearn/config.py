@@ -1,0 +1,113 @@
+"""One frozen dataclass is the configuration of a run; its flags are generated from its fields.
+
+`python finetune.py top --epochs 3` is the recipe of top tagging, then the flag.
+"""
+
+import argparse
+import json
+import os
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+
+from omnilearn.errors import UserError
+
+
+def option(default, help: str):
+    """A field with its help line; a flag without one cannot be written."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a training run does. Learning rates are for one rank; see `cosine_schedule`."""
+
+    data: str = option(os.environ.get("OMNILEARN_DATA", "data"), "folder of preprocessed datasets")
+    runs: str = option("runs", "folder of run directories")
+    name: str = option("", "name of the run directory; made from the dataset when empty")
+    preset: str = option("full", "full: the paper's model; small: two cores of a laptop")
+    seed: int = option(0, "the one source of randomness")
+    epochs: int = option(10, "passes over the training jets")
+    batch: int = option(256, "jets per step and rank")
+    lr: float = option(3e-5, "learning rate of the heads at the start of the warm-up")
+    weight_decay: float = option(1e-5, "decoupled weight decay of the heads")
+    body_factor: float = option(1.0, "the body learns this many times slower than the heads")
+    warmup_epochs: int = option(3, "epochs of linear warm-up")
+    patience: int = option(30, "epochs without a better validation loss before stopping")
+    mode: str = option("all", "heads that are trained: all, classifier or generator")
+    regression_weight: float = option(1.0, "weight of the regression of the jet inputs")
+    feature_drop: float = option(0.1, "probability per jet to hide the identity features")
+    label_drop: float = option(0.1, "probability per jet to hide the class from the generator")
+    padding: str = option("released", "released: padding visible as published; masked: never felt")
+    train_jets: int = option(0, "use only the first so many training jets; 0 means all")
+    checkpoint_every: int = option(500, "steps between checkpoints; one more ends every epoch")
+    overwrite: bool = option(False, "throw away a run of this name instead of resuming it")
+
+    def __post_init__(self):
+        for name in ("epochs", "batch", "checkpoint_every", "patience"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 1 or more")
+        for name in ("lr", "body_factor"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected above zero")
+        for name in ("seed", "warmup_epochs", "train_jets", "weight_decay", "regression_weight"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected zero or more")
+        for name in ("feature_drop", "label_drop"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 0 to 1")
+        choices = {"preset": ("full", "small"), "mode": ("all", "classifier", "generator"),
+                   "padding": ("released", "masked")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise UserError(f"--{flag(name)} is {getattr(self, name)!r}; "
+                                f"expected {' or '.join(allowed)}")
+
+
+# changing these does not make it another training, so a run may be resumed with others
+FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite")
+
+
+def flag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def add_flags(parser: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -> None:
+    """One flag per field; absent flags leave the recipe as it is."""
+    for item in fields(Config):
+        if item.name in skip:
+            continue
+        kind = bool if isinstance(item.default, bool) else type(item.default)
+        text = f"{item.metadata['help']} (recipe, else {item.default!r})"
+        if kind is bool:
+            parser.add_argument(f"--{flag(item.name)}", action=argparse.BooleanOptionalAction,
+                                default=MISSING, help=text)
+        else:
+            parser.add_argument(f"--{flag(item.name)}", type=kind, default=MISSING, help=text)
+
+
+def chosen_preset(arguments: argparse.Namespace) -> str:
+    """The preset on the command line, or the default one."""
+    return Config.preset if arguments.preset is MISSING else arguments.preset
+
+
+def configured(recipe: dict, arguments: argparse.Namespace) -> Config:
+    """The recipe, then every flag that was given."""
+    names = {item.name for item in fields(Config)}
+    given = {name: value for name, value in vars(arguments).items()
+             if name in names and value is not MISSING}
+    return replace(Config(**recipe), **given)
+
+
+def read_config(path: Path) -> tuple[Config, dict]:
+    """The configuration of a run directory and the rest of its description.
+
+    Raises UserError when the file is missing or is not understood.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} not found: {path.parent} is not a run directory; make one with "
+                        "train.py or finetune.py")
+    try:
+        stored = json.loads(path.read_text())
+        return Config(**stored.pop("config")), stored
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} is not a configuration of this suite ({error})") from error

@@ -1,0 +1,119 @@
+"""Horovod, and nothing else that knows of ranks: identities on one process.
+
+Horovod's own optimiser wrapper does nothing under Keras 3, silently, and its callbacks raise; so
+gradients are averaged where the optimiser applies them (see `omnilearn.optimiser`), in one fused
+allreduce, and variables are broadcast by hand.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from omnilearn.errors import UserError
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+# what launchers tell each process about the number of processes of this step
+LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+
+
+@cache
+def horovod():
+    """Horovod, initialised once, or None for one process on a machine without it.
+
+    Raises UserError when it was built against another TensorFlow, or when a launcher started
+    several processes that would each train alone.
+    """
+    launched = max(int(os.environ.get(name) or 1) for name in LAUNCHER_SIZES)
+    import tensorflow as tf
+
+    try:
+        import horovod.tensorflow as hvd
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("horovod") or launched > 1:
+            raise UserError(f"{launched} processes were started but Horovod is not installed "
+                            f"({error}); run: make setup") from error
+        return None
+    except Exception as error:  # a library built against other symbols raises many kinds
+        raise UserError(f"Horovod cannot be used with TensorFlow {tf.__version__}; it was built "
+                        f"against another one ({str(error).splitlines()[0]}); run: make setup"
+                        ) from error
+    hvd.init()
+    if hvd.size() == 1 and launched > 1:
+        raise UserError(f"the launcher started {launched} processes but Horovod sees one: this "
+                        "Horovod was built without MPI. Install MPI (mpicxx) and run: make setup, "
+                        "or launch with: horovodrun --gloo -np N python ...")
+    if hvd.size() == 1:
+        return None
+    limit_threads(tf, hvd.local_size())
+    devices = tf.config.list_physical_devices("GPU")
+    if devices:
+        own = devices[hvd.local_rank() % len(devices)]
+        tf.config.set_visible_devices(own, "GPU")
+        tf.config.experimental.set_memory_growth(own, True)
+    return hvd
+
+
+def limit_threads(tf, local_size: int) -> None:
+    """Share the cores of a node among its ranks, instead of every rank starting them all."""
+    cores = max(1, len(os.sched_getaffinity(0)) // local_size)
+    tf.config.threading.set_intra_op_parallelism_threads(cores)
+
+
+def rank() -> int:
+    return horovod().rank() if horovod() else 0
+
+
+def size() -> int:
+    return horovod().size() if horovod() else 1
+
+
+def total(values) -> np.ndarray:
+    """Sum of an array of numbers over ranks, in double precision."""
+    values = np.asarray(values, "float64")
+    if size() == 1:
+        return values
+    hvd = horovod()
+    return hvd.allreduce(values, op=hvd.Sum).numpy()
+
+
+def mean(values) -> np.ndarray:
+    """Mean of an array of numbers over ranks."""
+    return total(values) / size()
+
+
+def agreed(value: int | float) -> float:
+    """Rank 0's number, on every rank: one decision for all."""
+    if size() == 1:
+        return float(value)
+    return float(horovod().broadcast(np.asarray([value], "float64"), 0).numpy()[0])
+
+
+def gathered(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, ...) of all ranks, rank after rank; n may differ, also be zero."""
+    rows = np.asarray(rows)
+    if size() == 1:
+        return rows
+    return horovod().allgather(rows).numpy()
+
+
+def barrier() -> None:
+    """No rank goes on before all have come."""
+    total(0.0)
+
+
+def broadcast_variables(variables: Sequence) -> None:
+    """Give every rank the values of rank 0; Keras variables of any kind."""
+    if size() > 1:
+        horovod().broadcast_variables([variable.value for variable in variables], 0)
+
+
+def average(tensors: list) -> list:
+    """Average tensors over ranks in one fused allreduce; usable inside a compiled step."""
+    if size() == 1:
+        return tensors
+    hvd = horovod()
+    return hvd.grouped_allreduce(tensors, op=hvd.Average)

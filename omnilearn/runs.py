@@ -1,0 +1,86 @@
+"""Run directories: RUNS/<name> with config.json, history.jsonl, last.h5, best.h5, results.json.
+
+config.json says what was asked, on what data, with which versions: `evaluate.py` needs nothing else.
+"""
+
+import json
+import shutil
+import subprocess
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from omnilearn import distributed
+from omnilearn.atomic import atomic_path
+from omnilearn.config import FREE_TO_CHANGE, Config, read_config
+from omnilearn.errors import UserError
+
+PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
+
+
+def prepare_run(config: Config, default_name: str, about: dict) -> Path:
+    """Make or reopen the run directory of a configuration; the same on all ranks.
+
+    A run of the same name and configuration is resumed. Raises UserError when it has another
+    configuration, naming what differs, unless `overwrite` is set.
+    """
+    run = Path(config.runs) / (config.name or default_name)
+    if distributed.rank() == 0:
+        if config.overwrite and run.exists():
+            remove_run(run)
+        if (run / "config.json").exists():
+            refuse_another(run, config, about)
+        write_description(run, config, about)
+    distributed.barrier()
+    return run
+
+
+def remove_run(run: Path) -> None:
+    """Delete a run directory, and only that: it must hold a config.json or nothing."""
+    if not (run / "config.json").is_file() and any(run.iterdir()):
+        raise UserError(f"{run} is not a run directory (no config.json); --overwrite leaves it alone")
+    shutil.rmtree(run)
+
+
+def refuse_another(run: Path, config: Config, about: dict) -> None:
+    """Raise UserError when the run in this directory is another training."""
+    stored, stored_about = read_config(run / "config.json")
+    theirs = {**asdict(stored), **{key: stored_about.get(key) for key in about}}
+    ours = {**asdict(config), **about}
+    differing = [key for key in ours if key not in FREE_TO_CHANGE and theirs[key] != ours[key]]
+    if differing:
+        listed = ", ".join(f"{key} {theirs[key]!r} (now {ours[key]!r})" for key in differing)
+        raise UserError(f"{run} holds a run with {listed}; choose another --name, or throw it "
+                        "away with --overwrite")
+
+
+def write_description(run: Path, config: Config, about: dict) -> None:
+    """config.json: the configuration, what it is about, versions and revision."""
+    described = {"config": asdict(config), **about, "versions": versions(), "revision": revision()}
+    with atomic_path(run / "config.json") as temporary:
+        temporary.write_text(json.dumps(described, indent=2) + "\n")
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def revision() -> str:
+    """The git revision of this checkout, or "unknown"."""
+    asked = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+                           capture_output=True, text=True, check=False)  # fmt: skip
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+
+
+def read_history(run: Path) -> list[dict]:
+    """history.jsonl of a run, one dictionary per epoch; raises UserError when it is not there."""
+    path = run / "history.jsonl"
+    if not path.is_file():
+        raise UserError(f"{path} not found: the run has not finished an epoch")
+    return [json.loads(line) for line in path.read_text().splitlines()]

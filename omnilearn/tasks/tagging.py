@@ -1,0 +1,105 @@
+"""Tagging: PET with fresh class weights on a backbone or from scratch, and its evaluation."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from omnilearn import distributed
+from omnilearn.config import Config
+from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.reader import JetFiles, find_files
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.gradients import compiled
+from omnilearn.metrics import classification
+from omnilearn.model.checkpoint import LoadReport, build_pet, load_backbone, load_checkpoint
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.reference_weights import load_released_weights, released_config
+from omnilearn.progress import progress
+from omnilearn.recipes import ARCHITECTURES
+from omnilearn.results import Result
+from omnilearn.tasks.pretraining import Objective
+from omnilearn.training import Trainer, filled_up
+
+
+def open_pipeline(
+    spec: DatasetSpec, data: str, split: str, batch: int, seed: int = 0, limit: int = 0
+) -> Pipeline:
+    """The batches of this rank for one split of a dataset under the folder `data`."""
+    files = JetFiles(find_files(Path(data), spec, split), spec, limit=limit or None)
+    return Pipeline(files, spec, batch, distributed.rank(), distributed.size(), seed)
+
+
+def make_pet(
+    spec: DatasetSpec, config: Config, backbone: str = "", released: str = ""
+) -> tuple[PET, LoadReport | None]:
+    """PET for a dataset: a run's backbone, released weights, or fresh from the preset's size.
+
+    `backbone` is a run directory or a checkpoint file. Architecture and meaning of padding come
+    from the backbone where there is one. Returns the model and what was loaded.
+    """
+    keras.utils.set_random_seed(config.seed)
+    sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
+    if backbone:
+        path = Path(backbone)
+        path = path / "best.h5" if path.is_dir() else path
+        pet = PET(replace(load_checkpoint(path).pet_config, **sizes))
+        return pet, load_backbone(pet, path)
+    if released:
+        pet = PET(replace(released_config(released), **sizes))
+        return pet, load_released_weights(pet, released)
+    architecture = ARCHITECTURES[config.preset]
+    return PET(PETConfig(**sizes, padding=config.padding, **architecture)), None
+
+
+def best_pet(run: Path) -> PET:
+    """The model of a run directory at its best epoch."""
+    return build_pet(load_checkpoint(run / "best.h5"))
+
+
+def train(spec: DatasetSpec, pet: PET, config: Config, run: Path, about: dict):
+    """Fit PET on a dataset by the configuration; pre-training and tagging alike."""
+    training = open_pipeline(spec, config.data, "train", config.batch, config.seed,
+                             config.train_jets)
+    validation = open_pipeline(spec, config.data, "val", config.batch)
+    objective = Objective(pet, config.mode, config.regression_weight, config.feature_drop,
+                          config.label_drop)
+    about = {**about, "config": asdict(config)}
+    trainer = Trainer(objective, config, training.steps_per_epoch, run, about)
+    return trainer.fit(training, validation)
+
+
+def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
+    """Logits (N, C), label (N,), weight (N,) of every jet of the split once, in file order.
+
+    Each rank evaluates its share; the result is the same on all of them.
+    """
+    logits_of = compiled(pet.call)
+    rows = {"index": [], "logits": [], "label": [], "weight": []}
+    total = pipeline.num_jets // distributed.size()
+    with progress(total, "evaluating", rank=distributed.rank()) as bar:
+        for batch in pipeline.ordered():
+            jets = len(batch["mask"])
+            rows["index"].append(batch.pop("index"))
+            rows["label"].append(batch["label"].argmax(axis=1))
+            rows["weight"].append(batch["weight"].copy())
+            rows["logits"].append(np.asarray(logits_of(filled_up(batch, pipeline.batch_size)))[:jets])
+            bar.update(jets)
+    empty = {"logits": np.zeros((0, pipeline.spec.num_classes), "float32"),
+             "index": np.zeros(0, "int64"), "label": np.zeros(0, "int64"),
+             "weight": np.zeros(0, "float32")}  # fmt: skip
+    gathered = {
+        name: distributed.gathered(np.concatenate([empty[name], *parts]))
+        for name, parts in rows.items()
+    }
+    order = np.argsort(gathered.pop("index"), kind="stable")
+    return {name: values[order] for name, values in gathered.items()}
+
+
+def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict[str, Result]:
+    """Accuracy, AUC and background rejections at the dataset's working points."""
+    return classification.tagging_metrics(
+        predicted["logits"], predicted["label"], predicted["weight"], spec.signal,
+        spec.working_points,
+    )

@@ -1,0 +1,231 @@
+"""Fit: steps, validation, early stop, checkpoints, resume and history; the same on every rank.
+
+A run directory holds config.json, history.jsonl (one line per epoch), last.h5 and best.h5. Every
+decision is taken from numbers averaged over ranks and is rank 0's, so ranks never part.
+"""
+
+import json
+import math
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn import distributed
+from omnilearn.atomic import atomic_path
+from omnilearn.config import Config
+from omnilearn.data.pipeline import Pipeline
+from omnilearn.errors import UserError
+from omnilearn.gradients import compiled, compiled_gradients
+from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.optimiser import EMA_MOMENTUM, Lion, cosine_schedule
+from omnilearn.progress import progress
+
+STREAM_TRAINING, STREAM_VALIDATION = 1, 2
+
+
+@dataclass
+class Position:
+    """Where a run stands; plain JSON in every checkpoint."""
+
+    epoch: int = 0
+    step: int = 0  # steps done in this epoch
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    sums: dict[str, float] = field(default_factory=dict)  # training terms so far in this epoch
+    seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)
+    finished: bool = False
+
+
+class Trainer:
+    """One objective, one optimiser, one run directory.
+
+    `objective` has pet, trained(), prepare(...) and losses(batch) as in `tasks.pretraining`.
+    """
+
+    def __init__(self, objective, config: Config, steps_per_epoch: int, run: Path, about: dict):
+        self.objective, self.config, self.run, self.about = objective, config, Path(run), about
+        self.rank, self.ranks = distributed.rank(), distributed.size()
+        named = objective.trained()
+        self.names, self.variables = list(named), list(named.values())
+        factors = {id(variable): 1.0 / config.body_factor
+                   for name, variable in named.items() if name.startswith("body.")}
+        schedule = cosine_schedule(
+            config.lr, self.ranks, steps_per_epoch, config.epochs, config.warmup_epochs
+        )
+        self.optimiser = Lion(
+            factors, learning_rate=schedule, weight_decay=config.weight_decay, beta_1=0.95,
+            beta_2=0.99, use_ema=True, ema_momentum=EMA_MOMENTUM,
+        )
+        self.optimiser.build(self.variables)
+        self.gradients = compiled_gradients(objective.losses, self.variables)
+        self.apply = compiled(lambda gradients: self.optimiser.apply(gradients, self.variables))
+        self.evaluated = compiled(objective.losses)
+        self.position = Position()
+
+    def fit(self, training: Pipeline, validation: Pipeline) -> Position:
+        """Train to the last epoch or to the early stop; resumes from last.h5 where there is one."""
+        self.resume()
+        distributed.broadcast_variables(
+            [*pet_weights(self.objective.pet).values(), *self.optimiser.variables]
+        )
+        while not self.position.finished:
+            self.train_epoch(training)
+            self.close_epoch(self.validate(validation))
+        return self.position
+
+    def train_epoch(self, training: Pipeline) -> None:
+        """The rest of the current epoch, with a checkpoint every `checkpoint_every` steps."""
+        position, steps = self.position, training.steps_per_epoch
+        jets = self.config.batch * self.ranks
+        started, before = time.monotonic(), position.seconds
+        bar = progress(steps * jets, f"epoch {position.epoch + 1}/{self.config.epochs}",
+                       rank=self.rank)
+        with bar:
+            bar.update(position.step * jets)
+            for batch in training.epoch(position.epoch, position.step):
+                terms = self.step(batch)
+                position.step += 1
+                for name, value in terms.items():
+                    position.sums[name] = position.sums.get(name, 0.0) + float(value)
+                position.seconds = before + time.monotonic() - started
+                bar.update(jets)
+                bar.set_postfix(loss=f"{position.sums['loss'] / position.step:.4f}")
+                if position.step % self.config.checkpoint_every == 0 and position.step < steps:
+                    self.save("last.h5")
+
+    def step(self, batch: dict) -> dict[str, float]:
+        """One update from this rank's batch; returns the terms averaged over ranks.
+
+        Raises UserError on all ranks at the same step when the loss is not a number.
+        """
+        position = self.position
+        rng = np.random.default_rng(
+            (self.config.seed, STREAM_TRAINING, position.epoch, position.step, self.rank)
+        )
+        constituents = distributed.mean(batch["mask"].sum() / len(batch["mask"]))
+        batch = self.objective.prepare(batch, rng, True, float(constituents))
+        terms, gradients = self.gradients(batch)
+        values = distributed.mean([float(value) for value in terms.values()])
+        terms = dict(zip(terms, values, strict=True))
+        if not math.isfinite(terms["loss"]):
+            raise UserError(
+                f"the loss is {terms['loss']} at epoch {position.epoch + 1}, step "
+                f"{position.step + 1}; {self.run / 'last.h5'} holds the last good state. Lower "
+                "--lr, or look at the input with: python -m preprocessing"
+            )
+        self.apply(gradients)
+        return terms
+
+    def validate(self, validation: Pipeline) -> dict[str, float]:
+        """Mean of every term over all validation jets of all ranks, each exactly once."""
+        sums, jets = defaultdict(float), 0
+        constituents = float(np.mean(validation.files.multiplicity))
+        for number, batch in enumerate(validation.ordered()):
+            rng = np.random.default_rng((self.config.seed, STREAM_VALIDATION, number, self.rank))
+            count = len(batch["mask"])
+            batch = self.objective.prepare(batch, rng, False, constituents)
+            terms = self.evaluated(filled_up(batch, validation.batch_size))
+            for name, value in terms.items():
+                sums[name] += float(value) * validation.batch_size
+            jets += count
+        # a rank without validation jets joins with zeros, in the same order of terms
+        names = list(self.position.sums)
+        totals = distributed.total([sums[name] for name in names] + [jets])
+        return {name: value / totals[-1] for name, value in zip(names, totals, strict=False)}
+
+    def close_epoch(self, validation: dict[str, float]) -> None:
+        """Write history and checkpoints of a finished epoch and decide whether to go on."""
+        position = self.position
+        epoch = position.epoch + 1
+        line = {
+            "epoch": epoch,
+            "steps": position.step,
+            "jets": position.step * self.config.batch * self.ranks,
+            "seconds": round(position.seconds, 3),
+            "training": {name: value / position.step for name, value in position.sums.items()},
+            "validation": validation,
+        }
+        position.history.append(line)
+        better = validation["loss"] < position.best_loss
+        if better:
+            position.best_loss, position.best_epoch = validation["loss"], epoch
+        position.epoch, position.step, position.sums, position.seconds = epoch, 0, {}, 0.0
+        waited = epoch - position.best_epoch
+        stop = epoch >= self.config.epochs or waited >= self.config.patience
+        position.finished = bool(distributed.agreed(stop))
+        if better:
+            self.save("best.h5")
+        self.save("last.h5")
+        if self.rank == 0:
+            write_history(self.run / "history.jsonl", position.history)
+            rate = line["jets"] / max(line["seconds"], 1e-9)
+            print(f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
+                  f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
+                  + (" (best)" if better else ""), flush=True)
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
+        if self.rank == 0:
+            weights = {key: np.asarray(weight)
+                       for key, weight in pet_weights(self.objective.pet).items()}
+            averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
+            state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
+            record = {**self.about, "position": jsonable(self.position), "ranks": self.ranks}
+            save_checkpoint(self.run / name, self.objective.pet.config, weights, record,
+                            {**weights, **averages}, state if name == "last.h5" else None)
+        distributed.barrier()
+
+    def resume(self) -> None:
+        """Take up weights, optimiser, averages, history and data position from last.h5."""
+        path = self.run / "last.h5"
+        if not distributed.agreed(path.is_file()):
+            return
+        checkpoint = load_checkpoint(path)
+        if len(checkpoint.optimizer) != len(self.optimiser.variables):
+            raise UserError(f"{path} belongs to another training: it holds "
+                            f"{len(checkpoint.optimizer)} optimiser arrays, expected "
+                            f"{len(self.optimiser.variables)}; use another --name")
+        for name, weight in pet_weights(self.objective.pet).items():
+            weight.assign(checkpoint.weights[name])
+        for index, variable in enumerate(self.optimiser.variables):
+            variable.assign(checkpoint.optimizer[f"{index:04d}"])
+        stored = checkpoint.record["position"]
+        stored["best_loss"] = math.inf if stored["best_loss"] is None else stored["best_loss"]
+        self.position = Position(**stored)
+        if checkpoint.record["ranks"] != self.ranks and self.position.step:
+            self.position.step, self.position.sums = 0, {}  # steps of another size: start it anew
+        if self.rank == 0:
+            print(f"resuming {self.run} at epoch {self.position.epoch + 1}, "
+                  f"step {self.position.step + 1}", flush=True)
+
+
+def jsonable(position: Position) -> dict:
+    """The position as plain JSON: no infinity."""
+    state = dict(vars(position))
+    if math.isinf(position.best_loss):
+        state["best_loss"] = None
+    return state
+
+
+def filled_up(batch: dict, batch_size: int) -> dict:
+    """The batch with rows of weight zero up to batch_size, so that few shapes are compiled."""
+    missing = batch_size - len(batch["mask"])
+    if not missing:
+        return batch
+    filled = {
+        name: np.concatenate([value, np.repeat(value[:1], missing, axis=0)])
+        if np.ndim(value) else value
+        for name, value in batch.items()
+    }
+    filled["weight"][-missing:] = 0.0
+    return filled
+
+
+def write_history(path: Path, history: list[dict]) -> None:
+    """One JSON line per epoch, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in history))
