@@ -89,7 +89,7 @@ def write_toy_file(
                 file.create_dataset(key, data=array.astype(np.float64))
             return
         chunks = (min(256, num_jets), *jets["data"].shape[1:])
-        file.create_dataset("data", data=jets["data"], chunks=chunks, shuffle=True,
+        file.create_dataset("data", data=jets["data"], chunks=chunks,
                             compression="gzip", compression_opts=1)  # fmt: skip
         file["jet"] = jets["jet"]
         file["pid"] = pid.astype(np.int8)

@@ -93,8 +93,8 @@ def length_groups(lengths: Sequence[int]) -> np.ndarray:
 def batch_groups(jets_per_group: np.ndarray, batch_size: int) -> np.ndarray:
     """Length group (batches,) of each batch of jets ordered by group: the group of its last jet."""
     ends = np.cumsum(jets_per_group)
-    last = np.arange(batch_size, ends[-1] + batch_size, batch_size)
-    return np.searchsorted(ends, np.minimum(last, ends[-1]))
+    last = np.arange(batch_size, ends[-1] + 1, batch_size)
+    return np.searchsorted(ends, last)
 
 
 class EpochPlan:

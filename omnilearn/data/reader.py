@@ -14,7 +14,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 
@@ -32,7 +32,8 @@ def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
     """
     for folder in (Path(data) / name for name in spec.folders):
         for pattern in (f"{split}/*.h5", f"{split}*.h5"):
-            if found := list(folder.glob(pattern)):
+            # a name that begins with a dot is a file still being written
+            if found := [path for path in folder.glob(pattern) if path.name[0] != "."]:
                 return sorted(found, key=_natural)
     raise UserError(
         f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
@@ -114,13 +115,12 @@ class JetFiles:
             "pid": np.empty((len(rows), spec.num_classes), np.float32),
             "weight": np.ones(len(rows), np.float32),
         }
-        firsts = np.array([file.first for file in self._files])
-        file_of = np.searchsorted(firsts, rows, side="right")
+        file_of = np.searchsorted([file.first for file in self._files], rows, side="right") - 1
         breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(file_of) != 0)) + 1
         for begin, end in zip([0, *breaks], [*breaks, len(rows)], strict=True):
             if begin == end:
                 continue
-            file = self._files[file_of[begin] - 1]
+            file = self._files[file_of[begin]]
             part = {key: array[begin:end] for key, array in jets.items()}
             self._fill(file, int(rows[begin]) - file.first, part)
         return jets
@@ -176,12 +176,22 @@ class JetFiles:
         with self._lock:
             file = self._open(path)
             shapes = {key: item.shape for key, item in file.items() if _is_numeric(item)}
-            version = file.attrs.get("format_version", FORMAT_VERSION)
+            attributes = dict(file.attrs)
+        version = attributes.get("format_version", FORMAT_VERSION)
         if version > FORMAT_VERSION:
             raise UserError(
                 f"{path}: format_version {version}, this suite reads up to {FORMAT_VERSION}; "
                 "install the newer suite that wrote it"
             )
+        for key, wanted in (
+            ("classes", spec.class_names),
+            ("features", FEATURES[: spec.num_features]),
+        ):
+            if key in attributes and tuple(attributes[key]) != wanted:
+                raise UserError(
+                    f"{path}: its {key} are {', '.join(attributes[key])}, {spec.name} expects "
+                    f"{', '.join(wanted)}, {self._remedy()}"
+                )
         jets = shapes.get("data", (0,))[0]
         expected = {
             "data": [(jets, spec.max_constituents, spec.num_features)],
@@ -253,7 +263,7 @@ class JetFiles:
 
 
 def _is_numeric(item: h5py.HLObject) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim > 0 and item.dtype.kind in "biuf"
+    return isinstance(item, h5py.Dataset) and item.ndim > 0 and item.dtype.kind in "iuf"
 
 
 def _shortened(file: _File, jets: int) -> _File:

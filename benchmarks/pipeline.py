@@ -1,0 +1,159 @@
+"""How fast files become batches on one core, what that is spent on, and how much memory it takes.
+
+python -m benchmarks pipeline                made-up jets of JetClass size, stored in four ways
+python -m benchmarks pipeline --data DIR     files at hand
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import re
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.atomic import atomic_path
+from omnilearn.data.catalogue import dataset
+from omnilearn.data.mixing import EpochPlan, JetOrder
+from omnilearn.data.pipeline import Pipeline, padded_lengths
+from omnilearn.data.reader import JetFiles, find_files
+from omnilearn.data.spec import DatasetSpec
+
+STORAGE = {
+    "gzip-1": {"compression": "gzip", "compression_opts": 1},  # as preprocessing writes
+    "gzip-1, bytes shuffled": {"compression": "gzip", "compression_opts": 1, "shuffle": True},
+    "lzf": {"compression": "lzf"},
+    "uncompressed": {},
+}
+ROWS_PER_CHUNK = 256
+WINDOW = 8192  # jets, as in the pipeline
+STEP_SECONDS = 0.01  # of a pretended training step, so that the thread gets ahead
+MEMORY = Path("/proc/self/status")
+NUMBER_OF_FILES = 4
+
+
+def main(arguments: list[str]) -> None:
+    """Measure, print, and write the numbers as JSON."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks pipeline", description=__doc__, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder of preprocessed files; default: made up")
+    parser.add_argument("--dataset", default="jetclass", help="which of them (jetclass)")
+    parser.add_argument("--jets", type=int, default=64000, help="jets to use (64000)")
+    parser.add_argument("--batch-size", type=int, default=256, help="jets per batch (256)")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/pipeline.json"),
+                        help="where the numbers go (benchmarks/results/pipeline.json)")  # fmt: skip
+    flags = parser.parse_args(arguments)
+    spec = dataset(flags.dataset)
+    measured = {}
+    if flags.data:
+        measured["files"] = _measure(find_files(flags.data, spec, "train"), spec, flags)
+    else:
+        for name, options in STORAGE.items():
+            with tempfile.TemporaryDirectory() as folder:
+                paths = _write_files(Path(folder), spec, flags.jets, options)
+                measured[name] = _measure(paths, spec, flags)
+    for name, numbers in measured.items():
+        print(f"{spec.title}, {name}, batches of {flags.batch_size}:")
+        for quantity, value in numbers.items():
+            print(f"  {quantity.replace('_', ' '):<42}{value:>12,.10g}")
+    document = {
+        "benchmark": "pipeline",
+        "dataset": spec.name,
+        "batch_size": flags.batch_size,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "measured": measured,
+    }
+    with atomic_path(flags.output) as path:
+        path.write_text(json.dumps(document, indent=2) + "\n")
+    print(f"written: {flags.output}")
+
+
+def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) -> dict[str, float]:
+    """Jets per second of CPU time (reading thread and consumer together) and the peak memory."""
+    numbers = {}
+    with JetFiles(paths, spec, limit=flags.jets) as files:
+        jets = files.num_jets
+        numbers["jets"] = jets
+        numbers["bytes_per_jet_on_disk"] = sum(path.stat().st_size for path in paths) / jets
+        numbers["jets_per_cpu_second_reading"] = jets / _cpu_seconds(
+            lambda: [files.read(at, min(at + WINDOW, jets)) for at in range(0, jets, WINDOW)]
+        )
+        pipeline = Pipeline(files, spec, flags.batch_size)
+        slots = []
+
+        def one_epoch() -> None:
+            for batch in pipeline.epoch(0):
+                slots.append(batch["mask"].shape[1])
+
+        seconds = _cpu_seconds(one_epoch)
+        numbers["jets_per_cpu_second"] = len(slots) * flags.batch_size / seconds
+        numbers["slots_per_jet"] = float(np.mean(slots))
+        numbers["constituents_per_jet"] = float(files.multiplicity.mean())
+        # all ranks are counted on each: the one cost that grows with their number
+        for size in (1, 128):
+            edges = np.arange(0, size * WINDOW + 1, ROWS_PER_CHUNK)
+            order = JetOrder.of_files(edges, np.resize(files.multiplicity, size * WINDOW))
+            plan = EpochPlan(order, padded_lengths(spec.max_constituents), flags.batch_size, size,
+                             max(1, WINDOW // flags.batch_size), seed=0, epoch=0)  # fmt: skip
+            seconds = _cpu_seconds(lambda plan=plan: plan.batches(0, 0))
+            numbers[f"milliseconds_to_plan_a_window_{size}_ranks"] = 1e3 * seconds
+    if not MEMORY.exists():
+        print(f"no {MEMORY} on this system: memory is not measured")
+        return numbers
+    spawn = multiprocessing.get_context("spawn")
+    for name, limit in (("a_quarter_of_the_jets", jets // 4), ("all_jets", jets)):
+        with ProcessPoolExecutor(1, mp_context=spawn) as process:
+            peak = process.submit(_peak_memory, paths, spec, limit, flags.batch_size).result()
+        numbers[f"peak_megabytes_{name}"] = peak
+    return numbers
+
+
+def _cpu_seconds(work) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def _peak_memory(paths: list[Path], spec: DatasetSpec, limit: int, batch_size: int) -> float:
+    """Megabytes that an epoch adds to the resident memory of a fresh process."""
+    before = _peak_kilobytes()
+    with JetFiles(paths, spec, limit=limit) as files:
+        for _ in Pipeline(files, spec, batch_size).epoch(0):
+            time.sleep(STEP_SECONDS)
+    return (_peak_kilobytes() - before) / 1024
+
+
+def _peak_kilobytes() -> int:
+    # getrusage would do, but a new process inherits that peak from the one that started it
+    return int(re.search(r"VmHWM:\s*(\d+)", MEMORY.read_text())[1])
+
+
+def _write_files(folder: Path, spec: DatasetSpec, jets: int, options: dict) -> list[Path]:
+    """Files of random jets: gamma multiplicities of mean 42 and width 18, as in JetClass."""
+    rng = np.random.default_rng(0)
+    slots, features = spec.max_constituents, spec.num_features
+    paths = []
+    for part in range(NUMBER_OF_FILES):
+        number = jets // NUMBER_OF_FILES
+        multiplicity = np.clip(rng.gamma(5.44, 7.71, number), 1, slots).astype(np.int32)
+        data = rng.standard_normal((number, slots, features), dtype=np.float32)
+        data[..., 7:] = data[..., 7:] > 1  # identity flags compress, kinematics do not
+        data *= (np.arange(slots) < multiplicity[:, None])[..., None]
+        label = rng.integers(0, spec.num_classes, number)
+        jet = rng.standard_normal((number, 4), dtype=np.float32)
+        paths.append(folder / f"{spec.name}_train_{part:03d}.h5")
+        with h5py.File(paths[-1], "w") as file:
+            file.create_dataset("data", data=data, chunks=(ROWS_PER_CHUNK, slots, features),
+                                **options)  # fmt: skip
+            file["jet"], file["multiplicity"] = jet, multiplicity
+            file["pid"] = np.eye(spec.num_classes, dtype=np.int8)[label]
+            file["weight"] = np.ones(number, np.float32)
+    return paths

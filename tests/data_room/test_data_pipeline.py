@@ -1,0 +1,262 @@
+"""Batches: every jet where it belongs, equal steps on all ranks, the same order for a seed."""
+
+import threading
+import time
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from toy_jets import write_toy_dataset, write_toy_file
+
+from omnilearn.data.catalogue import JETCLASS, TOP
+from omnilearn.data.pipeline import Pipeline, padded_lengths, prefetched
+from omnilearn.data.reader import JetFiles, find_files
+from omnilearn.errors import UserError
+
+SPEC = replace(TOP, max_constituents=40)
+JETS = (517, 3, 260)  # in files of unequal length, the second shorter than a block
+RANKS = [1, 2, 3, 5]
+BATCH = 32
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("jets")
+    for part, jets in enumerate(JETS):
+        write_toy_file(folder / f"top_train_{part}.h5", SPEC, jets, seed=part)
+    return folder
+
+
+@pytest.fixture
+def files(folder):
+    with JetFiles(sorted(folder.glob("*.h5")), SPEC) as files:
+        yield files
+
+
+def epochs(files, size, epoch=0, **options) -> list[list[dict]]:
+    """The batches of one epoch on each rank."""
+    options = {"batch_size": BATCH, "window": 128, **options}
+    return [list(Pipeline(files, SPEC, rank=rank, size=size, **options).epoch(epoch))
+            for rank in range(size)]  # fmt: skip
+
+
+def indices(batches) -> np.ndarray:
+    return np.concatenate([batch["index"] for batch in batches])
+
+
+@pytest.mark.parametrize("size", RANKS)
+def test_evaluation_sees_every_jet_exactly_once_over_all_ranks(files, size):
+    shares = [indices(Pipeline(files, SPEC, BATCH, rank, size, window=128).ordered())
+              for rank in range(size)]  # fmt: skip
+    np.testing.assert_array_equal(np.sort(np.concatenate(shares)), np.arange(sum(JETS)))
+    for share in shares:
+        assert share.max() - share.min() == len(share) - 1
+
+
+def test_evaluation_works_on_fewer_jets_than_a_batch_or_than_ranks(folder):
+    with JetFiles([folder / "top_train_1.h5"], SPEC) as files:
+        assert len(indices(Pipeline(files, SPEC, BATCH).ordered())) == 3
+        shares = [list(Pipeline(files, SPEC, BATCH, rank, 5).ordered()) for rank in range(5)]
+        assert sum(len(batch["index"]) for share in shares for batch in share) == 3
+
+
+@pytest.mark.parametrize("size", RANKS)
+def test_ranks_have_equal_steps_and_equal_slots_at_each_step(files, size):
+    ranks = epochs(files, size)
+    slots = [[batch["mask"].shape for batch in batches] for batches in ranks]
+    assert slots == [slots[0]] * size
+    assert len(slots[0]) == Pipeline(files, SPEC, BATCH, size=size).steps_per_epoch
+    assert {shape[1] for shape in slots[0]} <= set(padded_lengths(40))
+
+
+@pytest.mark.parametrize("size", RANKS)
+def test_an_epoch_shows_no_jet_twice_and_misses_at_most_a_batch_per_rank(files, size):
+    seen = np.concatenate([indices(batches) for batches in epochs(files, size)])
+    assert len(np.unique(seen)) == len(seen)
+    assert len(seen) >= sum(JETS) - size * BATCH - size
+
+
+def test_what_an_epoch_leaves_out_changes(files):
+    left_out = [set(range(sum(JETS))) - set(indices(epochs(files, 1, epoch, batch_size=100)[0]))
+                for epoch in range(2)]  # fmt: skip
+    assert len(left_out[0]) == len(left_out[1]) == sum(JETS) % 100
+    assert left_out[0] != left_out[1]
+
+
+def test_epochs_differ_and_the_same_seed_gives_the_same_order(files):
+    first, again = (indices(epochs(files, 1)[0]) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, indices(epochs(files, 1, epoch=1)[0]))
+    assert not np.array_equal(first, indices(epochs(files, 1, seed=1)[0]))
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 24])
+def test_a_resumed_epoch_equals_the_rest_of_an_uninterrupted_one(files, start):
+    pipeline = Pipeline(files, SPEC, BATCH, window=128, seed=5)
+    whole = list(pipeline.epoch(3))
+    resumed = list(pipeline.epoch(3, start_step=start))
+    assert len(resumed) == len(whole) - start
+    for expected, batch in zip(whole[start:], resumed, strict=True):
+        for key, array in expected.items():
+            np.testing.assert_array_equal(batch[key], array)
+
+
+def test_resuming_reads_no_window_that_is_over(files, monkeypatch):
+    pipeline = Pipeline(files, SPEC, BATCH, window=128)
+    rows_read = []
+    gather = files.gather
+    monkeypatch.setattr(files, "gather", lambda rows: rows_read.append(len(rows)) or gather(rows))
+    list(pipeline.epoch(0, start_step=pipeline.steps_per_epoch - 1))
+    assert len(rows_read) == 1
+
+
+def test_classes_and_files_are_mixed_in_a_batch(tmp_path):
+    """One class per file, as in the released JetClass: batches hold both all the same."""
+    for label in range(2):
+        path = tmp_path / f"class_{label}.h5"
+        write_toy_file(path, SPEC, 2000, seed=label, released=True)
+        with h5py.File(path, "r+") as file:
+            file["pid"][...] = label
+    with JetFiles(sorted(tmp_path.glob("*.h5")), SPEC) as files:
+        pipeline = Pipeline(files, SPEC, 128, window=1024)
+        fractions = [batch["label"][:, 1].mean() for batch in pipeline.epoch(0)]
+    assert 0.2 < min(fractions) < max(fractions) < 0.8
+
+
+def test_slots_hold_the_stored_jet_standardised_and_padding_is_exactly_zero(files):
+    stored = files.read(0, files.num_jets)
+    constants = SPEC.normalisation
+    for batch in epochs(files, 1)[0]:
+        slots, real = batch["mask"].shape[1], batch["mask"].astype(bool)
+        raw = stored["data"][batch["index"]]
+        assert not raw[:, slots:].any()  # no constituent is cut off
+        expected = (raw[:, :slots] - constants.feature_mean[:7]) / constants.feature_std[:7]
+        np.testing.assert_allclose(
+            batch["constituents"][..., :7][real], expected[real], rtol=1e-5, atol=1e-6
+        )
+        assert not batch["constituents"][~real].any()
+        assert not batch["constituents"][..., 7:].any()  # no identity in this dataset
+        np.testing.assert_array_equal(real, (raw[:, :slots] != 0).any(axis=-1))
+        jet = (stored["jet"][batch["index"]] - constants.jet_mean) / constants.jet_std
+        np.testing.assert_allclose(batch["jet"], jet, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(batch["label"], stored["pid"][batch["index"]])
+
+
+def test_rubbish_in_padded_slots_does_not_reach_a_batch(tmp_path):
+    path = tmp_path / "top_train_000.h5"
+    write_toy_file(path, SPEC, 64, seed=0)
+    with h5py.File(path, "r+") as file:
+        data, multiplicity = file["data"][()], file["multiplicity"][()]
+        data[np.arange(40) >= multiplicity[:, None]] = 7.0
+        file["data"][...] = data
+    with JetFiles([path], SPEC) as files:
+        for batch in Pipeline(files, SPEC, 16).epoch(0):
+            assert not batch["constituents"][batch["mask"] == 0].any()
+
+
+def test_identity_is_kept_where_it_is_stored(tmp_path):
+    write_toy_dataset(tmp_path, "jetclass", {"train": 64})
+    with JetFiles(find_files(tmp_path, JETCLASS, "train"), JETCLASS) as files:
+        batch = next(Pipeline(files, JETCLASS, 16).epoch(0))
+        stored = files.gather(batch["index"])["data"][:, : batch["mask"].shape[1]]
+    np.testing.assert_array_equal(batch["constituents"][..., 7:], stored[..., 7:])
+    assert {key: (array.ndim, array.dtype.name) for key, array in batch.items()} == {
+        "constituents": (3, "float32"), "mask": (2, "float32"), "jet": (2, "float32"),
+        "label": (2, "float32"), "weight": (1, "float32"), "index": (1, "int64"),
+    }  # fmt: skip
+
+
+def test_a_dataset_of_released_files_gives_the_same_batches(tmp_path):
+    for released in (False, True):
+        write_toy_dataset(tmp_path / str(released), "top", {"train": 300}, released=released)
+    batches = []
+    for released in (False, True):
+        with JetFiles(find_files(tmp_path / str(released), TOP, "train"), TOP) as files:
+            batches.append(list(Pipeline(files, TOP, 64).epoch(0)))
+    for ours, theirs in zip(*batches, strict=True):
+        for key, array in ours.items():
+            np.testing.assert_array_equal(array, theirs[key])
+
+
+def test_jets_without_constituents_are_counted_and_left_out(tmp_path, capsys):
+    path = tmp_path / "top_train_000.h5"
+    write_toy_file(path, SPEC, 100, seed=0, released=True)
+    with h5py.File(path, "r+") as file:
+        for row in (4, 50, 99):
+            file["data"][row] = 0.0
+    with JetFiles([path], SPEC) as files:
+        pipeline = Pipeline(files, SPEC, 10)
+        seen = indices(pipeline.ordered())
+        assert min(batch["mask"].sum(axis=1).min() for batch in pipeline.epoch(0)) > 0
+    assert set(range(100)) - set(seen) == {4, 50, 99}
+    assert capsys.readouterr().out.count("3 of 100 jets have no constituents") == 1
+
+
+def test_one_length_switches_grouping_off(files):
+    batches = epochs(files, 1, lengths=(40,))[0]
+    assert {batch["mask"].shape for batch in batches} == {(BATCH, 40)}
+
+
+def test_a_rank_without_a_full_batch_is_refused_before_training(files):
+    pipeline = Pipeline(files, SPEC, batch_size=400, rank=1, size=3)
+    message = "780 jets on 3 ranks are 260 per rank, less than one batch of 400; .* works is 260"
+    with pytest.raises(UserError, match=message):
+        pipeline.epoch(0)
+    with pytest.raises(UserError, match="use fewer ranks"):
+        _ = Pipeline(files, SPEC, batch_size=1, size=1000).steps_per_epoch
+
+
+def test_bad_jets_met_on_the_reading_thread_reach_the_user(tmp_path):
+    path = tmp_path / "top_train_000.h5"
+    write_toy_file(path, SPEC, 300, seed=0)
+    with h5py.File(path, "r+") as file:
+        file["data"][250, 0, 0] = np.nan
+    with (
+        JetFiles([path], SPEC) as files,
+        pytest.raises(UserError, match="'data' is nan in row 250"),
+    ):
+        list(Pipeline(files, SPEC, 16, window=64).epoch(0))
+
+
+def test_the_reading_thread_ends_when_batches_are_no_longer_wanted(files):
+    before = threading.active_count()
+    batches = Pipeline(files, SPEC, BATCH, window=BATCH).epoch(0)
+    next(batches)
+    assert threading.active_count() == before + 1
+    del batches
+    assert threading.active_count() == before
+
+
+def test_memory_is_a_few_windows_whatever_the_length_of_the_files(tmp_path):
+    path = tmp_path / "top_train_000.h5"
+    write_toy_file(path, SPEC, 16 * 512, seed=0)
+    window = 512 * 40 * 13 * 4  # bytes
+    with JetFiles([path], SPEC) as files:
+        pipeline = Pipeline(files, SPEC, BATCH, window=512)
+        tracemalloc.start()
+        for batch in pipeline.epoch(0):
+            if batch["index"][0] % 4 == 0:  # now and then the thread gets as far ahead as it may
+                time.sleep(0.01)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 3 * window
+
+
+def test_toy_tops_are_heavier_and_richer_than_toy_quarks_and_gluons(files):
+    jets = files.read(0, files.num_jets)
+    is_top = jets["pid"][:, 1] == 1
+    mass, multiplicity = jets["jet"][:, 2], jets["jet"][:, 3]
+    assert 150 < np.median(mass[is_top]) < 220
+    assert np.median(mass[~is_top]) < 100
+    assert multiplicity[is_top].mean() > 1.3 * multiplicity[~is_top].mean()
+
+
+def test_prefetching_runs_at_most_its_length_ahead():
+    made = []
+    items = prefetched((made.append(number) or number for number in range(100)), ahead=3)
+    for number in items:
+        assert number == 0 or len(made) <= number + 1 + 3 + 1  # held by the queue and the thread
+    assert made == list(range(100))

@@ -1,0 +1,243 @@
+"""Files of the suite and of the released code are read alike; what is wrong in one is named."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from toy_jets import write_toy_file
+
+from omnilearn.data.catalogue import JETCLASS, TOP
+from omnilearn.data.reader import OPEN_FILES, JetFiles, find_files
+from omnilearn.errors import UserError
+
+SPEC = replace(TOP, max_constituents=40)
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    path = tmp_path / "top_train_000.h5"
+    write_toy_file(path, SPEC, 60, seed=1)
+    return path
+
+
+def spoil(path: Path, key: str, place: tuple, value: float) -> None:
+    with h5py.File(path, "r+") as file:
+        file[key][place] = value
+
+
+def rewrite(path: Path, key: str, array: np.ndarray) -> None:
+    with h5py.File(path, "r+") as file:
+        del file[key]
+        file[key] = array
+
+
+def test_files_are_found_by_our_names_and_by_the_released_ones(tmp_path):
+    for name in ("TOP/train_ttbar.h5", "TOP/val_ttbar.h5", "JetClass/train/JetClass_10.h5",
+                 "JetClass/train/JetClass_9.h5", "jetclass/test/jetclass_test_000.h5"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in find_files(tmp_path, TOP, "train")] == ["train_ttbar.h5"]
+    names = [path.name for path in find_files(tmp_path, JETCLASS, "train")]
+    assert names == ["JetClass_9.h5", "JetClass_10.h5"]
+    assert len(find_files(tmp_path, JETCLASS, "test")) == 1
+
+
+def test_no_files_is_said_with_the_command_that_makes_them(tmp_path):
+    with pytest.raises(UserError, match=r"no test files of top.*python -m preprocessing top"):
+        find_files(tmp_path, TOP, "test")
+
+
+def test_a_file_still_being_written_is_not_found(tmp_path):
+    (tmp_path / "top/train").mkdir(parents=True)
+    (tmp_path / "top/train/.top_train_000.42.partial.h5").touch()
+    with pytest.raises(UserError, match="no train files of top"):
+        find_files(tmp_path, TOP, "train")
+
+
+def test_several_files_are_one_sequence_of_jets(tmp_path):
+    paths = [tmp_path / f"top_train_{part}.h5" for part in range(3)]
+    for part, path in enumerate(paths):
+        write_toy_file(path, SPEC, (5, 1, 30)[part], seed=part)
+    stored = []
+    for path in paths:
+        with h5py.File(path) as file:
+            stored.append(file["data"][()])
+    with JetFiles(paths, SPEC) as files:
+        jets = files.read(3, 20)
+        np.testing.assert_array_equal(jets["data"], np.concatenate(stored)[3:20])
+        rows = np.array([35, 5, 0, 6, 7, 8])
+        np.testing.assert_array_equal(files.gather(rows)["data"], np.concatenate(stored)[rows])
+        assert files.num_jets == 36
+        assert files.multiplicity.dtype == np.uint8
+        filled = (np.concatenate(stored) != 0).any(axis=2).sum(axis=1)
+        np.testing.assert_array_equal(files.multiplicity, filled)
+
+
+def test_blocks_never_cross_a_file(tmp_path):
+    paths = [tmp_path / f"top_train_{part}.h5" for part in range(3)]
+    for part, path in enumerate(paths):
+        write_toy_file(path, SPEC, (200, 3, 117)[part], seed=part)
+    with JetFiles(paths, SPEC) as files:
+        assert {0, 200, 203, 320} <= set(files.edges.tolist())
+        assert (np.diff(files.edges) > 0).all()
+
+
+def test_a_limit_takes_the_first_jets_and_opens_no_more_files(tmp_path, path):
+    with JetFiles([path, tmp_path / "does_not_exist.h5"], SPEC, limit=60) as files:
+        assert files.num_jets == 60
+    with JetFiles([path], SPEC, limit=7) as files:
+        assert files.num_jets == len(files.multiplicity) == files.edges[-1] == 7
+
+
+def test_few_files_are_open_at_a_time(tmp_path):
+    paths = [tmp_path / f"top_train_{part:03d}.h5" for part in range(OPEN_FILES + 5)]
+    for path in paths:
+        write_toy_file(path, SPEC, 2, seed=0)
+    with JetFiles(paths, SPEC) as files:
+        assert len(files.read(0, files.num_jets)["weight"]) == 2 * len(paths)
+        assert len(files._handles) == OPEN_FILES
+
+
+@pytest.mark.parametrize("spec", [SPEC, replace(JETCLASS, max_constituents=40)])
+def test_a_released_file_reads_like_ours(tmp_path, spec):
+    ours, released = tmp_path / "ours.h5", tmp_path / "released.h5"
+    write_toy_file(ours, spec, 60, seed=4)
+    write_toy_file(released, spec, 60, seed=4, released=True)
+    with JetFiles([ours], spec) as left, JetFiles([released], spec) as right:
+        np.testing.assert_array_equal(left.multiplicity, right.multiplicity)
+        for key, array in left.read(0, 60).items():
+            np.testing.assert_array_equal(array, right.read(0, 60)[key])
+            assert array.dtype == np.float32
+
+
+def test_gaps_between_filled_slots_are_closed_in_order(tmp_path):
+    path = tmp_path / "gaps.h5"
+    write_toy_file(path, SPEC, 10, seed=4, released=True)
+    with JetFiles([path], SPEC) as files:
+        before = files.read(0, 10)["data"]
+    spoil(path, "data", (3, 1), 0.0)
+    with JetFiles([path], SPEC) as files:
+        after = files.read(0, 10)["data"]
+        assert files.multiplicity[3] == (before[3] != 0).any(axis=1).sum() - 1
+    np.testing.assert_array_equal(after[3, 0], before[3, 0])
+    np.testing.assert_array_equal(after[3, 1:-1], before[3, 2:])
+    np.testing.assert_array_equal(np.delete(after, 3, axis=0), np.delete(before, 3, axis=0))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "float16", "float32", "float64"])
+@pytest.mark.parametrize("form", ["number", "column", "one_hot"])
+def test_labels_of_any_type_and_form_become_one_hot(path, dtype, form):
+    label = np.arange(60) % 2
+    column = {"number": label, "column": label[:, None], "one_hot": np.eye(2)[label]}[form]
+    rewrite(path, "pid", column.astype(dtype))
+    with JetFiles([path], SPEC) as files:
+        np.testing.assert_array_equal(files.read(5, 60)["pid"], np.eye(2)[label][5:])
+
+
+@pytest.mark.parametrize("value", [2, -1, 0.5, np.nan])
+def test_a_label_that_is_no_class_is_named(path, value):
+    with h5py.File(path) as file:
+        label = file["pid"][()].astype(np.float64)
+    label[17] = value
+    rewrite(path, "pid", label)
+    with JetFiles([path], SPEC) as files, pytest.raises(UserError, match=r"'pid' is .* row 17"):
+        files.read(10, 60)
+
+
+def test_a_jet_of_two_classes_is_refused(path):
+    rewrite(path, "pid", np.ones((60, 2)))
+    with JetFiles([path], SPEC) as files, pytest.raises(UserError, match=r"'pid' is .* row 0"):
+        files.read(0, 60)
+
+
+@pytest.mark.parametrize(
+    ("key", "place"), [("data", (33, 2, 4)), ("jet", (33, 1)), ("weight", (33,))]
+)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_named(path, key, place, value):
+    spoil(path, key, place, value)
+    with JetFiles([path], SPEC) as files:
+        files.read(0, 33)
+        with pytest.raises(UserError, match=rf"top_train_000.h5: '{key}' is -?(nan|inf) in row 33"):
+            files.read(20, 60)
+
+
+def test_weights_are_read_under_either_name(path):
+    weight = np.linspace(-1, 2, 60)
+    with h5py.File(path, "r+") as file:
+        del file["weight"]
+        file["weights"] = weight
+    with JetFiles([path], SPEC) as files:
+        np.testing.assert_allclose(files.read(0, 60)["weight"], weight, rtol=1e-6)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"gone\.h5: no readable HDF5 file.*python -m preprocess"):
+        JetFiles([tmp_path / "gone.h5"], SPEC)
+
+
+def test_a_truncated_file_is_named(path):
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(UserError, match=r"top_train_000\.h5: no readable HDF5 file"):
+        JetFiles([path], SPEC)
+
+
+def test_damaged_jets_are_named(path):
+    with h5py.File(path) as file:
+        chunk = file["data"].id.get_chunk_info(0)
+    with path.open("r+b") as raw:
+        raw.seek(chunk.byte_offset)
+        raw.write(b"\xff" * chunk.size)
+    with JetFiles([path], SPEC) as files, pytest.raises(UserError, match="'data', rows 0 to 60"):
+        files.read(0, 60)
+
+
+@pytest.mark.parametrize("key", ["data", "jet", "pid"])
+def test_a_missing_key_is_named(path, key):
+    with h5py.File(path, "r+") as file:
+        del file[key]
+    with pytest.raises(UserError, match=rf"top_train_000\.h5: no numeric '{key}' among its keys"):
+        JetFiles([path], SPEC)
+
+
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [("data", (60, 40, 9)), ("data", (60, 30, 7)), ("jet", (60, 5)), ("jet", (59, 4)),
+     ("pid", (60, 3)), ("weight", (60, 2)), ("multiplicity", (61,))],
+)  # fmt: skip
+def test_a_wrong_shape_is_named(path, key, shape):
+    rewrite(path, key, np.zeros(shape, np.float32))
+    with pytest.raises(UserError, match=rf"'{key}' has shape .*, top expects"):
+        JetFiles([path], SPEC)
+
+
+def test_a_file_without_jets_is_refused(tmp_path):
+    path = tmp_path / "empty.h5"
+    with h5py.File(path, "w") as file:
+        for key, shape in (("data", (0, 40, 7)), ("jet", (0, 4)), ("pid", (0,))):
+            file[key] = np.zeros(shape)
+    with pytest.raises(UserError, match=r"empty\.h5: 'data' holds 0 jets"):
+        JetFiles([path], SPEC)
+
+
+def test_a_negative_multiplicity_is_named(path):
+    spoil(path, "multiplicity", (12,), -1)
+    with pytest.raises(UserError, match="'multiplicity' is -1 in row 12"):
+        JetFiles([path], SPEC)
+
+
+@pytest.mark.parametrize("attribute", ["classes", "features"])
+def test_a_file_with_other_columns_or_classes_is_refused(path, attribute):
+    with h5py.File(path, "r+") as file:
+        file.attrs[attribute] = ["top", "QCD"]
+    with pytest.raises(UserError, match=f"its {attribute} are top, QCD, top expects"):
+        JetFiles([path], SPEC)
+
+
+def test_a_file_of_a_newer_suite_is_refused(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(UserError, match="format_version 2, this suite reads up to 1"):
+        JetFiles([path], SPEC)
