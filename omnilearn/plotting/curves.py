@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.plotting.style import LIMIT_COLOUR, class_style, figure, model_colour
 from omnilearn.results import Result
+
+CURVES_BESIDE_LEGEND = 4  # more do not leave room for a legend inside the axes
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ def roc_curves(
 ) -> None:
     """Log background rejection against signal efficiency, one-sigma bands, as PNG and PDF.
 
-    Where too few background jets pass, the rejection is a lower limit and its line is dotted.
+    A triangle ends a curve where too few background jets pass: from there to the left the
+    rejection is at least as high. More than four curves put the legend beside the axes.
     Raises ValueError if there is no curve.
     """
     if not curves:
@@ -60,13 +65,19 @@ def roc_curves(
         axes.plot(efficiency, 1 / efficiency, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2,
                   label="random guess")  # fmt: skip
         if any(result.bound for curve in curves for result in curve.rejection):
-            axes.plot([], [], color=LIMIT_COLOUR, linestyle=":", label="lower limit")
+            axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
         axes.set_yscale("log")
         axes.set_xlim(0.0, 1.0)
-        axes.set_ylim(1.0, 3.0 * top)
         axes.set_xlabel(f"{signal} efficiency " + r"$\varepsilon_S$")
         axes.set_ylabel(r"Background rejection $1/\varepsilon_B$")
-        axes.legend(title=title or None, loc="upper right", title_fontsize="small")
+        if len(curves) > CURVES_BESIDE_LEGEND:
+            axes.figure.set_size_inches(9.0, 6.0)
+            axes.set_ylim(1.0, 3.0 * top)
+            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+        else:
+            axes.set_ylim(1.0, 30.0 * top)  # a decade more, for the legend
+            place = {"loc": "upper right"}
+        axes.legend(title=title or None, title_fontsize="small", **place)
 
 
 def _draw_rejection(axes: Axes, curve: RocCurve, colour: str) -> float:
@@ -77,16 +88,13 @@ def _draw_rejection(axes: Axes, curve: RocCurve, colour: str) -> float:
     error = np.array([result.error or 0.0 for result in curve.rejection])
     measured = np.where(limit, np.nan, value)
     axes.plot(x, measured, color=colour, label=curve.label)
-    axes.fill_between(
-        x,
-        np.maximum(measured - error, 1e-3 * measured),
-        measured + error,
-        color=colour,
-        alpha=0.25,
-        linewidth=0,
-    )
-    axes.plot(x, np.where(limit, value, np.nan), color=colour, linestyle=":")
-    return float(np.nanmax(value + error))
+    axes.fill_between(x, measured - error, measured + error, color=colour, alpha=0.25, linewidth=0)
+    drawn = ~limit
+    if np.any(limit):
+        last = np.flatnonzero(limit)[-1]
+        axes.plot(x[last], value[last], color=colour, marker="^", linestyle="", markersize=7)
+        drawn[last] = True
+    return float(np.max((value + error)[drawn]))
 
 
 def loss_curves(
@@ -128,7 +136,7 @@ def loss_curves(
             axes.set_xlim(0.5, max(len(history.x) for history in histories) + 0.5)
         axes.set_xlabel(x_label)
         axes.set_ylabel("Loss")
-        axes.legend(loc="upper right")
+        axes.legend(loc="best")
 
 
 def _legend_text(history: LossHistory, target: float | None) -> str:
@@ -138,3 +146,26 @@ def _legend_text(history: LossHistory, target: float | None) -> str:
         return f"{history.label} (not reached)"
     epochs = "1 epoch" if history.reached == 1 else f"{history.reached} epochs"
     return f"{history.label} ({epochs} needed)"
+
+
+def evaluation_figures(
+    run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
+) -> None:
+    """The figures of one run, in its directory: roc (from results["curves"]) and loss.
+
+    `results` as in results.json; `history` one dictionary per epoch with the losses as
+    training.loss and validation.loss. Without curves or epochs the figure is not drawn.
+    """
+    curves = []
+    for name, curve in results.get("curves", {}).items():
+        ink = class_style(spec, name)
+        curves.append(
+            RocCurve(ink["label"], curve["signal_efficiency"], curve["rejection"], ink["color"])
+        )
+    if curves:
+        roc_curves(curves, Path(run) / "roc", title=spec.title)
+    if history:
+        training, validation = (
+            [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
+        )
+        loss_curves([LossHistory(spec.title, training, validation)], Path(run) / "loss")

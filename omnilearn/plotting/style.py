@@ -17,7 +17,7 @@ from omnilearn.data.spec import DatasetSpec
 
 # Colours of trainings, distinct for colour-blind readers (arXiv:2107.02270); a model keeps its own.
 MODEL_COLOURS = {"OmniLearn": "#bd1f01", "from scratch": "#3f90da"}
-OTHER_COLOURS = ("#ffa90e", "#832db6", "#a96b59", "#e76300", "#92dadd")
+OTHER_COLOURS = ("#832db6", "#ffa90e", "#a96b59", "#e76300", "#92dadd")
 LIMIT_COLOUR = "#717581"
 
 STYLE = {

@@ -9,7 +9,6 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.errors import UserError
 from omnilearn.metrics.classification import (
-    FEW_PASSING,
     accuracy,
     auc,
     auc_one_vs_one,
@@ -18,8 +17,10 @@ from omnilearn.metrics.classification import (
     pair_score,
     rejection_curve,
     roc,
-    tagging_results,
+    tagging_curves,
+    tagging_metrics,
 )
+from omnilearn.metrics.roc import FEW_PASSING
 from omnilearn.metrics.uncertainty import ONE_SIGMA, bootstrap_error
 
 SEPARATION = 1.5  # between two unit Gaussians: AUC and rejection are known in closed form
@@ -129,7 +130,9 @@ def test_random_tagger_has_rejection_one_over_efficiency():
 
 def test_a_tagger_that_gives_every_jet_the_same_score_rejects_nothing():
     assert background_rejection(np.zeros(200), np.arange(200) % 2).value == 1
-    assert auc(np.zeros(200), np.arange(200) % 2).value == 0.5
+    area = auc(np.zeros(200), np.arange(200) % 2, np.full(200, 0.1))
+    assert area.value == pytest.approx(0.5)
+    assert area.error is None
 
 
 def test_perfect_tagger_gives_a_bound_and_never_divides_by_zero():
@@ -245,10 +248,10 @@ def test_rejection_falls_with_the_signal_efficiency():
     assert np.all(np.diff(values) <= 0)
 
 
-def test_tagging_results_of_top_carry_the_columns_of_the_published_table():
+def test_tagging_metrics_of_top_carry_the_columns_of_the_published_table():
     scores, labels = gaussian_tagger(np.random.default_rng(17), 20000)
     logits = np.stack([np.zeros(20000), scores - SEPARATION / 2], axis=1)
-    results = tagging_results(logits, labels, None, TOP)
+    results = tagging_metrics(logits, labels, None, TOP)
     assert {"accuracy", "auc", "rejection_0.5", "rejection_0.3"} <= set(results)
     assert results["accuracy"].value == pytest.approx(norm.cdf(SEPARATION / 2), abs=0.01)
     fpr, tpr, _ = roc(scores, labels)
@@ -260,13 +263,17 @@ def test_multi_class_rejection_is_that_of_ps_over_ps_plus_pb():
     rng = np.random.default_rng(18)
     labels = np.arange(5000) % 10
     logits = rng.normal(size=(5000, 10)) + 2 * np.eye(10)[labels]
-    results = tagging_results(logits, labels, None, JETCLASS)
+    results = tagging_metrics(logits, labels, None, JETCLASS)
     p = softmax(logits, axis=1)
     both = np.isin(labels, (0, 8))
     expected = background_rejection((p[:, 8] / (p[:, 8] + p[:, 0]))[both], labels[both] == 8)
     assert results["rejection_Tbqq_0.5"] == expected
     assert results["auc"].value == pytest.approx(auc_one_vs_one(logits, labels).value)
     assert "rejection_QCD_0.5" not in results
+    curves = tagging_curves(logits, labels, None, JETCLASS)
+    assert tuple(curves) == JETCLASS.class_names[1:]
+    at = curves["Tbqq"]["signal_efficiency"].index(0.5)
+    assert curves["Tbqq"]["rejection"][at] == expected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,14 @@
 
 import pytest
 
-from omnilearn.plotting.curves import LossHistory, RocCurve, loss_curves, roc_curves
+from omnilearn.data.catalogue import JETCLASS
+from omnilearn.plotting.curves import (
+    LossHistory,
+    RocCurve,
+    evaluation_figures,
+    loss_curves,
+    roc_curves,
+)
 from omnilearn.results import Result
 
 EFFICIENCY = [0.1, 0.3, 0.5, 0.8]
@@ -54,4 +61,18 @@ def test_nothing_to_draw_is_refused(tmp_path):
         roc_curves([], tmp_path / "roc")
     with pytest.raises(ValueError, match="no training history"):
         loss_curves([], tmp_path / "loss")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_gets_one_curve_per_signal_class_and_its_losses(tmp_path):
+    curve = {"signal_efficiency": EFFICIENCY, "rejection": REJECTION}
+    curves = dict.fromkeys(JETCLASS.class_names[1:], curve)
+    history = [{"training": {"loss": 2.0}, "validation": {"loss": 1.9}}]
+    evaluation_figures(tmp_path, JETCLASS, {"curves": curves}, history)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"roc.png", "roc.pdf", "loss.png", "loss.pdf"}
+
+
+def test_a_run_without_curves_or_epochs_has_no_figures(tmp_path):
+    evaluation_figures(tmp_path, JETCLASS, {}, [])
     assert list(tmp_path.iterdir()) == []
