@@ -55,7 +55,8 @@ def auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = Non
     """Weighted area under the ROC curve, ties counted half.
 
     Uncertainty of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837, each jet's placement
-    taken with its weight; None if it comes out as zero, which no finite sample can claim. Raises UserError as `roc` does.
+    taken with its weight; None if it comes out as zero, which no finite sample can claim.
+    Raises UserError as `roc` does.
     """
     scores, labels, weights = checked_sample(scores, labels, weights)
     refuse_missing_classes(labels, 2)
