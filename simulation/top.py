@@ -23,6 +23,7 @@ COLUMNS = (
     *(f"{name}_{slot}" for slot in range(SLOTS) for name in MOMENTUM),
     *(f"truth{name}" for name in MOMENTUM),
 )
+MEMORY_STEP = 2**24  # bytes by which a table grows
 SPLIT_NUMBER = {"train": 0, "test": 1, "val": 2}  # column ttv
 
 PROCESSES = (
@@ -68,9 +69,18 @@ class TableWriter:
 
 @contextmanager
 def writer(path: Path) -> Iterator[TableWriter]:
-    """A new HDF store at `path`, compressed."""
-    with pd.HDFStore(path, mode="w", complevel=5, complib="blosc") as store:
+    """A new HDF store at `path`, compressed, about 1 kB per jet.
+
+    It grows in memory and is then written at once: a full disk is an OSError that way, while
+    PyTables on the disk itself would lose rows without a word.
+    """
+    with pd.HDFStore(
+        path, mode="w", complevel=5, complib="blosc", driver="H5FD_CORE",
+        driver_core_backing_store=0, driver_core_increment=MEMORY_STEP,
+    ) as store:  # fmt: skip
         yield TableWriter(store)
+        store.flush()
+        path.write_bytes(store.root._v_file.get_file_image())
 
 
 RECIPE = Recipe(
