@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -64,8 +65,18 @@ def require_no_strangers(jobs: list[Job]) -> None:
                 )
 
 
+def stop(number: int, _) -> None:
+    """Told to stop: unwind, so that partial files go."""
+    raise UserError(
+        f"stopped by {signal.Signals(number).name}; finished files are kept, run the same command "
+        "again to go on"
+    )
+
+
 def main() -> None:
     arguments = parse_arguments()
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     spec = dataset(arguments.dataset)
     if arguments.seed < 0:
         raise UserError(f"--seed is {arguments.seed}; it must be 0 or larger")
@@ -75,6 +86,9 @@ def main() -> None:
         raise UserError(
             f"--raw {arguments.raw} is no folder; {spec.title} comes from {spec.source}"
         )
+    for folder in (arguments.out, arguments.out / spec.name):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file, but a folder is needed; choose another --out")
     shards = import_module(f"preprocessing.{spec.name}").shards(arguments.raw)
     jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed)
     require_no_strangers(jobs)

@@ -6,14 +6,25 @@ import blosc2
 import h5py
 import numpy as np
 
+from omnilearn.errors import UserError
+
 BLOSC_FILTER = 32001
 
 
 def rows(dataset: h5py.Dataset, first: int, last: int | None) -> np.ndarray:
-    """dataset[first:last], whether or not its chunks are compressed with Blosc."""
+    """dataset[first:last], whether or not its chunks are compressed with Blosc.
+
+    Raises UserError for other compressions that HDF5 cannot undo by itself.
+    """
     properties = dataset.id.get_create_plist()
     filters = [properties.get_filter(i)[0] for i in range(properties.get_nfilters())]
     if filters != [BLOSC_FILTER]:
+        for unknown in [code for code in filters if not h5py.h5z.filter_avail(code)]:
+            raise UserError(
+                f"{dataset.file.filename}: {dataset.name} is compressed with HDF5 filter "
+                f"{unknown}, which cannot be read here; repack the file with: "
+                "ptrepack --complib zlib --complevel 1 OLD.h5 NEW.h5"
+            )
         return dataset[first:last]
     first, last, _ = slice(first, last).indices(len(dataset))
     result = np.empty((last - first, *dataset.shape[1:]), dataset.dtype)

@@ -75,7 +75,7 @@ class Job:
 
     def summary(self, classes: tuple[str, ...]) -> str:
         made = self.provenance
-        parts = [f"{name} {n}" for name, n in zip(classes, made.jets_per_class, strict=True) if n]
+        parts = [f"{name} {n}" for name, n in zip(classes, made.jets_per_class, strict=True)]
         line = f"{self.path}: {made.jets_per_class.sum()} jets ({', '.join(parts)})"
         if made.dropped_empty:
             line += f"; {made.dropped_empty} jets without constituents dropped"
@@ -87,11 +87,8 @@ class Job:
 def convert(jobs: list[Job], workers: int) -> None:
     """Run all jobs on up to `workers` processes; the result does not depend on their number.
 
-    Raises UserError on the first file that cannot be converted, and when told to stop; the output
-    files finished by then stay.
+    Raises UserError on the first file that cannot be converted; those finished by then stay.
     """
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
     if workers == 1 or len(jobs) == 1:
         counts = [job.count() for job in jobs]
         with progress(sum(counts), "preprocessing") as bar:
@@ -118,18 +115,11 @@ def convert(jobs: list[Job], workers: int) -> None:
                 "a worker process died, most likely for lack of memory; run the same command "
                 f"again with fewer than {workers} --workers (finished files are kept)"
             ) from error
-        except UserError:
+        except (UserError, OSError):
             for worker in multiprocessing.active_children():
                 worker.terminate()
             pool.shutdown(cancel_futures=True)
             raise
-
-
-def _stop(number: int, _) -> None:
-    raise UserError(
-        f"stopped by {signal.Signals(number).name}; finished files are kept, run the same command "
-        "again to go on"
-    )
 
 
 def _share(done) -> None:

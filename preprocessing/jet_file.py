@@ -1,5 +1,6 @@
 """The one writer of the suite's HDF5: padded constituents, jets, labels, provenance."""
 
+import io
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,22 +68,46 @@ def pad(jets: PreparedJets, max_constituents: int) -> np.ndarray:
     return padded
 
 
+class Sink(io.FileIO):
+    """The file below HDF5, which must not see a full disk: it crashes when it cannot write."""
+
+    def __init__(self, path: Path):
+        super().__init__(path, "w+")
+        self.error: OSError | None = None
+
+    def write(self, data) -> int:
+        """Write all of `data`; after a first failure nothing more, `check` tells."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while len(rest) and self.error is None:
+            try:
+                rest = rest[super().write(rest) :]
+            except OSError as error:
+                self.error = error
+        return size
+
+    def check(self) -> None:
+        """Raise the OSError that kept something from being written."""
+        if self.error is not None:
+            raise self.error
+
+
 def write(path: Path, buckets: Buckets, spec: DatasetSpec, provenance: Provenance) -> None:
     """Write all jets of `buckets`, bucket after bucket, with `provenance` as attributes."""
     total = int(provenance.jets_per_class.sum())
     label_shape = (total, spec.num_classes) if spec.one_hot else (total,)
     rows = min(ROWS_PER_CHUNK, total)
     slots = (spec.max_constituents, spec.num_features)
-    with h5py.File(path, "w", rdcc_nbytes=CHUNK_CACHE) as file:
+    with Sink(path) as sink, h5py.File(sink, "w", rdcc_nbytes=CHUNK_CACHE) as file:
         layout = {
-            "data": ((total, *slots), "f4", (rows, *slots)),
-            "jet": ((total, len(JET_FEATURES)), "f4", None),
-            "pid": (label_shape, "i1", None),
-            "weight": ((total,), "f4", None),
-            "multiplicity": ((total,), "i4", None),
+            "data": ((total, *slots), "f4"),
+            "jet": ((total, len(JET_FEATURES)), "f4"),
+            "pid": (label_shape, "i1"),
+            "weight": ((total,), "f4"),
+            "multiplicity": ((total,), "i4"),
         }
-        for name, (shape, kind, chunks) in layout.items():
-            file.create_dataset(name, shape, kind, chunks=chunks or True, **COMPRESSION)
+        for name, (shape, kind) in layout.items():
+            file.create_dataset(name, shape, kind, chunks=(rows, *shape[1:]), **COMPRESSION)
         first = 0
         for number in range(buckets.num_buckets):
             jets = buckets.bucket(number)
@@ -94,8 +119,10 @@ def write(path: Path, buckets: Buckets, spec: DatasetSpec, provenance: Provenanc
             file["weight"][part] = jets.records["weight"]
             file["multiplicity"][part] = jets.records["multiplicity"]
             first = part.stop
+            sink.check()
         assert first == total, f"{first} jets dealt, {total} counted"
         write_provenance(file, spec, provenance)
+    sink.check()
 
 
 def write_provenance(file: h5py.File, spec: DatasetSpec, provenance: Provenance) -> None:

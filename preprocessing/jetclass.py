@@ -125,7 +125,7 @@ def open_tree(file: uproot.ReadOnlyDirectory, path: Path) -> uproot.TTree:
 
 def count(path: Path) -> int:
     """Jets in the file."""
-    with reading(path), uproot.open(path) as file:
+    with reading(path), uproot.open(path, array_cache=None) as file:
         return open_tree(file, path).num_entries
 
 
@@ -135,7 +135,7 @@ def read(path: Path) -> Iterator[JetChunk]:
     Raises UserError on ragged branches of unequal length, labels that are not one-hot or not of
     the class in the file name, and numbers that are not finite.
     """
-    with reading(path), uproot.open(path) as file:
+    with reading(path), uproot.open(path, array_cache=None) as file:
         first_row = 0
         for arrays in open_tree(file, path).iterate(BRANCHES, step_size=CHUNK_ROWS, library="ak"):
             yield chunk(arrays, path, first_row)

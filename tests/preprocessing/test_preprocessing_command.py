@@ -1,0 +1,157 @@
+"""The command as a whole: resuming, stopping, refusing, and what it writes down."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from preprocessing import jet_file
+
+
+@pytest.fixture
+def raw(write_jetclass, tmp_path):
+    for number in range(2):
+        write_jetclass(tmp_path / f"raw/train/HToBB_00{number}.root", "Hbb", seed=number)
+    return tmp_path / "raw"
+
+
+def contents(folder) -> dict:
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.h5"))}
+
+
+def test_a_second_run_keeps_what_is_complete(raw, preprocess, tmp_path):
+    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    preprocess(*arguments)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.h5")}
+    status, printed, _ = preprocess(*arguments)
+    assert status == 0
+    assert printed.count("is complete, from the same files and seed: kept") == 2
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.h5")}
+
+
+def test_a_missing_or_damaged_output_alone_is_made_again(raw, preprocess, tmp_path):
+    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    preprocess(*arguments)
+    before = contents(tmp_path)
+    damaged = tmp_path / "jetclass/train/jetclass_train_001.h5"
+    damaged.write_bytes(damaged.read_bytes()[:-5000])
+    _, printed, _ = preprocess(*arguments)
+    assert printed.count("kept") == 1
+    assert contents(tmp_path) == before
+
+
+def test_another_seed_or_another_source_makes_the_file_again(
+    raw, write_jetclass, preprocess, tmp_path
+):
+    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1, "--seed")
+    preprocess(*arguments, 0)
+    first = contents(tmp_path)
+    _, printed, _ = preprocess(*arguments, 1)
+    assert "kept" not in printed
+    assert contents(tmp_path).keys() == first.keys()
+    assert all(contents(tmp_path)[name] != content for name, content in first.items())
+    write_jetclass(raw / "train/HToBB_001.root", "Hbb", seed=77)
+    _, printed, _ = preprocess(*arguments, 1)
+    assert printed.count("kept") == 1
+    preprocess(*arguments, 0)
+    assert contents(tmp_path)["jetclass_train_000.h5"] == first["jetclass_train_000.h5"]
+
+
+def test_files_of_an_earlier_larger_run_are_not_mixed_in(raw, preprocess, tmp_path):
+    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    preprocess(*arguments)
+    (raw / "train/HToBB_001.root").unlink()
+    status, _, complaint = preprocess(*arguments)
+    assert status == 2
+    assert "jetclass_train_001.h5 is left from another run" in complaint
+
+
+def test_the_file_says_where_its_jets_come_from(raw, preprocess, tmp_path):
+    preprocess("jetclass", "--raw", raw, "--out", tmp_path, "--seed", 5, "--workers", 1)
+    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
+        made = dict(file.attrs)
+        shapes = {name: file[name].shape for name in file}
+    assert shapes == {
+        "data": (50, 150, 13),
+        "jet": (50, 4),
+        "pid": (50, 10),
+        "weight": (50,),
+        "multiplicity": (50,),
+    }
+    assert made["format"] == "omnilearn"
+    assert (made["format_version"], made["seed"], made["split"]) == (1, 5, "train")
+    assert list(made["sources"]) == ["train/HToBB_000.root"]
+    assert made["classes"][1] == "Hbb"
+    assert made["jets_per_class"].tolist() == [0, 50, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert made["features"][6] == "delta_r"
+    assert made["units"] == "GeV, radians"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("jetklass", "--raw", "."), "unknown dataset 'jetklass'"),
+        (("top", "--raw", "nowhere"), "is no folder"),
+        (("top", "--raw", ".", "--seed", "-1"), "--seed is -1"),
+        (("top", "--raw", ".", "--workers", "0"), "--workers is 0"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_a_sentence(preprocess, arguments, words):
+    status, _, complaint = preprocess(*arguments)
+    assert status == 2
+    assert words in complaint
+
+
+def test_the_output_must_be_a_folder(raw, preprocess, tmp_path):
+    (tmp_path / "jetclass").touch()
+    status, _, complaint = preprocess("jetclass", "--raw", raw, "--out", tmp_path)
+    assert status == 2
+    assert "is a file, but a folder is needed" in complaint
+
+
+def test_a_damaged_file_of_one_process_stops_the_others_in_a_sentence(
+    raw, write_jetclass, preprocess, tmp_path
+):
+    write_jetclass(raw / "train/HToBB_001.root", "Hbb", jet_phi=np.full(50, np.nan, np.float32))
+    status, _, complaint = preprocess(
+        "jetclass", "--raw", raw, "--out", tmp_path / "out", "--workers", 2
+    )
+    assert status == 2
+    assert "HToBB_001.root: jet_phi is not a finite number in jet 0" in complaint
+    assert not [path for path in (tmp_path / "out").rglob(".*") if path.is_file()]
+
+
+def test_a_full_disk_leaves_nothing(raw, preprocess, tmp_path, monkeypatch):
+    def full(self, data):
+        self.error = OSError(28, "No space left on device")
+        return len(data)
+
+    monkeypatch.setattr(jet_file.Sink, "write", full)
+    status, _, complaint = preprocess(
+        "jetclass", "--raw", raw, "--out", tmp_path / "out", "--workers", 1
+    )
+    assert status == 2
+    assert "the disk is full" in complaint
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_leaves_nothing_half_written(write_jetclass, tmp_path, number):
+    for index in range(2):
+        write_jetclass(tmp_path / f"raw/train/HToBB_00{index}.root", "Hbb", n=20000, seed=index)
+    command = [sys.executable, "-m", "preprocessing", "jetclass", "--workers", "2"]
+    command += ["--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list((tmp_path / "out").rglob("train")):
+            time.sleep(0.02)
+        process.send_signal(number)
+        complaint = process.stderr.read()
+    assert process.returncode == 2
+    assert complaint.startswith(f"error: stopped by {number.name}")
+    assert complaint.count("\n") == 1
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert all(not path.name.startswith(".") for path in left)

@@ -1,0 +1,250 @@
+"""JetClass from its public layout: every jet once, mixed, with the momenta it was stored with."""
+
+import shutil
+from pathlib import Path
+
+import awkward as ak
+import h5py
+import numpy as np
+import pytest
+import uproot
+
+from omnilearn.data.catalogue import JETCLASS
+from omnilearn.kinematics import from_cartesian, from_relative
+from preprocessing import jetclass
+from preprocessing.jet_chunk import JetChunk, prepare
+
+GOLDEN = Path(__file__).parents[1] / "data" / "jetclass_50.root"
+PUBLIC = {name: file for file, name in jetclass.CLASS_OF_FILE.items()}
+
+
+def jet_pts(*paths: Path) -> np.ndarray:
+    """The jet pt of all jets of our or of public files, sorted: toy jets are told apart by it."""
+    parts = []
+    for path in paths:
+        if path.suffix == ".h5":
+            with h5py.File(path) as file:
+                parts.append(file["jet"][:, 0])
+        else:
+            with uproot.open(path) as file:
+                parts.append(file["tree/jet_pt"].array(library="np"))
+    return np.sort(np.concatenate(parts))
+
+
+def test_each_output_takes_one_file_of_every_class_and_mixes_them(
+    write_jetclass, preprocess, tmp_path
+):
+    raw = [
+        write_jetclass(tmp_path / f"raw/train_100M/{file}_00{k}.root", name, seed=10 * i + k)
+        for i, (name, file) in enumerate(PUBLIC.items())
+        for k in range(2)
+    ]
+    status, printed, _ = preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0
+    assert "train: 20 public files" in printed
+    assert "val: no public files found" in printed
+    made = sorted((tmp_path / "jetclass/train").iterdir())
+    assert [path.name for path in made] == ["jetclass_train_000.h5", "jetclass_train_001.h5"]
+    np.testing.assert_array_equal(jet_pts(*made), jet_pts(*raw))
+    for path in made:
+        with h5py.File(path) as file:
+            labels = file["pid"][:].argmax(axis=1)
+            np.testing.assert_array_equal(file.attrs["jets_per_class"], [50] * 10)
+            np.testing.assert_array_equal(np.bincount(labels), [50] * 10)
+        assert len(np.unique(labels[:50])) >= 8
+        assert len(np.unique(labels[-50:])) >= 8
+
+
+def test_unequal_numbers_of_files_lose_no_jet(write_jetclass, preprocess, tmp_path):
+    numbers = {"QCD": 5, "Tbqq": 2, "Hbb": 1}
+    raw = [
+        write_jetclass(tmp_path / f"raw/val/{PUBLIC[name]}_00{i}.root", name, 20 + i, 7 * i + k)
+        for k, (name, number) in enumerate(numbers.items())
+        for i in range(number)
+    ]
+    preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    made = sorted((tmp_path / "jetclass/val").iterdir())
+    assert len(made) == 5
+    np.testing.assert_array_equal(jet_pts(*made), jet_pts(*raw))
+
+
+def test_the_jets_do_not_depend_on_the_number_of_processes(write_jetclass, preprocess, tmp_path):
+    for number in range(3):
+        write_jetclass(tmp_path / f"raw/train/HToBB_{number:03d}.root", "Hbb", seed=number)
+    for out, workers in (("one", 1), ("two", 2)):
+        status, _, complaint = preprocess(
+            "jetclass", "--raw", tmp_path / "raw", "--out", tmp_path / out, "--workers", workers
+        )
+        assert status == 0, complaint
+    for path in (tmp_path / "one").rglob("*.h5"):
+        twin = tmp_path / "two" / path.relative_to(tmp_path / "one")
+        assert path.read_bytes() == twin.read_bytes()
+
+
+def test_file_numbers_decide_the_split_of_a_flat_folder(write_jetclass, preprocess, tmp_path):
+    for number in (0, 99, 100, 119, 120, 124):
+        write_jetclass(tmp_path / f"raw/TTBarLep_{number:03d}.root", "Tbl", n=10, seed=number)
+    preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    for split in ("train", "val", "test"):
+        assert len(list((tmp_path / "jetclass" / split).iterdir())) == 2
+
+
+def test_the_folders_of_the_public_download_are_found(write_jetclass, tmp_path):
+    for folder in ("train_100M", "val_5M", "test_20M"):
+        write_jetclass(tmp_path / f"Pythia/{folder}/WToQQ_007.root", "Wqq", n=10)
+    assert [shard.split for shard in jetclass.shards(tmp_path)] == ["train", "val", "test"]
+
+
+def test_a_file_of_mixed_classes_is_labelled_by_its_branches(write_jetclass, preprocess, tmp_path):
+    names = np.array(JETCLASS.class_names)[np.arange(50) % 10]
+    write_jetclass(tmp_path / "raw/train/mixed.root", names)
+    assert preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)[0] == 0
+    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
+        np.testing.assert_array_equal(file["pid"][:].sum(axis=0), [5] * 10)
+
+
+def test_constituents_are_ordered_cut_to_the_slots_and_all_counted(preprocess, tmp_path):
+    (tmp_path / "raw/train").mkdir(parents=True)
+    shutil.copy(GOLDEN, tmp_path / "raw/train")
+    _, printed, _ = preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert "5 values of log(1 - rel) clipped" in printed
+    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
+        data, multiplicity = file["data"][:], file["multiplicity"][:]
+        np.testing.assert_array_equal(file["jet"][:, 3], multiplicity)
+        assert file.attrs["clipped"] == 5
+    assert data.shape == (50, 150, 13)
+    assert multiplicity.max() == 170
+    filled = np.arange(150) < multiplicity[:, None]
+    assert ((data != 0).any(axis=2) == filled).all()
+    log_pt = np.where(filled, data[..., 3], -np.inf)
+    assert (log_pt[:, 1:] <= log_pt[:, :-1]).all()
+
+
+def test_unordered_constituents_keep_their_identity(write_jetclass, toy_jets, tmp_path):
+    path = write_jetclass(tmp_path / "HToBB_000.root", "Hbb")
+    chunk = next(jetclass.read(path))
+    momenta, counts, _ = toy_jets(50, 0)
+    np.testing.assert_array_equal(chunk.counts, counts)
+    np.testing.assert_allclose(chunk.constituents, momenta, rtol=1e-5, atol=1e-5)
+    order = np.random.default_rng(1).permuted(np.arange(chunk.counts[0]))
+    shuffled = JetChunk(**vars(chunk))
+    shuffled.constituents, shuffled.identity = chunk.constituents.copy(), chunk.identity.copy()
+    shuffled.constituents[: counts[0]] = chunk.constituents[order]
+    shuffled.identity[: counts[0]] = chunk.identity[order]
+    expected = prepare(chunk, JETCLASS, path).features
+    np.testing.assert_array_equal(prepare(shuffled, JETCLASS, path).features, expected)
+
+
+def test_constituents_without_pt_are_none_and_jets_without_constituents_are_dropped(
+    write_jetclass, toy_jets, preprocess, tmp_path
+):
+    _, counts, _ = toy_jets(50)
+    path = write_jetclass(tmp_path / "first.root")
+    with uproot.open(path) as file:
+        px, py = (file[f"tree/part_{name}"].array() for name in ("px", "py"))
+    owner = np.repeat(np.arange(50), counts)
+    keep = owner >= 3  # the first three jets lose all constituents
+    soft = ak.flatten(abs(px)) < 1.0
+    px, py = (np.where(keep & ~soft, ak.flatten(values), 0.0) for values in (px, py))
+    write_jetclass(
+        tmp_path / "raw/train/HToGG_000.root",
+        "Hgg",
+        part_px=ak.unflatten(np.float32(px), counts),
+        part_py=ak.unflatten(np.float32(py), counts),
+    )
+    status, printed, _ = preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0
+    assert "3 jets without constituents dropped" in printed
+    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
+        assert file["data"].shape[0] == 47
+        assert file.attrs["dropped_empty"] == 3
+        multiplicity = np.bincount(owner[keep & ~np.asarray(soft)], minlength=50)[3:]
+        np.testing.assert_array_equal(np.sort(file["multiplicity"]), np.sort(multiplicity))
+
+
+def test_the_jet_mass_is_that_of_the_jet_branches(write_jetclass, toy_jets, preprocess, tmp_path):
+    write_jetclass(tmp_path / "raw/train/ZToQQ_000.root", "Zqq")
+    preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    _, _, jets = toy_jets(50)
+    mass = np.sqrt(jets[:, 3] ** 2 - (jets[:, 0] * np.cosh(jets[:, 1])) ** 2)
+    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
+        np.testing.assert_allclose(np.sort(file["jet"][:, 2]), np.sort(mass), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label_Hbb": np.ones(50, bool)}, ("label branches of jet 0", "exactly one class")),
+        ({"label_Tbl": None}, ("lacks the branch label_Tbl",)),
+        ({"jet_energy": np.full(50, np.nan, np.float32)}, ("jet_energy", "jet 0", "not a finite")),
+        ({"jet_pt": np.full(50, 6e5, np.float32)}, ("median jet pt", "MeV")),
+        ({"jet_pt": np.zeros(50, np.float32)}, ("median jet pt",)),
+        ({"jet_eta": np.full(50, 1e30, np.float32)}, ("jet 0", "impossible")),
+    ],
+)
+def test_a_wrong_branch_is_named(write_jetclass, refused, tmp_path, changes, words):
+    path = write_jetclass(tmp_path / "raw/train/mine.root", **changes)
+    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    for word in (str(path), *words):
+        assert word in complaint
+
+
+def test_nan_in_a_constituent_names_branch_and_jet(write_jetclass, toy_jets, refused, tmp_path):
+    momenta, counts, _ = toy_jets(50)
+    values = np.ones(len(momenta), np.float32)
+    values[counts[:31].sum()] = np.inf  # the first constituent of jet 31
+    path = write_jetclass(tmp_path / "raw/train/QCD.root", part_energy=ak.unflatten(values, counts))
+    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    assert f"{path}: part_energy is not a finite number in jet 31" in complaint
+
+
+def test_ragged_branches_of_unequal_length_are_refused(write_jetclass, toy_jets, refused, tmp_path):
+    momenta, counts, _ = toy_jets(50)
+    counts = counts.copy()
+    counts[[4, 5]] += (1, -1)
+    charge = ak.unflatten(np.zeros(len(momenta), np.float32), counts)
+    write_jetclass(tmp_path / "raw/train/QCD.root", part_charge=charge)
+    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    assert "part_charge and part_px have unequal lengths in jet 4" in complaint
+
+
+def test_a_file_named_after_another_class_is_refused(write_jetclass, refused, tmp_path):
+    write_jetclass(tmp_path / "raw/train/HToCC_000.root", "Hbb")
+    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    assert "labelled Hbb, but the file name promises Hcc" in complaint
+
+
+def test_a_file_of_no_split_is_refused(write_jetclass, refused, tmp_path):
+    write_jetclass(tmp_path / "raw/HToCC_500.root", "Hcc")
+    assert "does not say which split" in refused("jetclass", "--raw", tmp_path / "raw")
+
+
+def test_an_empty_folder_an_archive_and_an_empty_file_are_told_apart(refused, tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    assert "holds no .root file" in refused("jetclass", "--raw", raw)
+    (raw / "JetClass_Pythia_val_5M.tar").touch()
+    assert "unpack" in refused("jetclass", "--raw", raw)
+    (raw / "HToBB_000.root").touch()
+    assert "is empty (0 bytes)" in refused("jetclass", "--raw", raw)
+
+
+def test_a_tree_of_another_name_or_without_jets_is_refused(refused, tmp_path):
+    (tmp_path / "raw").mkdir()
+    with uproot.recreate(tmp_path / "raw/HToBB_000.root") as file:
+        file.mktree("Events", {"x": "f4"})
+        file["Events"].extend({"x": np.ones(3, np.float32)})
+    assert "has no tree 'tree' but Events" in refused("jetclass", "--raw", tmp_path / "raw")
+
+
+def test_momenta_of_one_jet_come_back_from_its_features(write_jetclass, preprocess, tmp_path):
+    path = write_jetclass(tmp_path / "raw/train/HToBB_000.root", "Hbb", n=1)
+    preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    with uproot.open(path) as file:
+        tree = file["tree"].arrays(library="ak")
+    names = ("px", "py", "pz", "energy")
+    momenta = from_cartesian(np.stack([tree[f"part_{name}"][0] for name in names], axis=-1))
+    jet = np.array([tree[f"jet_{name}"][0] for name in ("pt", "eta", "phi", "energy")])
+    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
+        back = from_relative(file["data"][0, : len(momenta)], jet)
+    np.testing.assert_allclose(back, momenta, rtol=1e-5, atol=1e-5)

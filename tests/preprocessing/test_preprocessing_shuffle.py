@@ -1,0 +1,59 @@
+"""Jets on their way through the buckets: none lost, none doubled, in random order."""
+
+import numpy as np
+import pytest
+
+from preprocessing import shuffle
+from preprocessing.jet_chunk import RECORD, PreparedJets
+from preprocessing.shuffle import Buckets
+
+
+@pytest.fixture
+def ordered_jets():
+    """4000 jets whose weight and every feature of their 0-5 constituents is the jet's number."""
+    records = np.zeros(4000, RECORD)
+    records["weight"] = np.arange(4000)
+    records["kept"] = np.arange(4000) % 6
+    features = np.repeat(records["weight"], records["kept"])[:, None] * np.ones(3, np.float32)
+    return PreparedJets(records, features.astype(np.float32))
+
+
+def through_buckets(jets, folder, seed=1, stretch=500):
+    with Buckets(folder, len(jets.records), 3, np.random.default_rng(seed)) as buckets:
+        for first in range(0, len(jets.records), stretch):
+            buckets.deal(jets.take(np.arange(first, first + stretch)))
+        return [buckets.bucket(number) for number in range(buckets.num_buckets)]
+
+
+def test_every_jet_leaves_the_buckets_once_with_its_constituents(
+    ordered_jets, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(shuffle, "BUCKET_JETS", 300)
+    parts = through_buckets(ordered_jets, tmp_path)
+    assert len(parts) == 14
+    numbers = np.concatenate([part.records["weight"] for part in parts])
+    np.testing.assert_array_equal(np.sort(numbers), np.arange(4000))
+    for part in parts:
+        owner = np.repeat(part.records["weight"], part.records["kept"])
+        np.testing.assert_array_equal(part.features, np.stack([owner] * 3, axis=-1))
+
+
+def test_the_order_is_uniformly_random(ordered_jets, tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffle, "BUCKET_JETS", 300)
+    parts = through_buckets(ordered_jets, tmp_path)
+    numbers = np.concatenate([part.records["weight"] for part in parts])
+    # correlation of place and number, and its standard deviation 1/sqrt(n) for a random order
+    assert abs(np.corrcoef(np.arange(4000), numbers)[0, 1]) < 4 / np.sqrt(4000)
+    neighbours = np.corrcoef(numbers[1:], numbers[:-1])[0, 1]
+    assert abs(neighbours) < 4 / np.sqrt(4000)
+
+
+def test_the_seed_decides_the_order(ordered_jets, tmp_path):
+    first, again, other = (through_buckets(ordered_jets, tmp_path, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first[0].records, again[0].records)
+    assert (first[0].records != other[0].records).any()
+
+
+def test_buckets_leave_no_file(ordered_jets, tmp_path):
+    through_buckets(ordered_jets, tmp_path)
+    assert list(tmp_path.iterdir()) == []

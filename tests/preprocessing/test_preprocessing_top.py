@@ -1,0 +1,184 @@
+"""The top tagging reference in every layout and compression that pandas writes."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from omnilearn.kinematics import from_cartesian, jet_mass
+from preprocessing import top
+from preprocessing.jet_chunk import CHUNK_ROWS
+
+
+def as_frame(table: np.ndarray, floats: str = "float32", labels: str = "int64") -> pd.DataFrame:
+    frame = pd.DataFrame(table[:, :804].astype(floats), columns=top.COLUMNS[:804])
+    integers = pd.DataFrame(table[:, 804:].astype(labels), columns=top.COLUMNS[804:])
+    return pd.concat([frame, integers], axis=1)
+
+
+def read_all(path):
+    """(constituents, counts, jets, labels) of a whole file."""
+    chunks = list(top.read(path))
+    return tuple(
+        np.concatenate([getattr(chunk, name) for chunk in chunks])
+        for name in ("constituents", "counts", "jet", "label")
+    )
+
+
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+@pytest.mark.parametrize("compression", [None, "zlib", "blosc", "blosc:zstd", "blosc:lz4hc"])
+def test_every_layout_and_compression_gives_the_same_jets(
+    top_table, write_top, tmp_path, layout, compression
+):
+    table = top_table(300)
+    as_frame(table).to_hdf(
+        tmp_path / "pandas.h5", key="table", format=layout, complib=compression, complevel=5
+    )
+    expected = read_all(write_top(tmp_path / "plain.h5", table))
+    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+@pytest.mark.parametrize(
+    ("floats", "labels"), [("float64", "float64"), ("float64", "int8"), ("float32", "uint8")]
+)
+def test_other_number_types_give_the_same_jets(
+    top_table, write_top, tmp_path, layout, floats, labels
+):
+    table = top_table(40)
+    as_frame(table, floats, labels).to_hdf(tmp_path / "pandas.h5", key="table", format=layout)
+    expected = read_all(write_top(tmp_path / "plain.h5", table))
+    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+def test_columns_of_another_order_are_found_by_their_names(top_table, write_top, tmp_path, layout):
+    table = top_table(40)
+    frame = as_frame(table)
+    frame = frame[list(np.random.default_rng(3).permutation(frame.columns))]
+    frame = frame.astype({"is_signal_new": bool})  # a block of its own, stored before the others
+    frame.to_hdf(tmp_path / "pandas.h5", key="table", format=layout)
+    expected = read_all(write_top(tmp_path / "plain.h5", table))
+    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 7, 64])
+def test_the_size_of_the_stored_chunks_does_not_matter(top_table, tmp_path, chunk_rows):
+    table = top_table(2 * 64 + 3)
+    frame = as_frame(table)
+    with pd.HDFStore(tmp_path / "pandas.h5", "w", complib="blosc", complevel=1) as store:
+        for first in range(0, len(frame), 50):
+            store.append("table", frame[first : first + 50], chunksize=chunk_rows)
+    _, counts, _, labels = read_all(tmp_path / "pandas.h5")
+    np.testing.assert_array_equal(labels, table[:, 805])
+    np.testing.assert_array_equal(counts, (table[:, :800:4] > 0).sum(axis=1))
+
+
+def test_stretches_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
+    path = write_top(tmp_path / "train.h5", np.tile(top_table(50), (100, 1)))
+    first_rows = [chunk.first_row for chunk in top.read(path)]
+    assert first_rows == [0, CHUNK_ROWS]
+    assert len(read_all(path)[1]) == 5000 == top.count(path)
+
+
+def test_the_jet_is_the_sum_of_all_its_constituents(top_table, write_top, preprocess, tmp_path):
+    table = top_table(50)
+    write_top(tmp_path / "raw/train.h5", table)
+    status, printed, _ = preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0
+    assert "test: no public files found" in printed
+    momenta = from_cartesian(table[:, :800].reshape(50, 200, 4)[..., [1, 2, 3, 0]])
+    with h5py.File(tmp_path / "top/train/top_train_000.h5") as file:
+        assert file["data"].shape == (50, 150, 7)
+        assert file["pid"].dtype == np.int8
+        np.testing.assert_allclose(
+            np.sort(file["jet"][:, 2]), np.sort(jet_mass(momenta)), rtol=1e-3
+        )
+        np.testing.assert_array_equal(file["weight"], 1.0)
+        assert file["pid"][:].sum() == table[:, 805].sum()
+
+
+def test_splits_are_the_public_files(write_top, preprocess, tmp_path):
+    for seed, split in enumerate(("train", "val", "test")):
+        write_top(tmp_path / f"raw/{split}.h5", seed=seed)
+    preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    for split in ("train", "val", "test"):
+        with h5py.File(tmp_path / f"top/{split}/top_{split}_000.h5") as file:
+            assert file.attrs["split"] == split
+            assert list(file.attrs["sources"]) == [f"{split}.h5"]
+
+
+def test_a_table_in_px_py_pz_e_order_is_refused(top_table, write_top, refused, tmp_path):
+    table = top_table(50)
+    table[:, :800] = table[:, :800].reshape(50, 200, 4)[..., [1, 2, 3, 0]].reshape(50, 800)
+    write_top(tmp_path / "raw/train.h5", table)
+    assert "less energy than momentum" in refused("top", "--raw", tmp_path / "raw")
+
+
+def test_a_table_of_805_columns_is_refused(top_table, write_top, refused, tmp_path):
+    write_top(tmp_path / "raw/train.h5", top_table(50)[:, 1:])
+    assert "has 805 columns" in refused("top", "--raw", tmp_path / "raw")
+
+
+def test_megaelectronvolts_are_refused(top_table, write_top, refused, tmp_path):
+    table = top_table(50)
+    table[:, :804] *= 1000
+    write_top(tmp_path / "raw/train.h5", table)
+    assert "MeV" in refused("top", "--raw", tmp_path / "raw")
+
+
+def test_nan_names_column_and_jet(top_table, write_top, refused, tmp_path):
+    table = top_table(50)
+    table[[17, 30], 6] = np.nan
+    path = write_top(tmp_path / "raw/val.h5", table)
+    complaint = refused("top", "--raw", tmp_path / "raw")
+    assert f"{path}: table/PY_1 is not a finite number in jet 17" in complaint
+
+
+def test_a_third_label_is_refused(top_table, write_top, refused, tmp_path):
+    table = top_table(50)
+    table[9, 805] = 2
+    write_top(tmp_path / "raw/train.h5", table)
+    assert "is_signal_new is 2 in jet 9" in refused("top", "--raw", tmp_path / "raw")
+
+
+def test_absurd_momenta_are_refused_without_overflow(top_table, tmp_path, refused):
+    table = top_table(50)
+    table[8, :4] = 1e300
+    (tmp_path / "raw").mkdir()
+    as_frame(table, "float64").to_hdf(tmp_path / "raw/train.h5", key="table", format="table")
+    assert "jet 8 " in refused("top", "--raw", tmp_path / "raw")
+
+
+def test_another_key_is_named(refused, tmp_path):
+    (tmp_path / "raw").mkdir()
+    with h5py.File(tmp_path / "raw/train.h5", "w") as file:
+        file["events"] = np.zeros(3)
+    complaint = refused("top", "--raw", tmp_path / "raw")
+    assert "no pandas table under the key 'table' but events" in complaint
+
+
+def test_a_compression_without_reader_is_refused_with_the_command_that_mends_it(
+    top_table, refused, tmp_path
+):
+    (tmp_path / "raw").mkdir()
+    frame = as_frame(top_table(50))
+    frame.to_hdf(
+        tmp_path / "raw/train.h5", key="table", format="table", complib="bzip2", complevel=5
+    )
+    assert "ptrepack" in refused("top", "--raw", tmp_path / "raw")
+
+
+def test_an_empty_folder_and_an_empty_table_are_refused(top_table, write_top, refused, tmp_path):
+    (tmp_path / "raw").mkdir()
+    assert "none of train.h5, val.h5, test.h5" in refused("top", "--raw", tmp_path / "raw")
+    write_top(tmp_path / "raw/train.h5", top_table(50)[:0])
+    assert "holds no jets" in refused("top", "--raw", tmp_path / "raw")
+
+
+def test_jets_that_are_all_empty_are_refused(top_table, write_top, refused, tmp_path):
+    write_top(tmp_path / "raw/train.h5", 0 * top_table(50))
+    assert "median jet pt is 0" in refused("top", "--raw", tmp_path / "raw")
