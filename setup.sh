@@ -13,6 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")" || exit 2
 here=$(pwd -P)
 log=.venv/setup.log
 stamp=.venv/setup.stamp
+wanted=.venv/packages.txt
 venv_python=$here/.venv/bin/python
 unset PYTHONPATH PYTHONHOME # packages of another environment would pass for ours
 
@@ -150,19 +151,21 @@ drop_half_installed() { # pip takes a package for installed as soon as its METAD
     done
 }
 
-packages_are_installed() { # every pin of the list, at its version
-    "$venv_python" - "$wanted" <<'CHECK'
+pins() { sed 's/ *#.*//' "$wanted"; }
+
+are_installed() { # pins, as name==version: is every package there, at its version?
+    "$venv_python" - "$@" <<'CHECK'
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-for line in open(sys.argv[1]):
-    name, _, pinned = line.partition("#")[0].strip().partition("==")
+for pin in sys.argv[1:]:
+    name, _, wanted = pin.partition("==")
     try:
-        found = version(name.partition("[")[0]) if name else pinned
+        found = version(name.partition("[")[0])
     except PackageNotFoundError:
         found = "nothing"
-    if found != pinned:
-        sys.exit(f"{name}: {pinned} is wanted, {found} is installed")
+    if found != wanted:
+        sys.exit(f"{name}: {wanted} is wanted, {found} is installed")
 CHECK
 }
 
@@ -171,7 +174,7 @@ install_packages() {
     if [ "$device" = gpu ]; then
         pip uninstall --yes tensorflow-cpu # both write the folder tensorflow/
         # this release names the exact CUDA packages it was built for
-        pip install "$(grep '^tensorflow' "$wanted")" || return
+        pip install --constraint requirements.txt "tensorflow[and-cuda]==$tensorflow" || return
     else
         pip uninstall --yes tensorflow
     fi
@@ -210,51 +213,48 @@ nccl_settings() {
     export HOROVOD_NCCL_HOME=$here/.venv/nccl
 }
 
-horovod_works() { # imports, was built against this TensorFlow, and has what is wanted
-    "$venv_python" - "$horovod" "$mpi" "$nccl" <<'CHECK'
-import json
+horovod_fits() { # was it built against this TensorFlow? It keeps the version
+    grep -qs "\"tensorflow\": \"$tensorflow\"" \
+        .venv/lib/python3.*/site-packages/horovod/metadata.json
+}
+
+horovod_works() {
+    horovod_fits && are_installed "horovod==$horovod" && "$venv_python" - "$mpi" "$nccl" <<'CHECK'
 import sys
-from importlib.metadata import version
-from pathlib import Path
 
-import horovod
 import horovod.tensorflow as hvd
-import tensorflow as tf
 
-built = json.loads((Path(horovod.__file__).parent / "metadata.json").read_text())
-found = [version("horovod"), built["tensorflow"], hvd.gloo_built()]
-wanted = [sys.argv[1], tf.__version__, True]
-missing = [name for name, is_built, is_wanted in [
-    ("MPI", hvd.mpi_built(), sys.argv[2] == "yes"),
-    ("NCCL", hvd.nccl_built(), sys.argv[3] == "yes"),
-] if is_wanted and not is_built]
-if found != wanted or missing:
-    sys.exit(f"Horovod, its TensorFlow, Gloo: {found}, wanted {wanted}, missing {missing}")
+assert hvd.gloo_built(), "Horovod was built without Gloo"
+assert hvd.mpi_built() or sys.argv[1] == "no", "Horovod was built without MPI"
+assert hvd.nccl_built() or sys.argv[2] == "no", "Horovod was built without NCCL"
 CHECK
 }
 
 # --------------------------------------------------------------------------------------- main
 
-# one set-up at a time; where the file system knows no locks this is left to the user
-exec 9<>setup.sh
-if command -v flock >/dev/null && ! flock --nonblock 9; then
-    echo "set-up: another one is at work here, waiting for it"
-    flock 9 2>/dev/null
-fi
-
 device=cpu mpi=no nccl=no
 if has_device_gpu; then device=gpu; fi
 if has_mpi; then mpi=yes; fi
 if [ "$device" = gpu ] && [ -n "$(cuda_home)" ]; then nccl=yes; fi
-wanted=.venv/packages.txt
+tensorflow=$(sed -n 's/^tensorflow-cpu==//p' requirements.txt)
+
 fingerprint() {
     echo "$(cat setup.sh requirements.txt | cksum) device=$device mpi=$mpi nccl=$nccl" \
         "$(version_of "$venv_python") $here"
 }
 
-if [ -e "$stamp" ] && [ "$(fingerprint)" = "$(cat "$stamp")" ] && environment_is_whole &&
-    packages_are_installed 2>/dev/null; then
-    exit 0
+is_done() {
+    [ -e "$stamp" ] && [ "$(fingerprint)" = "$(cat "$stamp")" ] && environment_is_whole &&
+        horovod_fits &&
+        are_installed $(pins) "wasserstein==$wasserstein" "horovod==$horovod" 2>/dev/null
+}
+
+if is_done; then exit 0; fi
+# one set-up at a time; where the file system knows no locks this is left to the user
+if command -v flock >/dev/null && exec 9<>requirements.txt && ! flock --nonblock 9 2>/dev/null; then
+    echo "set-up: another one is at work here, waiting for it"
+    flock 9 2>/dev/null
+    if is_done; then exit 0; fi
 fi
 
 began=$SECONDS
@@ -272,7 +272,7 @@ if [ "$device" = gpu ]; then
 else
     cp requirements.txt "$wanted"
 fi
-if ! packages_are_installed >>"$log" 2>&1; then
+if ! are_installed $(pins) >>"$log" 2>&1; then
     stage "packages of requirements.txt (two minutes)" install_packages
 fi
 if ! energyflow_works >>"$log" 2>&1; then

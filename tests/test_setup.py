@@ -1,0 +1,177 @@
+"""What `make setup` says on a machine that lacks something: one sentence, and the remedy."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHELL_TOOLS = (
+    "bash",
+    "cat",
+    "cksum",
+    "cp",
+    "dirname",
+    "flock",
+    "getconf",
+    "grep",
+    "ln",
+    "make",
+    "mkdir",
+    "rm",
+    "sed",
+    "tail",
+    "touch",
+    "wc",
+)
+BASE_PYTHON = Path(sys._base_executable).resolve()
+
+
+class Machine:
+    """A checkout of its own and a PATH on which nothing is found but what a test puts there."""
+
+    def __init__(self, folder: Path):
+        self.checkout = folder / "checkout"
+        self.bin = folder / "bin"
+        self.checkout.mkdir()
+        self.bin.mkdir()
+        for name in ("setup.sh", "Makefile", "requirements.txt"):
+            shutil.copy(ROOT / name, self.checkout / name)
+        for tool in SHELL_TOOLS:
+            where = shutil.which(tool)
+            if where:
+                (self.bin / tool).symlink_to(where)
+
+    def add(self, name: str, program: str = "exit 0") -> None:
+        """Put a shell script on the PATH."""
+        (self.bin / name).write_text(f"#!/bin/sh\n{program}\n")
+        (self.bin / name).chmod(0o755)
+
+    def add_compilers(self) -> None:
+        for name in ("c++", "cc", "cmake"):
+            self.add(name)
+
+    def add_this_python(self) -> None:
+        # not a link: a Python looks for its library beside the link
+        self.add("python3", f'exec "{BASE_PYTHON}" "$@"')
+
+    def set_up(self, **environment: str) -> str:
+        """The one line of stderr of a set-up that must fail, within the first stages."""
+        run = self.run(**environment)
+        assert run.returncode != 0
+        assert "Traceback" not in run.stderr + run.stdout
+        return run.stderr.replace(str(self.bin), "BIN")
+
+    def run(self, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [self.bin / "bash", "setup.sh"],
+            cwd=self.checkout,
+            env={"PATH": str(self.bin), "HOME": str(self.checkout), **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+@pytest.fixture
+def machine(tmp_path) -> Machine:
+    return Machine(tmp_path)
+
+
+def fake_python(version: str, fails_on: str = "nothing") -> str:
+    """A shell script that answers what set-up asks of a Python."""
+    return f'case "$*" in *{fails_on}*) exit 1;; *version_info*) echo {version};; esac'
+
+
+def is_one_sentence(said: str) -> bool:
+    return said.startswith("error: ") and said.count("\n") == 1 and said.endswith(".\n")
+
+
+def test_no_python_at_all_is_said(machine):
+    said = machine.set_up()
+    assert is_one_sentence(said)
+    assert "no Python 3.11 or 3.12 was found" in said
+
+
+def test_an_old_python_is_named_with_its_version(machine):
+    machine.add("python3", fake_python("3.9"))
+    said = machine.set_up()
+    assert is_one_sentence(said)
+    assert "BIN/python3 is 3.9" in said
+    assert "PYTHON=" in said
+
+
+def test_a_python_that_is_there_but_does_not_run_is_passed_over(machine):
+    machine.add("python3.12", "echo 'pyenv: python3.12: command not found' >&2; exit 127")
+    machine.add("python3", fake_python("3.11"))
+    assert "no C++ compiler" in machine.set_up()
+
+
+def test_the_python_asked_for_is_the_only_one_tried(machine):
+    machine.add("python3", fake_python("3.11"))
+    machine.add("other", fake_python("3.13"))
+    assert "BIN/other is 3.13" in machine.set_up(PYTHON=str(machine.bin / "other"))
+
+
+def test_a_python_without_its_venv_module_names_the_package_to_install(machine):
+    machine.add("python3", fake_python("3.12", fails_on="ensurepip"))
+    said = machine.set_up()
+    assert is_one_sentence(said)
+    assert "apt install python3.12-venv" in said
+
+
+def test_a_missing_compiler_is_said_before_anything_is_fetched(machine):
+    machine.add("python3", fake_python("3.11"))
+    said = machine.set_up()
+    assert is_one_sentence(said)
+    assert "no C++ compiler" in said
+    assert "g++" in said
+    assert not (machine.checkout / ".venv").exists()
+
+
+@pytest.mark.parametrize("tool", ["cmake", "make"])
+def test_a_missing_build_tool_is_said_before_anything_is_fetched(machine, tool):
+    machine.add("python3", fake_python("3.11"))
+    machine.add_compilers()
+    (machine.bin / tool).unlink()
+    said = machine.set_up()
+    assert is_one_sentence(said)
+    assert f"no {tool} was found" in said
+    assert not (machine.checkout / ".venv").exists()
+
+
+def test_missing_headers_of_python_name_the_package_to_install(machine):
+    machine.add("python3", fake_python("3.11", fails_on="sysconfig"))
+    machine.add_compilers()
+    said = machine.set_up()
+    assert is_one_sentence(said)
+    assert "apt install python3.11-dev" in said
+
+
+def test_an_unknown_device_is_refused(machine):
+    said = machine.set_up(DEVICE="tpu")
+    assert is_one_sentence(said)
+    assert "cpu or gpu" in said
+
+
+def test_without_a_network_the_log_is_kept_and_the_sentence_comes_last(machine):
+    machine.add_this_python()
+    machine.add_compilers()
+    said = machine.set_up(
+        PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0"
+    )
+    assert is_one_sentence(said.splitlines(keepends=True)[-1])
+    assert "check the network" in said
+    assert "127.0.0.1" in (machine.checkout / ".venv" / "setup.log").read_text()
+    assert not (machine.checkout / ".venv" / "setup.stamp").exists()
+
+
+def test_a_python_that_cannot_make_an_environment_leaves_the_next_call_free(machine):
+    machine.add("python3", fake_python("3.11", fails_on="-m*venv*clear"))
+    machine.add_compilers()
+    assert "run make setup again" in machine.set_up().splitlines()[-1]
+    (machine.bin / "cmake").unlink()
+    assert "no cmake" in machine.set_up()
