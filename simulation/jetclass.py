@@ -16,7 +16,7 @@ import uproot
 from omnilearn.kinematics import wrap_phi
 from simulation.clustering import softdrop_mass, subjettiness
 from simulation.detector import KINDS
-from simulation.plan import OutputFile, add_sizes, at_least, chunks, sizes
+from simulation.plan import OutputFile, add_sizes, at_least, sizes
 from simulation.recipe import Process, Recipe
 
 # folder and first file number of each split
@@ -164,11 +164,9 @@ def files(args: argparse.Namespace) -> list[OutputFile]:
     for split, total in sizes(args).items():
         folder, first_number = LAYOUT[split]
         for index, process in enumerate(PROCESSES):
-            first_chunk = 0
             for number, start in enumerate(range(0, total, args.jets_per_file), first_number):
                 count = min(args.jets_per_file, total - start)
                 jets = tuple(count * (i == index) for i in range(len(PROCESSES)))
                 path = args.out / folder / f"{PUBLIC_NAMES[process.name]}_{number:03d}.root"
-                planned.append(OutputFile(path, split, jets, first_chunk))
-                first_chunk += chunks(RECIPE, count)
+                planned.append(OutputFile(path, split, jets))
     return planned

@@ -1,6 +1,7 @@
 """Which files a command asks for: sizes of the splits, files of a sample, the tasks of a file."""
 
 import argparse
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,6 @@ class OutputFile:
     path: Path
     split: str
     jets: tuple[int, ...]
-    first_chunk: int  # chunks of a split are numbered across its files
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,27 @@ class Task:
     seed: int
 
 
-def chunks(recipe: Recipe, total: int) -> int:
-    """How many tasks `total` jets of a file are cut into."""
-    return -(-total // recipe.chunk_size)
+def tasks(recipe: Recipe, files: list[OutputFile], seed: int) -> list[list[Task]]:
+    """The tasks of each file, in the order in which their jets are written.
 
-
-def tasks(recipe: Recipe, file: OutputFile, seed: int) -> list[Task]:
-    """The tasks of a file, in the order in which their jets are written."""
-    number = chunks(recipe, sum(file.jets))
-    # as equal as whole jets allow
-    shares = [
-        [total * (i + 1) // number - total * i // number for i in range(number)]
-        for total in file.jets
-    ]
-    return [
-        Task(recipe, file.split, file.first_chunk + i, jets, seed)
-        for i, jets in enumerate(zip(*shares, strict=True))
-    ]
+    Chunks of the same processes and split are numbered across files.
+    """
+    numbered, cut = Counter(), []
+    for file in files:
+        number = -(-sum(file.jets) // recipe.chunk_size)
+        # as equal as whole jets allow
+        shares = [
+            [total * (i + 1) // number - total * i // number for i in range(number)]
+            for total in file.jets
+        ]
+        kind = file.split, tuple(total > 0 for total in file.jets)
+        first = numbered[kind]
+        numbered[kind] += number
+        cut.append([
+            Task(recipe, file.split, first + i, jets, seed)
+            for i, jets in enumerate(zip(*shares, strict=True))
+        ])  # fmt: skip
+    return cut
 
 
 def at_least(lowest: int) -> Callable[[str], int]:

@@ -21,7 +21,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 from simulation.generator import LARGEST_PYTHIA_SEED
-from simulation.plan import SPLITS, OutputFile, Task, chunks, tasks
+from simulation.plan import SPLITS, OutputFile, Task, tasks
 from simulation.recipe import Recipe
 from simulation.sample import simulate
 
@@ -47,7 +47,8 @@ def streams(task: Task, stream: int) -> tuple[int, np.random.Generator]:
 def run(task: Task) -> Any:
     """The jets of a task in random order, in the layout of the public file."""
     recipe, parts = task.recipe, []
-    for stream, (process, variant) in enumerate(recipe.streams()):
+    numbered = recipe.streams()
+    for stream, (process, variant) in enumerate(numbered):
         variants = len(recipe.processes[process].variants)
         # what cannot be divided goes to the variants in turn
         count = (task.jets[process] + (variant + task.chunk) % variants) // variants
@@ -56,7 +57,8 @@ def run(task: Task) -> Any:
             jets = simulate(recipe, recipe.processes[process], variant, count, pythia_seed, rng)
             parts.append(ak.with_field(jets, np.full(count, process), "process"))
     jets = ak.concatenate(parts)
-    return recipe.columns(jets[rng.permutation(len(jets))], task.split)
+    _, order = streams(task, len(numbered))
+    return recipe.columns(jets[order.permutation(len(jets))], task.split)
 
 
 def seconds(recipe: Recipe, file: OutputFile) -> float:
@@ -94,16 +96,16 @@ def produce(recipe: Recipe, files: list[OutputFile], seed: int, workers: int) ->
 
     No more than the tasks in flight is held in memory. Raises UserError when a worker dies.
     """
-    files = sorted(files, key=lambda file: -seconds(recipe, file))
-    queue = [task for file in files for task in tasks(recipe, file, seed)]
+    work = list(zip(files, tasks(recipe, files, seed), strict=True))
+    work.sort(key=lambda item: -seconds(recipe, item[0]))
+    queue = [task for _, parts in work for task in parts]
     total = sum(sum(file.jets) for file in files)
     with over(min(workers, len(queue))) as parallel_map, progress(total, recipe.name) as bar:
-        made = zip(queue, parallel_map(run, queue), strict=True)
-        for file in files:
+        made = iter(parallel_map(run, queue))
+        for file, parts in work:
             with atomic_path(file.path) as path, recipe.writer(path) as writer:
-                for _ in range(chunks(recipe, sum(file.jets))):
-                    task, chunk = next(made)
-                    writer.append(chunk)
+                for task in parts:
+                    writer.append(next(made))
                     bar.update(sum(task.jets))
 
 

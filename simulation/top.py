@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """One file per split; half of its jets are signal, an odd one is background."""
     return [
-        OutputFile(args.out / f"{split}.h5", split, (count - count // 2, count // 2), 0)
+        OutputFile(args.out / f"{split}.h5", split, (count - count // 2, count // 2))
         for split, count in sizes(args).items()
         if count
     ]

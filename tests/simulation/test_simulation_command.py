@@ -1,0 +1,133 @@
+"""The commands: what they say, what they refuse, and random streams that never meet."""
+
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_samples import CLEAN
+
+from omnilearn.errors import speak
+from simulation import jetclass, top
+from simulation.__main__ import main, parser
+from simulation.generator import Generator
+from simulation.plan import tasks
+from simulation.runner import streams
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["simulation", *map(str, arguments)])
+    return speak(main)
+
+
+def test_the_command_writes_three_tables_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    assert command(monkeypatch, "top", "--jets", 6, "--out", tmp_path / "top", "--workers", 1) == 0
+    said = capfd.readouterr().out.splitlines()
+    assert len(said) == 4  # neither Pythia nor FastJet adds a banner
+    assert said[0] == f"wrote {tmp_path / 'top' / 'train.h5'} (6 jets)"
+    assert said[3].startswith("10 jets in ")
+    assert [len(pd.read_hdf(tmp_path / "top" / f"{split}.h5", key="table"))
+            for split in ("train", "val", "test")] == [6, 2, 2]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["qg", "--jets", "5"], "invalid choice: 'qg'"),
+        (["top", "--jets", "0"], "--jets: 0 is below 1"),
+        (["top", "--jets", "many"], "invalid number value: 'many'"),
+        (["top", "--jets", "5", "--val-jets", "-1"], "-1 is below 0"),
+        (["top", "--jet", "5"], "the following arguments are required: --jets"),
+        (["jetclass", "--jets-per-class", "-3"], "-3 is below 1"),
+        (["jetclass", "--jets-per-class", "3", "--jets-per-file", "0"], "0 is below 1"),
+        (["jetclass", "--jets-per-class", "3", "--workers", "0"], "0 is below 1"),
+        (["jetclass", "--jets-per-class", "3", "--seed", "-1"], "-1 is below 0"),
+    ],
+)
+def test_a_wrong_flag_is_refused_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture,
+    arguments: list[str],
+    complaint: str,
+) -> None:
+    assert command(monkeypatch, *arguments, "--out", tmp_path / "new") == 2
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert complaint in said.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_simulating(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    assert command(monkeypatch, "top", "--jets", 5, "--out", tmp_path / "file" / "top") == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "cannot be written" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "older"),
+    [
+        (["jetclass", "--jets-per-class", "5"], "train_100M/HToBB_001.root"),
+        (["jetclass", "--jets-per-class", "5"], "test_20M/HToBB_101.root"),
+        (["top", "--jets", "5", "--val-jets", "0"], "val.h5"),
+    ],
+)
+def test_files_of_another_sample_are_not_mixed_in(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture,
+    arguments: list[str],
+    older: str,
+) -> None:
+    (tmp_path / older).parent.mkdir(exist_ok=True)
+    (tmp_path / older).touch()
+    assert command(monkeypatch, *arguments, "--out", tmp_path) == 2
+    assert str(tmp_path / older) in capfd.readouterr().err
+
+
+def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path)]
+    args = parser().parse_args(["jetclass", "--jets-per-class", "2000", *out])
+    files = jetclass.files(args)
+    assert sum(sum(file.jets) for file in files) == 24_000
+    assert len(files) == 30
+    args = parser().parse_args(["top", "--jets", "1200", "--test-jets", "10", *out])
+    assert [sum(file.jets) for file in top.files(args)] == [1200, 400, 10]
+
+
+def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
+    flags = ["jetclass", "--jets-per-class", "30000", "--jets-per-file", "7000"]
+    args = parser().parse_args([*flags, "--out", str(tmp_path)])
+    pythia, detector = [], []
+    for task in chain(*tasks(jetclass.RECIPE, jetclass.files(args), seed=1)):
+        for stream, (process, _) in enumerate(jetclass.RECIPE.streams()):
+            if task.jets[process]:
+                seed, rng = streams(task, stream)
+                pythia.append(seed)
+                detector.append(rng.random())
+    assert len(pythia) > 1000
+    assert len(set(pythia)) == len(set(detector)) == len(pythia)
+    assert 1 <= min(pythia) <= max(pythia) <= 900_000_000
+
+
+def test_tasks_of_a_file_add_up_to_its_jets(tmp_path: Path) -> None:
+    args = parser().parse_args(["top", "--jets", "1201", "--out", str(tmp_path)])
+    files = top.files(args)
+    for file, parts in zip(files, tasks(top.RECIPE, files, seed=1), strict=True):
+        shares = [task.jets for task in parts]
+        assert tuple(map(sum, zip(*shares, strict=True))) == file.jets
+        assert all(sum(share) <= top.RECIPE.chunk_size + 1 for share in shares)
+
+
+def test_a_setting_that_pythia_does_not_know_is_an_error(capfd: pytest.CaptureFixture) -> None:
+    with pytest.raises(AssertionError, match="Nonsense:all"):
+        Generator((*CLEAN.settings, "Nonsense:all = on"), seed=1)
+    assert "Nonsense" in capfd.readouterr().out

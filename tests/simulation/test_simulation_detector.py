@@ -1,0 +1,185 @@
+"""The detector response: energy scale, mixture of objects, and its parts one by one."""
+
+from dataclasses import fields
+
+import awkward as ak
+import numpy as np
+import pytest
+
+from simulation.clustering import cluster, jagged, softdrop_mass, subjettiness
+from simulation.detector import (
+    CHARGED_HADRON,
+    ECAL_REGIONS,
+    ELECTRON,
+    MUON,
+    NEUTRAL_HADRON,
+    PHOTON,
+    Objects,
+    cells,
+    log_normal,
+    pseudorapidity,
+    reconstruct,
+    track_efficiency,
+)
+from simulation.generator import Events, Generator
+from simulation.truth import decay_products, resonances
+
+MUON_ID, PHOTON_ID, PION_ID, KLONG_ID, NEUTRINO_ID = 13, 22, 211, 130, 12
+
+
+@pytest.fixture(scope="module")
+def dijets() -> Events:
+    settings = ("Beams:eCM = 13000.", "HardQCD:all = on", "PhaseSpace:pTHatMin = 200.",
+                "PartonLevel:MPI = off", "ParticleDecays:limitTau0 = on",
+                "ParticleDecays:tau0Max = 10.")  # fmt: skip
+    return Generator(settings, seed=1).events(400)
+
+
+@pytest.fixture(scope="module")
+def objects(dijets: Events) -> Objects:
+    return reconstruct(dijets, np.random.default_rng(1))
+
+
+def gun(pdg_id: int, charge: float, energy: float, eta: float, count: int) -> Events:
+    """`count` events with one massless particle each."""
+    pt, phi = energy / np.cosh(eta), np.linspace(-3, 3, count)
+    integers = {"pdg_id": pdg_id, "status": 1, "daughter1": -1, "daughter2": -1}
+    return Events(
+        count=count, event=np.arange(count), px=pt * np.cos(phi), py=pt * np.sin(phi),
+        pz=np.full(count, pt * np.sinh(eta)), energy=np.full(count, energy),
+        x=np.zeros(count), y=np.zeros(count), z=np.zeros(count), charge=np.full(count, charge),
+        **{name: np.full(count, value) for name, value in integers.items()},
+    )  # fmt: skip
+
+
+def test_jet_response_is_close_to_one(dijets: Events, objects: Objects) -> None:
+    visible = np.flatnonzero((dijets.status > 0) & ~np.isin(abs(dijets.pdg_id), (12, 14, 16)))
+    nothing = np.zeros(len(visible))
+    truth = {field.name: nothing for field in fields(Objects)}
+    truth |= {
+        name: getattr(dijets, name)[visible] for name in ("event", "px", "py", "pz", "energy")
+    }
+    response = []
+    generated, generated_event = cluster(jagged(Objects(**truth), dijets.count), 0.4, 200.0)
+    measured, measured_event = cluster(jagged(objects, dijets.count), 0.4, 50.0)
+    axes = []
+    for jets in (generated, measured):
+        px, py, pz = (ak.to_numpy(ak.sum(jets[name], axis=1)) for name in ("px", "py", "pz"))
+        axes.append((np.hypot(px, py), pseudorapidity(np.hypot(px, py), pz), np.arctan2(py, px)))
+    (pt, eta, phi), (measured_pt, measured_eta, measured_phi) = axes
+    for jet in np.flatnonzero(abs(eta) < 2):
+        distance = np.hypot(
+            measured_eta - eta[jet], np.angle(np.exp(1j * (measured_phi - phi[jet])))
+        )
+        close = (distance < 0.2) & (measured_event == generated_event[jet])
+        if close.any():
+            response.append(measured_pt[close].max() / pt[jet])
+    assert len(response) > 300
+    assert abs(np.median(response) - 0.98) < 0.015
+    assert 0.03 < np.std(response) < 0.12
+
+
+def test_objects_are_half_charged_hadrons_and_two_fifths_photons(
+    dijets: Events, objects: Objects
+) -> None:
+    jets, _ = cluster(jagged(objects, dijets.count), 0.8, 200.0)
+    kinds = np.bincount(ak.to_numpy(ak.flatten(jets.kind)), minlength=5)
+    share = kinds / kinds.sum()
+    assert 0.49 < share[CHARGED_HADRON] < 0.60
+    assert 0.35 < share[PHOTON] < 0.44
+    assert 0.03 < share[NEUTRAL_HADRON] < 0.075
+    assert share[ELECTRON] + share[MUON] < 0.03
+
+
+@pytest.mark.parametrize(
+    ("pdg_id", "charge", "kind", "resolution"),
+    [
+        (MUON_ID, -1, MUON, 0.0112),
+        (PHOTON_ID, 0, PHOTON, 0.0203),
+        (KLONG_ID, 0, NEUTRAL_HADRON, 0.22),
+    ],
+)
+def test_a_lone_particle_is_seen_with_the_resolution_of_its_detector(
+    pdg_id: int, charge: float, kind: int, resolution: float
+) -> None:
+    seen = reconstruct(gun(pdg_id, charge, 50.0, 0.3, 4000), np.random.default_rng(2))
+    assert set(seen.kind) == {kind}
+    assert len(seen.event) > 3800
+    assert abs(seen.energy.mean() / 50.0 - 1) < 0.02
+    assert abs(seen.energy.std() / 50.0 / resolution - 1) < 0.15
+
+
+def test_energy_of_a_lost_track_stays_as_a_neutral_hadron() -> None:
+    count = 4000
+    seen = reconstruct(gun(PION_ID, 1, 50.0, 0.3, count), np.random.default_rng(3))
+    tracks = seen.kind == CHARGED_HADRON
+    assert abs(tracks.sum() / count - 0.95) < 0.015
+    lost = np.setdiff1d(np.arange(count), seen.event[tracks])
+    recovered = seen[np.isin(seen.event, lost)]
+    assert set(recovered.kind) == {NEUTRAL_HADRON}
+    assert len(recovered.event) > 0.95 * len(lost)
+    # beside a track only an upward fluctuation of two resolutions remains
+    assert (seen.kind == NEUTRAL_HADRON).sum() - len(recovered.event) < 0.05 * count
+
+
+def test_neutrinos_and_particles_along_the_beam_are_not_seen() -> None:
+    rng = np.random.default_rng(4)
+    assert len(reconstruct(gun(NEUTRINO_ID, 0, 50.0, 0.3, 10), rng).event) == 0
+    assert len(reconstruct(gun(PION_ID, 1, 500.0, 6.0, 10), rng).event) == 0
+
+
+def test_prompt_tracks_have_impact_parameters_of_one_resolution() -> None:
+    seen = reconstruct(gun(MUON_ID, -1, 20.0, 1.0, 4000), np.random.default_rng(5))
+    assert abs(np.std(seen.d0 / seen.d0_error) - 1) < 0.05
+    assert abs(np.std(seen.dz / seen.dz_error) - 1) < 0.05
+
+
+def test_efficiency_follows_momentum_and_pseudorapidity() -> None:
+    pion = np.full(5, CHARGED_HADRON)
+    pt, eta = np.array([0.05, 0.5, 5.0, 5.0, 5.0]), np.array([0.0, 0.0, 0.0, -2.0, 2.6])
+    np.testing.assert_array_equal(track_efficiency(pion, pt, eta), [0, 0.7, 0.95, 0.85, 0])
+
+
+def test_log_normal_has_the_mean_and_width_asked_for() -> None:
+    values = log_normal(np.full(100_000, 3.0), np.full(100_000, 0.6), np.random.default_rng(6))
+    assert abs(values.mean() - 3.0) < 0.01
+    assert abs(values.std() - 0.6) < 0.01
+    assert values.min() > 0
+
+
+def test_a_cell_contains_the_direction_that_hits_it() -> None:
+    rng = np.random.default_rng(7)
+    eta, phi = rng.uniform(-5, 5, 10_000), rng.uniform(-np.pi, np.pi, 10_000)
+    event = np.zeros(10_000, int)
+    key, low_eta, low_phi, width_eta, width_phi = cells(ECAL_REGIONS, event, eta, phi)
+    inside_eta, inside_phi = (abs(eta) - low_eta) / width_eta, (phi - low_phi) / width_phi
+    for inside in (inside_eta, inside_phi):
+        assert inside.min() > -1e-9
+        assert inside.max() < 1 + 1e-9
+    mirrored = cells(ECAL_REGIONS, event, -eta, phi)[0]
+    assert not np.isin(mirrored, key).all()
+    assert (mirrored != key).all()
+
+
+def test_a_jet_of_one_particle_has_no_substructure() -> None:
+    one = ak.Array([{"px": [600.0], "py": [0.0], "pz": [10.0], "energy": [np.hypot(600, 10)]}])
+    particle = ak.zip({name: one[name] for name in one.fields})
+    assert abs(softdrop_mass(particle, 0.8)[0]) < 1e-3
+    np.testing.assert_array_equal(subjettiness(particle, 0.8), np.zeros((1, 4)))
+
+
+def test_the_decay_of_a_top_ends_in_three_quarks() -> None:
+    settings = ("Beams:eCM = 13000.", "Top:gg2ttbar = on", "24:onMode = off",
+                "24:onIfAny = 1 2 3 4 5", "PartonLevel:MPI = off")  # fmt: skip
+    events = Generator(settings, seed=1).events(10)
+    tops = resonances(events, 6)
+    assert len(tops) == 20
+    products = decay_products(events, tops)
+    found = products >= 0
+    assert (found.sum(axis=1) == 3).all()
+    quarks = np.where(found, abs(events.pdg_id[products]), 0)
+    assert quarks.max() <= 5
+    assert (np.sort(quarks)[:, -1] == 5).all()
+    energy = np.where(found, events.energy[products], 0).sum(axis=1)
+    # the W recoils a little against radiation from the beauty quark before it decays
+    np.testing.assert_allclose(energy, events.energy[tops], rtol=0.05)
