@@ -251,7 +251,8 @@ is_done() {
 
 if is_done; then exit 0; fi
 # one set-up at a time; where the file system knows no locks this is left to the user
-if command -v flock >/dev/null && exec 9<>requirements.txt && ! flock --nonblock 9 2>/dev/null; then
+if command -v flock >/dev/null && { exec 9<>requirements.txt; } 2>/dev/null &&
+    ! flock --nonblock 9 2>/dev/null; then
     echo "set-up: another one is at work here, waiting for it"
     flock 9 2>/dev/null
     if is_done; then exit 0; fi
