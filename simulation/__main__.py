@@ -50,7 +50,12 @@ def main() -> None:
     files = module.files(args)
     prepare_folders(args.out, files)
     start = time.monotonic()
-    produce(module.RECIPE, files, args.seed, args.workers)
+    try:
+        produce(module.RECIPE, files, args.seed, args.workers)
+    except KeyboardInterrupt as stop:
+        raise UserError(
+            "interrupted; files that were complete stay, the same command makes all of them again"
+        ) from stop
     wall = time.monotonic() - start
     for file in files:
         print(f"wrote {file.path} ({sum(file.jets)} jets)")

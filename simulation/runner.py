@@ -85,7 +85,7 @@ def over(workers: int) -> Iterator[Callable]:
         except BrokenProcessPool as broken:
             raise UserError(
                 "a worker was ended by the system, probably for want of memory; "
-                f"run again with --workers below {workers}"
+                f"run again with fewer --workers than {workers}"
             ) from broken
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
