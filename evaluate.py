@@ -13,7 +13,7 @@ from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.plotting.curves import evaluation_figures
-from omnilearn.results import write_results
+from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history
 from omnilearn.tasks import tagging
 
@@ -35,10 +35,13 @@ def main() -> None:
     predicted = tagging.predict(tagging.best_pet(arguments.run), pipeline)
     if distributed.rank() == 0:
         results = tagging.metrics(spec, predicted)
-        write_results(arguments.run / "results.json", results)
+        described = {"dataset": spec.name, "model": arguments.run.name, "data": pipeline.files.origin}
+        write_results(arguments.run / "results.json", {**described, **results})
+        evaluation_figures(arguments.run, spec, results, read_history(arguments.run))
         for name, result in results.items():
-            print(f"{name}: {result}")
-        evaluation_figures(arguments.run, spec, predicted, read_history(arguments.run))
+            if isinstance(result, Result):
+                print(f"{name}: {result}")
+        print(f"figures and results.json are in {arguments.run}")
     distributed.barrier()
 
 

@@ -50,6 +50,11 @@ class Slots:
         return seen[:, None, None, :]
 
 
+def biased(x, bias):
+    """x (..., D) + bias (D,), written so that TensorFlow sums the bias's gradient quickly."""
+    return ops.add(x, bias)
+
+
 def dense(units: int, name: str, bias: bool = True) -> keras.layers.Dense:
     return keras.layers.Dense(units, use_bias=bias, name=name)
 
@@ -130,9 +135,12 @@ class Attention(keras.layers.Layer):
         parts = (self.query, self.key, self.value)
         kernel = [ops.reshape(part.kernel, (self.dim, self.dim)) for part in parts]
         offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
-        fused = ops.matmul(x, ops.concatenate(kernel, axis=1)) + ops.concatenate(offset)
-        fused = ops.reshape(fused, (-1, x.shape[1], 3, self.heads, self.head_dim))
-        query, key, value = (ops.transpose(fused[:, :, i], (0, 2, 1, 3)) for i in range(3))
+        fused = biased(ops.matmul(x, ops.concatenate(kernel, axis=1)), ops.concatenate(offset))
+        split = (-1, x.shape[1], self.heads, self.head_dim)
+        query, key, value = (
+            ops.transpose(ops.reshape(part, split), (0, 2, 1, 3))  # (B, H, S, D/H)
+            for part in ops.split(fused, 3, axis=-1)
+        )
         logits = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
         mixed = ops.matmul(attention_shares(logits, bias), value)  # (B, H, S, D/H)
         mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, x.shape[1], self.dim))
@@ -153,7 +161,7 @@ class Attention(keras.layers.Layer):
 
     def joined(self, mixed):
         kernel = ops.reshape(self.attention_output.kernel, (self.dim, self.dim))
-        return ops.matmul(mixed, kernel) + self.attention_output.bias
+        return biased(ops.matmul(mixed, kernel), self.attention_output.bias)
 
 
 def attention_shares(logits, bias):
@@ -198,7 +206,7 @@ class LocalEncoding(keras.layers.Layer):
         of_neighbour = self.first.kernel[: self.in_dim]
         of_self = self.first.kernel[self.in_dim :] - of_neighbour
         hidden = gathered(ops.matmul(features, of_neighbour), nearest)  # (B, S, K, 2D)
-        own = ops.matmul(features, of_self) + self.first.bias
+        own = biased(ops.matmul(features, of_self), self.first.bias)
         edges = gelu(self.second(gelu(hidden + own[:, :, None])))  # (B, S, K, D)
         if not slots.masked:
             return ops.mean(edges, axis=2)

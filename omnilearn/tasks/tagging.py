@@ -18,7 +18,6 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.reference_weights import load_released_weights, released_config
 from omnilearn.progress import progress
 from omnilearn.recipes import ARCHITECTURES
-from omnilearn.results import Result
 from omnilearn.tasks.pretraining import Objective
 from omnilearn.training import Trainer, filled_up
 
@@ -97,9 +96,8 @@ def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
     return {name: values[order] for name, values in gathered.items()}
 
 
-def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict[str, Result]:
-    """Accuracy, AUC and background rejections at the dataset's working points."""
-    return classification.tagging_metrics(
-        predicted["logits"], predicted["label"], predicted["weight"], spec.signal,
-        spec.working_points,
-    )
+def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict:
+    """Accuracy, AUC, background rejections at the dataset's working points, and ROC curves."""
+    sample = (predicted["logits"], predicted["label"], predicted["weight"], spec)
+    curves = classification.tagging_curves(*sample)
+    return {**classification.tagging_metrics(*sample), "curves": curves}

@@ -1,0 +1,131 @@
+"""Everything once, on two cores: simulate, preprocess, pre-train, fine-tune twice, compare.
+
+    python -m benchmarks demo
+
+Prints one table: top tagging by OmniLearn (fine-tuned from the backbone) and by PET from scratch,
+same jets, same budget. A finished stage is not repeated; --fresh starts all over.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from omnilearn.atomic import atomic_path
+from omnilearn.errors import UserError
+from omnilearn.metrics.convergence import epochs_needed
+from omnilearn.plotting.curves import LossHistory, RocCurve, loss_curves, roc_curves
+from omnilearn.results import Result, read_results
+
+ROOT = Path(__file__).parents[1]
+RANKS = 2
+MODELS = {"OmniLearn": "top_finetuned", "PET from scratch": "top_scratch"}
+COLUMNS = {"accuracy": "accuracy", "auc": "AUC", "rejection_0.5": "1/eB at eS = 0.5",
+           "rejection_0.3": "1/eB at eS = 0.3"}  # fmt: skip
+
+
+def stages(folder: Path) -> list[tuple[str, list[str]]]:
+    """Title and command of every stage; sizes are what fits 15 minutes on two cores."""
+    python, raw, data, runs = sys.executable, folder / "raw", folder / "data", folder / "runs"
+    launch = [str(Path(python).with_name("horovodrun")), "-np", str(RANKS), "--gloo", python]
+    places = ["--data", str(data), "--runs", str(runs), "--preset", "small"]
+    backbone = ["--backbone", str(runs / "jetclass")]
+    simulate, preprocess = [python, "-m", "simulation"], [python, "-m", "preprocessing"]
+    return [
+        ("simulate JetClass", [*simulate, "jetclass", "--jets-per-class", "1500", "--out",
+                               str(raw / "jetclass")]),
+        ("simulate top tagging", [*simulate, "top", "--jets", "2000", "--val-jets", "1000",
+                                  "--test-jets", "10000", "--out", str(raw / "top")]),
+        ("preprocess JetClass", [*preprocess, "jetclass", "--raw", str(raw / "jetclass"), "--out",
+                                 str(data)]),
+        ("preprocess top tagging", [*preprocess, "top", "--raw", str(raw / "top"), "--out",
+                                    str(data)]),
+        ("pre-train on 2 ranks", [*launch, "train.py", "jetclass", *places]),
+        ("fine-tune from the backbone", [*launch, "finetune.py", "top", *backbone, *places]),
+        ("train from scratch", [*launch, "finetune.py", "top", *places]),
+        ("evaluate OmniLearn", [python, "evaluate.py", str(runs / "top_finetuned")]),
+        ("evaluate PET from scratch", [python, "evaluate.py", str(runs / "top_scratch")]),
+    ]  # fmt: skip
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks demo", description=__doc__,
+                                     allow_abbrev=False)  # fmt: skip
+    parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder of the demo")
+    parser.add_argument("--fresh", action="store_true", help="repeat finished stages too")
+    flags = parser.parse_args(arguments)
+    if flags.fresh and (flags.out / "seconds.json").exists():
+        shutil.rmtree(flags.out)
+    started = time.monotonic()
+    seconds = run_stages(flags.out)
+    table = comparison(flags.out / "runs")
+    with atomic_path(flags.out / "table.md") as temporary:
+        temporary.write_text(table)
+    compare_figures(flags.out)
+    print(f"\n{table}")
+    print(f"figures: {flags.out}/loss.png, {flags.out}/roc.png; per run: {flags.out}/runs/*/")
+    print(f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s")
+
+
+def run_stages(folder: Path) -> dict[str, float]:
+    """Run what is not done yet; seconds.json remembers stages that ended well."""
+    done = folder / "seconds.json"
+    seconds = json.loads(done.read_text()) if done.is_file() else {}
+    commands = stages(folder)
+    for number, (title, command) in enumerate(commands, start=1):
+        print(f"[{number}/{len(commands)}] {title}", end="", flush=True)
+        if title in seconds:
+            print(f": done before in {seconds[title]:.0f} s")
+            continue
+        print(f"\n    {' '.join(command)}", flush=True)
+        started = time.monotonic()
+        ended = subprocess.run(command, cwd=ROOT, check=False)
+        if ended.returncode:
+            raise UserError(f"stage {title!r} failed with exit code {ended.returncode}; mend what "
+                            "it says above and run: make demo")
+        seconds[title] = time.monotonic() - started
+        with atomic_path(done) as temporary:
+            temporary.write_text(json.dumps(seconds, indent=2) + "\n")
+    return seconds
+
+
+def validation_losses(run: Path) -> list[float]:
+    lines = (run / "history.jsonl").read_text().splitlines()
+    return [json.loads(line)["validation"]["loss"] for line in lines]
+
+
+def comparison(runs: Path) -> str:
+    """The Markdown table: metrics with uncertainties, and the epochs each model needed."""
+    target = min(validation_losses(runs / MODELS["PET from scratch"]))
+    head = ["model", *COLUMNS.values(), "epochs to the best loss from scratch", "test jets"]
+    rows = [head, ["---"] * len(head)]
+    for model, name in MODELS.items():
+        results = read_results(runs / name / "results.json")
+        found = [results[key] for key in COLUMNS]
+        losses = validation_losses(runs / name)
+        needed = epochs_needed(losses, target)
+        reached = f"{needed} of {len(losses)}" if needed else f"not in {len(losses)}"
+        cells = [result.text if isinstance(result, Result) else str(result) for result in found]
+        rows.append([model, *cells, reached, str(found[0].n)])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def compare_figures(folder: Path) -> None:
+    """Both models in one figure of the loss and one of the rejection."""
+    runs = {model: folder / "runs" / name for model, name in MODELS.items()}
+    target = min(validation_losses(runs["PET from scratch"]))
+    histories, curves = [], []
+    for model, run in runs.items():
+        lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+        validation = [line["validation"]["loss"] for line in lines]
+        histories.append(
+            LossHistory(model, [line["training"]["loss"] for line in lines], validation,
+                        reached=epochs_needed(validation, target))
+        )
+        for curve in read_results(run / "results.json")["curves"].values():
+            curves.append(RocCurve(model, curve["signal_efficiency"], curve["rejection"]))
+    loss_curves(histories, folder / "loss", target=target)
+    roc_curves(curves, folder / "roc", title="Top tagging, simulated jets", signal="Top")
