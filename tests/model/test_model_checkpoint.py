@@ -1,0 +1,172 @@
+"""Checkpoints come back as they were written, or are refused in a sentence."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import (
+    CLASS_WEIGHTS,
+    build_pet,
+    load_backbone,
+    load_checkpoint,
+    pet_weights,
+    save_checkpoint,
+)
+from omnilearn.model.pet import PET, PETConfig
+
+SMALL = PETConfig(
+    projection_dim=8, num_layers=1, num_heads=2, num_classes=3, max_constituents=24,
+    classifier_layers=1, generator_layers=1,
+)  # fmt: skip
+RECORD = {"dataset": "top", "position": {"epoch": 3, "sums": {"loss": 0.1}}}
+OFFSETS = 60  # places of the file where a bit is flipped
+
+
+@pytest.fixture(scope="module")
+def pet():
+    return PET(SMALL)
+
+
+def arrays_of(pet):
+    return {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+
+
+@pytest.fixture
+def written(pet, tmp_path):
+    weights = arrays_of(pet)
+    averages = {name: array / 2 for name, array in weights.items()}
+    optimizer = {"0000": np.int64(7), "0001": weights["body.embedding.first.kernel"] - 1}
+    path = tmp_path / "last.h5"
+    save_checkpoint(path, SMALL, weights, RECORD, averages, optimizer)
+    return path
+
+
+def assert_equal_arrays(found, expected):
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+        assert found[name].dtype == array.dtype
+
+
+def test_what_is_written_comes_back_bit_for_bit(pet, written):
+    found, weights = load_checkpoint(written), arrays_of(pet)
+    assert found.pet_config == SMALL
+    assert found.record == RECORD
+    assert_equal_arrays(found.weights, weights)
+    assert_equal_arrays(found.ema, {name: array / 2 for name, array in weights.items()})
+    assert found.optimizer["0000"] == 7
+    np.testing.assert_array_equal(
+        found.optimizer["0001"], weights["body.embedding.first.kernel"] - 1
+    )
+    assert_equal_arrays(arrays_of(build_pet(found)), weights)
+
+
+def test_a_file_cut_short_anywhere_is_refused(written, tmp_path):
+    content = written.read_bytes()
+    short = tmp_path / "short.h5"
+    for length in (0, 4, 100, len(content) // 2, len(content) - 1):
+        short.write_bytes(content[:length])
+        with pytest.raises(UserError, match=r"short\.h5 .*truncated or damaged"):
+            load_checkpoint(short)
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(written, tmp_path):
+    content, good = written.read_bytes(), load_checkpoint(written)
+    flipped, refused = tmp_path / "flipped.h5", 0
+    for offset in np.linspace(0, len(content) - 1, OFFSETS).astype(int):
+        damaged = bytearray(content)
+        damaged[offset] ^= 1 << int(offset % 8)
+        flipped.write_bytes(damaged)
+        try:
+            found = load_checkpoint(flipped)
+        except UserError:
+            refused += 1
+        else:  # a place of the file that holds nothing
+            assert_equal_arrays(found.weights, good.weights)
+            assert (found.record, found.pet_config) == (good.record, good.pet_config)
+    assert refused > OFFSETS // 3
+
+
+def test_a_flipped_bit_in_any_array_is_noticed(written):
+    with h5py.File(written, "r") as file:
+        places = [
+            group[name].id.get_offset()
+            for group in (file["weights"], file["ema"])
+            for name in group
+        ]
+    content = written.read_bytes()
+    for offset in places[::20]:
+        damaged = bytearray(content)
+        damaged[offset] ^= 1
+        written.write_bytes(damaged)
+        with pytest.raises(UserError, match="checksum does not match"):
+            load_checkpoint(written)
+
+
+def test_other_files_are_refused_by_name(tmp_path):
+    (tmp_path / "text.h5").write_text("no jets here")
+    with h5py.File(tmp_path / "jets.h5", "w") as file:
+        file["data"] = np.zeros((2, 3))
+    with pytest.raises(UserError, match=r"text\.h5 cannot be read as a checkpoint"):
+        load_checkpoint(tmp_path / "text.h5")
+    with pytest.raises(UserError, match=r"jets\.h5 is an HDF5 file but no checkpoint"):
+        load_checkpoint(tmp_path / "jets.h5")
+    with pytest.raises(UserError, match=r"none\.h5 not found"):
+        load_checkpoint(tmp_path / "none.h5")
+    with pytest.raises(UserError, match="not found"):
+        load_checkpoint(tmp_path)
+
+
+def test_another_architecture_is_refused_field_by_field(pet, written):
+    other = PET(PETConfig(**{**vars(SMALL), "projection_dim": 16, "num_layers": 2}))
+    before = arrays_of(other)
+    with pytest.raises(UserError, match=r"projection_dim 8 \(expected 16\), num_layers 1"):
+        load_backbone(other, written)
+    assert_equal_arrays(arrays_of(other), before)
+
+
+def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(written):
+    two = PET(PETConfig(**{**vars(SMALL), "num_classes": 2}))
+    before, stored = arrays_of(two), load_checkpoint(written).weights
+    report = load_backbone(two, written)
+    assert tuple(report.fresh) == CLASS_WEIGHTS
+    assert len(report.loaded) == len(before) - 3
+    assert f"fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
+    expected = {name: before[name] if name in CLASS_WEIGHTS else stored[name] for name in before}
+    assert_equal_arrays(arrays_of(two), expected)
+
+
+def test_weights_that_are_not_numbers_are_refused(pet, tmp_path):
+    weights = arrays_of(pet)
+    weights["body.block0.norm1.gamma"][3] = np.nan
+    save_checkpoint(tmp_path / "nan.h5", SMALL, weights, RECORD)
+    with pytest.raises(UserError, match=r"nan\.h5: weight body\.block0\.norm1\.gamma holds NaN"):
+        build_pet(load_checkpoint(tmp_path / "nan.h5"))
+
+
+def test_a_write_that_fails_in_the_middle_leaves_the_old_checkpoint(pet, written, monkeypatch):
+    before, create = written.read_bytes(), h5py.File.create_dataset
+
+    def full_disk(file, name, **kwargs):
+        if name.startswith("ema/"):
+            raise OSError(28, "No space left on device")
+        return create(file, name, **kwargs)
+
+    monkeypatch.setattr(h5py.File, "create_dataset", full_disk)
+    weights = arrays_of(pet)
+    with pytest.raises(OSError, match="No space left"):
+        save_checkpoint(written, SMALL, weights, {}, weights)
+    assert written.read_bytes() == before
+    assert [path.name for path in written.parent.iterdir()] == ["last.h5"]
+
+
+def test_a_checkpoint_holds_numbers_and_plain_text_alone(written):
+    with h5py.File(written, "r") as file:
+        kinds = set()
+        file.visititems(lambda name, item: kinds.add(getattr(item, "dtype", np.dtype("f4")).kind))
+        assert kinds <= {"f", "i", "O"}  # O: the two texts, variable in length
+        assert all(h5py.check_string_dtype(file[key].dtype) for key in ("architecture", "record"))
+        assert json.loads(file["architecture"].asstr()[()]) == vars(SMALL)
