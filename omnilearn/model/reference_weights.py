@@ -118,9 +118,9 @@ def load_released_weights(pet: PET, path: Path | str, ema: bool = False) -> Load
     """Load a released `.weights.h5` file; returns loaded, fresh and unused names.
 
     With `ema` the moving averages stand in for body and generator. The class token was a constant
-    zero there and is not in the file: it is set to zero. When the number of classes differs, exactly
-    the logits and the label layer stay fresh. Raises UserError for a file of unknown layout, of
-    another architecture, or incomplete.
+    zero there and is not in the file: it is set to zero. When the number of classes differs,
+    exactly the logits and the label layer stay fresh. Raises UserError for a file of unknown
+    layout, of another architecture, or incomplete.
     """
     path = Path(path)
     with opened(path) as file:
@@ -195,20 +195,24 @@ def found_layout(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], 
 
 
 def read_arrays(
-    present: dict[str, h5py.Dataset], layout: dict[str, str], config: PETConfig, ema: bool, path: Path
+    present: dict[str, h5py.Dataset],
+    layout: dict[str, str],
+    config: PETConfig,
+    ema: bool,
+    path: Path,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Our names -> arrays, and the paths of the file that were not used."""
-    paths, arrays, used = released_paths(config), {}, set()
-    for part, inside in paths.items():
+    arrays, used = {}, set()
+    for part, inside in released_paths(config).items():
+        container = layout.get(f"ema_{part}", layout[part]) if ema else layout[part]
         for name, where in inside.items():
-            dataset = f"{layout[part]}/{where}"
+            dataset = f"{container}/{where}"
             if dataset not in present:
                 raise UserError(f"{path}: {dataset} ({name}) is missing; the file was made by "
                                 "another architecture")
             used.add(dataset)
-            source = layout.get(f"ema_{part}") if ema else None
-            arrays[name] = present[f"{source}/{where}" if source else dataset][()]
-        extra = [name for name in present if name.startswith(layout[part] + "/") and name not in used]
+            arrays[name] = present[dataset][()]
+        extra = [name for name in present if name.startswith(f"{container}/") and name not in used]
         if extra:
             raise UserError(f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} "
                             "more); the file was made by another architecture")

@@ -1,0 +1,154 @@
+"""Weights of the released code arrive whole, or are refused in a sentence that names the file."""
+
+import re
+import shutil
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from released_numbers import DATA, TINY, arrays_of, stored
+
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import CLASS_WEIGHTS, pet_weights
+from omnilearn.model.pet import PET
+from omnilearn.model.reference_weights import load_released_weights, released_config
+
+FILES = [DATA / f"PET_tiny_tf{version}.weights.h5" for version in ("2141", "2151")]
+both_layouts = pytest.mark.parametrize("path", FILES, ids=["tf214", "tf215"])
+
+
+@pytest.fixture(scope="module")
+def pet():
+    return PET(TINY)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    return shutil.copy(FILES[0], tmp_path / "copy.weights.h5")
+
+
+def values(pet) -> dict[str, np.ndarray]:
+    return {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+
+
+@both_layouts
+def test_all_148_arrays_of_a_released_file_are_loaded(pet, path):
+    report = load_released_weights(pet, path)
+    assert len(report.loaded) == 148
+    assert report.fresh == ["classifier.token"]
+    assert f"{path}: 148 of 149 weights loaded, fresh: classifier.token" in str(report)
+    found = values(pet)
+    assert (found.pop("classifier.token") == 0).all()
+    for name, array in arrays_of(stored("forward_tiny"), "w").items():
+        np.testing.assert_array_equal(found.pop(name), array, err_msg=name)
+    assert not found
+
+
+@both_layouts
+def test_moving_averages_stand_in_for_body_and_generator(pet, path):
+    load_released_weights(pet, path, ema=True)
+    found = values(pet)
+    for name, array in arrays_of(stored("forward_tiny"), "w").items():
+        factor = 1.0 if name.startswith("classifier.") else 0.5  # stored as half of the weights
+        np.testing.assert_allclose(found[name], factor * array, rtol=1e-6, err_msg=name)
+
+
+@both_layouts
+def test_every_array_of_the_file_is_used_or_listed(pet, path):
+    report = load_released_weights(pet, path)
+    with h5py.File(path, "r") as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if "shape" in dir(item) else None)
+    assert len(names) == 148 + len(report.unused)
+    assert all("optimizer" in name or "ema" in name or "functional" in name or "metric" in name
+               or "tracker" in name for name in report.unused)  # fmt: skip
+
+
+@both_layouts
+def test_architecture_is_read_off_the_arrays(path):
+    assert replace(released_config(path), max_constituents=24) == TINY
+
+
+@both_layouts
+def test_two_classes_instead_of_three_replace_exactly_the_class_weights(path):
+    two = PET(replace(TINY, num_classes=2))
+    before = values(two)
+    report = load_released_weights(two, path)
+    assert report.fresh == [*CLASS_WEIGHTS, "classifier.token"]
+    assert len(report.loaded) == 145
+    assert f"145 of 149 weights loaded, fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
+    expected, after = arrays_of(stored("forward_tiny"), "w"), values(two)
+    for name in expected:
+        wanted = before if name in CLASS_WEIGHTS else expected
+        np.testing.assert_array_equal(after[name], wanted[name], err_msg=name)
+
+
+@both_layouts
+@pytest.mark.parametrize("other", [
+    {"num_layers": 1}, {"num_layers": 3}, {"projection_dim": 8}, {"num_heads": 4},
+    {"classifier_layers": 1}, {"generator_layers": 3}, {"num_features": 4},
+], ids=str)  # fmt: skip
+def test_another_architecture_is_refused(path, other):
+    pet = PET(replace(TINY, **other))
+    before = values(pet)
+    with pytest.raises(UserError, match=rf"{path.name}: .*made by another architecture"):
+        load_released_weights(pet, path)
+    for name, array in values(pet).items():  # not even half of them are taken
+        np.testing.assert_array_equal(array, before[name], err_msg=name)
+
+
+def test_what_is_no_hdf5_is_refused(pet, tmp_path):
+    path = tmp_path / "notes.weights.h5"
+    path.write_text("150 constituents")
+    for read in (released_config, lambda path: load_released_weights(pet, path)):
+        with pytest.raises(UserError, match=rf"{path} cannot be read as HDF5"):
+            read(path)
+    with pytest.raises(UserError, match=r"gone\.weights\.h5 not found"):
+        released_config(tmp_path / "gone.weights.h5")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
+def test_a_download_cut_short_is_refused(pet, copied, share):
+    content = copied.read_bytes()
+    copied.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=rf"{re.escape(str(copied))} cannot be read as HDF5"):
+        load_released_weights(pet, copied)
+
+
+def test_an_hdf5_of_something_else_is_refused(pet, tmp_path):
+    path = tmp_path / "jets.h5"
+    with h5py.File(path, "w") as file:
+        file["data"] = np.zeros((3, 24, 13))
+    for read in (released_config, lambda path: load_released_weights(pet, path)):
+        with pytest.raises(UserError, match=rf"{path} is not a weights file .* it holds data"):
+            read(path)
+
+
+@pytest.mark.parametrize("missing", [
+    "body/_layer_checkpoint_dependencies/dense_2/vars/0",
+    "body/_layer_checkpoint_dependencies/multi_head_attention/_query_dense/vars/0",
+    "generator/_layer_checkpoint_dependencies/dense_4/vars/0",
+])  # fmt: skip
+def test_a_missing_array_is_named(pet, copied, missing):
+    with h5py.File(copied, "a") as file:
+        del file[missing]
+    with pytest.raises(UserError, match=rf"copy\.weights\.h5: {missing} .* is missing"):
+        load_released_weights(pet, copied)
+    with pytest.raises(UserError, match=r"copy\.weights\.h5: the architecture cannot be read"):
+        released_config(copied)
+
+
+def test_a_missing_average_is_named(pet, copied):
+    with h5py.File(copied, "a") as file:
+        del file["ema_body/_layer_checkpoint_dependencies/dense_2/vars/0"]
+    load_released_weights(pet, copied)
+    with pytest.raises(UserError, match=r"copy\.weights\.h5: ema_body/.*/dense_2/vars/0 .*missing"):
+        load_released_weights(pet, copied, ema=True)
+
+
+def test_a_weight_that_is_not_a_number_is_refused(pet, copied):
+    with h5py.File(copied, "a") as file:
+        file["classifier/_layer_checkpoint_dependencies/dense/vars/1"][2] = np.nan
+    with pytest.raises(UserError, match=r"copy\.weights\.h5: weight classifier\.jet_film\.bias "):
+        load_released_weights(pet, copied)
