@@ -10,7 +10,7 @@ from simulation.generator import Events, Generator
 from simulation.recipe import Process, Recipe
 from simulation.truth import decay_products, direction, resonances
 
-FIRST_BATCH, SMALLEST_BATCH, LARGEST_BATCH = 40, 8, 100  # events
+SMALLEST_BATCH, LARGEST_BATCH = 8, 100  # events
 
 
 def simulate(
@@ -27,7 +27,8 @@ def simulate(
     resonance as truth_{pdg_id, pt, eta, phi, px, py, pz, energy} (zeros without one).
     """
     generator = Generator((*recipe.settings, *process.variants[variant]), pythia_seed)
-    kept, found, generated, batch = [], 0, 0, FIRST_BATCH
+    kept, found, generated = [], 0, 0
+    batch = int(np.clip(2 * count, SMALLEST_BATCH, LARGEST_BATCH))
     while found < count:
         events = generator.events(batch)
         jets = select(recipe, process, events, rng)
