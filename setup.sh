@@ -47,9 +47,12 @@ has_mpi() {
     command -v mpicxx >/dev/null || grep -qs "mpi=yes" "$stamp"
 }
 
-cuda_home() { # prints nothing where there is no CUDA compiler
-    local nvcc=${CUDA_HOME:+$CUDA_HOME/bin/nvcc}
-    nvcc=$(command -v "${nvcc:-nvcc}") && (cd "$(dirname "$nvcc")/.." && pwd -P)
+cuda_home() { # the CUDA toolkit; prints nothing where the compiler or its headers are missing
+    local nvcc
+    nvcc=$(command -v "${CUDA_HOME:+$CUDA_HOME/bin/}nvcc") || return
+    nvcc=$(readlink -f "$nvcc")
+    nvcc=${nvcc%/bin/nvcc}
+    if [ -e "$nvcc/include/cuda_runtime.h" ]; then echo "$nvcc"; fi
 }
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null </dev/null; }
@@ -99,8 +102,8 @@ why() { # the sentence for a failed stage, from its part of the log
         echo "the disk is full; make room and run make setup again, it continues."
     elif grep -qi "name resolution\|new connection\|network is unreachable\|timed out\|ProxyError\|\
 Could not find a version" <<<"$2"; then
-        echo "a package could not be fetched; check the network (or pip's index and proxy settings),\
- and run make setup again."
+        echo "a package could not be fetched; check the network (or pip's index and proxy\
+ settings), and run make setup again."
     else
         echo "$1 failed; the lines above say why, all of them are in $log. Once mended, run make\
  setup again, it continues."
@@ -267,7 +270,7 @@ else
     mkdir -p .venv
     stage "environment with Python $version ($python)" make_environment
 fi
-rm -f "$stamp"
+echo "unfinished: $(fingerprint)" >"$stamp" # keeps the device and MPI for the call that continues
 if [ "$device" = gpu ]; then
     sed 's/^tensorflow-cpu==/tensorflow[and-cuda]==/' requirements.txt >"$wanted"
 else
@@ -285,13 +288,14 @@ if ! horovod_works >>"$log" 2>&1; then
     with=Gloo
     if [ "$mpi" = yes ]; then with="$with, MPI"; fi
     if [ "$nccl" = yes ]; then with="$with, NCCL"; fi
-    if [ "$device-$nccl" = gpu-no ]; then
-        echo "set-up: no CUDA compiler (nvcc) was found, so several GPUs will exchange gradients" \
-            "through host memory; with it on the PATH, make setup builds Horovod for NCCL"
-    fi
     stage "Horovod $horovod with $with, compiled for this TensorFlow (three to eight minutes)" \
         build_horovod
     stage "Horovod imports" horovod_works
+fi
+if [ "$device-$nccl" = gpu-no ]; then
+    echo "set-up: no CUDA toolkit (nvcc and its headers) was found, so several GPUs will" \
+        "exchange gradients through host memory; with nvcc on the PATH, make setup builds" \
+        "Horovod for NCCL"
 fi
 stage "versions fit together" pip check
 fingerprint >"$stamp"

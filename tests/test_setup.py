@@ -21,6 +21,7 @@ SHELL_TOOLS = (
     "ln",
     "make",
     "mkdir",
+    "readlink",
     "rm",
     "sed",
     "tail",
@@ -166,7 +167,7 @@ def test_without_a_network_the_log_is_kept_and_the_sentence_comes_last(machine):
     assert is_one_sentence(said.splitlines(keepends=True)[-1])
     assert "check the network" in said
     assert "127.0.0.1" in (machine.checkout / ".venv" / "setup.log").read_text()
-    assert not (machine.checkout / ".venv" / "setup.stamp").exists()
+    assert (machine.checkout / ".venv" / "setup.stamp").read_text().startswith("unfinished")
 
 
 def test_a_python_that_cannot_make_an_environment_leaves_the_next_call_free(machine):
