@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -65,18 +64,8 @@ def require_no_strangers(jobs: list[Job]) -> None:
                 )
 
 
-def stop(number: int, _) -> None:
-    """Told to stop: unwind, so that partial files go."""
-    raise UserError(
-        f"stopped by {signal.Signals(number).name}; finished files are kept, run the same command "
-        "again to go on"
-    )
-
-
 def main() -> None:
     arguments = parse_arguments()
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     spec = dataset(arguments.dataset)
     if arguments.seed < 0:
         raise UserError(f"--seed is {arguments.seed}; it must be 0 or larger")

@@ -2,12 +2,12 @@
 
 import multiprocessing
 import signal
-import sys
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from importlib import import_module
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,9 @@ from preprocessing.jet_file import Provenance
 from preprocessing.shuffle import Buckets
 from preprocessing.sources import SPLITS, Shard
 
-_jets_done = None  # jets read by all worker processes together
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+_watch = None  # of a worker process
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Job:
                     "constituents, nothing to write"
                 )
             with atomic_path(self.path) as temporary:
-                jet_file.write(temporary, buckets, spec, provenance)
+                jet_file.write(temporary, buckets, spec, provenance, advance)
         return self.summary(spec.class_names)
 
     def summary(self, classes: tuple[str, ...]) -> str:
@@ -84,55 +86,109 @@ class Job:
         return line
 
 
+class Watch:
+    """What all processes share: the jets read so far, and whether they are told to stop.
+
+    A signal only leaves a mark, obeyed between two stretches of jets: an exception in the middle
+    of a ROOT or HDF5 call would leave these libraries in pieces.
+    """
+
+    def __init__(self, context: BaseContext):
+        self.jets = context.Value("q", 0)
+        self.stop = context.RawValue("i", 0)  # the signal
+
+    def advance(self, jets: int) -> None:
+        """Count `jets` more; raises UserError if told to stop."""
+        if self.stop.value:
+            raise UserError(
+                f"stopped by {signal.Signals(self.stop.value).name}; finished files are kept, run "
+                "the same command again to go on"
+            )
+        with self.jets.get_lock():
+            self.jets.value += jets
+
+    def mark(self, number: int, _=None) -> None:
+        """Tell all processes to stop."""
+        self.stop.value = number
+
+
 def convert(jobs: list[Job], workers: int) -> None:
     """Run all jobs on up to `workers` processes; the result does not depend on their number.
 
-    Raises UserError on the first file that cannot be converted; those finished by then stay.
+    Raises UserError on the first file that cannot be converted and after SIGTERM or SIGINT; the
+    output files finished by then stay.
     """
-    if workers == 1 or len(jobs) == 1:
-        counts = [job.count() for job in jobs]
-        with progress(sum(counts), "preprocessing") as bar:
-            for job, jets in zip(jobs, counts, strict=True):
-                bar.write(job.run(jets, bar.update))
-        return
     # spawned, not forked: HDF5 and the threads of NumPy do not survive a fork
     context = multiprocessing.get_context("spawn")
-    done = context.Value("q", 0)
-    with ProcessPoolExecutor(
-        min(workers, len(jobs)), context, initializer=_share, initargs=(done,)
-    ) as pool:
+    watch = Watch(context)
+    before = {number: signal.signal(number, watch.mark) for number in STOP_SIGNALS}
+    try:
+        if workers == 1 or len(jobs) == 1:
+            convert_here(jobs, watch)
+        else:
+            convert_in_parallel(jobs, min(workers, len(jobs)), context, watch)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def convert_here(jobs: list[Job], watch: Watch) -> None:
+    """Run all jobs in this process."""
+    counts = []
+    for job in jobs:
+        counts.append(job.count())
+        watch.advance(0)
+    with progress(sum(counts), "preprocessing") as bar:
+
+        def advance(jets: int) -> None:
+            watch.advance(jets)
+            bar.update(jets)
+
+        for job, jets in zip(jobs, counts, strict=True):
+            bar.write(job.run(jets, advance))
+
+
+def convert_in_parallel(jobs: list[Job], workers: int, context: BaseContext, watch: Watch) -> None:
+    """Run all jobs on `workers` other processes."""
+    with ProcessPoolExecutor(workers, context, initializer=_join, initargs=(watch,)) as pool:
         try:
-            counts = list(pool.map(Job.count, jobs))
+            counting = [pool.submit(Job.count, job) for job in jobs]
+            for _ in finished(counting, watch):
+                pass
+            counts = [future.result() for future in counting]
             with progress(sum(counts), "preprocessing") as bar:
-                pending = {pool.submit(_run, *task) for task in zip(jobs, counts, strict=True)}
-                while pending:
-                    finished, pending = wait(pending, 0.5, FIRST_COMPLETED)
-                    bar.update(done.value - bar.n)
-                    for future in finished:
-                        bar.write(future.result())
+                running = [pool.submit(_run, *task) for task in zip(jobs, counts, strict=True)]
+                for line in finished(running, watch):
+                    bar.update(watch.jets.value - bar.n)
+                    if line is not None:
+                        bar.write(line)
         except BrokenProcessPool as error:
             raise UserError(
                 "a worker process died, most likely for lack of memory; run the same command "
                 f"again with fewer than {workers} --workers (finished files are kept)"
             ) from error
-        except (UserError, OSError):
-            for worker in multiprocessing.active_children():
-                worker.terminate()
+        except BaseException:
+            watch.mark(watch.stop.value or signal.SIGTERM)
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _share(done) -> None:
-    global _jets_done
-    _jets_done = done
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))  # unwinds, so that partial files go
+def finished(futures: list[Future], watch: Watch) -> Iterator:
+    """The results of all futures as they come, and None twice a second meanwhile."""
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, 0.5, FIRST_COMPLETED)
+        watch.advance(0)
+        yield from (future.result() for future in done)
+        yield None
 
 
-def _advance(jets: int) -> None:
-    with _jets_done.get_lock():
-        _jets_done.value += jets
+def _join(watch: Watch) -> None:
+    global _watch
+    _watch = watch
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the first process decides
 
 
 def _run(job: Job, jets: int) -> str:
-    return job.run(jets, _advance)
+    return job.run(jets, _watch.advance)

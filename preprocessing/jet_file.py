@@ -2,6 +2,7 @@
 
 import io
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,8 +93,17 @@ class Sink(io.FileIO):
             raise self.error
 
 
-def write(path: Path, buckets: Buckets, spec: DatasetSpec, provenance: Provenance) -> None:
-    """Write all jets of `buckets`, bucket after bucket, with `provenance` as attributes."""
+def write(
+    path: Path,
+    buckets: Buckets,
+    spec: DatasetSpec,
+    provenance: Provenance,
+    advance: Callable[[int], None],
+) -> None:
+    """Write all jets of `buckets`, bucket after bucket, with `provenance` as attributes.
+
+    `advance` is called after each bucket, with 0 further jets, and may raise to stop the writing.
+    """
     total = int(provenance.jets_per_class.sum())
     label_shape = (total, spec.num_classes) if spec.one_hot else (total,)
     rows = min(ROWS_PER_CHUNK, total)
@@ -120,6 +130,7 @@ def write(path: Path, buckets: Buckets, spec: DatasetSpec, provenance: Provenanc
             file["multiplicity"][part] = jets.records["multiplicity"]
             first = part.stop
             sink.check()
+            advance(0)
         assert first == total, f"{first} jets dealt, {total} counted"
         write_provenance(file, spec, provenance)
     sink.check()

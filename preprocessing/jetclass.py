@@ -28,6 +28,8 @@ IDENTITY = (
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 LABELS = tuple(f"label_{name}" for name in JETCLASS.class_names)
 BRANCHES = MOMENTUM + IDENTITY + JET + LABELS
+# a plain local file: no event loop of a remote one, no arrays kept after they were handed out
+PLAIN = {"handler": uproot.MultithreadedFileSource, "array_cache": None}
 
 FOLDERS = {"train": "train_100M", "val": "val_5M", "test": "test_20M"}
 FILE_NUMBERS = {"train": range(100), "test": range(100, 120), "val": range(120, 125)}
@@ -125,7 +127,7 @@ def open_tree(file: uproot.ReadOnlyDirectory, path: Path) -> uproot.TTree:
 
 def count(path: Path) -> int:
     """Jets in the file."""
-    with reading(path), uproot.open(path, array_cache=None) as file:
+    with reading(path), uproot.open(path, **PLAIN) as file:
         return open_tree(file, path).num_entries
 
 
@@ -135,7 +137,7 @@ def read(path: Path) -> Iterator[JetChunk]:
     Raises UserError on ragged branches of unequal length, labels that are not one-hot or not of
     the class in the file name, and numbers that are not finite.
     """
-    with reading(path), uproot.open(path, array_cache=None) as file:
+    with reading(path), uproot.open(path, **PLAIN) as file:
         first_row = 0
         for arrays in open_tree(file, path).iterate(BRANCHES, step_size=CHUNK_ROWS, library="ak"):
             yield chunk(arrays, path, first_row)

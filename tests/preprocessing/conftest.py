@@ -1,6 +1,5 @@
 """Small files in the public layouts, and the command run in this process."""
 
-import signal
 import sys
 from pathlib import Path
 
@@ -116,7 +115,6 @@ def write_top(top_table):
 @pytest.fixture
 def preprocess(monkeypatch, capsys):
     """run(*arguments): the command; returns (exit status, what it printed, what it complained)."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["preprocessing", *map(str, arguments)])
@@ -125,9 +123,7 @@ def preprocess(monkeypatch, capsys):
         printed = capsys.readouterr()
         return status, printed.out, printed.err
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 @pytest.fixture
