@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "omnilearn.plotting": NUMBERS,
     "preprocessing": NUMBERS,
     "simulation": NUMBERS,
-    "benchmarks": (*NUMBERS, "omnilearn.data"),
+    "benchmarks": (*NUMBERS, "omnilearn.data", "omnilearn.metrics", "omnilearn.plotting"),
     "omnilearn.training": (
         *STEPS,
         "omnilearn.model",
