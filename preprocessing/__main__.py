@@ -46,6 +46,8 @@ def plan(name: str, shards: list[Shard], raw: Path, out: Path, seed: int) -> lis
             seed=seed,
             sources=[str(source.relative_to(raw)) for source in shard.sources],
             fingerprints=[fingerprint(source) for source in shard.sources],
+            # `python -m simulation` leaves this beside the files it makes
+            origin="simulated" if (raw / "simulation.json").is_file() else "public",
         )
         path = out / name / shard.split / shard.file_name(name)
         jobs.append(Job(name, shard, path, seed, provenance))

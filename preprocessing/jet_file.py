@@ -31,6 +31,7 @@ class Provenance:
     seed: int
     sources: list[str]
     fingerprints: list[str]
+    origin: str = "public"  # or "simulated"
     clipped: int = 0
     dropped_empty: int = 0
     jets_per_class: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))

@@ -7,11 +7,14 @@ The same seed and sizes give the same jets on any number of cores.
 """
 
 import argparse
+import json
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError, speak
 from simulation import jetclass, top
 from simulation.plan import at_least, prepare_folders
@@ -44,6 +47,15 @@ def parser() -> Parser:
     return parser
 
 
+def describe(args: argparse.Namespace, files: list[str]) -> None:
+    """simulation.json beside the sample: what made it, and that no detector did."""
+    asked = {name: value for name, value in vars(args).items() if name not in ("out", "workers")}
+    made = {"made_by": "Pythia 8 and FastJet", "pythia": version("pythia8mc"),
+            "fastjet": version("fastjet"), **asked, "files": files}  # fmt: skip
+    with atomic_path(args.out / "simulation.json") as temporary:
+        temporary.write_text(json.dumps(made, indent=2) + "\n")
+
+
 def main() -> None:
     args = parser().parse_args()
     module = DATASETS[args.dataset]
@@ -57,6 +69,7 @@ def main() -> None:
             "interrupted; files that were complete stay, the same command makes all of them again"
         ) from stop
     wall = time.monotonic() - start
+    describe(args, [str(file.path.relative_to(args.out)) for file in files])
     for file in files:
         print(f"wrote {file.path} ({sum(file.jets)} jets)")
     jets = sum(sum(file.jets) for file in files)

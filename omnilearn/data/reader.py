@@ -8,7 +8,7 @@ multiplicity is stored; filled slots are moved to the front.
 import re
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -51,15 +51,18 @@ class _File:
     path: Path
     first: int  # row of its first jet in the whole sequence
     num_jets: int
+    slots: int  # per jet in this file; the rest of the dataset's slots are empty
     multiplicity: bool  # stored, so filled slots are in front
     weight: str | None  # key of the weights
     one_hot: bool
+    origin: str  # public, or simulated by this suite
 
 
 class JetFiles:
     """The jets of several files as one sequence of rows; a context manager.
 
-    num_jets; multiplicity (num_jets,): filled slots per jet, one byte each; edges (blocks + 1,):
+    num_jets; origin: public, or simulated where any file is;
+    multiplicity (num_jets,): filled slots per jet, one byte each; edges (blocks + 1,):
     rows at which blocks of neighbouring rows begin, none across two files, and the end.
     Raises UserError naming file and key when a file cannot be what it should be.
     """
@@ -72,6 +75,7 @@ class JetFiles:
         self._files: list[_File] = []
         counts: list[np.ndarray] = []
         self.num_jets = 0
+        origins = set()
         for path in map(Path, paths):
             if limit is not None and self.num_jets >= limit:
                 break
@@ -79,12 +83,14 @@ class JetFiles:
             if limit is not None:
                 found = _shortened(found, limit - self.num_jets)
             self._files.append(found)
+            origins.add(found.origin)
             counts.append(self._count(found))
             self.num_jets += found.num_jets
         if self.num_jets == 0:
             raise UserError(f"{spec.name}: 0 jets to read in {len(paths)} files (limit {limit})")
         self.multiplicity = np.concatenate(counts)
         self.edges = self._block_edges()
+        self.origin = "simulated" if "simulated" in origins else "public"
 
     def __enter__(self) -> "JetFiles":
         return self
@@ -128,18 +134,30 @@ class JetFiles:
     def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])
-        stored = {"data": "data", "jet": "jet"}
+        stored = {"jet": "jet"}
         if file.weight:
             stored["weight"] = file.weight
         for name, key in stored.items():
             self._read(file.path, key, start, stop, jets[name])
             _check_finite(jets[name], file.path, key, start)
-        if not file.multiplicity:
-            _move_to_front(jets["data"])
+        self._fill_data(file, start, stop, jets["data"])
         shape = (stop - start, self.spec.num_classes) if file.one_hot else (stop - start,)
         pid = np.empty(shape, np.float32)
         self._read(file.path, "pid", start, stop, pid)
         jets["pid"][...] = self._one_hot(pid, file.path, start)
+
+    def _fill_data(self, file: _File, start: int, stop: int, out: np.ndarray) -> None:
+        """Constituents (n, P, F), filled slots in front; a file may have another number of slots."""
+        same = file.slots == out.shape[1]
+        data = out if same else np.empty((len(out), file.slots, out.shape[2]), np.float32)
+        self._read(file.path, "data", start, stop, data)
+        _check_finite(data, file.path, "data", start)
+        if not file.multiplicity:
+            _move_to_front(data)
+        if not same:
+            kept = min(file.slots, out.shape[1])
+            out[:, :kept] = data[:, :kept]
+            out[:, kept:] = 0
 
     def _read(self, path: Path, key: str, start: int, stop: int, out: np.ndarray) -> None:
         with self._lock:
@@ -192,9 +210,9 @@ class JetFiles:
                     f"{path}: its {key} are {', '.join(attributes[key])}, {spec.name} expects "
                     f"{', '.join(wanted)}, {self._remedy()}"
                 )
-        jets = shapes.get("data", (0,))[0]
+        jets, slots = (*shapes.get("data", ()), 0, 0)[:2]
         expected = {
-            "data": [(jets, spec.max_constituents, spec.num_features)],
+            "data": [(jets, max(slots, 1), spec.num_features)],
             "jet": [(jets, len(JET_FEATURES))],
             "pid": [(jets,), (jets, 1), (jets, spec.num_classes)],
         }
@@ -215,11 +233,14 @@ class JetFiles:
             raise UserError(f"{path}: 'data' holds 0 jets, {self._remedy()}")
         weight = next((key for key in ("weight", "weights") if key in shapes), None)
         one_hot = shapes["pid"] == (jets, spec.num_classes) and spec.num_classes > 1
-        return _File(path, self.num_jets, jets, "multiplicity" in shapes, weight, one_hot)
+        origin = str(attributes.get("origin", "public"))
+        return _File(path, self.num_jets, jets, slots, "multiplicity" in shapes, weight, one_hot,
+                     origin)  # fmt: skip
 
     def _count(self, file: _File) -> np.ndarray:
         """Filled slots (jets,) of each jet in a file, from its index or by one pass over `data`."""
         slots = self.spec.max_constituents
+        most = min(slots, file.slots)
         small = np.uint8 if slots < 256 else np.uint16
         if file.multiplicity:
             counts = np.empty(file.num_jets, np.int64)
@@ -229,14 +250,15 @@ class JetFiles:
                     f"{file.path}: 'multiplicity' is {counts.min()} in row {counts.argmin()}, "
                     f"expected 0 or more, {self._remedy()}"
                 )
-            return np.minimum(counts, slots).astype(small)
+            return np.minimum(counts, most).astype(small)
         counts = np.empty(file.num_jets, small)
-        chunk = np.empty((SCAN_ROWS, slots, self.spec.num_features), np.float32)
+        chunk = np.empty((SCAN_ROWS, file.slots, self.spec.num_features), np.float32)
         with progress(file.num_jets, f"counting constituents in {file.path.name}") as bar:
             for start in range(0, file.num_jets, SCAN_ROWS):
                 stop = min(start + SCAN_ROWS, file.num_jets)
                 self._read(file.path, "data", start, stop, chunk[: stop - start])
-                counts[start:stop] = _filled(chunk[: stop - start]).sum(axis=1)
+                filled = _filled(chunk[: stop - start]).sum(axis=1)
+                counts[start:stop] = np.minimum(filled, most)
                 bar.update(stop - start)
         return counts
 
@@ -267,8 +289,7 @@ def _is_numeric(item: h5py.HLObject) -> bool:
 
 
 def _shortened(file: _File, jets: int) -> _File:
-    return _File(file.path, file.first, min(jets, file.num_jets), file.multiplicity, file.weight,
-                 file.one_hot)  # fmt: skip
+    return replace(file, num_jets=min(jets, file.num_jets))
 
 
 def _filled(data: np.ndarray) -> np.ndarray:

@@ -49,11 +49,35 @@ def test_no_files_is_said_with_the_command_that_makes_them(tmp_path):
         find_files(tmp_path, TOP, "test")
 
 
+@pytest.mark.parametrize("released", [False, True])
+@pytest.mark.parametrize("slots", [25, 40, 60])
+def test_a_file_with_another_number_of_slots_gives_its_hardest_constituents(
+    tmp_path, slots, released
+):
+    path = tmp_path / "top_train_000.h5"
+    write_toy_file(path, replace(SPEC, max_constituents=slots), 50, seed=4, released=released)
+    with h5py.File(path) as file, JetFiles([path], SPEC) as files:
+        kept, data = min(slots, 40), files.read(0, 50)["data"]
+        np.testing.assert_allclose(data[:, :kept], file["data"][:, :kept], rtol=1e-6)
+        assert not data[:, kept:].any()
+        filled = (file["data"][:, :kept] != 0).any(axis=-1).sum(axis=1)
+        np.testing.assert_array_equal(files.multiplicity, filled)
+
+
 def test_a_file_still_being_written_is_not_found(tmp_path):
     (tmp_path / "top/train").mkdir(parents=True)
     (tmp_path / "top/train/.top_train_000.42.partial.h5").touch()
     with pytest.raises(UserError, match="no train files of top"):
         find_files(tmp_path, TOP, "train")
+
+
+def test_simulated_jets_are_known_as_such(tmp_path, path):
+    made = tmp_path / "top_train_001.h5"
+    write_toy_file(made, SPEC, 20, seed=2)
+    with h5py.File(made, "r+") as file:
+        file.attrs["origin"] = "simulated"
+    with JetFiles([path], SPEC) as public, JetFiles([path, made], SPEC) as mixed:
+        assert (public.origin, mixed.origin) == ("public", "simulated")
 
 
 def test_several_files_are_one_sequence_of_jets(tmp_path):
@@ -204,7 +228,7 @@ def test_a_missing_key_is_named(path, key):
 
 @pytest.mark.parametrize(
     ("key", "shape"),
-    [("data", (60, 40, 9)), ("data", (60, 30, 7)), ("jet", (60, 5)), ("jet", (59, 4)),
+    [("data", (60, 40, 9)), ("data", (60, 0, 7)), ("jet", (60, 5)), ("jet", (59, 4)),
      ("pid", (60, 3)), ("weight", (60, 2)), ("multiplicity", (61,))],
 )  # fmt: skip
 def test_a_wrong_shape_is_named(path, key, shape):
