@@ -1,7 +1,7 @@
 """Evaluate a run: results.json and figures, from its directory alone.
 
-    python evaluate.py runs/top_finetuned
-    horovodrun -np 2 --gloo python evaluate.py runs/top_finetuned --data data
+python evaluate.py runs/top_finetuned
+horovodrun -np 2 --gloo python evaluate.py runs/top_finetuned --data data
 """
 
 import argparse
@@ -23,11 +23,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="run directory of train.py or finetune.py")
     parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")
     parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
-    parser.add_argument("--split", default="test", choices=("train", "val", "test"),
-                        help="jets to evaluate on")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "val", "test"), help="jets to evaluate on"
+    )
     arguments = parser.parse_args()
     config, about = read_config(arguments.run / "config.json")
-    spec = dataset(about["dataset"])
+    spec, history = dataset(about["dataset"]), read_history(arguments.run)
     distributed.horovod()
     pipeline = tagging.open_pipeline(
         spec, arguments.data or config.data, arguments.split, arguments.batch
@@ -35,9 +36,13 @@ def main() -> None:
     predicted = tagging.predict(tagging.best_pet(arguments.run), pipeline)
     if distributed.rank() == 0:
         results = tagging.metrics(spec, predicted)
-        described = {"dataset": spec.name, "model": arguments.run.name, "data": pipeline.files.origin}
+        described = {
+            "dataset": spec.name,
+            "model": arguments.run.name,
+            "data": pipeline.files.origin,
+        }
         write_results(arguments.run / "results.json", {**described, **results})
-        evaluation_figures(arguments.run, spec, results, read_history(arguments.run))
+        evaluation_figures(arguments.run, spec, results, history)
         for name, result in results.items():
             if isinstance(result, Result):
                 print(f"{name}: {result}")

@@ -1,9 +1,9 @@
 """Adapt PET to a task: from a pre-trained run, from released weights, or from scratch.
 
-    python finetune.py top --backbone runs/jetclass --preset small
-    python finetune.py top --released-weights PET_jetclass_8_local_layer_scale_token_baseline_all.weights.h5
-    python finetune.py top --preset small                    # PET from scratch
-    horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
+python finetune.py top --backbone runs/jetclass --preset small
+python finetune.py top --released-weights PET_jetclass_8_..._all.weights.h5
+python finetune.py top --preset small                    # PET from scratch
+horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 """
 
 import argparse
@@ -23,8 +23,11 @@ def main() -> None:
     parser.add_argument("dataset", help="the task's dataset, e.g. top")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--backbone", default="", help="run directory or checkpoint to start from")
-    source.add_argument("--released-weights", default="",
-                        help="a .weights.h5 file of the released OmniLearn to start from")
+    source.add_argument(
+        "--released-weights",
+        default="",
+        help="a .weights.h5 file of the released OmniLearn to start from",
+    )
     add_flags(parser)
     arguments = parser.parse_args()
     spec = dataset(arguments.dataset)
@@ -37,8 +40,9 @@ def main() -> None:
     if report and distributed.rank() == 0:
         print(report)
     about = {"task": "tagging", "dataset": spec.name, "backbone": start or None}
+    data = tagging.open_data(spec, config)
     run = prepare_run(config, f"{spec.name}_{'finetuned' if start else 'scratch'}", about)
-    tagging.train(spec, pet, config, run, about)
+    tagging.train(data, pet, config, run, about)
 
 
 if __name__ == "__main__":

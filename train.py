@@ -1,8 +1,8 @@
 """Pre-train PET from scratch.
 
-    python train.py jetclass --preset small
-    horovodrun -np 2 --gloo python train.py jetclass --preset small
-    srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
+python train.py jetclass --preset small
+horovodrun -np 2 --gloo python train.py jetclass --preset small
+srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
 """
 
 import argparse
@@ -28,8 +28,9 @@ def main() -> None:
     distributed.horovod()
     pet, _ = tagging.make_pet(spec, config)
     about = {"task": "pretraining", "dataset": spec.name, "backbone": None}
+    data = tagging.open_data(spec, config)
     run = prepare_run(config, spec.name, about)
-    tagging.train(spec, pet, config, run, about)
+    tagging.train(data, pet, config, run, about)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,9 @@ def main(arguments: list[str]) -> None:
     compare_figures(flags.out)
     print(f"\n{table}")
     print(f"figures: {flags.out}/loss.png, {flags.out}/roc.png; per run: {flags.out}/runs/*/")
-    print(f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s")
+    print(
+        f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"
+    )
 
 
 def run_stages(folder: Path) -> dict[str, float]:
@@ -84,8 +86,10 @@ def run_stages(folder: Path) -> dict[str, float]:
         started = time.monotonic()
         ended = subprocess.run(command, cwd=ROOT, check=False)
         if ended.returncode:
-            raise UserError(f"stage {title!r} failed with exit code {ended.returncode}; mend what "
-                            "it says above and run: make demo")
+            raise UserError(
+                f"stage {title!r} failed with exit code {ended.returncode}; mend what "
+                "it says above and run: make demo"
+            )
         seconds[title] = time.monotonic() - started
         with atomic_path(done) as temporary:
             temporary.write_text(json.dumps(seconds, indent=2) + "\n")
@@ -122,8 +126,12 @@ def compare_figures(folder: Path) -> None:
         lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
         validation = [line["validation"]["loss"] for line in lines]
         histories.append(
-            LossHistory(model, [line["training"]["loss"] for line in lines], validation,
-                        reached=epochs_needed(validation, target))
+            LossHistory(
+                model,
+                [line["training"]["loss"] for line in lines],
+                validation,
+                reached=epochs_needed(validation, target),
+            )
         )
         for curve in read_results(run / "results.json")["curves"].values():
             curves.append(RocCurve(model, curve["signal_efficiency"], curve["rejection"]))

@@ -27,7 +27,7 @@ def alpha_sigma(time):
 
 
 def perturb(x, noise, time):
-    """x and noise (B, ..., F), time (B, 1) -> (alpha x + sigma eps, velocity alpha eps - sigma x)."""
+    """x, noise (B, ..., F), time (B, 1) -> alpha x + sigma eps, velocity alpha eps - sigma x."""
     alpha, sigma = alpha_sigma(ops.reshape(time, (-1, *[1] * (len(x.shape) - 1))))
     return alpha * x + sigma * noise, alpha * noise - sigma * x
 

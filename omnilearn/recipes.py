@@ -37,5 +37,7 @@ def recipe(table: dict[tuple[str, str], dict], dataset: str, preset: str) -> dic
     """The settings of a dataset; raises UserError naming those that have one."""
     if (dataset, preset) not in table:
         known = ", ".join(f"{name} ({size})" for name, size in table)
-        raise UserError(f"no recipe for dataset {dataset!r} with preset {preset!r}; there is {known}")
+        raise UserError(
+            f"no recipe for dataset {dataset!r} with preset {preset!r}; there is {known}"
+        )
     return {"preset": preset, **table[dataset, preset]}

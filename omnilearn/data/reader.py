@@ -147,7 +147,7 @@ class JetFiles:
         jets["pid"][...] = self._one_hot(pid, file.path, start)
 
     def _fill_data(self, file: _File, start: int, stop: int, out: np.ndarray) -> None:
-        """Constituents (n, P, F), filled slots in front; a file may have another number of slots."""
+        """Constituents (n, P, F), filled slots in front, from a file of any number of slots."""
         same = file.slots == out.shape[1]
         data = out if same else np.empty((len(out), file.slots, out.shape[2]), np.float32)
         self._read(file.path, "data", start, stop, data)

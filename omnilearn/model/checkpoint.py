@@ -97,11 +97,15 @@ def assign_weights(pet: PET, arrays: dict[str, np.ndarray], source: str) -> Load
         if name in CLASS_WEIGHTS and other_classes:
             report.fresh.append(name)
         elif name not in arrays:
-            raise UserError(f"{source}: weight {name} {shape} is missing; the file was made by "
-                            "another architecture")
+            raise UserError(
+                f"{source}: weight {name} {shape} is missing; the file was made by "
+                "another architecture"
+            )
         elif arrays[name].shape != shape:
-            raise UserError(f"{source}: weight {name} has shape {arrays[name].shape}, expected "
-                            f"{shape}; the file was made by another architecture")
+            raise UserError(
+                f"{source}: weight {name} has shape {arrays[name].shape}, expected "
+                f"{shape}; the file was made by another architecture"
+            )
         elif not np.isfinite(arrays[name]).all():
             raise UserError(f"{source}: weight {name} holds NaN or infinite values")
         else:
@@ -149,13 +153,17 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     """Read a checkpoint; raises UserError when it is missing, damaged or something else."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path} not found; a run directory holds best.h5 once it was trained "
-                        "with train.py or finetune.py")
+        raise UserError(
+            f"{path} not found; a run directory holds best.h5 once it was trained "
+            "with train.py or finetune.py"
+        )
     try:
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
-                raise UserError(f"{path} is an HDF5 file but no checkpoint of this suite; weights "
-                                "of the released code go through --released-weights")
+                raise UserError(
+                    f"{path} is an HDF5 file but no checkpoint of this suite; weights "
+                    "of the released code go through --released-weights"
+                )
             groups = {
                 group: {name: array[()] for name, array in file.get(group, {}).items()}
                 for group in ("weights", "ema", "optimizer")
@@ -165,8 +173,9 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     except UserError:
         raise
     except Exception as error:  # a flipped bit makes HDF5 and h5py raise almost any kind
-        raise UserError(f"{path} cannot be read as a checkpoint ({error}); it is truncated or "
-                        "damaged") from error
+        raise UserError(
+            f"{path} cannot be read as a checkpoint ({error}); it is truncated or damaged"
+        ) from error
     if not intact:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     try:

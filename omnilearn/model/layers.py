@@ -116,7 +116,7 @@ class Projection(keras.layers.Layer):
 
 
 class Attention(keras.layers.Layer):
-    """Multi-head attention with biases, scale 1/sqrt(D/H); keys count by the weight of their slot."""
+    """Multi-head attention with biases, scale 1/sqrt(D/H); a key counts by its slot's weight."""
 
     def __init__(self, dim: int, heads: int, **kwargs):
         super().__init__(**kwargs)

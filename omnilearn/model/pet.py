@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, JET_FEATURES
+from omnilearn.data.spec import FEATURES, JET_FEATURES
 from omnilearn.model.embedding import TimeEmbedding, scaled_and_shifted
 from omnilearn.model.layers import (
     Attention,
@@ -59,7 +59,7 @@ class PETConfig:
 
 
 class Block(keras.layers.Layer):
-    """Attention and feed-forward, each normalised before and scaled after; for body and generator."""
+    """Attention and feed-forward, normalised before and scaled after; for body and generator."""
 
     def __init__(self, config: PETConfig, **kwargs):
         super().__init__(**kwargs)
@@ -176,7 +176,10 @@ class GeneratorHead(keras.layers.Layer):
         dim = config.projection_dim
         self.time = TimeEmbedding(dim, name="time")
         self.cond_jet = dense(dim, "cond_jet")
-        self.cond_token0, self.cond_token1 = dense(2 * dim, "cond_token0"), dense(dim, "cond_token1")
+        self.cond_token0, self.cond_token1 = (
+            dense(2 * dim, "cond_token0"),
+            dense(dim, "cond_token1"),
+        )
         self.cond_label = dense(dim, "cond_label", bias=False)
         self.cond_jet.build((None, config.num_jet))
         self.cond_token0.build((None, 2 * dim))
@@ -223,7 +226,9 @@ class PET(keras.Model):
         features = ops.cast(features, "float32") * mask
         if self.config.padding == "masked":
             if given <= self.config.neighbours:
-                raise ValueError(f"{given} slots given; expected {self.config.neighbours + 1} or more")
+                raise ValueError(
+                    f"{given} slots given; expected {self.config.neighbours + 1} or more"
+                )
             return features, Slots(mask, weight=mask[:, :, 0], masked=True)
         if given == full:
             return features, Slots(mask)
@@ -247,7 +252,9 @@ class PET(keras.Model):
     def classify(self, features, mask, jet, time=None):
         """logits (B, C) and regression of the jet inputs (B, J)."""
         features, slots = self.slots(features, mask)
-        return self.classifier(self.body(features, slots=slots, time=as_column(time)), slots=slots, jet=jet)
+        return self.classifier(
+            self.body(features, slots=slots, time=as_column(time)), slots=slots, jet=jet
+        )
 
     def velocity(self, features, mask, jet, time, label):
         """Velocity of every slot and feature, (B, L, F); only the first three are diffused."""
@@ -271,11 +278,6 @@ class PET(keras.Model):
     def count_params_by_part(self) -> dict[str, int]:
         """Number of weights of body, classifier (with its class token) and generator."""
         return {name: part.count_params() for name, part in self.parts().items()}
-
-    @property
-    def diffused(self) -> int:
-        """How many leading features the generator diffuses."""
-        return len(DIFFUSED_FEATURES)
 
 
 def as_column(time):

@@ -163,8 +163,9 @@ def released_config(path: Path | str) -> PETConfig:
             generator_layers=counts["generator"],
         )
     except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: the architecture cannot be read off its arrays ({error})"
-                        ) from error
+        raise UserError(
+            f"{path}: the architecture cannot be read off its arrays ({error})"
+        ) from error
 
 
 @contextmanager
@@ -190,8 +191,10 @@ def found_layout(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], 
         if all(any(name.startswith(f"{layout[part]}/") for name in present) for part in needed):
             return present, layout
     groups = ", ".join(sorted(file)) or "nothing"
-    raise UserError(f"{path} is not a weights file of the released OmniLearn: it holds {groups}; "
-                    "expected the groups body, classifier and generator, or layers/functional")
+    raise UserError(
+        f"{path} is not a weights file of the released OmniLearn: it holds {groups}; "
+        "expected the groups body, classifier and generator, or layers/functional"
+    )
 
 
 def read_arrays(
@@ -208,12 +211,16 @@ def read_arrays(
         for name, where in inside.items():
             dataset = f"{container}/{where}"
             if dataset not in present:
-                raise UserError(f"{path}: {dataset} ({name}) is missing; the file was made by "
-                                "another architecture")
+                raise UserError(
+                    f"{path}: {dataset} ({name}) is missing; the file was made by "
+                    "another architecture"
+                )
             used.add(dataset)
             arrays[name] = present[dataset][()]
         extra = [name for name in present if name.startswith(f"{container}/") and name not in used]
         if extra:
-            raise UserError(f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} "
-                            "more); the file was made by another architecture")
+            raise UserError(
+                f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} "
+                "more); the file was made by another architecture"
+            )
     return arrays, sorted(set(present) - used)

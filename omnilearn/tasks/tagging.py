@@ -57,13 +57,31 @@ def best_pet(run: Path) -> PET:
     return build_pet(load_checkpoint(run / "best.h5"))
 
 
-def train(spec: DatasetSpec, pet: PET, config: Config, run: Path, about: dict):
-    """Fit PET on a dataset by the configuration; pre-training and tagging alike."""
-    training = open_pipeline(spec, config.data, "train", config.batch, config.seed,
-                             config.train_jets)
+def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
+    """Training and validation jets of a configuration, opened before anything is written.
+
+    Raises UserError when files are missing or wrong, or do not fill one batch on every rank.
+    """
+    training = open_pipeline(
+        spec, config.data, "train", config.batch, config.seed, config.train_jets
+    )
     validation = open_pipeline(spec, config.data, "val", config.batch)
-    objective = Objective(pet, config.mode, config.regression_weight, config.feature_drop,
-                          config.label_drop)
+    steps = training.steps_per_epoch
+    if distributed.rank() == 0:
+        print(
+            f"{spec.name}: {training.num_jets} training jets in {steps} steps per epoch, "
+            f"{validation.num_jets} validation jets",
+            flush=True,
+        )
+    return training, validation
+
+
+def train(data: tuple[Pipeline, Pipeline], pet: PET, config: Config, run: Path, about: dict):
+    """Fit PET to what `open_data` opened, by the configuration; pre-training and tagging alike."""
+    training, validation = data
+    objective = Objective(
+        pet, config.mode, config.regression_weight, config.feature_drop, config.label_drop
+    )
     about = {**about, "config": asdict(config)}
     trainer = Trainer(objective, config, training.steps_per_epoch, run, about)
     return trainer.fit(training, validation)
@@ -83,7 +101,8 @@ def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
             rows["index"].append(batch.pop("index"))
             rows["label"].append(batch["label"].argmax(axis=1))
             rows["weight"].append(batch["weight"].copy())
-            rows["logits"].append(np.asarray(logits_of(filled_up(batch, pipeline.batch_size)))[:jets])
+            logits = np.asarray(logits_of(filled_up(batch, pipeline.batch_size)))
+            rows["logits"].append(logits[:jets])
             bar.update(jets)
     empty = {"logits": np.zeros((0, pipeline.spec.num_classes), "float32"),
              "index": np.zeros(0, "int64"), "label": np.zeros(0, "int64"),

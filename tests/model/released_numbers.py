@@ -9,9 +9,7 @@ from omnilearn.model.checkpoint import pet_weights
 from omnilearn.model.pet import PET, PETConfig
 
 DATA = Path(__file__).parents[1] / "data"
-TINY = PETConfig(
-    projection_dim=16, num_layers=2, num_heads=2, num_classes=3, max_constituents=24
-)
+TINY = PETConfig(projection_dim=16, num_layers=2, num_heads=2, num_classes=3, max_constituents=24)
 PARTS = {"body": "body", "cls": "classifier", "gen": "generator"}
 ROLES = {
     "mlp0": "first", "mlp1": "second", "attn": "attention", "ffn0": "feed_forward.first",

@@ -14,8 +14,13 @@ from omnilearn.tasks.pretraining import Objective
 def outputs(pet, numbers, when: str) -> dict[str, np.ndarray]:
     features, mask, jet, label = (numbers[f"in.{k}"] for k in ("features", "mask", "jet", "label"))
     time = numbers["in.t_zero" if when == "t0" else "in.t_pos"]
-    found = dict(zip(("logits", "regression", "velocity"),
-                     pet.classify_and_velocity(features, mask, jet, time, label), strict=True))
+    found = dict(
+        zip(
+            ("logits", "regression", "velocity"),
+            pet.classify_and_velocity(features, mask, jet, time, label),
+            strict=True,
+        )
+    )
     found["body"] = pet.encode(features, mask, time)
     found["velocity_nolabel"] = pet.velocity(features, mask, jet, time, 0 * label)
     return {name: np.asarray(value) for name, value in found.items()}
