@@ -43,6 +43,8 @@ class Config:
     overwrite: bool = option(False, "throw away a run of this name instead of resuming it")
 
     def __post_init__(self):
+        if self.name in (".", "..") or "/" in self.name:
+            raise UserError(f"--name is {self.name!r}; expected the name of one folder in --runs")
         for name in ("epochs", "batch", "checkpoint_every", "patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 1 or more")
@@ -55,12 +57,16 @@ class Config:
         for name in ("feature_drop", "label_drop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 0 to 1")
-        choices = {"preset": ("full", "small"), "mode": ("all", "classifier", "generator"),
-                   "padding": ("released", "masked")}
+        choices = {
+            "preset": ("full", "small"),
+            "mode": ("all", "classifier", "generator"),
+            "padding": ("released", "masked"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise UserError(f"--{flag(name)} is {getattr(self, name)!r}; "
-                                f"expected {' or '.join(allowed)}")
+                raise UserError(
+                    f"--{flag(name)} is {getattr(self, name)!r}; expected {' or '.join(allowed)}"
+                )
 
 
 # changing these does not make it another training, so a run may be resumed with others
@@ -79,8 +85,12 @@ def add_flags(parser: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -> No
         kind = bool if isinstance(item.default, bool) else type(item.default)
         text = f"{item.metadata['help']} (recipe, else {item.default!r})"
         if kind is bool:
-            parser.add_argument(f"--{flag(item.name)}", action=argparse.BooleanOptionalAction,
-                                default=MISSING, help=text)
+            parser.add_argument(
+                f"--{flag(item.name)}",
+                action=argparse.BooleanOptionalAction,
+                default=MISSING,
+                help=text,
+            )
         else:
             parser.add_argument(f"--{flag(item.name)}", type=kind, default=MISSING, help=text)
 
@@ -93,8 +103,11 @@ def chosen_preset(arguments: argparse.Namespace) -> str:
 def configured(recipe: dict, arguments: argparse.Namespace) -> Config:
     """The recipe, then every flag that was given."""
     names = {item.name for item in fields(Config)}
-    given = {name: value for name, value in vars(arguments).items()
-             if name in names and value is not MISSING}
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if name in names and value is not MISSING
+    }
     return replace(Config(**recipe), **given)
 
 
@@ -104,8 +117,10 @@ def read_config(path: Path) -> tuple[Config, dict]:
     Raises UserError when the file is missing or is not understood.
     """
     if not path.is_file():
-        raise UserError(f"{path} not found: {path.parent} is not a run directory; make one with "
-                        "train.py or finetune.py")
+        raise UserError(
+            f"{path} not found: {path.parent} is not a run directory; make one with "
+            "train.py or finetune.py"
+        )
     try:
         stored = json.loads(path.read_text())
         return Config(**stored.pop("config")), stored

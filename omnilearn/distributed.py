@@ -34,18 +34,23 @@ def horovod():
         import horovod.tensorflow as hvd
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("horovod") or launched > 1:
-            raise UserError(f"{launched} processes were started but Horovod is not installed "
-                            f"({error}); run: make setup") from error
+            raise UserError(
+                f"{launched} processes were started but Horovod is not installed "
+                f"({error}); run: make setup"
+            ) from error
         return None
     except Exception as error:  # a library built against other symbols raises many kinds
-        raise UserError(f"Horovod cannot be used with TensorFlow {tf.__version__}; it was built "
-                        f"against another one ({str(error).splitlines()[0]}); run: make setup"
-                        ) from error
+        raise UserError(
+            f"Horovod cannot be used with TensorFlow {tf.__version__}; it was built "
+            f"against another one ({str(error).splitlines()[0]}); run: make setup"
+        ) from error
     hvd.init()
     if hvd.size() == 1 and launched > 1:
-        raise UserError(f"the launcher started {launched} processes but Horovod sees one: this "
-                        "Horovod was built without MPI. Install MPI (mpicxx) and run: make setup, "
-                        "or launch with: horovodrun --gloo -np N python ...")
+        raise UserError(
+            f"the launcher started {launched} processes but Horovod sees one: this "
+            "Horovod was built without MPI. Install MPI (mpicxx) and run: make setup, "
+            "or launch with: horovodrun --gloo -np N python ..."
+        )
     if hvd.size() == 1:
         return None
     limit_threads(tf, hvd.local_size())

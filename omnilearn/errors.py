@@ -28,8 +28,10 @@ def speak(main: Callable[[], None]) -> int:
         if error.errno not in DISK_ERRORS:
             raise
         where = error.filename or "the output folder"
-        print(f"error: {where}: {DISK_ERRORS[error.errno]}. Nothing half-written was left; "
-              "make room or choose another folder and run the same command again.",
-              file=sys.stderr)
+        print(
+            f"error: {where}: {DISK_ERRORS[error.errno]}. Nothing half-written was left; "
+            "make room or choose another folder and run the same command again.",
+            file=sys.stderr,
+        )
         return 2
     return 0

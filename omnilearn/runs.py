@@ -1,6 +1,6 @@
 """Run directories: RUNS/<name> with config.json, history.jsonl, last.h5, best.h5, results.json.
 
-config.json says what was asked, on what data, with which versions: `evaluate.py` needs nothing else.
+config.json says what was asked, on what data, with which versions; `evaluate.py` needs no more.
 """
 
 import json
@@ -22,12 +22,14 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     """Make or reopen the run directory of a configuration; the same on all ranks.
 
     A run of the same name and configuration is resumed. Raises UserError when it has another
-    configuration, naming what differs, unless `overwrite` is set.
+    configuration, naming what differs, unless `overwrite` is set, and when the folder cannot be
+    made or holds something else.
     """
     run = Path(config.runs) / (config.name or default_name)
     if distributed.rank() == 0:
-        if config.overwrite and run.exists():
-            remove_run(run)
+        make_folder(run)
+        if config.overwrite:
+            empty_run(run)
         if (run / "config.json").exists():
             refuse_another(run, config, about)
         write_description(run, config, about)
@@ -35,11 +37,42 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     return run
 
 
-def remove_run(run: Path) -> None:
-    """Delete a run directory, and only that: it must hold a config.json or nothing."""
+def make_folder(run: Path) -> None:
+    """Make the folder of a run, or see that it is one: with a config.json, or empty."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{run} cannot be made ({error.strerror}); choose another folder with "
+            "--runs, or another --name"
+        ) from error
     if not (run / "config.json").is_file() and any(run.iterdir()):
-        raise UserError(f"{run} is not a run directory (no config.json); --overwrite leaves it alone")
-    shutil.rmtree(run)
+        raise UserError(
+            f"{run} is not a run directory (no config.json) and is left alone; choose "
+            "another --name"
+        )
+
+
+def empty_run(run: Path) -> None:
+    """Delete all of a run, and of nothing else: its config.json must be of a run's writing."""
+    path = run / "config.json"
+    if not path.is_file():
+        return
+    try:
+        is_ours = {"config", "revision"} <= set(json.loads(path.read_text()))
+    except (ValueError, TypeError):
+        is_ours = False
+    if not is_ours:
+        raise UserError(
+            f"{path} was not written by this suite and --overwrite leaves {run} alone; "
+            "choose another --name"
+        )
+    # the description goes last: what an interrupted removal leaves is still a run directory
+    for item in sorted(run.iterdir(), key=lambda item: item.name == path.name):
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
 
 
 def refuse_another(run: Path, config: Config, about: dict) -> None:
@@ -50,8 +83,10 @@ def refuse_another(run: Path, config: Config, about: dict) -> None:
     differing = [key for key in ours if key not in FREE_TO_CHANGE and theirs[key] != ours[key]]
     if differing:
         listed = ", ".join(f"{key} {theirs[key]!r} (now {ours[key]!r})" for key in differing)
-        raise UserError(f"{run} holds a run with {listed}; choose another --name, or throw it "
-                        "away with --overwrite")
+        raise UserError(
+            f"{run} holds a run with {listed}; choose another --name, or throw it "
+            "away with --overwrite"
+        )
 
 
 def write_description(run: Path, config: Config, about: dict) -> None:

@@ -51,14 +51,22 @@ class Trainer:
         self.rank, self.ranks = distributed.rank(), distributed.size()
         named = objective.trained()
         self.names, self.variables = list(named), list(named.values())
-        factors = {id(variable): 1.0 / config.body_factor
-                   for name, variable in named.items() if name.startswith("body.")}
+        factors = {
+            id(variable): 1.0 / config.body_factor
+            for name, variable in named.items()
+            if name.startswith("body.")
+        }
         schedule = cosine_schedule(
             config.lr, self.ranks, steps_per_epoch, config.epochs, config.warmup_epochs
         )
         self.optimiser = Lion(
-            factors, learning_rate=schedule, weight_decay=config.weight_decay, beta_1=0.95,
-            beta_2=0.99, use_ema=True, ema_momentum=EMA_MOMENTUM,
+            factors,
+            learning_rate=schedule,
+            weight_decay=config.weight_decay,
+            beta_1=0.95,
+            beta_2=0.99,
+            use_ema=True,
+            ema_momentum=EMA_MOMENTUM,
         )
         self.optimiser.build(self.variables)
         self.gradients = compiled_gradients(objective.losses, self.variables)
@@ -82,8 +90,9 @@ class Trainer:
         position, steps = self.position, training.steps_per_epoch
         jets = self.config.batch * self.ranks
         started, before = time.monotonic(), position.seconds
-        bar = progress(steps * jets, f"epoch {position.epoch + 1}/{self.config.epochs}",
-                       rank=self.rank)
+        bar = progress(
+            steps * jets, f"epoch {position.epoch + 1}/{self.config.epochs}", rank=self.rank
+        )
         with bar:
             bar.update(position.step * jets)
             for batch in training.epoch(position.epoch, position.step):
@@ -94,13 +103,13 @@ class Trainer:
                 position.seconds = before + time.monotonic() - started
                 bar.update(jets)
                 bar.set_postfix(loss=f"{position.sums['loss'] / position.step:.4f}")
-                if position.step % self.config.checkpoint_every == 0 and position.step < steps:
-                    self.save("last.h5")
 
     def step(self, batch: dict) -> dict[str, float]:
         """One update from this rank's batch; returns the terms averaged over ranks.
 
-        Raises UserError on all ranks at the same step when the loss is not a number.
+        A checkpoint that is due is written once the loss of the next batch is known, so that it is
+        never one of ruined weights. Raises UserError on all ranks at the same step when the loss
+        is not a number.
         """
         position = self.position
         rng = np.random.default_rng(
@@ -111,14 +120,22 @@ class Trainer:
         terms, gradients = self.gradients(batch)
         values = distributed.mean([float(value) for value in terms.values()])
         terms = dict(zip(terms, values, strict=True))
-        if not math.isfinite(terms["loss"]):
-            raise UserError(
-                f"the loss is {terms['loss']} at epoch {position.epoch + 1}, step "
-                f"{position.step + 1}; {self.run / 'last.h5'} holds the last good state. Lower "
-                "--lr, or look at the input with: python -m preprocessing"
-            )
+        self.insist_on_a_number(terms["loss"], f"step {position.step + 1}")
+        if position.step and position.step % self.config.checkpoint_every == 0:
+            self.save("last.h5")
         self.apply(gradients)
         return terms
+
+    def insist_on_a_number(self, loss: float, where: str) -> None:
+        """Raise UserError when the loss is not finite, saying where and what is left."""
+        if math.isfinite(loss):
+            return
+        last = self.run / "last.h5"
+        state = f"{last} holds the last good state" if last.is_file() else "no checkpoint was made"
+        raise UserError(
+            f"the loss is {loss} at epoch {self.position.epoch + 1}, {where}; {state}: start again "
+            "with a lower --lr, and --overwrite or another --name"
+        )
 
     def validate(self, validation: Pipeline) -> dict[str, float]:
         """Mean of every term over all validation jets of all ranks, each exactly once."""
@@ -141,6 +158,7 @@ class Trainer:
         """Write history and checkpoints of a finished epoch and decide whether to go on."""
         position = self.position
         epoch = position.epoch + 1
+        self.insist_on_a_number(validation["loss"], "validation")
         line = {
             "epoch": epoch,
             "steps": position.step,
@@ -163,20 +181,30 @@ class Trainer:
         if self.rank == 0:
             write_history(self.run / "history.jsonl", position.history)
             rate = line["jets"] / max(line["seconds"], 1e-9)
-            print(f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
-                  f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
-                  + (" (best)" if better else ""), flush=True)
+            print(
+                f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
+                f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
+                + (" (best)" if better else ""),
+                flush=True,
+            )
 
     def save(self, name: str) -> None:
         """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
         if self.rank == 0:
-            weights = {key: np.asarray(weight)
-                       for key, weight in pet_weights(self.objective.pet).items()}
+            weights = {
+                key: np.asarray(weight) for key, weight in pet_weights(self.objective.pet).items()
+            }
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
             record = {**self.about, "position": jsonable(self.position), "ranks": self.ranks}
-            save_checkpoint(self.run / name, self.objective.pet.config, weights, record,
-                            {**weights, **averages}, state if name == "last.h5" else None)
+            save_checkpoint(
+                self.run / name,
+                self.objective.pet.config,
+                weights,
+                record,
+                {**weights, **averages},
+                state if name == "last.h5" else None,
+            )
         distributed.barrier()
 
     def resume(self) -> None:
@@ -185,10 +213,17 @@ class Trainer:
         if not distributed.agreed(path.is_file()):
             return
         checkpoint = load_checkpoint(path)
+        if checkpoint.pet_config != self.objective.pet.config:
+            raise UserError(
+                f"{path} was made by another architecture, {checkpoint.pet_config}, expected "
+                f"{self.objective.pet.config}; use another --name"
+            )
         if len(checkpoint.optimizer) != len(self.optimiser.variables):
-            raise UserError(f"{path} belongs to another training: it holds "
-                            f"{len(checkpoint.optimizer)} optimiser arrays, expected "
-                            f"{len(self.optimiser.variables)}; use another --name")
+            raise UserError(
+                f"{path} belongs to another training: it holds "
+                f"{len(checkpoint.optimizer)} optimiser arrays, expected "
+                f"{len(self.optimiser.variables)}; use another --name"
+            )
         for name, weight in pet_weights(self.objective.pet).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):
@@ -197,10 +232,19 @@ class Trainer:
         stored["best_loss"] = math.inf if stored["best_loss"] is None else stored["best_loss"]
         self.position = Position(**stored)
         if checkpoint.record["ranks"] != self.ranks and self.position.step:
-            self.position.step, self.position.sums = 0, {}  # steps of another size: start it anew
-        if self.rank == 0:
-            print(f"resuming {self.run} at epoch {self.position.epoch + 1}, "
-                  f"step {self.position.step + 1}", flush=True)
+            # steps of another size: the epoch starts anew
+            self.position.step, self.position.sums, self.position.seconds = 0, {}, 0.0
+        if self.rank != 0:
+            return
+        write_history(self.run / "history.jsonl", self.position.history)
+        if self.position.finished:
+            print(f"{self.run} has finished: {self.position.epoch} epochs", flush=True)
+        else:
+            print(
+                f"resuming {self.run} at epoch {self.position.epoch + 1}, "
+                f"step {self.position.step + 1}",
+                flush=True,
+            )
 
 
 def jsonable(position: Position) -> dict:
@@ -218,7 +262,8 @@ def filled_up(batch: dict, batch_size: int) -> dict:
         return batch
     filled = {
         name: np.concatenate([value, np.repeat(value[:1], missing, axis=0)])
-        if np.ndim(value) else value
+        if np.ndim(value)
+        else value
         for name, value in batch.items()
     }
     filled["weight"][-missing:] = 0.0
