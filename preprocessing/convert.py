@@ -44,7 +44,15 @@ class Job:
 
     def count(self) -> int:
         """Jets in the sources; opens each one, so that a damaged file is told at once."""
-        return sum(self.reader.count(path) for path in self.shard.sources)
+        total = 0
+        for path in self.shard.sources:
+            jets, size = self.reader.count(path), path.stat().st_size
+            if jets > size:  # memory would be asked for by a number that a damaged byte made
+                raise UserError(
+                    f"{path} claims {jets} jets in {size} bytes; it is damaged, download it again"
+                )
+            total += jets
+        return total
 
     def run(self, jets: int, advance: Callable[[int], None]) -> str:
         """Read, shuffle and write `jets` jets; return a line that sums it up."""
