@@ -1,0 +1,105 @@
+"""One dataclass is the configuration: every field is a flag with a help line and has a reader."""
+
+import argparse
+import re
+from dataclasses import MISSING, asdict, fields
+from pathlib import Path
+
+import pytest
+
+from omnilearn.config import Config, add_flags, chosen_preset, configured, flag, read_config
+from omnilearn.errors import UserError
+from omnilearn.recipes import ARCHITECTURES, FINETUNING, PRETRAINING, SCRATCH, recipe
+
+ROOT = Path(__file__).parent.parent
+every_field = pytest.mark.parametrize("item", fields(Config), ids=lambda item: item.name)
+
+
+@pytest.fixture
+def parser():
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_flags(parser)
+    return parser
+
+
+@every_field
+def test_every_field_is_a_flag_with_a_help_line(item, parser):
+    (action,) = [a for a in parser._actions if f"--{flag(item.name)}" in a.option_strings]
+    assert action.help.startswith(item.metadata["help"])
+    assert len(item.metadata["help"]) > 10
+    assert repr(item.default) in action.help
+
+
+@every_field
+def test_every_field_is_read_somewhere(item):
+    pattern = re.compile(rf"\bconfig\.{item.name}\b")
+    sources = [*ROOT.glob("*.py"), *(ROOT / "omnilearn").rglob("*.py")]
+    readers = [path.name for path in sources if pattern.search(path.read_text())]
+    assert readers, f"nothing reads config.{item.name}"
+
+
+@every_field
+def test_every_flag_sets_its_field(item, parser):
+    texts = {"preset": "small", "mode": "generator", "padding": "masked", "overwrite": None}
+    value = texts.get(item.name, "7" if item.type is int else "0.5")
+    given = [f"--{flag(item.name)}"] + ([] if value is None else [value])
+    config = configured({}, parser.parse_args(given))
+    found = asdict(config)
+    assert found.pop(item.name) == (True if value is None else item.type(value))
+    assert found == {name: default for name, default in asdict(Config()).items()
+                     if name != item.name}  # fmt: skip
+
+
+def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults(parser):
+    arguments = parser.parse_args(["--epochs", "3", "--no-overwrite"])
+    config = configured({"epochs": 20, "batch": 64}, arguments)
+    assert (config.epochs, config.batch, config.lr) == (3, 64, Config.lr)
+    assert parser.parse_args([]).epochs is MISSING
+
+
+def test_flags_are_not_abbreviated(parser, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--epoch", "3"])
+    assert stop.value.code == 2
+    assert "unrecognized arguments: --epoch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("epochs", 0), ("batch", -1), ("checkpoint_every", 0), ("patience", 0), ("lr", 0.0),
+    ("lr", float("nan")), ("body_factor", -1.0), ("seed", -1), ("train_jets", -5),
+    ("weight_decay", -0.1), ("label_drop", 1.5), ("feature_drop", float("nan")),
+    ("mode", "tagger"), ("padding", "none"), ("preset", "huge"), ("name", ".."),
+    ("name", "a/b"),
+])  # fmt: skip
+def test_a_setting_that_makes_no_sense_is_refused_with_flag_and_value(name, value):
+    with pytest.raises(UserError, match=rf"--{flag(name)} is {re.escape(repr(value))}; expected"):
+        Config(**{name: value})
+
+
+def test_every_recipe_is_a_configuration():
+    for table in (PRETRAINING, FINETUNING):
+        for dataset, preset in table:
+            config = Config(**recipe(table, dataset, preset))
+            assert config.preset == preset
+            assert preset in ARCHITECTURES
+            Config(**{**asdict(config), **SCRATCH[preset]})
+
+
+def test_no_recipe_names_those_that_exist():
+    with pytest.raises(UserError, match=r"'top' with preset 'full'; there is jetclass \(full\)"):
+        recipe(PRETRAINING, "top", "full")
+
+
+def test_the_preset_is_the_default_unless_given(parser):
+    assert chosen_preset(parser.parse_args([])) == "full"
+    assert chosen_preset(parser.parse_args(["--preset", "small"])) == "small"
+
+
+@pytest.mark.parametrize("text", [
+    "not json", "[]", "{}", '{"config": {"epoch": 3}}', '{"config": [1]}', "\x00\xff",
+])  # fmt: skip
+def test_what_is_no_configuration_is_refused(tmp_path, text):
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=rf"{path} is not a configuration of this suite"):
+        read_config(path)

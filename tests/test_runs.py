@@ -1,0 +1,101 @@
+"""Run directories: resumed, refused or thrown away, and never someone else's."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from omnilearn.config import Config, read_config
+from omnilearn.errors import UserError
+from omnilearn.runs import prepare_run, read_history, versions
+
+ABOUT = {"task": "tagging", "dataset": "top", "backbone": None}
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(runs=str(tmp_path / "runs"), epochs=3, data="here")
+
+
+def test_a_new_run_says_what_it_is(config):
+    run = prepare_run(config, "top_scratch", ABOUT)
+    assert run.name == "top_scratch"
+    found, about = read_config(run / "config.json")
+    assert found == config
+    assert {key: about[key] for key in ABOUT} == ABOUT
+    assert about["versions"].keys() == versions().keys() >= {"keras", "numpy"}
+    assert about["revision"]
+
+
+def test_the_name_on_the_command_line_wins(config):
+    assert prepare_run(replace(config, name="mine"), "top_scratch", ABOUT).name == "mine"
+
+
+def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
+    run = prepare_run(config, "top", ABOUT)
+    (run / "last.h5").write_text("weights")
+    prepare_run(replace(config, data="there", checkpoint_every=7), "top", ABOUT)
+    assert (run / "last.h5").read_text() == "weights"
+    assert read_config(run / "config.json")[0].data == "there"
+
+
+@pytest.mark.parametrize(("change", "about", "message"), [
+    ({"lr": 0.5}, {}, r"with lr 3e-05 \(now 0\.5\); choose another --name, or .*--overwrite"),
+    ({"epochs": 4, "seed": 1}, {}, r"with seed 0 \(now 1\), epochs 3 \(now 4\)"),
+    ({}, {"backbone": "runs/jetclass"}, r"with backbone None \(now 'runs/jetclass'\)"),
+])  # fmt: skip
+def test_other_settings_are_refused_by_what_differs(config, change, about, message):
+    run = prepare_run(config, "top", ABOUT)
+    before = (run / "config.json").read_text()
+    with pytest.raises(UserError, match=message):
+        prepare_run(replace(config, **change), "top", {**ABOUT, **about})
+    assert (run / "config.json").read_text() == before
+
+
+def test_overwrite_starts_anew_and_touches_no_other_run(config):
+    other, run = prepare_run(config, "other", ABOUT), prepare_run(config, "top", ABOUT)
+    for folder in (other, run):
+        (folder / "last.h5").write_text("weights")
+    prepare_run(replace(config, lr=0.5, overwrite=True), "top", ABOUT)
+    assert [path.name for path in run.iterdir()] == ["config.json"]
+    assert (other / "last.h5").exists()
+
+
+def test_a_run_directory_behind_a_link_stays_where_it_is(config, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "top").symlink_to(scratch)
+    prepare_run(config, "top", ABOUT)
+    (scratch / "last.h5").write_text("weights")
+    prepare_run(replace(config, overwrite=True), "top", ABOUT)
+    assert [path.name for path in scratch.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("present", ["thesis.tex", "config.json"])
+def test_a_folder_of_something_else_is_left_alone(config, tmp_path, overwrite, present):
+    folder = tmp_path / "runs" / "top"
+    folder.mkdir(parents=True)
+    (folder / present).write_text('{"model_type": "another"}')
+    with pytest.raises(UserError, match=rf"{folder}"):
+        prepare_run(replace(config, overwrite=overwrite), "top", ABOUT)
+    assert [path.name for path in folder.iterdir()] == [present]
+    assert (folder / present).read_text() == '{"model_type": "another"}'
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_that_cannot_be_made_is_told(config, tmp_path, overwrite):
+    config = replace(config, overwrite=overwrite)
+    (tmp_path / "a_file").write_text("")
+    for runs, name in ((tmp_path / "a_file", "top"), (tmp_path, "a_file"), ("/proc/here", "top")):
+        with pytest.raises(UserError, match=rf"{runs}/{name} cannot be made .*--runs"):
+            prepare_run(replace(config, runs=str(runs), name=name), "", ABOUT)
+
+
+def test_history_is_read_back_or_missed_by_name(tmp_path):
+    with pytest.raises(UserError, match=r"history\.jsonl not found: the run has not finished"):
+        read_history(tmp_path)
+    lines = [{"epoch": 1}, {"epoch": 2}]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert read_history(tmp_path) == lines
