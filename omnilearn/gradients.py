@@ -1,11 +1,14 @@
 """Compiled functions and gradients; the only file that names TensorFlow's tape.
 
-One graph is traced per set of array shapes: the pipeline offers a handful of padded lengths.
+Tracing a graph costs seconds, so batches of all shortened lengths share one with an open number of
+slots, and the full length has its own (see `model.pet.PET.slots`).
 """
 
 from collections.abc import Callable
 
 import tensorflow as tf
+
+PER_SLOT = ("constituents", "mask", "noise")  # arrays of a batch whose axis 1 counts slots
 
 
 def compiled(function: Callable) -> Callable:
@@ -22,7 +25,33 @@ def compiled(function: Callable) -> Callable:
     return call
 
 
-def compiled_gradients(losses: Callable[[dict], dict], variables: list) -> Callable:
+def compiled_for_batches(function: Callable, slots: int) -> Callable:
+    """A function of a batch (a dict) as two graphs: for `slots` slots, and for any fewer."""
+    graphs: dict[tuple, Callable] = {}
+
+    def signature(batch: dict) -> dict[str, tf.TensorSpec]:
+        full = batch["mask"].shape[1] == slots
+        shapes = {name: list(tf.TensorShape(value.shape)) for name, value in batch.items()}
+        if not full:
+            shapes |= {
+                name: [shape[0], None, *shape[2:]]
+                for name, shape in shapes.items()
+                if name in PER_SLOT
+            }
+        return {name: tf.TensorSpec(shape, batch[name].dtype) for name, shape in shapes.items()}
+
+    def call(batch):
+        wanted = signature(batch)
+        key = tuple((name, tuple(spec.shape)) for name, spec in sorted(wanted.items()))
+        if key not in graphs:
+            graph = tf.function(function, autograph=False)
+            graphs[key] = graph.get_concrete_function(wanted)
+        return graphs[key](batch)
+
+    return call
+
+
+def with_gradients(losses: Callable[[dict], dict], variables: list) -> Callable:
     """batch -> (terms, gradients of terms["loss"]), for the given Keras variables."""
 
     def terms_and_gradients(batch):
@@ -35,4 +64,4 @@ def compiled_gradients(losses: Callable[[dict], dict], variables: list) -> Calla
         )
         return terms, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
-    return compiled(terms_and_gradients)
+    return terms_and_gradients

@@ -18,7 +18,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
-from omnilearn.gradients import compiled, compiled_gradients
+from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.optimiser import EMA_MOMENTUM, Lion, cosine_schedule
 from omnilearn.progress import progress
@@ -69,9 +69,12 @@ class Trainer:
             ema_momentum=EMA_MOMENTUM,
         )
         self.optimiser.build(self.variables)
-        self.gradients = compiled_gradients(objective.losses, self.variables)
+        slots = objective.pet.config.max_constituents
+        self.gradients = compiled_for_batches(
+            with_gradients(objective.losses, self.variables), slots
+        )
         self.apply = compiled(lambda gradients: self.optimiser.apply(gradients, self.variables))
-        self.evaluated = compiled(objective.losses)
+        self.evaluated = compiled_for_batches(objective.losses, slots)
         self.position = Position()
 
     def fit(self, training: Pipeline, validation: Pipeline) -> Position:

@@ -136,14 +136,15 @@ class Attention(keras.layers.Layer):
         kernel = [ops.reshape(part.kernel, (self.dim, self.dim)) for part in parts]
         offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
         fused = biased(ops.matmul(x, ops.concatenate(kernel, axis=1)), ops.concatenate(offset))
-        split = (-1, x.shape[1], self.heads, self.head_dim)
+        slots = ops.shape(x)[1]
+        split = (-1, slots, self.heads, self.head_dim)
         query, key, value = (
             ops.transpose(ops.reshape(part, split), (0, 2, 1, 3))  # (B, H, S, D/H)
             for part in ops.split(fused, 3, axis=-1)
         )
         logits = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
         mixed = ops.matmul(attention_shares(logits, bias), value)  # (B, H, S, D/H)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, x.shape[1], self.dim))
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, slots, self.dim))
         return self.joined(mixed)
 
     def token(self, x, bias=None):
@@ -222,14 +223,14 @@ def nearest_slots(coordinates, slots: Slots, neighbours: int):
     distance = square - 2 * product + ops.transpose(square, (0, 2, 1)) + DISTANCE_OFFSET
     nearest = ops.top_k(-distance, neighbours + 1)[1][:, :, 1:]
     if slots.own_neighbour:
-        itself = ops.arange(coordinates.shape[1], dtype=nearest.dtype)[None, :, None]
+        itself = ops.arange(ops.shape(nearest)[1], dtype=nearest.dtype)[None, :, None]
         nearest = ops.where(slots.mask > 0, nearest, itself)
     return nearest
 
 
 def gathered(values, indices):
     """values (B, S, D) at indices (B, S, K) -> (B, S, K, D)."""
-    slots, channels = values.shape[1], values.shape[2]
-    first = ops.arange(ops.shape(values)[0], dtype=indices.dtype)[:, None, None] * slots
+    jets, slots, channels = ops.shape(values)
+    first = ops.arange(jets, dtype=indices.dtype)[:, None, None] * slots
     flat = ops.reshape(values, (-1, channels))
     return ops.take(flat, first + indices, axis=0)

@@ -220,32 +220,36 @@ class PET(keras.Model):
         self.built = True
 
     def slots(self, features, mask):
-        """What the model computes on: (features, Slots), with the representative slot if any."""
+        """What the model computes on: (features, Slots), with the representative slot if any.
+
+        In a graph the number of slots may be left open; then it is taken for a legal L < P.
+        """
         given, full = features.shape[1], self.config.max_constituents
         mask = ops.cast(mask, "float32")[:, :, None]
         features = ops.cast(features, "float32") * mask
         if self.config.padding == "masked":
-            if given <= self.config.neighbours:
-                raise ValueError(
-                    f"{given} slots given; expected {self.config.neighbours + 1} or more"
-                )
+            if given is not None and given <= self.config.neighbours:
+                raise ValueError(f"{given} slots given; expected over {self.config.neighbours}")
             return features, Slots(mask, weight=mask[:, :, 0], masked=True)
         if given == full:
             return features, Slots(mask)
         least, most = self.config.neighbours + 1, full - self.config.neighbours - 1
-        if not least <= given <= most:
+        if given is not None and not least <= given <= most:
             raise ValueError(
                 f"{given} slots given to a model padded to {full}: expected {full}, or {least} to "
                 f"{most}, where the {full - given} others can be represented exactly"
             )
+        absent = ops.cast(full - ops.shape(features)[1], "float32")
+        weight = ops.concatenate(
+            [ops.ones_like(mask[:1, :, 0]), ops.reshape(absent, (1, 1))], axis=1
+        )
         features = ops.concatenate([features, ops.zeros_like(features[:, :1])], axis=1)
         mask = ops.concatenate([mask, ops.zeros_like(mask[:, :1])], axis=1)
-        weight = [1.0] * given + [float(full - given)]
-        return features, Slots(mask, ops.convert_to_tensor([weight]), own_neighbour=True)
+        return features, Slots(mask, weight, own_neighbour=True)
 
     def encode(self, features, mask, time=None):
         """The body's output on the given slots, (B, L, D); time None means t = 0."""
-        length = features.shape[1]
+        length = ops.shape(features)[1]
         features, slots = self.slots(features, mask)
         return self.body(features, slots=slots, time=as_column(time))[:, :length]
 
@@ -262,7 +266,7 @@ class PET(keras.Model):
 
     def classify_and_velocity(self, features, mask, jet, time, label):
         """Both heads on one evaluation of the body: logits, regression, velocity."""
-        length, time = features.shape[1], as_column(time)
+        length, time = ops.shape(features)[1], as_column(time)
         features, slots = self.slots(features, mask)
         body = self.body(features, slots=slots, time=time)
         velocity = self.generator(body, slots=slots, jet=jet, time=time, label=label)[:, :length]

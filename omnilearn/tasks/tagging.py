@@ -11,7 +11,7 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles, find_files
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.gradients import compiled
+from omnilearn.gradients import compiled_for_batches
 from omnilearn.metrics import classification
 from omnilearn.model.checkpoint import LoadReport, build_pet, load_backbone, load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
@@ -92,7 +92,7 @@ def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
 
     Each rank evaluates its share; the result is the same on all of them.
     """
-    logits_of = compiled(pet.call)
+    logits_of = compiled_for_batches(pet.call, pet.config.max_constituents)
     rows = {"index": [], "logits": [], "label": [], "weight": []}
     total = pipeline.num_jets // distributed.size()
     with progress(total, "evaluating", rank=distributed.rank()) as bar:

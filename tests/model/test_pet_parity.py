@@ -5,7 +5,7 @@ import pytest
 from released_numbers import TINY, arrays_of, pet_with, stored
 
 from omnilearn.diffusion import alpha_sigma, log_snr, sample_deterministic
-from omnilearn.gradients import compiled, compiled_gradients
+from omnilearn.gradients import compiled, with_gradients
 from omnilearn.model.pet import PETConfig
 from omnilearn.optimiser import Lion
 from omnilearn.tasks.pretraining import Objective
@@ -69,7 +69,7 @@ def test_pretraining_loss_and_gradients_equal_the_stored_ones():
     numbers = stored("loss_tiny")
     objective = Objective(pet_with(numbers, TINY))
     trained = objective.trained()
-    terms, gradients = compiled_gradients(objective.losses, list(trained.values()))(
+    terms, gradients = compiled(with_gradients(objective.losses, list(trained.values())))(
         loss_batch(numbers)
     )
     expected = {
