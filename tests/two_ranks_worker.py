@@ -1,0 +1,131 @@
+"""What every rank does for test_two_ranks.py: descend, train, evaluate, refuse.
+
+    horovodrun -np 2 --gloo python tests/two_ranks_worker.py DATA OUT
+
+Rank r writes OUT/rank<r>.npz and OUT/rank<r>.json; one process, without horovodrun, rank 0's alone.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import keras
+import numpy as np
+from tiny_training import opened, tiny_pet, tiny_trainer
+
+from omnilearn import distributed
+from omnilearn.config import Config
+from omnilearn.errors import UserError
+from omnilearn.gradients import compiled, with_gradients
+from omnilearn.model.checkpoint import pet_weights
+from omnilearn.optimiser import AveragedOptimiser
+from omnilearn.tasks import tagging
+from omnilearn.tasks.pretraining import Objective
+
+JETS = 12  # per step, of both ranks together
+CONFIG = Config(epochs=5, batch=8, lr=5e-3, warmup_epochs=1, patience=1, checkpoint_every=2)
+
+
+class SGD(AveragedOptimiser, keras.optimizers.SGD):
+    """Plain descent: weights that show the gradient itself, not its sign."""
+
+    rate_factors: ClassVar[dict[int, float]] = {}
+
+
+def arrays(pet) -> dict[str, np.ndarray]:
+    return {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+
+
+def my_rows(batch: dict) -> dict:
+    """This rank's part of a batch of JETS jets; the sharing is uneven in constituents."""
+    rank, ranks = distributed.rank(), distributed.size()
+    order = np.argsort(-batch["mask"].sum(axis=1), kind="stable")  # rank 0 has the longest jets
+    rows = order[rank * JETS // ranks : (rank + 1) * JETS // ranks]
+    return {name: value[rows] if np.ndim(value) else value for name, value in batch.items()}
+
+
+def descended(data: Path) -> tuple[dict, list, list]:
+    """Weights after four steps of descent on the same jets and draws; losses; constituents."""
+    pet = tiny_pet()
+    for name, weight in pet_weights(pet).items():
+        if name.endswith("gamma"):
+            weight.assign(np.ones(weight.shape))  # so that attention is felt
+    objective = Objective(pet, "all")
+    trained = list(objective.trained().values())
+    optimiser = SGD(learning_rate=0.1)
+    optimiser.build(trained)
+    gradients_of = compiled(with_gradients(objective.losses, trained))
+    losses, constituents = [], []
+    for step, whole in enumerate(opened(data, "train", JETS).epoch(0)):
+        if step == 4:
+            break
+        rng = np.random.default_rng(step)
+        whole["mask"] *= np.arange(24) < rng.integers(2, 25, (JETS, 1))
+        whole["constituents"] *= whole["mask"][:, :, None]
+        mine = my_rows(whole)["mask"]
+        own = mine.sum() / len(mine)
+        mean = float(distributed.mean(own))
+        mine = my_rows(objective.prepare(whole, rng, True, mean))
+        terms, gradients = gradients_of(mine)
+        optimiser.apply(gradients, trained)
+        losses.append(float(distributed.mean(float(terms["loss"]))))
+        constituents.append(float(own))
+    return arrays(pet), losses, constituents
+
+
+def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
+    """A short training with another start on every rank; what a given PET makes of the jets."""
+    rank, ranks = distributed.rank(), distributed.size()
+    training, validation = (opened(data, split, CONFIG.batch, rank, ranks)
+                            for split in ("train", "val"))  # fmt: skip
+    trainer = tiny_trainer(run, CONFIG, training, seed=rank)
+    validate = trainer.validate
+    first = []
+
+    def ever_worse(pipeline):
+        terms = validate(pipeline)
+        first.append(terms)
+        return {**terms, "loss": float(len(first))}
+
+    trainer.validate = ever_worse
+    position = trainer.fit(training, validation)
+    test = opened(data, "test", CONFIG.batch, rank, ranks)
+    predicted = tagging.predict(tiny_pet(seed=5), test)
+    report = {"epochs": position.epoch, "best_epoch": position.best_epoch, "terms": first[0]}
+    return arrays(trainer.objective.pet), predicted, report
+
+
+def refused(data: Path) -> str:
+    """What is said when there are fewer jets than one batch on every rank."""
+    try:
+        pipeline = opened(data, "few", CONFIG.batch, distributed.rank(), distributed.size())
+        return f"{pipeline.steps_per_epoch} steps"
+    except UserError as error:
+        return str(error)
+
+
+def main(data: Path, out: Path) -> None:
+    distributed.horovod()  # first of all: it shares the cores among the ranks
+    rank, size = distributed.rank(), distributed.size()
+    descent, losses, constituents = descended(data)
+    weights, predicted, report = trained(data, out / f"run{size}")
+    report |= {
+        "size": size,
+        "losses": losses,
+        "constituents": constituents,
+        "refused": refused(data),
+        "gathered": distributed.gathered(np.arange(3 * rank)).tolist(),
+        "agreed": distributed.agreed(rank + 5),
+        "total": float(distributed.total(rank + 1)),
+    }
+    groups = {"descent": descent, "weights": weights, "predicted": predicted}
+    named = {f"{group}/{name}": array for group, arrays in groups.items()
+             for name, array in arrays.items()}  # fmt: skip
+    np.savez(out / f"rank{rank}.npz", **named)
+    (out / f"rank{rank}.json").write_text(json.dumps(report))
+    distributed.barrier()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
