@@ -12,7 +12,7 @@ from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_je
 from omnilearn.config import Config
 from omnilearn.errors import UserError, speak
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
-from omnilearn.training import Position, filled_up
+from omnilearn.training import Position
 
 BATCH, STEPS = 16, 6
 CONFIG = Config(epochs=3, batch=BATCH, lr=5e-3, body_factor=2.0, warmup_epochs=0, patience=2,
@@ -204,16 +204,6 @@ def test_validation_loss_does_not_depend_on_the_batch_size(trainer, jets, data):
         assert value == pytest.approx(second[name], rel=1e-5), name
     third = trainer.validate(data[1])
     assert third == first
-
-
-def test_the_velocity_term_feels_the_number_of_constituents_of_its_batch(trainer, data):
-    """It travels as a number: baked into the graph it would be that of the first batch for ever."""
-    batch = next(iter(data[1].ordered()))
-    rng = np.random.default_rng(0)
-    batch = filled_up(trainer.objective.prepare(batch, rng, False, 10.0), BATCH)
-    ten = trainer.evaluated(batch)["velocity"]
-    twenty = trainer.evaluated({**batch, "constituents_per_jet": np.float32(20)})["velocity"]
-    assert float(ten) == pytest.approx(2 * float(twenty), rel=1e-5)
 
 
 def test_a_full_disk_leaves_the_old_checkpoint_and_is_told_in_a_sentence(

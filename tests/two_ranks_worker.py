@@ -17,7 +17,6 @@ from tiny_training import opened, tiny_pet, tiny_trainer
 from omnilearn import distributed
 from omnilearn.config import Config
 from omnilearn.errors import UserError
-from omnilearn.gradients import compiled, with_gradients
 from omnilearn.model.checkpoint import pet_weights
 from omnilearn.optimiser import AveragedOptimiser
 from omnilearn.tasks import tagging
@@ -45,33 +44,36 @@ def my_rows(batch: dict) -> dict:
     return {name: value[rows] if np.ndim(value) else value for name, value in batch.items()}
 
 
-def descended(data: Path) -> tuple[dict, list, list]:
+class SharedDraws(Objective):
+    """Draws for the jets of all ranks together, of which every rank takes its own."""
+
+    def prepare(self, batch, rng, training, constituents_per_jet):
+        rng = np.random.default_rng(int(self.whole["index"][0]))
+        return my_rows(super().prepare(self.whole, rng, training, constituents_per_jet))
+
+
+def descended(data: Path, run: Path) -> tuple[dict, list, list]:
     """Weights after four steps of descent on the same jets and draws; losses; constituents."""
-    pet = tiny_pet()
-    for name, weight in pet_weights(pet).items():
+    together = opened(data, "train", JETS)
+    trainer = tiny_trainer(run, CONFIG, together)
+    for name, weight in pet_weights(trainer.objective.pet).items():
         if name.endswith("gamma"):
             weight.assign(np.ones(weight.shape))  # so that attention is felt
-    objective = Objective(pet, "all")
-    trained = list(objective.trained().values())
-    optimiser = SGD(learning_rate=0.1)
-    optimiser.build(trained)
-    gradients_of = compiled(with_gradients(objective.losses, trained))
+    objective = SharedDraws(trainer.objective.pet, "all")
+    trainer.objective, trainer.optimiser = objective, SGD(learning_rate=0.1)
+    trainer.optimiser.build(trainer.variables)
     losses, constituents = [], []
-    for step, whole in enumerate(opened(data, "train", JETS).epoch(0)):
-        if step == 4:
+    for number, whole in enumerate(together.epoch(0)):
+        if number == 4:
             break
-        rng = np.random.default_rng(step)
+        rng = np.random.default_rng(number)
         whole["mask"] *= np.arange(24) < rng.integers(2, 25, (JETS, 1))
         whole["constituents"] *= whole["mask"][:, :, None]
-        mine = my_rows(whole)["mask"]
-        own = mine.sum() / len(mine)
-        mean = float(distributed.mean(own))
-        mine = my_rows(objective.prepare(whole, rng, True, mean))
-        terms, gradients = gradients_of(mine)
-        optimiser.apply(gradients, trained)
-        losses.append(float(distributed.mean(float(terms["loss"]))))
-        constituents.append(float(own))
-    return arrays(pet), losses, constituents
+        objective.whole = whole
+        mine = my_rows(whole)
+        losses.append(trainer.step(mine)["loss"])
+        constituents.append(float(mine["mask"].sum() / len(mine["mask"])))
+    return arrays(objective.pet), losses, constituents
 
 
 def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
@@ -108,7 +110,7 @@ def refused(data: Path) -> str:
 def main(data: Path, out: Path) -> None:
     distributed.horovod()  # first of all: it shares the cores among the ranks
     rank, size = distributed.rank(), distributed.size()
-    descent, losses, constituents = descended(data)
+    descent, losses, constituents = descended(data, out / "none")
     weights, predicted, report = trained(data, out / f"run{size}")
     report |= {
         "size": size,
