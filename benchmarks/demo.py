@@ -37,15 +37,15 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
     return [
         ("simulate JetClass", [*simulate, "jetclass", "--jets-per-class", "1500", "--out",
                                str(raw / "jetclass")]),
-        ("simulate top tagging", [*simulate, "top", "--jets", "2000", "--val-jets", "1000",
+        ("simulate top tagging", [*simulate, "top", "--jets", "1000", "--val-jets", "1000",
                                   "--test-jets", "10000", "--out", str(raw / "top")]),
         ("preprocess JetClass", [*preprocess, "jetclass", "--raw", str(raw / "jetclass"), "--out",
                                  str(data)]),
         ("preprocess top tagging", [*preprocess, "top", "--raw", str(raw / "top"), "--out",
                                     str(data)]),
         ("pre-train on 2 ranks", [*launch, "train.py", "jetclass", *places]),
-        ("fine-tune from the backbone", [*launch, "finetune.py", "top", *backbone, *places]),
-        ("train from scratch", [*launch, "finetune.py", "top", *places]),
+        ("fine-tune from the backbone", [python, "finetune.py", "top", *backbone, *places]),
+        ("train from scratch", [python, "finetune.py", "top", *places]),
         ("evaluate OmniLearn", [python, "evaluate.py", str(runs / "top_finetuned")]),
         ("evaluate PET from scratch", [python, "evaluate.py", str(runs / "top_scratch")]),
     ]  # fmt: skip

@@ -43,6 +43,8 @@ MAY_IMPORT = {
     "preprocessing": NUMBERS,
     "simulation": NUMBERS,
     "benchmarks": (*NUMBERS, "omnilearn.data", "omnilearn.metrics", "omnilearn.plotting"),
+    # the one benchmark that runs the model; the others work on a login node
+    "benchmarks.throughput": ("omnilearn", "benchmarks"),
     "omnilearn.training": (
         *STEPS,
         "omnilearn.model",
@@ -198,7 +200,9 @@ def test_the_package_itself_is_empty():
 def test_a_login_node_needs_no_tensorflow():
     rooms = ("omnilearn.metrics", "omnilearn.plotting", "omnilearn.data")
     rooms += ("preprocessing", "simulation", "benchmarks")
-    modules = sorted(m for m in MODULES if within(m, rooms) and not m.endswith("__main__"))
+    others = ("benchmarks.throughput", "benchmarks.__main__", "preprocessing.__main__",
+              "simulation.__main__")  # fmt: skip
+    modules = sorted(m for m in MODULES if within(m, rooms) and m not in others)
     program = (
         "import importlib, sys\n"
         f"for name in {modules}:\n"

@@ -1,0 +1,183 @@
+"""Jets per second of PET: training step and inference, padded to full length against the default.
+
+    python -m benchmarks throughput [--size full] [--rounds 5]
+
+Both paths run the same code on the same jets, interleaved in one process; medians and their ratio
+count, since machines differ and drift. The share of the peak compares the multiplications and
+additions the default path does with those of large matrix products measured beside it.
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn import distributed
+from omnilearn.atomic import atomic_path
+from omnilearn.data.catalogue import JETCLASS
+from omnilearn.data.mixing import padded_lengths
+from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.optimiser import Lion
+from omnilearn.recipes import ARCHITECTURES
+from omnilearn.tasks.pretraining import Objective
+
+RESULTS = Path(__file__).parent / "results"
+MULTIPLICITY = RESULTS / "jetclass_multiplicity.json"  # of 15 000 simulated JetClass jets
+MODES = ("all", "classifier", "generator")
+MATRIX = 1024  # side of the matrix product whose speed is the peak
+
+
+def sample_multiplicities(jets: int) -> np.ndarray:
+    """Multiplicities (jets,) at equal quantiles of the simulated JetClass, sorted."""
+    counts = np.asarray(json.loads(MULTIPLICITY.read_text())["jets_per_multiplicity"])
+    cumulative = np.cumsum(counts) / counts.sum()
+    return np.searchsorted(cumulative, (np.arange(jets) + 0.5) / jets)
+
+
+def batches(jets: int, size: int, slots: int, grouped: bool) -> list[dict]:
+    """The same jets in batches, in the pipeline's lengths or all padded to `slots`."""
+    rng = np.random.default_rng(0)
+    lengths = np.asarray(padded_lengths(slots) if grouped else (slots,))
+    made = []
+    for multiplicity in np.split(sample_multiplicities(jets), jets // size):
+        length = lengths[np.searchsorted(lengths, multiplicity.max())]
+        mask = (np.arange(length) < multiplicity[:, None]).astype("float32")
+        features = rng.standard_normal((size, length, 13), dtype="float32")
+        made.append(
+            {
+                "constituents": features * mask[:, :, None],
+                "mask": mask,
+                "jet": rng.standard_normal((size, 4), dtype="float32"),
+                "label": np.eye(10, dtype="float32")[rng.integers(0, 10, size)],
+                "weight": np.ones(size, "float32"),
+            }
+        )
+    return made
+
+
+def work(mode: str, config: PETConfig, training: bool) -> Callable[[list[dict]], None]:
+    """A function that trains on, or evaluates, every batch of a list."""
+    objective = Objective(PET(config), mode)
+    variables = list(objective.trained().values())
+    optimiser = Lion(learning_rate=1e-5, weight_decay=1e-5, use_ema=True)
+    optimiser.build(variables)
+    gradients = compiled_for_batches(
+        with_gradients(objective.losses, variables), config.max_constituents
+    )
+    apply = compiled(lambda found: optimiser.apply(found, variables))
+    evaluate = compiled_for_batches(objective.losses, config.max_constituents)
+    rng = np.random.default_rng(1)
+
+    def run(jets: list[dict]) -> None:
+        for batch in jets:
+            per_jet = float(batch["mask"].sum() / len(batch["mask"]))
+            prepared = objective.prepare(batch, rng, training, per_jet)
+            if training:
+                terms, found = gradients(prepared)
+                apply(found)
+            else:
+                terms = evaluate(prepared)
+            float(terms["loss"])
+
+    return run
+
+
+def products(config: PETConfig, mode: str, slots: int) -> float:
+    """Floating-point operations of the matrix products of one forward pass on one jet."""
+    dim, neighbours = config.projection_dim, config.neighbours
+    block = slots * (4 * dim**2 + 2 * slots * dim + 4 * dim**2)
+    local = slots * neighbours * 2 * dim**2
+    body = slots * (2 * dim * 13 + 2 * dim**2) + config.num_layers * block + 2 * local
+    body += slots * (2 * 2 * dim * 13 + 13 * slots) + slots * (2 * 2 * dim**2 + dim * slots)
+    token = config.classifier_layers * (2 * slots * config.num_heads * dim + 8 * dim**2)
+    head = config.generator_layers * block
+    passes = {"classifier": body + token, "generator": body + head,
+              "all": 2 * body + 2 * token + head}  # fmt: skip
+    return 2.0 * passes[mode]
+
+
+def peak_flops() -> float:
+    """Operations per second of a large float32 matrix product on this machine."""
+    product = compiled(lambda a: a @ a)
+    matrix = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), dtype="float32")
+    np.asarray(product(matrix))
+    seconds = []
+    for _ in range(10):
+        started = time.perf_counter()
+        np.asarray(product(matrix))
+        seconds.append(time.perf_counter() - started)
+    return 2 * MATRIX**3 / float(np.median(seconds))
+
+
+def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namespace) -> dict:
+    """Medians over interleaved rounds of the default and of the padded path."""
+    slots = config.max_constituents
+    run = work(mode, config, training)
+    paths = {
+        "default": batches(flags.jets, flags.batch, slots, grouped=True),
+        "padded": batches(flags.jets, flags.batch, slots, grouped=False),
+    }
+    for jets in paths.values():
+        run(jets)  # traces, and warms up
+    rates, peaks = {name: [] for name in paths}, []
+    for _ in range(flags.rounds):
+        peaks.append(peak_flops())
+        for name, jets in paths.items():
+            started = time.perf_counter()
+            run(jets)
+            rates[name].append(flags.jets / (time.perf_counter() - started))
+    operations = np.mean(
+        [
+            products(config, mode, batch["mask"].shape[1] + (batch["mask"].shape[1] < slots))
+            for batch in paths["default"]
+        ]
+    )
+    operations *= 3 if training else 1  # a backward pass is two forward ones
+    default, padded = (float(np.median(rates[name])) for name in ("default", "padded"))
+    ratios = np.divide(rates["default"], rates["padded"])
+    return {
+        "mode": mode,
+        "work": "training" if training else "inference",
+        "default_jets_per_second": default,
+        "padded_jets_per_second": padded,
+        "ratio": float(np.median(ratios)),
+        "ratio_range": [float(ratios.min()), float(ratios.max())],
+        "gigaflop_per_jet": operations / 1e9,
+        "share_of_peak": default * operations / float(np.median(peaks)),
+        "peak_gigaflops": float(np.median(peaks)) / 1e9,
+    }
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks throughput", description=__doc__,
+                                     allow_abbrev=False)  # fmt: skip
+    parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
+    parser.add_argument("--jets", type=int, default=512, help="jets per round")
+    parser.add_argument("--batch", type=int, default=64, help="jets per step")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved measurements")
+    parser.add_argument("--mode", choices=MODES, action="append", help="default: all of them")
+    parser.add_argument("--out", type=Path, default=RESULTS / "throughput.json")
+    flags = parser.parse_args(arguments)
+    distributed.horovod()
+    config = PETConfig(max_constituents=JETCLASS.max_constituents, **ARCHITECTURES[flags.size])
+    rows = []
+    print(f"{'':22}{'default':>10}{'padded':>10}{'ratio':>8}{'GFLOP/jet':>11}{'of peak':>9}")
+    for mode in flags.mode or MODES:
+        for training in (True, False):
+            row = measure(mode, training, config, flags)
+            rows.append(row)
+            print(f"{mode + ', ' + row['work']:22}{row['default_jets_per_second']:>10.1f}"
+                  f"{row['padded_jets_per_second']:>10.1f}{row['ratio']:>8.2f}"
+                  f"{row['gigaflop_per_jet']:>11.2f}{row['share_of_peak']:>9.0%}",
+                  flush=True)  # fmt: skip
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"jets/s; peak memory of the process {memory:.0f} MB")
+    result = {"size": flags.size, "batch": flags.batch, "jets": flags.jets, "rounds": flags.rounds,
+              "rows": rows, "peak_memory_megabytes": memory}  # fmt: skip
+    with atomic_path(flags.out) as temporary:
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
