@@ -7,6 +7,7 @@ Rank r writes OUT/rank<r>.npz and OUT/rank<r>.json; one process, without horovod
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,7 +82,8 @@ def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
     rank, ranks = distributed.rank(), distributed.size()
     training, validation = (opened(data, split, CONFIG.batch, rank, ranks)
                             for split in ("train", "val"))  # fmt: skip
-    trainer = tiny_trainer(run, CONFIG, training, seed=rank)
+    config = replace(CONFIG, mode="classifier")
+    trainer = tiny_trainer(run, config, training, seed=rank)
     validate = trainer.validate
     first = []
 
