@@ -18,12 +18,19 @@ DISK_ERRORS = {
 
 
 def speak(main: Callable[[], None]) -> int:
-    """Run `main`; return 0, or print the user's error in one sentence and return 2."""
+    """Run `main`; return 0, or say the user's error (2) or interruption (130) in one sentence."""
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(
+            "interrupted. Nothing half-written was left; the same command goes on from what is "
+            "complete, or starts again where nothing is.",
+            file=sys.stderr,
+        )
+        return 130
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
