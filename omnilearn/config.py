@@ -37,7 +37,7 @@ class Config:
     regression_weight: float = option(1.0, "weight of the regression of the jet inputs")
     feature_drop: float = option(0.1, "probability per jet to hide the identity features")
     label_drop: float = option(0.1, "probability per jet to hide the class from the generator")
-    padding: str = option("released", "released: padding visible as published; masked: never felt")
+    padding: str = option("", "released or masked; empty: the backbone's, else released")
     train_jets: int = option(0, "use only the first so many training jets; 0 means all")
     checkpoint_every: int = option(500, "steps between checkpoints; one more ends every epoch")
     overwrite: bool = option(False, "throw away a run of this name instead of resuming it")
@@ -60,12 +60,12 @@ class Config:
         choices = {
             "preset": ("full", "small"),
             "mode": ("all", "classifier", "generator"),
-            "padding": ("released", "masked"),
+            "padding": ("", "released", "masked"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise UserError(
-                    f"--{flag(name)} is {getattr(self, name)!r}; expected {' or '.join(allowed)}"
+                    f"--{flag(name)} is {getattr(self, name)!r}; expected {' or '.join(filter(None, allowed))}"
                 )
 
 

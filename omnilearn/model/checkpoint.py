@@ -4,6 +4,7 @@ Written whole or not at all, with a checksum; read with a sentence when anything
 """
 
 import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ CLASS_WEIGHTS = (
     "classifier.logits.bias",
     "generator.cond_label.kernel",
 )
+
+# fields of the architecture in which a backbone and the model built on it may differ
+FREE_FIELDS = ("num_classes", "max_constituents", "padding")
 
 
 @dataclass
@@ -123,10 +127,14 @@ def save_checkpoint(
     ema: dict[str, np.ndarray] | None = None,
     optimizer: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a checkpoint atomically; `record` must be plain JSON."""
+    """Write a checkpoint atomically; `record` must be plain JSON.
+
+    It is composed in memory (25 MB at full size): HDF5 itself crashes on a full disk.
+    """
     groups = {"weights": weights, "ema": ema or {}, "optimizer": optimizer or {}}
     meta = {"architecture": json.dumps(asdict(pet_config)), "record": json.dumps(record)}
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    composed = io.BytesIO()
+    with h5py.File(composed, "w") as file:
         file.attrs["format"] = FORMAT
         for group, arrays in groups.items():
             for name, array in arrays.items():
@@ -134,6 +142,8 @@ def save_checkpoint(
         for key, text in meta.items():
             file.create_dataset(key, data=text)
         file.attrs["checksum"] = checksum(groups, meta)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(composed.getbuffer())
 
 
 def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> str:
@@ -194,13 +204,13 @@ def build_pet(checkpoint: Checkpoint) -> PET:
 
 
 def load_backbone(pet: PET, path: Path | str) -> LoadReport:
-    """Load a pre-trained checkpoint into a model that may have another number of classes.
+    """Load a pre-trained checkpoint into a model that may have other classes, slots or padding.
 
-    Raises UserError when the architectures differ in anything else, naming the fields.
+    Raises UserError when the architectures differ in what shapes the weights, naming the fields.
     """
     checkpoint = load_checkpoint(path)
     theirs, ours = asdict(checkpoint.pet_config), asdict(pet.config)
-    differing = [key for key in ours if key != "num_classes" and ours[key] != theirs[key]]
+    differing = [key for key in ours if key not in FREE_FIELDS and ours[key] != theirs[key]]
     if differing:
         listed = ", ".join(f"{key} {theirs[key]} (expected {ours[key]})" for key in differing)
         raise UserError(f"{path} was made by another architecture: {listed}")

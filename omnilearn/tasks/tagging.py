@@ -36,10 +36,12 @@ def make_pet(
     """PET for a dataset: a run's backbone, released weights, or fresh from the preset's size.
 
     `backbone` is a run directory or a checkpoint file. Architecture and meaning of padding come
-    from the backbone where there is one. Returns the model and what was loaded.
+    from the backbone where there is one, unless `config.padding` says otherwise. Returns the model and what was loaded.
     """
     keras.utils.set_random_seed(config.seed)
     sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
+    if config.padding:
+        sizes["padding"] = config.padding
     if backbone:
         path = Path(backbone)
         path = path / "best.h5" if path.is_dir() else path
@@ -49,7 +51,7 @@ def make_pet(
         pet = PET(replace(released_config(released), **sizes))
         return pet, load_released_weights(pet, released)
     architecture = ARCHITECTURES[config.preset]
-    return PET(PETConfig(**sizes, padding=config.padding, **architecture)), None
+    return PET(PETConfig(**sizes, **architecture)), None
 
 
 def best_pet(run: Path) -> PET:
