@@ -64,9 +64,8 @@ class Config:
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise UserError(
-                    f"--{flag(name)} is {getattr(self, name)!r}; expected {' or '.join(filter(None, allowed))}"
-                )
+                expected = " or ".join(filter(None, allowed))
+                raise UserError(f"--{flag(name)} is {getattr(self, name)!r}; expected {expected}")
 
 
 # changing these does not make it another training, so a run may be resumed with others

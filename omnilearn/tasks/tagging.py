@@ -36,7 +36,8 @@ def make_pet(
     """PET for a dataset: a run's backbone, released weights, or fresh from the preset's size.
 
     `backbone` is a run directory or a checkpoint file. Architecture and meaning of padding come
-    from the backbone where there is one, unless `config.padding` says otherwise. Returns the model and what was loaded.
+    from the backbone where there is one, unless `config.padding` says otherwise. Returns the model
+    and what was loaded.
     """
     keras.utils.set_random_seed(config.seed)
     sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
