@@ -8,6 +8,7 @@ same jets, same budget. A finished stage is not repeated; --fresh starts all ove
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -77,14 +78,16 @@ def run_stages(folder: Path) -> dict[str, float]:
     done = folder / "seconds.json"
     seconds = json.loads(done.read_text()) if done.is_file() else {}
     commands = stages(folder)
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}  # the launcher too imports TensorFlow
     for number, (title, command) in enumerate(commands, start=1):
         print(f"[{number}/{len(commands)}] {title}", end="", flush=True)
         if title in seconds:
             print(f": done before in {seconds[title]:.0f} s")
             continue
-        print(f"\n    {' '.join(command)}", flush=True)
+        shown = " ".join(command).replace(f"{ROOT}/", "")
+        print(f"\n    {shown}", flush=True)
         started = time.monotonic()
-        ended = subprocess.run(command, cwd=ROOT, check=False)
+        ended = subprocess.run(command, cwd=ROOT, env=quiet, check=False)
         if ended.returncode:
             raise UserError(
                 f"stage {title!r} failed with exit code {ended.returncode}; mend what "
