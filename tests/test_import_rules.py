@@ -24,6 +24,9 @@ STEPS = (
     "omnilearn.distributed",
 )
 
+# the benchmarks that run the model; the others work on a login node
+MODEL_BENCHMARKS = ("benchmarks.throughput", "benchmarks.profile")
+
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
@@ -43,8 +46,7 @@ MAY_IMPORT = {
     "preprocessing": NUMBERS,
     "simulation": NUMBERS,
     "benchmarks": (*NUMBERS, "omnilearn.data", "omnilearn.metrics", "omnilearn.plotting"),
-    # the one benchmark that runs the model; the others work on a login node
-    "benchmarks.throughput": ("omnilearn", "benchmarks"),
+    **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
     "omnilearn.training": (
         *STEPS,
         "omnilearn.model",
@@ -87,6 +89,7 @@ MAY_NAME = {
         "omnilearn.optimiser",
         "omnilearn.gradients",
         "omnilearn.tasks",
+        "benchmarks.profile",
         "tests",
     ),
     "pickle": (),
@@ -200,9 +203,10 @@ def test_the_package_itself_is_empty():
 def test_a_login_node_needs_no_tensorflow():
     rooms = ("omnilearn.metrics", "omnilearn.plotting", "omnilearn.data")
     rooms += ("preprocessing", "simulation", "benchmarks")
-    others = ("benchmarks.throughput", "benchmarks.__main__", "preprocessing.__main__",
-              "simulation.__main__")  # fmt: skip
-    modules = sorted(m for m in MODULES if within(m, rooms) and m not in others)
+    modules = sorted(
+        m for m in MODULES
+        if within(m, rooms) and not m.endswith("__main__") and m not in MODEL_BENCHMARKS
+    )  # fmt: skip
     program = (
         "import importlib, sys\n"
         f"for name in {modules}:\n"

@@ -1,0 +1,179 @@
+"""Where the time of PET goes, and how its cost grows with constituents and layers.
+
+    python -m benchmarks profile
+
+Every part runs alone, forward and forward with backward, on one batch of typical length; medians.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from omnilearn import distributed
+from omnilearn.atomic import atomic_path
+from omnilearn.gradients import compiled, with_gradients
+from omnilearn.model.layers import nearest_slots
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.plotting.style import figure
+
+RESULTS = Path(__file__).parent / "results"
+SLOTS = 46  # a typical length of the pipeline for JetClass
+GROWTH_SLOTS = (24, 46, 71, 93, 139, 150)
+GROWTH_LAYERS = (2, 4, 8, 12)
+
+
+def median_milliseconds(function: Callable, *arguments, repeats: int) -> float:
+    """Median time of a call after a first one that traces."""
+    function(*arguments)
+    seconds = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        result = function(*arguments)
+        result = result[1] if isinstance(result, tuple) else result
+        np.asarray(result[-1] if isinstance(result, list) else result)
+        seconds.append(time.perf_counter() - started)
+    return 1e3 * float(np.median(seconds))
+
+
+def timed(part: Callable, inputs: dict, variables: list, repeats: int) -> dict[str, float]:
+    """Milliseconds of part(inputs) forward, and with the gradients of its weights."""
+
+    def losses(batch):
+        return {"loss": ops.mean(ops.square(part(batch)))}
+
+    forward = compiled(lambda batch: part(batch))
+    both = compiled(with_gradients(losses, variables))
+    return {
+        "forward": median_milliseconds(forward, inputs, repeats=repeats),
+        "forward_backward": median_milliseconds(both, inputs, repeats=repeats),
+    }
+
+
+def jets(count: int, slots: int, dim: int) -> dict[str, np.ndarray]:
+    """Random standardised jets and a random body output, all slots but a few real."""
+    rng = np.random.default_rng(0)
+    multiplicity = rng.integers(max(2, slots - 10), slots + 1, count)
+    mask = (np.arange(slots) < multiplicity[:, None]).astype("float32")
+    return {
+        "constituents": rng.standard_normal((count, slots, 13), dtype="float32") * mask[:, :, None],
+        "mask": mask,
+        "jet": rng.standard_normal((count, 4), dtype="float32"),
+        "body": rng.standard_normal((count, slots + 1, dim), dtype="float32"),
+        "time": rng.random((count, 1), dtype="float32"),
+        "label": np.eye(10, dtype="float32")[rng.integers(0, 10, count)],
+    }
+
+
+def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
+    """Part of the model -> (function of a batch, how often one forward pass runs it)."""
+    body, config = pet.body, pet.config
+
+    def on_slots(function):
+        def run(batch):
+            features, slots = pet.slots(batch["constituents"], batch["mask"])
+            return function(batch, features, slots)
+
+        return run
+
+    block = body.blocks[0]
+    return {
+        "embedding": (on_slots(lambda b, f, s: body.embedding(f)), 1),
+        "neighbours": (
+            on_slots(lambda b, f, s: ops.cast(nearest_slots(b["body"], s, 10), "float32")),
+            2,
+        ),
+        "local encoding 1": (on_slots(lambda b, f, s: body.local0(f[:, :, :2], f, slots=s)), 1),
+        "local encoding 2": (
+            on_slots(lambda b, f, s: body.local1(b["body"], b["body"], slots=s)),
+            1,
+        ),
+        "attention": (
+            on_slots(lambda b, f, s: block.attention(b["body"], bias=s.attention_bias)),
+            config.num_layers,
+        ),
+        "feed-forward": (on_slots(lambda b, f, s: block.feed_forward(b["body"])),
+                         config.num_layers),
+        "normalisation": (
+            on_slots(lambda b, f, s: block.norm1(b["body"], weight=s.weight)),
+            2 * config.num_layers,
+        ),
+        "classifier head": (
+            on_slots(lambda b, f, s: pet.classifier(b["body"], slots=s, jet=b["jet"])[0]),
+            1,
+        ),
+        "generator head": (
+            on_slots(
+                lambda b, f, s: pet.generator(
+                    b["body"], slots=s, jet=b["jet"], time=b["time"], label=b["label"]
+                )
+            ),
+            1,
+        ),
+        "whole body": (on_slots(lambda b, f, s: body(f, slots=s)), 1),
+    }  # fmt: skip
+
+
+def growth(count: int, repeats: int) -> dict[str, dict[int, float]]:
+    """Jets per second of a classifier's training step against slots and against layers."""
+
+    def rate(config: PETConfig, slots: int) -> float:
+        pet = PET(config)
+        batch = jets(count, slots, config.projection_dim)
+        batch.pop("body")
+        names = ("constituents", "mask", "jet")
+
+        def logits(b):
+            return pet.classify(*(b[name] for name in names))[0]
+
+        both = timed(logits, batch, pet.trainable_variables, repeats)["forward_backward"]
+        return 1e3 * count / both
+
+    return {
+        "slots": {slots: rate(PETConfig(), slots) for slots in GROWTH_SLOTS},
+        "layers": {n: rate(PETConfig(num_layers=n), SLOTS) for n in GROWTH_LAYERS},
+    }
+
+
+def draw(parts: dict[str, dict], path: Path) -> None:
+    """Milliseconds per jet and part, forward and backward, as a bar each."""
+    names = [name for name in parts if name not in ("whole body", "neighbours")][::-1]
+    forward = np.array([parts[name]["forward"] * parts[name]["times"] for name in names])
+    both = np.array([parts[name]["forward_backward"] * parts[name]["times"] for name in names])
+    with figure(path) as axes:
+        axes.barh(names, forward, color="#3f90da", label="forward")
+        axes.barh(names, np.maximum(both - forward, 0), left=forward, color="#ffa90e",
+                  label="backward")  # fmt: skip
+        axes.set_xlabel("ms per batch and pass")
+        axes.tick_params(axis="y", which="both", left=False, right=False, labelsize="small")
+        axes.legend()
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks profile", description=__doc__,
+                                     allow_abbrev=False)  # fmt: skip
+    parser.add_argument("--jets", type=int, default=64, help="jets of the batch")
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=RESULTS / "profile")
+    flags = parser.parse_args(arguments)
+    distributed.horovod()
+    pet = PET(PETConfig())
+    batch = jets(flags.jets, SLOTS, pet.config.projection_dim)
+    parts = {}
+    for name, (part, times) in parts_of(pet).items():
+        found = timed(part, batch, pet.trainable_variables, flags.repeats)
+        parts[name] = {**found, "times": times}
+        print(f"{name:20} {times:3} x {found['forward']:7.1f} ms forward, "
+              f"{found['forward_backward']:7.1f} ms with backward", flush=True)  # fmt: skip
+    grown = growth(flags.jets, flags.repeats)
+    for axis, rates in grown.items():
+        print(f"training, jets/s by {axis}: "
+              + ", ".join(f"{key}: {rate:.0f}" for key, rate in rates.items()))  # fmt: skip
+    with atomic_path(flags.out.with_suffix(".json")) as temporary:
+        result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": grown}
+        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    draw(parts, flags.out)
