@@ -8,6 +8,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+# this rewriting of graphs adds gradients in the order in which they arrive: the last bit of a sum
+# would change from call to call, and Lion's sign makes a whole step of it
+tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
 PER_SLOT = ("constituents", "mask", "noise")  # arrays of a batch whose axis 1 counts slots
 
 
