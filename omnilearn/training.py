@@ -17,6 +17,7 @@ from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
@@ -144,10 +145,10 @@ class Trainer:
         """Mean of every term over all validation jets of all ranks, each exactly once."""
         sums, jets = defaultdict(float), 0
         constituents = float(np.mean(validation.files.multiplicity))
-        for number, batch in enumerate(validation.ordered()):
-            rng = np.random.default_rng((self.config.seed, STREAM_VALIDATION, number, self.rank))
+        for batch in validation.ordered():
             count = len(batch["mask"])
-            batch = self.objective.prepare(batch, rng, False, constituents)
+            streams = JetStreams((self.config.seed, STREAM_VALIDATION), batch["index"])
+            batch = self.objective.prepare(batch, streams, False, constituents)
             terms = self.evaluated(filled_up(batch, validation.batch_size))
             for name, value in terms.items():
                 sums[name] += float(value) * validation.batch_size

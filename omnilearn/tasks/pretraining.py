@@ -12,6 +12,7 @@ from keras import ops
 
 from omnilearn import losses
 from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, KINEMATIC_FEATURES
+from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import alpha_sigma, perturb
 from omnilearn.model.checkpoint import pet_weights
 from omnilearn.model.pet import PET
@@ -50,7 +51,11 @@ class Objective:
         return {name: weight for name, weight in named.items() if name.split(".")[0] in parts}
 
     def prepare(
-        self, batch: dict, rng: np.random.Generator, training: bool, constituents_per_jet: float
+        self,
+        batch: dict,
+        rng: np.random.Generator | JetStreams,
+        training: bool,
+        constituents_per_jet: float,
     ) -> dict:
         """Add the draws of a step: time (B, 1), noise (B, L, 3) and, in training, the drops.
 
