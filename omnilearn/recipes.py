@@ -18,7 +18,7 @@ PRETRAINING = {
     # horovodrun -np 2 --gloo python train.py jetclass --preset small
     # make demo, benchmarks/results/demo: 15 000 simulated jets on two cores
     ("jetclass", "small"): {
-        "epochs": 12, "batch": 32, "lr": 3e-4, "warmup_epochs": 1, "patience": 12,
+        "epochs": 10, "batch": 32, "lr": 3e-4, "warmup_epochs": 1, "patience": 10,
     },
 }  # fmt: skip
 
