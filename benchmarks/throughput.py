@@ -29,6 +29,7 @@ from omnilearn.tasks.pretraining import Objective
 RESULTS = Path(__file__).parent / "results"
 MULTIPLICITY = RESULTS / "jetclass_multiplicity.json"  # of 15 000 simulated JetClass jets
 MODES = ("all", "classifier", "generator")
+WINDOW = 8192  # jets the pipeline groups together
 MATRIX = 1024  # side of the matrix product whose speed is the peak
 
 
@@ -39,29 +40,34 @@ def sample_multiplicities(jets: int) -> np.ndarray:
     return np.searchsorted(cumulative, (np.arange(jets) + 0.5) / jets)
 
 
-def batches(jets: int, size: int, slots: int, grouped: bool) -> list[dict]:
-    """The same jets in batches, in the pipeline's lengths or all padded to `slots`."""
-    rng = np.random.default_rng(0)
-    lengths = np.asarray(padded_lengths(slots) if grouped else (slots,))
-    made = []
-    for multiplicity in np.split(sample_multiplicities(jets), jets // size):
-        length = lengths[np.searchsorted(lengths, multiplicity.max())]
-        mask = (np.arange(length) < multiplicity[:, None]).astype("float32")
-        features = rng.standard_normal((size, length, 13), dtype="float32")
-        made.append(
-            {
-                "constituents": features * mask[:, :, None],
-                "mask": mask,
-                "jet": rng.standard_normal((size, 4), dtype="float32"),
-                "label": np.eye(10, dtype="float32")[rng.integers(0, 10, size)],
-                "weight": np.ones(size, "float32"),
-            }
-        )
-    return made
+def made_batch(multiplicity: np.ndarray, length: int) -> dict:
+    """Random standardised jets of these multiplicities in `length` slots."""
+    rng, size = np.random.default_rng(0), len(multiplicity)
+    mask = (np.arange(length) < multiplicity[:, None]).astype("float32")
+    features = rng.standard_normal((size, length, 13), dtype="float32")
+    return {
+        "constituents": features * mask[:, :, None],
+        "mask": mask,
+        "jet": rng.standard_normal((size, 4), dtype="float32"),
+        "label": np.eye(10, dtype="float32")[rng.integers(0, 10, size)],
+        "weight": np.ones(size, "float32"),
+    }
 
 
-def work(mode: str, config: PETConfig, training: bool) -> Callable[[list[dict]], None]:
-    """A function that trains on, or evaluates, every batch of a list."""
+def grouped_batches(size: int, slots: int) -> list[tuple[dict, float]]:
+    """One batch of each length of the pipeline, with the share of its batches in a window."""
+    batches = sample_multiplicities(WINDOW).reshape(-1, size)
+    lengths = np.asarray(padded_lengths(slots))
+    of_batch = lengths[np.searchsorted(lengths, batches.max(axis=1))]
+    found = []
+    for length in np.unique(of_batch):
+        same = np.flatnonzero(of_batch == length)
+        found.append((made_batch(batches[same[len(same) // 2]], length), len(same) / len(batches)))
+    return found
+
+
+def work(mode: str, config: PETConfig, training: bool) -> Callable[[dict], None]:
+    """A function that trains on, or evaluates, a batch."""
     objective = Objective(PET(config), mode)
     variables = list(objective.trained().values())
     optimiser = Lion(learning_rate=1e-5, weight_decay=1e-5, use_ema=True)
@@ -73,16 +79,15 @@ def work(mode: str, config: PETConfig, training: bool) -> Callable[[list[dict]],
     evaluate = compiled_for_batches(objective.losses, config.max_constituents)
     rng = np.random.default_rng(1)
 
-    def run(jets: list[dict]) -> None:
-        for batch in jets:
-            per_jet = float(batch["mask"].sum() / len(batch["mask"]))
-            prepared = objective.prepare(batch, rng, training, per_jet)
-            if training:
-                terms, found = gradients(prepared)
-                apply(found)
-            else:
-                terms = evaluate(prepared)
-            float(terms["loss"])
+    def run(batch: dict) -> None:
+        per_jet = float(batch["mask"].sum() / len(batch["mask"]))
+        prepared = objective.prepare(batch, rng, training, per_jet)
+        if training:
+            terms, found = gradients(prepared)
+            apply(found)
+        else:
+            terms = evaluate(prepared)
+        float(terms["loss"])
 
     return run
 
@@ -114,28 +119,32 @@ def peak_flops() -> float:
     return 2 * MATRIX**3 / float(np.median(seconds))
 
 
+def seconds_of(function: Callable, *arguments) -> float:
+    started = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - started
+
+
 def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namespace) -> dict:
-    """Medians over interleaved rounds of the default and of the padded path."""
-    slots = config.max_constituents
+    """Medians over interleaved rounds of the default and of the padded path.
+
+    The default path runs one batch of each length, weighted by how often the length comes.
+    """
+    slots, size = config.max_constituents, flags.batch
     run = work(mode, config, training)
-    paths = {
-        "default": batches(flags.jets, flags.batch, slots, grouped=True),
-        "padded": batches(flags.jets, flags.batch, slots, grouped=False),
-    }
-    for jets in paths.values():
-        run(jets)  # traces, and warms up
-    rates, peaks = {name: [] for name in paths}, []
+    grouped = grouped_batches(size, slots)
+    full = made_batch(sample_multiplicities(size), slots)
+    for batch in (*(batch for batch, _ in grouped), full):
+        run(batch)  # traces, and warms up
+    rates, peaks = {"default": [], "padded": []}, []
     for _ in range(flags.rounds):
         peaks.append(peak_flops())
-        for name, jets in paths.items():
-            started = time.perf_counter()
-            run(jets)
-            rates[name].append(flags.jets / (time.perf_counter() - started))
-    operations = np.mean(
-        [
-            products(config, mode, batch["mask"].shape[1] + (batch["mask"].shape[1] < slots))
-            for batch in paths["default"]
-        ]
+        mean = sum(share * seconds_of(run, batch) for batch, share in grouped)
+        rates["default"].append(size / mean)
+        rates["padded"].append(size / seconds_of(run, full))
+    operations = sum(
+        share * products(config, mode, batch["mask"].shape[1] + (batch["mask"].shape[1] < slots))
+        for batch, share in grouped
     )
     operations *= 3 if training else 1  # a backward pass is two forward ones
     default, padded = (float(np.median(rates[name])) for name in ("default", "padded"))
@@ -157,7 +166,6 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks throughput", description=__doc__,
                                      allow_abbrev=False)  # fmt: skip
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
-    parser.add_argument("--jets", type=int, default=512, help="jets per round")
     parser.add_argument("--batch", type=int, default=64, help="jets per step")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved measurements")
     parser.add_argument("--mode", choices=MODES, action="append", help="default: all of them")
@@ -177,7 +185,7 @@ def main(arguments: list[str]) -> None:
                   flush=True)  # fmt: skip
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"jets/s; peak memory of the process {memory:.0f} MB")
-    result = {"size": flags.size, "batch": flags.batch, "jets": flags.jets, "rounds": flags.rounds,
+    result = {"size": flags.size, "batch": flags.batch, "rounds": flags.rounds,
               "rows": rows, "peak_memory_megabytes": memory}  # fmt: skip
     with atomic_path(flags.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
