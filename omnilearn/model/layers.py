@@ -5,6 +5,7 @@ visible to attention and normalisation, so one representative padded slot may st
 (its weight); in the masked meaning padded slots weigh nothing. arXiv:2502.14652, Section II.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,24 @@ from keras import ops
 NEVER = -1e9  # attention logit of a slot with weight zero
 FAR_AWAY = 999.0  # added to the coordinates of padded slots, as the released model does
 DISTANCE_OFFSET = 1e-5
+SQRT_HALF = math.sqrt(0.5)
+LOG_GAUSS_NORM = -0.5 * math.log(2 * math.pi)
 
 
+@ops.custom_gradient
 def gelu(x):
-    """The exact erf form; the tanh form differs by up to 5e-4."""
-    return ops.gelu(x, approximate=False)
+    """x Phi(x), the exact erf form (the tanh form differs by up to 5e-4).
+
+    The derivative Phi(x) + x phi(x) is spelt out: half the passes over memory of the chain rule,
+    which is where a third of a training step went.
+    """
+    phi = 0.5 * ops.erf(SQRT_HALF * x) + 0.5
+
+    def gradient(*arguments, upstream=None):
+        upstream = arguments[0] if upstream is None else upstream
+        return upstream * (phi + x * ops.exp(LOG_GAUSS_NORM - 0.5 * ops.square(x)))
+
+    return x * phi, gradient
 
 
 @dataclass(frozen=True)
