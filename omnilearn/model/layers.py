@@ -16,23 +16,34 @@ NEVER = -1e9  # attention logit of a slot with weight zero
 FAR_AWAY = 999.0  # added to the coordinates of padded slots, as the released model does
 DISTANCE_OFFSET = 1e-5
 SQRT_HALF = math.sqrt(0.5)
-LOG_GAUSS_NORM = -0.5 * math.log(2 * math.pi)
+LOG_ERF_SLOPE = math.log(2 / math.sqrt(math.pi))  # erf'(x) = exp(this - x^2)
 
 
 @ops.custom_gradient
-def gelu(x):
-    """x Phi(x), the exact erf form (the tanh form differs by up to 5e-4).
+def scaled_gelu(x):
+    """sqrt(2) gelu(sqrt(2) x) = x (1 + erf x), the exact form (the tanh form differs by 5e-4).
 
-    The derivative Phi(x) + x phi(x) is spelt out: half the passes over memory of the chain rule,
-    which is where a third of a training step went.
+    Elementwise passes over edges take a third of a training step: here the constants are left to
+    the weights before and after, and the derivative is spelt out instead of chained.
     """
-    phi = 0.5 * ops.erf(SQRT_HALF * x) + 0.5
+    one_plus_erf = 1.0 + ops.erf(x)
 
     def gradient(*arguments, upstream=None):
         upstream = arguments[0] if upstream is None else upstream
-        return upstream * (phi + x * ops.exp(LOG_GAUSS_NORM - 0.5 * ops.square(x)))
+        return upstream * (one_plus_erf + x * ops.exp(LOG_ERF_SLOPE - ops.square(x)))
 
-    return x * phi, gradient
+    return x * one_plus_erf, gradient
+
+
+def gelu(x):
+    """x Phi(x), exact."""
+    return SQRT_HALF * scaled_gelu(SQRT_HALF * x)
+
+
+def two_layers(x, first: keras.layers.Dense, second: keras.layers.Dense):
+    """second(gelu(first(x))) for x (N, D), the constants of gelu taken into the weights."""
+    hidden = biased(ops.matmul(x, SQRT_HALF * first.kernel), SQRT_HALF * first.bias)
+    return biased(ops.matmul(scaled_gelu(hidden), SQRT_HALF * second.kernel), second.bias)
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,8 @@ class Attention(keras.layers.Layer):
         parts = (self.query, self.key, self.value)
         kernel = [ops.reshape(part.kernel, (self.dim, self.dim)) for part in parts]
         offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
-        fused = biased(ops.matmul(x, ops.concatenate(kernel, axis=1)), ops.concatenate(offset))
+        flat = ops.reshape(x, (-1, self.dim))  # (B S, D): product and bias become one operation
+        fused = biased(ops.matmul(flat, ops.concatenate(kernel, axis=1)), ops.concatenate(offset))
         slots = ops.shape(x)[1]
         split = (-1, slots, self.heads, self.head_dim)
         query, key, value = (
@@ -158,8 +170,7 @@ class Attention(keras.layers.Layer):
         )
         logits = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
         mixed = ops.matmul(attention_shares(logits, bias), value)  # (B, H, S, D/H)
-        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, slots, self.dim))
-        return self.joined(mixed)
+        return self.joined(ops.transpose(mixed, (0, 2, 1, 3)), slots)
 
     def token(self, x, bias=None):
         """Only slot 0 asks: x (B, S, D) -> (B, 1, D), without keys or values of every slot.
@@ -172,11 +183,13 @@ class Attention(keras.layers.Layer):
         logits = ops.matmul(asked, ops.transpose(x, (0, 2, 1)))[:, :, None]  # (B, H, 1, S)
         mean = ops.matmul(attention_shares(logits, bias)[:, :, 0], x)  # (B, H, D)
         mixed = ops.einsum("bhd,dhk->bhk", mean, self.value.kernel) + self.value.bias
-        return self.joined(ops.reshape(mixed, (-1, 1, self.dim)))
+        return self.joined(mixed, 1)
 
-    def joined(self, mixed):
+    def joined(self, mixed, slots):
+        """The heads' outputs, (B, S, H, D/H) in memory, projected to (B, S, D)."""
         kernel = ops.reshape(self.attention_output.kernel, (self.dim, self.dim))
-        return biased(ops.matmul(mixed, kernel), self.attention_output.bias)
+        flat = ops.matmul(ops.reshape(mixed, (-1, self.dim)), kernel)
+        return ops.reshape(biased(flat, self.attention_output.bias), (-1, slots, self.dim))
 
 
 def attention_shares(logits, bias):
@@ -196,7 +209,8 @@ class FeedForward(keras.layers.Layer):
         self.built = True
 
     def call(self, x):
-        x = self.second(gelu(self.first(x)))
+        flat = two_layers(ops.reshape(x, (-1, x.shape[-1])), self.first, self.second)
+        x = ops.reshape(flat, (-1, ops.shape(x)[1], flat.shape[-1]))
         return gelu(x) if self.last_gelu else x
 
 
@@ -218,15 +232,18 @@ class LocalEncoding(keras.layers.Layer):
     def call(self, coordinates, features, slots: Slots):
         """coordinates (B, S, C), features (B, S, F) -> (B, S, D), the mean over neighbours."""
         nearest = nearest_slots(coordinates, slots, self.neighbours)  # (B, S, K)
-        of_neighbour = self.first.kernel[: self.in_dim]
-        of_self = self.first.kernel[self.in_dim :] - of_neighbour
-        hidden = gathered(ops.matmul(features, of_neighbour), nearest)  # (B, S, K, 2D)
-        own = biased(ops.matmul(features, of_self), self.first.bias)
-        edges = gelu(self.second(gelu(hidden + own[:, :, None])))  # (B, S, K, D)
+        kernel, own_bias = SQRT_HALF * self.first.kernel, SQRT_HALF * self.first.bias
+        of_neighbour, of_self = kernel[: self.in_dim], kernel[self.in_dim :]
+        own = biased(ops.matmul(features, of_self - of_neighbour), own_bias)
+        hidden = gathered(ops.matmul(features, of_neighbour), nearest) + own[:, :, None]
+        flat = ops.reshape(scaled_gelu(hidden), (-1, 2 * self.dim))  # (B S K, 2D)
+        flat = biased(ops.matmul(flat, 0.5 * self.second.kernel), SQRT_HALF * self.second.bias)
+        edges = ops.reshape(scaled_gelu(flat), (*ops.shape(nearest), self.dim))  # (B, S, K, D)
         if not slots.masked:
-            return ops.mean(edges, axis=2)
+            return SQRT_HALF * ops.mean(edges, axis=2)
         real = gathered(slots.mask, nearest)  # (B, S, K, 1)
-        return ops.sum(edges * real, axis=2) / ops.maximum(ops.sum(real, axis=2), 1.0)
+        mean = ops.sum(edges * real, axis=2) / ops.maximum(ops.sum(real, axis=2), 1.0)
+        return SQRT_HALF * mean
 
 
 def nearest_slots(coordinates, slots: Slots, neighbours: int):
