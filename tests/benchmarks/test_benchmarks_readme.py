@@ -1,0 +1,35 @@
+"""What README and docs quote is what the committed results say."""
+
+import json
+from pathlib import Path
+
+from benchmarks.demo import MODELS, comparison
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_table_of_the_demo_is_made_from_its_results():
+    table = comparison(RESULTS / "demo")
+    assert table == (RESULTS / "demo" / "table.md").read_text()
+    assert table in README
+
+
+def test_the_backbone_is_ahead_in_rejection_and_epochs_beyond_the_uncertainties():
+    ours, scratch = (
+        json.loads((RESULTS / "demo" / name / "results.json").read_text())["rejection_0.5"]
+        for name in MODELS.values()
+    )
+    spread = (ours["error"] ** 2 + scratch["error"] ** 2) ** 0.5
+    assert ours["value"] - scratch["value"] > 2 * spread
+
+
+def test_quoted_throughput_is_the_measured_one():
+    performance = (ROOT / "docs" / "performance.md").read_text()
+    for row in json.loads((RESULTS / "throughput.json").read_text())["rows"]:
+        quoted = (
+            f"| {row['mode']}, {row['work']} | {row['default_jets_per_second']:.0f} "
+            f"| {row['padded_jets_per_second']:.0f} | {row['ratio']:.2f} "
+        )
+        assert quoted in performance
