@@ -76,11 +76,9 @@ def flag(name: str) -> str:
     return name.replace("_", "-")
 
 
-def add_flags(parser: argparse.ArgumentParser, skip: tuple[str, ...] = ()) -> None:
+def add_flags(parser: argparse.ArgumentParser) -> None:
     """One flag per field; absent flags leave the recipe as it is."""
     for item in fields(Config):
-        if item.name in skip:
-            continue
         kind = bool if isinstance(item.default, bool) else type(item.default)
         text = f"{item.metadata['help']} (recipe, else {item.default!r})"
         if kind is bool:
