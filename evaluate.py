@@ -11,7 +11,7 @@ from pathlib import Path
 from omnilearn import distributed
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
-from omnilearn.errors import speak
+from omnilearn.errors import UserError, speak
 from omnilearn.plotting.curves import evaluation_figures
 from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history
@@ -27,6 +27,8 @@ def main() -> None:
         "--split", default="test", choices=("train", "val", "test"), help="jets to evaluate on"
     )
     arguments = parser.parse_args()
+    if arguments.batch < 1:
+        raise UserError(f"--batch is {arguments.batch}; expected 1 or more")
     config, about = read_config(arguments.run / "config.json")
     spec, history = dataset(about["dataset"]), read_history(arguments.run)
     distributed.horovod()

@@ -183,6 +183,7 @@ MISTAKES = {
     "unknown dataset": ("train.py jets --preset small", "error: unknown dataset 'jets'; the suite"),
     "unknown preset": ("train.py jetclass --preset huge", "no recipe for dataset 'jetclass' with"),
     "no recipe": ("train.py top --preset small", "error: no recipe for dataset 'top' with"),
+    "no batch": ("evaluate.py {tmp} --batch 0", "error: --batch is 0; expected 1 or more"),
     "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above zero"),
     "missing data": ("train.py jetclass --preset small --data {tmp}/nowhere",
                      "error: no train files of jetclass .*python -m preprocessing jetclass"),
