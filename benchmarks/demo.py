@@ -19,7 +19,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.metrics.convergence import epochs_needed
 from omnilearn.plotting.curves import LossHistory, RocCurve, loss_curves, roc_curves
-from omnilearn.results import Result, read_results
+from omnilearn.results import read_results
 
 ROOT = Path(__file__).parents[1]
 RANKS = 2
@@ -99,23 +99,24 @@ def run_stages(folder: Path) -> dict[str, float]:
     return seconds
 
 
-def validation_losses(run: Path) -> list[float]:
+def losses(run: Path, jets: str) -> list[float]:
+    """Loss per epoch on the "training" or "validation" jets of a run."""
     lines = (run / "history.jsonl").read_text().splitlines()
-    return [json.loads(line)["validation"]["loss"] for line in lines]
+    return [json.loads(line)[jets]["loss"] for line in lines]
 
 
 def comparison(runs: Path) -> str:
     """The Markdown table: metrics with uncertainties, and the epochs each model needed."""
-    target = min(validation_losses(runs / MODELS["PET from scratch"]))
+    target = min(losses(runs / MODELS["PET from scratch"], "validation"))
     head = ["model", *COLUMNS.values(), "epochs to the best loss from scratch", "test jets"]
     rows = [head, ["---"] * len(head)]
     for model, name in MODELS.items():
         results = read_results(runs / name / "results.json")
         found = [results[key] for key in COLUMNS]
-        losses = validation_losses(runs / name)
-        needed = epochs_needed(losses, target)
-        reached = f"{needed} of {len(losses)}" if needed else f"not in {len(losses)}"
-        cells = [result.text if isinstance(result, Result) else str(result) for result in found]
+        validation = losses(runs / name, "validation")
+        needed = epochs_needed(validation, target)
+        reached = f"{needed} of {len(validation)}" if needed else f"not in {len(validation)}"
+        cells = [result.text for result in found]
         rows.append([model, *cells, reached, str(found[0].n)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -123,15 +124,14 @@ def comparison(runs: Path) -> str:
 def compare_figures(folder: Path) -> None:
     """Both models in one figure of the loss and one of the rejection."""
     runs = {model: folder / "runs" / name for model, name in MODELS.items()}
-    target = min(validation_losses(runs["PET from scratch"]))
+    target = min(losses(runs["PET from scratch"], "validation"))
     histories, curves = [], []
     for model, run in runs.items():
-        lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-        validation = [line["validation"]["loss"] for line in lines]
+        validation = losses(run, "validation")
         histories.append(
             LossHistory(
                 model,
-                [line["training"]["loss"] for line in lines],
+                losses(run, "training"),
                 validation,
                 reached=epochs_needed(validation, target),
             )

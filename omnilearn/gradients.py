@@ -15,15 +15,19 @@ tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 PER_SLOT = ("constituents", "mask", "noise")  # arrays of a batch whose axis 1 counts slots
 
 
-def compiled(function: Callable) -> Callable:
-    """The function as a graph of its own for every set of shapes it is called with."""
-    graphs: dict[tuple, Callable] = {}
+def compiled(function: Callable, signature: Callable = lambda *arguments: arguments) -> Callable:
+    """The function as a graph of its own for every set of names and shapes it is called with.
+
+    `signature` turns the arguments into those the graph is traced with, the same where absent.
+    """
+    graphs: dict[str, Callable] = {}
 
     def call(*arguments):
-        key = tuple(tuple(leaf.shape) for leaf in tf.nest.flatten(arguments))
+        wanted = signature(*arguments)
+        key = str(tf.nest.map_structure(lambda leaf: tuple(leaf.shape), wanted))
         if key not in graphs:
             graph = tf.function(function, autograph=False)
-            graphs[key] = graph.get_concrete_function(*arguments)
+            graphs[key] = graph.get_concrete_function(*wanted)
         return graphs[key](*arguments)
 
     return call
@@ -31,28 +35,18 @@ def compiled(function: Callable) -> Callable:
 
 def compiled_for_batches(function: Callable, slots: int) -> Callable:
     """A function of a batch (a dict) as two graphs: for `slots` slots, and for any fewer."""
-    graphs: dict[tuple, Callable] = {}
 
-    def signature(batch: dict) -> dict[str, tf.TensorSpec]:
-        full = batch["mask"].shape[1] == slots
-        shapes = {name: list(tf.TensorShape(value.shape)) for name, value in batch.items()}
-        if not full:
-            shapes |= {
-                name: [shape[0], None, *shape[2:]]
-                for name, shape in shapes.items()
-                if name in PER_SLOT
-            }
-        return {name: tf.TensorSpec(shape, batch[name].dtype) for name, shape in shapes.items()}
+    def signature(batch: dict) -> tuple[dict[str, tf.TensorSpec]]:
+        is_open = batch["mask"].shape[1] != slots
+        specs = {}
+        for name, value in batch.items():
+            shape = list(value.shape)
+            if is_open and name in PER_SLOT:
+                shape[1] = None
+            specs[name] = tf.TensorSpec(shape, value.dtype)
+        return (specs,)
 
-    def call(batch):
-        wanted = signature(batch)
-        key = tuple((name, tuple(spec.shape)) for name, spec in sorted(wanted.items()))
-        if key not in graphs:
-            graph = tf.function(function, autograph=False)
-            graphs[key] = graph.get_concrete_function(wanted)
-        return graphs[key](batch)
-
-    return call
+    return compiled(function, signature)
 
 
 def with_gradients(losses: Callable[[dict], dict], variables: list) -> Callable:

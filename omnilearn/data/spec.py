@@ -11,7 +11,6 @@ FEATURES = (
     "charge", "is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon",
 )  # fmt: skip
 KINEMATIC_FEATURES = FEATURES[:7]
-IDENTITY_FEATURES = FEATURES[7:]
 JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")
 DIFFUSED_FEATURES = FEATURES[:3]  # the part of a constituent that the generator head diffuses
 

@@ -203,15 +203,14 @@ def build_pet(checkpoint: Checkpoint) -> PET:
     return pet
 
 
-def load_backbone(pet: PET, path: Path | str) -> LoadReport:
+def load_backbone(pet: PET, checkpoint: Checkpoint) -> LoadReport:
     """Load a pre-trained checkpoint into a model that may have other classes, slots or padding.
 
     Raises UserError when the architectures differ in what shapes the weights, naming the fields.
     """
-    checkpoint = load_checkpoint(path)
     theirs, ours = asdict(checkpoint.pet_config), asdict(pet.config)
     differing = [key for key in ours if key not in FREE_FIELDS and ours[key] != theirs[key]]
     if differing:
         listed = ", ".join(f"{key} {theirs[key]} (expected {ours[key]})" for key in differing)
-        raise UserError(f"{path} was made by another architecture: {listed}")
-    return assign_weights(pet, checkpoint.weights, str(path))
+        raise UserError(f"{checkpoint.path} was made by another architecture: {listed}")
+    return assign_weights(pet, checkpoint.weights, str(checkpoint.path))

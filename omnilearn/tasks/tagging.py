@@ -45,9 +45,9 @@ def make_pet(
         sizes["padding"] = config.padding
     if backbone:
         path = Path(backbone)
-        path = path / "best.h5" if path.is_dir() else path
-        pet = PET(replace(load_checkpoint(path).pet_config, **sizes))
-        return pet, load_backbone(pet, path)
+        checkpoint = load_checkpoint(path / "best.h5" if path.is_dir() else path)
+        pet = PET(replace(checkpoint.pet_config, **sizes))
+        return pet, load_backbone(pet, checkpoint)
     if released:
         pet = PET(replace(released_config(released), **sizes))
         return pet, load_released_weights(pet, released)

@@ -124,14 +124,14 @@ def test_another_architecture_is_refused_field_by_field(pet, written):
     other = PET(PETConfig(**{**vars(SMALL), "projection_dim": 16, "num_layers": 2}))
     before = arrays_of(other)
     with pytest.raises(UserError, match=r"projection_dim 8 \(expected 16\), num_layers 1"):
-        load_backbone(other, written)
+        load_backbone(other, load_checkpoint(written))
     assert_equal_arrays(arrays_of(other), before)
 
 
 def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(written):
     two = PET(PETConfig(**{**vars(SMALL), "num_classes": 2}))
     before, stored = arrays_of(two), load_checkpoint(written).weights
-    report = load_backbone(two, written)
+    report = load_backbone(two, load_checkpoint(written))
     assert tuple(report.fresh) == CLASS_WEIGHTS
     assert len(report.loaded) == len(before) - 3
     assert f"fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
