@@ -20,9 +20,10 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import dataset
+from omnilearn.data.layout import find_files
 from omnilearn.data.mixing import EpochPlan, JetOrder
 from omnilearn.data.pipeline import Pipeline, padded_lengths
-from omnilearn.data.reader import JetFiles, find_files
+from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 
 STORAGE = {

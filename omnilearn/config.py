@@ -19,7 +19,7 @@ def option(default, help: str):
 
 @dataclass(frozen=True)
 class Config:
-    """What a training run does. Learning rates are for one rank; see `cosine_schedule`."""
+    """What a training run does. Learning rates are for one batch; see `cosine_schedule`."""
 
     data: str = option(os.environ.get("OMNILEARN_DATA", "data"), "folder of preprocessed datasets")
     runs: str = option("runs", "folder of run directories")
@@ -27,7 +27,8 @@ class Config:
     preset: str = option("full", "full: the paper's model; small: two cores of a laptop")
     seed: int = option(0, "the one source of randomness")
     epochs: int = option(10, "passes over the training jets")
-    batch: int = option(256, "jets per step and rank")
+    batch: int = option(256, "jets per batch and rank")
+    accumulate: int = option(1, "batches per rank that make one step of the optimiser")
     lr: float = option(3e-5, "learning rate of the heads at the start of the warm-up")
     weight_decay: float = option(1e-5, "decoupled weight decay of the heads")
     body_factor: float = option(1.0, "the body learns this many times slower than the heads")
@@ -45,7 +46,7 @@ class Config:
     def __post_init__(self):
         if self.name in (".", "..") or "/" in self.name:
             raise UserError(f"--name is {self.name!r}; expected the name of one folder in --runs")
-        for name in ("epochs", "batch", "checkpoint_every", "patience"):
+        for name in ("epochs", "batch", "accumulate", "checkpoint_every", "patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 1 or more")
         for name in ("lr", "body_factor"):
@@ -92,9 +93,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(f"--{flag(item.name)}", type=kind, default=MISSING, help=text)
 
 
-def chosen_preset(arguments: argparse.Namespace) -> str:
-    """The preset on the command line, or the default one."""
-    return Config.preset if arguments.preset is MISSING else arguments.preset
+def chosen(arguments: argparse.Namespace, name: str):
+    """A setting on the command line, or its default, before there is a recipe."""
+    given = getattr(arguments, name)
+    return getattr(Config, name) if given is MISSING else given
 
 
 def configured(recipe: dict, arguments: argparse.Namespace) -> Config:

@@ -37,12 +37,30 @@ def from_cartesian(momenta: np.ndarray) -> np.ndarray:
     return np.stack([pt, eta, wrap_phi(np.arctan2(py, px)), energy], axis=-1)
 
 
+def from_rapidity(pt: np.ndarray, y: np.ndarray, phi: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """pt, rapidity, phi and mass, all (...) -> (..., 4) pt, eta, phi, energy; eta 0 where pt is."""
+    pt, y, phi, mass = (np.asarray(values, dtype=np.float64) for values in (pt, y, phi, mass))
+    transverse = np.sqrt(pt * pt + mass * mass)
+    eta = np.arcsinh(np.divide(transverse * np.sinh(y), pt, out=np.zeros_like(pt), where=pt > 0))
+    return np.stack([pt, eta, wrap_phi(phi), transverse * np.cosh(y)], axis=-1)
+
+
 def invariant_mass(momenta: np.ndarray) -> np.ndarray:
     """Mass of (..., 4) pt, eta, phi, energy -> (...) [GeV]; a negative squared mass counts as 0."""
     pt, eta, _, energy = np.moveaxis(np.asarray(momenta, dtype=np.float64), -1, 0)
     momentum = pt * np.cosh(eta)
     # (E - p)(E + p) keeps digits that E^2 - p^2 loses for boosted jets
     return np.sqrt(np.maximum((energy - momentum) * (energy + momentum), 0.0))
+
+
+def to_rapidity(momenta: np.ndarray) -> np.ndarray:
+    """(..., 4) pt, eta, phi, energy -> (..., 4) pt, rapidity, phi, mass [GeV]."""
+    pt, eta, phi, _ = np.moveaxis(np.asarray(momenta, dtype=np.float64), -1, 0)
+    mass = invariant_mass(momenta)
+    transverse = np.hypot(pt, mass)
+    pz = pt * np.sinh(eta)
+    ratio = np.divide(pz, transverse, out=np.zeros_like(pz), where=transverse > 0)
+    return np.stack([pt, np.arcsinh(ratio), phi, mass], axis=-1)
 
 
 def sum_constituents(constituents: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:

@@ -46,15 +46,16 @@ class Lion(AveragedOptimiser, keras.optimizers.Lion):
 
 
 def cosine_schedule(
-    learning_rate: float, ranks: int, steps_per_epoch: int, epochs: int, warmup_epochs: int
+    learning_rate: float, batches: int, steps_per_epoch: int, epochs: int, warmup_epochs: int
 ) -> keras.optimizers.schedules.CosineDecay:
-    """From lr to lr sqrt(ranks) over the warm-up, then a cosine to zero over `epochs` more.
+    """From lr to lr sqrt(batches) over the warm-up, then a cosine to zero over `epochs` more.
 
-    As released: the decay is as long as the training, so with the warm-up it ends above zero.
+    `batches` make one step: one per rank, as released, times those a rank accumulates. As released,
+    the decay is as long as the training, so with the warm-up it ends above zero.
     """
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=learning_rate,
-        warmup_target=learning_rate * ranks**0.5,
+        warmup_target=learning_rate * batches**0.5,
         warmup_steps=warmup_epochs * steps_per_epoch,
         decay_steps=epochs * steps_per_epoch,
     )

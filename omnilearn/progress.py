@@ -1,4 +1,13 @@
-"""One bar for all long work: jets/s and time left, rank 0 only, quiet without a terminal."""
+"""What long work shows: one bar with jets/s and time left, and no greetings of libraries.
+
+The bar is that of rank 0 and quiet without a terminal.
+"""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
@@ -13,3 +22,19 @@ def progress(total: int | None, title: str, unit: str = "jets", rank: int = 0) -
         dynamic_ncols=True,
         disable=None if rank == 0 else True,
     )
+
+
+@contextmanager
+def stdout_nowhere() -> Iterator[None]:
+    """Nothing that Python or a compiled library prints within the block is seen."""
+    sys.stdout.flush()
+    stdout, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        ctypes.CDLL(None).fflush(None)  # what C and C++ still hold back
+        os.dup2(stdout, 1)
+        os.close(stdout)
+        os.close(nowhere)

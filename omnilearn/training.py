@@ -8,7 +8,9 @@ import json
 import math
 import time
 from collections import defaultdict
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +34,7 @@ class Position:
     """Where a run stands; plain JSON in every checkpoint."""
 
     epoch: int = 0
-    step: int = 0  # steps done in this epoch
+    step: int = 0  # steps of the optimiser done in this epoch
     best_loss: float = math.inf
     best_epoch: int = 0
     sums: dict[str, float] = field(default_factory=dict)  # training terms so far in this epoch
@@ -44,7 +46,8 @@ class Position:
 class Trainer:
     """One objective, one optimiser, one run directory.
 
-    `objective` has pet, trained(), prepare(...) and losses(batch) as in `tasks.pretraining`.
+    `objective` has pet, trained(), prepare(...) and losses(batch) as in `tasks.pretraining`;
+    steps_per_epoch counts steps of the optimiser (`optimiser_steps`).
     """
 
     def __init__(self, objective, config: Config, steps_per_epoch: int, run: Path, about: dict):
@@ -57,8 +60,14 @@ class Trainer:
             for name, variable in named.items()
             if name.startswith("body.")
         }
+        self.steps_per_epoch = steps_per_epoch
+        self.jets_per_step = config.batch * config.accumulate * self.ranks
         schedule = cosine_schedule(
-            config.lr, self.ranks, steps_per_epoch, config.epochs, config.warmup_epochs
+            config.lr,
+            config.accumulate * self.ranks,
+            steps_per_epoch,
+            config.epochs,
+            config.warmup_epochs,
         )
         self.optimiser = Lion(
             factors,
@@ -74,7 +83,12 @@ class Trainer:
         self.gradients = compiled_for_batches(
             with_gradients(objective.losses, self.variables), slots
         )
-        self.apply = compiled(lambda gradients: self.optimiser.apply(gradients, self.variables))
+        self.joined = compiled(
+            lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
+        )
+        self.apply = compiled(
+            lambda sums: self.optimiser.apply([g / config.accumulate for g in sums], self.variables)
+        )
         self.evaluated = compiled_for_batches(objective.losses, slots)
         self.position = Position()
 
@@ -91,16 +105,17 @@ class Trainer:
 
     def train_epoch(self, training: Pipeline) -> None:
         """The rest of the current epoch, with a checkpoint every `checkpoint_every` steps."""
-        position, steps = self.position, training.steps_per_epoch
-        jets = self.config.batch * self.ranks
+        position, steps, jets = self.position, self.steps_per_epoch, self.jets_per_step
         started, before = time.monotonic(), position.seconds
         bar = progress(
             steps * jets, f"epoch {position.epoch + 1}/{self.config.epochs}", rank=self.rank
         )
-        with bar:
+        count = self.config.accumulate
+        batches = training.epoch(position.epoch, position.step * count)
+        with bar, closing(batches):
             bar.update(position.step * jets)
-            for batch in training.epoch(position.epoch, position.step):
-                terms = self.step(batch)
+            while position.step < steps:
+                terms = self.step(list(islice(batches, count)))
                 position.step += 1
                 for name, value in terms.items():
                     position.sums[name] = position.sums.get(name, 0.0) + float(value)
@@ -108,26 +123,30 @@ class Trainer:
                 bar.update(jets)
                 bar.set_postfix(loss=f"{position.sums['loss'] / position.step:.4f}")
 
-    def step(self, batch: dict) -> dict[str, float]:
-        """One update from this rank's batch; returns the terms averaged over ranks.
+    def step(self, batches: list[dict]) -> dict[str, float]:
+        """One update from this rank's batches; returns the terms averaged over them and ranks.
 
-        A checkpoint that is due is written once the loss of the next batch is known, so that it is
-        never one of ruined weights. Raises UserError on all ranks at the same step when the loss
-        is not a number.
+        It is the update of one batch with all their jets. A checkpoint that is due is written once
+        the loss of the next step is known, so that it is never one of ruined weights. Raises
+        UserError on all ranks at the same step when the loss is not a number.
         """
         position = self.position
         rng = np.random.default_rng(
             (self.config.seed, STREAM_TRAINING, position.epoch, position.step, self.rank)
         )
-        constituents = distributed.mean(batch["mask"].sum() / len(batch["mask"]))
-        batch = self.objective.prepare(batch, rng, True, float(constituents))
-        terms, gradients = self.gradients(batch)
-        values = distributed.mean([float(value) for value in terms.values()])
-        terms = dict(zip(terms, values, strict=True))
+        per_jet = np.mean([batch["mask"].sum() / len(batch["mask"]) for batch in batches])
+        constituents = float(distributed.mean(per_jet))
+        sums, values = None, []
+        for batch in batches:
+            batch = self.objective.prepare(batch, rng, True, constituents)
+            terms, gradients = self.gradients(batch)
+            sums = gradients if sums is None else self.joined(sums, gradients)
+            values.append([float(value) for value in terms.values()])
+        terms = dict(zip(terms, distributed.mean(np.mean(values, axis=0)), strict=True))
         self.insist_on_a_number(terms["loss"], f"step {position.step + 1}")
         if position.step and position.step % self.config.checkpoint_every == 0:
             self.save("last.h5")
-        self.apply(gradients)
+        self.apply(sums)
         return terms
 
     def insist_on_a_number(self, loss: float, where: str) -> None:
@@ -166,7 +185,7 @@ class Trainer:
         line = {
             "epoch": epoch,
             "steps": position.step,
-            "jets": position.step * self.config.batch * self.ranks,
+            "jets": position.step * self.jets_per_step,
             "seconds": round(position.seconds, 3),
             "training": {name: value / position.step for name, value in position.sums.items()},
             "validation": validation,
@@ -249,6 +268,19 @@ class Trainer:
                 f"step {self.position.step + 1}",
                 flush=True,
             )
+
+
+def optimiser_steps(batches: int, accumulate: int) -> int:
+    """Steps of the optimiser in an epoch of so many batches per rank; the rest is left out.
+
+    Raises UserError when there is not even one.
+    """
+    if batches < accumulate:
+        raise UserError(
+            f"an epoch has {batches} batches per rank, less than one step of --accumulate "
+            f"{accumulate}; the most that works is {batches}"
+        )
+    return batches // accumulate
 
 
 def jsonable(position: Position) -> dict:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from omnilearn.config import Config, add_flags, chosen_preset, configured, flag, read_config
+from omnilearn.config import Config, add_flags, chosen, configured, flag, read_config
+from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.recipes import ARCHITECTURES, FINETUNING, PRETRAINING, SCRATCH, recipe
 
@@ -86,13 +87,22 @@ def test_every_recipe_is_a_configuration():
 
 
 def test_no_recipe_names_those_that_exist():
-    with pytest.raises(UserError, match=r"'top' with preset 'full'; there is jetclass \(full\)"):
-        recipe(PRETRAINING, "top", "full")
+    with pytest.raises(UserError, match=r"'top' with preset 'huge'; there is jetclass \(full\)"):
+        recipe(PRETRAINING, "top", "huge")
+
+
+@pytest.mark.parametrize("table", [PRETRAINING, FINETUNING])
+@pytest.mark.parametrize("preset", ["full", "small"])
+def test_every_dataset_has_a_recipe_and_unlabelled_jets_train_the_generator(table, preset):
+    for spec in CATALOGUE.values():
+        config = Config(**recipe(table, spec.name, preset))
+        assert config.mode == "generator" or spec.num_classes > 1
+    assert recipe(table, "one_of_your_own", preset).get("mode", "all") != "generator"
 
 
 def test_the_preset_is_the_default_unless_given(parser):
-    assert chosen_preset(parser.parse_args([])) == "full"
-    assert chosen_preset(parser.parse_args(["--preset", "small"])) == "small"
+    assert chosen(parser.parse_args([]), "preset") == "full"
+    assert chosen(parser.parse_args(["--preset", "small"]), "preset") == "small"
 
 
 @pytest.mark.parametrize("text", [

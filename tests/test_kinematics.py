@@ -184,6 +184,23 @@ def test_cartesian_and_cylindrical_are_inverse(jets):
     np.testing.assert_allclose(back, constituents, atol=1e-10)
 
 
+def test_rapidity_and_pseudorapidity_are_inverse_and_equal_for_photons(jets):
+    constituents, _ = jets
+    momenta = constituents[constituents[..., 0] > 0]
+    back = kin.from_rapidity(*np.moveaxis(kin.to_rapidity(momenta), -1, 0))
+    np.testing.assert_allclose(back, momenta, rtol=1e-9)
+    photon = np.array([30.0, 1.3, 0.2, 30.0 * np.cosh(1.3)])
+    np.testing.assert_allclose(kin.to_rapidity(photon)[:2], [30.0, 1.3])
+
+
+def test_rapidity_is_that_of_energy_and_longitudinal_momentum():
+    energy, pz = 50.0, 40.0
+    rapidity = 0.5 * np.log((energy + pz) / (energy - pz))
+    momentum = kin.from_rapidity(10.0, rapidity, 0.0, np.sqrt(50**2 - 40**2 - 10**2))
+    np.testing.assert_allclose(kin.to_cartesian(momentum), [10.0, 0.0, 40.0, 50.0], atol=1e-12)
+    assert kin.from_rapidity(0.0, 0.0, 0.0, 0.0).tolist() == [0.0, 0.0, 0.0, 0.0]
+
+
 def test_two_back_to_back_photons_have_the_mass_of_the_z():
     momenta = kin.from_cartesian(
         np.array([[45.5, 0, 0, 45.5], [-45.5, 0, 0, 45.5], [9, 9, 9, 99.0]])

@@ -51,13 +51,13 @@ def test_schedule_equals_the_released_one(ranks):
 
 
 def test_warm_up_ends_at_the_rate_times_the_root_of_the_ranks():
-    schedule = cosine_schedule(1e-3, ranks=16, steps_per_epoch=5, epochs=10, warmup_epochs=2)
+    schedule = cosine_schedule(1e-3, batches=16, steps_per_epoch=5, epochs=10, warmup_epochs=2)
     assert float(schedule(0)) == pytest.approx(1e-3)
     assert float(schedule(10)) == pytest.approx(4e-3)
 
 
 def test_no_warm_up_starts_at_the_rate_of_all_ranks():
-    schedule = cosine_schedule(1e-3, ranks=4, steps_per_epoch=5, epochs=2, warmup_epochs=0)
+    schedule = cosine_schedule(1e-3, batches=4, steps_per_epoch=5, epochs=2, warmup_epochs=0)
     assert float(schedule(0)) == pytest.approx(2e-3)
     assert float(schedule(10)) == pytest.approx(0, abs=1e-9)
 

@@ -12,7 +12,7 @@ from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.tasks.pretraining import Objective
-from omnilearn.training import Trainer
+from omnilearn.training import Trainer, optimiser_steps
 
 SPEC = replace(TOP, max_constituents=24)
 ARCHITECTURE = PETConfig(
@@ -43,4 +43,5 @@ def tiny_trainer(run: Path, config: Config, training: Pipeline, seed: int = 0) -
     """A trainer of a fresh PET for the batches of this pipeline."""
     objective = Objective(tiny_pet(seed), config.mode)
     about = {"dataset": "top", "config": asdict(config)}
-    return Trainer(objective, config, training.steps_per_epoch, run, about)
+    steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
+    return Trainer(objective, config, steps, run, about)

@@ -1,0 +1,131 @@
+"""Weak scaling of a training step over ranks of this machine: one core and one batch for each.
+
+    python -m benchmarks scaling [--ranks 1 2]
+
+Every number of ranks is started with horovodrun (Gloo), each rank pinned to its own core, so that
+one rank has one core too. The allreduce is timed alone behind a barrier: what it costs when no rank
+is late; waiting for late ranks shows in the efficiency. Medians over steps, rounds interleaved.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.throughput import grouped_batches, work
+from omnilearn import distributed
+from omnilearn.atomic import atomic_path
+from omnilearn.data.catalogue import JETCLASS
+from omnilearn.errors import UserError
+from omnilearn.gradients import compiled
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.recipes import ARCHITECTURES
+from omnilearn.tasks.pretraining import Objective
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def step_of_a_rank(flags: argparse.Namespace) -> None:
+    """What one rank does: train on the commonest length, allreduce gradients alone, report."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[int(os.environ["HOROVOD_LOCAL_RANK"])]})
+    distributed.horovod()
+    config = PETConfig(max_constituents=JETCLASS.max_constituents, **ARCHITECTURES[flags.size])
+    batch = max(grouped_batches(flags.batch, config.max_constituents), key=lambda found: found[1])[
+        0
+    ]
+    run = work(flags.mode, config, training=True)
+    shapes = [
+        tuple(weight.shape) for weight in Objective(PET(config), flags.mode).trained().values()
+    ]
+    gradients = [np.ones(shape, "float32") for shape in shapes]
+    average = compiled(lambda tensors: distributed.average(tensors))
+    seconds = {"step": [], "allreduce": []}
+    for number in range(flags.steps + 2):
+        for name, action, given in (("step", run, batch), ("allreduce", average, gradients)):
+            distributed.barrier()
+            started = time.perf_counter()
+            result = action(given)
+            if result is not None:
+                np.asarray(result[-1])
+            if number >= 2:  # the first ones trace and warm up
+                seconds[name].append(time.perf_counter() - started)
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    if distributed.rank() == 0:
+        Path(flags.report).write_text(json.dumps({
+            "ranks": distributed.size(),
+            "slots": batch["mask"].shape[1],
+            "jets_per_second": flags.batch * distributed.size() / medians["step"],
+            "allreduce_share": medians["allreduce"] / medians["step"] * (distributed.size() > 1),
+            "megabytes_per_step": sum(g.nbytes for g in gradients) / 1e6,
+        }))  # fmt: skip
+
+
+def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
+    """One measurement on so many ranks, each in a process of its own."""
+    cores = sorted(os.sched_getaffinity(0))
+    if ranks > len(cores):
+        raise UserError(f"--ranks {ranks}: this machine offers {len(cores)} cores; use fewer ranks")
+    report = folder / f"ranks{ranks}.json"
+    launcher = [Path(sys.executable).parent / "horovodrun", "-np", str(ranks), "--gloo"]
+    same = ["--size", flags.size, "--mode", flags.mode, "--batch", str(flags.batch),
+            "--steps", str(flags.steps)]  # fmt: skip
+    done = subprocess.run(
+        [*launcher, sys.executable, "-m", "benchmarks", "scaling", *same, "--report", report],
+        capture_output=True, text=True, check=False)  # fmt: skip
+    if done.returncode:
+        raise UserError(f"{ranks} ranks ended with code {done.returncode}: {done.stderr[-300:]!r}")
+    return json.loads(report.read_text())
+
+
+def combined(rounds: list[list[dict]]) -> list[dict]:
+    """Per number of ranks the medians over rounds, and the efficiency against the first of them.
+
+    Efficiency is the speed per rank over that of the first number of ranks, in the same round.
+    """
+    rows = []
+    for index, first in enumerate(rounds[0]):
+        found = [measured[index] for measured in rounds]
+        per_rank = [row["jets_per_second"] / row["ranks"] for row in found]
+        base = [measured[0]["jets_per_second"] / measured[0]["ranks"] for measured in rounds]
+        rows.append({
+            **first,
+            "jets_per_second": float(np.median([row["jets_per_second"] for row in found])),
+            "allreduce_share": float(np.median([row["allreduce_share"] for row in found])),
+            "efficiency": float(np.median(np.divide(per_rank, base))),
+        })  # fmt: skip
+    return rows
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks scaling", description=__doc__,
+                                     allow_abbrev=False)  # fmt: skip
+    parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
+    parser.add_argument("--mode", choices=("all", "classifier", "generator"), default="all")
+    parser.add_argument("--batch", type=int, default=64, help="jets per step and rank")
+    parser.add_argument("--steps", type=int, default=9, help="measured steps of a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--out", type=Path, default=RESULTS / "scaling.json")
+    parser.add_argument("--report", help="of one rank, started by this command itself")
+    flags = parser.parse_args(arguments)
+    if flags.report:
+        return step_of_a_rank(flags)
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = [[launched(ranks, flags, Path(folder)) for ranks in flags.ranks]
+                  for _ in range(flags.rounds)]  # fmt: skip
+    rows = combined(rounds)
+    for row in rows:
+        print(f"{row['ranks']} ranks: {row['jets_per_second']:.1f} jets/s, efficiency "
+              f"{row['efficiency']:.0%}, allreduce {row['allreduce_share']:.1%} of the step, "
+              f"{row['megabytes_per_step']:.1f} MB per step and rank", flush=True)  # fmt: skip
+    result = {name: getattr(flags, name) for name in ("size", "mode", "batch", "steps")}
+    with atomic_path(flags.out) as temporary:
+        temporary.write_text(json.dumps(result | {"rounds": flags.rounds, "rows": rows}, indent=2)
+                             + "\n")  # fmt: skip

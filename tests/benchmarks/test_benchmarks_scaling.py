@@ -1,0 +1,40 @@
+"""Weak scaling: efficiency is the speed of a rank against that of a rank alone, round by round."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.scaling import combined, main
+from omnilearn.errors import UserError
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+
+
+def measured(ranks: int, rate: float, share: float) -> dict:
+    return {"ranks": ranks, "slots": 46, "jets_per_second": rate, "allreduce_share": share,
+            "megabytes_per_step": 8.0}  # fmt: skip
+
+
+def test_a_machine_that_slows_down_between_rounds_leaves_the_efficiency_alone():
+    rounds = [[measured(1, rate, 0.0), measured(2, 1.8 * rate, 0.02)] for rate in (100, 60, 50)]
+    one, two = combined(rounds)
+    assert (one["efficiency"], one["jets_per_second"]) == (1.0, 60)
+    assert two["efficiency"] == pytest.approx(0.9)
+    assert two["jets_per_second"] == pytest.approx(108)
+    assert two["megabytes_per_step"] == 8.0
+
+
+def test_more_ranks_than_cores_are_refused(tmp_path):
+    with pytest.raises(UserError, match="--ranks 100000: this machine offers"):
+        main(["--ranks", "100000", "--out", str(tmp_path / "scaling.json")])
+
+
+def test_quoted_scaling_is_the_measured_one():
+    performance = (RESULTS.parents[1] / "docs" / "performance.md").read_text()
+    for row in json.loads((RESULTS / "scaling.json").read_text())["rows"]:
+        quoted = (
+            f"| {row['ranks']} | {row['jets_per_second']:.0f} | {row['efficiency']:.0%} "
+            f"| {row['allreduce_share']:.1%} | {row['megabytes_per_step']:.1f} |"
+        )
+        assert quoted in performance
