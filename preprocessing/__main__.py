@@ -1,4 +1,10 @@
-"""Public jet files -> the common HDF5: python -m preprocessing jetclass --raw DIR --out DATA."""
+"""Public jet files -> the common HDF5.
+
+python -m preprocessing list                                what there is, here and elsewhere
+python -m preprocessing download top --out DIR              fetch the public files
+python -m preprocessing top --raw DIR --out DATA            make our files of them
+python -m preprocessing check DATA/top/train/FILE           look at one of ours
+"""
 
 import argparse
 import os
@@ -8,56 +14,73 @@ from pathlib import Path
 
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.errors import UserError, speak
-from preprocessing import jet_file
 from preprocessing.convert import Job, convert
 from preprocessing.jet_file import Provenance
 from preprocessing.sources import SPLITS, Shard, fingerprint
 
+# a first word that is no dataset -> module with add_arguments(parser) and run(arguments)
+COMMANDS = {"list": "listing", "download": "download", "check": "check"}
+
+
+def parser(command: str = "") -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"python -m preprocessing {command}".strip(), description=__doc__, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+
+
+def run_command(command: str) -> None:
+    """One of COMMANDS; what it needs is imported only now."""
+    module = import_module(f"preprocessing.{COMMANDS[command]}")
+    arguments = parser(command)
+    arguments.description = module.__doc__
+    module.add_arguments(arguments)
+    module.run(arguments.parse_args(sys.argv[2:]))
+
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m preprocessing", description=__doc__, allow_abbrev=False
-    )
-    parser.add_argument("dataset", help=f"one of: {', '.join(CATALOGUE)}")
-    parser.add_argument("--raw", type=Path, required=True, help="folder of the public files")
-    parser.add_argument(
+    arguments = parser()
+    arguments.add_argument("dataset", help=f"one of: {', '.join(CATALOGUE)}")
+    arguments.add_argument("--raw", type=Path, required=True, help="folder of the public files")
+    arguments.add_argument(
         "--out",
         type=Path,
         default=Path(os.environ.get("OMNILEARN_DATA", "data")),
         help="folder for our files ($OMNILEARN_DATA or data): OUT/<dataset>/<split>/",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the shuffle of the jets (0)")
-    parser.add_argument(
+    arguments.add_argument("--seed", type=int, default=0, help="of the shuffle of the jets (0)")
+    arguments.add_argument(
         "--workers",
         type=int,
         default=len(os.sched_getaffinity(0)),
         help="processes, one output file each (all cores)",
     )
-    return parser.parse_args()
+    return arguments.parse_args()
 
 
 def plan(name: str, shards: list[Shard], raw: Path, out: Path, seed: int) -> list[Job]:
     """The output files to be made from `shards`, complete ones among them."""
     jobs = []
+    # `python -m simulation` leaves this beside the files it makes
+    origin = "simulated" if (raw / "simulation.json").is_file() else "public"
     for shard in shards:
-        provenance = Provenance(
-            dataset=name,
-            split=shard.split,
-            seed=seed,
-            sources=[str(source.relative_to(raw)) for source in shard.sources],
-            fingerprints=[fingerprint(source) for source in shard.sources],
-            # `python -m simulation` leaves this beside the files it makes
-            origin="simulated" if (raw / "simulation.json").is_file() else "public",
+        sources = [str(source.relative_to(raw)) for source in shard.sources]
+        fingerprints = [fingerprint(source) for source in shard.sources]
+        outputs = tuple(
+            (
+                out / name / split / f"{name}_{split}_{shard.index:03d}.h5",
+                Provenance(name, split, seed, sources, fingerprints, origin, share),
+            )
+            for split, share in shard.shares
         )
-        path = out / name / shard.split / shard.file_name(name)
-        jobs.append(Job(name, shard, path, seed, provenance))
+        jobs.append(Job(name, shard, seed, outputs))
     return jobs
 
 
 def require_no_strangers(jobs: list[Job]) -> None:
     """Raise UserError if a folder holds files of an earlier, larger run: their jets would count."""
-    expected = {job.path for job in jobs}
-    for folder in {job.path.parent for job in jobs}:
+    expected = {path for job in jobs for path, _ in job.outputs}
+    for folder in {path.parent for path in expected}:
         for path in sorted(folder.glob("*.h5")):
             if path not in expected and not path.name.startswith("."):
                 raise UserError(
@@ -67,7 +90,14 @@ def require_no_strangers(jobs: list[Job]) -> None:
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    if sys.argv[1:] and sys.argv[1] in COMMANDS:
+        run_command(sys.argv[1])
+    else:
+        preprocess(parse_arguments())
+
+
+def preprocess(arguments: argparse.Namespace) -> None:
+    """Make our files of the public ones of a dataset."""
     spec = dataset(arguments.dataset)
     if arguments.seed < 0:
         raise UserError(f"--seed is {arguments.seed}; it must be 0 or larger")
@@ -84,12 +114,13 @@ def main() -> None:
     jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed)
     require_no_strangers(jobs)
     for split in SPLITS:
-        files = sum(len(shard.sources) for shard in shards if shard.split == split)
+        files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         print(f"{split}: {files} public files" if files else f"{split}: no public files found")
     todo = []
     for job in jobs:
-        if jet_file.is_complete(job.path, job.provenance):
-            print(f"{job.path} is complete, from the same files and seed: kept")
+        if job.is_complete:
+            for path, _ in job.outputs:
+                print(f"{path} is complete, from the same files and seed: kept")
         else:
             todo.append(job)
     if todo:

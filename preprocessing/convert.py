@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.context import BaseContext
@@ -14,10 +15,11 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import dataset
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 from preprocessing import jet_file
-from preprocessing.jet_chunk import prepare
+from preprocessing.jet_chunk import prepare, require_gev
 from preprocessing.jet_file import Provenance
 from preprocessing.shuffle import Buckets
 from preprocessing.sources import SPLITS, Shard
@@ -29,69 +31,122 @@ _watch = None  # of a worker process
 
 @dataclass(frozen=True)
 class Job:
-    """One output file to be made."""
+    """The output files to be made from one shard, one per split that has a share of it."""
 
     dataset: str
     shard: Shard
-    path: Path
     seed: int
-    provenance: Provenance
+    outputs: tuple[tuple[Path, Provenance], ...]  # in the order of the shares
 
     @property
     def reader(self):
         """The module of the dataset: `shards(raw)`, `count(path)` and `read(path)`."""
         return import_module(f"preprocessing.{self.dataset}")
 
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the dataset is."""
+        return dataset(self.dataset)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all files are there, made from the same sources with the same seed."""
+        return all(jet_file.is_complete(path, provenance) for path, provenance in self.outputs)
+
     def count(self) -> int:
-        """Jets in the sources; opens each one, so that a damaged file is told at once."""
+        """Rows in the sources; opens each one, so that a damaged file is told at once."""
         total = 0
         for path in self.shard.sources:
-            jets, size = self.reader.count(path), path.stat().st_size
-            if jets > size:  # memory would be asked for by a number that a damaged byte made
+            rows, size = self.reader.count(path), path.stat().st_size
+            if rows > size:  # memory would be asked for by a number that a damaged byte made
                 raise UserError(
-                    f"{path} claims {jets} jets in {size} bytes; it is damaged, download it again"
+                    f"{path} claims {rows} jets in {size} bytes; it is damaged, download it again"
                 )
-            total += jets
+            total += rows
         return total
 
-    def run(self, jets: int, advance: Callable[[int], None]) -> str:
-        """Read, shuffle and write `jets` jets; return a line that sums it up."""
-        spec, provenance = dataset(self.dataset), self.provenance
-        provenance.jets_per_class = np.zeros(spec.num_classes, dtype=np.int64)
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.shard.split), self.shard.index])
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+    def run(self, rows: int, advance: Callable[[int], None]) -> str:
+        """Read, shuffle and write `rows` rows; return lines that sum it up."""
+        spec = self.spec
+        for path, provenance in self.outputs:
+            provenance.jets_per_class = np.zeros(spec.num_classes, dtype=np.int64)
+            path.parent.mkdir(parents=True, exist_ok=True)
         with (
-            Buckets(self.path.parent, jets, spec.num_features, rng) as buckets,
+            ExitStack() as stack,
             # absurd momenta may overflow on the way to the check that refuses them
             np.errstate(over="ignore", invalid="ignore"),
         ):
-            for source in self.shard.sources:
-                for chunk in self.reader.read(source):
-                    prepared = prepare(chunk, spec, source)
-                    buckets.deal(prepared)
-                    labels = prepared.records["label"]
-                    provenance.jets_per_class += np.bincount(labels, minlength=spec.num_classes)
-                    provenance.clipped += prepared.clipped
-                    provenance.dropped_empty += prepared.dropped_empty
-                    advance(len(chunk.counts))
-            if not provenance.jets_per_class.sum():
-                raise UserError(
-                    f"{', '.join(map(str, self.shard.sources))}: all {jets} jets are without "
-                    "constituents, nothing to write"
+            buckets = [
+                stack.enter_context(
+                    Buckets(
+                        path.parent,
+                        int(np.ceil(rows * provenance.share)),
+                        spec,
+                        np.random.default_rng(
+                            [self.seed, SPLITS.index(provenance.split), self.shard.index]
+                        ),
+                    )
                 )
-            with atomic_path(self.path) as temporary:
-                jet_file.write(temporary, buckets, spec, provenance, advance)
-        return self.summary(spec.class_names)
+                for path, provenance in self.outputs
+            ]
+            for source in range(len(self.shard.sources)):
+                self.deal(source, spec, buckets, advance)
+            made = [provenance for _, provenance in self.outputs]
+            if not any(provenance.jets_per_class.sum() for provenance in made):
+                raise UserError(
+                    f"{', '.join(map(str, self.shard.sources))}: none of {rows} rows is left"
+                    f"{said(made[0])}; nothing to write"
+                )
+            for (path, provenance), dealt in zip(self.outputs, buckets, strict=True):
+                if provenance.jets_per_class.sum():
+                    with atomic_path(path) as temporary:
+                        jet_file.write(temporary, dealt, spec, provenance, advance)
+        return "\n".join(summary(path, made, spec.class_names) for path, made in self.outputs)
 
-    def summary(self, classes: tuple[str, ...]) -> str:
-        made = self.provenance
-        parts = [f"{name} {n}" for name, n in zip(classes, made.jets_per_class, strict=True)]
-        line = f"{self.path}: {made.jets_per_class.sum()} jets ({', '.join(parts)})"
-        if made.dropped_empty:
-            line += f"; {made.dropped_empty} jets without constituents dropped"
-        if made.clipped:
-            line += f"; {made.clipped} values of log(1 - rel) clipped"
-        return line
+    def deal(
+        self, number: int, spec: DatasetSpec, buckets: list[Buckets], advance: Callable[[int], None]
+    ) -> None:
+        """The rows of source `number`, each to the buckets of the split it belongs to."""
+        source = self.shard.sources[number]
+        checked = False
+        for chunk in self.reader.read(source):
+            advance(len(chunk.label) + sum(chunk.rejected.values()))
+            jet_pt = chunk.jet[chunk.jet[:, 0] != 0, 0]
+            if len(jet_pt) and not checked:
+                require_gev(jet_pt, spec, source)
+                checked = True
+            split = self.shard.split_of(chunk.rows, source, self.seed)
+            for share, (_, made) in enumerate(self.outputs):
+                part = chunk if len(self.outputs) == 1 else chunk.take(split == share)
+                prepared = prepare(part, spec, source)
+                prepared.records["source"][:, 0] = number
+                buckets[share].deal(prepared)
+                made.jets_per_class += np.bincount(
+                    prepared.records["label"], minlength=spec.num_classes
+                )
+                made.clipped += prepared.clipped
+                made.dropped_empty += prepared.dropped_empty
+                for reason, rows in chunk.rejected.items():
+                    made.rejected[reason] = made.rejected.get(reason, 0) + rows
+
+
+def summary(path: Path, made: Provenance, classes: tuple[str, ...]) -> str:
+    """One line about an output file."""
+    if not made.jets_per_class.sum():
+        return f"{path}: no jet fell into this split; not written"
+    parts = [f"{name} {n}" for name, n in zip(classes, made.jets_per_class, strict=True)]
+    line = f"{path}: {made.jets_per_class.sum()} jets ({', '.join(parts)}){said(made)}"
+    if made.clipped:
+        line += f"; {made.clipped} values of log(1 - rel) clipped"
+    return line
+
+
+def said(made: Provenance) -> str:
+    """What was left out, in words; rejected rows are those of all splits of the sources."""
+    reasons = dict(made.rejected)
+    if made.dropped_empty:
+        reasons["without constituents"] = made.dropped_empty
+    return "".join(f"; {rows} {reason}: left out" for reason, rows in reasons.items())
 
 
 class Watch:

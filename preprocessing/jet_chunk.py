@@ -1,11 +1,11 @@
 """A stretch of jets on its way from a public file to ours: cleaned, ordered, made relative."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from omnilearn.data.spec import DatasetSpec
+from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.kinematics import count_clipped, invariant_mass, relative_features
 
@@ -14,45 +14,79 @@ MOMENTUM_LIMIT = 1e8  # GeV; no collider makes more, and its square is far from 
 ETA_LIMIT = 20.0
 PHI_LIMIT = 7.0  # a jet's phi may run from -pi to pi or from 0 to 2 pi
 
-RECORD = np.dtype(
-    [
-        ("jet", "f4", (4,)),  # pt, eta, mass, multiplicity
-        ("label", "i4"),
-        ("weight", "f4"),
-        ("multiplicity", "i4"),  # all constituents
-        ("kept", "i4"),  # those that fit into the slots
-    ]
-)
-
 
 @dataclass
 class JetChunk:
-    """Consecutive jets of one public file, ragged; GeV and radians.
+    """Rows of one public file, in file order; GeV and radians. A row is a jet, or an event.
 
-    A reader fills it; nothing in it is sorted, cut or relative yet.
+    The jets of an event stand together: `spec.jets_per_row` of them, level after level. A reader
+    fills the chunk; nothing in it is sorted, cut to the slots or relative yet.
     """
 
     constituents: np.ndarray  # (constituents of all jets, 4): pt, eta, phi, energy
     counts: np.ndarray  # (jets,) constituents per jet; slots with pt = 0 may be among them
     jet: np.ndarray  # (jets, 4): pt, eta, phi, energy
-    label: np.ndarray  # (jets,) class number
-    first_row: int  # of the first jet in its file
+    label: np.ndarray  # (rows,) class number
+    rows: np.ndarray  # (rows,) place of each row in its file, counted from 0
     identity: np.ndarray | None = None  # (constituents, 1 or 6): charge, identity flags
-    weight: np.ndarray | None = None  # (jets,)
+    weight: np.ndarray | None = None  # (rows,)
+    observables: np.ndarray | None = None  # (rows, levels, observables)
+    rejected: dict[str, int] = field(default_factory=dict)  # rows a reader left out, by reason
+
+    def take(self, chosen: np.ndarray) -> "JetChunk":
+        """The rows marked in `chosen` (rows,), with what was rejected."""
+        jets = np.repeat(chosen, len(self.counts) // max(1, len(chosen)))
+        constituents = np.repeat(jets, self.counts)
+        per_row = {
+            name: None if values is None else values[chosen]
+            for name, values in (
+                ("label", self.label), ("rows", self.rows), ("weight", self.weight),
+                ("observables", self.observables),
+            )
+        }  # fmt: skip
+        return JetChunk(
+            constituents=self.constituents[constituents],
+            counts=self.counts[jets],
+            jet=self.jet[jets],
+            identity=None if self.identity is None else self.identity[constituents],
+            rejected=self.rejected,
+            **per_row,
+        )
+
+
+def record_type(spec: DatasetSpec) -> np.dtype:
+    """What is kept of a row besides its constituents."""
+    jets, levels = spec.jets_per_row, max(1, len(spec.levels))
+    return np.dtype(
+        [
+            ("jet", "f4", (jets, len(spec.jet_features))),
+            ("label", "i4"),
+            ("weight", "f4"),
+            ("multiplicity", "i4", (jets,)),  # all constituents
+            ("kept", "i4", (jets,)),  # those that fit into the slots
+            ("observables", "f4", (levels, len(spec.observables))),
+            ("source", "i4", (2,)),  # number of the public file, row in it
+        ]
+    )
 
 
 @dataclass
 class PreparedJets:
-    """Jets as they are stored, without the padding."""
+    """Rows as they are stored, without the padding."""
 
-    records: np.ndarray  # (jets,) RECORD
+    records: np.ndarray  # (rows,) record_type(spec)
     features: np.ndarray  # (kept constituents of all jets, features) float32
     clipped: int = 0
     dropped_empty: int = 0
 
+    @property
+    def kept(self) -> np.ndarray:
+        """Kept constituents of all jets of each row (rows,)."""
+        return self.records["kept"].sum(axis=1, dtype=np.int64)
+
     def take(self, order: np.ndarray) -> "PreparedJets":
-        """The jets at `order`, with their constituents."""
-        kept = self.records["kept"].astype(np.int64)
+        """The rows at `order`, with their constituents."""
+        kept = self.kept
         starts = np.cumsum(kept) - kept
         records, kept, starts = self.records[order], kept[order], starts[order]
         new_starts = np.cumsum(kept) - kept
@@ -61,12 +95,11 @@ class PreparedJets:
 
 
 def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
-    """Drop empty jets, order constituents by falling pt, keep the hardest, make them relative.
+    """Drop empty rows, order constituents by falling pt, keep the hardest, make them relative.
 
+    A row with levels is empty when no level is complete; with one level, when a jet is.
     Raises UserError naming `path` and the row of a jet without momentum or with an unknown label.
     """
-    if chunk.first_row == 0:
-        require_gev(chunk.jet[:, 0], spec, path)
     jets = len(chunk.counts)
     owner = np.repeat(np.arange(jets), chunk.counts)
     constituents, identity = chunk.constituents, chunk.identity
@@ -75,8 +108,16 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
         constituents, owner = constituents[real], owner[real]
         identity = None if identity is None else identity[real]
     multiplicity = np.bincount(owner, minlength=jets)
-    filled = multiplicity > 0
-    require_physical(chunk, constituents, owner, filled, spec, path)
+    require_physical(chunk, constituents, owner, multiplicity > 0, spec, path)
+    shape = (len(chunk.label), max(1, len(spec.levels)), spec.jets_per_event)
+    filled = (multiplicity > 0).reshape(shape).all(axis=2)  # (rows, levels)
+    # an event without all its jets at a level has none there
+    whole = np.repeat(filled, spec.jets_per_event)
+    if (multiplicity[~whole] > 0).any():
+        constituents = constituents[whole[owner]]
+        identity = None if identity is None else identity[whole[owner]]
+        owner = owner[whole[owner]]
+        multiplicity = multiplicity * whole
 
     pt = constituents[:, 0]
     if ((pt[1:] > pt[:-1]) & (owner[1:] == owner[:-1])).any():
@@ -90,20 +131,30 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
         constituents, owner = constituents[hardest], owner[hardest]
         identity = None if identity is None else identity[hardest]
 
+    kinematic = len(KINEMATIC_FEATURES)
     features = np.empty((len(owner), spec.num_features), dtype=np.float32)
-    features[:, :7] = relative_features(constituents[:, None], chunk.jet[owner])[:, 0]
-    if spec.num_features > 7:
-        features[:, 7:] = identity
+    features[:, :kinematic] = relative_features(constituents[:, None], chunk.jet[owner])[:, 0]
+    if spec.num_features > kinematic:
+        features[:, kinematic:] = identity
 
-    records = np.zeros(jets, dtype=RECORD)
-    records["jet"][:, :2] = chunk.jet[:, :2]
-    records["jet"][:, 2] = invariant_mass(chunk.jet)
-    records["jet"][:, 3] = records["multiplicity"] = multiplicity
+    rows = filled.any(axis=1)
+    records = np.zeros(len(rows), dtype=record_type(spec))
+    jet_features = {
+        "jet_pt": chunk.jet[:, 0], "jet_eta": chunk.jet[:, 1], "jet_phi": chunk.jet[:, 2],
+        "jet_mass": invariant_mass(chunk.jet), "multiplicity": multiplicity,
+    }  # fmt: skip
+    for place, name in enumerate(spec.jet_features):
+        values = np.where(whole, jet_features[name], 0)
+        records["jet"][..., place] = values.reshape(len(rows), spec.jets_per_row)
+    records["multiplicity"] = multiplicity.reshape(len(rows), spec.jets_per_row)
+    records["kept"] = kept.reshape(len(rows), spec.jets_per_row)
     records["label"] = chunk.label
     records["weight"] = 1.0 if chunk.weight is None else chunk.weight
-    records["kept"] = kept
+    if chunk.observables is not None:
+        records["observables"] = chunk.observables
+    records["source"][:, 1] = chunk.rows
     return PreparedJets(
-        records[filled], features, count_clipped(features), int(np.count_nonzero(~filled))
+        records[rows], features, count_clipped(features), int(np.count_nonzero(~rows))
     )
 
 
@@ -143,14 +194,17 @@ def require_physical(
     good &= (energy < MOMENTUM_LIMIT) & (pt < MOMENTUM_LIMIT)
     bad_constituents = np.bincount(owner[~good], minlength=len(filled)) > 0
     refuse(bad_constituents, "has a constituent of impossible pt or energy", chunk, path)
-    if chunk.weight is not None:
-        refuse(~np.isfinite(chunk.weight), "has a weight that is not finite", chunk, path)
+    for name in ("weight", "observables"):
+        values = getattr(chunk, name)
+        if values is not None:
+            bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+            refuse(bad, f"has {name} that are not finite", chunk, path)
 
 
 def refuse(bad: np.ndarray, what: str, chunk: JetChunk, path: Path) -> None:
-    """Raise UserError about the first jet marked in `bad` (jets,)."""
+    """Raise UserError about the first row marked in `bad` (rows,) or (jets,)."""
     if bad.any():
-        row = chunk.first_row + int(np.argmax(bad))
+        row = chunk.rows[int(np.argmax(bad)) * len(chunk.rows) // len(bad)]
         raise UserError(
             f"{path}: jet {row} (counted from 0) {what}; the file is damaged or of another "
             "layout, download it again"

@@ -9,8 +9,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
-from preprocessing.jet_chunk import PreparedJets
+from omnilearn.data.spec import FEATURES, DatasetSpec
+from preprocessing.jet_chunk import PreparedJets, record_type
 from preprocessing.shuffle import Buckets
 
 FORMAT = "omnilearn"
@@ -32,8 +32,10 @@ class Provenance:
     sources: list[str]
     fingerprints: list[str]
     origin: str = "public"  # or "simulated"
+    share: float = 1.0  # of the rows of the sources
     clipped: int = 0
     dropped_empty: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)  # rows of the sources left out, why
     jets_per_class: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
@@ -63,11 +65,36 @@ def is_complete(path: Path, provenance: Provenance) -> bool:
 
 
 def pad(jets: PreparedJets, max_constituents: int) -> np.ndarray:
-    """(jets, max_constituents, features) float32, zero after the last constituent."""
-    shape = (len(jets.records), max_constituents, jets.features.shape[1])
-    padded = np.zeros(shape, dtype=np.float32)
-    padded[np.arange(max_constituents) < jets.records["kept"][:, None]] = jets.features
+    """(rows, jets per row, max_constituents, features) float32, zero after the last constituent."""
+    kept = jets.records["kept"]
+    padded = np.zeros((*kept.shape, max_constituents, jets.features.shape[1]), dtype=np.float32)
+    padded[np.arange(max_constituents) < kept[..., None]] = jets.features
     return padded
+
+
+def stored(jets: PreparedJets, spec: DatasetSpec) -> dict[str, np.ndarray]:
+    """The datasets of a file, key by key, for these rows.
+
+    Axis 1 of data, jet and multiplicity counts the jets of an event where it has several; each
+    level has keys of its own.
+    """
+    records = jets.records
+    label = records["label"].astype("i1")
+    arrays = {
+        "pid": np.eye(spec.num_classes, dtype="i1")[label] if spec.one_hot else label,
+        "weight": records["weight"],
+        "source": records["source"],
+    }
+    padded = pad(jets, spec.max_constituents)
+    for number, level in enumerate(spec.levels or ("",)):
+        start = number * spec.jets_per_event
+        place = start if spec.jets_per_event == 1 else slice(start, start + spec.jets_per_event)
+        arrays[spec.key("data", level)] = padded[:, place]
+        for name in ("jet", "multiplicity"):
+            arrays[spec.key(name, level)] = records[name][:, place]
+        if spec.observables:
+            arrays[spec.key("observables", level)] = records["observables"][:, number]
+    return arrays
 
 
 class Sink(io.FileIO):
@@ -106,33 +133,26 @@ def write(
     `advance` is called after each bucket, with 0 further jets, and may raise to stop the writing.
     """
     total = int(provenance.jets_per_class.sum())
-    label_shape = (total, spec.num_classes) if spec.one_hot else (total,)
     rows = min(ROWS_PER_CHUNK, total)
-    slots = (spec.max_constituents, spec.num_features)
+    nothing = PreparedJets(
+        np.zeros(0, record_type(spec)), np.zeros((0, spec.num_features), np.float32)
+    )
     with Sink(path) as sink, h5py.File(sink, "w", rdcc_nbytes=CHUNK_CACHE) as file:
-        layout = {
-            "data": ((total, *slots), "f4"),
-            "jet": ((total, len(JET_FEATURES)), "f4"),
-            "pid": (label_shape, "i1"),
-            "weight": ((total,), "f4"),
-            "multiplicity": ((total,), "i4"),
-        }
-        for name, (shape, kind) in layout.items():
-            file.create_dataset(name, shape, kind, chunks=(rows, *shape[1:]), **COMPRESSION)
+        for name, array in stored(nothing, spec).items():
+            shape = array.shape[1:]
+            file.create_dataset(
+                name, (total, *shape), array.dtype, chunks=(rows, *shape), **COMPRESSION
+            )
         first = 0
         for number in range(buckets.num_buckets):
             jets = buckets.bucket(number)
             part = slice(first, first + len(jets.records))
-            labels = jets.records["label"]
-            file["data"][part] = pad(jets, spec.max_constituents)
-            file["jet"][part] = jets.records["jet"]
-            file["pid"][part] = np.eye(spec.num_classes)[labels] if spec.one_hot else labels
-            file["weight"][part] = jets.records["weight"]
-            file["multiplicity"][part] = jets.records["multiplicity"]
+            for name, array in stored(jets, spec).items():
+                file[name][part] = array
             first = part.stop
             sink.check()
             advance(0)
-        assert first == total, f"{first} jets dealt, {total} counted"
+        assert first == total, f"{first} rows dealt, {total} counted"
         write_provenance(file, spec, provenance)
     sink.check()
 
@@ -144,7 +164,11 @@ def write_provenance(file: h5py.File, spec: DatasetSpec, provenance: Provenance)
     file.attrs["suite_version"] = suite_version()
     file.attrs["classes"] = list(spec.class_names)
     file.attrs["features"] = list(FEATURES[: spec.num_features])
-    file.attrs["jet_features"] = list(JET_FEATURES)
+    file.attrs["jet_features"] = list(spec.jet_features)
+    if spec.observables:
+        file.attrs["observables"] = list(spec.observables)
     file.attrs["units"] = "GeV, radians"
     for key, value in vars(provenance).items():
+        if isinstance(value, dict):
+            value = [f"{reason}: {rows}" for reason, rows in value.items()]
         file.attrs[key] = value

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-import uproot
 
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import SPLITS, Shard, reading, require_files, require_finite
+from preprocessing.root_tree import jagged, open_tree, per_row
+from preprocessing.sources import SPLITS, RemoteFile, Shard, mixed, require_files
 
 TREE = "tree"
 MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
@@ -28,8 +28,9 @@ IDENTITY = (
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 LABELS = tuple(f"label_{name}" for name in JETCLASS.class_names)
 BRANCHES = MOMENTUM + IDENTITY + JET + LABELS
-# a plain local file: no event loop of a remote one, no arrays kept after they were handed out
-PLAIN = {"handler": uproot.MultithreadedFileSource, "array_cache": None}
+
+ARCHIVES = (*(f"train_100M_part{part}" for part in range(10)), "val_5M", "test_20M")
+REMOTE = tuple(RemoteFile.zenodo(6619768, f"JetClass_Pythia_{name}.tar") for name in ARCHIVES)
 
 FOLDERS = {"train": "train_100M", "val": "val_5M", "test": "test_20M"}
 FILE_NUMBERS = {"train": range(100), "test": range(100, 120), "val": range(120, 125)}
@@ -90,45 +91,21 @@ def root_files(folder: Path) -> list[Path]:
 
 
 def shards(raw: Path) -> list[Shard]:
-    """Output file i takes the i-th public file of every class, so each one mixes the ten classes.
-
-    Where classes have unequal numbers of files, those of the smaller ones are spread evenly.
-    """
+    """Output file i takes the i-th public file of every class, so it mixes the ten classes."""
     result = []
     for split, paths in files_per_split(raw).items():
         classes = defaultdict(list)
         for path in paths:
             classes[file_class(path)].append(path)
-        number = max(len(files) for files in classes.values())
-        outputs = [[] for _ in range(number)]
-        for files in classes.values():
-            for position, path in enumerate(files):
-                outputs[position * number // len(files)].append(path)
-        result += [Shard(split, i, tuple(sources)) for i, sources in enumerate(outputs)]
+        outputs = mixed(classes.values())
+        result += [Shard.whole(split, i, sources) for i, sources in enumerate(outputs)]
     return result
-
-
-def open_tree(file: uproot.ReadOnlyDirectory, path: Path) -> uproot.TTree:
-    """The tree of jets; raises UserError if it, one of its branches or every jet is missing."""
-    trees = file.keys(recursive=False, cycle=False)
-    if TREE not in trees:
-        raise UserError(
-            f"{path} has no tree {TREE!r} but {', '.join(trees) or 'nothing'}; "
-            "JetClass files have one"
-        )
-    tree = file[TREE]
-    missing = [name for name in BRANCHES if name not in tree]
-    if missing:
-        raise UserError(f"{path}: the tree lacks the branch {missing[0]}; is this JetClass?")
-    if tree.num_entries == 0:
-        raise UserError(f"{path} holds no jets; download it again")
-    return tree
 
 
 def count(path: Path) -> int:
     """Jets in the file."""
-    with reading(path), uproot.open(path, **PLAIN) as file:
-        return open_tree(file, path).num_entries
+    with open_tree(path, (TREE,), BRANCHES, JETCLASS.title) as (tree, _):
+        return tree.num_entries
 
 
 def read(path: Path) -> Iterator[JetChunk]:
@@ -137,35 +114,23 @@ def read(path: Path) -> Iterator[JetChunk]:
     Raises UserError on ragged branches of unequal length, labels that are not one-hot or not of
     the class in the file name, and numbers that are not finite.
     """
-    with reading(path), uproot.open(path, **PLAIN) as file:
+    with open_tree(path, (TREE,), BRANCHES, JETCLASS.title) as (tree, _):
         first_row = 0
-        for arrays in open_tree(file, path).iterate(BRANCHES, step_size=CHUNK_ROWS, library="ak"):
+        for arrays in tree.iterate(BRANCHES, step_size=CHUNK_ROWS, library="ak"):
             yield chunk(arrays, path, first_row)
             first_row += len(arrays)
 
 
 def chunk(arrays: ak.Array, path: Path, first_row: int) -> JetChunk:
     """One stretch of the tree as jets."""
-    counts = ak.to_numpy(ak.num(arrays[MOMENTUM[0]]))
-    flat = {}
-    for name in MOMENTUM + IDENTITY:
-        unequal = ak.to_numpy(ak.num(arrays[name])) != counts
-        if unequal.any():
-            raise UserError(
-                f"{path}: {name} and {MOMENTUM[0]} have unequal lengths in jet "
-                f"{first_row + int(np.argmax(unequal))} (counted from 0); download it again"
-            )
-        flat[name] = ak.to_numpy(ak.flatten(arrays[name]))
-        require_finite(flat[name], path, name, first_row, counts)
-    per_jet = {name: ak.to_numpy(arrays[name]) for name in JET + LABELS}
-    for name, values in per_jet.items():
-        require_finite(values, path, name, first_row)
+    counts, flat = jagged(arrays, MOMENTUM + IDENTITY, path, first_row)
+    each = per_row(arrays, JET + LABELS, path, first_row)
     return JetChunk(
         constituents=from_cartesian(np.stack([flat[name] for name in MOMENTUM], axis=-1)),
         counts=counts,
-        jet=np.stack([per_jet[name] for name in JET], axis=-1).astype(np.float64),
-        label=labels(np.stack([per_jet[name] for name in LABELS], axis=-1), path, first_row),
-        first_row=first_row,
+        jet=np.stack([each[name] for name in JET], axis=-1).astype(np.float64),
+        label=labels(np.stack([each[name] for name in LABELS], axis=-1), path, first_row),
+        rows=first_row + np.arange(len(arrays)),
         identity=np.stack(
             [flat[name] for name in IDENTITY], axis=-1, dtype=np.float32, casting="unsafe"
         ),

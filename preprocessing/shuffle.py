@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from preprocessing.jet_chunk import RECORD, PreparedJets
+from omnilearn.data.spec import DatasetSpec
+from preprocessing.jet_chunk import PreparedJets, record_type
 
 BUCKET_JETS = 8192  # expected jets per bucket: 64 MB when padded to 150 constituents
 
@@ -21,9 +22,9 @@ class Buckets:
     The file lies in `folder` without a name: it is gone however the process ends.
     """
 
-    def __init__(self, folder: Path, jets: int, num_features: int, rng: np.random.Generator):
-        self.num_buckets = max(1, -(-jets // BUCKET_JETS))
-        self.num_features = num_features
+    def __init__(self, folder: Path, jets: int, spec: DatasetSpec, rng: np.random.Generator):
+        self.num_buckets = max(1, -(-jets * spec.jets_per_row // BUCKET_JETS))
+        self.num_features, self.record_type = spec.num_features, record_type(spec)
         self.rng = rng
         self.segments = [[] for _ in range(self.num_buckets)]  # (offset, jets, constituents)
         self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
@@ -40,7 +41,7 @@ class Buckets:
         jets = jets.take(np.argsort(bucket, kind="stable"))
         sizes = np.bincount(bucket, minlength=self.num_buckets)
         jet_ends = np.cumsum(sizes)
-        constituent_ends = np.concatenate([[0], np.cumsum(jets.records["kept"])])[jet_ends]
+        constituent_ends = np.concatenate([[0], np.cumsum(jets.kept)])[jet_ends]
         first_jet = first_constituent = 0
         for number in np.flatnonzero(sizes):
             last_jet, last_constituent = jet_ends[number], constituent_ends[number]
@@ -53,10 +54,12 @@ class Buckets:
 
     def bucket(self, number: int) -> PreparedJets:
         """The jets of one bucket, in random order."""
-        records, features = [np.empty(0, RECORD)], [np.empty((0, self.num_features), np.float32)]
+        records = [np.empty(0, self.record_type)]
+        features = [np.empty((0, self.num_features), np.float32)]
         for offset, jets, constituents in self.segments[number]:
             self.file.seek(offset)
-            records.append(np.frombuffer(self.file.read(jets * RECORD.itemsize), RECORD))
+            rows = self.file.read(jets * self.record_type.itemsize)
+            records.append(np.frombuffer(rows, self.record_type))
             rows = self.file.read(constituents * self.num_features * 4)
             features.append(np.frombuffer(rows, np.float32).reshape(-1, self.num_features))
         jets = PreparedJets(np.concatenate(records), np.concatenate(features))

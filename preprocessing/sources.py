@@ -1,7 +1,8 @@
 """The public files a run reads: which go into which output file, and how their damage is told."""
 
 import hashlib
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,61 @@ EDGE_BYTES = 65536  # read from both ends of a file to know it again
 
 @dataclass(frozen=True)
 class Shard:
-    """One output file: the `index`-th of a split, and the public files whose jets it holds."""
+    """Public files read together, and the splits that share their rows: one output file each."""
 
-    split: str
-    index: int
+    shares: tuple[tuple[str, float], ...]  # (split, fraction of the rows), in the order of SPLITS
+    index: int  # of the output file within each of its splits
     sources: tuple[Path, ...]
 
-    def file_name(self, dataset: str) -> str:
-        return f"{dataset}_{self.split}_{self.index:03d}.h5"
+    @staticmethod
+    def whole(split: str, index: int, sources: tuple[Path, ...]) -> "Shard":
+        """Files whose rows all belong to one split."""
+        return Shard(((split, 1.0),), index, sources)
+
+    def split_of(self, rows: np.ndarray, source: Path, seed: int) -> np.ndarray:
+        """Number of the share that each row (rows,) of a file falls into.
+
+        A hash of seed, file name and row decides: the same whatever is read together, in whatever
+        order, on however many processes; so splits are disjoint and do not change.
+        """
+        salt = np.random.SeedSequence([seed, zlib.crc32(source.name.encode())])
+        hashed = rows.astype(np.uint64) + salt.generate_state(1, np.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+            # splitmix64 (S. Vigna, public domain): every bit of the row moves every bit of the hash
+            hashed = (hashed ^ (hashed >> np.uint64(shift))) * np.uint64(factor)
+        uniform = (hashed >> np.uint64(11)) * 2.0**-53
+        edges = np.cumsum([fraction for _, fraction in self.shares])[:-1]
+        return np.searchsorted(edges, uniform, side="right")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a public record: its name there and here, its address, its hash if known."""
+
+    name: str
+    url: str
+    checksum: str | None = None  # md5:... or sha256:...
+
+    @staticmethod
+    def zenodo(record: int, name: str, checksum: str | None = None) -> "RemoteFile":
+        """A file of the Zenodo record of that number."""
+        return RemoteFile(
+            name, f"https://zenodo.org/records/{record}/files/{name}?download=1", checksum
+        )
+
+
+def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
+    """The sources of each output file, so that every one has its share of all classes.
+
+    There are as many as the largest class has files; those of the smaller ones are spread evenly.
+    """
+    classes = list(classes)
+    number = max(len(files) for files in classes)
+    outputs = [[] for _ in range(number)]
+    for files in classes:
+        for position, path in enumerate(files):
+            outputs[position * number // len(files)].append(path)
+    return [tuple(sources) for sources in outputs]
 
 
 def fingerprint(path: Path) -> str:

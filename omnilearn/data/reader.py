@@ -1,11 +1,11 @@
 """Many HDF5 files of one split seen as one sequence of jets, checked as they are opened and read.
 
-Files of the suite and files of the released code (keys data, jet, pid alone; float64; empty slots
-anywhere) are read alike. In the latter a slot is filled if any of its features is not zero, as no
-multiplicity is stored; filled slots are moved to the front.
+An event with several jets is as many rows, one behind the other; of files with levels one level is
+read. Files of the suite and files of the released code (keys data, jet, pid alone; float64; empty
+slots anywhere) are read alike. In the latter a slot is filled if any of its features is not zero,
+as no multiplicity is stored; filled slots are moved to the front.
 """
 
-import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -14,7 +14,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
+from omnilearn.data.layout import StoredLayout, remedy, stored_layout
+from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 
@@ -22,28 +23,6 @@ OPEN_FILES = 16  # handles kept: blocks come from random files, and a handle cos
 BLOCK_ROWS = 256  # rows read together; the suite's files are chunked alike
 BLOCKS_WANTED = 64  # small sets are cut finer, or too few blocks would be permuted to mix classes
 SCAN_ROWS = 1024  # rows held while multiplicities are counted
-FORMAT_VERSION = 1
-
-
-def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
-    """Files of a split: DATA/<folder>/<split>/*.h5, or DATA/<folder>/<split>*.h5, sorted naturally.
-
-    Raises UserError with the command that makes them when there is none.
-    """
-    for folder in (Path(data) / name for name in spec.folders):
-        for pattern in (f"{split}/*.h5", f"{split}*.h5"):
-            # a name that begins with a dot is a file still being written
-            if found := [path for path in folder.glob(pattern) if path.name[0] != "."]:
-                return sorted(found, key=_natural)
-    raise UserError(
-        f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
-        f"make them with: python -m preprocessing {spec.name} --raw DIR --out {data}"
-    )
-
-
-def _natural(path: Path) -> list:
-    """train_2 before train_10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 @dataclass(frozen=True)
@@ -51,25 +30,27 @@ class _File:
     path: Path
     first: int  # row of its first jet in the whole sequence
     num_jets: int
-    slots: int  # per jet in this file; the rest of the dataset's slots are empty
-    multiplicity: bool  # stored, so filled slots are in front
-    weight: str | None  # key of the weights
-    one_hot: bool
-    origin: str  # public, or simulated by this suite
+    stored: StoredLayout
 
 
 class JetFiles:
     """The jets of several files as one sequence of rows; a context manager.
 
-    num_jets; origin: public, or simulated where any file is;
+    num_jets; origin: public; simulated, or own, where any file is;
     multiplicity (num_jets,): filled slots per jet, one byte each; edges (blocks + 1,):
     rows at which blocks of neighbouring rows begin, none across two files, and the end.
     Raises UserError naming file and key when a file cannot be what it should be.
     """
 
-    def __init__(self, paths: list[Path], spec: DatasetSpec, limit: int | None = None):
-        """limit: only that many jets, the first ones (the suite's files are mixed when written)."""
-        self.spec = spec
+    def __init__(
+        self, paths: list[Path], spec: DatasetSpec, limit: int | None = None, level: str = ""
+    ):
+        """limit: only that many jets, the first ones (the suite's files are mixed when written).
+
+        level: one of spec.levels, the first where empty.
+        """
+        self.spec, self.level = spec, level
+        self._jet_columns = [spec.jet_features.index(name) for name in JET_FEATURES]
         self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
@@ -81,16 +62,18 @@ class JetFiles:
                 break
             found = self._check(path)
             if limit is not None:
-                found = _shortened(found, limit - self.num_jets)
+                found = _shortened(found, limit - self.num_jets, spec.jets_per_event)
             self._files.append(found)
-            origins.add(found.origin)
+            origins.add(found.stored.origin)
             counts.append(self._count(found))
             self.num_jets += found.num_jets
         if self.num_jets == 0:
             raise UserError(f"{spec.name}: 0 jets to read in {len(paths)} files (limit {limit})")
         self.multiplicity = np.concatenate(counts)
         self.edges = self._block_edges()
-        self.origin = "simulated" if "simulated" in origins else "public"
+        self.origin = next(
+            (name for name in ("simulated", "own") if name in origins), "public"
+        )
 
     def __enter__(self) -> "JetFiles":
         return self
@@ -134,32 +117,53 @@ class JetFiles:
     def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])
-        stored = {"jet": "jet"}
-        if file.weight:
-            stored["weight"] = file.weight
-        for name, key in stored.items():
-            self._read(file.path, key, start, stop, jets[name])
-            _check_finite(jets[name], file.path, key, start)
+        key = self.spec.key("jet", self.level)
+        stored = np.empty((stop - start, len(self.spec.jet_features)), np.float32)
+        self._read(file.path, key, start, stop, stored)
+        jets["jet"][...] = stored[:, self._jet_columns]
+        _check_finite(jets["jet"], file.path, key, start)
+        if file.stored.weight:
+            self._read(file.path, file.stored.weight, start, stop, jets["weight"], per_event=True)
+            _check_finite(jets["weight"], file.path, file.stored.weight, start)
         self._fill_data(file, start, stop, jets["data"])
-        shape = (stop - start, self.spec.num_classes) if file.one_hot else (stop - start,)
+        shape = (stop - start, self.spec.num_classes) if file.stored.one_hot else (stop - start,)
         pid = np.empty(shape, np.float32)
-        self._read(file.path, "pid", start, stop, pid)
+        self._read(file.path, "pid", start, stop, pid, per_event=True)
         jets["pid"][...] = self._one_hot(pid, file.path, start)
 
     def _fill_data(self, file: _File, start: int, stop: int, out: np.ndarray) -> None:
         """Constituents (n, P, F), filled slots in front, from a file of any number of slots."""
-        same = file.slots == out.shape[1]
-        data = out if same else np.empty((len(out), file.slots, out.shape[2]), np.float32)
-        self._read(file.path, "data", start, stop, data)
-        _check_finite(data, file.path, "data", start)
-        if not file.multiplicity:
+        same = file.stored.slots == out.shape[1]
+        data = out if same else np.empty((len(out), file.stored.slots, out.shape[2]), np.float32)
+        key = self.spec.key("data", self.level)
+        self._read(file.path, key, start, stop, data)
+        _check_finite(data, file.path, key, start)
+        if not file.stored.multiplicity:
             _move_to_front(data)
         if not same:
-            kept = min(file.slots, out.shape[1])
+            kept = min(file.stored.slots, out.shape[1])
             out[:, :kept] = data[:, :kept]
             out[:, kept:] = 0
 
-    def _read(self, path: Path, key: str, start: int, stop: int, out: np.ndarray) -> None:
+    def _read(
+        self, path: Path, key: str, start: int, stop: int, out: np.ndarray, per_event: bool = False
+    ) -> None:
+        """Jets start to stop of one key into `out` (jets, ...); numbers of an event go to each."""
+        jets = self.spec.jets_per_event
+        if jets > 1:
+            first, last = start // jets, -(-stop // jets)
+            inside = slice(start - first * jets, stop - first * jets)
+            shape = out.shape[1:] if per_event else (jets, *out.shape[1:])
+            events = np.empty((last - first, *shape), out.dtype)
+            self._read_rows(path, key, first, last, events)
+            if per_event:
+                out[...] = np.repeat(events, jets, axis=0)[inside]
+            else:
+                out[...] = events.reshape(-1, *out.shape[1:])[inside]
+        else:
+            self._read_rows(path, key, start, stop, out)
+
+    def _read_rows(self, path: Path, key: str, start: int, stop: int, out: np.ndarray) -> None:
         with self._lock:
             try:
                 dataset = self._open(path)[key]
@@ -168,7 +172,7 @@ class JetFiles:
             except OSError as error:
                 raise UserError(
                     f"{path}: {key!r}, rows {start} to {stop}, cannot be read ({error}); "
-                    f"the file is damaged, {self._remedy()}"
+                    f"the file is damaged, {remedy(self.spec)}"
                 ) from error
 
     def _open(self, path: Path) -> h5py.File:
@@ -178,85 +182,41 @@ class JetFiles:
                 self._handles[path] = h5py.File(path, "r")
             except OSError as error:
                 raise UserError(
-                    f"{path}: no readable HDF5 file ({error}), {self._remedy()}"
+                    f"{path}: no readable HDF5 file ({error}), {remedy(self.spec)}"
                 ) from error
             if len(self._handles) > OPEN_FILES:
                 self._handles.popitem(last=False)[1].close()
         self._handles.move_to_end(path)
         return self._handles[path]
 
-    def _remedy(self) -> str:
-        return f"make it again with: python -m preprocessing {self.spec.name} --raw DIR --out DATA"
-
     def _check(self, path: Path) -> _File:
         """Keys, shapes and types of one file."""
-        spec = self.spec
         with self._lock:
-            file = self._open(path)
-            shapes = {key: item.shape for key, item in file.items() if _is_numeric(item)}
-            attributes = dict(file.attrs)
-        version = attributes.get("format_version", FORMAT_VERSION)
-        if version > FORMAT_VERSION:
-            raise UserError(
-                f"{path}: format_version {version}, this suite reads up to {FORMAT_VERSION}; "
-                "install the newer suite that wrote it"
-            )
-        for key, wanted in (
-            ("classes", spec.class_names),
-            ("features", FEATURES[: spec.num_features]),
-        ):
-            if key in attributes and tuple(attributes[key]) != wanted:
-                raise UserError(
-                    f"{path}: its {key} are {', '.join(attributes[key])}, {spec.name} expects "
-                    f"{', '.join(wanted)}, {self._remedy()}"
-                )
-        jets, slots = (*shapes.get("data", ()), 0, 0)[:2]
-        expected = {
-            "data": [(jets, max(slots, 1), spec.num_features)],
-            "jet": [(jets, len(JET_FEATURES))],
-            "pid": [(jets,), (jets, 1), (jets, spec.num_classes)],
-        }
-        optional = {"multiplicity": [(jets,)], "weight": [(jets,)], "weights": [(jets,)]}
-        if missing := [key for key in expected if key not in shapes]:
-            raise UserError(
-                f"{path}: no numeric {missing[0]!r} among its keys "
-                f"({', '.join(sorted(shapes)) or 'none'}), {self._remedy()}"
-            )
-        for key, allowed in (expected | optional).items():
-            if key in shapes and shapes[key] not in allowed:
-                wanted = " or ".join(str(shape) for shape in allowed)
-                raise UserError(
-                    f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects {wanted}, "
-                    f"{self._remedy()}"
-                )
-        if jets == 0:
-            raise UserError(f"{path}: 'data' holds 0 jets, {self._remedy()}")
-        weight = next((key for key in ("weight", "weights") if key in shapes), None)
-        one_hot = shapes["pid"] == (jets, spec.num_classes) and spec.num_classes > 1
-        origin = str(attributes.get("origin", "public"))
-        return _File(path, self.num_jets, jets, slots, "multiplicity" in shapes, weight, one_hot,
-                     origin)  # fmt: skip
+            found = stored_layout(self._open(path), path, self.spec, self.level)
+        return _File(path, self.num_jets, found.rows * self.spec.jets_per_event, found)
 
     def _count(self, file: _File) -> np.ndarray:
         """Filled slots (jets,) of each jet in a file, from its index or by one pass over `data`."""
         slots = self.spec.max_constituents
-        most = min(slots, file.slots)
+        most = min(slots, file.stored.slots)
         small = np.uint8 if slots < 256 else np.uint16
-        if file.multiplicity:
+        if file.stored.multiplicity:
             counts = np.empty(file.num_jets, np.int64)
-            self._read(file.path, "multiplicity", 0, file.num_jets, counts)
+            key = self.spec.key("multiplicity", self.level)
+            self._read(file.path, key, 0, file.num_jets, counts)
             if counts.min() < 0:
                 raise UserError(
-                    f"{file.path}: 'multiplicity' is {counts.min()} in row {counts.argmin()}, "
-                    f"expected 0 or more, {self._remedy()}"
+                    f"{file.path}: {key!r} is {counts.min()} in row {counts.argmin()}, "
+                    f"expected 0 or more, {remedy(self.spec)}"
                 )
             return np.minimum(counts, most).astype(small)
         counts = np.empty(file.num_jets, small)
-        chunk = np.empty((SCAN_ROWS, file.slots, self.spec.num_features), np.float32)
+        chunk = np.empty((SCAN_ROWS, file.stored.slots, self.spec.num_features), np.float32)
         with progress(file.num_jets, f"counting constituents in {file.path.name}") as bar:
             for start in range(0, file.num_jets, SCAN_ROWS):
                 stop = min(start + SCAN_ROWS, file.num_jets)
-                self._read(file.path, "data", start, stop, chunk[: stop - start])
+                key = self.spec.key("data", self.level)
+                self._read(file.path, key, start, stop, chunk[: stop - start])
                 filled = _filled(chunk[: stop - start]).sum(axis=1)
                 counts[start:stop] = np.minimum(filled, most)
                 bar.update(stop - start)
@@ -264,6 +224,7 @@ class JetFiles:
 
     def _block_edges(self) -> np.ndarray:
         rows = max(1, min(BLOCK_ROWS, self.num_jets // BLOCKS_WANTED))
+        rows += -rows % self.spec.jets_per_event  # no event in two blocks
         starts = [np.arange(file.first, file.first + file.num_jets, rows) for file in self._files]
         return np.concatenate([*starts, [self.num_jets]])
 
@@ -279,17 +240,16 @@ class JetFiles:
             row = int(wrong.argmax())
             raise UserError(
                 f"{path}: 'pid' is {pid[row].tolist()} in row {start + row}, {self.spec.name} has "
-                f"classes 0 to {classes - 1} ({', '.join(self.spec.class_names)}), {self._remedy()}"
+                f"classes 0 to {classes - 1} ({', '.join(self.spec.class_names)}), "
+                f"{remedy(self.spec)}"
             )
         return label
 
 
-def _is_numeric(item: h5py.HLObject) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim > 0 and item.dtype.kind in "iuf"
-
-
-def _shortened(file: _File, jets: int) -> _File:
-    return replace(file, num_jets=min(jets, file.num_jets))
+def _shortened(file: _File, jets: int, jets_per_event: int) -> _File:
+    """The first jets of a file, in whole events."""
+    whole = -(-jets // jets_per_event) * jets_per_event
+    return replace(file, num_jets=min(whole, file.num_jets))
 
 
 def _filled(data: np.ndarray) -> np.ndarray:

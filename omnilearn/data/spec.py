@@ -11,7 +11,7 @@ FEATURES = (
     "charge", "is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon",
 )  # fmt: skip
 KINEMATIC_FEATURES = FEATURES[:7]
-JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")
+JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # what the model is told of a jet
 DIFFUSED_FEATURES = FEATURES[:3]  # the part of a constituent that the generator head diffuses
 
 
@@ -51,8 +51,31 @@ class DatasetSpec:
     normalisation: Normalisation
     one_hot: bool  # `pid` is stored (N, classes) rather than (N,), as the released files do
     folders: tuple[str, ...]  # names that hold it under --data: ours first, then the released one
+    splits: tuple[tuple[str, float], ...] = ()  # shares of a public file; () where files are splits
+    jets_per_event: int = 1
+    levels: tuple[str, ...] = ()  # of an event that is seen by a detector and without it
+    observables: tuple[str, ...] = ()  # numbers stored beside each event, at each level
+    jet_features: tuple[str, ...] = JET_FEATURES  # stored per jet, these and perhaps more
+    signal_region: tuple[float, float] = ()  # GeV of dijet mass
+    sidebands: tuple[tuple[float, float], ...] = ()
     signal: int = 1  # class taken as signal in binary working points
     working_points: tuple[float, ...] = (0.5, 0.3)  # signal efficiencies of the published table
+    class_working_points: tuple[tuple[str, float], ...] = ()  # classes that have another one
+
+    @property
+    def jets_per_row(self) -> int:
+        """Jets behind one stored row: of an event, at all its levels."""
+        return self.jets_per_event * max(1, len(self.levels))
+
+    def key(self, array: str, level: str = "") -> str:
+        """HDF5 key of data, jet, multiplicity or observables; of one level where there are several.
+
+        Files with levels are named as the released code does: reco, reco_jets, reco_subs.
+        """
+        if not self.levels:
+            return array
+        suffix = {"data": "", "jet": "_jets", "observables": "_subs"}.get(array, f"_{array}")
+        return f"{level or self.levels[0]}{suffix}"
 
     @property
     def num_classes(self) -> int:

@@ -12,8 +12,9 @@ import pytest
 from toy_jets import write_toy_dataset, write_toy_file
 
 from omnilearn.data.catalogue import JETCLASS, TOP
+from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, padded_lengths, prefetched
-from omnilearn.data.reader import JetFiles, find_files
+from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
 
 SPEC = replace(TOP, max_constituents=40)

@@ -9,7 +9,8 @@ import pytest
 from toy_jets import write_toy_file
 
 from omnilearn.data.catalogue import JETCLASS, TOP
-from omnilearn.data.reader import OPEN_FILES, JetFiles, find_files
+from omnilearn.data.layout import find_files
+from omnilearn.data.reader import OPEN_FILES, JetFiles
 from omnilearn.errors import UserError
 
 SPEC = replace(TOP, max_constituents=40)

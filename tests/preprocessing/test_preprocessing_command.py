@@ -81,6 +81,7 @@ def test_the_file_says_where_its_jets_come_from(raw, preprocess, tmp_path):
         "pid": (50, 10),
         "weight": (50,),
         "multiplicity": (50,),
+        "source": (50, 2),
     }
     assert made["format"] == "omnilearn"
     assert (made["format_version"], made["seed"], made["split"]) == (1, 5, "train")

@@ -8,7 +8,7 @@ import pytest
 from omnilearn.data.catalogue import JETCLASS, TOP
 from preprocessing import jetclass, top
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import pad
+from preprocessing.jet_file import stored
 
 DATA = Path(__file__).parents[1] / "data"
 FLOOR = np.log(1e-6)
@@ -16,20 +16,21 @@ FLOOR = np.log(1e-6)
 
 @pytest.fixture(scope="module")
 def jetclass_case():
-    """(released outputs, our constituents (50, 150, 13), our records (50,))"""
+    """(released outputs, our constituents (50, 150, 13), all our arrays)"""
     path = DATA / "jetclass_50.root"
-    prepared = prepare(next(jetclass.read(path)), JETCLASS, path)
+    ours = stored(prepare(next(jetclass.read(path)), JETCLASS, path), JETCLASS)
     with np.load(DATA / "prep_jetclass.npz") as released:
-        return dict(released), pad(prepared, JETCLASS.max_constituents), prepared.records
+        return dict(released), ours["data"], ours
 
 
 @pytest.fixture(scope="module")
 def top_case():
-    """(released outputs, our constituents (40, 100, 7), our records (40,))"""
+    """(released outputs, our constituents (40, 100, 7), all our arrays)"""
     with np.load(DATA / "prep_top.npz") as released:
         released = dict(released)
-    prepared = prepare(top.chunk(released["in.table"], Path("top"), 0), TOP, Path("top"))
-    return released, pad(prepared, TOP.max_constituents)[:, :100], prepared.records
+    chunk = top.chunk(released["in.table"], Path("top"), 0)
+    ours = stored(prepare(chunk, TOP, Path("top")), TOP)
+    return released, ours["data"][:, :100], ours
 
 
 def test_jetclass_angles_logs_and_identity_equal_the_released_ones(jetclass_case):
@@ -80,7 +81,7 @@ def test_jetclass_jets_equal_the_released_ones_except_negative_masses(jetclass_c
     assert negative.nonzero()[0].tolist() == [0, 18]  # energy below momentum
     theirs[negative, 2] = 0.0
     np.testing.assert_allclose(records["jet"], theirs, rtol=2e-4, atol=2e-3)
-    np.testing.assert_array_equal(records["label"], released["out.pid"].argmax(axis=1))
+    np.testing.assert_array_equal(records["pid"], released["out.pid"])
 
 
 def test_jetclass_multiplicity_keeps_the_constituents_that_the_released_mask_loses(jetclass_case):
@@ -99,7 +100,7 @@ def test_top_columns_equal_the_released_ones(top_case):
     for column in (1, 3, 5):
         np.testing.assert_allclose(data[..., column], released["out.data"][..., column], atol=2e-6)
     np.testing.assert_allclose(records["jet"], released["out.jet"], rtol=1e-6, atol=1e-4)
-    np.testing.assert_array_equal(records["label"], released["out.pid"])
+    np.testing.assert_array_equal(records["pid"], released["out.pid"])
 
 
 def test_top_eta_is_pseudorapidity_where_the_released_one_is_rapidity(top_case):

@@ -1,25 +1,30 @@
 """Jets on their way through the buckets: none lost, none doubled, in random order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from omnilearn.data.catalogue import TOP
 from preprocessing import shuffle
-from preprocessing.jet_chunk import RECORD, PreparedJets
+from preprocessing.jet_chunk import PreparedJets, record_type
 from preprocessing.shuffle import Buckets
+
+SPEC = replace(TOP, num_features=3)
 
 
 @pytest.fixture
 def ordered_jets():
     """4000 jets whose weight and every feature of their 0-5 constituents is the jet's number."""
-    records = np.zeros(4000, RECORD)
+    records = np.zeros(4000, record_type(SPEC))
     records["weight"] = np.arange(4000)
-    records["kept"] = np.arange(4000) % 6
-    features = np.repeat(records["weight"], records["kept"])[:, None] * np.ones(3, np.float32)
+    records["kept"][:, 0] = np.arange(4000) % 6
+    features = np.repeat(records["weight"], records["kept"][:, 0])[:, None] * np.ones(3, np.float32)
     return PreparedJets(records, features.astype(np.float32))
 
 
 def through_buckets(jets, folder, seed=1, stretch=500):
-    with Buckets(folder, len(jets.records), 3, np.random.default_rng(seed)) as buckets:
+    with Buckets(folder, len(jets.records), SPEC, np.random.default_rng(seed)) as buckets:
         for first in range(0, len(jets.records), stretch):
             buckets.deal(jets.take(np.arange(first, first + stretch)))
         return [buckets.bucket(number) for number in range(buckets.num_buckets)]
@@ -34,7 +39,7 @@ def test_every_jet_leaves_the_buckets_once_with_its_constituents(
     numbers = np.concatenate([part.records["weight"] for part in parts])
     np.testing.assert_array_equal(np.sort(numbers), np.arange(4000))
     for part in parts:
-        owner = np.repeat(part.records["weight"], part.records["kept"])
+        owner = np.repeat(part.records["weight"], part.kept)
         np.testing.assert_array_equal(part.features, np.stack([owner] * 3, axis=-1))
 
 

@@ -79,7 +79,7 @@ def test_the_size_of_the_stored_chunks_does_not_matter(top_table, tmp_path, chun
 
 def test_stretches_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
     path = write_top(tmp_path / "train.h5", np.tile(top_table(50), (100, 1)))
-    first_rows = [chunk.first_row for chunk in top.read(path)]
+    first_rows = [chunk.rows[0] for chunk in top.read(path)]
     assert first_rows == [0, CHUNK_ROWS]
     assert len(read_all(path)[1]) == 5000 == top.count(path)
 
@@ -181,4 +181,4 @@ def test_an_empty_folder_and_an_empty_table_are_refused(top_table, write_top, re
 
 def test_jets_that_are_all_empty_are_refused(top_table, write_top, refused, tmp_path):
     write_top(tmp_path / "raw/train.h5", 0 * top_table(50))
-    assert "median jet pt is 0" in refused("top", "--raw", tmp_path / "raw")
+    assert "50 without constituents" in refused("top", "--raw", tmp_path / "raw")

@@ -1,0 +1,110 @@
+"""Where the files of jets lie, what a file must look like, and whether it does."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.spec import FEATURES, DatasetSpec
+from omnilearn.errors import UserError
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StoredLayout:
+    """What a file holds, found by its keys, shapes and attributes."""
+
+    rows: int  # jets, or events
+    slots: int  # per jet in this file; the rest of the dataset's slots are empty
+    multiplicity: bool  # stored, so filled slots are in front
+    weight: str | None  # key of the weights
+    one_hot: bool
+    origin: str  # public, simulated by this suite, or own
+
+
+def remedy(spec: DatasetSpec) -> str:
+    """The command that mends a file of this dataset."""
+    if spec.name not in CATALOGUE:
+        return "make it again with preprocessing.own.write_dataset"
+    return f"make it again with: python -m preprocessing {spec.name} --raw DIR --out DATA"
+
+
+def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
+    """Files of a split: DATA/<folder>/<split>/*.h5, or DATA/<folder>/<split>*.h5, sorted naturally.
+
+    Raises UserError with the command that makes them when there is none.
+    """
+    for folder in (Path(data) / name for name in spec.folders):
+        for pattern in (f"{split}/*.h5", f"{split}*.h5"):
+            # a name that begins with a dot is a file still being written
+            if found := [path for path in folder.glob(pattern) if path.name[0] != "."]:
+                return sorted(found, key=_natural)
+    raise UserError(
+        f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
+        f"make them with: python -m preprocessing {spec.name} --raw DIR --out {data}"
+    )
+
+
+def _natural(path: Path) -> list:
+    """train_2 before train_10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+
+def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "") -> StoredLayout:
+    """The layout of an open file at one of its levels.
+
+    Raises UserError naming file and key when a key is missing or has another shape than the
+    dataset asks for, or when classes, features or the version of the format are others.
+    """
+    shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
+    attributes = dict(file.attrs)
+    version = attributes.get("format_version", FORMAT_VERSION)
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format_version {version}, this suite reads up to {FORMAT_VERSION}; "
+            "install the newer suite that wrote it"
+        )
+    for key, wanted in (
+        ("classes", spec.class_names),
+        ("features", FEATURES[: spec.num_features]),
+    ):
+        if key in attributes and tuple(attributes[key]) != wanted:
+            raise UserError(
+                f"{path}: its {key} are {', '.join(attributes[key])}, {spec.name} expects "
+                f"{', '.join(wanted)}, {remedy(spec)}"
+            )
+    data, multiplicity = (spec.key(name, level) for name in ("data", "multiplicity"))
+    rows = (*shapes.get(data, ()), 0)[0]
+    slots = (0, 0, *shapes.get(data, ()))[-2]
+    each = (rows,) if spec.jets_per_event == 1 else (rows, spec.jets_per_event)
+    expected = {
+        data: [(*each, max(slots, 1), spec.num_features)],
+        spec.key("jet", level): [(*each, len(spec.jet_features))],
+        "pid": [(rows,), (rows, 1), (rows, spec.num_classes)],
+    }
+    optional = {multiplicity: [each], "weight": [(rows,)], "weights": [(rows,)]}
+    if missing := [key for key in expected if key not in shapes]:
+        raise UserError(
+            f"{path}: no numeric {missing[0]!r} among its keys "
+            f"({', '.join(sorted(shapes)) or 'none'}), {remedy(spec)}"
+        )
+    for key, allowed in (expected | optional).items():
+        if key in shapes and shapes[key] not in allowed:
+            wanted = " or ".join(str(shape) for shape in allowed)
+            raise UserError(
+                f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects {wanted}, "
+                f"{remedy(spec)}"
+            )
+    if rows == 0:
+        raise UserError(f"{path}: {data!r} holds 0 jets, {remedy(spec)}")
+    weight = next((key for key in ("weight", "weights") if key in shapes), None)
+    one_hot = shapes["pid"] == (rows, spec.num_classes) and spec.num_classes > 1
+    origin = str(attributes.get("origin", "public"))
+    return StoredLayout(rows, slots, multiplicity in shapes, weight, one_hot, origin)
+
+
+def is_numeric(item: h5py.HLObject) -> bool:
+    return isinstance(item, h5py.Dataset) and item.ndim > 0 and item.dtype.kind in "iuf"

@@ -1,0 +1,86 @@
+"""Distributions of the inputs: one panel per feature, one line per class, each of area one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.plotting.style import class_style, figure
+
+COLUMNS = 4  # panels side by side
+PANEL_INCHES = (4.2, 3.4)
+
+AXIS_LABELS = {
+    "eta_rel": r"$\eta - \eta_\mathrm{jet}$",
+    "phi_rel": r"$\phi - \phi_\mathrm{jet}$",
+    "log_1_minus_pt_rel": r"$\log(1 - p_T / p_{T,\mathrm{jet}})$",
+    "log_pt": r"$\log(p_T$ / GeV$)$",
+    "log_1_minus_e_rel": r"$\log(1 - E / E_\mathrm{jet})$",
+    "log_e": r"$\log(E$ / GeV$)$",
+    "delta_r": r"$\Delta R$",
+    "charge": "charge",
+    "is_charged_hadron": "charged hadron",
+    "is_neutral_hadron": "neutral hadron",
+    "is_photon": "photon",
+    "is_electron": "electron",
+    "is_muon": "muon",
+    "jet_pt": r"jet $p_T$ [GeV]",
+    "jet_eta": r"jet $\eta$",
+    "jet_phi": r"jet $\phi$",
+    "jet_mass": "jet mass [GeV]",
+    "multiplicity": "constituents",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One feature: its name, the edges of its bins (bins + 1,), counts (classes, bins)."""
+
+    name: str
+    edges: np.ndarray
+    counts: np.ndarray
+
+
+def input_distributions(
+    panels: Sequence[Panel], spec: DatasetSpec, path_stem: Path | str, title: str = ""
+) -> None:
+    """All panels in one figure with logarithmic axes and one legend, as PNG and PDF.
+
+    A class without entries is not drawn. Raises ValueError if there is no panel.
+    """
+    if not panels:
+        raise ValueError("no distribution to draw")
+    with figure(path_stem) as axes:
+        canvas = axes.figure
+        axes.remove()
+        rows = -(-len(panels) // COLUMNS)
+        canvas.set_size_inches(COLUMNS * PANEL_INCHES[0], rows * PANEL_INCHES[1] + 1.0)
+        grid = canvas.subplots(rows, COLUMNS, squeeze=False).ravel()
+        lines = {}
+        for axes, panel in zip(grid, panels, strict=False):
+            lines |= _draw(axes, panel, spec)
+        for axes in grid[len(panels) :]:
+            axes.remove()
+        canvas.legend(lines.values(), lines, title=title or None, loc="outside upper center",
+                      ncols=5, title_fontsize="small")  # fmt: skip
+
+
+def _draw(axes, panel: Panel, spec: DatasetSpec) -> dict:
+    """One line per class; returns them by label."""
+    lines = {}
+    widths = np.diff(panel.edges)
+    for name, counts in zip(spec.class_names, panel.counts, strict=True):
+        if counts.sum() <= 0:
+            continue
+        ink = class_style(spec, name)
+        density = counts / (counts.sum() * widths)
+        lines[ink["label"]] = axes.stairs(density, panel.edges, color=ink["color"], linewidth=1.5)
+    axes.set_yscale("log")
+    axes.set_xlim(panel.edges[0], panel.edges[-1])
+    axes.set_xlabel(AXIS_LABELS.get(panel.name, panel.name), fontsize="small")
+    axes.tick_params(labelsize="x-small", which="both")
+    axes.yaxis.set_minor_locator(NullLocator())
+    return lines

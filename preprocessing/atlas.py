@@ -1,0 +1,109 @@
+"""ATLAS top tagging (CERN open data records 15013 and 80030): flat HDF5 columns, in MeV.
+
+ATLAS Collaboration, ATL-PHYS-PUB-2022-039 and arXiv:2407.20127. The jet's four-momentum is
+calibrated, so its constituents need not sum to it; its energy follows from the calibrated pt, eta
+and mass. The weights of the file bring the pt spectra of the two classes together and are kept.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.data.catalogue import ATLAS
+from omnilearn.errors import UserError
+from preprocessing.flat_hdf5 import Column, open_columns, require_classes
+from preprocessing.jet_chunk import JetChunk
+from preprocessing.sources import RemoteFile, Shard, require_files, require_finite
+
+SLOTS = 200
+GEV = 1e-3  # per MeV
+CONSTITUENT = ("fjet_clus_pt", "fjet_clus_eta", "fjet_clus_phi", "fjet_clus_E")
+JET = ("fjet_pt", "fjet_eta", "fjet_phi", "fjet_m")
+LAYOUT = {
+    **{key: Column((key,), (SLOTS,)) for key in CONSTITUENT},
+    **{key: Column((key,)) for key in JET},
+    "labels": Column(("labels",)),
+    "weights": Column(("weights", "training_weights")),  # of records 15013 and 80030
+}
+NAMES = ("{}.h5", "{}-public.h5", "{}_nominal*.h5")  # of the two records, with train or test
+
+# names and addresses after the pattern of the portal; no file was fetched from them yet
+REMOTE = tuple(
+    RemoteFile(f"{kind}.h5", f"https://opendata.cern.ch/record/15013/files/{kind}.h5")
+    for kind in ("train", "test")
+)
+
+
+def public_files(raw: Path, kind: str) -> list[Path]:
+    """The train or test files, under the names of one release; raises UserError for two."""
+    found = [sorted(raw.glob(name.format(kind))) for name in NAMES]
+    found = [files for files in found if files]
+    if len(found) > 1:
+        raise UserError(
+            f"{found[0][0]} and {found[1][0]} are {kind} files of two releases and would be mixed; "
+            "keep one release in the folder"
+        )
+    require_files(found[0] if found else [])
+    return found[0] if found else []
+
+
+def shards(raw: Path) -> list[Shard]:
+    """Training files are shared between train and val; test files are the test split."""
+    train, test = public_files(raw, "train"), public_files(raw, "test")
+    if not train + test:
+        raise UserError(f"{raw} holds neither train.h5 nor test.h5; get them from {ATLAS.source}")
+    return [Shard(ATLAS.splits, i, (path,)) for i, path in enumerate(train)] + [
+        Shard.whole("test", i, (path,)) for i, path in enumerate(test)
+    ]
+
+
+def count(path: Path) -> int:
+    """Jets in the file."""
+    with open_columns(path, LAYOUT, ATLAS.title) as columns:
+        return columns.rows
+
+
+def read(path: Path) -> Iterator[JetChunk]:
+    """The jets of one file, a stretch at a time.
+
+    Raises UserError on numbers that are not finite, labels other than 0 and 1, and momenta that
+    look like GeV.
+    """
+    with open_columns(path, LAYOUT, ATLAS.title) as columns:
+        for first_row, stored in columns.stretches():
+            for name, values in stored.items():
+                require_finite(values, path, columns.key(name), first_row)
+            if first_row == 0:
+                require_mev(stored["fjet_pt"], path)
+            yield chunk(stored, path, first_row)
+
+
+def require_mev(jet_pt: np.ndarray, path: Path) -> None:
+    """Raise UserError for jet pt (jets,) that are GeV already."""
+    median = float(np.median(jet_pt))
+    if 0 < median < ATLAS.jet_pt_range[1]:
+        raise UserError(
+            f"{path}: the median fjet_pt is {median:g}, which looks like GeV, but the public files "
+            f"of {ATLAS.title} are in MeV; multiply its momenta by 1000"
+        )
+
+
+def chunk(stored: dict[str, np.ndarray], path: Path, first_row: int) -> JetChunk:
+    """Columns of the file as jets in GeV."""
+    require_classes(stored["labels"], ATLAS, path, "labels", first_row)
+    unit = np.array([GEV, 1.0, 1.0, GEV])  # pt, eta, phi and energy or mass
+    real = stored["fjet_clus_pt"] > 0
+    constituents = np.stack([stored[key][real] for key in CONSTITUENT], axis=-1) * unit
+    jet = np.stack([stored[key] for key in JET], axis=-1) * unit
+    pt, eta, _, mass = jet.T
+    # rounding gives jets of one constituent a mass below zero
+    jet[:, 3] = np.hypot(pt * np.cosh(eta), np.maximum(mass, 0))
+    return JetChunk(
+        constituents=constituents,
+        counts=real.sum(axis=1),
+        jet=jet,
+        label=stored["labels"].astype(np.int64),
+        rows=first_row + np.arange(len(jet)),
+        weight=stored["weights"],
+    )

@@ -1,0 +1,220 @@
+"""Fetch the public files of a dataset: python -m preprocessing download top --out data/raw/top.
+
+Pooch decides by hash what has to be fetched and whether it arrived unharmed; the transfer itself
+goes on where an earlier one stopped. Hashes that the suite does not know are asked of the record.
+"""
+
+import argparse
+import re
+import shutil
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pooch
+import requests
+
+from omnilearn.data.catalogue import dataset
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import DISK_ERRORS, UserError
+from omnilearn.progress import progress
+from preprocessing.sources import RemoteFile
+
+BLOCK = 2**20  # bytes
+PATIENCE = 30.0  # seconds without a byte
+ZENODO_FILE = re.compile(r"(?P<host>.+)/records/(?P<record>\d+)/files/")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the command."""
+    parser.add_argument("dataset", help="name of the dataset, see python -m preprocessing list")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to fill")
+    parser.add_argument(
+        "--files", nargs="+", default=["*"], metavar="PATTERN",
+        help="only files whose name fits one of these, as in '*_0.npz' (all)",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fetch what is missing; raises UserError in the first file that cannot be had."""
+    spec = dataset(arguments.dataset)
+    files = wanted(spec, arguments.files)
+    print(f"{spec.title}: {len(files)} files of {spec.source}")
+    pooch.get_logger().setLevel("ERROR")
+    hashes = {}
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            print(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
+    except requests.ConnectionError as error:
+        host = urlsplit(file.url).netloc
+        raise UserError(
+            f"{host} cannot be reached; with a network the same command goes on, and files of "
+            f"{spec.source} fetched in another way belong into {arguments.out}"
+        ) from error
+    except requests.RequestException as error:
+        raise UserError(f"{file.url} cannot be fetched: {type(error).__name__}") from error
+    except KeyboardInterrupt as stop:
+        raise UserError("interrupted; the same command goes on from what has arrived") from stop
+    if any(file.name.endswith(".tar") for file in files):
+        print(f"unpack the archives with: for f in {arguments.out}/*.tar; do tar -xf $f -C "
+              f"{arguments.out}; done")  # fmt: skip
+
+
+def wanted(spec: DatasetSpec, patterns: list[str]) -> list[RemoteFile]:
+    """The public files whose name fits one of the patterns; raises UserError if none does."""
+    public = getattr(import_module(f"preprocessing.{spec.name}"), "REMOTE", ())
+    if not public:
+        raise UserError(
+            f"{spec.title} cannot be downloaded; it comes from {spec.source}. A sample of its "
+            f"layout is made by: python -m simulation {spec.name} --jets 1000 --out DIR"
+        )
+    found = [file for file in public if any(fnmatch(file.name, one) for one in patterns)]
+    if not found:
+        names = [file.name for file in public]
+        shown = ", ".join(names if len(names) < 8 else [*names[:3], "...", names[-1]])
+        raise UserError(f"no file of {spec.title} fits {' '.join(patterns)}; there are {shown}")
+    return found
+
+
+def published_hash(file: RemoteFile, known: dict[str, dict[str, str]]) -> str | None:
+    """The hash in the listing of the file's Zenodo record; None where no record lists it.
+
+    `known` keeps the listings, by address, that were already read.
+    """
+    place = ZENODO_FILE.match(file.url)
+    if not place:
+        return None
+    address = f"{place['host']}/api/records/{place['record']}"
+    if address not in known:
+        known[address] = {}
+        with requests.get(address, timeout=PATIENCE) as answer:
+            if answer.ok and "json" in answer.headers.get("content-type", ""):
+                entries = answer.json().get("files", [])
+                known[address] = {one.get("key"): one.get("checksum") for one in entries}
+    return known[address].get(file.name)
+
+
+def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
+    """Make sure that `file` lies in `out`; a line that says what was done.
+
+    Raises UserError if the file arrived with another hash, or not at all.
+    """
+    path = out / file.name
+    hash_name = checksum.partition(":")[0] if checksum else ""
+    if path.is_file():
+        if checksum is None:
+            return f"{path} is there, its hash is not published: kept"
+        if pooch.file_hash(str(path), hash_name) == checksum.partition(":")[2].lower():
+            return f"{path} is complete, {hash_name} as published: kept"
+        print(f"{path} is not the public file ({hash_name} differs): fetched again")
+    transfer = Transfer(path)
+    try:
+        pooch.retrieve(file.url, checksum, path.name, out, downloader=transfer)
+    except ValueError as error:
+        raise UserError(
+            f"{file.url} arrived with another {hash_name} than {checksum.partition(':')[2]} and "
+            "was not kept; run the same command again"
+        ) from error
+    checked = f"{hash_name} as published" if checksum else "its hash is not published"
+    return f"{path}: {path.stat().st_size / 1e6:.1f} MB, {checked}"
+
+
+class Transfer:
+    """A downloader for Pooch that collects the bytes of `path` beside it, over several runs.
+
+    A connection that breaks is taken up again as long as each one brings something.
+    """
+
+    def __init__(self, path: Path):
+        self.name = path.name
+        self.partial = path.with_name(f".{path.name}.partial")
+
+    @property
+    def arrived(self) -> int:
+        """Bytes that are there."""
+        return self.partial.stat().st_size if self.partial.is_file() else 0
+
+    def __call__(self, url: str, output_file: str, pooch: object) -> None:
+        """Fetch `url` whole into `output_file`; Pooch calls this with itself as third argument."""
+        while True:
+            before = self.arrived
+            if self.attempt(url):
+                break
+            if self.arrived == before:
+                raise UserError(
+                    f"{url} broke off after {before} bytes; run the same command again, it goes on"
+                )
+        self.partial.replace(output_file)
+
+    def attempt(self, url: str) -> bool:
+        """Fetch what is missing over one connection; whether the file is complete now."""
+        have = self.arrived
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        with requests.get(url, headers=headers, stream=True, timeout=PATIENCE) as answer:
+            span = answer.headers.get("content-range", "")
+            if have and span == f"bytes */{have}":  # nothing is missing
+                return True
+            if have and answer.status_code != 200 and not span.startswith(f"bytes {have}-"):
+                self.partial.unlink()  # not the beginning of this file
+                return False
+            require_file(answer, url)
+            if answer.status_code == 200:
+                have = 0
+            return self.collect(answer, have)
+
+    def collect(self, answer: requests.Response, have: int) -> bool:
+        """Append the body to the first `have` bytes; whether the connection gave all of it."""
+        length = answer.headers.get("content-length")
+        total = None if length is None else have + int(length)
+        self.require_room(0 if total is None else total - have)
+        with (
+            self.partial.open("ab" if have else "wb", buffering=0) as file,
+            progress(total, self.name, "B") as bar,
+        ):
+            bar.update(have)
+            for block in blocks(answer):
+                rest = memoryview(block)
+                try:
+                    while rest:
+                        rest = rest[file.write(rest) :]
+                except OSError as error:
+                    if error.errno not in DISK_ERRORS:
+                        raise
+                    raise UserError(
+                        f"{self.partial}: {DISK_ERRORS[error.errno]} after {self.arrived} bytes; "
+                        "make room and run the same command again, it goes on"
+                    ) from error
+                bar.update(len(block))
+        return total is None or self.arrived == total
+
+    def require_room(self, missing: int) -> None:
+        """Raise UserError if the disk has not `missing` bytes left."""
+        free = shutil.disk_usage(self.partial.parent).free
+        if missing > free:
+            raise UserError(
+                f"{self.partial.parent} has {free} bytes left, but {self.name} needs {missing}; "
+                "make room or choose another --out"
+            )
+
+
+def blocks(answer: requests.Response) -> Iterator[bytes]:
+    """The body as it comes; ends early where the connection breaks."""
+    try:
+        yield from answer.iter_content(BLOCK)
+    except requests.RequestException:
+        return
+
+
+def require_file(answer: requests.Response, url: str) -> None:
+    """Raise UserError if the server has not this file, or shows a web page instead."""
+    if answer.status_code == 404:
+        raise UserError(f"{url} does not exist (HTTP 404); the record may have moved, look there")
+    if not answer.ok:
+        raise UserError(f"{url} is refused (HTTP {answer.status_code}); try again later")
+    if answer.headers.get("content-type", "").startswith("text/html"):
+        raise UserError(f"{url} shows a web page instead of the file; look there with a browser")

@@ -1,0 +1,105 @@
+"""HDF5 files of plain columns: one dataset per quantity, one row per jet."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from preprocessing.blosc import rows as stored_rows
+from preprocessing.jet_chunk import CHUNK_ROWS
+from preprocessing.sources import reading
+
+# stretches and stored chunks need not agree: a chunk that two stretches share is kept
+CHUNK_CACHE = {"rdcc_nbytes": 2**25, "rdcc_nslots": 10_007}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One dataset of a public file: the keys it may have, the first found counts, and its shape."""
+
+    keys: tuple[str, ...]
+    shape: tuple[int, ...] = ()  # of one row
+
+
+@dataclass
+class Columns:
+    """The columns of an open file, by the names the reader gave them."""
+
+    datasets: dict[str, h5py.Dataset]
+    path: Path
+
+    @property
+    def rows(self) -> int:
+        return len(next(iter(self.datasets.values())))
+
+    def key(self, name: str) -> str:
+        """The key of a column in this file."""
+        return self.datasets[name].name.removeprefix("/")
+
+    def read(self, first: int, last: int) -> dict[str, np.ndarray]:
+        """Rows first to last of every column, in the stored number types."""
+        return {name: stored_rows(column, first, last) for name, column in self.datasets.items()}
+
+    def stretches(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The whole file, CHUNK_ROWS rows at a time: the number of the first row, the columns."""
+        for first in range(0, self.rows, CHUNK_ROWS):
+            yield first, self.read(first, min(first + CHUNK_ROWS, self.rows))
+
+
+@contextmanager
+def open_columns(path: Path, layout: dict[str, Column], title: str) -> Iterator[Columns]:
+    """The columns of `layout`, checked; within the block damage of the file becomes a UserError.
+
+    Raises UserError naming file and key for a missing or differently shaped column, columns of
+    unequal lengths, and a file of no jets; `title` names the dataset in the sentence.
+    """
+    with reading(path), h5py.File(path, "r", **CHUNK_CACHE) as file:
+        datasets = {name: find(file, column, path, title) for name, column in layout.items()}
+        columns = Columns(datasets, path)
+        for name, dataset in datasets.items():
+            if len(dataset) != columns.rows:
+                first = next(iter(datasets))
+                raise UserError(
+                    f"{path}: {columns.key(name)} has {len(dataset)} rows, but "
+                    f"{columns.key(first)} has {columns.rows}; download it again"
+                )
+        if columns.rows == 0:
+            raise UserError(f"{path} holds no jets; download it again")
+        yield columns
+
+
+def find(file: h5py.File, column: Column, path: Path, title: str) -> h5py.Dataset:
+    """The dataset of one column; raises UserError if it is missing or has another shape or type."""
+    key = next((key for key in column.keys if key in file), None)
+    if key is None:
+        raise UserError(
+            f"{path} has no {' or '.join(column.keys)} but {', '.join(file) or 'nothing'}; "
+            f"is this a file of {title}?"
+        )
+    dataset = file[key]
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
+        raise UserError(f"{path}: {key} holds no numbers; is this a file of {title}?")
+    if dataset.ndim == 0 or dataset.shape[1:] != column.shape:
+        wanted = " x ".join(["jets", *map(str, column.shape)])
+        raise UserError(
+            f"{path}: {key} has shape {dataset.shape}, but files of {title} have {wanted}"
+        )
+    return dataset
+
+
+def require_classes(
+    labels: np.ndarray, spec: DatasetSpec, path: Path, key: str, first_row: int
+) -> None:
+    """Raise UserError for the first of the labels (jets,) that is no class number."""
+    good = np.isin(labels, range(spec.num_classes))
+    if not good.all():
+        row = int(np.argmin(good))
+        raise UserError(
+            f"{path}: {key} is {labels[row]:g} in jet {first_row + row} (counted from 0), but "
+            f"{spec.title} has the classes 0-{spec.num_classes - 1}"
+        )

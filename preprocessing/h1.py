@@ -1,0 +1,145 @@
+"""H1 deep inelastic scattering: ROOT minitrees of Rapgap and Djangoh events; not public.
+
+H1 Collaboration, arXiv:2303.13620 (kT jets of radius 1, 27.6 GeV positrons on 920 GeV protons).
+One jet per event, the leading one. Its constituents are stored relative to it: pt and energy as
+fractions of the jet's, eta and phi as differences. Each gives its charge, nothing else is known.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.data.catalogue import H1
+from omnilearn.errors import UserError
+from omnilearn.kinematics import wrap_phi
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
+from preprocessing.root_tree import jagged, open_tree, per_row
+from preprocessing.sources import Shard, mixed, require_files
+
+FOLDER = "out_ep0607"
+TREES = {"Django/minitree": "Djangoh", "Rapgap/minitree": "Rapgap"}
+PATTERNS = {"Djangoh": "*Django_Eplus0607_*.root", "Rapgap": "*Rapgap_Eplus0607_*.root"}
+EVENT = ("Q2", "y", "ptmiss", "Empz")
+JET = ("jet_pt", "jet_eta", "jet_phi", "jet_e")
+CONSTITUENT = ("jet_part_pt", "jet_part_eta", "jet_part_phi", "jet_part_e", "jet_part_charge")
+JET_INDEX = "jet_part_idx"  # the jet that a constituent belongs to; 0 is the leading one
+BRANCHES = (*EVENT, *JET, *CONSTITUENT, JET_INDEX)
+
+Q2_MIN = 150.0  # GeV^2
+Y_RANGE = (0.08, 0.7)
+PTMISS_MAX = 10.0  # GeV
+EMPZ_RANGE = (45.0, 65.0)  # GeV
+JET_PT_MIN = 10.0  # GeV
+JET_ETA_RANGE = (-1.5, 2.75)
+
+
+def shards(raw: Path) -> list[Shard]:
+    """Output file i takes the i-th file of each generator, so each one mixes the two."""
+    folder = raw / FOLDER if (raw / FOLDER).is_dir() else raw
+    groups = []
+    for name, pattern in PATTERNS.items():
+        files = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+        if not files:
+            raise UserError(
+                f"{folder} holds no {pattern} file of {name}; {H1.title} comes from {H1.source}"
+            )
+        groups.append(files)
+    require_files([path for files in groups for path in files])
+    return [Shard(H1.splits, i, sources) for i, sources in enumerate(mixed(groups))]
+
+
+def count(path: Path) -> int:
+    """Events in the file."""
+    with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, _):
+        return tree.num_entries
+
+
+def read(path: Path) -> Iterator[JetChunk]:
+    """The leading jets of the selected events of one file, a stretch at a time.
+
+    Raises UserError on branches of unequal lengths, numbers that are not finite, a negative pt and
+    a tree of another generator than the file name says.
+    """
+    with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, name):
+        generator, first_row = TREES[name], 0
+        promised = [one for one, pattern in PATTERNS.items() if path.match(pattern)]
+        if promised and generator not in promised:
+            raise UserError(
+                f"{path} holds the tree {name} of {generator}, but its name promises "
+                f"{promised[0]}; rename it"
+            )
+        label = H1.class_names.index(generator)
+        for arrays in tree.iterate(BRANCHES, step_size=CHUNK_ROWS, library="ak"):
+            yield chunk(arrays, label, path, first_row)
+            first_row += len(arrays)
+
+
+def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
+    """One stretch of the tree: the leading jets of the events that pass."""
+    event = per_row(arrays, EVENT, path, first_row)
+    num_jets, jets = jagged(arrays, JET, path, first_row)
+    num_constituents, part = jagged(arrays, (*CONSTITUENT, JET_INDEX), path, first_row)
+    jets = np.stack([jets[name] for name in JET], axis=-1).astype(np.float64)
+    if first_row == 0 and len(jets):
+        require_gev(jets[:, 0], H1, path)
+    owner = np.repeat(np.arange(len(arrays)), num_constituents)
+    negative = part[CONSTITUENT[0]] < 0
+    if negative.any():
+        raise UserError(
+            f"{path}: {CONSTITUENT[0]} is negative in event {first_row + owner[negative][0]} "
+            "(counted from 0); make the file again"
+        )
+
+    leading = np.full((len(arrays), 4), np.nan)  # where there is no jet no cut lets it pass
+    leading[num_jets > 0] = jets[(np.cumsum(num_jets) - num_jets)[num_jets > 0]]
+    kept, rejected = select(event, leading, num_jets > 0)
+    chosen = kept[owner] & (part[JET_INDEX] == 0)
+    owner = owner[chosen]
+    pt, eta, phi, energy, charge = (part[name][chosen].astype(np.float64) for name in CONSTITUENT)
+    jet_pt, jet_eta, jet_phi, jet_energy = leading[owner].T
+    return JetChunk(
+        constituents=np.stack(
+            [pt * jet_pt, eta + jet_eta, wrap_phi(phi + jet_phi), energy * jet_energy], axis=-1
+        ),
+        counts=np.bincount(owner, minlength=len(arrays))[kept],
+        jet=leading[kept],
+        label=np.full(kept.sum(), label),
+        rows=first_row + np.flatnonzero(kept),
+        identity=charge[:, None].astype(np.float32),
+        rejected=rejected,
+    )
+
+
+def select(
+    event: dict[str, np.ndarray], jet: np.ndarray, has_jet: np.ndarray
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Which events (events,) pass all cuts, and how many fall to each, counted at the first one.
+
+    The cuts are those of the analyses of lepton-jet correlation and jet substructure.
+    """
+    cuts = {
+        f"with Q2 not above {Q2_MIN:g} GeV^2": event["Q2"] > Q2_MIN,
+        f"with y outside {Y_RANGE[0]:g}-{Y_RANGE[1]:g}": between(event["y"], Y_RANGE),
+        f"with ptmiss not below {PTMISS_MAX:g} GeV": event["ptmiss"] < PTMISS_MAX,
+        f"with E - pz outside {EMPZ_RANGE[0]:g}-{EMPZ_RANGE[1]:g} GeV": between(
+            event["Empz"], EMPZ_RANGE
+        ),
+        "without a jet": has_jet,
+        f"with a leading jet not above {JET_PT_MIN:g} GeV": jet[:, 0] > JET_PT_MIN,
+        f"with a leading jet outside {JET_ETA_RANGE[0]:g} < eta < {JET_ETA_RANGE[1]:g}": between(
+            jet[:, 1], JET_ETA_RANGE
+        ),
+    }
+    kept, rejected = np.ones(len(jet), bool), {}
+    for reason, passed in cuts.items():
+        if fallen := np.count_nonzero(kept & ~passed):
+            rejected[reason] = fallen
+        kept &= passed
+    return kept, rejected
+
+
+def between(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """Whether values (n,) lie strictly inside the limits."""
+    return (values > limits[0]) & (values < limits[1])

@@ -1,0 +1,101 @@
+"""JetNet (R. Kansal et al., arXiv:2106.11535): HDF5 files of one class each, relative constituents.
+
+A constituent is eta_rel, phi_rel, pt_rel and a mask; it is massless, and the jet's phi is not
+stored: 0 stands for it. The jet's eta is a pseudorapidity and its energy follows from pt, eta and
+mass. `jetnet30` and `jetnet150` differ in the number of slots and in the names of the files alone.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from preprocessing.flat_hdf5 import Column, open_columns
+from preprocessing.jet_chunk import JetChunk
+from preprocessing.sources import Shard, require_files, require_finite
+
+
+def file_names(spec: DatasetSpec) -> dict[str, str]:
+    """Public file name -> class: g.hdf5 or g150.hdf5."""
+    suffix = "" if spec.max_constituents == 30 else spec.max_constituents
+    return {f"{name}{suffix}.hdf5": name for name in spec.class_names}
+
+
+def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:
+    """One output file per split, in which the classes are mixed."""
+    names = file_names(spec)
+    found = [raw / name for name in names if (raw / name).is_file()]
+    if not found:
+        raise UserError(f"{raw} holds none of {', '.join(names)}; get them from {spec.source}")
+    require_files(found)
+    return [Shard(spec.splits, 0, tuple(found))]
+
+
+def layout(spec: DatasetSpec) -> dict[str, Column]:
+    """The columns of a public file."""
+    return {
+        "constituents": Column(("particle_features",), (spec.max_constituents, 4)),
+        "jets": Column(("jet_features",), (4,)),
+    }
+
+
+def count(path: Path, spec: DatasetSpec) -> int:
+    """Jets in the file."""
+    with open_columns(path, layout(spec), spec.title) as columns:
+        return columns.rows
+
+
+def read(path: Path, spec: DatasetSpec) -> Iterator[JetChunk]:
+    """The jets of one file, a stretch at a time; their class is that of the file name.
+
+    Raises UserError on numbers that are not finite, masks other than 0 and 1, negative pt_rel and
+    a file whose name is of no class.
+    """
+    name = file_names(spec).get(path.name)
+    if name is None:
+        raise UserError(
+            f"{path}: the name tells the class of {spec.title} and must be one of "
+            f"{', '.join(file_names(spec))}"
+        )
+    label = spec.class_names.index(name)
+    with open_columns(path, layout(spec), spec.title) as columns:
+        for first_row, stored in columns.stretches():
+            for column, values in stored.items():
+                require_finite(values, path, columns.key(column), first_row)
+            yield chunk(stored["constituents"], stored["jets"], label, path, first_row)
+
+
+def chunk(
+    relative: np.ndarray, jets: np.ndarray, label: int, path: Path, first_row: int
+) -> JetChunk:
+    """Constituents (jets, slots, 4) and jets (jets, 4) of the file, all of one class, as jets."""
+    mask = relative[..., 3]
+    real = mask == 1
+    binary = (real | (mask == 0)).all(axis=1)
+    require_rows(binary, "a mask other than 0 and 1", path, first_row)
+    eta_rel, phi_rel, pt_rel = relative[real][:, :3].T.astype(np.float64)
+    owner = np.nonzero(real)[0]
+    negative = np.bincount(owner[pt_rel < 0], minlength=len(jets)) > 0
+    require_rows(~negative, "a negative pt_rel", path, first_row)
+    jet_pt, jet_eta, jet_mass, _ = jets.T.astype(np.float64)
+    pt = pt_rel * jet_pt[owner]
+    eta = eta_rel + jet_eta[owner]
+    jet_energy = np.hypot(jet_pt * np.cosh(jet_eta), jet_mass)
+    return JetChunk(
+        constituents=np.stack([pt, eta, phi_rel, pt * np.cosh(eta)], axis=-1),
+        counts=real.sum(axis=1),
+        jet=np.stack([jet_pt, jet_eta, np.zeros_like(jet_pt), jet_energy], axis=-1),
+        label=np.full(len(jets), label),
+        rows=first_row + np.arange(len(jets)),
+    )
+
+
+def require_rows(good: np.ndarray, found: str, path: Path, first_row: int) -> None:
+    """Raise UserError about the first jet that is not `good` (jets,) and what was found in it."""
+    if not good.all():
+        raise UserError(
+            f"{path}: particle_features has {found} in jet {first_row + int(np.argmin(good))} "
+            "(counted from 0); its columns must be eta_rel, phi_rel, pt_rel, mask"
+        )

@@ -1,0 +1,194 @@
+"""LHC Olympics R&D (doi 10.5281/zenodo.4536377): events of up to 700 particles -> two jets each.
+
+G. Kasieczka et al., arXiv:2101.08320: 700 massless (pt, eta, phi) per event, zero-padded, then the
+label. Jets are anti-kT, R = 1; an event stays whole, with the dijet mass as its observable. The
+public trigger, leading jet above 1.2 TeV within |eta| < 2.5, is asked of the jets found here.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import awkward as ak
+import h5py
+import numpy as np
+
+from omnilearn.clustering import cluster
+from omnilearn.data.catalogue import LHCO
+from omnilearn.errors import UserError
+from omnilearn.kinematics import from_cartesian, invariant_mass, sum_constituents, to_cartesian
+from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
+from preprocessing.pandas_table import Table, open_table
+from preprocessing.sources import RemoteFile, Shard, reading, require_files, require_finite
+
+SLOTS = 700
+EVENTS_AT_ONCE = 2048  # 17 kB of numbers each, before they are clustered
+LEADING_PT, LEADING_ETA = 1200.0, 2.5
+UNTRIGGERED = f"events without a leading jet above {LEADING_PT:g} GeV in |eta| < {LEADING_ETA:g}"
+SOFTEST_JET = 20.0  # GeV; what FastJet finds below is not called a jet
+
+EVENTS = ("events_anomalydetection_v2.h5", "events_anomalydetection.h5")  # the same twice
+EXTRA = "events_anomalydetection_qcd_extra_inneronly_4vecs_and_features.h5"  # background alone
+REMOTE = (RemoteFile.zenodo(4536377, EVENTS[0]), RemoteFile.zenodo(8370758, EXTRA))
+
+MOMENTUM, CARTESIAN = ("pt", "eta", "phi", "energy"), ("px", "py", "pz", "energy")
+HIGH_LEVEL = re.compile(r"j[12]")  # in the name of a column: of a jet, not of a particle
+PARTICLE = re.compile(r"p([xyz])_?(\d+)")
+
+
+def shards(raw: Path) -> list[Shard]:
+    """The events of the challenge, and the extra background of the signal region if it is there."""
+    found = [raw / name for name in EVENTS if (raw / name).is_file()]
+    if len(found) > 1:
+        raise UserError(
+            f"{found[0]} and {found[1]} are two versions of the same events, which would count "
+            "twice; keep one of them"
+        )
+    if (raw / EXTRA).is_file():
+        found.append(raw / EXTRA)
+    if not found:
+        raise UserError(
+            f"{raw} holds no {EVENTS[0]}; "
+            "get it with: python -m preprocessing download lhco --out DIR"
+        )
+    require_files(found)
+    return [Shard(LHCO.splits, index, (path,)) for index, path in enumerate(found)]
+
+
+def columns(table: Table, path: Path) -> tuple[list[int], int | None]:
+    """Where the 2100 particle columns and the label are stored; no label in the extra background.
+
+    That file calls the particles' pt, eta, phi px, py, pz, and adds columns of the two jets, known
+    by j1 or j2 in their names. Raises UserError if other than 2100 columns are left.
+    """
+    names = table.names or [str(place) for place in range(table.width)]
+    low_level = [place for place, name in enumerate(names) if not HIGH_LEVEL.search(name)]
+    labels = [place for place in low_level if "label" in names[place]]
+    particles = [place for place in low_level if place not in labels]
+    slots = [slot(names[place]) for place in particles]
+    if None not in slots:
+        particles = [particles[first] for first in np.argsort(slots, kind="stable")]
+    if not labels and len(particles) == 3 * SLOTS + 1:
+        labels = [particles.pop()]
+    if len(particles) != 3 * SLOTS or (len(labels) != 1 and path.name != EXTRA):
+        raise UserError(
+            f"{path} has {table.width} columns, {len(particles)} of them of particles and "
+            f"{len(labels)} of labels, but the public file has {3 * SLOTS} and 1"
+        )
+    return particles, labels[0] if labels else None
+
+
+def slot(name: str) -> int | None:
+    """The place that a column's name gives it: 2100 for "2100", 4 for "py_1"; None for others."""
+    if name.isdecimal():
+        return int(name)
+    found = PARTICLE.fullmatch(name)
+    return 3 * int(found[2]) + "xyz".index(found[1]) if found else None
+
+
+def count(path: Path) -> int:
+    """Events in the file."""
+    with reading(path), h5py.File(path, "r") as file:
+        table = open_table(file, path, LHCO.name)
+        columns(table, path)
+        return len(table)
+
+
+def read(path: Path) -> Iterator[JetChunk]:
+    """The two leading jets of the events of one file, a stretch of events at a time.
+
+    Raises UserError on numbers that are not finite or cannot be pt, eta, phi, and on labels other
+    than 0 and 1.
+    """
+    with reading(path), h5py.File(path, "r") as file:
+        table = open_table(file, path, LHCO.name)
+        particles, label = columns(table, path)
+        for first in range(0, len(table), EVENTS_AT_ONCE):
+            stretch = table.read(first, min(first + EVENTS_AT_ONCE, len(table)))
+            labels = np.zeros(len(stretch)) if label is None else stretch[:, label]
+            yield chunk(stretch[:, particles].reshape(-1, SLOTS, 3), labels, path, first)
+
+
+def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) -> JetChunk:
+    """Events (events, 700, 3) pt, eta, phi and label (events,) as the two jets of each."""
+    require_events(momenta, label, path, first_row)
+    real = momenta[..., 0] > 0
+    # two jets share the momentum; looked at before the trigger, which smaller units never pass
+    shared = momenta[..., 0].sum(axis=1) / 2
+    if first_row == 0 and (shared > 0).any():
+        require_gev(shared[shared > 0], LHCO, path)
+    constituents, jets, event = cluster_events(momenta[real], real.sum(axis=1))
+    leading = leading_pairs(event, jets[:, 0])  # (events with two jets, 2)
+    hardest = jets[leading[:, 0]]
+    passed = (hardest[:, 0] > LEADING_PT) & (np.abs(hardest[:, 1]) < LEADING_ETA)
+    kept = leading[passed]
+    row = event[kept[:, 0]]
+    flat = constituents[kept.ravel()]
+    rejected = {
+        "events without two jets": len(label) - len(leading),
+        UNTRIGGERED: int(np.count_nonzero(~passed)),
+    }
+    return JetChunk(
+        constituents=np.stack([ak.to_numpy(ak.flatten(flat[name])) for name in MOMENTUM], axis=1),
+        counts=ak.to_numpy(ak.num(flat)),
+        jet=jets[kept.ravel()],
+        label=label[row].astype(np.int64),
+        rows=first_row + row,
+        observables=dijet_mass(jets[kept])[:, None, None],
+        rejected={reason: events for reason, events in rejected.items() if events},
+    )
+
+
+def require_events(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) -> None:
+    """Refuse particles (events, 700, 3) and labels (events,) that FastJet must never see."""
+    for place, name in enumerate(("pt", "eta", "phi")):
+        require_finite(momenta[..., place], path, f"{name} of a particle", first_row)
+    limits = np.array([MOMENTUM_LIMIT, ETA_LIMIT, PHI_LIMIT])
+    bad = (np.abs(momenta) > limits).any(axis=(1, 2)) | (momenta[..., 0] < 0).any(axis=1)
+    if bad.any():
+        raise UserError(
+            f"{path}: event {first_row + int(np.argmax(bad))} (counted from 0) has a particle of "
+            "impossible pt, eta or phi; the columns must be pt, eta, phi of each particle"
+        )
+    bad = ~np.isin(label, (0, 1))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise UserError(
+            f"{path}: the label is {label[row]:g} in event {first_row + row} (counted from 0), "
+            "but it must be 0 (background) or 1 (signal)"
+        )
+
+
+def cluster_events(
+    particles: np.ndarray, counts: np.ndarray
+) -> tuple[ak.Array, np.ndarray, np.ndarray]:
+    """All jets of events with counts (events,) of massless particles (n, 3) pt, eta, phi.
+
+    Returns constituents (jets, var) with the fields of MOMENTUM, jets (jets, 4) pt, eta, phi,
+    energy, and the event of each jet (jets,).
+    """
+    pt, eta, phi = particles.T
+    momenta = np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=1)
+    fields = dict(zip(MOMENTUM, momenta.T, strict=True))
+    fields |= dict(zip(("px", "py", "pz"), to_cartesian(momenta).T[:3], strict=True))
+    constituents, event = cluster(
+        ak.unflatten(ak.zip(fields), counts), LHCO.jet_radius, SOFTEST_JET
+    )
+    summed = [ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in CARTESIAN]
+    return constituents, from_cartesian(np.stack(summed, axis=1)), event
+
+
+def leading_pairs(event: np.ndarray, pt: np.ndarray) -> np.ndarray:
+    """The two hardest jets (events, 2), hardest first, of every event that has two.
+
+    `event` (jets,), in which the jets of an event stand together, and pt (jets,) belong to jets.
+    """
+    falling = np.lexsort((-pt, event))
+    first = np.flatnonzero(np.diff(event, prepend=-1))  # jet of each event
+    several = np.diff(first, append=len(event)) > 1
+    return falling[first[several, None] + np.arange(2)]
+
+
+def dijet_mass(jets: np.ndarray) -> np.ndarray:
+    """Mass (events,) [GeV] of the two jets (events, 2, 4): pt, eta, phi, energy."""
+    return invariant_mass(sum_constituents(jets))

@@ -1,0 +1,86 @@
+"""Every dataset at a glance: python -m preprocessing list."""
+
+import argparse
+import os
+import textwrap
+from pathlib import Path
+
+import h5py
+
+from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.layout import find_files, stored_layout
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from preprocessing.sources import SPLITS
+
+WIDTH = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of the command."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(os.environ.get("OMNILEARN_DATA", "data")),
+        help="folder of our files ($OMNILEARN_DATA or data)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print all entries of the catalogue."""
+    print("\n\n".join(entry(spec, arguments.out) for spec in CATALOGUE.values()))
+
+
+def entry(spec: DatasetSpec, data: Path) -> str:
+    """What a dataset is, where it comes from, and what of it lies under `data`."""
+    jets = {1: "", 2: "two jets per event, "}[spec.jets_per_event]
+    levels = f"levels {' and '.join(spec.levels)}, " if spec.levels else ""
+    lines = {
+        "task": spec.task,
+        "classes": ", ".join(spec.class_names),
+        "constituents": f"{levels}{jets}{spec.max_constituents} of {spec.num_features} features",
+        "from": spec.source,
+        "citation": spec.citation,
+        "on disk": on_disk(spec, data),
+    }
+    return "\n".join(
+        [
+            f"{spec.name}: {spec.title}",
+            *(
+                textwrap.fill(
+                    f"  {title + ':':14}{text}", WIDTH, subsequent_indent=" " * 16,
+                    break_on_hyphens=False, break_long_words=False,
+                )
+                for title, text in lines.items()
+            ),
+        ]
+    )  # fmt: skip
+
+
+def on_disk(spec: DatasetSpec, data: Path) -> str:
+    """Files and jets of each split under `data`, found as a training finds them."""
+    found = []
+    for split in SPLITS:
+        try:
+            files = find_files(data, spec, split)
+        except UserError:  # this split is not there
+            continue
+        found.append(f"{split} {len(files)} files, {rows(spec, files)} in {files[0].parent}")
+    return "; ".join(found) or f"nothing in {data}"
+
+
+def rows(spec: DatasetSpec, files: list[Path]) -> str:
+    """How many jets, or events, are in the files; the first that cannot be read is named."""
+    total, origins = 0, set()
+    for path in files:
+        try:
+            with h5py.File(path, "r") as file:
+                layout = stored_layout(file, path, spec)
+        except OSError:
+            return f"{path.name} cannot be read"
+        except UserError as error:
+            return str(error)
+        total += layout.rows
+        origins.add(layout.origin)
+    unit = "jets" if spec.jets_per_row == 1 else "events"
+    return f"{total} {unit} ({' and '.join(sorted(origins))})"

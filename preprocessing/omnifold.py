@@ -1,0 +1,242 @@
+"""OmniFold Z+jets (doi 10.5281/zenodo.3548091): one jet per event, at detector and particle level.
+
+A. Andreassen et al., arXiv:1911.09107. Constituents are stored as pt / 100, rapidity and phi
+relative to the jet, and a code of their PDG id, which gives the mass. The jet is the sum of its
+constituents; the six observables are those of the file's own arrays, which for detector-level jets
+hold the calibrated pt. An observable that a file lacks comes from FastJet.
+"""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.clustering import angularity, softdrop, subjettiness
+from omnilearn.data.catalogue import OMNIFOLD
+from omnilearn.errors import UserError
+from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian
+from preprocessing.identity import identity, masses
+from preprocessing.jet_chunk import MOMENTUM_LIMIT, JetChunk
+from preprocessing.npz_stream import open_npz
+from preprocessing.sources import RemoteFile, Shard, mixed, reading, require_files, require_finite
+
+LEVELS = ("sim", "gen")  # in the public files, for our reco and gen
+FILE_NAME = re.compile(r"(\w+)_Zjet_pTZ-200GeV_(\d+)\.npz")
+# PythiaAlt is no public sample: `python -m simulation omnifold` makes it in place of Herwig
+GENERATORS = {
+    "simulation": ("Pythia21", "Pythia25", "Pythia26"),
+    "data": ("Herwig", "PythiaAlt"),
+}
+PDG_IDS = np.array([22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112])
+CODE_STEP = 0.1  # from one id of this list to the next
+PT_UNIT = 100.0  # GeV
+SUBSTRUCTURE = ("mults", "widths", "sdms", "zgs", "tau2s")
+LOWEST_RHO = 1e-6  # soft-drop mass / pt is never taken below: a single photon has none
+LOWEST_WIDTH = 1e-6  # tau21 is 0 below: all momentum lies on the axis
+OBSERVABLE_LIMIT = 1e6
+
+# the samples of the papers; the other tunes lie in the same record
+REMOTE = tuple(
+    RemoteFile.zenodo(3548091, f"{generator}_Zjet_pTZ-200GeV_{number}.npz")
+    for generator in ("Pythia21", "Herwig")
+    for number in range(17)
+)
+
+
+def generator(path: Path) -> tuple[str, str, int]:
+    """Class, generator and number of a file by its public name; raises UserError for others."""
+    name = FILE_NAME.fullmatch(path.name)
+    for label, generators in GENERATORS.items():
+        if name and name[1] in generators:
+            return label, name[1], int(name[2])
+    known = [one for generators in GENERATORS.values() for one in generators]
+    raise UserError(
+        f"{path}: the name tells the class of OmniFold files and must be GENERATOR_Zjet_pTZ-200GeV_"
+        f"NUMBER.npz with GENERATOR one of {', '.join(known)}"
+    )
+
+
+def shards(raw: Path) -> list[Shard]:
+    """Output file i takes the i-th file of simulation and data, so each one mixes the two.
+
+    Raises UserError unless there is one sample of each, for two tunes would count as one.
+    """
+    found = {label: {} for label in GENERATORS}
+    for path in raw.glob("[!.]*_Zjet_*.npz"):
+        label, name, number = generator(path)
+        found[label].setdefault(name, {})[number] = path
+    for label, samples in found.items():
+        if not samples:
+            raise UserError(
+                f"{raw} holds no {label} file ({' or '.join(GENERATORS[label])}_Zjet_pTZ-200GeV_"
+                f"0.npz ...); get them from {OMNIFOLD.source}"
+            )
+        if len(samples) > 1:
+            raise UserError(
+                f"{raw} holds {' and '.join(sorted(samples))}, but the {label} is one sample; "
+                "keep the files of one of them in the folder"
+            )
+    groups = [
+        [files[number] for number in sorted(files)]
+        for samples in found.values()
+        for files in samples.values()
+    ]
+    require_files([path for files in groups for path in files])
+    return [Shard(OMNIFOLD.splits, i, sources) for i, sources in enumerate(mixed(groups))]
+
+
+def arrays_of(path: Path) -> tuple[str, ...]:
+    """The arrays to read: jets and particles of both levels, and what substructure there is."""
+    with reading(path), zipfile.ZipFile(path) as archive:
+        there = {name.removesuffix(".npy") for name in archive.namelist()}
+    required = [f"{level}_{key}" for level in LEVELS for key in ("jets", "particles")]
+    optional = [f"{level}_{key}" for level in LEVELS for key in SUBSTRUCTURE]
+    return (*required, *(key for key in optional if key in there))
+
+
+def count(path: Path) -> int:
+    """Events in the file."""
+    with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
+        require_columns(stored.shapes, path)
+        return stored.rows
+
+
+def read(path: Path) -> Iterator[JetChunk]:
+    """The events of one file, a stretch at a time; a level without constituents has no jet there.
+
+    Raises UserError on numbers that are not finite, negative pt and codes of no particle.
+    """
+    label = OMNIFOLD.class_names.index(generator(path)[0])
+    with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
+        require_columns(stored.shapes, path)
+        for first_row, arrays in stored.stretches():
+            for key, values in arrays.items():
+                require_finite(values, path, key, first_row)
+            yield chunk(arrays, label, path, first_row)
+
+
+def require_columns(shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    """Raise UserError for an array of another shape than the public files have."""
+    for key, shape in shapes.items():
+        wanted = {"jets": 2, "particles": 3}.get(key.partition("_")[2], 1)
+        if len(shape) != wanted or (wanted > 1 and shape[-1] != 4):
+            expected = {1: "(events,)", 2: "(events, 4)", 3: "(events, particles, 4)"}[wanted]
+            raise UserError(
+                f"{path}: {key} has shape {shape}, but {expected} is expected; is this a file of "
+                f"{OMNIFOLD.title}?"
+            )
+
+
+def chunk(arrays: dict[str, np.ndarray], label: int, path: Path, first_row: int) -> JetChunk:
+    """A stretch of the file as events: the detector-level jet, then the particle-level one."""
+    events = len(arrays["gen_jets"])
+    slots = max(arrays[f"{level}_particles"].shape[1] for level in LEVELS)
+    particles = np.zeros((events, len(LEVELS), slots, 4))
+    for number, level in enumerate(LEVELS):
+        stored = arrays[f"{level}_particles"]
+        negative = (stored[..., 0] < 0).any(axis=1)
+        refuse_row(negative, f"{level}_particles has a negative pt", path, first_row)
+        particles[:, number, : stored.shape[1]] = stored
+    real = particles[..., 0] > 0  # a photon's code is 0, as padding's is
+    counts = real.sum(axis=-1)  # (events, levels)
+    owner = np.repeat(np.arange(counts.size), counts.ravel())
+    axes = np.stack([arrays[f"{level}_jets"] for level in LEVELS], axis=1).reshape(-1, 4)
+
+    pt, y_rel, phi_rel, code = particles[real].T
+    number = np.rint(code / CODE_STEP)
+    known = (np.abs(code - number * CODE_STEP) < 0.01) & (number >= 0) & (number < len(PDG_IDS))
+    bad = np.bincount(owner[~known] // len(LEVELS), minlength=events) > 0
+    refuse_row(bad, "a particle has a code that stands for no PDG id", path, first_row)
+    pdg_id = PDG_IDS[number.astype(int)]
+    constituents = from_rapidity(
+        PT_UNIT * pt,
+        y_rel + axes[owner, 1],
+        phi_rel + axes[owner, 2],
+        masses(pdg_id, path, "particles"),
+    )
+    cartesian = to_cartesian(constituents)
+    low = ~(np.abs(cartesian) < MOMENTUM_LIMIT).all(axis=1)
+    bad = np.bincount(owner[low] // len(LEVELS), minlength=events) > 0
+    refuse_row(bad, "a particle has an impossible momentum", path, first_row)
+    jets = [np.bincount(owner, component, counts.size) for component in cartesian.T]
+
+    return JetChunk(
+        constituents=constituents,
+        counts=counts.ravel(),
+        jet=from_cartesian(np.stack(jets, axis=-1)),
+        label=np.full(events, label),
+        rows=first_row + np.arange(events),
+        identity=identity(pdg_id, path, "particles"),
+        observables=observables(arrays, cartesian, counts, path, first_row),
+    )
+
+
+def refuse_row(bad: np.ndarray, what: str, path: Path, first_row: int) -> None:
+    """Raise UserError about the first event marked in `bad` (events,)."""
+    if bad.any():
+        raise UserError(
+            f"{path}: {what} in event {first_row + int(np.argmax(bad))} (counted from 0); the file "
+            "is damaged or of another layout, download it again"
+        )
+
+
+def observables(
+    arrays: dict[str, np.ndarray],
+    cartesian: np.ndarray,
+    counts: np.ndarray,
+    path: Path,
+    first_row: int,
+) -> np.ndarray:
+    """jet_mass, jet_width, multiplicity, ln_rho, z_g, tau21 of the events (events, levels, 6).
+
+    Constituents (all, 4) as px, py, pz, energy, `counts` (events, levels). ln_rho is
+    ln(soft-drop mass^2 / pt^2) and tau21 is tau2 / width (arXiv:1911.09107); a level without a
+    jet has zeros.
+    """
+    components = dict(zip(("px", "py", "pz", "energy"), cartesian.T, strict=True))
+    jets = ak.unflatten(ak.zip(components), counts.ravel())
+    result = np.zeros((*counts.shape, len(OMNIFOLD.observables)))
+    for number, level in enumerate(LEVELS):
+        filled = counts[:, number] > 0
+        if not filled.any():
+            continue
+        stored = {
+            key: arrays[f"{level}_{key}"][filled].astype(np.float64)
+            for key in ("jets", *SUBSTRUCTURE)
+            if f"{level}_{key}" in arrays
+        }
+        pt, _, _, mass = stored["jets"].T
+        bad = np.zeros(len(filled), bool)
+        bad[filled] = pt <= 0
+        refuse_row(bad, f"{level}_jets has no pt, but there are particles", path, first_row)
+        if len(stored) < 1 + len(SUBSTRUCTURE):
+            stored = substructure(jets[number :: len(LEVELS)][filled], stored) | stored
+        width = stored["widths"]
+        ln_rho = 2 * np.log(np.maximum(stored["sdms"] / pt, LOWEST_RHO))
+        on_axis = width < LOWEST_WIDTH
+        tau21 = np.where(on_axis, 0.0, stored["tau2s"] / np.where(on_axis, 1.0, width))
+        result[filled, number] = np.stack(
+            [mass, width, stored["mults"], ln_rho, stored["zgs"], tau21], axis=-1
+        )
+        bad = ~(np.abs(result[:, number]) < OBSERVABLE_LIMIT).all(axis=1)
+        refuse_row(bad, f"an observable at {level} level is absurd", path, first_row)
+    return result
+
+
+def substructure(jets: ak.Array, stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What of SUBSTRUCTURE is not `stored`, of jets (jets, var constituents), from FastJet.
+
+    Widths and tau2 have angles in units of the radius.
+    """
+    radius = OMNIFOLD.jet_radius
+    found = {"mults": ak.to_numpy(ak.num(jets)).astype(np.float64)}
+    if "widths" not in stored:
+        found["widths"] = angularity(jets, radius, beta=1.0)
+    if "sdms" not in stored or "zgs" not in stored:
+        found["sdms"], found["zgs"] = softdrop(jets, radius)
+    if "tau2s" not in stored:
+        found["tau2s"] = subjettiness(jets, radius)[:, 1]
+    return found

@@ -1,0 +1,113 @@
+"""Tables that pandas keeps in HDF5, in both of its layouts, read with h5py alone.
+
+pandas and PyTables would unpickle the attributes of the file, and run what they say.
+"""
+
+import pickletools
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.errors import UserError
+from preprocessing.blosc import rows
+
+# the words of the pickle language that are a column's name, or its number
+NAME_OPCODES = {
+    "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING",
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1",
+}  # fmt: skip
+
+
+@dataclass
+class Table:
+    """A pandas frame: blocks of columns, one behind the other, and the columns' names."""
+
+    blocks: list[tuple[h5py.Dataset, str | None]]  # dataset, and its field in a compound table
+    widths: list[int]  # columns of each block
+    names: list[str] | None  # of all columns as they are stored; None if the file has none
+
+    def __len__(self) -> int:
+        return len(self.blocks[0][0])
+
+    @property
+    def width(self) -> int:
+        """Columns of all blocks."""
+        return sum(self.widths)
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Rows first to last of all columns as they are stored: (rows, width) float64."""
+        table = np.empty((last - first, self.width))
+        stop, stored = 0, {}
+        for (dataset, name), width in zip(self.blocks, self.widths, strict=True):
+            if dataset.name not in stored:
+                stored[dataset.name] = rows(dataset, first, last)
+            block = stored[dataset.name] if name is None else stored[dataset.name][name]
+            start, stop = stop, stop + width
+            table[:, start:stop] = block
+        return table
+
+
+def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) -> Table:
+    """The table under `key`, or the only one of the file; pandas format 'table' or 'fixed'.
+
+    Raises UserError, calling the files `title`, if it is missing, empty or of unequal columns.
+    """
+    group = table_group(file, path, title, key)
+    if "table" in group:  # pandas format='table': one compound dataset
+        dataset = group["table"]
+        fields = sorted(name for name in dataset.dtype.names or () if "values_block" in name)
+        blocks = [(dataset, name) for name in fields]
+        widths = [int(np.prod(dataset.dtype[name].shape)) for name in fields]
+        names = [pickled_names(bytes(dataset.attrs.get(f"{name}_kind", b""))) for name in fields]
+    else:  # pandas format='fixed': one dataset per block
+        fields = sorted(name[: -len("_values")] for name in group if name.endswith("_values"))
+        blocks = [(group[f"{name}_values"], None) for name in fields]
+        widths = [dataset.shape[1] for dataset, _ in blocks]
+        names = [stored_names(rows(group[f"{name}_items"], 0, None)) for name in fields]
+    if len({len(dataset) for dataset, _ in blocks}) > 1:
+        raise UserError(
+            f"{path}: the columns of {group.name[1:]!r} have unequal lengths; download it again"
+        )
+    if not blocks or len(blocks[0][0]) == 0:
+        raise UserError(f"{path} holds no jets; download it again")
+    known = [name for block in names for name in block]
+    return Table(blocks, widths, known if len(known) == sum(widths) else None)
+
+
+def table_group(file: h5py.File, path: Path, title: str, key: str | None) -> h5py.Group:
+    """The group that holds the table; raises UserError if there is none, or more than one."""
+    tables = [
+        name
+        for name, item in file.items()
+        if isinstance(item, h5py.Group) and ("table" in item or "axis0" in item)
+    ]
+    if key in tables or (key is None and len(tables) == 1):
+        return file[key or tables[0]]
+    wanted = "has no pandas table" if not tables or key else "has several pandas tables"
+    wanted += f" under the key {key!r} but" if key else ":"
+    raise UserError(
+        f"{path} {wanted} {', '.join(tables or file) or 'nothing'}; the public files of {title} "
+        "have one"
+    )
+
+
+def stored_names(items: np.ndarray) -> list[str]:
+    """Column names (columns,) of a fixed table: text, numbers, or pickled where they are mixed."""
+    if items.dtype.kind == "S":
+        return [name.decode() for name in items.tolist()]
+    if items.dtype.kind in "iu":
+        return [str(number) for number in items.tolist()]
+    return [name for one in items for name in pickled_names(bytes(one))]
+
+
+def pickled_names(pickled: bytes) -> list[str]:
+    """The names in a pickled list: its words are looked at, nothing is ever built from them."""
+    if not pickled:
+        return []
+    return [
+        str(argument)
+        for opcode, argument, _ in pickletools.genops(pickled)
+        if opcode.name in NAME_OPCODES
+    ]

@@ -1,0 +1,160 @@
+"""ATLAS jets: calibrated four-momenta, MeV, weights, the files of two releases; golden numbers."""
+
+from pathlib import Path
+
+import flat_files
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.data.catalogue import ATLAS
+from omnilearn.kinematics import LOG_FLOOR
+from preprocessing import atlas
+from preprocessing.jet_chunk import prepare
+from preprocessing.jet_file import stored
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(scope="module")
+def golden():
+    """(released outputs and inputs, our arrays) of 40 jets."""
+    with np.load(DATA / "prep_atlas.npz") as released:
+        released = dict(released)
+    columns = {name: released[f"in.{name}"] for name in atlas.LAYOUT}
+    chunk = atlas.chunk(columns, Path("atlas"), 0)
+    return released, stored(prepare(chunk, ATLAS, Path("atlas")), ATLAS)
+
+
+def test_atlas_columns_labels_and_weights_equal_the_released_ones(golden):
+    released, ours = golden
+    for column in (0, 1, 3, 5, 6):
+        theirs = released["out.data"][..., column]
+        np.testing.assert_allclose(ours["data"][..., column], theirs, atol=2e-6)
+    np.testing.assert_array_equal(ours["pid"], released["out.pid"])
+    np.testing.assert_allclose(ours["weight"], released["out.weights"], rtol=1e-6)
+    np.testing.assert_allclose(ours["jet"][:, :3], released["out.jet"][:, :3], rtol=1e-6, atol=1e-4)
+
+
+def test_atlas_multiplicity_counts_beyond_the_slots_where_the_released_one_stops(golden):
+    released, ours = golden
+    np.testing.assert_array_equal(np.minimum(ours["multiplicity"], 120), released["out.jet"][:, 3])
+    np.testing.assert_array_equal(ours["multiplicity"], (released["in.fjet_clus_pt"] > 0).sum(1))
+    assert (ours["multiplicity"] > 120).sum() == 2
+
+
+def test_atlas_log_one_minus_pt_rel_equals_the_released_one_above_the_floor(golden):
+    released, ours = golden
+    theirs, mine = released["out.data"][..., 2], ours["data"][..., 2]
+    above = theirs > np.log(1e-5)
+    # a constituent harder than the calibrated jet is 0 there, and the mask loses it
+    lost = above & (mine < np.log(1e-5))
+    assert np.argwhere(lost).tolist() == [[5, 0], [7, 0], [18, 0]]
+    assert mine[5, 0] == pytest.approx(np.log(LOG_FLOOR))
+    np.testing.assert_allclose(mine[above & ~lost], theirs[above & ~lost], atol=1e-5)
+
+
+def test_atlas_jet_energy_is_the_calibrated_one_where_the_released_sums_the_clusters(golden):
+    released, ours = golden
+    real = ours["data"][..., 3] != 0
+    energy = np.exp(ours["data"][..., 5].astype(np.float64))
+    pt, eta, mass = (
+        released[f"in.fjet_{name}"].astype(np.float64)[:, None] for name in ("pt", "eta", "m")
+    )
+    calibrated = np.hypot(pt * np.cosh(eta), mass) / 1000
+    summed = released["in.fjet_clus_E"].astype(np.float64).sum(1, keepdims=True) / 1000
+    for logarithm, jet_energy in (
+        (ours["data"][..., 4], calibrated), (released["out.data"][..., 4], summed)
+    ):  # fmt: skip
+        one_minus = (1 - energy / jet_energy)[real]
+        above = one_minus > 1e-3
+        np.testing.assert_allclose(
+            np.exp(logarithm[real].astype(np.float64))[above], one_minus[above], atol=3e-6
+        )
+    assert np.abs(calibrated / summed - 1).max() > 0.03
+
+
+@pytest.fixture
+def raw(toy_jets, tmp_path):
+    """write(file name, columns that replace the toy's) in a folder; the folder."""
+
+    def write(name: str = "train.h5", replace: dict | None = None, n: int = 50, seed: int = 0):
+        columns = flat_files.columns("atlas", toy_jets, n, seed) | (replace or {})
+        columns = {key: values for key, values in columns.items() if values is not None}
+        flat_files.write(tmp_path / "raw" / name, columns)
+        return tmp_path / "raw"
+
+    return write
+
+
+def test_training_files_give_train_and_val_and_test_files_are_kept_whole(raw, preprocess, tmp_path):
+    raw("train.h5", n=200)
+    folder = raw("test.h5", seed=1)
+    assert preprocess("atlas", "--raw", folder, "--out", tmp_path, "--workers", 1)[0] == 0
+    sizes = {}
+    for split in ("train", "val", "test"):
+        with h5py.File(tmp_path / f"atlas/{split}/atlas_{split}_000.h5") as file:
+            sizes[split] = len(file["pid"])
+            assert list(file.attrs["sources"]) == ["test.h5" if split == "test" else "train.h5"]
+    assert sizes["test"] == 50
+    assert sizes["train"] + sizes["val"] == 200
+    assert 20 < sizes["val"] < 60
+
+
+def test_both_releases_are_read_with_their_key_of_the_weights(raw, toy_jets, preprocess, tmp_path):
+    weights = flat_files.columns("atlas", toy_jets)["weights"]
+    raw("train_nominal_000.h5", {"weights": None, "training_weights": weights})
+    folder = raw("test-public.h5")
+    assert [shard.index for shard in atlas.shards(folder)] == [0, 0]
+    assert preprocess("atlas", "--raw", folder, "--out", tmp_path, "--workers", 1)[0] == 0
+    found = []
+    for split in ("train", "val"):
+        with h5py.File(tmp_path / f"atlas/{split}/atlas_{split}_000.h5") as file:
+            found.append(file["weight"][:])
+    np.testing.assert_allclose(np.sort(np.concatenate(found)), np.sort(weights), rtol=1e-6)
+
+
+def test_files_of_two_releases_are_not_mixed(raw, refused):
+    raw("train.h5")
+    assert "two releases" in refused("atlas", "--raw", raw("train_nominal_000.h5"))
+
+
+def test_a_file_in_gev_is_refused(raw, toy_jets, refused):
+    columns = flat_files.columns("atlas", toy_jets)
+    for name in ("fjet_clus_pt", "fjet_clus_E", "fjet_pt", "fjet_m"):
+        columns[name] /= 1000
+    assert "looks like GeV" in refused("atlas", "--raw", raw("train.h5", columns))
+
+
+def test_a_label_that_is_no_class_is_refused(raw, refused):
+    folder = raw(replace={"labels": np.where(np.arange(50) == 7, 2, 1)})
+    assert "labels is 2 in jet 7" in refused("atlas", "--raw", folder)
+
+
+def test_the_hardest_120_of_200_constituents_are_kept_in_whatever_order_they_come(raw, toy_jets):
+    columns = flat_files.columns("atlas", toy_jets)
+    rng = np.random.default_rng(0)
+    columns["fjet_clus_pt"] = rng.exponential(5e3, (50, 200)).astype("f4") + 1
+    columns["fjet_clus_E"] = columns["fjet_clus_pt"] * 2
+    chunk = atlas.chunk(columns, Path("a"), 0)
+    prepared = prepare(chunk, ATLAS, Path("a"))
+    assert (prepared.records["kept"] == 120).all()
+    assert (prepared.records["multiplicity"] == 200).all()
+    expected = np.sort(columns["fjet_clus_pt"].astype(np.float64), axis=1)[:, :-121:-1] / 1000
+    found = np.exp(prepared.features[:, 3]).reshape(50, 120)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_phi_across_the_seam_stays_close(toy_jets):
+    columns = flat_files.columns("atlas", toy_jets)
+    columns["fjet_phi"][:] = -3.1
+    columns["fjet_clus_phi"][:] = 3.1
+    prepared = prepare(atlas.chunk(columns, Path("a"), 0), ATLAS, Path("a"))
+    np.testing.assert_allclose(prepared.features[:, 1], 6.2 - 2 * np.pi, atol=1e-5)
+
+
+def test_a_jet_mass_below_zero_counts_as_zero(toy_jets):
+    columns = flat_files.columns("atlas", toy_jets)
+    columns["fjet_m"][3] = -5.0
+    prepared = prepare(atlas.chunk(columns, Path("a"), 0), ATLAS, Path("a"))
+    assert prepared.records["jet"][3, 0, 2] == pytest.approx(0, abs=1e-3)

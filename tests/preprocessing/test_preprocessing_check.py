@@ -1,0 +1,178 @@
+"""A look at a file tells what it holds, and refuses what the suite cannot train on."""
+
+import re
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from toy_jets import write_toy_dataset, write_toy_file
+
+from omnilearn.data.catalogue import ASPEN, TOP
+from preprocessing import check
+from preprocessing.moments import Moments
+
+
+@pytest.fixture
+def top_file(tmp_path):
+    path = tmp_path / "top_train_000.h5"
+    write_toy_file(path, TOP, 300, 0)
+    return path
+
+
+def row(printed: str, name: str) -> list[str]:
+    """The words behind the name of a line."""
+    return re.search(rf"^ +{re.escape(name)}:? +(.*)$", printed, re.MULTILINE)[1].split()
+
+
+def numbers(printed: str, name: str) -> list[float]:
+    return [float(word.rstrip("%")) for word in row(printed, name)]
+
+
+def test_moments_of_stretches_are_those_of_the_whole():
+    values = np.random.default_rng(0).normal(1e4, 1.0, (1000, 3))
+    moments = Moments(("a", "b", "c"))
+    for part in np.array_split(values, 7):
+        moments.add(part.astype(np.float32))
+    np.testing.assert_allclose(moments.mean, values.mean(axis=0), rtol=1e-7)
+    np.testing.assert_allclose(moments.std, values.std(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(moments.low, values.min(axis=0), rtol=1e-7)
+    assert moments.count.tolist() == [1000] * 3
+
+
+def test_values_that_are_no_numbers_are_counted_and_left_out():
+    moments = Moments(("a", "b"))
+    moments.add(np.array([[1.0, np.nan], [3.0, np.inf], [np.nan, -np.inf]]))
+    assert moments.not_finite.tolist() == [1, 3]
+    assert moments.of("a") == (1.0, 2.0, 1.0, 3.0)
+    assert np.isnan(moments.of("b")).all()
+
+
+def test_printed_numbers_are_those_of_the_file(preprocess, top_file, monkeypatch):
+    monkeypatch.setattr(check, "STRETCH", 64)
+    status, out, err = preprocess("check", top_file)
+    assert (status, err) == (0, "")
+    assert out.endswith("fits top\n")
+    with h5py.File(top_file) as file:
+        data, jet, pid = (file[key][:] for key in ("data", "jet", "pid"))
+    real = data[(data != 0).any(axis=-1)]
+    expected = real.min(axis=0), real.mean(axis=0), real.std(axis=0), real.max(axis=0)
+    for name, column in (("eta_rel", 0), ("log_pt", 3), ("delta_r", 6)):
+        wanted = [values[column] for values in expected]
+        assert numbers(out, name) == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+    assert numbers(out, "jet_mass")[1] == pytest.approx(jet[:, 2].mean(), rel=1e-4)
+    tops, mass = np.count_nonzero(pid), jet[pid == 1, 2].mean()
+    assert numbers(out, "top") == pytest.approx(
+        [tops, 100 * tops / 300, tops, mass, jet[pid == 1, 3].mean()], rel=1e-3
+    )
+    assert f"{len(real)} constituents" in out
+
+
+def test_what_a_file_remembers_of_its_making_is_told(preprocess, write_top, tmp_path):
+    write_top(tmp_path / "raw" / "train.h5", n=30)
+    assert preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path, "--seed", 4)[0] == 0
+    (path,) = tmp_path.rglob("top_train_*.h5")
+    status, out, err = preprocess("check", path)
+    assert (status, err) == (0, "")
+    for name, value in {
+        "dataset": "top", "split": "train", "origin": "public", "seed": "4", "sources": "train.h5",
+    }.items():  # fmt: skip
+        assert row(out, name) == [value]
+
+
+def test_a_file_of_the_released_code_is_looked_at_when_its_dataset_is_named(preprocess, tmp_path):
+    write_toy_dataset(tmp_path, "jetclass", {"train": 60}, released=True)
+    (path,) = tmp_path.rglob("*.h5")
+    status, _, err = preprocess("check", path)
+    assert status == 2
+    assert err.endswith("say it with --dataset, e.g. --dataset top\n")
+    status, out, _ = preprocess("check", path, "--dataset", "jetclass")
+    assert status == 0
+    assert "filled where not zero" in out
+    assert out.endswith("fits jetclass\n")
+
+
+def spoil(path, key, value, place):
+    with h5py.File(path, "a") as file:
+        file[key][place] = value
+
+
+def test_each_value_that_is_no_number_is_found(preprocess, top_file):
+    spoil(top_file, "data", np.nan, (3, 0, 2))
+    spoil(top_file, "jet", np.inf, (250, 2))
+    spoil(top_file, "weight", np.nan, 7)
+    status, out, err = preprocess("check", top_file)
+    assert status == 2
+    assert "NaN or infinite: 3 values" in out
+    assert re.fullmatch(r"error: .*: 3 values that are no finite numbers; make it .*\n", err)
+
+
+def test_constituents_on_the_floor_of_the_logarithm_are_counted(preprocess, top_file):
+    for column in (2, 4):
+        spoil(top_file, "data", np.log(1e-6), (slice(0, 5), 0, column))
+    status, out, _ = preprocess("check", top_file)
+    assert status == 0
+    assert "log(1 - rel) on its floor: 10 values" in out
+
+
+def test_labels_outside_the_classes_are_told_with_their_row(preprocess, top_file):
+    spoil(top_file, "pid", 2, slice(40, 43))
+    status, _, err = preprocess("check", top_file)
+    assert status == 2
+    assert "'pid' names no class of QCD, top in 3 jets, the first in row 40;" in err
+
+
+def test_momenta_in_mev_are_told(preprocess, top_file):
+    with h5py.File(top_file, "a") as file:
+        file["jet"][:, 0] = file["jet"][:, 0] * 1000
+    status, _, err = preprocess("check", top_file)
+    assert status == 2
+    assert "looks like MeV, divide its momenta by 1000" in err
+
+
+def test_a_jet_without_constituents_counts_in_no_mean(preprocess, top_file):
+    mean = numbers(preprocess("check", top_file)[1], "jet_pt")[1]
+    for key in ("data", "jet", "multiplicity"):
+        spoil(top_file, key, 0, 0)
+    out = preprocess("check", top_file)[1]
+    assert "jets without constituents: 1" in out
+    assert numbers(out, "jet_pt")[0] > 500
+    assert numbers(out, "jet_pt")[1] == pytest.approx(mean, rel=1e-2)
+
+
+def test_other_shapes_keys_and_names_are_one_sentence(preprocess, top_file, tmp_path):
+    status, out, err = preprocess("check", top_file, "--dataset", "qg")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "says it is of top, but --dataset is qg" in err
+    with h5py.File(top_file, "a") as file:
+        del file["jet"]
+    status, out, err = preprocess("check", top_file)
+    assert (status, err.count("\n")) == (2, 1)
+    assert "(300, 150, 7) float32" in out  # what is there is told all the same
+    assert "no numeric 'jet' among its keys" in err
+    for path, message in ((tmp_path / "none.h5", "not found"), (tmp_path / "text.h5", "damaged")):
+        if message == "damaged":
+            path.write_text("no HDF5")
+        status, _, err = preprocess("check", path)
+        assert (status, err.count("\n")) == (2, 1)
+        assert message in err
+
+
+def test_a_figure_has_every_input(preprocess, tmp_path, monkeypatch):
+    write_toy_file(tmp_path / "some.h5", replace(ASPEN, max_constituents=30), 80, 1)
+    drawn = []
+    draw = check.input_distributions
+    monkeypatch.setattr(
+        check, "input_distributions",
+        lambda panels, *rest: (drawn.extend(panels), draw(panels, *rest)),
+    )  # fmt: skip
+    status, out, err = preprocess("check", tmp_path / "some.h5", "--plot", tmp_path / "in.png")
+    assert (status, err) == (0, "")
+    assert f"figure: {tmp_path / 'in'}.png and .pdf" in out
+    for suffix in (".png", ".pdf"):
+        assert (tmp_path / f"in{suffix}").stat().st_size > 10_000
+    assert len(drawn) == 4 + 13
+    assert {panel.counts.shape[0] for panel in drawn} == {1}
+    for panel in drawn[:4]:
+        assert panel.counts.sum() == 80
+    assert len({panel.counts.sum() for panel in drawn[4:]}) == 1

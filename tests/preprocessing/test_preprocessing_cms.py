@@ -1,0 +1,304 @@
+"""The MOD files of CMS: columns by name, corrected jets, weights, what is left out is counted."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from damaged_files import MUTATIONS, survives
+
+from omnilearn.data.catalogue import CMS
+from omnilearn.kinematics import to_rapidity
+from preprocessing import cms
+from preprocessing.jet_chunk import CHUNK_ROWS
+
+NAME = "SIM470_Jet300_pT375-infGeV_{}_compressed.h5"
+PARTONS = (21, 1, -2, 3, 0, 4, -5, 21)
+COLUMN = {key: {name: i for i, name in enumerate(names)} for key, names in cms.COLUMNS.items()}
+
+
+@pytest.fixture
+def arrays(toy_jets):
+    """make(n, seed): the four arrays of n jets; the first ones have the partons PARTONS."""
+
+    def make(n: int = 50, seed: int = 0) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        momenta, counts, jets = toy_jets(n, seed, jet_pt=600.0)
+        particles = np.zeros((len(momenta), 6))
+        particles[:, :4] = to_rapidity(momenta)
+        particles[:, 4] = rng.choice((211, -211, 22, 130, 11, -13, 0, 1, 2), len(momenta))
+        jets_i, jets_f = np.zeros((n, 7), np.int64), np.full((n, 17), -1.0)
+        jets_i[:, 6] = np.resize(PARTONS, n)
+        momentum = to_rapidity(jets)
+        for place, name in enumerate(("jet_pt", "jet_y", "jet_phi", "jet_m")):
+            jets_f[:, COLUMN["jets_f"][name]] = momentum[:, place]
+        jets_f[:, COLUMN["jets_f"]["jet_eta"]] = jets[:, 1]
+        jets_f[:, COLUMN["jets_f"]["jec"]] = rng.uniform(1.0, 1.1, n)
+        jets_f[:, COLUMN["jets_f"]["weight"]] = rng.uniform(1e-8, 1e-6, n)
+        index = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32)
+        return {"jets_i": jets_i, "jets_f": jets_f, "pfcs": particles, "pfcs_index": index}
+
+    return make
+
+
+@pytest.fixture
+def write(arrays, tmp_path):
+    """write(number, names, **arrays that replace the toy's): a file in tmp_path / raw."""
+
+    def write(number: int = 0, names=cms.COLUMNS, seed: int = 0, **replace) -> Path:
+        path = tmp_path / "raw" / NAME.format(number)
+        path.parent.mkdir(exist_ok=True)
+        with h5py.File(path, "w") as file:
+            for key, values in (arrays(seed=seed) | replace).items():
+                if values is not None:
+                    file.create_dataset(key, data=values, compression="gzip", compression_opts=1)
+                    if key in names:
+                        file[key].attrs["cols"] = np.array(names[key], "S")
+        return path
+
+    return write
+
+
+def by_row(folder: Path) -> dict[str, np.ndarray]:
+    """All rows below `folder`, in the order of the public rows."""
+    parts = []
+    for path in sorted(folder.rglob("*.h5")):
+        with h5py.File(path) as file:
+            parts.append({key: file[key][:] for key in file})
+    together = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    order = np.lexsort(together["source"].T[::-1])
+    return {key: values[order] for key, values in together.items()}
+
+
+def test_light_quarks_and_gluons_stay_and_the_others_are_counted(
+    write, arrays, preprocess, tmp_path
+):
+    write()
+    status, printed, _ = preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0
+    assert "6 of no parton: left out; 12 of charm or beauty: left out" in printed
+    jets = by_row(tmp_path / "cms")
+    parton = arrays()["jets_i"][:, 6]
+    kept = np.isin(np.abs(parton), (1, 2, 3, 21))
+    np.testing.assert_array_equal(jets["source"][:, 1], np.flatnonzero(kept))
+    np.testing.assert_array_equal(jets["pid"], np.abs(parton[kept]) < 4)
+    with h5py.File(tmp_path / "cms/train/cms_train_000.h5") as file:
+        assert list(file.attrs["rejected"]) == ["of no parton: 6", "of charm or beauty: 12"]
+
+
+def test_jets_are_corrected_and_keep_their_weight_and_pseudorapidity(
+    write, arrays, preprocess, tmp_path
+):
+    write()
+    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    jets = by_row(tmp_path / "cms")
+    public = arrays()["jets_f"][jets["source"][:, 1]]
+    pt, mass, eta, jec, weight = (
+        public[:, COLUMN["jets_f"][name]]
+        for name in ("jet_pt", "jet_m", "jet_eta", "jec", "weight")
+    )
+    np.testing.assert_allclose(jets["jet"][:, 0], jec * pt, rtol=1e-6)
+    np.testing.assert_allclose(jets["jet"][:, 1], eta, rtol=1e-6)
+    np.testing.assert_allclose(jets["jet"][:, 2], jec * mass, rtol=1e-4)
+    np.testing.assert_allclose(jets["weight"], weight, rtol=1e-6)
+
+
+def test_particles_below_one_gev_are_left_out_and_not_counted(write, arrays, preprocess, tmp_path):
+    write()
+    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    jets, public = by_row(tmp_path / "cms"), arrays()
+    edges = public["pfcs_index"].astype(int)
+    for row, jet in enumerate(jets["source"][:, 1]):
+        pt = public["pfcs"][edges[jet] : edges[jet + 1], 0]
+        pt = np.sort(pt[pt >= 1])[::-1]
+        assert jets["multiplicity"][row] == len(pt)
+        np.testing.assert_allclose(jets["data"][row, : len(pt), 3], np.log(pt), atol=1e-6)
+    assert (public["pfcs"][:, 0] < 1).any()
+
+
+@pytest.mark.parametrize("where", ["array", "file", "nowhere"])
+def test_columns_are_found_by_name_wherever_the_names_are(write, arrays, where):
+    public = arrays()
+    expected = next(cms.read(write()))
+    names = dict(cms.COLUMNS)
+    if where != "nowhere":
+        for key in names:
+            order = np.random.default_rng(3).permutation(len(names[key]))
+            names[key] = [names[key][place] for place in order]
+            public[key] = public[key][:, order]
+    path = write(1, names if where == "array" else {}, **public)
+    if where == "file":
+        with h5py.File(path, "r+") as file:
+            for key, columns in names.items():
+                file.attrs[f"{key}_cols"] = columns
+    found = next(cms.read(path))
+    for name in ("constituents", "counts", "jet", "label", "rows", "identity", "weight"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_stretches_cover_a_file_longer_than_one(arrays, write):
+    public, times = arrays(), CHUNK_ROWS // 50 + 2
+    counts = np.tile(np.diff(public["pfcs_index"]), times)
+    together = {key: np.tile(public[key], (times, 1)) for key in ("jets_i", "jets_f", "pfcs")}
+    path = write(pfcs_index=np.concatenate([[0], np.cumsum(counts)]), **together)
+    chunks = list(cms.read(path))
+    assert len(chunks) == 2
+    assert cms.count(path) == 50 * times
+    first = next(cms.read(write(1)))
+    label = np.concatenate([part.label for part in chunks])
+    np.testing.assert_array_equal(label, np.tile(first.label, times))
+    pt = np.concatenate([part.constituents[:, 0] for part in chunks])
+    np.testing.assert_array_equal(pt, np.tile(first.constituents[:, 0], times))
+
+
+def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, preprocess, tmp_path):
+    for number in range(2):
+        write(number, seed=number)
+    (tmp_path / "raw/SIM1800").mkdir()
+    write(2, seed=2).rename(tmp_path / "raw/SIM1800" / NAME.format(0).replace("470", "1800"))
+    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    rows = set()
+    for path in (tmp_path / "cms").rglob("*.h5"):
+        with h5py.File(path) as file:
+            sources = [Path(name).name[:8] for name in file.attrs["sources"]]
+            assert sources in (["SIM470_J", "SIM1800_"], ["SIM470_J"])
+            names = file.attrs["sources"]
+            here = {(names[number], row) for number, row in file["source"][:]}
+        assert not rows & here
+        rows |= here
+    assert len(rows) == 50 * 3 - 3 * 18
+    assert len(list((tmp_path / "cms/train").glob("*.h5"))) == 2
+
+
+def test_jets_without_hard_particles_are_counted_and_single_ones_kept(
+    write, arrays, preprocess, tmp_path
+):
+    public = arrays()
+    edges = public["pfcs_index"].astype(int)
+    public["pfcs"][edges[0] : edges[1], 0] = 0.5
+    public["pfcs"][edges[1] + 1 : edges[2], 0] = 0.5
+    write(**public)
+    _, printed, _ = preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert "1 without constituents: left out" in printed
+    jets = by_row(tmp_path / "cms")
+    assert jets["source"][0, 1] == 1
+    assert jets["multiplicity"][0] == 1
+    assert np.isfinite(jets["data"]).all()
+
+
+def test_a_file_of_no_kept_jet_is_refused_with_the_reasons(write, arrays, refused, tmp_path):
+    public = arrays()
+    public["jets_i"][:, 6] = 0
+    write(**public)
+    assert "none of 50 rows is left; 50 of no parton: left out" in refused(
+        "cms", "--raw", tmp_path / "raw"
+    )
+
+
+def test_of_more_than_a_hundred_particles_the_hardest_stay(write, arrays, preprocess, tmp_path):
+    public = arrays()
+    hardness = np.random.default_rng(4).permutation(np.linspace(2, 9, 150))
+    more = np.zeros((150, 6))
+    more[:, 0], more[:, 4] = hardness, 22
+    public["pfcs"] = np.concatenate([more, public["pfcs"]])
+    public["pfcs_index"] = public["pfcs_index"] + 150
+    public["pfcs_index"][0] = 0
+    write(**public)
+    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    jets = by_row(tmp_path / "cms")
+    soft = np.exp(jets["data"][0, :, 3])
+    assert jets["multiplicity"][0] > 150
+    assert soft.min() >= np.sort(hardness)[-100] - 1e-4
+    assert jets["data"].shape[1] == CMS.max_constituents == 100
+
+
+def test_a_rotation_across_the_seam_changes_no_feature(write, arrays, preprocess, tmp_path):
+    found = []
+    for turn in (0.0, np.pi - 0.1):
+        public = arrays()
+        public["pfcs"][:, 2] += turn
+        public["jets_f"][:, COLUMN["jets_f"]["jet_phi"]] += turn
+        write(**public)
+        preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path / str(turn))
+        found.append(by_row(tmp_path / str(turn) / "cms")["data"])
+    np.testing.assert_allclose(found[1], found[0], atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("key", "row", "column", "value", "complaint"),
+    [
+        ("jets_f", 7, "jet_eta", np.nan, "jets_f/jet_eta is not a finite number in jet 7"),
+        ("jets_f", 7, "weight", np.inf, "jets_f/weight is not a finite number in jet 7"),
+        ("pfcs", 0, "phi", np.nan, "pfcs/phi is not a finite number in jet 0"),
+        ("pfcs", 0, "pid", 6.5, "pfcs/pid holds the particle 6.5"),
+        ("jets_f", 7, "jec", -1.0, "jet 7 (counted from 0) has an impossible jet pt"),
+        ("jets_i", 9, "hard_pid", 23, "hard_pid is 23 in jet 9"),
+    ],
+)
+def test_an_impossible_number_names_file_key_and_jet(
+    write, arrays, refused, tmp_path, key, row, column, value, complaint
+):
+    public = arrays()
+    public[key][row, COLUMN[key][column]] = value
+    path = write(**public)
+    assert f"{path}: {complaint}" in refused("cms", "--raw", tmp_path / "raw")
+
+
+@pytest.mark.parametrize(("factor", "hint"), [(1000.0, "MeV"), (0.001, "TeV")])
+def test_other_units_are_refused(write, arrays, refused, tmp_path, factor, hint):
+    public = arrays()
+    public["jets_f"][:, :5] *= factor
+    public["pfcs"][:, [0, 3]] *= factor
+    write(**public)
+    assert hint in refused("cms", "--raw", tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    "index", [np.arange(51) * -1, np.full(51, 10**6), np.arange(51)[::-1], np.zeros(51) + np.nan]
+)
+def test_an_index_that_does_not_fit_the_particles_is_refused(write, refused, tmp_path, index):
+    write(pfcs_index=index)
+    assert "pfcs_index does not fit the particles" in refused("cms", "--raw", tmp_path / "raw")
+
+
+def test_missing_arrays_and_columns_are_named(write, arrays, refused, tmp_path):
+    public, raw = arrays(), tmp_path / "raw"
+    for key in public:
+        write(**{key: None})
+        assert f"has no array {key} but" in refused("cms", "--raw", raw)
+    write(jets_f=public["jets_f"][:, :-1])
+    assert "jets_f has 16 columns, but those of" in refused("cms", "--raw", raw)
+    recorded = {**cms.COLUMNS, "jets_i": cms.COLUMNS["jets_i"][:-1]}
+    write(names=recorded, jets_i=public["jets_i"][:, :-1])
+    assert "jets_i has no column hard_pid" in refused("cms", "--raw", raw)
+    write(jets_f=public["jets_f"][:-1])
+    assert "do not belong together" in refused("cms", "--raw", raw)
+    write(pfcs_index=public["pfcs_index"][:-1])
+    assert "do not belong together" in refused("cms", "--raw", raw)
+    write(pfcs=public["pfcs"][:, 0])
+    assert "it must be a table" in refused("cms", "--raw", raw)
+
+
+def test_folders_of_recorded_jets_and_empty_or_truncated_files_are_refused(
+    write, refused, tmp_path
+):
+    raw = tmp_path / "raw"
+    path = write()
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert "truncated or damaged" in refused("cms", "--raw", raw)
+    path.write_bytes(b"")
+    assert "is empty (0 bytes)" in refused("cms", "--raw", raw)
+    path.rename(raw / "CMS_Jet300_pT375-infGeV_0_compressed.h5")
+    assert "recorded and generated ones tell no parton" in refused("cms", "--raw", raw)
+
+
+def test_the_355_public_files_are_named():
+    names = [file.name for file in cms.REMOTE]
+    assert len(set(names)) == 355
+    assert names[0] == "SIM170_Jet300_pT375-infGeV_0_compressed.h5"
+    assert all(cms.FILE_NAME.fullmatch(name) for name in names)
+
+
+@pytest.mark.filterwarnings("ignore")  # damaged counts and types make NumPy warn before it fails
+def test_damaged_files_are_refused_in_a_sentence(write, tmp_path):
+    assert survives("cms", write(), tmp_path / "out") > MUTATIONS // 4

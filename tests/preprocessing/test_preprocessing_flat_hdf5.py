@@ -1,0 +1,209 @@
+"""What holds for every dataset of flat HDF5 columns: ATLAS, JetNet, Aspen Open Jets."""
+
+from importlib import import_module
+
+import flat_files
+import h5py
+import numpy as np
+import pytest
+from damaged_files import MUTATIONS, survives
+
+from omnilearn.data.catalogue import dataset
+from preprocessing.jet_chunk import CHUNK_ROWS, prepare
+
+every_dataset = pytest.mark.parametrize("name", flat_files.FILES)
+READ = {  # column -> the numbers of a jet or constituent that are read
+    "atlas": {
+        **{f"fjet_clus_{part}": [0] for part in ("pt", "eta", "phi", "E")},
+        **{f"fjet_{part}": [0] for part in ("pt", "eta", "phi", "m")},
+        "weights": [0],
+    },
+    "jetnet30": {"particle_features": [0, 1, 2, 3], "jet_features": [0, 1, 2]},
+    "jetnet150": {"particle_features": [0, 1, 2, 3], "jet_features": [0, 1, 2]},
+    "aspen": {"PFCands": [0, 1, 2, 3, 9, 10], "jet_kinematics": [0, 1, 2]},
+}
+PT_COLUMNS = {  # what is multiplied when momenta are in other units
+    "jetnet30": [("jet_features", 0), ("jet_features", 2)],
+    "jetnet150": [("jet_features", 0), ("jet_features", 2)],
+    "aspen": [("PFCands", slice(0, 4)), ("jet_kinematics", 0)],
+}
+
+
+@pytest.fixture
+def raw(tmp_path):
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def make(toy_jets, raw):
+    """make(name, columns that replace the toy's or None to drop one, n=...) -> the file."""
+
+    def write(name: str, replace: dict | None = None, n: int = 50, seed: int = 0):
+        arrays = flat_files.columns(name, toy_jets, n, seed) | (replace or {})
+        arrays = {key: values for key, values in arrays.items() if values is not None}
+        return flat_files.write(raw / flat_files.FILES[name], arrays)
+
+    return write
+
+
+def read_prepared(name: str, path):
+    """All rows of a file as they are stored."""
+    spec, reader = dataset(name), import_module(f"preprocessing.{name}")
+    return [prepare(chunk, spec, path) for chunk in reader.read(path)]
+
+
+@every_dataset
+def test_a_missing_column_is_named_with_those_that_are_there(name, make, refused, raw):
+    for key in READ[name]:
+        make(name, {key: None})
+        complaint = refused(name, "--raw", raw)
+        assert f"{raw / flat_files.FILES[name]} has no {key}" in complaint
+        assert dataset(name).title in complaint
+
+
+@every_dataset
+def test_a_column_of_another_shape_is_refused(name, make, refused, raw, toy_jets):
+    arrays = flat_files.columns(name, toy_jets)
+    for key in READ[name]:
+        wrong = arrays[key][..., :-1] if arrays[key].ndim > 1 else arrays[key][:, None]
+        make(name, {key: wrong})
+        complaint = refused(name, "--raw", raw)
+        assert f"{key} has shape {wrong.shape}" in complaint
+
+
+@every_dataset
+def test_columns_of_unequal_lengths_are_refused(name, make, refused, raw, toy_jets):
+    key = list(READ[name])[1]
+    make(name, {key: flat_files.columns(name, toy_jets)[key][:-1]})
+    assert f"{key} has 49 rows" in refused(name, "--raw", raw)
+
+
+@every_dataset
+def test_words_in_place_of_numbers_are_refused(name, make, refused, raw):
+    key = next(iter(READ[name]))
+    path = make(name, {key: None})
+    with h5py.File(path, "a") as file:
+        file[key] = ["gluon"] * 50
+    assert f"{key} holds no numbers" in refused(name, "--raw", raw)
+    with h5py.File(path, "a") as file:
+        del file[key]
+        file.create_group(key)
+    assert f"{key} holds no numbers" in refused(name, "--raw", raw)
+
+
+@every_dataset
+def test_an_empty_folder_an_empty_file_and_a_file_of_no_jets_are_refused(
+    name, make, refused, raw, toy_jets
+):
+    raw.mkdir()
+    assert dataset(name).source in refused(name, "--raw", raw)
+    (raw / flat_files.FILES[name]).touch()
+    assert "0 bytes" in refused(name, "--raw", raw)
+    make(name, {key: values[:0] for key, values in flat_files.columns(name, toy_jets).items()})
+    assert "holds no jets" in refused(name, "--raw", raw)
+
+
+@every_dataset
+def test_a_truncated_file_is_refused(name, make, refused, raw):
+    path = make(name)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    assert f"{path} cannot be read" in refused(name, "--raw", raw)
+
+
+@every_dataset
+def test_nan_names_column_and_jet(name, make, refused, raw, toy_jets):
+    for key, parts in READ[name].items():
+        for part in parts:
+            values = flat_files.columns(name, toy_jets)[key]
+            values.reshape(len(values), -1)[[17, 30], part] = np.nan
+            make(name, {key: values})
+            complaint = refused(name, "--raw", raw)
+            assert key in complaint
+            assert "is not a finite number in jet 17" in complaint
+
+
+@pytest.mark.parametrize("name", PT_COLUMNS)
+def test_momenta_in_mev_are_refused_with_the_hint(name, make, refused, raw, toy_jets):
+    arrays = flat_files.columns(name, toy_jets)
+    for key, part in PT_COLUMNS[name]:
+        arrays[key][..., part] *= 1000
+    make(name, arrays)
+    assert "looks like MeV" in refused(name, "--raw", raw)
+
+
+@every_dataset
+def test_constituents_come_back_as_they_went_in(name, make, toy_jets):
+    momenta, counts, jets = toy_jets(50, 0, flat_files.JET_PT[name])
+    (prepared,) = read_prepared(name, make(name))
+    kept = np.minimum(counts, 30 if name == "jetnet30" else 40)
+    slots = flat_files.padded(momenta, counts, 40)[np.arange(40) < kept[:, None]]
+    np.testing.assert_array_equal(prepared.kept, kept)
+    owner = np.repeat(np.arange(50), kept)
+    np.testing.assert_allclose(prepared.features[:, 0], slots[:, 1] - jets[owner, 1], atol=2e-6)
+    np.testing.assert_allclose(np.exp(prepared.features[:, 3]), slots[:, 0], rtol=2e-6)
+    np.testing.assert_allclose(np.exp(prepared.features[:, 5]), slots[:, 3], rtol=3e-6)
+    np.testing.assert_allclose(prepared.records["jet"][:, 0, 0], jets[:, 0], rtol=1e-6)
+    assert (np.abs(prepared.features[:, 1]) < 1).all()
+
+
+@every_dataset
+def test_jets_of_no_constituent_are_counted_and_those_of_one_are_kept(
+    name, make, toy_jets, preprocess, raw, tmp_path
+):
+    arrays = flat_files.columns(name, toy_jets)
+    for values in arrays.values():
+        if values.ndim > 1 and values.shape[1] > 13:
+            values[:10] = 0
+            values[10:20, 1:] = 0
+    make(name, arrays)
+    status, printed, _ = preprocess(name, "--raw", raw, "--out", tmp_path, "--workers", 1)
+    assert status == 0
+    dropped, single = 0, 0
+    for path in (tmp_path / name).rglob("*.h5"):
+        with h5py.File(path) as file:
+            dropped += file.attrs["dropped_empty"]
+            single += np.count_nonzero(file["multiplicity"][:] == 1)
+            assert np.isfinite(file["data"][:]).all()
+    assert (dropped, single) == (10, 10)
+    assert "without constituents" in printed
+
+
+@every_dataset
+def test_every_jet_is_in_one_split(name, make, preprocess, raw, tmp_path):
+    make(name, n=400)
+    assert preprocess(name, "--raw", raw, "--out", tmp_path, "--workers", 1)[0] == 0
+    rows, sizes = [], {}
+    for split, _ in dataset(name).splits:
+        (path,) = (tmp_path / name / split).glob("*.h5")
+        with h5py.File(path) as file:
+            rows.append(file["source"][:, 1])
+            sizes[split] = len(rows[-1])
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows)), np.arange(400))
+    for split, share in dataset(name).splits:
+        assert abs(sizes[split] - 400 * share) < 3 * 20 * np.sqrt(share)
+
+
+@every_dataset
+def test_stretches_cover_a_file_longer_than_one(name, make, toy_jets):
+    arrays = flat_files.columns(name, toy_jets)
+    path = make(name, {key: np.concatenate([values] * 90) for key, values in arrays.items()})
+    chunks = list(import_module(f"preprocessing.{name}").read(path))
+    assert [chunk.rows[0] for chunk in chunks] == [0, CHUNK_ROWS]
+    assert sum(len(chunk.label) for chunk in chunks) == 4500
+    first, last = chunks[0].counts[:50], chunks[-1].counts[-50:]
+    np.testing.assert_array_equal(first, last)
+
+
+@every_dataset
+@pytest.mark.filterwarnings("ignore")  # damaged counts and types make NumPy warn before it fails
+def test_damaged_files_are_refused_in_a_sentence(name, make, tmp_path):
+    assert survives(name, make(name, n=20), tmp_path / "out") > MUTATIONS // 4
+
+
+def test_the_downloads_are_the_files_that_are_read():
+    for name in flat_files.FILES:
+        reader = import_module(f"preprocessing.{name}")
+        assert flat_files.FILES[name] in [file.name for file in reader.REMOTE]
+        assert isinstance(reader.REMOTE, tuple)
+        assert all(file.url.startswith("https://") for file in reader.REMOTE)

@@ -1,0 +1,265 @@
+"""The H1 minitrees: cuts counted one by one, the leading jet, fractions that become momenta."""
+
+from pathlib import Path
+
+import awkward as ak
+import h5py
+import numpy as np
+import pytest
+import uproot
+from damaged_files import MUTATIONS, survives
+
+from omnilearn.data.catalogue import H1
+from omnilearn.kinematics import delta_phi, invariant_mass
+from preprocessing import h1
+from preprocessing.jet_chunk import CHUNK_ROWS, prepare
+from preprocessing.jet_file import stored
+
+RAPGAP, DJANGO = "Rapgap_Eplus0607_0.root", "Django_Eplus0607_0.root"
+
+
+@pytest.fixture
+def branches(toy_jets):
+    """make(n, seed): the branches of n events that pass all cuts, each with two jets."""
+
+    def make(n: int = 50, seed: int = 0) -> dict[str, np.ndarray | ak.Array]:
+        momenta, counts, jets = toy_jets(2 * n, seed, jet_pt=20.0)
+        rng = np.random.default_rng(seed)
+        owner = np.repeat(np.arange(2 * n), counts)
+        axis = jets[owner]
+        part = {
+            "pt": momenta[:, 0] / axis[:, 0],
+            "eta": momenta[:, 1] - axis[:, 1],
+            "phi": delta_phi(momenta[:, 2], axis[:, 2]),
+            "e": momenta[:, 3] / axis[:, 3],
+            "charge": rng.integers(-1, 2, len(momenta)),
+            "idx": owner % 2,
+        }
+        made = {
+            "Q2": rng.uniform(160, 1000, n), "y": rng.uniform(0.1, 0.6, n),
+            "ptmiss": rng.uniform(0, 9, n), "Empz": rng.uniform(46, 64, n),
+        }  # fmt: skip
+        columns = dict(zip(("pt", "eta", "phi", "e"), jets.T, strict=True))
+        columns["mass"] = invariant_mass(jets)
+        for name, values in columns.items():
+            made[f"jet_{name}"] = ak.unflatten(values.astype("f4"), np.full(n, 2))
+        per_event = counts.reshape(n, 2).sum(axis=1)
+        for name, values in part.items():
+            kind = "i4" if name == "idx" else "f4"
+            made[f"jet_part_{name}"] = ak.unflatten(values.astype(kind), per_event)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def write(branches, tmp_path):
+    """write(name, tree, n, seed, **branches that replace the toy's): a file in tmp_path / raw."""
+
+    def write(
+        name: str = RAPGAP, tree: str | None = None, n: int = 50, seed: int = 0, **replaced
+    ) -> Path:
+        made = {k: v for k, v in (branches(n, seed) | replaced).items() if v is not None}
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tree = tree or f"{Path(name).name.partition('_')[0]}/minitree"
+        with uproot.recreate(path) as file:
+            types = {
+                key: values.type.content if isinstance(values, ak.Array) else values.dtype
+                for key, values in made.items()
+            }
+            file.mktree(tree, types).extend(made)
+        return path
+
+    return write
+
+
+def test_the_leading_jet_gets_back_its_constituents(branches, toy_jets, write):
+    path = write()
+    chunk = next(h1.read(path))
+    momenta, counts, jets = toy_jets(100, 0, jet_pt=20.0)
+    leading = np.repeat(np.arange(100), counts) % 2 == 0
+    np.testing.assert_array_equal(chunk.counts, counts[::2])
+    np.testing.assert_allclose(chunk.jet, jets[::2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(chunk.constituents[:, 0], momenta[leading][:, 0], rtol=1e-5)
+    np.testing.assert_allclose(chunk.constituents[:, 3], momenta[leading][:, 3], rtol=1e-5)
+    np.testing.assert_allclose(chunk.constituents[:, 1], momenta[leading][:, 1], atol=1e-5)
+    turned = delta_phi(chunk.constituents[:, 2], momenta[leading][:, 2])
+    np.testing.assert_allclose(turned, 0, atol=1e-5)
+    charge = ak.to_numpy(ak.flatten(branches()["jet_part_charge"]))
+    np.testing.assert_array_equal(chunk.identity[:, 0], charge[leading])
+
+
+def test_what_is_stored_has_the_charge_as_its_eighth_feature(write, preprocess, tmp_path):
+    write(f"out_ep0607/{RAPGAP}")
+    write(f"out_ep0607/{DJANGO}", seed=1)
+    status, _, complaint = preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert (status, complaint) == (0, "")
+    total = []
+    for path in sorted((tmp_path / "h1").rglob("*.h5")):
+        with h5py.File(path) as file:
+            assert file["data"].shape[1:] == (30, 8)
+            assert file.attrs["features"][7] == "charge"
+            assert set(np.unique(file["data"][..., 7])) == {-1, 0, 1}
+            # source 0 is Djangoh, 1 Rapgap, in the order of the classes
+            np.testing.assert_array_equal(file["pid"], file["source"][:, 0])
+            total += [tuple(row) for row in file["source"]]
+    assert len(total) == len(set(total)) == 100
+
+
+CUTS = [
+    ("Q2", 150.0, "with Q2 not above 150 GeV^2"),
+    ("y", 0.08, "with y outside 0.08-0.7"),
+    ("y", 0.71, "with y outside 0.08-0.7"),
+    ("ptmiss", 10.0, "with ptmiss not below 10 GeV"),
+    ("Empz", 44.0, "with E - pz outside 45-65 GeV"),
+    ("Empz", 65.0, "with E - pz outside 45-65 GeV"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "reason"), CUTS)
+def test_an_event_outside_a_cut_is_left_out_and_counted(branches, write, name, value, reason):
+    values = branches()[name]
+    values[[3, 9]] = value
+    chunk = next(h1.read(write(**{name: values})))
+    assert chunk.rejected == {reason: 2}
+    np.testing.assert_array_equal(chunk.rows, np.delete(np.arange(50), [3, 9]))
+    assert len(chunk.counts) == len(chunk.jet) == len(chunk.label) == 48
+    assert chunk.counts.sum() == len(chunk.constituents)
+
+
+def changed(values: ak.Array, event: int, value: float) -> ak.Array:
+    """The leading jet of one event has another value."""
+    flat = ak.to_numpy(ak.flatten(values)).copy()
+    flat[2 * event] = value
+    return ak.unflatten(flat, ak.num(values))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("jet_pt", 9.9, "with a leading jet not above 10 GeV"),
+        ("jet_eta", -1.6, "with a leading jet outside -1.5 < eta < 2.75"),
+        ("jet_eta", 2.8, "with a leading jet outside -1.5 < eta < 2.75"),
+    ],
+)
+def test_the_leading_jet_decides_not_another(branches, write, name, value, reason):
+    path = write(**{name: changed(branches()[name], 4, value)})
+    assert next(h1.read(path)).rejected == {reason: 1}
+
+
+def test_an_event_without_a_jet_is_left_out_and_counted(branches, write):
+    made = branches()
+    for name, values in made.items():
+        if name.startswith("jet_"):
+            made[name] = ak.concatenate([values[:5], values[:1][:, :0], values[6:]])
+    chunk = next(h1.read(write(**made)))
+    assert chunk.rejected == {"without a jet": 1}
+    np.testing.assert_array_equal(chunk.rows, np.delete(np.arange(50), 5))
+
+
+def test_a_jet_without_constituents_is_left_out_and_counted(branches, write, preprocess, tmp_path):
+    index = branches()["jet_part_idx"]
+    write(jet_part_idx=ak.where(ak.local_index(index, axis=0) == 5, index * 0 + 1, index))
+    write(DJANGO, seed=1)
+    _, printed, _ = preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert printed.count("1 without constituents: left out") == 1
+
+
+def test_a_fraction_above_one_is_clipped_and_one_constituent_is_a_jet(branches, write):
+    made = branches()
+    for name in ("pt", "eta", "phi", "e", "charge", "idx"):
+        values = made[f"jet_part_{name}"]
+        one = ak.unflatten(np.array([{"pt": 1.001, "e": 0.98}.get(name, 0)], "f4"), [1])
+        made[f"jet_part_{name}"] = ak.values_astype(
+            ak.concatenate([one, values[1:]]), "i4" if name == "idx" else "f4"
+        )
+    path = write(**made)
+    prepared = prepare(next(h1.read(path)), H1, path)
+    found = stored(prepared, H1)
+    assert found["multiplicity"][0] == 1
+    assert found["data"][0, 0, 2] == pytest.approx(np.log(1e-6))
+    assert prepared.clipped == 1
+    assert np.isfinite(found["data"]).all()
+
+
+def test_thirty_constituents_stay_and_all_are_counted(write):
+    path = write()
+    found = stored(prepare(next(h1.read(path)), H1, path), H1)
+    assert found["multiplicity"].max() > 30
+    long = found["multiplicity"] > 30
+    assert (found["data"][long][:, 29, 3] != 0).all()
+    assert (np.diff(found["data"][long][..., 3], axis=1) <= 0).all()
+
+
+def test_stretches_cover_a_file_longer_than_one(write):
+    path = write(n=CHUNK_ROWS + 5)
+    assert [chunk.rows[0] for chunk in h1.read(path)] == [0, CHUNK_ROWS]
+    assert h1.count(path) == CHUNK_ROWS + 5
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ptmiss": None}, "the tree lacks the branch ptmiss"),
+        ({"jet_e": None}, "the tree lacks the branch jet_e"),
+        ({"y": np.full(50, np.nan)}, "y is not a finite number in jet 0"),
+        ({"jet_pt": np.full(50, 20.0)}, "jet_pt has not several numbers per row"),
+        ({"Q2": ak.Array([[200.0]] * 50)}, "Q2 has not one number per row"),
+        ({"Q2": np.full(50, 100.0)}, "100 with Q2 not above 150 GeV^2: left out; nothing"),
+    ],
+)
+def test_wrong_branches_are_told_by_file_and_name(write, refused, tmp_path, change, words):
+    path = write(**change)
+    write(DJANGO, **change)
+    complaint = refused("h1", "--raw", tmp_path / "raw")
+    assert words in complaint
+    assert str(path.parent) in complaint
+
+
+def test_branches_of_unequal_lengths_are_refused(branches, write, refused, tmp_path):
+    write(jet_part_charge=branches()["jet_part_charge"][:, 1:])
+    write(DJANGO)
+    assert "jet_part_charge and jet_part_pt have unequal lengths in jet 0" in refused(
+        "h1", "--raw", tmp_path / "raw"
+    )
+
+
+def test_a_negative_fraction_is_refused(branches, write, refused, tmp_path):
+    values = branches()["jet_part_pt"]
+    write(jet_part_pt=ak.where(ak.local_index(values, axis=0) == 7, -values, values))
+    write(DJANGO)
+    assert "jet_part_pt is negative in event 7" in refused("h1", "--raw", tmp_path / "raw")
+
+
+def test_megaelectronvolts_are_refused_before_a_cut_hides_them(branches, write, refused, tmp_path):
+    for name, scale, unit in ((RAPGAP, 1000, "MeV"), (DJANGO, 1e-3, "TeV")):
+        write(RAPGAP)
+        write(DJANGO)
+        values = branches()["jet_pt"]
+        write(name, jet_pt=ak.values_astype(scale * values, "f4"))
+        assert f"looks like {unit}" in refused("h1", "--raw", tmp_path / "raw")
+
+
+def test_another_tree_or_the_other_generator_is_refused(write, refused, tmp_path):
+    raw = tmp_path / "raw"
+    write(DJANGO)
+    write(RAPGAP, tree="Events")
+    assert "has no tree 'Django/minitree' or 'Rapgap/minitree'" in refused("h1", "--raw", raw)
+    write(RAPGAP, tree="Django/minitree")
+    assert "its name promises Rapgap" in refused("h1", "--raw", raw)
+
+
+def test_missing_and_truncated_files_are_refused(write, refused, tmp_path):
+    path = write()
+    assert "holds no *Django_Eplus0607_*.root" in refused("h1", "--raw", tmp_path / "raw")
+    write(DJANGO)
+    path.write_bytes(path.read_bytes()[:-3000])
+    assert "truncated or damaged" in refused("h1", "--raw", tmp_path / "raw")
+
+
+# damaged counts and types make NumPy and uproot warn before they fail
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_refused_in_a_sentence(write, tmp_path):
+    path = write(n=20)
+    assert survives("h1", path, tmp_path / "out") > MUTATIONS // 8

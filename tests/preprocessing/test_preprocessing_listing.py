@@ -1,0 +1,38 @@
+"""The list of datasets: all of them, with what lies on the disk."""
+
+from omnilearn.data.catalogue import CATALOGUE
+
+
+def test_every_dataset_is_listed_with_its_origin_and_citation(preprocess, tmp_path):
+    status, said, _ = preprocess("list", "--out", tmp_path)
+    assert status == 0
+    entries = said.strip().split("\n\n")
+    assert len(entries) == len(CATALOGUE)
+    for entry, spec in zip(entries, CATALOGUE.values(), strict=True):
+        together = " ".join(entry.split())
+        assert together.startswith(f"{spec.name}: {spec.title}")
+        for text in (spec.task, ", ".join(spec.class_names), spec.source, spec.citation):
+            assert text in together
+        assert f"{spec.max_constituents} of {spec.num_features} features" in together
+        assert f"on disk: nothing in {tmp_path}" in together
+        assert max(map(len, entry.splitlines())) <= 100
+
+
+def test_files_and_jets_of_every_split_are_counted(write_top, preprocess, tmp_path):
+    write_top(tmp_path / "raw/train.h5", n=50)
+    write_top(tmp_path / "raw/val.h5", n=20)
+    preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path / "data", "--workers", 1)
+    _, said, _ = preprocess("list", "--out", tmp_path / "data")
+    together = " ".join(said.split())
+    assert "train 1 files, 50 jets (public)" in together
+    assert "val 1 files, 20 jets (public)" in together
+    assert " test " not in together[together.index("val 1") : together.index("qg: ")]
+
+
+def test_a_file_that_cannot_be_read_is_named(preprocess, tmp_path):
+    (tmp_path / "top/train").mkdir(parents=True)
+    (tmp_path / "top/train/top_train_000.h5").write_bytes(b"damaged")
+    (tmp_path / "top/train/.top_train_001.h5").write_bytes(b"still being written")
+    status, said, _ = preprocess("list", "--out", tmp_path)
+    assert status == 0
+    assert "top_train_000.h5 cannot be read" in said

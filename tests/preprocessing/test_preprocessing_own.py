@@ -1,0 +1,173 @@
+"""A dataset of your own: its files, its declaration, and what is refused."""
+
+import json
+
+import awkward as ak
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.data.catalogue import JETCLASS_NORMALISATION, dataset
+from omnilearn.data.layout import find_files
+from omnilearn.data.reader import JetFiles
+from omnilearn.errors import UserError
+from preprocessing import own
+from preprocessing.own import write_dataset
+
+ABOUT = {"classes": ("QCD", "top"), "jet_radius": 0.8, "jet_pt_range": (550.0, 650.0)}
+JETS = 120
+
+
+@pytest.fixture
+def jets(toy_jets):
+    """Awkward records, the same jets padded, and labels."""
+    momenta, counts, total = toy_jets(JETS)
+    label = np.random.default_rng(1).integers(0, 2, JETS)
+    padded = np.zeros((JETS, counts.max(), 4))
+    padded[np.arange(counts.max()) < counts[:, None]] = momenta
+    columns = zip(("pt", "eta", "phi", "energy"), momenta.T, strict=True)
+    return ak.zip({k: ak.unflatten(v, counts) for k, v in columns}), padded, label, total
+
+
+def stored(folder, name="mine", key="jet"):
+    """One key of all splits, in the order of the rows that were given."""
+    paths = sorted((folder / name).rglob("*.h5"))
+    values, source = [], []
+    for path in paths:
+        with h5py.File(path) as file:
+            values.append(file[key][:])
+            source.append(file["source"][:, 1])
+    return np.concatenate(values)[np.argsort(np.concatenate(source))]
+
+
+def test_every_jet_is_in_exactly_one_split_as_the_sum_of_its_constituents(jets, tmp_path):
+    records, _, label, total = jets
+    paths = write_dataset(tmp_path, "mine", records, label, **ABOUT)
+    names = ["mine_train_000.h5", "mine_val_000.h5", "mine_test_000.h5", "dataset.json"]
+    assert [path.name for path in paths] == names
+    np.testing.assert_allclose(stored(tmp_path)[:, 0], total[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(stored(tmp_path, key="pid"), label)
+    np.testing.assert_array_equal(stored(tmp_path)[:, 3], ak.num(records))
+
+
+def test_padded_and_ragged_jets_give_the_same_files(jets, tmp_path):
+    records, padded, label, _ = jets
+    shuffled = np.random.default_rng(2).permuted(np.arange(padded.shape[1]))
+    for name, momenta in (("ragged", records), ("padded", padded[:, shuffled])):
+        write_dataset(tmp_path, name, momenta, label, **ABOUT)
+    for key in ("data", "pid", "multiplicity"):
+        np.testing.assert_array_equal(
+            stored(tmp_path, "ragged", key), stored(tmp_path, "padded", key)
+        )
+
+
+def test_particle_ids_become_charge_and_flags(jets, tmp_path):
+    records, padded, label, _ = jets
+    ids = ak.where(records.pt > 5, -211, 22)
+    write_dataset(tmp_path, "mine", ak.with_field(records, ids, "pdg_id"), label, **ABOUT)
+    data = stored(tmp_path, key="data")
+    real = data[(data != 0).any(axis=-1)]
+    hard = real[:, 3] > np.log(5)
+    assert data.shape[-1] == 13
+    assert (real[hard, 7] == -1).all()
+    assert (real[hard, 8] == 1).all()
+    assert (real[~hard, 10] == 1).all()
+    columns = np.where(padded[..., :1] > 5, -211, 22)
+    write_dataset(tmp_path, "other", np.concatenate([padded, columns], 2), label, **ABOUT)
+    np.testing.assert_array_equal(stored(tmp_path, "other", "data"), data)
+
+
+def test_the_declared_dataset_is_found_by_its_name(jets, tmp_path):
+    records, _, label, _ = jets
+    weight = np.linspace(0.5, 1.5, JETS)
+    write_dataset(tmp_path, "mine", records, label, weight=weight, max_constituents=20, **ABOUT)
+    spec = dataset("mine", tmp_path)
+    assert spec.class_names == ("QCD", "top")
+    assert (spec.num_features, spec.max_constituents, spec.signal) == (7, 20, 1)
+    assert spec.normalisation.feature_mean == JETCLASS_NORMALISATION.feature_mean
+    with JetFiles(find_files(tmp_path, spec, "train"), spec) as files:
+        found = files.read(0, files.num_jets)
+        assert files.origin == "own"
+    np.testing.assert_allclose(spec.normalisation.jet_mean, found["jet"].mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(spec.normalisation.jet_std, found["jet"].std(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(stored(tmp_path, key="weight"), weight, rtol=1e-6)
+
+
+def test_check_finds_the_declaration_above_the_file(jets, tmp_path, preprocess):
+    records, _, label, _ = jets
+    path, *_ = write_dataset(tmp_path, "mine", records, label, **ABOUT)
+    status, out, err = preprocess("check", path)
+    assert (status, err) == (0, "")
+    assert out.endswith("fits mine\n")
+
+
+def changed(padded, jet, column, value):
+    momenta = padded.copy()
+    momenta[jet, 0, column] = value
+    return momenta
+
+
+MISTAKES = {
+    "flat": ({"constituents": lambda p: p[:, 0]}, r"constituents: shape \(120, 4\)"),
+    "objects": ({"constituents": lambda p: p.astype(object)}, "constituents: shape .* of object"),
+    "no energy": ({"constituents": lambda p: ak.Array([[{"pt": 1.0}]])}, "constituents: pt with"),
+    "nan": ({"constituents": lambda p: changed(p, 7, 1, np.nan)}, "jet 7 .* not finite"),
+    "negative": ({"constituents": lambda p: changed(p, 3, 0, -1.0)}, "jet 3 .* negative pt"),
+    "degrees": ({"constituents": lambda p: changed(p, 5, 2, 90.0)}, "jet 5 .* radians"),
+    "order": ({"constituents": lambda p: p[..., [3, 1, 2, 0]]}, "less energy than momentum"),
+    "MeV": ({"constituents": lambda p: p * [1000, 1, 1, 1000]}, "looks like MeV"),
+    "label": ({"label": lambda y: np.where(np.arange(JETS) == 4, 2, y)}, "label: 2 in jet 4"),
+    "labels": ({"label": lambda y: y[:-1]}, "label: 119 of them for 120 jets"),
+    "names": ({"label": lambda y: y.astype(str)}, r"label: shape \(120,\) of <U"),
+    "weight": ({"weight": np.full(JETS, np.inf)}, "weight: not a finite number in jet 0"),
+    "name": ({"name": "top"}, "name 'top': expected small letters"),
+    "folder": ({"name": "../mine"}, r"name '\.\./mine': expected small letters"),
+    "one class": ({"classes": ("QCD",)}, r"classes \('QCD',\): expected 2 to"),
+    "range": ({"jet_pt_range": (650.0, 550.0)}, "expected two rising numbers in GeV"),
+    "no slot": ({"max_constituents": 0}, "max_constituents 0: expected 1 or more"),
+    "no val": ({"splits": {"train": 1.0}}, "splits .*: expected shares of train, val"),
+    "sum": ({"splits": {"train": 0.8, "val": 0.1}}, "shares that add up to 1"),
+    "seed": ({"seed": -1}, "seed -1: expected 0 or more"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(mistake, jets, tmp_path):
+    _, padded, label, _ = jets
+    changes, message = MISTAKES[mistake]
+    arguments = {"name": "mine", "constituents": padded, "label": label, **ABOUT}
+    for key, change in changes.items():
+        arguments[key] = change(arguments[key]) if callable(change) else change
+    name, constituents, label = (arguments.pop(key) for key in ("name", "constituents", "label"))
+    with pytest.raises(UserError, match=message) as told:
+        write_dataset(tmp_path, name, constituents, label, **arguments)
+    assert "\n" not in str(told.value)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_split_without_a_jet_is_told(jets, tmp_path):
+    _, padded, label, _ = jets
+    with pytest.raises(UserError, match=r"none of 3 jets fell into .*more jets are needed"):
+        write_dataset(tmp_path, "mine", padded[:3], label[:3], **ABOUT)
+
+
+def test_a_declaration_that_is_none_is_told_by_its_path(jets, tmp_path):
+    records, _, label, _ = jets
+    *_, path = write_dataset(tmp_path, "mine", records, label, **ABOUT)
+    declared = json.loads(path.read_text())
+    for spoilt in (
+        {**declared, "signal": 2}, {**declared, "classes": ["a", "b"]},
+        {**declared, "num_features": "7"}, {"title": "mine"}, [],
+    ):  # fmt: skip
+        path.write_text(json.dumps(spoilt))
+        with pytest.raises(UserError, match=r"dataset\.json does not declare a dataset"):
+            dataset("mine", tmp_path)
+    with pytest.raises(UserError, match="unknown dataset 'other'; the suite knows jetclass"):
+        dataset("other", tmp_path)
+
+
+def test_more_jets_than_a_stretch_are_all_written(jets, tmp_path, monkeypatch):
+    records, _, label, total = jets
+    monkeypatch.setattr(own, "CHUNK_ROWS", 32)
+    write_dataset(tmp_path, "mine", records, label, **ABOUT)
+    np.testing.assert_allclose(stored(tmp_path)[:, 0], total[:, 0], rtol=1e-6)

@@ -1,0 +1,243 @@
+"""The quark and gluon arrays: order, masses, charges, phi across the seam, splits by row."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from damaged_files import MUTATIONS, survives
+
+from omnilearn.data.catalogue import QG
+from omnilearn.kinematics import from_rapidity, jet_mass, to_rapidity
+from preprocessing import qg
+from preprocessing.identity import masses
+from preprocessing.jet_chunk import CHUNK_ROWS, prepare
+from preprocessing.jet_file import stored
+
+IDS = (211, -211, 22, 130, 321, -321, 2112, -2112, 2212, -2212, 11, -11, 13, -13)
+
+
+@pytest.fixture
+def arrays(toy_jets):
+    """make(n, seed, slots): X (n, slots, 4), unordered as the public one, and y (n,)."""
+
+    def make(n: int = 50, seed: int = 0, slots: int = 60) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        momenta, counts, _ = toy_jets(n, seed, jet_pt=525.0)
+        pdg_id = rng.choice(IDS, len(momenta))
+        mass = masses(pdg_id, Path("toy"), "X")
+        momenta[:, 3] = np.hypot(momenta[:, 0] * np.cosh(momenta[:, 1]), mass)
+        particles = to_rapidity(momenta)
+        particles[:, 3] = pdg_id
+        order = np.lexsort((rng.random(len(momenta)), np.repeat(np.arange(n), counts)))
+        x = np.zeros((n, slots, 4))
+        x[np.arange(slots) < counts[:, None]] = particles[order]
+        return x, rng.integers(0, 2, n)
+
+    return make
+
+
+@pytest.fixture
+def write(arrays, tmp_path):
+    """write(name, x, y): a file in tmp_path / raw."""
+
+    def write(name: str = "QG_jets.npz", x=None, y=None, seed: int = 0) -> Path:
+        toy_x, toy_y = arrays(seed=seed)
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        path = tmp_path / "raw" / name
+        np.savez_compressed(path, X=toy_x if x is None else x, y=toy_y if y is None else y)
+        return path
+
+    return write
+
+
+def by_source(folder: Path) -> dict[str, np.ndarray]:
+    """All rows of all files below `folder`, in the order of the public rows."""
+    parts = []
+    for path in sorted(folder.rglob("*.h5")):
+        with h5py.File(path) as file:
+            parts.append({key: file[key][:] for key in file})
+    together = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    order = np.lexsort(together["source"].T[::-1])
+    return {key: values[order] for key, values in together.items()}
+
+
+def test_constituents_are_ordered_and_keep_their_masses_and_charges(
+    arrays, write, preprocess, tmp_path
+):
+    x, y = arrays()
+    write()
+    status, printed, _ = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0
+    assert "train: 1 public files" in printed
+    jets = by_source(tmp_path / "qg")
+    np.testing.assert_array_equal(jets["pid"], y)
+    counts = (x[..., 0] > 0).sum(axis=1)
+    np.testing.assert_array_equal(jets["multiplicity"], counts)
+    row = int(np.argmax(counts))
+    particles = x[row, : counts[row]]
+    particles = particles[np.argsort(-particles[:, 0])]
+    ours = jets["data"][row, : counts[row]]
+    np.testing.assert_allclose(ours[:, 3], np.log(particles[:, 0]), rtol=1e-5)
+    mass = masses(particles[:, 3], Path("toy"), "X")
+    energy = np.hypot(particles[:, 0], mass) * np.cosh(particles[:, 1])
+    np.testing.assert_allclose(ours[:, 5], np.log(energy), rtol=1e-5)
+    charge = dict(zip(IDS, (1, -1, 0, 0, 1, -1, 0, 0, 1, -1, -1, 1, -1, 1), strict=True))
+    np.testing.assert_array_equal(ours[:, 7], [charge[int(one)] for one in particles[:, 3]])
+    np.testing.assert_array_equal(ours[:, 8:].sum(axis=1), 1)
+    momenta = from_rapidity(*particles[:, :3].T, mass)
+    assert jets["jet"][row, 2] == pytest.approx(jet_mass(momenta), rel=1e-5)
+
+
+def test_splits_are_disjoint_shares_of_every_file_and_depend_on_the_seed(
+    write, preprocess, tmp_path
+):
+    write("QG_jets.npz", seed=1)
+    write("QG_jets_1.npz", seed=2)
+    found = []
+    for seed in (0, 1):
+        out = tmp_path / str(seed)
+        preprocess("qg", "--raw", tmp_path / "raw", "--out", out, "--seed", seed, "--workers", 1)
+        rows = {}
+        for split in ("train", "val", "test"):
+            rows[split] = set()
+            for path in (out / "qg" / split).glob("*.h5"):
+                with h5py.File(path) as file:
+                    names = file.attrs["sources"]
+                    rows[split] |= {(names[source], row) for source, row in file["source"][:]}
+        assert sum(map(len, rows.values())) == len(set().union(*rows.values())) == 100
+        assert len(rows["train"]) > 60
+        found.append(rows)
+    assert found[0] != found[1]
+
+
+def test_a_rotation_across_the_seam_changes_no_feature(arrays):
+    x, y = arrays()
+    turned = x.copy()
+    turned[..., 2] += np.where(x[..., 0] > 0, np.pi - 0.05, 0)  # beyond pi: not folded back
+    features = [
+        stored(prepare(qg.chunk(one, y, Path("toy"), 0), QG, Path("toy")), QG)["data"]
+        for one in (x, turned)
+    ]
+    np.testing.assert_allclose(features[1], features[0], atol=1e-5)
+
+
+def test_a_jet_of_one_constituent_is_kept_and_an_empty_one_counted(write, arrays, preprocess,
+                                                                   tmp_path):  # fmt: skip
+    x, _ = arrays()
+    x[3, 1:], x[3, 0, 0] = 0, 525.0
+    x[4] = 0
+    write(x=x)
+    _, printed, _ = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert "1 without constituents: left out" in printed
+    jets = by_source(tmp_path / "qg")
+    np.testing.assert_array_equal(jets["source"][:, 1], np.delete(np.arange(50), 4))
+    assert jets["multiplicity"][3] == 1
+    assert np.isfinite(jets["data"]).all()
+
+
+def test_of_more_than_a_hundred_constituents_the_hardest_stay_and_all_are_counted(arrays):
+    x, y = arrays(n=2, slots=139)
+    x[0, :, 0] = np.random.default_rng(5).permutation(np.linspace(1, 9, 139))
+    x[0, :, 3] = 22
+    jets = stored(prepare(qg.chunk(x, y, Path("toy"), 0), QG, Path("toy")), QG)
+    assert jets["multiplicity"][0] == 139
+    assert jets["data"].shape[1] == 100
+    np.testing.assert_allclose(jets["data"][0, :, 3], np.log(np.linspace(9, 1, 139)[:100]), 1e-5)
+
+
+def test_stretches_cover_a_file_longer_than_one(arrays, write):
+    x, y = arrays(n=100, slots=40)
+    times = CHUNK_ROWS // 100 + 2
+    path = write(x=np.tile(x, (times, 1, 1)), y=np.tile(y, times))
+    chunks = list(qg.read(path))
+    assert [part.rows[0] for part in chunks] == [0, CHUNK_ROWS]
+    labels = np.concatenate([part.label for part in chunks])
+    np.testing.assert_array_equal(labels, np.tile(y, times))
+    assert qg.count(path) == len(labels)
+
+
+def test_megaelectronvolts_are_refused(arrays, write, refused, tmp_path):
+    x, _ = arrays()
+    write(x=x * [1000, 1, 1, 1])
+    assert "MeV" in refused("qg", "--raw", tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "complaint"),
+    [
+        ((7, 0, 1), np.nan, "X is not a finite number in jet 7"),
+        ((7, 0, 2), np.inf, "X is not a finite number in jet 7"),
+        ((7, 0, 0), -1.0, "X has a pt below 0 in jet 7"),
+        ((7, 0, 3), 6.0, "X holds the particle 6, which is no PDG id"),
+        ((7, 0, 1), 1e200, "jet 7 (counted from 0) has an impossible"),
+    ],
+)
+def test_an_impossible_number_names_file_and_jet(
+    arrays, write, refused, tmp_path, place, value, complaint
+):
+    x, _ = arrays()
+    x[place] = value
+    path = write(x=x)
+    assert f"error: {path}: {complaint}" in refused("qg", "--raw", tmp_path / "raw")
+
+
+@pytest.mark.parametrize("label", [2, -1, 0.5])
+def test_a_label_other_than_quark_and_gluon_is_refused(arrays, write, refused, tmp_path, label):
+    _, y = arrays()
+    y = y.astype(float)
+    y[9] = label
+    write(y=y)
+    assert f"y is {label:g} in jet 9" in refused("qg", "--raw", tmp_path / "raw")
+
+
+def test_wrong_shapes_and_missing_keys_are_refused(arrays, write, refused, tmp_path):
+    x, y = arrays()
+    raw = tmp_path / "raw"
+    write(x=x[..., :3])
+    assert "X has shape (50, 60, 3), but files of Quark/Gluon have jets x slots x 4" in refused(
+        "qg", "--raw", raw
+    )
+    write(y=np.eye(2)[y])
+    assert "y has shape (50, 2)" in refused("qg", "--raw", raw)
+    write(y=y[:-1])
+    assert "y has 49 rows, but X has 50" in refused("qg", "--raw", raw)
+    write(x=np.array([None] * 50))
+    assert "never unpickled" in refused("qg", "--raw", raw)
+    np.savez(raw / "QG_jets.npz", jets=x, y=y)
+    assert "has no array X but jets, y" in refused("qg", "--raw", raw)
+
+
+def test_empty_and_truncated_files_and_folders_are_refused(write, refused, tmp_path):
+    (tmp_path / "raw").mkdir()
+    assert "holds no QG_jets*.npz" in refused("qg", "--raw", tmp_path / "raw")
+    path = write()
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert "truncated or damaged" in refused("qg", "--raw", tmp_path / "raw")
+    path.write_bytes(b"")
+    assert "is empty (0 bytes)" in refused("qg", "--raw", tmp_path / "raw")
+
+
+def test_files_of_two_generators_are_not_mixed(write, refused, tmp_path):
+    write("QG_jets_3.npz")
+    write("QG_jets_herwig_3.npz")
+    assert "would be mixed" in refused("qg", "--raw", tmp_path / "raw")
+
+
+def test_public_files_are_numbered_and_hashed(tmp_path):
+    names = [file.name for file in qg.REMOTE]
+    assert names[:2] + names[-1:] == ["QG_jets.npz", "QG_jets_1.npz", "QG_jets_19.npz"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    assert [shard.sources[0].name for shard in qg.shards(tmp_path)] == names
+    assert all(file.checksum.startswith("md5:") for file in qg.REMOTE)
+
+
+@pytest.mark.filterwarnings("ignore")  # damaged headers make NumPy warn before it fails
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damaged_files_are_refused_in_a_sentence(arrays, tmp_path, save):
+    x, y = arrays(n=20)
+    (tmp_path / "raw").mkdir()
+    path = tmp_path / "raw/QG_jets.npz"
+    save(path, X=x, y=y)
+    assert survives("qg", path, tmp_path / "out") > MUTATIONS // 2

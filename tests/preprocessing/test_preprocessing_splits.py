@@ -1,0 +1,140 @@
+"""Splits: disjoint, seeded, the same however a file is read; events and levels stay together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.data.catalogue import LHCO, OMNIFOLD, QG
+from omnilearn.data.reader import JetFiles
+from preprocessing import jet_file
+from preprocessing.jet_chunk import JetChunk, prepare, record_type
+from preprocessing.jet_file import Provenance
+from preprocessing.shuffle import Buckets
+from preprocessing.sources import Shard
+
+SHARES = (("train", 0.7), ("val", 0.2), ("test", 0.1))
+ROWS = np.arange(100_000)
+
+
+def split_of(rows, name="QG_jets.npz", seed=0):
+    return Shard(SHARES, 0, ()).split_of(rows, Path(name), seed)
+
+
+def test_every_row_has_one_split_in_the_asked_proportions():
+    fractions = np.bincount(split_of(ROWS), minlength=3) / len(ROWS)
+    np.testing.assert_allclose(fractions, [0.7, 0.2, 0.1], atol=0.005)  # 3 sigma: 0.0043
+
+
+def test_the_split_of_a_row_does_not_depend_on_what_is_read_with_it():
+    np.testing.assert_array_equal(split_of(ROWS)[500:700], split_of(ROWS[500:700]))
+
+
+def test_another_seed_or_file_gives_another_split():
+    first = split_of(ROWS)
+    for other in (split_of(ROWS, seed=1), split_of(ROWS, name="QG_jets_1.npz")):
+        # independent splits agree in 0.7^2 + 0.2^2 + 0.1^2 of the rows
+        assert np.mean(first == other) == pytest.approx(0.54, abs=0.01)
+
+
+def jets(rows: int, jets_per_row: int, misses: bool = False) -> JetChunk:
+    """Rows whose jet j of row i has pt 1000 + i + j / 10 and 1 + (i + j) % 3 equal constituents."""
+    row, place = np.divmod(np.arange(rows * jets_per_row), jets_per_row)
+    pt = 1000.0 + row + place / 10
+    counts = 1 + (row + place) % 3
+    if misses:
+        counts[(row % 4 == 0) & (place == 0)] = 0
+    owner = np.repeat(np.arange(len(counts)), counts)
+    ones = np.ones(len(owner))
+    shared = pt[owner] / counts[owner]
+    return JetChunk(
+        constituents=np.stack([shared, 0.1 * ones, 0 * ones, shared * np.cosh(0.1)], axis=1),
+        counts=counts,
+        jet=np.stack([pt, 0 * pt + 0.1, 0 * pt, pt * np.cosh(0.1)], axis=1),
+        label=np.arange(rows) % 2,
+        rows=np.arange(rows),
+        identity=np.zeros((len(owner), 6), np.float32),
+    )
+
+
+def written(chunk: JetChunk, spec, path: Path) -> Path:
+    prepared = prepare(chunk, spec, path)
+    made = Provenance(spec.name, "train", 0, [], [])
+    made.jets_per_class = np.bincount(prepared.records["label"], minlength=spec.num_classes)
+    with Buckets(path.parent, len(prepared.records), spec, np.random.default_rng(1)) as buckets:
+        buckets.deal(prepared)
+        jet_file.write(path, buckets, spec, made, lambda jets: None)
+    return path
+
+
+def test_the_jets_of_an_event_are_stored_and_read_together(tmp_path):
+    path = written(jets(40, 2), LHCO, tmp_path / "train.h5")
+    with h5py.File(path) as file:
+        assert file["data"].shape == (40, 2, 279, 7)
+        assert file["jet"].shape == (40, 2, 5)
+        stored = file["jet"][:]
+        row = file["source"][:, 1]
+    np.testing.assert_allclose(stored[:, 0, 0], 1000 + row, rtol=1e-6)
+    np.testing.assert_allclose(stored[:, 1, 0], 1000.1 + row, rtol=1e-6)
+    with JetFiles([path], LHCO) as files:
+        assert files.num_jets == 80
+        assert (np.diff(files.edges) % 2 == 0).all()
+        found = files.read(3, 9)  # from the middle of an event
+        np.testing.assert_array_equal(found["jet"][:, 0], stored.reshape(80, 5)[3:9, 0])
+        np.testing.assert_array_equal(found["jet"][:, 2], stored.reshape(80, 5)[3:9, 3])
+        np.testing.assert_array_equal(found["pid"].argmax(1), np.repeat(row % 2, 2)[3:9])
+        filled = (found["data"] != 0).any(-1).sum(-1)
+        np.testing.assert_array_equal(filled, files.multiplicity[3:9])
+
+
+def test_a_limit_cuts_no_event(tmp_path):
+    path = written(jets(40, 2), LHCO, tmp_path / "train.h5")
+    with JetFiles([path], LHCO, limit=5) as files:
+        assert files.num_jets == 6
+
+
+def test_an_event_that_the_detector_missed_is_kept_with_an_empty_jet(tmp_path):
+    path = written(jets(40, 2, misses=True), OMNIFOLD, tmp_path / "train.h5")
+    with h5py.File(path) as file:
+        row = file["source"][:, 1]
+        missed = file["reco_multiplicity"][:] == 0
+        np.testing.assert_array_equal(missed, row % 4 == 0)
+        assert not file["reco"][:][missed].any()
+        assert not file["reco_jets"][:][missed].any()
+        np.testing.assert_array_equal(file["gen_multiplicity"][:], 1 + (row + 1) % 3)
+    for level, offset in (("reco", 0.0), ("gen", 0.1)):
+        with JetFiles([path], OMNIFOLD, level=level) as files:
+            found = files.read(0, 40)["jet"][:, 0]
+        expected = np.where((row % 4 == 0) & (level == "reco"), 0, 1000 + row + offset)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_an_event_that_lacks_a_jet_is_left_out():
+    prepared = prepare(jets(40, 2, misses=True), LHCO, Path("lhco"))
+    assert prepared.dropped_empty == 10
+    assert (prepared.records["source"][:, 1] % 4 != 0).all()
+    assert len(prepared.features) == prepared.kept.sum()
+
+
+def test_a_chunk_split_in_two_is_the_whole_chunk():
+    chunk = jets(40, 1)
+    chosen = np.arange(40) % 3 == 0
+    spec = replace(QG, jet_pt_range=(500.0, 2000.0))
+    whole = prepare(chunk, spec, Path("qg"))
+    parts = [prepare(chunk.take(mask), spec, Path("qg")) for mask in (chosen, ~chosen)]
+    order = np.argsort(np.concatenate([part.records["source"][:, 1] for part in parts]))
+    together = np.concatenate([part.records for part in parts])[order]
+    np.testing.assert_array_equal(together, whole.records)
+    assert together.dtype == record_type(spec)
+    assert sum(len(part.features) for part in parts) == len(whole.features)
+
+
+@pytest.mark.parametrize("spec", [QG, LHCO, OMNIFOLD], ids=lambda spec: spec.name)
+def test_a_stretch_without_a_jet_of_a_split_gives_that_split_nothing(spec):
+    chunk = jets(4, spec.jets_per_row)
+    chunk.observables = np.ones((4, max(1, len(spec.levels)), len(spec.observables)))
+    nothing = prepare(chunk.take(np.zeros(4, bool)), spec, Path(spec.name))
+    assert len(nothing.records) == len(nothing.features) == 0
+    assert nothing.records.dtype == record_type(spec)
