@@ -10,17 +10,23 @@ import argparse
 import json
 import sys
 import time
+from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from omnilearn.atomic import atomic_path
+from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError, speak
-from simulation import jetclass, top
 from simulation.plan import at_least, prepare_folders
 from simulation.runner import available_cores, produce
 
-DATASETS = {"jetclass": jetclass, "top": top}
+DATASETS = {
+    name: import_module(f"simulation.{name}")
+    for name in CATALOGUE
+    if find_spec(f"simulation.{name}")
+}
 
 
 class Parser(argparse.ArgumentParser):

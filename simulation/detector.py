@@ -7,6 +7,7 @@ pile-up, fake tracks, the card's rescaling of track energies; impact parameters 
 
 from dataclasses import dataclass
 
+import awkward as ak
 import numpy as np
 
 from simulation.generator import Events
@@ -16,6 +17,7 @@ KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 
 LOWEST_PT = 0.5  # GeV, for every object
+RESPONSE = 0.979  # mean pt of a reconstructed jet over the true one
 TRACKER_ETA = 2.5
 CALORIMETER_ETA = 5.0
 SIGNIFICANCE = 2.0  # a cell, or what a track leaves of it, counts above so many resolutions
@@ -53,11 +55,16 @@ class Objects:
     pz: np.ndarray
     energy: np.ndarray
     charge: np.ndarray
+    pdg_id: np.ndarray  # what a detector takes it for: 211, 130, 22, 11, 13 with the sign
     kind: np.ndarray  # index into KINDS
     d0: np.ndarray
     d0_error: np.ndarray
     dz: np.ndarray
     dz_error: np.ndarray
+
+    def by_event(self, count: int) -> ak.Array:
+        """Records (events, var objects) of a batch of `count` events."""
+        return ak.unflatten(ak.zip(vars(self)), np.bincount(self.event, minlength=count))
 
     def __getitem__(self, chosen: np.ndarray) -> "Objects":
         return Objects(**{name: values[chosen] for name, values in vars(self).items()})
@@ -169,11 +176,7 @@ def reconstruct(events: Events, rng: np.random.Generator) -> Objects:
     event, species = events.event[final], np.abs(events.pdg_id[final])
     pt, phi = np.hypot(px, py), np.arctan2(py, px)
     eta = pseudorapidity(pt, pz)
-    kind = np.select(
-        [species == 11, species == 13, species == 22, charge != 0],
-        [ELECTRON, MUON, PHOTON, CHARGED_HADRON],
-        NEUTRAL_HADRON,
-    )
+    kind = kinds(species, charge)
 
     tracked = rng.random(len(final)) < track_efficiency(kind, pt, eta)
     scale = np.where(
@@ -208,9 +211,37 @@ def reconstruct(events: Events, rng: np.random.Generator) -> Objects:
     dz_error = np.sqrt(0.020**2 + (0.090 / pt) ** 2 * np.cosh(eta) ** 2)
     d0 = (x * py - y * px) / pt + d0_error * rng.standard_normal(len(pt))
     dz = z - (x * px + y * py) * pz / pt**2 + dz_error * rng.standard_normal(len(pt))
-    tracks = Objects(event, scale * px, scale * py, scale * pz, track_energy, charge, kind,
+    pdg_id = assumed_pdg_id(kind, charge)
+    tracks = Objects(event, scale * px, scale * py, scale * pz, track_energy, charge, pdg_id, kind,
                      d0, d0_error, dz, dz_error)[tracked]  # fmt: skip
     return assemble(tracks, massless(photons, PHOTON), massless(neutrals, NEUTRAL_HADRON))
+
+
+def kinds(species: np.ndarray, charge: np.ndarray) -> np.ndarray:
+    """Index into KINDS of particles with these |PDG ids| and charges."""
+    return np.select(
+        [species == 11, species == 13, species == 22, charge != 0],
+        [ELECTRON, MUON, PHOTON, CHARGED_HADRON],
+        NEUTRAL_HADRON,
+    )
+
+
+def assumed_pdg_id(kind: np.ndarray, charge: np.ndarray) -> np.ndarray:
+    """The PDG id of objects that only their kind is known of: every charged hadron is a pion."""
+    ids = np.array([211, 130, 22, -11, -13])[kind]  # of the positive ones: leptons have id < 0
+    return np.where(charge < 0, -ids, ids)
+
+
+def visible(events: Events, rng: np.random.Generator) -> Objects:
+    """The final particles but neutrinos as they are, for samples without a detector."""
+    final = (events.status > 0) & ~np.isin(np.abs(events.pdg_id), NEUTRINOS)
+    pdg_id, charge = events.pdg_id[final], events.charge[final]
+    zero = np.zeros(len(pdg_id))
+    return Objects(
+        events.event[final], events.px[final], events.py[final], events.pz[final],
+        events.energy[final], charge, pdg_id, kinds(np.abs(pdg_id), charge),
+        zero, zero, zero, zero,
+    )  # fmt: skip
 
 
 def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
@@ -219,7 +250,8 @@ def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
     zero = np.zeros_like(pt)
     return Objects(
         cluster["event"], pt * np.cos(cluster["phi"]), pt * np.sin(cluster["phi"]),
-        pt * np.sinh(cluster["eta"]), cluster["energy"], zero, np.full(len(pt), kind),
+        pt * np.sinh(cluster["eta"]), cluster["energy"], zero,
+        assumed_pdg_id(np.full(len(pt), kind), zero), np.full(len(pt), kind),
         zero, zero, zero, zero,
     )  # fmt: skip
 

@@ -10,6 +10,8 @@ import awkward as ak
 import numpy as np
 import pythia8mc
 
+from omnilearn.progress import stdout_nowhere
+
 LARGEST_PYTHIA_SEED = 900_000_000
 
 
@@ -31,23 +33,27 @@ class Events:
     y: np.ndarray
     z: np.ndarray
     charge: np.ndarray
+    weight: np.ndarray  # (events,), 1 unless a bias was asked for
 
 
 class Generator:
     """Pythia with the given settings and seed; the same two give the same events."""
 
     def __init__(self, settings: tuple[str, ...], seed: int):
-        # the empty path and False keep the banner away
+        # the empty path and False keep the banner away, but not that of the Vincia shower
         self.pythia = pythia8mc.Pythia("", False)
         for setting in ("Print:quiet = on", *settings, "Random:setSeed = on",
                         f"Random:seed = {seed}"):  # fmt: skip
             # an unknown setting is only printed by Pythia
             assert self.pythia.readString(setting), f"Pythia refuses the setting {setting!r}"
-        assert self.pythia.init(), "Pythia could not be initialised"
+        with stdout_nowhere():
+            initialised = self.pythia.init()
+        assert initialised, "Pythia could not be initialised"
 
     def events(self, count: int) -> Events:
         """The next `count` events; Pythia replaces the few it cannot finish."""
-        batch = self.pythia.nextBatch(count).prt
+        found = self.pythia.nextBatch(count)
+        batch = found.prt
         multiplicity = ak.to_numpy(ak.num(batch))  # (events,)
         first = np.cumsum(multiplicity) - multiplicity
         event = np.repeat(np.arange(count), multiplicity)
@@ -76,6 +82,7 @@ class Generator:
             y=vertex(particles.vProd.py),
             z=vertex(particles.vProd.pz),
             charge=self.charges(pdg_id),
+            weight=ak.to_numpy(ak.firsts(found.info.weights)),
         )
 
     def charges(self, pdg_id: np.ndarray) -> np.ndarray:

@@ -5,19 +5,18 @@ Delphes). The particle branches share one counter, `npart`, which the public fil
 """
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 
 import awkward as ak
 import numpy as np
-import uproot
 
+from omnilearn.clustering import softdrop_mass, subjettiness
 from omnilearn.kinematics import wrap_phi
-from simulation.clustering import softdrop_mass, subjettiness
 from simulation.detector import KINDS
 from simulation.plan import OutputFile, add_sizes, at_least, sizes
 from simulation.recipe import Process, Recipe
+from simulation.sample import jets_in_window
+from simulation.writers import root_tree
 
 # folder and first file number of each split
 LAYOUT = {"train": ("train_100M", 0), "val": ("val_5M", 120), "test": ("test_20M", 100)}
@@ -102,31 +101,6 @@ def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
     return {"part": ak.zip(branches), **labels, **per_jet}
 
 
-class TreeWriter:
-    """The tree `tree` of an open ROOT file, made by the first chunk."""
-
-    def __init__(self, file: uproot.WritableDirectory):
-        self.file = file
-
-    def append(self, chunk: dict[str, ak.Array]) -> None:
-        if "tree" not in self.file:
-            self.file.mktree(
-                "tree",
-                {
-                    name: values.dtype if isinstance(values, np.ndarray) else values.type.content
-                    for name, values in chunk.items()
-                },
-            )
-        self.file["tree"].extend(chunk)
-
-
-@contextmanager
-def writer(path: Path) -> Iterator[TreeWriter]:
-    """A new ROOT file at `path`, compressed."""
-    with uproot.recreate(path, compression=uproot.ZLIB(4)) as file:
-        yield TreeWriter(file)
-
-
 RECIPE = Recipe(
     name="jetclass",
     settings=(
@@ -145,7 +119,8 @@ RECIPE = Recipe(
     match_resonance=False,
     chunk_size=250,
     columns=columns,
-    writer=writer,
+    writer=partial(root_tree, name="tree"),
+    select=jets_in_window,
 )
 
 

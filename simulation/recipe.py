@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from simulation.detector import reconstruct
+
 
 @dataclass(frozen=True)
 class Process:
@@ -35,6 +37,9 @@ class Recipe:
     chunk_size: int  # jets per task, each with random streams of its own
     columns: Callable[..., Any]  # (jets, split) -> one chunk in the layout of the public file
     writer: Callable[..., AbstractContextManager]  # path -> something with append(chunk)
+    # (recipe, process, events, rng) -> the records kept of a batch of events, one per jet or event
+    select: Callable[..., Any]
+    objects: Callable[..., Any] = reconstruct  # (events, rng) -> what is clustered: detector or not
 
     def streams(self) -> list[tuple[int, int]]:
         """(process, variant) of every random stream, in the order that numbers them."""

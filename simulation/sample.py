@@ -3,9 +3,9 @@
 import awkward as ak
 import numpy as np
 
+from omnilearn.clustering import cluster
 from omnilearn.kinematics import delta_phi
-from simulation.clustering import cluster, jagged
-from simulation.detector import pseudorapidity, reconstruct
+from simulation.detector import pseudorapidity
 from simulation.generator import Events, Generator
 from simulation.recipe import Process, Recipe
 from simulation.truth import decay_products, direction, resonances
@@ -21,17 +21,13 @@ def simulate(
     pythia_seed: int,
     rng: np.random.Generator,
 ) -> ak.Array:
-    """Exactly `count` jets of one process, as records.
-
-    Fields: constituents (var objects, falling pT), pt, eta, phi, energy, matched, and the matched
-    resonance as truth_{pdg_id, pt, eta, phi, px, py, pz, energy} (zeros without one).
-    """
+    """Exactly `count` records of one process: the jets or events that the recipe selects."""
     generator = Generator((*recipe.settings, *process.variants[variant]), pythia_seed)
     kept, found, generated = [], 0, 0
     batch = int(np.clip(2 * count, SMALLEST_BATCH, LARGEST_BATCH))
     while found < count:
         events = generator.events(batch)
-        jets = select(recipe, process, events, rng)
+        jets = recipe.select(recipe, process, events, rng)
         kept.append(jets)
         found, generated = found + len(jets), generated + batch
         expected = (count - found) * generated / max(found, 1)  # events that are still needed
@@ -39,9 +35,15 @@ def simulate(
     return ak.concatenate(kept)[:count]
 
 
-def select(recipe: Recipe, process: Process, events: Events, rng: np.random.Generator) -> ak.Array:
-    """The jets of a batch inside the kinematic window that hold what the process asks for."""
-    objects = jagged(reconstruct(events, rng), events.count)
+def jets_in_window(
+    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+) -> ak.Array:
+    """The jets of a batch inside the kinematic window that hold what the process asks for.
+
+    Fields: constituents (var objects, falling pT), pt, eta, phi, energy, matched, and the matched
+    resonance as truth_{pdg_id, pt, eta, phi, px, py, pz, energy} (zeros without one).
+    """
+    objects = recipe.objects(events, rng).by_event(events.count)
     constituents, event = cluster(objects, recipe.jet_radius, recipe.pt_range[0])
     px, py, pz, energy = (
         ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py", "pz", "energy")

@@ -16,6 +16,8 @@ import pandas as pd
 
 from simulation.plan import OutputFile, add_sizes, sizes
 from simulation.recipe import Process, Recipe
+from simulation.sample import jets_in_window
+from simulation.writers import slots
 
 SLOTS = 200
 MOMENTUM = ("E", "PX", "PY", "PZ")
@@ -41,11 +43,7 @@ SIGNAL = 1
 def columns(jets: ak.Array, split: str) -> pd.DataFrame:
     """A chunk of the table: E first, falling pT, zero-padded to 200 constituents, GeV."""
     part = jets.constituents
-
-    def slots(values: ak.Array) -> np.ndarray:
-        return ak.to_numpy(ak.fill_none(ak.pad_none(values, SLOTS, clip=True), 0.0))
-
-    momenta = np.stack([slots(part[name]) for name in ("energy", "px", "py", "pz")], axis=-1)
+    momenta = np.stack([slots(part[name], SLOTS) for name in ("energy", "px", "py", "pz")], axis=-1)
     truth = [ak.to_numpy(jets[f"truth_{name}"]) for name in ("energy", "px", "py", "pz")]
     numbers = np.column_stack([momenta.reshape(len(jets), -1), *truth])  # (jets, 804)
     frame = pd.DataFrame(numbers.astype(np.float32), columns=list(COLUMNS))
@@ -101,6 +99,7 @@ RECIPE = Recipe(
     chunk_size=500,
     columns=columns,
     writer=writer,
+    select=jets_in_window,
 )
 
 

@@ -36,7 +36,7 @@ def test_the_command_writes_three_tables_and_says_so(
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["qg", "--jets", "5"], "invalid choice: 'qg'"),
+        (["quarks", "--jets", "5"], "invalid choice: 'quarks'"),
         (["top", "--jets", "0"], "--jets: 0 is below 1"),
         (["top", "--jets", "many"], "invalid number value: 'many'"),
         (["top", "--jets", "5", "--val-jets", "-1"], "-1 is below 0"),

@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 import pytest
 
-from simulation.clustering import cluster, jagged, softdrop_mass, subjettiness
+from omnilearn.clustering import cluster, softdrop_mass, subjettiness
 from simulation.detector import (
     CHARGED_HADRON,
     ECAL_REGIONS,
@@ -48,6 +48,7 @@ def gun(pdg_id: int, charge: float, energy: float, eta: float, count: int) -> Ev
         count=count, event=np.arange(count), px=pt * np.cos(phi), py=pt * np.sin(phi),
         pz=np.full(count, pt * np.sinh(eta)), energy=np.full(count, energy),
         x=np.zeros(count), y=np.zeros(count), z=np.zeros(count), charge=np.full(count, charge),
+        weight=np.ones(count),
         **{name: np.full(count, value) for name, value in integers.items()},
     )  # fmt: skip
 
@@ -60,8 +61,8 @@ def test_jet_response_is_close_to_one(dijets: Events, objects: Objects) -> None:
         name: getattr(dijets, name)[visible] for name in ("event", "px", "py", "pz", "energy")
     }
     response = []
-    generated, generated_event = cluster(jagged(Objects(**truth), dijets.count), 0.4, 200.0)
-    measured, measured_event = cluster(jagged(objects, dijets.count), 0.4, 50.0)
+    generated, generated_event = cluster(Objects(**truth).by_event(dijets.count), 0.4, 200.0)
+    measured, measured_event = cluster(objects.by_event(dijets.count), 0.4, 50.0)
     axes = []
     for jets in (generated, measured):
         px, py, pz = (ak.to_numpy(ak.sum(jets[name], axis=1)) for name in ("px", "py", "pz"))
@@ -82,7 +83,7 @@ def test_jet_response_is_close_to_one(dijets: Events, objects: Objects) -> None:
 def test_objects_are_half_charged_hadrons_and_two_fifths_photons(
     dijets: Events, objects: Objects
 ) -> None:
-    jets, _ = cluster(jagged(objects, dijets.count), 0.8, 200.0)
+    jets, _ = cluster(objects.by_event(dijets.count), 0.8, 200.0)
     kinds = np.bincount(ak.to_numpy(ak.flatten(jets.kind)), minlength=5)
     share = kinds / kinds.sum()
     assert 0.49 < share[CHARGED_HADRON] < 0.60

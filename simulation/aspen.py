@@ -1,0 +1,92 @@
+"""Aspen Open Jets: dijets in the HDF5 layout of CMS open data, two files as of two runs.
+
+O. Amram et al., arXiv:2412.10504 and doi:10.25592/uhhfdm.16505: AK8 jets above 300 GeV of CMS data
+of 2016. Here they are simulated without pile-up: every PUPPI weight is 1, jet energies need no
+correction, ParticleNet did not see the jets (-1), and events are not numbered (run 1).
+"""
+
+import argparse
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.clustering import softdrop_mass, subjettiness
+from simulation.plan import OutputFile, at_least
+from simulation.recipe import Process, Recipe
+from simulation.sample import jets_in_window
+from simulation.writers import hdf5, slots
+
+SLOTS = 150
+CM = 0.1  # per mm
+NO_TRACK = -1.0  # in place of the impact parameters of a particle without a track
+PARTICLENET = 8  # scores and mass
+RUNS = ("G", "H")
+
+PROCESSES = (
+    Process("data", (("HardQCD:all = on",),), resonance=0, leading_only=False, jets_per_second=50),
+)
+
+
+def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
+    """A chunk of a file: candidates (jets, 150, 11), jets, tagging variables, event numbers."""
+    part = jets.constituents
+    tracks = [
+        ak.where(part.charge != 0, CM * part[name], NO_TRACK)
+        for name in ("d0", "d0_error", "dz", "dz_error")
+    ]
+    candidates = [
+        part.px, part.py, part.pz, part.energy, *tracks, part.charge, part.pdg_id,
+        ak.ones_like(part.px),
+    ]  # fmt: skip
+    groomed = softdrop_mass(part, RECIPE.jet_radius)
+    kinematics = [*(ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi")), groomed]
+    tau = subjettiness(part, RECIPE.jet_radius)  # (jets, 4)
+    unseen = np.full((len(jets), PARTICLENET), -1.0)
+    tagging = np.column_stack([ak.to_numpy(ak.num(part)), tau, unseen])
+    return {
+        "event_info": np.tile(np.array([1, 0, 0]), (len(jets), 1)),  # run, lumi section, event
+        "jet_kinematics": np.stack(kinematics, axis=-1).astype(np.float32),
+        "jet_tagging": tagging.astype(np.float32),
+        "PFCands": np.stack([slots(values, SLOTS) for values in candidates], axis=-1).astype(
+            np.float32
+        ),
+    }
+
+
+RECIPE = Recipe(
+    name="aspen",
+    settings=(
+        "Beams:eCM = 13000.",
+        "ParticleDecays:limitTau0 = on",
+        "ParticleDecays:tau0Max = 10.",
+        # 260 would miss every seventh jet
+        "PhaseSpace:pTHatMin = 200.",
+    ),
+    processes=PROCESSES,
+    jet_radius=0.8,
+    pt_range=(300.0, 6500.0),
+    eta_max=2.5,
+    match_resonance=False,
+    chunk_size=250,
+    columns=columns,
+    writer=hdf5,
+    select=jets_in_window,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that only this dataset has."""
+    parser.add_argument(
+        "--jets", type=at_least(1), required=True, metavar="N",
+        help="jets of both files; preprocessing shares them among train, val and test",
+    )  # fmt: skip
+
+
+def files(args: argparse.Namespace) -> list[OutputFile]:
+    """The first file of each run, with half of the jets."""
+    counts = (args.jets - args.jets // 2, args.jets // 2)
+    return [
+        OutputFile(args.out / f"Run{run}_batch0.h5", "train", (count,))
+        for run, count in zip(RUNS, counts, strict=True)
+        if count
+    ]

@@ -1,0 +1,109 @@
+"""JetNet: jets of about 1 TeV without a detector, one HDF5 file per class, relative constituents.
+
+R. Kansal et al., arXiv:2106.11535; doi:10.5281/zenodo.6975118 (30 constituents) and
+doi:10.5281/zenodo.6975117 (150). There: MadGraph and Pythia 8. The jets of `jetnet30` and
+`jetnet150` are made alike.
+"""
+
+import argparse
+from functools import partial
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.kinematics import invariant_mass, wrap_phi
+from simulation.detector import visible
+from simulation.plan import OutputFile, at_least
+from simulation.recipe import Process, Recipe
+from simulation.sample import jets_in_window
+from simulation.writers import hdf5, slots
+
+QUARKS = "1 2 3 4 5"
+
+
+def produced(name: str, rate: float, *settings: str) -> Process:
+    return Process(name, (settings,), resonance=0, leading_only=False, jets_per_second=rate)
+
+
+PROCESSES = (
+    produced("g", 168, "HardQCD:gg2gg = on", "HardQCD:qqbar2gg = on"),
+    produced(
+        "q", 237, "HardQCD:qq2qq = on", "HardQCD:gg2qqbar = on", "HardQCD:qqbar2qqbarNew = on"
+    ),
+    produced(
+        "t", 241, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on",
+        "24:onMode = off", f"24:onIfAny = {QUARKS}",
+    ),
+    produced(
+        "w", 317, "WeakDoubleBoson:ffbar2WW = on",
+        "24:onMode = off", f"24:onIfAny = {QUARKS}",
+    ),
+    produced(
+        "z", 341, "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
+        "23:onMode = off", f"23:onIfAny = {QUARKS}",
+    ),
+)  # fmt: skip
+
+
+def columns(jets: ak.Array, split: str, number: int) -> dict[str, np.ndarray]:
+    """A chunk of a file: constituents (jets, number, 4) relative to their jet, jets (jets, 4)."""
+    part = jets.constituents
+    pt = np.hypot(part.px, part.py)
+    turned = ak.to_numpy(ak.flatten(np.arctan2(part.py, part.px) - jets.phi))
+    phi_rel = ak.unflatten(wrap_phi(turned), ak.num(pt))
+    eta_rel = np.arcsinh(part.pz / pt) - jets.eta
+    relative = (eta_rel, phi_rel, pt / jets.pt, ak.ones_like(pt))
+    momenta = np.stack(
+        [ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1
+    )
+    per_jet = (
+        momenta[:, 0], momenta[:, 1], invariant_mass(momenta),
+        np.minimum(ak.to_numpy(ak.num(pt)), number),
+    )  # fmt: skip
+    return {
+        "particle_features": np.stack(
+            [slots(values, number) for values in relative], axis=-1
+        ).astype(np.float32),
+        "jet_features": np.stack(per_jet, axis=-1).astype(np.float32),
+    }
+
+
+def recipe(name: str, number: int) -> Recipe:
+    """The recipe of the set with so many constituents."""
+    return Recipe(
+        name=name,
+        settings=(
+            "Beams:eCM = 13000.",
+            # the public partons lie in this narrow window, so that jets spread around 1 TeV
+            "PhaseSpace:pTHatMin = 1000.",
+            "PhaseSpace:pTHatMax = 1020.",
+        ),
+        processes=PROCESSES,
+        jet_radius=0.4,
+        pt_range=(800.0, 1600.0),
+        eta_max=2.5,
+        match_resonance=False,
+        chunk_size=250,
+        columns=partial(columns, number=number),
+        writer=hdf5,
+        select=jets_in_window,
+        objects=visible,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that only these datasets have."""
+    parser.add_argument(
+        "--jets", type=at_least(len(PROCESSES)), required=True, metavar="N",
+        help="jets of all five classes; preprocessing shares them among train, val and test",
+    )  # fmt: skip
+
+
+def files(args: argparse.Namespace, suffix: str) -> list[OutputFile]:
+    """One file per class, with N // 5 jets or one more."""
+    planned = []
+    for index, process in enumerate(PROCESSES):
+        count = (args.jets + len(PROCESSES) - 1 - index) // len(PROCESSES)
+        jets = tuple(count * (i == index) for i in range(len(PROCESSES)))
+        planned.append(OutputFile(args.out / f"{process.name}{suffix}.hdf5", "train", jets))
+    return planned

@@ -1,0 +1,175 @@
+"""OmniFold Z+jets: the hardest jet beside a Z, with and without the detector, in npz files.
+
+A. Andreassen et al., arXiv:1911.09107 and doi:10.5281/zenodo.3548091: 14 TeV, a stable Z above
+200 GeV, anti-kT 0.4, Delphes with the CMS card. There Herwig stands for the data; here it is a
+second Pythia with less radiation and other fragmentation, called PythiaAlt in the file names.
+"""
+
+import argparse
+from dataclasses import replace
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.clustering import angularity, cluster, softdrop, subjettiness
+from omnilearn.kinematics import delta_phi
+from simulation.detector import Objects, reconstruct, visible
+from simulation.generator import Events
+from simulation.plan import OutputFile, at_least
+from simulation.recipe import Process, Recipe
+from simulation.writers import npz, slots
+
+Z_BOSON, Z_PT_MIN = 23, 200.0  # GeV
+JETS_PER_FILE = 100_000
+PT_UNIT = 100.0  # GeV
+# f_PID of the public files: k / 10 for the k-th of these ids
+PDG_IDS = (22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112)
+Z_PLUS_JET = (
+    "WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on",
+    "WeakZ0:gmZmode = 2", "23:mayDecay = off", "Tune:pp = 21",
+)  # fmt: skip
+STAND_IN = (
+    "PythiaAlt is Pythia 8 with alpha_s 0.105 in the final-state shower and Lund a 0.3, b 0.8; "
+    "it takes the place of Herwig"
+)
+
+PROCESSES = (
+    Process("Pythia21", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=56),
+    Process(
+        "PythiaAlt",
+        ((*Z_PLUS_JET, "TimeShower:alphaSvalue = 0.105", "StringZ:aLund = 0.3",
+          "StringZ:bLund = 0.8"),),
+        resonance=0, leading_only=True, jets_per_second=75,
+    ),
+)  # fmt: skip
+
+
+def hardest_jets(recipe: Recipe, objects: Objects, count: int) -> ak.Array:
+    """Constituents (count, var objects) of the hardest jet of each event, if it has one."""
+    constituents, event = cluster(objects.by_event(count), recipe.jet_radius, recipe.pt_range[0])
+    px, py = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py"))
+    order = np.lexsort((-np.hypot(px, py), event))
+    with_jet, first = np.unique(event[order], return_index=True)
+    hardest = constituents[order[first]]
+    size = np.zeros(count, np.int64)
+    size[with_jet] = ak.num(hardest)
+    return ak.unflatten(ak.flatten(hardest), size)
+
+
+def boosted_events(
+    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+) -> ak.Array:
+    """Events whose Z passes and that have a jet at particle level, with the jets of both levels.
+
+    An event without a jet at detector level is kept: it was missed there. Fields: sim and gen
+    (events, var objects), Z_{pt, y, phi}.
+    """
+    final = (events.status > 0) & (events.pdg_id == Z_BOSON)
+    # the Z is no part of any jet
+    rest = replace(events, status=np.where(final, -events.status, events.status))
+    levels = {
+        "sim": hardest_jets(recipe, recipe.objects(rest, rng), events.count),
+        "gen": hardest_jets(recipe, visible(rest, rng), events.count),
+    }
+    z = np.zeros(events.count, np.int64)
+    z[events.event[final]] = np.flatnonzero(final)
+    z_pt = np.hypot(events.px[z], events.py[z])
+    z_momentum = {
+        "Z_pt": z_pt, "Z_y": np.arctanh(events.pz[z] / events.energy[z]),
+        "Z_phi": np.arctan2(events.py[z], events.px[z]),
+    }  # fmt: skip
+    wanted = (z_pt > Z_PT_MIN) & (ak.to_numpy(ak.num(levels["gen"])) > 0)
+    return ak.zip(levels | z_momentum, depth_limit=1)[wanted]
+
+
+def level_columns(part: ak.Array) -> dict[str, np.ndarray]:
+    """The arrays of jets at one level, by the ends of their public names; zeros without a jet.
+
+    Angularities and tau2 have angles in units of the jet radius.
+    """
+    radius, found = RECIPE.jet_radius, ak.to_numpy(ak.num(part)) > 0
+    part = part[found]
+    px, py, pz, energy = (
+        ak.to_numpy(ak.sum(part[name], axis=1)) for name in ("px", "py", "pz", "energy")
+    )
+    pt, y, phi = np.hypot(px, py), np.arctanh(pz / energy), np.arctan2(py, px)
+    mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0.0))
+    part_phi = ak.to_numpy(ak.flatten(np.arctan2(part.py, part.px)))
+    size = ak.num(part)
+    code = np.zeros(len(part_phi))
+    for number, pdg_id in enumerate(PDG_IDS):
+        code[ak.to_numpy(ak.flatten(part.pdg_id)) == pdg_id] = number / 10
+    relative = (
+        np.hypot(part.px, part.py) / PT_UNIT,
+        np.arctanh(part.pz / part.energy) - y,
+        ak.unflatten(delta_phi(part_phi, np.repeat(phi, size)), size),
+        ak.unflatten(code, size),
+    )
+    longest = int(ak.max(size, initial=1))
+    softdrop_mass, z_g = softdrop(part, radius)
+    arrays = {
+        "jets": np.stack([pt, y, phi % (2 * np.pi), mass], axis=-1),
+        "particles": np.stack([slots(values, longest) for values in relative], axis=-1),
+        "mults": ak.to_numpy(size),
+        "lhas": angularity(part, radius, beta=0.5),
+        "widths": angularity(part, radius, beta=1.0),
+        "ang2s": angularity(part, radius, beta=2.0),
+        "tau2s": subjettiness(part, radius)[:, 1],
+        "sdms": softdrop_mass,
+        "zgs": z_g,
+    }
+    filled = {name: np.zeros((len(found), *one.shape[1:])) for name, one in arrays.items()}
+    for name, values in filled.items():
+        values[found] = arrays[name]
+    return filled
+
+
+def columns(events: ak.Array, split: str) -> dict[str, np.ndarray]:
+    """The public arrays of both levels, (events, ...) float64, and the Z."""
+    del split  # one file holds all
+    z = np.stack([ak.to_numpy(events[f"Z_{name}"]) for name in ("pt", "y", "phi")], axis=-1)
+    z[:, 2] %= 2 * np.pi
+    levels = {
+        f"{level}_{name}": values
+        for level in ("gen", "sim")
+        for name, values in level_columns(events[level]).items()
+    }
+    return levels | {"gen_Zs": z}
+
+
+RECIPE = Recipe(
+    name="omnifold",
+    # 190 would make the Z of the events harder than it is: 273 GeV on average, not 267
+    settings=("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 150."),
+    processes=PROCESSES,
+    jet_radius=0.4,
+    pt_range=(20.0, np.inf),  # as in the card of Delphes
+    eta_max=np.inf,
+    match_resonance=False,
+    chunk_size=500,
+    columns=columns,
+    writer=npz,
+    select=boosted_events,
+    objects=reconstruct,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that only this dataset has."""
+    parser.add_argument(
+        "--jets", type=at_least(1), required=True, metavar="N",
+        help="events of each of the two samples; preprocessing shares them among the splits",
+    )  # fmt: skip
+    parser.set_defaults(stand_in=STAND_IN)
+
+
+def files(args: argparse.Namespace) -> list[OutputFile]:
+    """Files of 100k events, numbered as the public ones."""
+    planned = []
+    for index, process in enumerate(PROCESSES):
+        for number, start in enumerate(range(0, args.jets, JETS_PER_FILE)):
+            events = [0] * len(PROCESSES)
+            events[index] = min(JETS_PER_FILE, args.jets - start)
+            path = args.out / f"{process.name}_Zjet_pTZ-200GeV_{number}.npz"
+            planned.append(OutputFile(path, "train", tuple(events)))
+    return planned

@@ -1,0 +1,104 @@
+"""Quark/Gluon: the hardest jet beside an invisible Z, without a detector, in npz files.
+
+P. Komiske, E. Metodiev, J. Thaler, arXiv:1810.05165 and doi:10.5281/zenodo.3164691 (there: Pythia
+8.226): 14 TeV, anti-kT 0.4, 500-550 GeV, |y| < 1.7, no charm and no beauty.
+"""
+
+import argparse
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.kinematics import delta_phi
+from simulation.detector import Objects, visible
+from simulation.generator import Events
+from simulation.plan import OutputFile, at_least
+from simulation.recipe import Process, Recipe
+from simulation.sample import jets_in_window
+from simulation.writers import npz, slots
+
+RAPIDITY_MAX = 1.7
+OUTGOING = -23  # Pythia's status of a parton that leaves the hard process
+HEAVY_QUARKS = (4, 5)
+INVISIBLE_Z = ("WeakZ0:gmZmode = 2", "23:onMode = off", "23:onIfAny = 12 14 16")
+JETS_PER_FILE = 100_000
+
+PROCESSES = (
+    Process(
+        "gluon", (("WeakBosonAndParton:qqbar2gmZg = on", *INVISIBLE_Z),),
+        resonance=0, leading_only=True, jets_per_second=12,
+    ),
+    Process(
+        "quark", (("WeakBosonAndParton:qg2gmZq = on", *INVISIBLE_Z),),
+        resonance=0, leading_only=True, jets_per_second=13,
+    ),
+)  # fmt: skip
+QUARK = 1
+
+
+def light_events(events: Events, rng: np.random.Generator) -> Objects:
+    """What is seen of the events whose parton is neither charm nor beauty."""
+    heavy = (events.status == OUTGOING) & np.isin(np.abs(events.pdg_id), HEAVY_QUARKS)
+    seen = visible(events, rng)
+    return seen[~np.isin(seen.event, events.event[heavy])]
+
+
+def select(recipe: Recipe, process: Process, events: Events, rng: np.random.Generator) -> ak.Array:
+    """The hardest jets in the window of pt and rapidity, their constituents in no order."""
+    jets = jets_in_window(recipe, process, events, rng)
+    pz = ak.to_numpy(ak.sum(jets.constituents.pz, axis=1))
+    jets = jets[np.abs(np.arctanh(pz / ak.to_numpy(jets.energy))) < RAPIDITY_MAX]
+    size = ak.num(jets.constituents)
+    order = ak.argsort(ak.unflatten(rng.random(ak.sum(size)), size))
+    return ak.with_field(jets, jets.constituents[order], "constituents")
+
+
+def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
+    """X (jets, longest, 4) of pt, rapidity, phi within pi of the jet's, PDG id; y: 1 is quark."""
+    part = jets.constituents
+    jet_phi = ak.flatten(ak.broadcast_arrays(jets.phi, part.px)[0])
+    phi = ak.flatten(np.arctan2(part.py, part.px))
+    phi = ak.unflatten(
+        ak.to_numpy(jet_phi) + delta_phi(ak.to_numpy(phi), ak.to_numpy(jet_phi)), ak.num(part)
+    )
+    fields = (np.hypot(part.px, part.py), np.arctanh(part.pz / part.energy), phi, part.pdg_id)
+    longest = int(ak.max(ak.num(part)))
+    return {
+        "X": np.stack([slots(values, longest).astype(np.float64) for values in fields], axis=-1),
+        "y": ak.to_numpy(jets.process == QUARK).astype(np.int64),
+    }
+
+
+RECIPE = Recipe(
+    name="qg",
+    # 450 would miss a tenth of the quark jets
+    settings=("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 400."),
+    processes=PROCESSES,
+    jet_radius=0.4,
+    pt_range=(500.0, 550.0),
+    eta_max=RAPIDITY_MAX + 0.3,  # beyond the rapidity of any such jet: pseudorapidity is larger
+    match_resonance=False,
+    chunk_size=200,
+    columns=columns,
+    writer=npz,
+    select=select,
+    objects=light_events,
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that only this dataset has."""
+    parser.add_argument(
+        "--jets", type=at_least(1), required=True, metavar="N",
+        help="jets, half of them quarks; preprocessing shares them among the splits",
+    )  # fmt: skip
+
+
+def files(args: argparse.Namespace) -> list[OutputFile]:
+    """Files of 100k jets, numbered as the public ones; an odd jet is a gluon."""
+    planned = []
+    for number, start in enumerate(range(0, args.jets, JETS_PER_FILE)):
+        count = min(JETS_PER_FILE, args.jets - start)
+        path = args.out / (f"QG_jets_{number}.npz" if number else "QG_jets.npz")
+        planned.append(OutputFile(path, "train", (count - count // 2, count // 2)))
+    return planned

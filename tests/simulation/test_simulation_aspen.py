@@ -1,0 +1,88 @@
+"""Aspen Open Jets: eleven columns per candidate, marks of missing tracks; read back by us."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.data.catalogue import ASPEN
+from omnilearn.data.reader import JetFiles
+from omnilearn.errors import speak
+from preprocessing.__main__ import main as preprocess
+from simulation import aspen
+from simulation.runner import produce
+
+JETS = 81
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("aspen")
+    clean = replace(aspen.RECIPE, settings=(*aspen.RECIPE.settings, "PartonLevel:MPI = off"))
+    produce(clean, aspen.files(argparse.Namespace(out=out, jets=JETS)), seed=1, workers=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def columns(folder: Path) -> dict[str, np.ndarray]:
+    """All jets of both files."""
+    parts = []
+    for run in "GH":
+        with h5py.File(folder / f"Run{run}_batch0.h5") as file:
+            parts.append({name: values[:] for name, values in file.items()})
+    assert [len(part["PFCands"]) for part in parts] == [41, 40]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def test_keys_shapes_and_types_are_the_public_ones(columns: dict) -> None:
+    assert {name: (values.shape[1:], values.dtype) for name, values in columns.items()} == {
+        "event_info": ((3,), np.int64),
+        "jet_kinematics": ((4,), np.float32),
+        "jet_tagging": ((13,), np.float32),
+        "PFCands": ((150, 11), np.float32),
+    }
+
+
+def test_candidates_sum_to_the_jet_and_fall_in_pt(columns: dict) -> None:
+    px, py, pz, energy = np.moveaxis(columns["PFCands"][..., :4], -1, 0)
+    pt = np.hypot(px, py)
+    assert (np.diff(pt, axis=1) < 1e-3).all()
+    jets = columns["jet_kinematics"]
+    np.testing.assert_allclose(np.hypot(px.sum(1), py.sum(1)), jets[:, 0], rtol=1e-4)
+    assert jets[:, 0].min() > 300
+    assert np.abs(jets[:, 1]).max() < 2.5
+    mass = np.sqrt(energy.sum(1) ** 2 - px.sum(1) ** 2 - py.sum(1) ** 2 - pz.sum(1) ** 2)
+    assert (jets[:, 3] < mass + 0.5).all()  # groomed
+    np.testing.assert_array_equal(columns["jet_tagging"][:, 0], (pt > 0).sum(axis=1))
+
+
+def test_only_particles_with_a_track_have_impact_parameters(columns: dict) -> None:
+    real = columns["PFCands"][columns["PFCands"][..., 3] > 0]
+    tracks, charge, pdg_id, weight = real[:, 4:8], real[:, 8], real[:, 9], real[:, 10]
+    assert (tracks[charge == 0] == -1).all()
+    assert (tracks[charge != 0][:, [1, 3]] > 0).all()
+    assert np.median(np.abs(tracks[charge != 0][:, 0])) < 0.1  # cm
+    assert set(np.abs(pdg_id)) <= {211, 130, 22, 11, 13}
+    assert (weight == 1).all()
+    assert 0.45 < np.mean(charge != 0) < 0.65
+
+
+def test_the_sample_goes_through_to_the_reader(
+    folder: Path, columns: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["aspen", "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
+    assert speak(preprocess) == 0
+    with JetFiles(sorted((tmp_path / "aspen").rglob("*.h5")), ASPEN) as files:
+        found = files.read(0, files.num_jets)
+    assert found["data"].shape == (JETS, 150, 13)
+    jets, expected = found["jet"], columns["jet_kinematics"]
+    order, wanted = jets[:, 0].argsort(), expected[:, 0].argsort()
+    np.testing.assert_allclose(jets[order, :2], expected[wanted, :2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(jets[order, 3], columns["jet_tagging"][wanted, 0])
+    assert (jets[order, 2] > expected[wanted, 3] - 0.5).all()  # the mass before grooming
+    assert 30 < np.median(jets[:, 2]) < 80

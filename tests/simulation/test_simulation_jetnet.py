@@ -1,0 +1,110 @@
+"""JetNet: one class per file, relative constituents, masses of their resonances; read back."""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.reader import JetFiles
+from omnilearn.errors import speak
+from preprocessing.__main__ import main as preprocess
+from simulation import jetnet30, jetnet150
+from simulation.runner import produce
+
+JETS = 202
+SETS = {"jetnet30": (jetnet30, "", 30), "jetnet150": (jetnet150, "150", 150)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of both sets."""
+    out = tmp_path_factory.mktemp("jetnet")
+    for module, jets in ((jetnet30, 20), (jetnet150, JETS)):
+        recipe = module.RECIPE
+        clean = replace(recipe, settings=(*recipe.settings, "PartonLevel:MPI = off"))
+        files = module.files(argparse.Namespace(out=out, jets=jets))
+        produce(clean, files, seed=1, workers=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def classes(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Class -> (constituents (jets, 150, 4), jets (jets, 4))."""
+    found = {}
+    for name in "gqtwz":
+        with h5py.File(folder / f"{name}150.hdf5") as file:
+            found[name] = file["particle_features"][:], file["jet_features"][:]
+    return found
+
+
+def test_keys_and_shapes_are_the_public_ones(folder: Path, classes: dict) -> None:
+    assert [len(jets) for _, jets in classes.values()] == [41, 41, 40, 40, 40]
+    for constituents, jets in classes.values():
+        assert constituents.shape[1:] == (150, 4)
+        assert constituents.dtype == jets.dtype == np.float32
+    with h5py.File(folder / "w.hdf5") as file:
+        assert sorted(file) == ["jet_features", "particle_features"]
+        assert file["particle_features"].shape == (4, 30, 4)
+        assert file["jet_features"][:, 3].max() <= 30
+
+
+def test_constituents_fall_in_pt_relative_to_a_jet_of_about_a_tev(classes: dict) -> None:
+    for constituents, jets in classes.values():
+        eta_rel, phi_rel, pt_rel, mask = np.moveaxis(constituents, -1, 0)
+        assert set(np.unique(mask)) <= {0, 1}
+        np.testing.assert_array_equal(mask.sum(axis=1), jets[:, 3])
+        np.testing.assert_array_equal(mask == 1, pt_rel > 0)
+        assert (np.diff(pt_rel, axis=1) <= 0).all()
+        # a heavy particle of low pt has a larger pseudorapidity than rapidity
+        assert np.percentile(np.hypot(eta_rel, phi_rel)[mask == 1], 99) < 0.45
+        total = np.hypot((pt_rel * np.cos(phi_rel)).sum(1), (pt_rel * np.sin(phi_rel)).sum(1))
+        np.testing.assert_allclose(total, 1, atol=1e-3)
+        assert (np.abs(jets[:, 0] - 1200) < 400).all()
+        assert abs(np.median(jets[:, 0]) - 1000) < 80
+
+
+def test_masses_are_those_of_the_resonances(classes: dict) -> None:
+    median = {name: np.median(jets[:, 2]) for name, (_, jets) in classes.items()}
+    assert abs(median["w"] - 80.4) < 5
+    assert abs(median["z"] - 91.2) < 5
+    assert 120 < median["t"] < 175  # a radius of 0.4 loses a part of some tops
+    assert median["q"] < median["g"] < 100
+
+
+def test_gluons_hold_more_constituents_than_quarks(classes: dict) -> None:
+    assert classes["g"][1][:, 3].mean() > 1.2 * classes["q"][1][:, 3].mean()
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_sample_goes_through_to_the_reader(
+    name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [name, "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
+    monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
+    assert speak(preprocess) == 0
+    _, suffix, slots = SETS[name]
+    with JetFiles(sorted((tmp_path / name).rglob("*.h5")), CATALOGUE[name]) as files:
+        found = files.read(0, files.num_jets)
+    assert found["data"].shape[1:] == (slots, 7)
+    for number, label in enumerate("gqtwz"):
+        with h5py.File(folder / f"{label}{suffix}.hdf5") as file:
+            expected = file["jet_features"][:]
+        jets = found["jet"][found["pid"].argmax(axis=1) == number]
+        jets, expected = jets[jets[:, 0].argsort()], expected[expected[:, 0].argsort()]
+        np.testing.assert_allclose(jets[:, :2], expected[:, :2], rtol=1e-5)
+        np.testing.assert_allclose(jets[:, 2], expected[:, 2], rtol=1e-3, atol=0.1)
+        np.testing.assert_array_equal(jets[:, 3], expected[:, 3])
+
+
+def test_the_constants_of_the_catalogue_fit_the_jets(classes: dict) -> None:
+    constants = CATALOGUE["jetnet150"].normalisation
+    jets = np.concatenate([jets for _, jets in classes.values()])
+    standard = (jets - constants.jet_mean) / constants.jet_std
+    # without multiple interactions the multiplicity is lower
+    assert np.abs(standard.mean(axis=0)[:3]).max() < 0.3
+    assert (np.abs(standard.std(axis=0) - 1) < 0.4).all()

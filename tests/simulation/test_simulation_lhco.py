@@ -1,0 +1,87 @@
+"""LHC Olympics events: the public table, the trigger, a W' of 3.5 TeV to 500 and 100 GeV."""
+
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pandas as pd
+import pytest
+
+from omnilearn.clustering import cluster
+from simulation.lhco import FILE_NAME, RECIPE, OutputFile
+from simulation.runner import produce
+
+
+@pytest.fixture(scope="session")
+def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """20 events of background and 30 of signal."""
+    path = tmp_path_factory.mktemp("lhco") / FILE_NAME
+    produce(RECIPE, [OutputFile(path, "train", (20, 30))], seed=1, workers=1)
+    return pd.read_hdf(path)
+
+
+@pytest.fixture(scope="session")
+def jets(table: pd.DataFrame) -> np.ndarray:
+    """The two leading jets of every event, (events, 2, 4) energy, px, py, pz."""
+    particles = table.to_numpy()[:, :2100].reshape(-1, 700, 3)
+    real = particles[..., 0] > 0
+    pt, eta, phi = particles[real].T
+    momenta = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta)}
+    objects = ak.unflatten(ak.zip({**momenta, "energy": pt * np.cosh(eta)}), real.sum(axis=1))
+    constituents, event = cluster(objects, 1.0, 20.0)
+    summed = np.stack(
+        [ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("energy", "px", "py", "pz")],
+        axis=1,
+    )
+    hardness = np.hypot(summed[:, 1], summed[:, 2])
+    order = np.lexsort((-hardness, event))
+    first = np.searchsorted(event, np.arange(len(table)))
+    return summed[order][first[:, None] + np.arange(2)]
+
+
+def mass(momenta: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(momenta[..., 0] ** 2 - (momenta[..., 1:] ** 2).sum(-1), 0))
+
+
+def test_the_table_has_700_particles_and_a_label(table: pd.DataFrame) -> None:
+    assert table.shape == (50, 2101)
+    assert list(table.columns) == list(range(2101))
+    assert (table.dtypes == np.float64).all()
+    label = table[2100].to_numpy()
+    assert label.sum() == 30
+    assert 10 < np.count_nonzero(np.diff(label)) < 40  # mixed: 24 for a shuffled deck
+
+
+def test_particles_fall_in_pt_and_lie_within_the_detector(table: pd.DataFrame) -> None:
+    pt, eta, phi = np.moveaxis(table.to_numpy()[:, :2100].reshape(-1, 700, 3), -1, 0)
+    assert (np.diff(pt) <= 0).all()
+    assert (pt[:, 20] > 0).all()
+    assert (pt[pt > 0] > 0.5).all()
+    assert np.abs(eta).max() < 5.1  # the outermost cells
+    assert np.abs(phi).max() <= np.pi
+    assert not eta[pt == 0].any()
+    assert not phi[pt == 0].any()
+
+
+def test_every_event_passes_the_trigger(jets: np.ndarray) -> None:
+    pt = np.hypot(jets[:, 0, 1], jets[:, 0, 2])
+    assert pt.min() > 1200
+    assert np.abs(np.arcsinh(jets[:, 0, 3] / pt)).max() < 2.5
+
+
+def test_signal_is_a_resonance_of_two_heavy_jets(table: pd.DataFrame, jets: np.ndarray) -> None:
+    signal = table[2100].to_numpy() == 1
+    heavy, light = (np.median(one(mass(jets[signal]), axis=1)) for one in (np.max, np.min))
+    assert abs(heavy - 500) < 40
+    assert abs(light - 100) < 15
+    dijet = mass(jets.sum(axis=1))
+    assert abs(np.median(dijet[signal]) - 3450) < 150
+    assert np.median(dijet[~signal]) < 3200
+
+
+def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
+    for workers in (1, 2):
+        file = OutputFile(tmp_path / f"{workers}.h5", "train", (2, 3))
+        produce(RECIPE, [file], seed=5, workers=workers)
+    one, two = (pd.read_hdf(tmp_path / f"{workers}.h5", key="df") for workers in (1, 2))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)

@@ -1,0 +1,181 @@
+"""Simulated Z+jets: the public arrays at both levels, and what the detector and the tune do."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omnilearn.data.catalogue import OMNIFOLD
+from omnilearn.data.reader import JetFiles
+from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian, to_rapidity
+from preprocessing import omnifold as reader
+from preprocessing.__main__ import plan
+from preprocessing.convert import convert
+from preprocessing.identity import masses
+from simulation import omnifold
+from simulation.__main__ import parser
+from simulation.detector import visible
+from simulation.generator import Generator
+from simulation.runner import produce
+
+EVENTS = 100
+OBSERVABLES = ("mults", "lhas", "widths", "ang2s", "tau2s", "sdms", "zgs")
+CLEAN = "PartonLevel:MPI = off"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("omnifold")
+    recipe = replace(omnifold.RECIPE, settings=(*omnifold.RECIPE.settings, CLEAN), chunk_size=60)
+    produce(recipe, omnifold.files(argparse.Namespace(out=out, jets=EVENTS)), seed=1, workers=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def samples(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+    found = {}
+    for process in omnifold.PROCESSES:
+        with np.load(folder / f"{process.name}_Zjet_pTZ-200GeV_0.npz") as file:
+            found[process.name] = dict(file)
+    return found
+
+
+@pytest.fixture(scope="module")
+def arrays(samples: dict) -> dict[str, np.ndarray]:
+    return samples["Pythia21"]
+
+
+def species_of(particles: np.ndarray) -> np.ndarray:
+    return reader.PDG_IDS[np.rint(10 * particles[..., 3]).astype(int)]
+
+
+def test_the_arrays_are_the_public_ones(arrays: dict) -> None:
+    expected = {"gen_Zs": (EVENTS, 3)}
+    for level in ("gen", "sim"):
+        longest = int(arrays[f"{level}_mults"].max())
+        expected[f"{level}_jets"] = (EVENTS, 4)
+        expected[f"{level}_particles"] = (EVENTS, longest, 4)
+        expected |= {f"{level}_{name}": (EVENTS,) for name in OBSERVABLES}
+    assert {key: values.shape for key, values in arrays.items()} == expected
+    assert {values.dtype for values in arrays.values()} == {np.dtype(np.float64)}
+
+
+@pytest.mark.parametrize("level", ["gen", "sim"])
+def test_particles_are_relative_to_their_jet_and_add_up_to_it(arrays: dict, level: str) -> None:
+    particles, jets = arrays[f"{level}_particles"], arrays[f"{level}_jets"]
+    real = particles[..., 0] > 0
+    np.testing.assert_array_equal(real.sum(axis=1), arrays[f"{level}_mults"])
+    assert not particles[~real].any()
+    assert np.hypot(particles[..., 1], particles[..., 2]).max() < 0.8
+    mass = masses(species_of(particles).ravel(), Path(), level).reshape(real.shape) * real
+    momenta = from_rapidity(
+        100 * particles[..., 0], particles[..., 1] + jets[:, None, 1],
+        particles[..., 2] + jets[:, None, 2], mass,
+    )  # fmt: skip
+    summed = (to_cartesian(momenta) * real[..., None]).sum(axis=1)
+    jet = to_rapidity(from_cartesian(summed))
+    np.testing.assert_allclose(jet[:, 0], jets[:, 0], rtol=1e-6)
+    turned = np.exp(1j * jet[:, 2]) / np.exp(1j * jets[:, 2])
+    np.testing.assert_allclose(turned, 1, atol=1e-6)
+    if level == "gen":  # the detector's objects have masses that it does not know
+        np.testing.assert_allclose(jet[:, 1], jets[:, 1], atol=1e-4)
+        np.testing.assert_allclose(jet[:, 3], jets[:, 3], rtol=1e-3)
+    assert 0 <= jets[:, 2].min() <= jets[:, 2].max() < 2 * np.pi
+
+
+def test_codes_are_tenths_and_the_detector_knows_no_kaon(arrays: dict) -> None:
+    for level in ("gen", "sim"):
+        code = 10 * arrays[f"{level}_particles"][..., 3]
+        np.testing.assert_allclose(code, np.rint(code), atol=1e-12)
+        assert {code.min(), code.max()} <= set(range(14))
+    gen, sim = (set(np.abs(species_of(arrays[f"{one}_particles"])).flat) for one in ("gen", "sim"))
+    assert {22, 211, 130, 321, 2212, 2112} <= gen
+    assert sim <= {22, 211, 130, 11, 13}
+
+
+def test_the_z_is_hard_and_in_no_jet(arrays: dict) -> None:
+    z = arrays["gen_Zs"]
+    assert z[:, 0].min() > 200
+    # the hardest jet recoils against it
+    turned = np.cos(arrays["gen_jets"][:, 2] - z[:, 2])
+    assert (turned < -0.5).mean() > 0.9
+    assert arrays["gen_jets"][:, 3].max() < 91
+
+
+def test_the_detector_loses_constituents_and_keeps_the_momentum(arrays: dict) -> None:
+    assert arrays["sim_mults"].mean() < 0.85 * arrays["gen_mults"].mean()
+    ratio = arrays["sim_jets"][:, 0] / arrays["gen_jets"][:, 0]
+    assert np.median(ratio) == pytest.approx(0.98, abs=0.04)
+
+
+def test_the_alternative_radiates_less(samples: dict) -> None:
+    alternative = samples["PythiaAlt"]
+    assert alternative["gen_mults"].mean() < samples["Pythia21"]["gen_mults"].mean()
+    assert not np.array_equal(alternative["gen_Zs"], samples["Pythia21"]["gen_Zs"])
+
+
+def test_what_stands_for_herwig_is_told(folder: Path) -> None:
+    arguments = parser().parse_args(["omnifold", "--jets", "1", "--out", "x"])
+    assert "takes the place of Herwig" in arguments.stand_in
+    assert [reader.generator(path)[0] for path in sorted(folder.glob("*.npz"))] == [
+        "simulation",
+        "data",
+    ]
+
+
+def test_an_event_without_objects_has_an_empty_jet() -> None:
+    generator = Generator(
+        (*omnifold.RECIPE.settings, CLEAN, *omnifold.PROCESSES[0].variants[0]), seed=1
+    )
+    events = generator.events(10)
+    blind = visible(events, np.random.default_rng(1))
+    blind = blind[blind.event != 4]
+    recipe = replace(omnifold.RECIPE, objects=lambda events, rng: blind)
+    found = omnifold.boosted_events(recipe, omnifold.PROCESSES[0], events, np.random.default_rng(1))
+    z = (events.status > 0) & (events.pdg_id == 23)
+    passed = events.event[z][np.hypot(events.px[z], events.py[z]) > 200]
+    place = passed.tolist().index(4) if 4 in passed else None
+    assert len(found) == len(passed)
+    assert place is not None, "choose another event: this one has a soft Z"
+    columns = omnifold.columns(found, "train")
+    assert columns["sim_mults"][place] == 0
+    assert not any(columns[key][place].any() for key in columns if key.startswith("sim"))
+    assert columns["gen_mults"][place] > 0
+    assert np.count_nonzero(columns["sim_mults"] == 0) == 1
+
+
+def test_fastjet_finds_the_observables_of_the_file_again(samples: dict) -> None:
+    arrays = samples["Pythia21"]
+    bare = {key: one for key, one in arrays.items() if key[4:] in ("jets", "particles")}
+    found, again = (
+        reader.chunk(one, 0, Path("toy"), 0).observables[:, 1] for one in (arrays, bare)
+    )
+    # masses of the public table and of the generator differ in the last digits
+    np.testing.assert_allclose(np.median(np.abs(again - found), axis=0), 0, atol=2e-3)
+    np.testing.assert_array_equal(again[:, 2], found[:, 2])
+
+
+def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> None:
+    files = omnifold.files(argparse.Namespace(out=tmp_path, jets=100_001))
+    assert [(file.path.name, file.jets) for file in files] == [
+        ("Pythia21_Zjet_pTZ-200GeV_0.npz", (100_000, 0)),
+        ("Pythia21_Zjet_pTZ-200GeV_1.npz", (1, 0)),
+        ("PythiaAlt_Zjet_pTZ-200GeV_0.npz", (0, 100_000)),
+        ("PythiaAlt_Zjet_pTZ-200GeV_1.npz", (0, 1)),
+    ]
+
+
+def test_the_sample_goes_through_preprocessing_into_the_reader(
+    folder: Path, samples: dict, tmp_path: Path
+) -> None:
+    convert(plan("omnifold", reader.shards(folder), folder, tmp_path, seed=0), workers=1)
+    for level, theirs in (("reco", "sim"), ("gen", "gen")):
+        jet_pt = []
+        for split in ("train", "val", "test"):
+            path = tmp_path / f"omnifold/{split}/omnifold_{split}_000.h5"
+            with JetFiles([path], OMNIFOLD, level=level) as files:
+                jet_pt.extend(files.read(0, files.num_jets)["jet"][:, 0])
+        expected = np.concatenate([one[f"{theirs}_jets"][:, 0] for one in samples.values()])
+        np.testing.assert_allclose(np.sort(jet_pt), np.sort(expected), rtol=1e-5)
