@@ -3,6 +3,7 @@
 python finetune.py top --backbone runs/jetclass --preset small
 python finetune.py top --released-weights PET_jetclass_8_..._all.weights.h5
 python finetune.py top --preset small                    # PET from scratch
+python finetune.py top --backbone runs/jetclass --repeats 5   # for mean and spread
 horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 """
 
@@ -10,11 +11,11 @@ import argparse
 import sys
 
 from omnilearn import distributed
-from omnilearn.config import add_flags, chosen_preset, configured
+from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
-from omnilearn.runs import prepare_run
+from omnilearn.runs import prepare_run, repeated
 from omnilearn.tasks import tagging
 
 
@@ -28,21 +29,27 @@ def main() -> None:
         default="",
         help="a .weights.h5 file of the released OmniLearn to start from",
     )
+    parser.add_argument(
+        "--repeats", type=int, default=1,
+        help="trainings, with seeds counted up from --seed; a finished one is not repeated",
+    )  # fmt: skip
     add_flags(parser)
     arguments = parser.parse_args()
-    spec = dataset(arguments.dataset)
-    preset = chosen_preset(arguments)
+    spec = dataset(arguments.dataset, chosen(arguments, "data"))
+    preset = chosen(arguments, "preset")
     start = arguments.backbone or arguments.released_weights
     settings = recipe(FINETUNING, spec.name, preset)
     config = configured(settings if start else {**settings, **SCRATCH[preset]}, arguments)
+    name = f"{spec.name}_{'finetuned' if start else 'scratch'}"
     distributed.horovod()
-    pet, report = tagging.make_pet(spec, config, arguments.backbone, arguments.released_weights)
-    if report and distributed.rank() == 0:
-        print(report)
     about = {"task": "tagging", "dataset": spec.name, "backbone": start or None}
-    data = tagging.open_data(spec, config)
-    run = prepare_run(config, f"{spec.name}_{'finetuned' if start else 'scratch'}", about)
-    tagging.train(data, pet, config, run, about)
+    for one in repeated(config, name, arguments.repeats):
+        pet, report = tagging.make_pet(spec, one, arguments.backbone, arguments.released_weights)
+        if report and distributed.rank() == 0:
+            print(report)
+        data = tagging.open_data(spec, one)
+        run = prepare_run(one, name, about)
+        tagging.train(data, pet, one, run, about)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,10 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.figures import FINETUNED, SCRATCH, compare, losses
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.metrics.convergence import epochs_needed
-from omnilearn.plotting.curves import LossHistory, RocCurve, loss_curves, roc_curves
 from omnilearn.results import read_results
 
 ROOT = Path(__file__).parents[1]
@@ -99,12 +99,6 @@ def run_stages(folder: Path) -> dict[str, float]:
     return seconds
 
 
-def losses(run: Path, jets: str) -> list[float]:
-    """Loss per epoch on the "training" or "validation" jets of a run."""
-    lines = (run / "history.jsonl").read_text().splitlines()
-    return [json.loads(line)[jets]["loss"] for line in lines]
-
-
 def comparison(runs: Path) -> str:
     """The Markdown table: metrics with uncertainties, and the epochs each model needed."""
     target = min(losses(runs / MODELS["PET from scratch"], "validation"))
@@ -123,20 +117,6 @@ def comparison(runs: Path) -> str:
 
 def compare_figures(folder: Path) -> None:
     """Both models in one figure of the loss and one of the rejection."""
-    runs = {model: folder / "runs" / name for model, name in MODELS.items()}
-    target = min(losses(runs["PET from scratch"], "validation"))
-    histories, curves = [], []
-    for model, run in runs.items():
-        validation = losses(run, "validation")
-        histories.append(
-            LossHistory(
-                model,
-                losses(run, "training"),
-                validation,
-                reached=epochs_needed(validation, target),
-            )
-        )
-        for curve in read_results(run / "results.json")["curves"].values():
-            curves.append(RocCurve(model, curve["signal_efficiency"], curve["rejection"]))
-    loss_curves(histories, folder / "loss", target=target)
-    roc_curves(curves, folder / "roc", title="Top tagging, simulated jets", signal="Top")
+    finetuned, scratch = (folder / "runs" / name for name in MODELS.values())
+    runs = {FINETUNED: finetuned, SCRATCH: scratch}
+    compare(runs, folder, "", "Top tagging, simulated jets", "Top")

@@ -1,6 +1,7 @@
-"""Result tables in Markdown: published rows with their citation, then the runs of this suite.
+"""Result tables in Markdown or LaTeX: published rows with their citation, then this suite's runs.
 
     python -m benchmarks tables --runs runs > table.md
+    python -m benchmarks tables --runs runs --format latex > table.tex
 
 A run is a folder with a results.json, which names `dataset`, `model` and `data` (public or
 simulated) beside its metrics. Nothing else is read.
@@ -13,22 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.published import PUBLISHED, Number, PublishedRow
+from benchmarks.published import PUBLISHED, Number
+from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.results import Result, read_results
 
-COLUMNS = {
-    "accuracy": ("Acc", 3),
-    "auc": ("AUC", 4),
-    "rejection_0.5": ("1/eB(0.5)", 0),
-    "rejection_0.3": ("1/eB(0.3)", 0),
-}  # metric -> heading, decimals that papers print
-KINDS_OF_DATA = ("public", "simulated")
+HEADINGS = {"accuracy": ("Acc", 3), "auc": ("AUC", 4)}  # metric -> heading, decimals papers print
+WITHOUT_A_TABLE = ("accuracy", "auc")  # columns of a dataset that no paper has a table of
+KINDS_OF_DATA = ("public", "simulated", "own")
 BLANK = "-"
 FOOTNOTE = """\
 Published uncertainties are the papers' own (mostly the spread over trainings); ours are
-statistical, from the test jets of one training. Rows on simulated jets cannot be ranked against
-rows on the public sample."""
+statistical, from the test jets of one training, or for runs of several trainings their spread.
+Rows on simulated jets cannot be ranked against rows on the public sample."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +68,29 @@ def _read_run(path: Path) -> Run:
     return Run(path, metrics["model"], metrics["dataset"], metrics["data"], metrics)
 
 
-def tagging_table(dataset: str, runs: Sequence[Run]) -> str:
-    """The Markdown table of one dataset: published rows as printed, then `runs` of that dataset."""
-    headings = ["Model", "Data", "Test jets", *(text for text, _ in COLUMNS.values()), "Source"]
-    rows = [_published_cells(row) for row in PUBLISHED.get(dataset, ())]
-    rows += [_run_cells(run) for run in runs if run.dataset == dataset]
-    lines = [headings, ["---", "---"] + ["--:"] * (1 + len(COLUMNS)) + ["---"], *rows]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+def columns(dataset: str) -> tuple[str, ...]:
+    """Metrics in the order of the published table."""
+    return PUBLISHED[dataset].metrics if dataset in PUBLISHED else WITHOUT_A_TABLE
 
 
-def _published_cells(row: PublishedRow) -> list[str]:
-    numbers = [_as_printed(row.metrics[key], COLUMNS[key][1]) for key in COLUMNS]
-    return [row.model, "public", str(row.jets), *numbers, f"{row.citation}, {row.table}"]
+def heading(metric: str) -> tuple[str, int]:
+    """Column heading of a metric and the decimals that papers print."""
+    return HEADINGS.get(metric) or (f"1/eB({metric.removeprefix('rejection_')})", 0)
+
+
+def tagging_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
+    """Heading, published rows as printed, then `runs` of that dataset: cells of text."""
+    metrics = columns(dataset)
+    rows = [["Model", "Data", "Test jets", *(heading(metric)[0] for metric in metrics), "Source"]]
+    if table := PUBLISHED.get(dataset):
+        for model, numbers in table.rows.items():
+            cells = [
+                _as_printed(number, heading(metric)[1])
+                for metric, number in zip(metrics, numbers, strict=True)
+            ]
+            source = f"{table.citation}, {table.number}"
+            rows.append([model, "public", str(table.jets), *cells, source])
+    return rows + [_run_cells(run, metrics) for run in runs if run.dataset == dataset]
 
 
 def _as_printed(number: Number | None, decimals: int) -> str:
@@ -89,13 +98,13 @@ def _as_printed(number: Number | None, decimals: int) -> str:
         return BLANK
     value, error = number
     fixed = f"{value:.{decimals}f}"
-    text = fixed if float(fixed) == value else f"{value:g}"  # PELICAN prints one digit more
+    text = fixed if float(fixed) == value else f"{value:g}"  # some print one digit more
     return text if error is None else f"{text} ± {error:g}"
 
 
-def _run_cells(run: Run) -> list[str]:
-    results = [run.metrics.get(key) for key in COLUMNS]
-    for key, result in zip(COLUMNS, results, strict=True):
+def _run_cells(run: Run, metrics: Sequence[str]) -> list[str]:
+    results = [run.metrics.get(key) for key in metrics]
+    for key, result in zip(metrics, results, strict=True):
         if result is not None and not isinstance(result, Result):
             raise UserError(
                 f"{run.path}: key {key!r} is no result with value, error and n; "
@@ -104,8 +113,53 @@ def _run_cells(run: Run) -> list[str]:
     sizes = {result.n for result in results if result is not None}
     jets = " / ".join(map(str, sorted(sizes))) or BLANK
     texts = [BLANK if result is None else result.text for result in results]
-    model = run.model.replace("|", r"\|")
-    return [f"**{model}**", run.data, jets, *texts, f"this suite, {run.path.parent.name}"]
+    trainings = run.metrics.get("trainings", 1)
+    several = f", {trainings} trainings" if trainings > 1 else ""
+    return [run.model, run.data, jets, *texts, f"this suite, {run.path.parent.name}{several}"]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; numbers to the right, models of this suite in bold."""
+    head, *body = rows
+    body = [
+        [f"**{cell}**" if column == 0 and is_ours(row) else cell for column, cell in enumerate(row)]
+        for row in body
+    ]
+    rule = ["---", "---"] + ["--:"] * (len(head) - 3) + ["---"]
+    lines = [[cell.replace("|", r"\|") for cell in row] for row in (head, *body)]
+    lines.insert(1, rule)
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
+
+
+def latex(rows: Sequence[Sequence[str]]) -> str:
+    """A tabular with rules above, below and between published rows and those of this suite."""
+    head, *body = rows
+    lines = [r"\begin{tabular}{ll" + "r" * (len(head) - 3) + "l}", r"\hline", _latex_row(head)]
+    lines.append(r"\hline")
+    for number, row in enumerate(body):
+        if is_ours(row) and (number == 0 or not is_ours(body[number - 1])):
+            lines.append(r"\hline")
+        lines.append(_latex_row(row))
+    return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
+
+
+def _latex_row(cells: Sequence[str]) -> str:
+    written = []
+    for cell in cells:
+        for plain, escaped in (("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("#", r"\#")):
+            cell = cell.replace(plain, escaped)
+        cell = cell.replace("±", r"$\pm$").replace("> ", "$>$ ")
+        if cell.startswith("1/eB("):
+            cell = r"$1/\varepsilon_B$" + cell.removeprefix("1/eB")
+        written.append(cell)
+    return " & ".join(written) + r" \\"
+
+
+def is_ours(row: Sequence[str]) -> bool:
+    return row[-1].startswith("this suite")
+
+
+FORMATS = {"markdown": markdown, "latex": latex}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -114,7 +168,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks tables", description=__doc__.splitlines()[0], allow_abbrev=False
     )
     parser.add_argument("--runs", type=Path, help="folder of run directories (default: runs)")
-    folder = parser.parse_args(argv).runs
+    parser.add_argument("--format", choices=FORMATS, default="markdown")
+    arguments = parser.parse_args(argv)
+    folder, table = arguments.runs, FORMATS[arguments.format]
     if folder is None and not Path("runs").is_dir():  # nothing trained yet is no mistake
         runs = []
         print("no folder runs here: published rows alone", file=sys.stderr)
@@ -123,6 +179,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     tagging = [run for run in runs if "accuracy" in run.metrics]
     left_out = len(runs) - len(tagging)
     print(f"{len(runs)} runs read, {left_out} without an accuracy left out", file=sys.stderr)
+    comment = "% " if arguments.format == "latex" else "## "
     for dataset in dict.fromkeys([*PUBLISHED, *(run.dataset for run in tagging)]):
-        print(f"## {dataset}\n\n{tagging_table(dataset, tagging)}")
-    print(FOOTNOTE)
+        title = CATALOGUE[dataset].title if dataset in CATALOGUE else dataset
+        print(f"{comment}{title}\n\n{table(tagging_rows(dataset, tagging))}")
+    print(FOOTNOTE if arguments.format == "markdown" else "% " + FOOTNOTE.replace("\n", "\n% "))

@@ -1,12 +1,14 @@
 """Run directories: RUNS/<name> with config.json, history.jsonl, last.h5, best.h5, results.json.
 
+A model trained several times is a folder of such directories, RUNS/<name>/seed<k>.
+
 config.json says what was asked, on what data, with which versions; `evaluate.py` needs no more.
 """
 
 import json
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -35,6 +37,31 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
         write_description(run, config, about)
     distributed.barrier()
     return run
+
+
+def repeated(config: Config, default_name: str, repeats: int) -> list[Config]:
+    """The configurations of several trainings: RUNS/<name>/seed<k>, each with a seed of its own."""
+    if repeats < 1:
+        raise UserError(f"--repeats is {repeats}; at least 1 training is needed")
+    if repeats == 1:
+        return [config]
+    folder = str(Path(config.runs) / (config.name or default_name))
+    seeds = range(config.seed, config.seed + repeats)
+    return [replace(config, runs=folder, name=f"seed{seed}", seed=seed) for seed in seeds]
+
+
+def trainings(run: Path) -> list[Path]:
+    """The run directories behind `run`: itself, or those of its repeated trainings.
+
+    Raises UserError when it is neither.
+    """
+    if (run / "config.json").is_file():
+        return [run]
+    found = [path.parent for path in run.glob("seed*/config.json")]
+    if not found:
+        raise UserError(f"{run} is no run directory (no config.json, no seed*/config.json); make "
+                        "one with train.py or finetune.py")  # fmt: skip
+    return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
 def make_folder(run: Path) -> None:

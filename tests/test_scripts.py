@@ -134,6 +134,62 @@ def test_evaluating_twice_gives_the_same_numbers(place, evaluated):
     assert (run / "results.json").read_bytes() == before
 
 
+def test_predictions_are_enough_to_evaluate_again(place, evaluated):
+    run = place / "runs" / "top_finetuned"
+    before = (run / "results.json").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "is_file", lambda path: path.name != "best.h5" and path.exists())
+        again = command("evaluate.py", run, "--from-predictions", "--data", place / "nowhere")
+    assert again == (0, evaluated, "")
+    assert (run / "results.json").read_bytes() == before
+
+
+def test_ten_classes_have_a_confusion_matrix(place, pretrained):
+    run = place / "runs" / "jetclass"
+    write_toy_dataset(place / "ten", "jetclass", {"test": 200})
+    code, _, err = command("evaluate.py", run, "--data", place / "ten")
+    assert (code, err) == (0, "")
+    results = read_results(run / "results.json")
+    np.testing.assert_allclose(np.sum(results["confusion"], axis=1), 1.0)
+    assert (run / "confusion.png").stat().st_size > 1000
+    for name in ("results.json", "predictions.h5"):
+        (run / name).unlink()  # what pre-training leaves is looked at elsewhere
+
+
+def test_repeated_trainings_are_evaluated_as_mean_and_spread(place, where):
+    line = "finetune.py top --repeats 2 --name several --mode classifier"
+    code, _, err = command(line, *where, *COMMON)
+    assert (code, err) == (0, "")
+    code, out, err = command("evaluate.py", place / "runs" / "several")
+    assert (code, err) == (0, "")
+    several, first, second = (
+        read_results(place / "runs" / "several" / name / "results.json")
+        for name in (".", "seed0", "seed1")
+    )
+    both = [first["auc"].value, second["auc"].value]
+    assert several["trainings"] == 2
+    assert several["auc"].value == pytest.approx(np.mean(both))
+    assert several["auc"].error == pytest.approx(np.std(both, ddof=1))
+    assert both[0] != both[1]
+    assert f"auc: {several['auc']}" in out
+    code, out, _ = command(line, *where, *COMMON)
+    assert code == 0
+    assert out.count("has finished: 1 epochs") == 2
+
+
+def test_a_generator_is_evaluated_by_its_denoising(place, where):
+    code, _, err = command("train.py jetclass --mode generator --name denoiser", *where, *COMMON)
+    assert (code, err) == (0, "")
+    run = place / "runs" / "denoiser"
+    assert command("evaluate.py", run, "--batch", 50)[::2] == (0, "")
+    found = read_results(run / "results.json")["velocity"]
+    assert found.n == 50
+    assert found.error > 0
+    assert command("evaluate.py", run, "--batch", 16)[::2] == (0, "")
+    again = read_results(run / "results.json")["velocity"]
+    assert again.value == pytest.approx(found.value, rel=1e-5)  # whatever the batches
+
+
 def test_the_same_command_twice_has_nothing_left_to_do(place, where, pretrained):
     before = (place / "runs" / "jetclass" / "last.h5").read_bytes()
     code, out, err = command("train.py jetclass", *where, *COMMON)
@@ -182,14 +238,14 @@ MISTAKES = {
     "two sources": ("finetune.py top --backbone a --released-weights b", "not allowed with"),
     "unknown dataset": ("train.py jets --preset small", "error: unknown dataset 'jets'; the suite"),
     "unknown preset": ("train.py jetclass --preset huge", "no recipe for dataset 'jetclass' with"),
-    "no recipe": ("train.py top --preset small", "error: no recipe for dataset 'top' with"),
+    "one class": ("train.py aspen --preset small --mode all", "error: aspen has one class, data:"),
     "no batch": ("evaluate.py {tmp} --batch 0", "error: --batch is 0; expected 1 or more"),
     "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above zero"),
     "missing data": ("train.py jetclass --preset small --data {tmp}/nowhere",
                      "error: no train files of jetclass .*python -m preprocessing jetclass"),
     "missing backbone": ("finetune.py top --preset small --backbone {tmp}/runs/jetclass",
                          "error: .*runs/jetclass not found"),
-    "no run": ("evaluate.py {tmp}", "error: .*config.json not found: .* is not a run directory"),
+    "no run": ("evaluate.py {tmp}", "error: .* is no run directory"),
     "runs below a file": ("train.py jetclass --preset small --batch 8 --runs {data}/../file",
                           "error: .*/file/jetclass cannot be made .*--runs"),
     "runs that cannot be": ("train.py jetclass --preset small --batch 8 --runs /proc/runs",

@@ -140,10 +140,25 @@ def tagging_metrics(
         results["auc_one_vs_rest"] = auc_one_vs_rest(logits, labels, weights)
     for name, curve in _signals(logits, labels, weights, spec):
         prefix = "" if spec.num_classes == 2 else f"{name}_"
-        for efficiency in spec.working_points:
+        own = dict(spec.class_working_points)
+        for efficiency in (own[name],) if name in own else spec.working_points:
             results[f"rejection_{prefix}{efficiency:g}"] = curve.rejection(efficiency)
             results[f"background_passing_{prefix}{efficiency:g}"] = curve.passing(efficiency)
     return results
+
+
+def confusion_matrix(
+    logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None, classes: int
+) -> np.ndarray:
+    """Weighted fraction of each true class (row) that has its largest logit in each class (column).
+
+    `logits` (N, C), `labels` (N,) -> (C, C), rows adding up to 1. Raises UserError as `roc` does.
+    """
+    logits, labels, weights = checked_sample(logits, labels, weights)
+    refuse_missing_classes(labels, classes)
+    counts = np.bincount(labels * classes + np.argmax(logits, axis=1), weights, classes**2)
+    counts = counts.reshape(classes, classes)
+    return counts / counts.sum(axis=1, keepdims=True)
 
 
 def tagging_curves(

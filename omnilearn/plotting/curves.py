@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.plotting.scans import confusion_figure
 from omnilearn.plotting.style import LIMIT_COLOUR, class_style, figure, model_colour
 from omnilearn.results import Result
 
@@ -151,7 +152,7 @@ def _legend_text(history: LossHistory, target: float | None) -> str:
 def evaluation_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
-    """The figures of one run, in its directory: roc (from results["curves"]) and loss.
+    """The figures of one run, in its directory: roc (from results["curves"]), confusion and loss.
 
     `results` as in results.json; `history` one dictionary per epoch with the losses as
     training.loss and validation.loss. Without curves or epochs the figure is not drawn.
@@ -164,6 +165,8 @@ def evaluation_figures(
         )
     if curves:
         roc_curves(curves, Path(run) / "roc", title=spec.title)
+    if "confusion" in results:
+        confusion_figure(spec, results["confusion"], Path(run) / "confusion")
     if history:
         training, validation = (
             [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")

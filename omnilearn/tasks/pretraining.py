@@ -102,9 +102,13 @@ class Objective:
             f"regression{suffix}": losses.weighted_mean(error, weight),
         }
 
-    def generation(self, batch) -> dict:
-        """The terms of the perturbed pass: velocity, and classification weighted by alpha^2."""
-        mask, time, weight = batch["mask"], batch["time"], batch["weight"]
+    def perturbed_pass(self, batch) -> tuple:
+        """Velocity error (B,) of perturbed jets, and what the classifier makes of them (or None).
+
+        The error of a jet is summed over its constituents, in units in which its mean over jets is
+        a mean over constituents and diffused features.
+        """
+        mask, time = batch["mask"], batch["time"]
         features = batch["constituents"]
         noise = batch["noise"] * mask[:, :, None]
         perturbed, target = perturb(features[:, :, :DIFFUSED], noise, time)
@@ -115,12 +119,17 @@ class Objective:
         if self.classifies:
             *output, velocity = self.pet.classify_and_velocity(*inputs)
         else:
-            velocity = self.pet.velocity(*inputs)
+            output, velocity = None, self.pet.velocity(*inputs)
         error = losses.velocity_error(target, velocity[:, :, :DIFFUSED], mask)
-        error = error / (DIFFUSED * batch["constituents_per_jet"])
+        return error / (DIFFUSED * batch["constituents_per_jet"]), output
+
+    def generation(self, batch) -> dict:
+        """The terms of the perturbed pass: velocity, and classification weighted by alpha^2."""
+        weight = batch["weight"]
+        error, output = self.perturbed_pass(batch)
         terms = {"velocity": losses.weighted_mean(error, weight)}
         if self.classifies:
-            alpha, _ = alpha_sigma(time)
+            alpha, _ = alpha_sigma(batch["time"])
             terms |= self.classification(
                 batch, *output, weight * ops.square(alpha)[:, 0], "_perturbed"
             )

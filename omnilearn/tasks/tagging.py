@@ -8,9 +8,11 @@ import numpy as np
 
 from omnilearn import distributed
 from omnilearn.config import Config
+from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline
-from omnilearn.data.reader import JetFiles, find_files
+from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
 from omnilearn.gradients import compiled_for_batches
 from omnilearn.metrics import classification
 from omnilearn.model.checkpoint import LoadReport, build_pet, load_backbone, load_checkpoint
@@ -19,7 +21,7 @@ from omnilearn.model.reference_weights import load_released_weights, released_co
 from omnilearn.progress import progress
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.tasks.pretraining import Objective
-from omnilearn.training import Trainer, filled_up
+from omnilearn.training import Trainer, filled_up, optimiser_steps
 
 
 def open_pipeline(
@@ -39,6 +41,11 @@ def make_pet(
     from the backbone where there is one, unless `config.padding` says otherwise. Returns the model
     and what was loaded.
     """
+    if config.mode != "generator" and spec.num_classes < 2:
+        raise UserError(
+            f"{spec.name} has one class, {spec.class_names[0]}: nothing to tell apart; train the "
+            "generator alone with --mode generator"
+        )
     keras.utils.set_random_seed(config.seed)
     sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
     if config.padding:
@@ -63,13 +70,13 @@ def best_pet(run: Path) -> PET:
 def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     """Training and validation jets of a configuration, opened before anything is written.
 
-    Raises UserError when files are missing or wrong, or do not fill one batch on every rank.
+    Raises UserError when files are missing or wrong, or do not fill one step on every rank.
     """
     training = open_pipeline(
         spec, config.data, "train", config.batch, config.seed, config.train_jets
     )
     validation = open_pipeline(spec, config.data, "val", config.batch)
-    steps = training.steps_per_epoch
+    steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     if distributed.rank() == 0:
         print(
             f"{spec.name}: {training.num_jets} training jets in {steps} steps per epoch, "
@@ -86,12 +93,13 @@ def train(data: tuple[Pipeline, Pipeline], pet: PET, config: Config, run: Path, 
         pet, config.mode, config.regression_weight, config.feature_drop, config.label_drop
     )
     about = {**about, "config": asdict(config)}
-    trainer = Trainer(objective, config, training.steps_per_epoch, run, about)
+    steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
+    trainer = Trainer(objective, config, steps, run, about)
     return trainer.fit(training, validation)
 
 
 def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
-    """Logits (N, C), label (N,), weight (N,) of every jet of the split once, in file order.
+    """Logits (N, C), label, weight, index (N,) of every jet of the split once, in file order.
 
     Each rank evaluates its share; the result is the same on all of them.
     """
@@ -114,12 +122,15 @@ def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
         name: distributed.gathered(np.concatenate([empty[name], *parts]))
         for name, parts in rows.items()
     }
-    order = np.argsort(gathered.pop("index"), kind="stable")
+    order = np.argsort(gathered["index"], kind="stable")
     return {name: values[order] for name, values in gathered.items()}
 
 
 def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict:
-    """Accuracy, AUC, background rejections at the dataset's working points, and ROC curves."""
+    """Accuracy, AUC, rejections at the dataset's working points, ROC curves, confusion matrix."""
     sample = (predicted["logits"], predicted["label"], predicted["weight"], spec)
-    curves = classification.tagging_curves(*sample)
-    return {**classification.tagging_metrics(*sample), "curves": curves}
+    found = {**classification.tagging_metrics(*sample)}
+    if spec.num_classes > 2:
+        matrix = classification.confusion_matrix(*sample[:3], spec.num_classes)
+        found["confusion"] = matrix.tolist()
+    return {**found, "curves": classification.tagging_curves(*sample)}

@@ -14,6 +14,7 @@ from omnilearn.metrics.classification import (
     auc_one_vs_one,
     auc_one_vs_rest,
     background_rejection,
+    confusion_matrix,
     pair_score,
     rejection_curve,
     roc,
@@ -307,3 +308,20 @@ def test_a_working_point_lies_between_none_and_all():
 def test_arrays_of_different_lengths_are_our_own_mistake():
     with pytest.raises(ValueError, match="do not match"):
         auc([0.1, 0.2, 0.3], [0, 1])
+
+
+def test_rows_of_the_confusion_matrix_are_the_fates_of_one_class():
+    logits = np.eye(3)[[0, 0, 1, 1, 1, 2]]
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    weights = np.array([1.0, 1.0, 2.0, 1.0, 3.0, 5.0])
+    found = confusion_matrix(logits, labels, weights, 3)
+    np.testing.assert_allclose(found, [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def test_leptonic_classes_of_jetclass_have_the_working_points_of_their_paper():
+    rng = np.random.default_rng(1)
+    labels = np.repeat(np.arange(10), 400)
+    logits = rng.normal(size=(4000, 10)) + 4 * np.eye(10)[labels]
+    found = tagging_metrics(logits, labels, None, JETCLASS)
+    assert {"rejection_Hqql_0.99", "rejection_Tbl_0.995", "rejection_Hbb_0.5"} <= set(found)
+    assert "rejection_Tbl_0.5" not in found

@@ -1,0 +1,121 @@
+"""Rejection against training size: fine-tuned from a backbone, and the same model from scratch.
+
+    python -m benchmarks data_efficiency --data data --backbone runs/jetclass \
+        --train-jets 300,1000,3000,10000 --repeats 3
+
+The letter's claim (arXiv:2404.16091): a backbone needs a tenth of the jets. Every cell is a run of
+finetune.py and evaluate.py, all on the same test jets; finished cells are not repeated. Writes
+data_efficiency.json and the figure into --out.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from omnilearn.data.catalogue import dataset
+from omnilearn.errors import UserError
+from omnilearn.plotting.scans import Scan, training_size_scan
+from omnilearn.results import Result, read_results, write_results
+
+ROOT = Path(__file__).parents[1]
+MODELS = ("OmniLearn", "from scratch")
+
+
+def sizes(text: str) -> list[int]:
+    """Training jets, comma-separated, rising."""
+    try:
+        found = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        found = []
+    if not found or found[0] < 1:
+        raise UserError(f"--train-jets is {text!r}; expected numbers of jets, like 1000,3000,10000")
+    return found
+
+
+def cells(flags: argparse.Namespace) -> dict[tuple[str, int], tuple[Path, list[str]]]:
+    """(model, training jets) -> run directory and the command that trains it."""
+    found = {}
+    for model in MODELS:
+        for jets in flags.train_jets:
+            name = f"{flags.dataset}_{model.replace(' ', '_')}_{jets}"
+            command = [
+                sys.executable, "finetune.py", flags.dataset, "--preset", flags.preset,
+                "--data", str(flags.data), "--runs", str(flags.out / "runs"), "--name", name,
+                "--train-jets", str(jets), "--repeats", str(flags.repeats),
+            ]  # fmt: skip
+            if model == MODELS[0]:
+                command += ["--backbone", str(flags.backbone)]
+            found[model, jets] = (flags.out / "runs" / name, command)
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks data_efficiency", allow_abbrev=False,
+                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser.add_argument("--dataset", default="top", help="a tagging dataset with two classes")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
+    parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
+    parser.add_argument("--train-jets", type=sizes, default=sizes("1000,3000,10000"))
+    parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--preset", default="small", help="full or small")
+    parser.add_argument("--out", type=Path, default=ROOT / "data_efficiency")
+    flags = parser.parse_args(arguments)
+    spec = dataset(flags.dataset)
+    for place in ("data", "backbone", "out"):  # the scripts run from the folder of the suite
+        setattr(flags, place, getattr(flags, place).resolve())
+    wanted = cells(flags)
+    for number, ((model, jets), (run, command)) in enumerate(wanted.items(), start=1):
+        print(f"[{number}/{len(wanted)}] {model}, {jets} training jets", flush=True)
+        if not (run / "results.json").is_file():
+            execute(command)
+            execute([sys.executable, "evaluate.py", str(run)])
+    metric = f"rejection_{spec.working_points[0]:g}"
+    measured = {key: read_results(run / "results.json") for key, (run, _) in wanted.items()}
+    write_results(flags.out / "data_efficiency.json", described(flags, measured))
+    scans = [
+        Scan(model, flags.train_jets, [measured[model, jets][metric] for jets in flags.train_jets])
+        for model in MODELS
+    ]
+    label = r"$1/\varepsilon_B$ at $\varepsilon_S$ = " + f"{spec.working_points[0]:g}"
+    training_size_scan(scans, flags.out / "data_efficiency", label, title=spec.title)
+    print(table(flags.train_jets, measured, metric))
+
+
+def execute(command: list[str]) -> None:
+    """Run one script; raises UserError when it fails."""
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    if subprocess.run(command, cwd=ROOT, env=quiet, check=False).returncode:
+        raise UserError(
+            f"{' '.join(command)} failed; mend what it says above and run this command again"
+        )
+
+
+def described(flags: argparse.Namespace, measured: dict) -> dict:
+    """What data_efficiency.json holds: metrics of every cell, and on what they were measured."""
+    rows = [
+        {
+            "model": model, "training_jets": jets,
+            "metrics": {name: value for name, value in found.items() if isinstance(value, Result)},
+        }
+        for (model, jets), found in measured.items()
+    ]  # fmt: skip
+    origins = {found["data"] for found in measured.values()}
+    return {
+        "dataset": flags.dataset,
+        "data": "simulated" if "simulated" in origins else "public",
+        "preset": flags.preset,
+        "trainings": flags.repeats,
+        "cells": rows,
+    }
+
+
+def table(jets: list[int], measured: dict, metric: str) -> str:
+    """Markdown: a line per training size, a column per model."""
+    lines = [["training jets", *(f"{model}: AUC | 1/eB" for model in MODELS)]]
+    lines.append(["--:"] + ["--: | --:"] * len(MODELS))
+    for size in jets:
+        found = [measured[model, size] for model in MODELS]
+        lines.append([str(size), *(f"{one['auc'].text} | {one[metric].text}" for one in found)])
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

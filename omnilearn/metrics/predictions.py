@@ -1,0 +1,43 @@
+"""Predictions of a run, kept beside it: evaluation is repeatable without model and data."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.atomic import atomic_path
+from omnilearn.errors import UserError
+
+ARRAYS = ("logits", "label", "weight", "index")
+
+
+def write_predictions(path: Path, predicted: dict[str, np.ndarray], about: dict[str, str]) -> None:
+    """Write logits (N, C), label, weight, index (N,), the row of each jet, and what made them."""
+    with atomic_path(path) as temporary, h5py.File.in_memory() as file:
+        for name in ARRAYS:
+            file[name] = predicted[name]
+        file.attrs.update(about)
+        file.flush()
+        # through memory: HDF5 itself may crash where a disk is full
+        temporary.write_bytes(file.id.get_file_image())
+
+
+def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The arrays and the description that `write_predictions` wrote.
+
+    Raises UserError naming the file, and the array that is missing or of another length.
+    """
+    mend = f"make it again with: python evaluate.py {path.parent}"
+    try:
+        with h5py.File(path, "r") as file:
+            found = {name: file[name][:] for name in ARRAYS if name in file}
+            about = {key: str(value) for key, value in file.attrs.items()}
+    except OSError as error:
+        raise UserError(f"{path}: no readable file of predictions ({error}); {mend}") from error
+    for name in ARRAYS:
+        if name not in found:
+            raise UserError(f"{path}: no {name!r} among its keys; {mend}")
+        if found[name].ndim != 1 + (name == "logits") or len(found[name]) != len(found["index"]):
+            raise UserError(f"{path}: {name!r} has shape {found[name].shape}, one row per jet of "
+                            f"{len(found['index'])} expected; {mend}")  # fmt: skip
+    return found, about

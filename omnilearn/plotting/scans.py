@@ -1,0 +1,66 @@
+"""A metric against the size of the training sample; a confusion matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
+from omnilearn.results import Result
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One model: training jets (points,), and the metric of the model trained on so many."""
+
+    label: str
+    training_jets: Sequence[int]
+    metric: Sequence[Result]
+
+
+def training_size_scan(
+    scans: Sequence[Scan], path_stem: Path | str, y_label: str, title: str = ""
+) -> None:
+    """The metric of each model against its training jets, with one-sigma bars, as PNG and PDF.
+
+    A triangle marks a lower limit. Raises ValueError if there is no model.
+    """
+    if not scans:
+        raise ValueError("no model to draw")
+    with figure(path_stem) as axes:
+        for position, scan in enumerate(scans):
+            colour = model_colour(scan.label, position)
+            jets = np.array(scan.training_jets)
+            value = np.array([result.value for result in scan.metric])
+            error = np.array([result.error or 0.0 for result in scan.metric])
+            limit = np.array([result.bound == "lower" for result in scan.metric])
+            axes.errorbar(jets[~limit], value[~limit], error[~limit], color=colour, marker="o",
+                          capsize=3, label=scan.label)  # fmt: skip
+            axes.plot(jets[limit], value[limit], color=colour, marker="^", linestyle="")
+        if any(result.bound for scan in scans for result in scan.metric):
+            axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel("Training jets")
+        axes.set_ylabel(y_label)
+        axes.legend(title=title or None, title_fontsize="small", loc="upper left")
+
+
+def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_stem: Path) -> None:
+    """Percent of each true class (rows) that is taken for each class (columns)."""
+    percent = 100 * np.asarray(matrix)
+    names = [label.latex for label in spec.labels]
+    with figure(path_stem) as axes:
+        axes.figure.set_size_inches(9.0, 8.0)
+        axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+        for row, column in np.ndindex(percent.shape):
+            dark = percent[row, column] > 50
+            axes.text(column, row, f"{percent[row, column]:.0f}", ha="center", va="center",
+                      fontsize=12, color="white" if dark else "black")  # fmt: skip
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.minorticks_off()
+        axes.set_xlabel("Taken for")
+        axes.set_ylabel("True class [%]")

@@ -1,0 +1,58 @@
+"""Fine-tuned against scratch: pairs are found by what the runs say, convergence by their losses."""
+
+import json
+
+import pytest
+
+from benchmarks.figures import FINETUNED, SCRATCH, convergence, main, pairs
+from omnilearn.errors import UserError
+from omnilearn.results import Result, write_results
+
+CURVE = {"signal_efficiency": [0.3, 0.5], "rejection": [Result(90, 9, 500), Result(30, 3, 500)]}
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    def make(name, backbone, validation, repeat="", dataset="top"):
+        run = tmp_path / name / repeat
+        run.mkdir(parents=True)
+        lines = [{"training": {"loss": v}, "validation": {"loss": v}} for v in validation]
+        (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (run / "config.json").write_text(json.dumps({"backbone": backbone}))
+        about = {"dataset": dataset, "model": name, "data": "simulated", "curves": {"top": CURVE}}
+        write_results(tmp_path / name / "results.json", about)
+        return tmp_path / name
+
+    return make
+
+
+def test_convergence_counts_epochs_to_the_best_loss_from_scratch(make_run):
+    finetuned = make_run("a", "runs/jetclass", [0.4, 0.29, 0.25])
+    scratch = make_run("b", None, [0.6, 0.5, 0.4, 0.3, 0.35])
+    assert convergence(finetuned, scratch) == (2, 4)
+    assert convergence(make_run("c", "runs/jetclass", [0.5]), scratch) == (None, 4)
+
+
+def test_runs_are_paired_by_their_backbone_and_repeats_count_as_one(make_run, tmp_path):
+    make_run("top_any", "runs/jetclass", [0.3], repeat="seed0")
+    make_run("top_other", None, [0.4])
+    make_run("qg_alone", None, [0.4], dataset="qg")
+    found = pairs(tmp_path)
+    assert {name: set(runs) for name, runs in found.items()} == {"top": {FINETUNED, SCRATCH}}
+    assert found["top"][FINETUNED].name == "top_any"
+
+
+def test_the_figures_of_each_pair_are_drawn_and_the_factor_is_said(make_run, tmp_path, capsys):
+    make_run("top_finetuned", "runs/jetclass", [0.4, 0.29])
+    make_run("top_scratch", None, [0.6, 0.5, 0.4, 0.3])
+    main(["--runs", str(tmp_path), "--out", str(tmp_path / "figures")])
+    assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
+        "top_loss.png", "top_roc.png",
+    }  # fmt: skip
+    assert "2 epochs, 2.0 times fewer" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_pair_is_refused(make_run, tmp_path):
+    make_run("top_scratch", None, [0.6])
+    with pytest.raises(UserError, match="no dataset with an evaluated run from a backbone"):
+        main(["--runs", str(tmp_path), "--out", str(tmp_path / "figures")])
