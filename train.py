@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from omnilearn import distributed
-from omnilearn.config import add_flags, chosen_preset, configured
+from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import PRETRAINING, recipe
@@ -22,8 +22,8 @@ def main() -> None:
     parser.add_argument("dataset", help="what to train on, e.g. jetclass")
     add_flags(parser)
     arguments = parser.parse_args()
-    spec = dataset(arguments.dataset)
-    preset = chosen_preset(arguments)
+    spec = dataset(arguments.dataset, chosen(arguments, "data"))
+    preset = chosen(arguments, "preset")
     config = configured(recipe(PRETRAINING, spec.name, preset), arguments)
     distributed.horovod()
     pet, _ = tagging.make_pet(spec, config)

@@ -14,7 +14,12 @@ MOST_LINES = 350
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 
 EVERYWHERE = ("omnilearn.errors", "omnilearn.atomic", "omnilearn.progress")
-DESCRIPTIONS = ("omnilearn.data.spec", "omnilearn.data.catalogue")
+DESCRIPTIONS = (
+    "omnilearn.data.spec",
+    "omnilearn.data.declared",
+    "omnilearn.data.catalogue",
+    "omnilearn.data.layout",
+)
 NUMBERS = ("omnilearn.kinematics", "omnilearn.results", *DESCRIPTIONS)
 NETWORK = ("omnilearn.diffusion", "omnilearn.losses", "omnilearn.model")
 STEPS = (
@@ -25,12 +30,13 @@ STEPS = (
 )
 
 # the benchmarks that run the model; the others work on a login node
-MODEL_BENCHMARKS = ("benchmarks.throughput", "benchmarks.profile")
+MODEL_BENCHMARKS = ("benchmarks.throughput", "benchmarks.profile", "benchmarks.scaling")
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
     "omnilearn.kinematics": (),
+    "omnilearn.clustering": (),
     "omnilearn.config": (),
     "omnilearn.recipes": (),
     "omnilearn.results": (),
@@ -43,9 +49,13 @@ MAY_IMPORT = {
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.metrics": NUMBERS,
     "omnilearn.plotting": NUMBERS,
-    "preprocessing": NUMBERS,
-    "simulation": NUMBERS,
+    "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
+    "simulation": (*NUMBERS, "omnilearn.clustering"),
     "benchmarks": (*NUMBERS, "omnilearn.data", "omnilearn.metrics", "omnilearn.plotting"),
+    **dict.fromkeys(
+        ("benchmarks.preprocessing", "benchmarks.tiled_files"),
+        (*NUMBERS, "preprocessing", "benchmarks"),
+    ),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
     "omnilearn.training": (
         *STEPS,
@@ -72,6 +82,7 @@ MAY_IMPORT = {
             "omnilearn.data.catalogue",
             "omnilearn.distributed",
             "omnilearn.tasks",
+            "omnilearn.metrics",
             "omnilearn.results",
             "omnilearn.plotting",
         ),

@@ -1,0 +1,31 @@
+"""Commands run in this process: python train.py ..., python -m preprocessing ..."""
+
+import contextlib
+import io
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# the small preset, even smaller
+TINY = {"projection_dim": 8, "num_heads": 2, "num_layers": 1, "classifier_layers": 1,
+        "generator_layers": 1}  # fmt: skip
+
+
+def python(line: str, *more) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `python <line>`."""
+    words = [*line.split(), *map(str, more)]
+    module, (script, *arguments) = words[0] == "-m", words[words[0] == "-m" :]
+    run, place = (runpy.run_module, script) if module else (runpy.run_path, str(ROOT / script))
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [script, *arguments])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                run(place, run_name="__main__")
+            except SystemExit as stop:
+                return stop.code, out.getvalue(), err.getvalue()
+    raise AssertionError(f"{line} ended without an exit status")

@@ -1,0 +1,128 @@
+"""Every dataset of the catalogue goes the whole way: simulated, preprocessed, trained, evaluated.
+
+The sample is in the layout of the public files, so what works here works on them.
+"""
+
+import re
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from commands import ROOT, TINY, python
+
+from omnilearn import gradients
+from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.layout import find_files
+from omnilearn.recipes import ARCHITECTURES
+from omnilearn.results import Result, read_results
+from omnilearn.runs import read_history
+
+every_dataset = pytest.mark.parametrize("name", CATALOGUE)
+# jets for a test split that has every class; the default is 100
+SIZES = {
+    "jetclass": "--jets-per-class 4 --val-jets-per-class 1 --test-jets-per-class 2",
+    "jetnet30": "--jets 60",
+    "jetnet150": "--jets 60",
+    "lhco": "--jets 150",
+}
+ONE_STEP = ("--preset", "small", "--epochs", "1", "--batch", "16", "--warmup-epochs", "0",
+            "--train-jets", "16")  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_preset():
+    """The small preset even smaller, and no graph: tracing it takes longer than one step."""
+
+    def eager(function, **_):
+        return SimpleNamespace(get_concrete_function=lambda *_: function)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "small", TINY)
+        patch.setattr(gradients.tf, "function", eager)
+        yield
+
+
+@every_dataset
+def test_every_dataset_has_a_reader_a_sample_and_tests_of_both(name):
+    for path in (
+        f"preprocessing/{name}.py",
+        f"simulation/{name}.py",
+    ):
+        assert (ROOT / path).is_file(), f"{path} is missing"
+    # JetNet30 and JetNet150 differ in their slots alone and share a file of tests
+    family = re.sub(r"\d+$", "", name)
+    for room in ("preprocessing", "simulation"):
+        tests = [
+            ROOT / "tests" / room / f"test_{room}_{stem}.py" for stem in {name, family}
+        ]  # fmt: skip
+        found = [path for path in tests if path.is_file()]
+        assert found, f"{tests[0].relative_to(ROOT)} is missing"
+        assert any(name in path.read_text() for path in found), f"no test in {found} names {name}"
+    reader = import_module(f"preprocessing.{name}")
+    assert all(callable(getattr(reader, part)) for part in ("shards", "count", "read"))
+
+
+@every_dataset
+def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp_path, monkeypatch):
+    spec, sample = CATALOGUE[name], import_module(f"simulation.{name}")
+    settings = (*sample.RECIPE.settings, "PartonLevel:MPI = off")  # several times faster
+    monkeypatch.setattr(sample, "RECIPE", replace(sample.RECIPE, settings=settings))
+    data, runs, raw = (tmp_path / folder for folder in ("data", "runs", "raw"))
+
+    said(f"-m simulation {name} {SIZES.get(name, '--jets 100')} --workers 1 --out", raw)
+    said(f"-m preprocessing {name} --workers 1 --raw", raw, "--out", data)
+    for split in ("train", "val", "test"):
+        for path in find_files(data, spec, split):
+            out = said("-m preprocessing check", path)
+            assert re.search(r"^  origin: +simulated$", out, re.MULTILINE)
+            assert out.endswith(f"fits {name}\n")
+
+    where = ("--data", data, "--runs", runs)
+    said(f"train.py {name}", *where, *ONE_STEP)
+    (line,) = read_history(runs / name)
+    assert line["steps"] == 1
+    assert np.isfinite(list(line["validation"].values())).all()
+    said("evaluate.py", runs / name, "--batch", 16)
+    results = read_results(runs / name / "results.json")
+    measured = [result for result in results.values() if isinstance(result, Result)]
+    assert (results["dataset"], results["data"]) == (name, "simulated")
+    assert measured
+    assert all(np.isfinite(result.value) and result.n > 0 for result in measured)
+    assert (runs / name / "loss.png").is_file()
+
+
+def test_the_example_of_a_dataset_of_your_own_does_what_it_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("jets.npz", momenta=two_kinds_of_jets(200), is_top=np.arange(200) % 2)
+    text = (ROOT / "docs" / "own_dataset.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (shell,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    exec(compile(example, "docs/own_dataset.md", "exec"), {})
+    check, finetune, evaluate = (line.removeprefix("python ") for line in shell.splitlines())
+    assert said(check).endswith("fits my_tops\n")
+    assert Path("inputs.pdf").is_file()
+    said(finetune, *ONE_STEP)
+    said(evaluate, "--batch", 16)
+    results = read_results(Path("runs/my_tops_scratch/results.json"))
+    assert results["data"] == "own"
+    assert results["auc"].n > 10
+
+
+def said(line: str, *more) -> str:
+    """What the command prints, when it complains of nothing."""
+    code, out, err = python(line, *more)
+    assert (code, err) == (0, ""), err
+    return out
+
+
+def two_kinds_of_jets(number: int) -> np.ndarray:
+    """Momenta (number, 30, 4) of massless constituents, every second jet a wider one."""
+    rng = np.random.default_rng(0)
+    pt = rng.exponential(1.0, (number, 30))
+    pt *= 600 / pt.sum(axis=1, keepdims=True)
+    width = np.where(np.arange(number) % 2, 0.3, 0.1)[:, None]
+    eta, phi = rng.normal(0, 1, (2, number, 30)) * width
+    return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)
