@@ -16,13 +16,15 @@ from omnilearn import distributed
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
-from omnilearn.metrics.predictions import read_predictions, write_predictions
 from omnilearn.metrics.repeats import over_trainings
 from omnilearn.plotting.curves import evaluation_figures
 from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history, trainings
 from omnilearn.tasks import tagging
-from omnilearn.tasks.denoising import denoising_metrics
+
+
+# task of a run -> the module that evaluates it, and the figures of its results
+TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
 
 
 def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
@@ -30,26 +32,16 @@ def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
     config, about = read_config(run / "config.json")
     spec = dataset(about["dataset"], arguments.data or config.data)
     history = read_history(run)
-    described = {"dataset": spec.name, "model": run.name}
-    if arguments.from_predictions:
-        predicted, made = read_predictions(run / "predictions.h5")
-        results = {**described, "data": made["data"], **tagging.metrics(spec, predicted)}
-    else:
-        pipeline = tagging.open_pipeline(
-            spec, arguments.data or config.data, arguments.split, arguments.batch
+    if about.get("task") not in TASKS:
+        raise UserError(
+            f"{run / 'config.json'} is of the task {about.get('task')!r}; expected "
+            f"{', '.join(TASKS)}"
         )
-        pet, described["data"] = tagging.best_pet(run), pipeline.files.origin
-        if config.mode == "generator":
-            results = {**described, **denoising_metrics(pet, pipeline, config.seed)}
-        else:
-            predicted = tagging.predict(pet, pipeline)
-            results = {**described, **tagging.metrics(spec, predicted)}
-            if distributed.rank() == 0:
-                made = {**described, "split": arguments.split}
-                write_predictions(run / "predictions.h5", predicted, made)
+    task, figures = TASKS[about["task"]]
+    results = task.evaluate(run, spec, config, about, arguments)
     if distributed.rank() == 0:
         write_results(run / "results.json", results)
-        evaluation_figures(run, spec, results, history)
+        figures(run, spec, results, history)
     distributed.barrier()
     return results
 
@@ -76,8 +68,9 @@ def main() -> None:
         if len(runs) > 1:
             results = [{**over_trainings(results), "model": arguments.run.name}]
             write_results(arguments.run / "results.json", results[0])
-            spec = dataset(results[0]["dataset"])
-            evaluation_figures(arguments.run, spec, results[0], [])
+            config, about = read_config(runs[0] / "config.json")
+            spec = dataset(about["dataset"], arguments.data or config.data)
+            TASKS[about["task"]][1](arguments.run, spec, results[0], [])
         for name, result in results[0].items():
             if isinstance(result, Result):
                 print(f"{name}: {result}")

@@ -15,13 +15,18 @@ from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
-from omnilearn.runs import prepare_run, repeated
+from omnilearn.runs import repeated
 from omnilearn.tasks import tagging
+
+# task of a dataset -> the module that has its flags and its trainings
+TASKS = {task: tagging for task in ("pretraining", "tagging", "generation", "unfolding", "anomaly")}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Adapt PET to a task.", allow_abbrev=False)
-    parser.add_argument("dataset", help="the task's dataset, e.g. top")
+    parser = argparse.ArgumentParser(
+        description="Adapt PET to a task.", allow_abbrev=False, add_help=False
+    )
+    parser.add_argument("dataset", help="the task's dataset, e.g. top; each has its own --help")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--backbone", default="", help="run directory or checkpoint to start from")
     source.add_argument(
@@ -34,22 +39,24 @@ def main() -> None:
         help="trainings, with seeds counted up from --seed; a finished one is not repeated",
     )  # fmt: skip
     add_flags(parser)
+    if set(sys.argv[1:]) == {"--help"}:
+        parser.print_help()
+        return
+    # the dataset decides which more flags there are
+    known, _ = parser.parse_known_args()
+    spec = dataset(known.dataset, chosen(known, "data"))
+    task = TASKS[spec.task]
+    task.add_flags(parser)
+    parser.add_argument("-h", "--help", action="help", help="show this and stop")
     arguments = parser.parse_args()
-    spec = dataset(arguments.dataset, chosen(arguments, "data"))
     preset = chosen(arguments, "preset")
     start = arguments.backbone or arguments.released_weights
     settings = recipe(FINETUNING, spec.name, preset)
     config = configured(settings if start else {**settings, **SCRATCH[preset]}, arguments)
     name = f"{spec.name}_{'finetuned' if start else 'scratch'}"
     distributed.horovod()
-    about = {"task": "tagging", "dataset": spec.name, "backbone": start or None}
     for one in repeated(config, name, arguments.repeats):
-        pet, report = tagging.make_pet(spec, one, arguments.backbone, arguments.released_weights)
-        if report and distributed.rank() == 0:
-            print(report)
-        data = tagging.open_data(spec, one)
-        run = prepare_run(one, name, about)
-        tagging.train(data, pet, one, run, about)
+        task.finetune(spec, one, name, arguments)
 
 
 if __name__ == "__main__":

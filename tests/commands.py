@@ -22,6 +22,7 @@ def python(line: str, *more) -> tuple[int, str, str]:
     run, place = (runpy.run_module, script) if module else (runpy.run_path, str(ROOT / script))
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, f"{script}.__main__", raising=False)  # a program, not a module
         patch.setattr(sys, "argv", [script, *arguments])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:

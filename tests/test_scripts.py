@@ -12,6 +12,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from commands import ROOT, TINY
+from commands import python as command
 from tiny_training import ARCHITECTURE
 from toy_jets import write_toy_dataset
 
@@ -22,9 +24,6 @@ from omnilearn.recipes import ARCHITECTURES
 from omnilearn.results import Result, read_results
 from omnilearn.runs import read_history
 
-ROOT = Path(__file__).parent.parent
-TINY = {"projection_dim": 8, "num_heads": 2, "num_layers": 1, "classifier_layers": 1,
-        "generator_layers": 1}  # fmt: skip
 COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epochs", "0")
 
 
@@ -35,21 +34,6 @@ def tiny_preset():
         patch.setitem(ARCHITECTURES, "small", TINY)
         patch.setattr(pipeline, "padded_lengths", lambda slots: (slots,))
         yield
-
-
-def command(line: str, *more) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of `python <line>`, run in this process."""
-    script, *arguments = [*line.split(), *map(str, more)]
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [script, *arguments])
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as stop,
-        ):
-            runpy.run_path(str(ROOT / script), run_name="__main__")
-    return stop.value.code, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture(scope="module")

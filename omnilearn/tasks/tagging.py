@@ -1,5 +1,6 @@
 """Tagging: PET with fresh class weights on a backbone or from scratch, and its evaluation."""
 
+import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,13 +16,54 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.gradients import compiled_for_batches
 from omnilearn.metrics import classification
+from omnilearn.metrics.predictions import read_predictions, write_predictions
 from omnilearn.model.checkpoint import LoadReport, build_pet, load_backbone, load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.reference_weights import load_released_weights, released_config
 from omnilearn.progress import progress
 from omnilearn.recipes import ARCHITECTURES
+from omnilearn.runs import prepare_run
+from omnilearn.tasks.denoising import denoising_metrics
 from omnilearn.tasks.pretraining import Objective
 from omnilearn.training import Trainer, filled_up, optimiser_steps
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Tagging has no flags beyond those of every training."""
+
+
+def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Namespace) -> None:
+    """One training, in the run directory `name` unless the configuration has another."""
+    pet, report = make_pet(spec, config, arguments.backbone, arguments.released_weights)
+    if report and distributed.rank() == 0:
+        print(report)
+    start = arguments.backbone or arguments.released_weights
+    about = {"task": "tagging", "dataset": spec.name, "backbone": start or None}
+    data = open_data(spec, config)
+    train(data, pet, config, prepare_run(config, name, about), about)
+
+
+def evaluate(
+    run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
+) -> dict:
+    """Results of a run: of its logits, or of its velocities when it trained a generator alone.
+
+    Logits are left in predictions.h5, and read from there with `arguments.from_predictions`.
+    """
+    described = {"dataset": spec.name, "model": run.name}
+    path = run / "predictions.h5"
+    if arguments.from_predictions:
+        predicted, made = read_predictions(path)
+        return {**described, "data": made["data"], **metrics(spec, predicted)}
+    data = arguments.data or config.data
+    pipeline = open_pipeline(spec, data, arguments.split, arguments.batch)
+    pet, described["data"] = best_pet(run), pipeline.files.origin
+    if config.mode == "generator":
+        return {**described, **denoising_metrics(pet, pipeline, config.seed)}
+    predicted = predict(pet, pipeline)
+    if distributed.rank() == 0:
+        write_predictions(path, predicted, {**described, "split": arguments.split})
+    return {**described, **metrics(spec, predicted)}
 
 
 def open_pipeline(
