@@ -22,7 +22,6 @@ from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history, trainings
 from omnilearn.tasks import tagging
 
-
 # task of a run -> the module that evaluates it, and the figures of its results
 TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
 

@@ -47,8 +47,14 @@ def tile_root(source: Path, target: Path, copies: int) -> None:
             tree = out.mktree(name, types)
             for first in range(0, copies, PIECE):
                 number = min(PIECE, copies - first)
-                tree.extend({key: ak.concatenate([values] * number) if key in jagged
-                             else np.tile(values, number) for key, values in kept.items()})  # fmt: skip
+                tree.extend(
+                    {
+                        key: ak.concatenate([values] * number)
+                        if key in jagged
+                        else np.tile(values, number)
+                        for key, values in kept.items()
+                    }
+                )
 
 
 def tile_hdf5(source: Path, target: Path, copies: int) -> None:

@@ -10,7 +10,7 @@ FLOOR = 1e-6
 
 
 def padded(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Values (constituents, F) of jets of these counts (jets,) as (jets, longest, F), zeros after."""
+    """Values (constituents, F) of jets of these counts (jets,) as (jets, longest, F)."""
     slots = int(counts.max(initial=1))
     array = np.zeros((len(counts), slots, values.shape[1]))
     array[np.arange(slots) < counts[:, None]] = values

@@ -12,7 +12,6 @@ import sys
 import time
 from importlib import import_module
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,11 +21,7 @@ from omnilearn.errors import UserError, speak
 from simulation.plan import at_least, prepare_folders
 from simulation.runner import available_cores, produce
 
-DATASETS = {
-    name: import_module(f"simulation.{name}")
-    for name in CATALOGUE
-    if find_spec(f"simulation.{name}")
-}
+DATASETS = {name: import_module(f"simulation.{name}") for name in CATALOGUE}
 
 
 class Parser(argparse.ArgumentParser):

@@ -71,9 +71,7 @@ class JetFiles:
             raise UserError(f"{spec.name}: 0 jets to read in {len(paths)} files (limit {limit})")
         self.multiplicity = np.concatenate(counts)
         self.edges = self._block_edges()
-        self.origin = next(
-            (name for name in ("simulated", "own") if name in origins), "public"
-        )
+        self.origin = next((name for name in ("simulated", "own") if name in origins), "public")
 
     def __enter__(self) -> "JetFiles":
         return self
