@@ -26,6 +26,7 @@ BLANK = "-"
 FOOTNOTE = """\
 Published uncertainties are the papers' own (mostly the spread over trainings); ours are
 statistical, from the test jets of one training, or for runs of several trainings their spread.
+All count jets with equal weights; results.json has the weighted numbers too.
 Rows on simulated jets cannot be ranked against rows on the public sample."""
 
 
@@ -103,8 +104,10 @@ def _as_printed(number: Number | None, decimals: int) -> str:
 
 
 def _run_cells(run: Run, metrics: Sequence[str]) -> list[str]:
-    results = [run.metrics.get(key) for key in metrics]
-    for key, result in zip(metrics, results, strict=True):
+    # papers count every jet once
+    keys = [f"{key}_unweighted" if f"{key}_unweighted" in run.metrics else key for key in metrics]
+    results = [run.metrics.get(key) for key in keys]
+    for key, result in zip(keys, results, strict=True):
         if result is not None and not isinstance(result, Result):
             raise UserError(
                 f"{run.path}: key {key!r} is no result with value, error and n; "

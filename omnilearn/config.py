@@ -39,6 +39,7 @@ class Config:
     feature_drop: float = option(0.1, "probability per jet to hide the identity features")
     label_drop: float = option(0.1, "probability per jet to hide the class from the generator")
     padding: str = option("", "released or masked; empty: the backbone's, else released")
+    weighted: bool = option(True, "event weights of the files enter the loss")
     train_jets: int = option(0, "use only the first so many training jets; 0 means all")
     checkpoint_every: int = option(500, "steps between checkpoints; one more ends every epoch")
     overwrite: bool = option(False, "throw away a run of this name instead of resuming it")

@@ -41,12 +41,16 @@ def test_every_field_is_read_somewhere(item):
 
 @every_field
 def test_every_flag_sets_its_field(item, parser):
-    texts = {"preset": "small", "mode": "generator", "padding": "masked", "overwrite": None}
-    value = texts.get(item.name, "7" if item.type is int else "0.5")
-    given = [f"--{flag(item.name)}"] + ([] if value is None else [value])
+    texts = {"preset": "small", "mode": "generator", "padding": "masked"}
+    if item.type is bool:
+        no = "no-" if item.default else ""
+        given, value = [f"--{no}{flag(item.name)}"], not item.default
+    else:
+        text = texts.get(item.name, "7" if item.type is int else "0.5")
+        given, value = [f"--{flag(item.name)}", text], item.type(text)
     config = configured({}, parser.parse_args(given))
     found = asdict(config)
-    assert found.pop(item.name) == (True if value is None else item.type(value))
+    assert found.pop(item.name) == value
     assert found == {name: default for name, default in asdict(Config()).items()
                      if name != item.name}  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 A batch is a dict of float32 arrays with L slots, L chosen per batch (`mixing.padded_lengths`):
 constituents (B, L, 13) standardised, exactly 0 in padded slots; mask (B, L) 1 real, 0 padded;
-jet (B, 4) standardised; label (B, C) one-hot; weight (B,); index (B,) int64, the row in the split.
+jet (B, 4) standardised; label (B, C) one-hot; weight (B,), of mean 1 over the split; index (B,)
+int64, the row in the split.
 """
 
 import queue
@@ -37,7 +38,9 @@ class Pipeline:
         seed: int = 0,
         lengths: tuple[int, ...] | None = None,
         window: int = 8192,
+        weighted: bool = True,
     ):
+        """weighted: take the weights of the files; 1 for every jet otherwise."""
         slots = spec.max_constituents
         self.lengths = tuple(sorted(lengths or padded_lengths(slots)))
         if self.lengths[0] < 1 or self.lengths[-1] != slots:
@@ -49,6 +52,8 @@ class Pipeline:
         self._window_steps = max(1, window // batch_size)
         self._order = JetOrder.of_files(files.edges, files.multiplicity)
         self._standardise = Standardisation(spec)
+        # cross sections may differ by orders of magnitude from one: rates of learning may not
+        self._weight_scale = np.float32(1 / files.mean_weight()) if weighted else None
         empty = files.num_jets - len(self._order)
         if empty and rank == 0:
             print(f"{spec.name}: {empty} of {files.num_jets} jets have no constituents: left out")
@@ -120,9 +125,12 @@ class Pipeline:
                 "mask": mask,
                 "jet": self._standardise.jets(jets["jet"][places]),
                 "label": jets["pid"][places],
-                "weight": jets["weight"][places],
+                "weight": self._weight(jets["weight"][places]),
                 "index": rows[places],
             }
+
+    def _weight(self, weight: np.ndarray) -> np.ndarray:
+        return np.ones_like(weight) if self._weight_scale is None else weight * self._weight_scale
 
 
 class Standardisation:

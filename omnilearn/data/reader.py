@@ -112,6 +112,24 @@ class JetFiles:
             self._fill(file, int(rows[begin]) - file.first, part)
         return jets
 
+    def mean_weight(self) -> float:
+        """Mean weight of all jets, 1 without weights; raises UserError unless it is above zero."""
+        total = 0.0
+        for file in self._files:
+            if not file.stored.weight:
+                total += file.num_jets
+                continue
+            weight = np.empty(file.num_jets, np.float32)
+            self._read(file.path, file.stored.weight, 0, file.num_jets, weight, per_event=True)
+            _check_finite(weight, file.path, file.stored.weight, 0)
+            total += weight.sum(dtype=np.float64)
+        if not total > 0:
+            raise UserError(
+                f"{self._files[0].path}: the weights of all {self.num_jets} {self.spec.name} jets "
+                f"add up to {total:g}, expected more than zero, {remedy(self.spec)}"
+            )
+        return float(total / self.num_jets)
+
     def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])

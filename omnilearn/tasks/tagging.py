@@ -67,11 +67,18 @@ def evaluate(
 
 
 def open_pipeline(
-    spec: DatasetSpec, data: str, split: str, batch: int, seed: int = 0, limit: int = 0
+    spec: DatasetSpec,
+    data: str,
+    split: str,
+    batch: int,
+    seed: int = 0,
+    limit: int = 0,
+    weighted: bool = True,
 ) -> Pipeline:
     """The batches of this rank for one split of a dataset under the folder `data`."""
     files = JetFiles(find_files(Path(data), spec, split), spec, limit=limit or None)
-    return Pipeline(files, spec, batch, distributed.rank(), distributed.size(), seed)
+    ranks = (distributed.rank(), distributed.size())
+    return Pipeline(files, spec, batch, *ranks, seed, weighted=weighted)
 
 
 def make_pet(
@@ -115,14 +122,17 @@ def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     Raises UserError when files are missing or wrong, or do not fill one step on every rank.
     """
     training = open_pipeline(
-        spec, config.data, "train", config.batch, config.seed, config.train_jets
+        spec, config.data, "train", config.batch, config.seed, config.train_jets, config.weighted
     )
-    validation = open_pipeline(spec, config.data, "val", config.batch)
-    steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
+    validation = open_pipeline(spec, config.data, "val", config.batch, weighted=config.weighted)
+    batches = training.steps_per_epoch
+    steps = optimiser_steps(batches, config.accumulate)
     if distributed.rank() == 0:
+        left = batches - steps * config.accumulate
         print(
-            f"{spec.name}: {training.num_jets} training jets in {steps} steps per epoch, "
-            f"{validation.num_jets} validation jets",
+            f"{spec.name}: {training.num_jets} training jets in {steps} steps per epoch"
+            + (f" ({left} of {batches} batches of a rank fill no step and wait)" if left else "")
+            + f", {validation.num_jets} validation jets",
             flush=True,
         )
     return training, validation
@@ -169,9 +179,17 @@ def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
 
 
 def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict:
-    """Accuracy, AUC, rejections at the dataset's working points, ROC curves, confusion matrix."""
-    sample = (predicted["logits"], predicted["label"], predicted["weight"], spec)
+    """Accuracy, AUC, rejections at the dataset's working points, ROC curves, confusion matrix.
+
+    Where jets have different weights the numbers are also given with equal ones, as papers print
+    them: accuracy_unweighted and so on.
+    """
+    logits, label, weight = (predicted[name] for name in ("logits", "label", "weight"))
+    sample = (logits, label, weight, spec)
     found = {**classification.tagging_metrics(*sample)}
+    if np.ptp(weight) > 0:
+        equal = classification.tagging_metrics(logits, label, None, spec)
+        found |= {f"{name}_unweighted": value for name, value in equal.items()}
     if spec.num_classes > 2:
         matrix = classification.confusion_matrix(*sample[:3], spec.num_classes)
         found["confusion"] = matrix.tolist()

@@ -64,6 +64,14 @@ def test_our_row_names_its_data_its_size_and_its_uncertainty(tmp_path):
     ]  # fmt: skip
 
 
+def test_published_rows_are_compared_with_jets_of_equal_weight(tmp_path):
+    unweighted = {"accuracy_unweighted": Result(0.888, 0.004, 3200)}
+    write_results(tmp_path / "top" / "results.json", ABOUT | METRICS | unweighted)
+    line = tagging_table("top", read_runs(tmp_path)).splitlines()[-1]
+    assert "0.8880" in line
+    assert "0.91" not in line
+
+
 def test_every_line_of_the_table_has_all_columns(tmp_path):
     write_results(tmp_path / "a" / "results.json", ABOUT | {"accuracy": METRICS["accuracy"]})
     lines = tagging_table("top", read_runs(tmp_path)).splitlines()

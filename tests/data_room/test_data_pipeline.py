@@ -170,6 +170,22 @@ def test_identity_is_kept_where_it_is_stored(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+def test_the_scale_of_weights_does_not_matter(tmp_path, weighted):
+    write_toy_dataset(tmp_path, "top", {"train": 64})
+    (path,) = find_files(tmp_path, TOP, "train")
+    weight = 1e-7 * np.linspace(1, 3, 64)  # cross sections in some unit
+    with h5py.File(path, "r+") as file:
+        file["weight"][...] = weight
+    with JetFiles([path], TOP) as files:
+        batches = list(Pipeline(files, TOP, 16, weighted=weighted).ordered())
+    index, found = (
+        np.concatenate([batch[key] for batch in batches]) for key in ("index", "weight")
+    )
+    expected = weight[index] / weight.mean() if weighted else np.ones(64)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_a_dataset_of_released_files_gives_the_same_batches(tmp_path):
     for released in (False, True):
         write_toy_dataset(tmp_path / str(released), "top", {"train": 300}, released=released)

@@ -196,6 +196,14 @@ def test_weights_are_read_under_either_name(path):
         file["weights"] = weight
     with JetFiles([path], SPEC) as files:
         np.testing.assert_allclose(files.read(0, 60)["weight"], weight, rtol=1e-6)
+        assert files.mean_weight() == pytest.approx(0.5)
+
+
+def test_weights_that_cancel_are_refused(path):
+    with h5py.File(path, "r+") as file:
+        file["weight"][...] = np.where(np.arange(60) % 2, 1.0, -1.0)
+    with JetFiles([path], SPEC) as files, pytest.raises(UserError, match="weights of all 60 top"):
+        files.mean_weight()
 
 
 def test_a_missing_file_is_named(tmp_path):
