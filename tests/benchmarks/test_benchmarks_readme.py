@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 from benchmarks.demo import MODELS, comparison
+from benchmarks.preprocessing import table
+from omnilearn.data.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -23,6 +25,13 @@ def test_the_backbone_is_ahead_in_rejection_and_epochs_beyond_the_uncertainties(
     )
     spread = (ours["error"] ** 2 + scratch["error"] ** 2) ** 0.5
     assert ours["value"] - scratch["value"] > 2 * spread
+
+
+def test_rates_and_memory_of_preprocessing_are_the_measured_ones():
+    measured = json.loads((RESULTS / "preprocessing.json").read_text())["datasets"]
+    assert set(measured) == set(CATALOGUE)
+    assert table(measured) in README
+    assert all(run["peak_megabytes"] < 1500 for one in measured.values() for run in one["runs"])
 
 
 def test_quoted_throughput_is_the_measured_one():
