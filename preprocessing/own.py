@@ -48,9 +48,9 @@ def write_dataset(
 ) -> list[Path]:
     """Write `data`/<name>/<split>/*.h5 and `data`/<name>/dataset.json; return the paths.
 
-    constituents: awkward (jets, any number) of records pt, eta, phi, energy and perhaps pdg_id; or
-    NumPy (jets, slots, 4) in that order, (jets, slots, 5) with the PDG id, where pt = 0 is an
-    empty slot. GeV and radians. label (jets,) counts `classes` from 0, the signal last; weight
+    constituents: awkward (jets, any number) of records pt, eta, phi, energy and perhaps pdg_id,
+    or records of such lists; or NumPy (jets, slots, 4) in that order, (jets, slots, 5) with the
+    PDG id, where pt = 0 is an empty slot. GeV and radians. label (jets,) counts `classes` from 0, the signal last; weight
     (jets,). The jet is the sum of its constituents. Splits are drawn by `seed`.
     Raises UserError saying what is wrong with which argument; nothing is written then.
     """
@@ -169,6 +169,14 @@ def flattened(
     )
     if isinstance(constituents, ak.Array):
         missing = [key for key in MOMENTUM if key not in constituents.fields]
+        if constituents.ndim == 1 and not missing:  # records of lists, as of a ROOT tree
+            fields = [key for key in (*MOMENTUM, PDG_ID) if key in constituents.fields]
+            try:
+                constituents = ak.zip({key: constituents[key] for key in fields})
+            except ValueError as error:
+                raise UserError(
+                    f"constituents: {', '.join(fields)} differ in length in some jet; {expected}"
+                ) from error
         if missing or constituents.ndim != 2:
             found = ", ".join(constituents.fields) or "no record"
             raise UserError(f"constituents: {found} with {constituents.ndim} axes; {expected}")

@@ -9,8 +9,11 @@ from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
+import awkward as ak
+import h5py
 import numpy as np
 import pytest
+import uproot
 from commands import ROOT, TINY, python
 
 from omnilearn import gradients
@@ -97,10 +100,18 @@ def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp
 def test_the_example_of_a_dataset_of_your_own_does_what_it_says(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("jets.npz", momenta=two_kinds_of_jets(200), is_top=np.arange(200) % 2)
+    write_ntuple("ntuple.root", two_kinds_of_jets(200), np.arange(200) % 2)
     text = (ROOT / "docs" / "own_dataset.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert all(len(example.splitlines()) < 30 for example in examples)
     (shell,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    exec(compile(example, "docs/own_dataset.md", "exec"), {})
+    for example in examples:
+        exec(compile(example, "docs/own_dataset.md", "exec"), {})
+    path = "data/my_ntuple/train/my_ntuple_train_000.h5"
+    assert said("-m preprocessing check", path).endswith("fits my_ntuple\n")
+    with h5py.File(path) as ntuple, h5py.File("data/my_tops/train/my_tops_train_000.h5") as arrays:
+        assert ntuple["data"].shape[2] == 13
+        assert arrays["data"].shape[2] == 7
     check, finetune, evaluate = (line.removeprefix("python ") for line in shell.splitlines())
     assert said(check).endswith("fits my_tops\n")
     assert Path("inputs.pdf").is_file()
@@ -116,6 +127,16 @@ def said(line: str, *more) -> str:
     code, out, err = python(line, *more)
     assert (code, err) == (0, ""), err
     return out
+
+
+def write_ntuple(path: str, momenta: np.ndarray, is_top: np.ndarray) -> None:
+    """A ROOT tree of jets with vectors of charged pions."""
+    columns = dict(zip(("pt", "eta", "phi", "energy"), np.moveaxis(momenta, -1, 0), strict=True))
+    columns["pdg_id"] = np.full(momenta.shape[:2], 211)
+    branches = {name: ak.from_regular(values) for name, values in columns.items()}
+    with uproot.recreate(path) as file:
+        file.mktree("jets", {**{name: one.type for name, one in branches.items()}, "is_top": "i4"})
+        file["jets"].extend({**branches, "is_top": is_top.astype("i4")})
 
 
 def two_kinds_of_jets(number: int) -> np.ndarray:

@@ -110,6 +110,11 @@ def changed(padded, jet, column, value):
 MISTAKES = {
     "flat": ({"constituents": lambda p: p[:, 0]}, r"constituents: shape \(120, 4\)"),
     "objects": ({"constituents": lambda p: p.astype(object)}, "constituents: shape .* of object"),
+    "lists of other lengths": (
+        {"constituents": lambda p: ak.Array([{**dict.fromkeys(("pt", "eta", "phi"), [1.0]),
+                                              "energy": [1.0, 1.0]}])},
+        "constituents: pt, eta, phi, energy differ in length",
+    ),
     "no energy": ({"constituents": lambda p: ak.Array([[{"pt": 1.0}]])}, "constituents: pt with"),
     "nan": ({"constituents": lambda p: changed(p, 7, 1, np.nan)}, "jet 7 .* not finite"),
     "negative": ({"constituents": lambda p: changed(p, 3, 0, -1.0)}, "jet 3 .* negative pt"),
