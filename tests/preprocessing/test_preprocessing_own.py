@@ -111,7 +111,7 @@ MISTAKES = {
     "flat": ({"constituents": lambda p: p[:, 0]}, r"constituents: shape \(120, 4\)"),
     "objects": ({"constituents": lambda p: p.astype(object)}, "constituents: shape .* of object"),
     "lists of other lengths": (
-        {"constituents": lambda p: ak.Array([{**dict.fromkeys(("pt", "eta", "phi"), [1.0]),
+        {"constituents": lambda p: ak.Array([{"pt": [1.0], "eta": [1.0], "phi": [1.0],
                                               "energy": [1.0, 1.0]}])},
         "constituents: pt, eta, phi, energy differ in length",
     ),
