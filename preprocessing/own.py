@@ -51,7 +51,7 @@ def write_dataset(
     constituents: awkward (jets, any number) of records pt, eta, phi, energy and perhaps pdg_id,
     or records of such lists; or NumPy (jets, slots, 4) in that order, (jets, slots, 5) with the
     PDG id, where pt = 0 is an empty slot. GeV and radians. label (jets,) counts `classes` from 0,
-    the signal last; weight (jets,). The jet is the sum of its constituents. Splits are drawn by `seed`.
+    the signal last; weight (jets,). The jet is the sum of its constituents; `seed` draws splits.
     Raises UserError saying what is wrong with which argument; nothing is written then.
     """
     label = require_numbers("label", label, None)
