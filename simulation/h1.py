@@ -19,7 +19,7 @@ from omnilearn.clustering import cluster
 from omnilearn.kinematics import wrap_phi
 from simulation.detector import Objects, log_normal, pseudorapidity, visible
 from simulation.generator import Events
-from simulation.plan import OutputFile, at_least
+from simulation.plan import OutputFile, at_least, files_of_one_process
 from simulation.recipe import Process, Recipe
 from simulation.truth import last_copy
 from simulation.writers import TreeWriter, root_tree
@@ -193,11 +193,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """Files of 100k events of one generator each."""
-    planned = []
-    for index, process in enumerate(PROCESSES):
-        for number, start in enumerate(range(0, args.jets, EVENTS_PER_FILE)):
-            events = [0] * len(PROCESSES)
-            events[index] = min(EVENTS_PER_FILE, args.jets - start)
-            path = args.out / FOLDER / f"{process.name}_Eplus0607_{number}.root"
-            planned.append(OutputFile(path, "train", tuple(events)))
-    return planned
+    return files_of_one_process(
+        RECIPE, args.jets, EVENTS_PER_FILE,
+        lambda process, number: args.out / FOLDER / f"{process}_Eplus0607_{number}.root",
+    )  # fmt: skip

@@ -15,7 +15,7 @@ from omnilearn.clustering import angularity, cluster, softdrop, subjettiness
 from omnilearn.kinematics import delta_phi
 from simulation.detector import Objects, reconstruct, visible
 from simulation.generator import Events
-from simulation.plan import OutputFile, at_least
+from simulation.plan import OutputFile, at_least, files_of_one_process
 from simulation.recipe import Process, Recipe
 from simulation.writers import npz, slots
 
@@ -165,11 +165,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """Files of 100k events, numbered as the public ones."""
-    planned = []
-    for index, process in enumerate(PROCESSES):
-        for number, start in enumerate(range(0, args.jets, JETS_PER_FILE)):
-            events = [0] * len(PROCESSES)
-            events[index] = min(JETS_PER_FILE, args.jets - start)
-            path = args.out / f"{process.name}_Zjet_pTZ-200GeV_{number}.npz"
-            planned.append(OutputFile(path, "train", tuple(events)))
-    return planned
+    return files_of_one_process(
+        RECIPE, args.jets, JETS_PER_FILE,
+        lambda process, number: args.out / f"{process}_Zjet_pTZ-200GeV_{number}.npz",
+    )  # fmt: skip

@@ -67,6 +67,22 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return number
 
 
+def files_of_one_process(
+    recipe: Recipe, events: int, most: int, path: Callable[[str, int], Path]
+) -> list[OutputFile]:
+    """`events` of every process, in files of one process and at most `most` events each.
+
+    path(process, number): where a file goes.
+    """
+    planned = []
+    for index, process in enumerate(recipe.processes):
+        for number, start in enumerate(range(0, events, most)):
+            jets = [0] * len(recipe.processes)
+            jets[index] = min(most, events - start)
+            planned.append(OutputFile(path(process.name, number), "train", tuple(jets)))
+    return planned
+
+
 def add_sizes(parser: argparse.ArgumentParser, flag: str, of: str, share: int) -> None:
     """Flags for the jets of each split; val and test default to 1/share of the training jets."""
     parser.add_argument(

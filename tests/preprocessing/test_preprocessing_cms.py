@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from damaged_files import MUTATIONS, survives
+from public_order import in_public_order
 
 from omnilearn.data.catalogue import CMS
 from omnilearn.kinematics import to_rapidity
@@ -59,17 +60,6 @@ def write(arrays, tmp_path):
     return write
 
 
-def by_row(folder: Path) -> dict[str, np.ndarray]:
-    """All rows below `folder`, in the order of the public rows."""
-    parts = []
-    for path in sorted(folder.rglob("*.h5")):
-        with h5py.File(path) as file:
-            parts.append({key: file[key][:] for key in file})
-    together = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    order = np.lexsort(together["source"].T[::-1])
-    return {key: values[order] for key, values in together.items()}
-
-
 def test_light_quarks_and_gluons_stay_and_the_others_are_counted(
     write, arrays, preprocess, tmp_path
 ):
@@ -77,7 +67,7 @@ def test_light_quarks_and_gluons_stay_and_the_others_are_counted(
     status, printed, _ = preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert status == 0
     assert "6 of no parton: left out; 12 of charm or beauty: left out" in printed
-    jets = by_row(tmp_path / "cms")
+    jets = in_public_order(tmp_path / "cms")
     parton = arrays()["jets_i"][:, 6]
     kept = np.isin(np.abs(parton), (1, 2, 3, 21))
     np.testing.assert_array_equal(jets["source"][:, 1], np.flatnonzero(kept))
@@ -91,7 +81,7 @@ def test_jets_are_corrected_and_keep_their_weight_and_pseudorapidity(
 ):
     write()
     preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
-    jets = by_row(tmp_path / "cms")
+    jets = in_public_order(tmp_path / "cms")
     public = arrays()["jets_f"][jets["source"][:, 1]]
     pt, mass, eta, jec, weight = (
         public[:, COLUMN["jets_f"][name]]
@@ -106,7 +96,7 @@ def test_jets_are_corrected_and_keep_their_weight_and_pseudorapidity(
 def test_particles_below_one_gev_are_left_out_and_not_counted(write, arrays, preprocess, tmp_path):
     write()
     preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
-    jets, public = by_row(tmp_path / "cms"), arrays()
+    jets, public = in_public_order(tmp_path / "cms"), arrays()
     edges = public["pfcs_index"].astype(int)
     for row, jet in enumerate(jets["source"][:, 1]):
         pt = public["pfcs"][edges[jet] : edges[jet + 1], 0]
@@ -180,7 +170,7 @@ def test_jets_without_hard_particles_are_counted_and_single_ones_kept(
     write(**public)
     _, printed, _ = preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert "1 without constituents: left out" in printed
-    jets = by_row(tmp_path / "cms")
+    jets = in_public_order(tmp_path / "cms")
     assert jets["source"][0, 1] == 1
     assert jets["multiplicity"][0] == 1
     assert np.isfinite(jets["data"]).all()
@@ -205,7 +195,7 @@ def test_of_more_than_a_hundred_particles_the_hardest_stay(write, arrays, prepro
     public["pfcs_index"][0] = 0
     write(**public)
     preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
-    jets = by_row(tmp_path / "cms")
+    jets = in_public_order(tmp_path / "cms")
     soft = np.exp(jets["data"][0, :, 3])
     assert jets["multiplicity"][0] > 150
     assert soft.min() >= np.sort(hardness)[-100] - 1e-4
@@ -220,7 +210,7 @@ def test_a_rotation_across_the_seam_changes_no_feature(write, arrays, preprocess
         public["jets_f"][:, COLUMN["jets_f"]["jet_phi"]] += turn
         write(**public)
         preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path / str(turn))
-        found.append(by_row(tmp_path / str(turn) / "cms")["data"])
+        found.append(in_public_order(tmp_path / str(turn) / "cms")["data"])
     np.testing.assert_allclose(found[1], found[0], atol=2e-6)
 
 

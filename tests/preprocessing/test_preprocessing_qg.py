@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from damaged_files import MUTATIONS, survives
+from public_order import in_public_order
 
 from omnilearn.data.catalogue import QG
 from omnilearn.kinematics import from_rapidity, jet_mass, to_rapidity
@@ -51,17 +52,6 @@ def write(arrays, tmp_path):
     return write
 
 
-def by_source(folder: Path) -> dict[str, np.ndarray]:
-    """All rows of all files below `folder`, in the order of the public rows."""
-    parts = []
-    for path in sorted(folder.rglob("*.h5")):
-        with h5py.File(path) as file:
-            parts.append({key: file[key][:] for key in file})
-    together = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
-    order = np.lexsort(together["source"].T[::-1])
-    return {key: values[order] for key, values in together.items()}
-
-
 def test_constituents_are_ordered_and_keep_their_masses_and_charges(
     arrays, write, preprocess, tmp_path
 ):
@@ -70,7 +60,7 @@ def test_constituents_are_ordered_and_keep_their_masses_and_charges(
     status, printed, _ = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert status == 0
     assert "train: 1 public files" in printed
-    jets = by_source(tmp_path / "qg")
+    jets = in_public_order(tmp_path / "qg")
     np.testing.assert_array_equal(jets["pid"], y)
     counts = (x[..., 0] > 0).sum(axis=1)
     np.testing.assert_array_equal(jets["multiplicity"], counts)
@@ -130,7 +120,7 @@ def test_a_jet_of_one_constituent_is_kept_and_an_empty_one_counted(write, arrays
     write(x=x)
     _, printed, _ = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert "1 without constituents: left out" in printed
-    jets = by_source(tmp_path / "qg")
+    jets = in_public_order(tmp_path / "qg")
     np.testing.assert_array_equal(jets["source"][:, 1], np.delete(np.arange(50), 4))
     assert jets["multiplicity"][3] == 1
     assert np.isfinite(jets["data"]).all()
