@@ -1,5 +1,6 @@
 """Public files from a server: fetched whole, checked, gone on with, refused in a sentence."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -45,7 +46,8 @@ class Record(BaseHTTPRequestHandler):
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # the client may have seen enough
+            self.wfile.write(body)
 
     def log_message(self, *_):
         """Nothing."""
