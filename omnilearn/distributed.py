@@ -6,7 +6,8 @@ allreduce, and variables are broadcast by hand.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -108,6 +109,30 @@ def gathered(rows: np.ndarray) -> np.ndarray:
 def barrier() -> None:
     """No rank goes on before all have come."""
     total(0.0)
+
+
+@contextmanager
+def ranks_that_end() -> Iterator[None]:
+    """Say in a sentence, as UserError, that another rank ended or froze while this one needed it.
+
+    Horovod notices a rank that ended within seconds, one that froze after
+    HOROVOD_GLOO_TIMEOUT_SECONDS (30 where unset).
+    """
+    if size() == 1:
+        yield
+        return
+    from tensorflow.errors import UnknownError
+
+    number = rank()
+    try:
+        yield
+    except UnknownError as error:
+        if "Horovod" not in str(error):
+            raise
+        raise UserError(
+            f"rank {number} lost another rank, which ended or did not answer any more; what it "
+            "said comes first. The same command goes on from the last checkpoint"
+        ) from error
 
 
 def broadcast_variables(variables: Sequence) -> None:

@@ -24,6 +24,7 @@ NUMBERS = ("omnilearn.kinematics", "omnilearn.results", *DESCRIPTIONS)
 NETWORK = ("omnilearn.diffusion", "omnilearn.losses", "omnilearn.model")
 STEPS = (
     "omnilearn.training",
+    "omnilearn.resume",
     "omnilearn.optimiser",
     "omnilearn.gradients",
     "omnilearn.distributed",
@@ -44,6 +45,7 @@ MAY_IMPORT = {
     "omnilearn.distributed": (),
     "omnilearn.gradients": ("omnilearn.distributed",),
     "omnilearn.optimiser": ("omnilearn.distributed",),
+    "omnilearn.resume": ("omnilearn.distributed", "omnilearn.model"),
     "omnilearn.runs": ("omnilearn.distributed", "omnilearn.config", "omnilearn.results"),
     "omnilearn.data": ("omnilearn.kinematics", "omnilearn.distributed"),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
