@@ -31,7 +31,12 @@ STEPS = (
 )
 
 # the benchmarks that run the model; the others work on a login node
-MODEL_BENCHMARKS = ("benchmarks.throughput", "benchmarks.profile", "benchmarks.scaling")
+MODEL_BENCHMARKS = (
+    "benchmarks.throughput",
+    "benchmarks.profile",
+    "benchmarks.scaling",
+    "benchmarks.soak",
+)
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
@@ -103,6 +108,7 @@ MAY_NAME = {
         "omnilearn.gradients",
         "omnilearn.tasks",
         "benchmarks.profile",
+        "benchmarks.soak",
         "tests",
     ),
     "pickle": (),
