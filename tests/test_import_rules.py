@@ -24,13 +24,19 @@ NUMBERS = ("omnilearn.kinematics", "omnilearn.results", *DESCRIPTIONS)
 NETWORK = ("omnilearn.diffusion", "omnilearn.losses", "omnilearn.model")
 STEPS = (
     "omnilearn.training",
+    "omnilearn.resume",
     "omnilearn.optimiser",
     "omnilearn.gradients",
     "omnilearn.distributed",
 )
 
 # the benchmarks that run the model; the others work on a login node
-MODEL_BENCHMARKS = ("benchmarks.throughput", "benchmarks.profile", "benchmarks.scaling")
+MODEL_BENCHMARKS = (
+    "benchmarks.throughput",
+    "benchmarks.profile",
+    "benchmarks.scaling",
+    "benchmarks.soak",
+)
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
@@ -44,6 +50,7 @@ MAY_IMPORT = {
     "omnilearn.distributed": (),
     "omnilearn.gradients": ("omnilearn.distributed",),
     "omnilearn.optimiser": ("omnilearn.distributed",),
+    "omnilearn.resume": ("omnilearn.distributed", "omnilearn.model"),
     "omnilearn.runs": ("omnilearn.distributed", "omnilearn.config", "omnilearn.results"),
     "omnilearn.data": ("omnilearn.kinematics", "omnilearn.distributed"),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
@@ -102,6 +109,7 @@ MAY_NAME = {
         "omnilearn.gradients",
         "omnilearn.tasks",
         "benchmarks.profile",
+        "benchmarks.soak",
         "tests",
     ),
     "pickle": (),

@@ -99,7 +99,8 @@ def test_both_ranks_stop_early_together(two):
 
 def test_only_one_rank_writes_the_run(two):
     run = two[0]["out"] / "run2"
-    assert {path.name for path in run.iterdir()} == {"last.h5", "best.h5", "history.jsonl"}
+    files = {"last.h5", "previous.h5", "best.h5", "history.jsonl"}
+    assert {path.name for path in run.iterdir()} == files
     stored = load_checkpoint(run / "last.h5")
     assert stored.record["ranks"] == 2
     for name, array in stored.weights.items():

@@ -126,9 +126,11 @@ def save_checkpoint(
     record: dict,
     ema: dict[str, np.ndarray] | None = None,
     optimizer: dict[str, np.ndarray] | None = None,
+    previous: Path | None = None,
 ) -> None:
     """Write a checkpoint atomically; `record` must be plain JSON.
 
+    previous: where to keep the checkpoint that was at `path`, once the new one is on the disk.
     It is composed in memory (25 MB at full size): HDF5 itself crashes on a full disk.
     """
     groups = {"weights": weights, "ema": ema or {}, "optimizer": optimizer or {}}
@@ -144,6 +146,8 @@ def save_checkpoint(
         file.attrs["checksum"] = checksum(groups, meta)
     with atomic_path(path) as temporary:
         temporary.write_bytes(composed.getbuffer())
+        if previous is not None and Path(path).is_file():
+            Path(path).replace(previous)
 
 
 def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> str:
