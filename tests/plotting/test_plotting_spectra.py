@@ -4,53 +4,46 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from omnilearn.plotting.spectra import Sample, common_edges, histogram_with_ratio, spectrum
+from omnilearn.plotting.spectra import Sample, Spectrum, histogram_with_ratio, spectra
 
 MASSES = np.random.default_rng(0).normal(90, 10, 2000)
-
-
-def drawn(reference, others, edges):
-    upper, lower = Figure().subplots(2, 1)
-    histogram_with_ratio(upper, lower, reference, others, edges, "jet mass [GeV]")
-    return upper, lower
+EDGES = np.linspace(80, 100, 11)
+TRUTH = Sample.of_values("truth", MASSES, EDGES)
 
 
 def test_density_integrates_to_the_share_of_jets_inside():
-    edges = np.linspace(80, 100, 11)
-    density, _ = Sample("truth", MASSES).histogram(edges)
+    density, _ = TRUTH.density(EDGES)
     inside = np.mean((MASSES >= 80) & (MASSES <= 100))
-    assert np.sum(density * np.diff(edges)) == pytest.approx(inside)
+    assert np.sum(density * np.diff(EDGES)) == pytest.approx(inside)
 
 
-def test_weights_of_two_count_as_two_jets_with_the_error_of_one():
-    edges = np.linspace(80, 100, 5)
-    value, error = Sample("truth", MASSES, np.full(len(MASSES), 2.0)).histogram(edges)
-    alone, its_error = Sample("truth", MASSES).histogram(edges)
-    np.testing.assert_allclose(value, alone)
-    np.testing.assert_allclose(error, its_error)
+def test_weights_of_two_change_neither_density_nor_uncertainty():
+    weighted = Sample.of_values("truth", MASSES, EDGES, np.full(len(MASSES), 2.0))
+    np.testing.assert_allclose(weighted.density(EDGES), TRUTH.density(EDGES))
+
+
+def test_counts_say_as_much_as_the_values_behind_them():
+    counts = np.histogram(MASSES, EDGES)[0]
+    counted = Sample.of_counts("truth", counts, len(MASSES))
+    np.testing.assert_allclose(counted.density(EDGES), TRUTH.density(EDGES))
 
 
 def test_a_sample_equals_itself_in_every_bin_of_the_ratio():
-    edges = common_edges(MASSES)
-    _, lower = drawn(Sample("truth", MASSES), [Sample("generated", MASSES)], edges)
+    upper, lower = Figure().subplots(2, 1)
+    histogram_with_ratio(upper, lower, EDGES, TRUTH, [TRUTH], "jet mass [GeV]")
     (points, *_) = [line for line in lower.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(points.get_ydata(), 1.0)
 
 
-def test_bins_of_counts_are_centred_on_whole_numbers():
-    edges = common_edges(np.arange(5, 31), whole_numbers=True)
-    np.testing.assert_allclose(edges % 1, 0.5)
-    assert edges[0] < 6
-    assert edges[-1] > 29
+@pytest.mark.parametrize("panels", [1, 5])
+def test_any_number_of_panels_becomes_one_figure(panels, tmp_path):
+    panel = Spectrum(EDGES, TRUTH, [TRUTH], "jet mass [GeV]")
+    spectra(tmp_path / "mass", {f"panel{i}": panel for i in range(panels)}, "JetNet30")
+    assert (tmp_path / "mass.png").stat().st_size > 0
+    assert (tmp_path / "mass.pdf").stat().st_size > 0
 
 
-def test_an_observable_with_one_value_can_be_drawn(tmp_path):
-    spectrum(tmp_path / "n", Sample("truth", np.ones(9)), [Sample("generated", np.ones(9))], "n")
-    assert (tmp_path / "n.png").stat().st_size > 0
-    assert (tmp_path / "n.pdf").stat().st_size > 0
-
-
-def test_a_reference_alone_is_no_comparison(tmp_path):
-    with pytest.raises(ValueError, match="no sample to compare"):
-        spectrum(tmp_path / "n", Sample("truth", MASSES), [], "mass")
+def test_a_figure_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no spectrum to draw"):
+        spectra(tmp_path / "n", {})
     assert not list(tmp_path.iterdir())
