@@ -30,7 +30,12 @@ STEPS = (
 )
 
 # the benchmarks that run the model; the others work on a login node
-MODEL_BENCHMARKS = ("benchmarks.throughput", "benchmarks.profile", "benchmarks.scaling")
+MODEL_BENCHMARKS = (
+    "benchmarks.throughput",
+    "benchmarks.profile",
+    "benchmarks.scaling",
+    "benchmarks.generation",
+)
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {

@@ -76,7 +76,7 @@ def test_runs_without_tagging_are_counted_and_left_out(tmp_path, capsys):
     write_results(tmp_path / "b" / "results.json", ABOUT | {"model": "generator"})
     main(["--runs", str(tmp_path)])
     out, err = capsys.readouterr()
-    assert "2 runs read, 1 without an accuracy left out" in err
+    assert "2 runs read, 1 of other tasks left out" in err
     assert "generator" not in out
     assert "this suite, a" in out
 
