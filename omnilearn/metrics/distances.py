@@ -19,14 +19,13 @@ PROPER_SHARE = 0.5  # smallest samples of the extrapolated Frechet distance, of 
 POINTS = 8
 
 
-def draws(
-    truth: int, generated: int, seed: int, batches: int = BATCHES, most: int = MOST_DRAWN
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def draws(truth: int, generated: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows of truth and of generated jets, for each bootstrap sample."""
     rng = np.random.default_rng(seed)
+    sizes = truth, generated
     return [
-        (rng.integers(0, truth, min(truth, most)), rng.integers(0, generated, min(generated, most)))
-        for _ in range(batches)
+        tuple(rng.integers(0, size, min(size, MOST_DRAWN)) for size in sizes)
+        for _ in range(BATCHES)
     ]
 
 

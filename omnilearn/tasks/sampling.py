@@ -164,8 +164,7 @@ def sampled_set(folder: Path, sampler: Sampler, like: JetSet, ideal: bool, split
     Jet i has the class of jet i of `like`, and with `ideal` its kinematics. All ranks work; only
     rank 0's result counts, others get what they made.
     """
-    about = {**asdict(sampler.solver), "seed": sampler.seed, "jets": len(like), "like": split,
-             "true_kinematics": ideal, "epochs": sampler.epochs}  # fmt: skip
+    about = description(sampler, like, ideal, split)
     spec, rank, ranks = sampler.spec, distributed.rank(), distributed.size()
     files = [folder / name for name in class_files(spec).values()]
     if distributed.agreed(all(path.is_file() for path in files)):
@@ -200,6 +199,12 @@ def sampled_set(folder: Path, sampler: Sampler, like: JetSet, ideal: bool, split
     for path in [*paths, folder / "asked.json"]:
         path.unlink()
     return whole
+
+
+def description(sampler: Sampler, like: JetSet, ideal: bool, split: str) -> dict:
+    """What decides which jets are in a set: weights, solver, seed, and the jets it is made like."""
+    return {**asdict(sampler.solver), "seed": sampler.seed, "jets": len(like), "like": split,
+            "true_kinematics": ideal, "epochs": sampler.epochs}  # fmt: skip
 
 
 def begin_anew(folder: Path, about: dict) -> None:

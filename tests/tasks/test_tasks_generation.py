@@ -20,6 +20,7 @@ from omnilearn.data.jet_sets import (
     relative_columns,
     write_set,
 )
+from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
@@ -48,7 +49,8 @@ def small_and_eager():
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ARCHITECTURES, "small", TINY)
         patch.setattr(gradients.tf, "function", eager)
-        patch.setattr(distances, "EMD_BATCHES", 1)
+        for name, few in (("EMD_BATCHES", 1), ("EMD_JETS", 5), ("BATCHES", 3), ("POINTS", 3)):
+            patch.setattr(distances, name, few)
         patch.setattr(sampling, "PART", 20)
         yield
 
@@ -141,17 +143,14 @@ def test_ideal_jets_have_the_true_kinematics(run, evaluated, place):
         np.testing.assert_array_equal(ideal.of_class(label).jets, truth.of_class(label).jets)
 
 
-def test_sets_are_sampled_again_only_when_others_are_asked_for(run, evaluated):
-    path = run / "generated" / "g.hdf5"
-    before = path.stat().st_mtime_ns
-    for more in (FEW_STEPS, ("--from-predictions",)):
-        code, _, err = python("evaluate.py", run, *more)
-        assert (code, err) == (0, "")
-        assert path.stat().st_mtime_ns == before
-    code, _, err = python("evaluate.py", run, "--steps", 3, "--batch", 16)
-    assert (code, err) == (0, "")
-    assert path.stat().st_mtime_ns != before
-    assert read_results(run / "results.json")["sampler"]["steps"] == 3
+def test_sets_are_sampled_again_only_when_others_are_asked_for(run, place, tmp_path):
+    truth, path = truth_of(place, 10), tmp_path / "set" / "g.hdf5"
+    for steps, is_new in ((2, True), (2, False), (3, True)):
+        before = path.stat().st_mtime_ns if path.is_file() else 0
+        sampler = sampler_of(run, solver=Solver(steps=steps, jet_steps=2))
+        sampling.sampled_set(tmp_path / "set", sampler, truth, False, "test")
+        assert (path.stat().st_mtime_ns != before) == is_new
+    assert read_set(tmp_path / "set", JETNET30)[1]["steps"] == 3
 
 
 def test_a_jet_does_not_depend_on_the_jets_beside_it(run, place):
@@ -191,14 +190,18 @@ def test_interrupted_sampling_goes_on_where_it_was(run, place, tmp_path, monkeyp
 def test_ranks_make_the_parts_that_one_process_makes(run, place, tmp_path, monkeypatch, ranks):
     truth, sampler = truth_of(place), sampler_of(run)
     alone = sampling.sampled_set(tmp_path / "alone", sampler, truth, True, "test")
-    monkeypatch.setattr(sampling.distributed, "size", lambda: ranks)
+    for name, replacement in (
+        ("size", lambda: ranks),
+        ("agreed", float),
+        ("barrier", lambda: None),
+    ):
+        monkeypatch.setattr(sampling.distributed, name, replacement)
     for rank in reversed(range(ranks)):  # rank 0 comes last and joins what the others made
         monkeypatch.setattr(sampling.distributed, "rank", lambda rank=rank: rank)
-        (tmp_path / "shared").mkdir(exist_ok=True)
         if rank == ranks - 1:  # what rank 0 does before the barrier
-            monkeypatch.setattr(sampling, "begin_anew", lambda *_: None)
+            asked = sampling.description(sampler, truth, True, "test")
+            sampling.begin_anew(tmp_path / "shared", asked)
         together = sampling.sampled_set(tmp_path / "shared", sampler, truth, True, "test")
-        (tmp_path / "shared" / "asked.json").touch()
     np.testing.assert_array_equal(together.constituents, alone.constituents)
 
 
@@ -223,8 +226,8 @@ def test_standardising_and_back_is_the_identity():
 
 
 def test_jets_of_files_standardised_and_back_have_the_momenta_of_the_files(place):
-    path = next((place / "data" / "jetnet30").rglob("test*.h5"))
-    stored = JetFiles([path], JETNET30).read(0, 20)
+    files = find_files(place / "data", JETNET30, "test")
+    stored = JetFiles(files, JETNET30).read(0, 20)
     scale, rows = Standardisation(JETNET30), np.arange(20)
     truth = truth_of(place, 20)
     mask = (truth.constituents[..., 3]).astype("float32")
