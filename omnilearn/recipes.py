@@ -92,6 +92,14 @@ FINETUNING = {
 SCRATCH = {"full": {"body_factor": 1.0}, "small": {"body_factor": 1.0, "lr": 6e-4}}
 
 
+# the network of jet kinematics, trained after the constituents in the same run, over the settings
+# of that run; seconds per epoch
+JET_NETWORK = {
+    "full": {"body_factor": 1.0},
+    "small": {"epochs": 60, "batch": 128, "lr": 1e-3, "patience": 60, "body_factor": 1.0},
+}
+
+
 def recipe(table: dict[tuple[str, str], dict], dataset: str, preset: str) -> dict:
     """The settings of a dataset, else those of ANY; raises UserError when there are none."""
     key = next((key for key in ((dataset, preset), (ANY, preset)) if key in table), None)

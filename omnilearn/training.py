@@ -40,8 +40,8 @@ STREAM_TRAINING, STREAM_VALIDATION = 1, 2
 class Trainer:
     """One objective, one optimiser, one run directory.
 
-    `objective` has pet, trained(), prepare(...) and losses(batch) as in `tasks.pretraining`;
-    steps_per_epoch counts steps of the optimiser (`optimiser_steps`).
+    `objective` has pet (the model: its config and parts), trained(), prepare(...) and losses(batch)
+    as in `tasks.pretraining`; steps_per_epoch counts steps of the optimiser (`optimiser_steps`).
     """
 
     def __init__(self, objective, config: Config, steps_per_epoch: int, run: Path, about: dict):
@@ -283,7 +283,7 @@ class Trainer:
         path = whole_checkpoint(self.run)
         if path is None:
             return
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, type(self.objective.pet.config))
         if checkpoint.pet_config != self.objective.pet.config:
             raise UserError(
                 f"{path} was made by another architecture, {checkpoint.pet_config}, expected "

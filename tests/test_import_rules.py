@@ -36,6 +36,7 @@ MODEL_BENCHMARKS = (
     "benchmarks.profile",
     "benchmarks.scaling",
     "benchmarks.soak",
+    "benchmarks.generation",
 )
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
@@ -55,7 +56,16 @@ MAY_IMPORT = {
     "omnilearn.data": ("omnilearn.kinematics", "omnilearn.distributed"),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.metrics": NUMBERS,
+    **dict.fromkeys(
+        ("omnilearn.metrics.jet_observables", "omnilearn.metrics.jet_sets"),
+        (*NUMBERS, "omnilearn.metrics", "omnilearn.clustering", "omnilearn.data.jet_sets"),
+    ),
     "omnilearn.plotting": NUMBERS,
+    "omnilearn.plotting.generation": (
+        *NUMBERS,
+        "omnilearn.plotting",
+        "omnilearn.metrics.histograms",
+    ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),
     "benchmarks": (*NUMBERS, "omnilearn.data", "omnilearn.metrics", "omnilearn.plotting"),

@@ -25,6 +25,12 @@ class StoredLayout:
     origin: str  # public, simulated by this suite, or own
 
 
+def class_files(spec: DatasetSpec) -> dict[str, str]:
+    """Class -> name of its file in JetNet's public layout: g.hdf5, or g150.hdf5 of 150 slots."""
+    suffix = "" if spec.max_constituents == 30 else spec.max_constituents
+    return {name: f"{name}{suffix}.hdf5" for name in spec.class_names}
+
+
 def remedy(spec: DatasetSpec) -> str:
     """The command that mends a file of this dataset."""
     if spec.name not in CATALOGUE:

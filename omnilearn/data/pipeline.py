@@ -134,7 +134,10 @@ class Pipeline:
 
 
 class Standardisation:
-    """z = (x - mean) / std with the constants of the dataset; absent features are zeros."""
+    """z = (x - mean) / std with the constants of the dataset, and back; absent features are zeros.
+
+    The only place that scales inputs: training, evaluation and sampling all ask here.
+    """
 
     def __init__(self, spec: DatasetSpec):
         self._stored = spec.num_features
@@ -165,6 +168,16 @@ class Standardisation:
     def jets(self, jet: np.ndarray) -> np.ndarray:
         """Jet features (B, 4), standardised."""
         return (jet - self._jet_mean) * self._jet_scale
+
+    def original_constituents(self, standardised: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The first features (B, L, any number) as stored in files, zero where mask (B, L) is."""
+        features = standardised.shape[-1]
+        original = standardised / self._scale[:features] + self._mean[:features]
+        return original * mask[..., None]
+
+    def original_jets(self, standardised: np.ndarray) -> np.ndarray:
+        """Jet features (B, 4) in GeV, radians and constituents."""
+        return standardised / self._jet_scale + self._jet_mean
 
 
 def prefetched(items: Iterator, ahead: int) -> Iterator:

@@ -52,7 +52,7 @@ class Checkpoint:
     """Everything a run needs to go on: arrays by name, the architecture, the run's own record."""
 
     path: Path
-    pet_config: PETConfig
+    pet_config: PETConfig  # or that of another model, as it was asked for
     record: dict  # configuration, epoch, step, metrics: plain JSON
     weights: dict[str, np.ndarray]
     ema: dict[str, np.ndarray]
@@ -163,8 +163,11 @@ def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> 
     return digest.hexdigest()
 
 
-def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint; raises UserError when it is missing, damaged or something else."""
+def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpoint:
+    """Read a checkpoint; raises UserError when it is missing, damaged or something else.
+
+    `architecture` is the configuration of the model expected in it.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(
@@ -193,7 +196,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     if not intact:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     try:
-        config = PETConfig(**json.loads(meta["architecture"]))
+        config = architecture(**json.loads(meta["architecture"]))
         record = json.loads(meta["record"])
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: architecture or record is not understood ({error})") from error
