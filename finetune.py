@@ -16,10 +16,11 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.runs import repeated
-from omnilearn.tasks import tagging
+from omnilearn.tasks import tagging, unfolding
 
 # task of a dataset -> the module that has its flags and its trainings
-TASKS = {task: tagging for task in ("pretraining", "tagging", "generation", "unfolding", "anomaly")}
+TASKS = {task: tagging for task in ("pretraining", "tagging", "generation", "anomaly")}
+TASKS["unfolding"] = unfolding
 
 
 def main() -> None:

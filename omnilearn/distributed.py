@@ -6,7 +6,8 @@ allreduce, and variables are broadcast by hand.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -18,6 +19,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 # what launchers tell each process about the number of processes of this step
 LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+
+_alone = False  # see `alone`
 
 
 @cache
@@ -69,11 +72,22 @@ def limit_threads(tf, local_size: int) -> None:
 
 
 def rank() -> int:
-    return horovod().rank() if horovod() else 0
+    return horovod().rank() if horovod() and not _alone else 0
 
 
 def size() -> int:
-    return horovod().size() if horovod() else 1
+    return horovod().size() if horovod() and not _alone else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process is the only rank: ranks that do different things do not wait."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
 
 
 def total(values) -> np.ndarray:

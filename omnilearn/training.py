@@ -47,10 +47,19 @@ class Trainer:
     """One objective, one optimiser, one run directory.
 
     `objective` has pet, trained(), prepare(...) and losses(batch) as in `tasks.pretraining`;
-    steps_per_epoch counts steps of the optimiser (`optimiser_steps`).
+    steps_per_epoch counts steps of the optimiser (`optimiser_steps`); `earlier` is a trainer of
+    the same objective, whose compiled graphs serve again.
     """
 
-    def __init__(self, objective, config: Config, steps_per_epoch: int, run: Path, about: dict):
+    def __init__(
+        self,
+        objective,
+        config: Config,
+        steps_per_epoch: int,
+        run: Path,
+        about: dict,
+        earlier: "Trainer | None" = None,
+    ):
         self.objective, self.config, self.run, self.about = objective, config, Path(run), about
         self.rank, self.ranks = distributed.rank(), distributed.size()
         named = objective.trained()
@@ -80,16 +89,19 @@ class Trainer:
         )
         self.optimiser.build(self.variables)
         slots = objective.pet.config.max_constituents
-        self.gradients = compiled_for_batches(
-            with_gradients(objective.losses, self.variables), slots
-        )
+        if earlier is None:
+            self.gradients = compiled_for_batches(
+                with_gradients(objective.losses, self.variables), slots
+            )
+            self.evaluated = compiled_for_batches(objective.losses, slots)
+        else:
+            self.gradients, self.evaluated = earlier.gradients, earlier.evaluated
         self.joined = compiled(
             lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
         )
         self.apply = compiled(
             lambda sums: self.optimiser.apply([g / config.accumulate for g in sums], self.variables)
         )
-        self.evaluated = compiled_for_batches(objective.losses, slots)
         self.position = Position()
 
     def fit(self, training: Pipeline, validation: Pipeline) -> Position:

@@ -37,7 +37,9 @@ class Pipeline:
         seed: int = 0,
         lengths: tuple[int, ...] | None = None,
         window: int = 8192,
+        selected: np.ndarray | None = None,
     ):
+        """selected: rows of the files (num_jets,) bool that take part; all of them where absent."""
         slots = spec.max_constituents
         self.lengths = tuple(sorted(lengths or padded_lengths(slots)))
         if self.lengths[0] < 1 or self.lengths[-1] != slots:
@@ -47,13 +49,15 @@ class Pipeline:
         self.files, self.spec = files, spec
         self.batch_size, self.rank, self.size, self.seed = batch_size, rank, size, seed
         self._window_steps = max(1, window // batch_size)
-        self._order = JetOrder.of_files(files.edges, files.multiplicity)
+        taking_part = np.ones(files.num_jets, bool) if selected is None else selected
+        self._order = JetOrder.of_files(files.edges, files.multiplicity * taking_part)
         self._standardise = Standardisation(spec)
-        empty = files.num_jets - len(self._order)
+        wanted = int(taking_part.sum())
+        empty = wanted - len(self._order)
         if empty and rank == 0:
-            print(f"{spec.name}: {empty} of {files.num_jets} jets have no constituents: left out")
+            print(f"{spec.name}: {empty} of {wanted} jets have no constituents: left out")
         if len(self._order) == 0:
-            raise UserError(f"{spec.name}: none of {files.num_jets} jets has constituents")
+            raise UserError(f"{spec.name}: none of {wanted} jets has constituents")
 
     @property
     def num_jets(self) -> int:
@@ -123,6 +127,23 @@ class Pipeline:
                 "weight": jets["weight"][places],
                 "index": rows[places],
             }
+
+
+class WeightedPipeline(Pipeline):
+    """Jets with labels (num_jets, C) and weights (num_jets,) of the caller's, one row per jet.
+
+    A jet of weight zero takes no part. A label may share its jet among classes: a jet that stands
+    in two samples is read once.
+    """
+
+    def __init__(self, files: JetFiles, spec: DatasetSpec, label, weight, *rest, **more):
+        super().__init__(files, spec, *rest, selected=weight != 0, **more)
+        self._label, self._weight = np.float32(label), np.float32(weight)
+
+    def _read(self, rows, batches):
+        for batch in super()._read(rows, batches):
+            index = batch["index"]
+            yield {**batch, "label": self._label[index], "weight": self._weight[index]}
 
 
 class Standardisation:

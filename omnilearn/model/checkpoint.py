@@ -15,6 +15,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.model.deepsets import DeepSetsConfig
 from omnilearn.model.pet import PET, PETConfig
 
 FORMAT = "omnilearn-checkpoint"
@@ -52,7 +53,7 @@ class Checkpoint:
     """Everything a run needs to go on: arrays by name, the architecture, the run's own record."""
 
     path: Path
-    pet_config: PETConfig
+    pet_config: PETConfig | DeepSetsConfig
     record: dict  # configuration, epoch, step, metrics: plain JSON
     weights: dict[str, np.ndarray]
     ema: dict[str, np.ndarray]
@@ -121,7 +122,7 @@ def assign_weights(pet: PET, arrays: dict[str, np.ndarray], source: str) -> Load
 
 def save_checkpoint(
     path: Path | str,
-    pet_config: PETConfig,
+    pet_config: PETConfig | DeepSetsConfig,
     weights: dict[str, np.ndarray],
     record: dict,
     ema: dict[str, np.ndarray] | None = None,
@@ -189,7 +190,8 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     if not intact:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     try:
-        config = PETConfig(**json.loads(meta["architecture"]))
+        architecture = json.loads(meta["architecture"])
+        config = (DeepSetsConfig if "kind" in architecture else PETConfig)(**architecture)
         record = json.loads(meta["record"])
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: architecture or record is not understood ({error})") from error

@@ -6,7 +6,7 @@ there before the detector. Events that only one level accepts follow arXiv:2105.
 the average pull weight of its particle level, a fake the average push weight of its detector level.
 """
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,13 +110,12 @@ def unfold(
     iterations: int,
     kept: MutableMapping[str, np.ndarray] | None = None,
     misses: str = "average",
-) -> list[np.ndarray]:
-    """Push weights (S,) after every iteration.
+) -> Iterator[np.ndarray]:
+    """Push weights (S,) after every iteration, as soon as it is done.
 
     `kept` holds the weights after every step by its name; what it has already is not done again.
     """
     kept = {} if kept is None else kept
-    found = []
     push = np.ones(len(sample.weight))
     for iteration in range(1, iterations + 1):
         first, second = (f"iteration{iteration}_step{step}" for step in (1, 2))
@@ -125,5 +124,4 @@ def unfold(
                 kept[first] = pulled(sample, push, fit, first, misses)
             kept[second] = pushed(sample, kept[first], fit, second, misses)
         push = kept[second]
-        found.append(push)
-    return found
+        yield push

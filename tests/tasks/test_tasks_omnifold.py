@@ -7,6 +7,11 @@ from toy_unfolding import RESOLUTION, Gaussians
 from omnilearn.errors import UserError
 from omnilearn.tasks.omnifold import Step, unfold
 
+
+def unfolded(*arguments, **more):
+    return list(unfold(*arguments, **more))
+
+
 EVENTS = 40_000
 
 
@@ -27,7 +32,7 @@ def test_the_ratio_of_two_shifted_gaussians_is_the_known_one():
 
 def test_unfolding_recovers_a_gaussian_shift():
     shift, toys = 0.4, Gaussians.of(EVENTS, 0.4)
-    pushes = unfold(toys.sample(), toys.fit, iterations=6)
+    pushes = unfolded(toys.sample(), toys.fit, iterations=6)
     means = [mean_and_width(toys.simulation["gen"], push)[0] for push in pushes]
     # one iteration goes s^2 / (s^2 + r^2) of the way, as each that follows does of the rest
     left = RESOLUTION**2 / (1 + RESOLUTION**2)
@@ -40,7 +45,7 @@ def test_unfolding_recovers_a_gaussian_shift():
 
 def test_data_like_the_simulation_leave_weights_of_one_within_their_noise():
     toys = Gaussians.of(EVENTS, 0.0)
-    push = unfold(toys.sample(), toys.fit, iterations=3)[-1]
+    push = unfolded(toys.sample(), toys.fit, iterations=3)[-1]
     # three free numbers, fitted to as many events each
     assert np.sqrt(np.mean((push - 1) ** 2)) < 4 * np.sqrt(3 * 2 / EVENTS)
     assert push.mean() == pytest.approx(1.0, abs=1e-3)
@@ -49,7 +54,7 @@ def test_data_like_the_simulation_leave_weights_of_one_within_their_noise():
 def test_a_simulation_reweighted_by_a_known_function_is_unfolded_back():
     toys = Gaussians.of(EVENTS, 0.0)
     known = np.exp(0.3 * toys.data["gen"] - 0.1 * toys.data["gen"] ** 2)
-    push = unfold(toys.sample(data_weight=known), toys.fit, iterations=12)[-1]
+    push = unfolded(toys.sample(data_weight=known), toys.fit, iterations=12)[-1]
     x = toys.simulation["gen"]
     expected = np.exp(0.3 * x - 0.1 * x**2)
     central = np.abs(x) < 1.5
@@ -63,7 +68,7 @@ def test_weights_of_the_simulated_events_are_part_of_the_simulation():
     weight = np.exp(0.4 * toys.simulation["gen"] - 0.08)  # of mean 0.4, with 1 event in it
     data = toys.data | {level: values + 0.4 for level, values in toys.data.items()}
     toys = Gaussians(toys.simulation, data, [])
-    push = unfold(toys.sample(weight=weight), toys.fit, iterations=2)[-1]
+    push = unfolded(toys.sample(weight=weight), toys.fit, iterations=2)[-1]
     central = np.abs(toys.simulation["gen"]) < 1.5
     np.testing.assert_allclose(push[central], 1.0, atol=0.08)
 
@@ -82,13 +87,13 @@ def test_misses_are_added_by_the_efficiency_at_their_particle_level():
     toys = Gaussians.of(EVENTS, 0.3)
     simulated, data = with_acceptance(toys)
     sample = toys.sample(passes_reco=simulated, data_weight=data.astype(float))
-    push = unfold(sample, toys.fit, iterations=6, misses="average")[-1]
+    push = unfolded(sample, toys.fit, iterations=6, misses="average")[-1]
     assert "iteration1_step1_misses" in toys.steps
     assert mean_and_width(toys.simulation["gen"], push)[0] == pytest.approx(0.3, abs=0.04)
     # events of the data before the detector: as many as there were simulated
     assert push.sum() * sample.normalisation == pytest.approx(EVENTS, rel=0.03)
     toys.steps.clear()
-    kept_as_they_were = unfold(sample, toys.fit, iterations=1, misses="prior")[-1]
+    kept_as_they_were = unfolded(sample, toys.fit, iterations=1, misses="prior")[-1]
     assert toys.steps == ["iteration1_step1", "iteration1_step2"]
     assert np.abs(kept_as_they_were - push).max() > 0.1
 
@@ -97,7 +102,7 @@ def test_fakes_share_the_weights_of_their_detector_level_and_not_the_result():
     toys = Gaussians.of(EVENTS, 0.3)
     fake = np.random.default_rng(1).random(EVENTS) < 0.1
     sample = toys.sample(passes_gen=~fake)
-    push = unfold(sample, toys.fit, iterations=6)[-1]
+    push = unfolded(sample, toys.fit, iterations=6)[-1]
     x = toys.simulation["gen"]
     assert "iteration1_step2_fakes" in toys.steps
     assert mean_and_width(x[~fake], push[~fake])[0] == pytest.approx(0.3, abs=0.04)
@@ -108,12 +113,12 @@ def test_fakes_share_the_weights_of_their_detector_level_and_not_the_result():
 def test_an_unfolding_that_was_stopped_goes_on_after_its_last_step():
     toys = Gaussians.of(1000, 0.3)
     whole: dict = {}
-    unfold(toys.sample(), toys.fit, 2, whole)
+    unfolded(toys.sample(), toys.fit, 2, whole)
     assert list(whole) == [f"iteration{i}_step{s}" for i in (1, 2) for s in (1, 2)]
     for done in range(len(whole)):
         part = dict(list(whole.items())[:done])
         toys.steps.clear()
-        unfold(toys.sample(), toys.fit, 2, part)
+        unfolded(toys.sample(), toys.fit, 2, part)
         assert toys.steps == list(whole)[done:]
         for name, weights in whole.items():
             np.testing.assert_array_equal(part[name], weights)
