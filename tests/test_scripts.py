@@ -1,6 +1,9 @@
 """The three commands, end to end on toy jets, and every mistake answered by one sentence."""
 
+import contextlib
+import io
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace

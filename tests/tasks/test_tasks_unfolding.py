@@ -25,8 +25,10 @@ from omnilearn.tasks.reweighting import NetworkFit, deepsets
 from omnilearn.tasks.step_files import StepFiles
 
 EVENTS = {"train": 44, "val": 20, "test": 24}
-TINY_RUN = ("--preset small --epochs 1 --later-epochs 1 --iterations 2 --batch 16 "
-            "--warmup-epochs 0 --misses prior").split()  # fmt: skip
+TINY_RUN = (
+    "finetune.py omnifold --preset small --epochs 1 --later-epochs 1 --iterations 2 --batch 16 "
+    "--warmup-epochs 0 --misses prior"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,16 +52,16 @@ def place(tmp_path_factory):
     """A folder with data and a finished unfolding, evaluated."""
     place = tmp_path_factory.mktemp("unfolding")
     write_events(place / "data", EVENTS)
-    code, out, err = finetuned(place)
+    code, _, err = finetuned(place)
     assert code == 0, err
-    code, out, err = python("evaluate.py", place / "runs" / "toy")
+    code, _, err = python("evaluate.py", place / "runs" / "toy")
     assert code == 0, err
     return place
 
 
 def finetuned(place, *more, name="toy"):
     folders = ("--data", place / "data", "--runs", place / "runs", "--name", name)
-    return python("finetune.py omnifold", *TINY_RUN, *folders, *more)
+    return python(TINY_RUN, *folders, *more)
 
 
 def test_a_run_holds_the_weights_of_every_step_and_says_when_to_stop(place):
@@ -155,7 +157,7 @@ def test_other_settings_are_refused_in_a_finished_run(place):
 
 
 def test_reweighting_is_the_first_step_alone(place):
-    code, out, err = finetuned(place, "--step", "reweight", name="reweighted")
+    code, _, err = finetuned(place, "--step", "reweight", name="reweighted")
     assert code == 0, err
     run = place / "runs" / "reweighted"
     arrays, about = read_weights(run / "weights.h5")
