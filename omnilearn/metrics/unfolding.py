@@ -51,6 +51,12 @@ class Spectrum:
         """Variance of `share`, (bins,), the sum of all bins being free."""
         return self.variances / self.total**2
 
+    def drawn(self) -> dict[str, list[float]]:
+        """Density and its uncertainty per bin, for results.json."""
+        widths = np.diff(self.edges)
+        uncertainty = np.sqrt(self.share_variance) / widths
+        return {"density": (self.share / widths).tolist(), "uncertainty": uncertainty.tolist()}
+
     @property
     def total(self) -> float:
         total = float(self.sums.sum())

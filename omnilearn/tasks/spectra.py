@@ -60,6 +60,8 @@ def evaluate(
     if about["step"] == "unfold" and events.passes[PARTICLE][~events.simulated].any():
         levels.append(PARTICLE)
     results["spectra"] = {}
+    kept = StepFiles(run, len(events.simulated))
+    arrays["reweighted"] = kept["iteration1_step1"]
     for level in levels:
         found, drawn = compared(events, level, arrays, about["iterations"])
         results |= found
@@ -67,7 +69,7 @@ def evaluate(
     level = levels[-1]
     results |= two_sample_test(run, events, config, level, weight)
     results["effective_size"] = float(made["effective_size"])
-    results["by_iteration"] = by_iteration(run, events, about) if PARTICLE in levels else {}
+    results["by_iteration"] = by_iteration(kept, events, about) if PARTICLE in levels else {}
     step = run / "iteration1_step1" / "report.json"
     results["first_step"] = read_results(step)[f"seed{config.seed}"]
     return results
@@ -91,15 +93,18 @@ def compared(
                 values[simulated], prior, arrays, edges,
             ),
         }  # fmt: skip
-        if level == PARTICLE:
+        if level == DETECTOR:  # after the first step
+            weights = prior * arrays["reweighted"]
+            spectra["reweighted"] = Spectrum.of(values[simulated], weights, edges)
+        else:
             spectra["ibu"] = binned(events, name, values, edges, iterations)
-        drawn[name] = {"edges": edges.tolist(), "truth": shown(truth)}
+        drawn[name] = {"edges": edges.tolist(), "truth": truth.drawn()}
         for kind, spectrum in spectra.items():
             key = f"{LEVEL_NAMES[level]}_{name}_{kind}"
             found[f"triangular_{key}"] = triangular_discriminator(spectrum, truth)
             found[f"chi2_{key}"] = chi2_per_bin(spectrum, truth)
             found[f"floor_{key}"] = noise_floor(spectrum, truth)
-            drawn[name][kind] = shown(spectrum)
+            drawn[name][kind] = spectrum.drawn()
     return found, drawn
 
 
@@ -117,13 +122,6 @@ def with_replicas(
     return replace(spectrum, variances=spectrum.variances + np.var(sums, axis=0, ddof=1))
 
 
-def shown(spectrum: Spectrum) -> dict[str, list[float]]:
-    """Density and its uncertainty per bin."""
-    widths = np.diff(spectrum.edges)
-    density, error = spectrum.share / widths, np.sqrt(spectrum.share_variance) / widths
-    return {"density": density.tolist(), "uncertainty": error.tolist()}
-
-
 def binned(
     events: Events, name: str, gen: np.ndarray, edges: np.ndarray, iterations: int
 ) -> Spectrum:
@@ -137,9 +135,8 @@ def binned(
     return ibu.unfolded_spectrum(data, response, iterations)
 
 
-def by_iteration(run: Path, events: Events, about: dict) -> dict[str, list]:
+def by_iteration(kept: StepFiles, events: Events, about: dict) -> dict[str, list]:
     """Triangular discriminator at particle level after 0, 1, 2 ... iterations, per observable."""
-    kept = StepFiles(run, len(events.simulated))
     passing, simulated = events.passes[PARTICLE], events.simulated
     prior = (events.weight * passing)[simulated]
     weights = [np.ones(len(prior))]
