@@ -11,6 +11,7 @@ table.md and the figures into --out.
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.data_efficiency import execute
@@ -31,6 +32,7 @@ from omnilearn.results import Result, read_results
 ROOT = Path(__file__).parents[1]
 METHODS = {"DeepSets": "omnifold_deepsets", "from scratch": "omnifold_scratch",
            "OmniLearn": "omnifold_omnilearn"}  # fmt: skip
+PET_METHODS = ("from scratch", "OmniLearn")
 FOOTNOTE = """
 Triangular discriminator x 1000 against the data (detector level) or their truth (particle level);
 uncertainties of our rows from 100 variations of the histogram. *Noise floor*: expected of two
@@ -102,23 +104,18 @@ def verdict(measured: dict[str, dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def first_step(runs: Path) -> dict[str, list[dict]]:
-    """History of the first training of every method."""
+def first_step(run: Path) -> dict[str, list[float]]:
+    """Cross-entropy by epoch of the first training of a run."""
+    lines = (run / "history.jsonl").read_text().splitlines()
     return {
-        method: [
-            json.loads(line) for line in (runs / name / "history.jsonl").read_text().splitlines()
-        ]
-        for method, name in METHODS.items()
+        kind: [json.loads(line)[kind]["cross_entropy"] for line in lines]
+        for kind in ("training", "validation")
     }
 
 
-def loss_figure(histories: dict[str, list[dict]], path_stem: Path) -> str:
+def loss_figure(runs: Path, path_stem: Path) -> str:
     """Cross-entropy of the first step by epoch; says how much sooner the backbone is there."""
-    losses = {
-        method: {kind: [epoch[kind]["cross_entropy"] for epoch in history]
-                 for kind in ("training", "validation")}
-        for method, history in histories.items() if method != "DeepSets"
-    }  # fmt: skip
+    losses = {method: first_step(runs / METHODS[method]) for method in PET_METHODS}
     target = min(losses["from scratch"]["validation"])
     epoch = 1 + losses["from scratch"]["validation"].index(target)
     drawn = []
@@ -150,11 +147,11 @@ def figures(measured: dict[str, dict], out: Path) -> None:
         iteration_figure(results["by_iteration"], out / stem, f"OmniFold, {method}")
 
 
-def report(runs: Path, out: Path) -> str:
-    """Tables and figures of the finished runs; returns the text of table.md."""
-    measured = {method: read_results(runs / name / "results.json")
-                for method, name in METHODS.items()}  # fmt: skip
-    events = {one.n for one in measured["OmniLearn"].values() if isinstance(one, Result)}
+def report(runs: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> str:
+    """Tables and figures of the finished runs of these methods; returns the text of table.md."""
+    measured = {method: read_results(runs / METHODS[method] / "results.json") for method in methods}
+    events = {one.n for found in measured.values() for one in found.values()
+              if isinstance(one, Result)}  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     figures(measured, out)
     detector = rows(measured, "detector", {"simulation": "simulation", "reweighted": ""})
@@ -165,7 +162,7 @@ def report(runs: Path, out: Path) -> str:
                  published(REWEIGHTING) + detector),
         markdown("Unfolded, at particle level", published(UNFOLDING) + particle),
         verdict(measured),
-        loss_figure(first_step(runs), out / "loss"),
+        loss_figure(runs, out / "loss") if set(PET_METHODS) <= set(methods) else "",
         f"Simulated events: {max(events)} at most per spectrum.",
         FOOTNOTE,
     ])  # fmt: skip
@@ -183,14 +180,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--preset", default="small", help="full or small")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
     parser.add_argument("--out", type=Path, default=Path("unfolding"), help="table and figures")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     flags, more = parser.parse_known_args(arguments)
     if not flags.backbone.exists():
         raise UserError(f"{flags.backbone} not found; make it with: python train.py jetclass")
     for place in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
         setattr(flags, place, getattr(flags, place).resolve())
-    for number, (method, name) in enumerate(METHODS.items(), start=1):
-        print(f"[{number}/{len(METHODS)}] OmniFold, {method}", flush=True)
-        if not (flags.runs / name / "results.json").is_file():
+    for number, method in enumerate(flags.methods, start=1):
+        print(f"[{number}/{len(flags.methods)}] OmniFold, {method}", flush=True)
+        run = flags.runs / METHODS[method]
+        if not (run / "results.json").is_file():
             execute(command(method, flags, more))
-            execute([sys.executable, "evaluate.py", str(flags.runs / name)])
-    print(report(flags.runs, flags.out))
+            execute([sys.executable, "evaluate.py", str(run)])
+    print(report(flags.runs, flags.out, flags.methods))

@@ -108,7 +108,7 @@ UNFOLDING = {
 
 # the classifier that tests an unfolding against the truth, a DeepSets from scratch
 TWO_SAMPLES = {
-    "epochs": 8, "batch": 128, "lr": 3e-4, "body_factor": 1.0, "weight_decay": 0.1, "patience": 2,
+    "epochs": 5, "batch": 128, "lr": 3e-4, "body_factor": 1.0, "weight_decay": 0.1, "patience": 2,
     "warmup_epochs": 1, "mode": "classifier", "feature_drop": 0.0,
 }  # fmt: skip
 

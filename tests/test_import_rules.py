@@ -70,6 +70,7 @@ MAY_IMPORT = {
         *NUMBERS,
         "omnilearn.config",
         "omnilearn.recipes",
+        "omnilearn.runs",
         "omnilearn.data",
         "omnilearn.metrics",
     ),

@@ -156,6 +156,17 @@ def test_other_settings_are_refused_in_a_finished_run(place):
     assert "clip 100.0 (now 10.0)" in err
 
 
+def test_fewer_iterations_are_those_that_were_done(place):
+    whole = StepFiles(place / "runs" / "toy", sum(EVENTS.values()))
+    code, _, err = finetuned(place, "--iterations", 1)
+    assert code == 0, err
+    arrays, _ = read_weights(place / "runs" / "toy" / "weights.h5")
+    np.testing.assert_array_equal(arrays["weight"], whole["iteration1_step2"])
+    assert finetuned(place)[0] == 0
+    arrays, _ = read_weights(place / "runs" / "toy" / "weights.h5")
+    np.testing.assert_array_equal(arrays["weight"], whole["iteration2_step2"])
+
+
 def test_reweighting_is_the_first_step_alone(place):
     code, _, err = finetuned(place, "--step", "reweight", name="reweighted")
     assert code == 0, err
