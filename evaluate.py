@@ -20,13 +20,15 @@ from omnilearn.errors import UserError, speak
 from omnilearn.metrics.repeats import over_trainings
 from omnilearn.plotting.curves import evaluation_figures
 from omnilearn.plotting.generation import generation_figures
+from omnilearn.plotting.unfolding import unfolding_figures
 from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history, trainings
-from omnilearn.tasks import generation, tagging
+from omnilearn.tasks import generation, tagging, unfolding
 
 # task of a run -> the module that evaluates it, and the figures of its results
 TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
 TASKS["generation"] = (generation, generation_figures)
+TASKS["unfolding"] = (unfolding, unfolding_figures)
 
 
 def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
@@ -57,7 +59,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")
     parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
     parser.add_argument(
-        "--split", default="test", choices=("train", "val", "test"), help="jets to evaluate on"
+        "--split",
+        choices=("train", "val", "test"),
+        help="jets to evaluate on (default: test; an unfolding is measured on all of its events)",
     )
     parser.add_argument(
         "--from-predictions", action="store_true",

@@ -17,12 +17,12 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.runs import repeated
-from omnilearn.tasks import generation, tagging
+from omnilearn.tasks import generation, tagging, unfolding
 
 # task of a dataset -> the module that has its flags and its trainings; --mode generator makes any
 # dataset one of generation
-TASKS = {task: tagging for task in ("pretraining", "tagging", "unfolding", "anomaly")}
-TASKS["generation"] = generation
+TASKS = {task: tagging for task in ("pretraining", "tagging", "anomaly")}
+TASKS |= {"generation": generation, "unfolding": unfolding}
 
 
 def main() -> None:

@@ -73,8 +73,9 @@ class Config:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)!r}; expected {expected}")
 
 
-# changing these does not make it another training, so a run may be resumed with others
-FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite")
+# changing these does not make it another training, so a run may be resumed with others; of an
+# unfolding, more iterations or replicas go on from those that are there
+FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite", "iterations", "replicas")
 
 
 def flag(name: str) -> str:

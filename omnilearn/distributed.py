@@ -30,6 +30,7 @@ LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"
 
 FIRST_PORT, PORTS = 15000, 17000  # below those that systems hand out by themselves
 PATIENCE = 600.0  # seconds for all ranks of a job to have started: containers load slowly
+_alone = False  # see `alone`
 
 
 @cache
@@ -162,11 +163,22 @@ def limit_threads(tf, local_size: int) -> None:
 
 
 def rank() -> int:
-    return horovod().rank() if horovod() else 0
+    return horovod().rank() if horovod() and not _alone else 0
 
 
 def size() -> int:
-    return horovod().size() if horovod() else 1
+    return horovod().size() if horovod() and not _alone else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process is the only rank: ranks that do different things do not wait."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
 
 
 def total(values) -> np.ndarray:

@@ -58,7 +58,7 @@ class Position:
         self.step, self.sums, self.seconds = 0, {}, 0.0
 
 
-def whole_checkpoint(run: Path) -> Path | None:
+def whole_checkpoint(run: Path, architecture: type) -> Path | None:
     """The newest undamaged checkpoint of a run, the same on all ranks; None where there is none.
 
     A damaged one is named and passed over. Raises UserError when there are only such.
@@ -70,7 +70,7 @@ def whole_checkpoint(run: Path) -> Path | None:
             if not (run / name).is_file():
                 continue
             try:
-                load_checkpoint(run / name)
+                load_checkpoint(run / name, architecture)
             except UserError as error:
                 damage.append(str(error))
                 continue

@@ -16,7 +16,7 @@ import numpy as np
 
 from omnilearn import distributed
 from omnilearn.config import Config
-from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
@@ -41,10 +41,19 @@ class Trainer:
     """One objective, one optimiser, one run directory.
 
     `objective` has pet (the model: its config and parts), trained(), prepare(...) and losses(batch)
-    as in `tasks.pretraining`; steps_per_epoch counts steps of the optimiser (`optimiser_steps`).
+    as in `tasks.pretraining`; steps_per_epoch counts steps of the optimiser (`optimiser_steps`);
+    `earlier` is a trainer of the same objective, whose compiled graphs serve again.
     """
 
-    def __init__(self, objective, config: Config, steps_per_epoch: int, run: Path, about: dict):
+    def __init__(
+        self,
+        objective,
+        config: Config,
+        steps_per_epoch: int,
+        run: Path,
+        about: dict,
+        earlier: "Trainer | None" = None,
+    ):
         self.objective, self.config, self.run, self.about = objective, config, Path(run), about
         self.rank, self.ranks = distributed.rank(), distributed.size()
         named = objective.trained()
@@ -74,16 +83,19 @@ class Trainer:
         )
         self.optimiser.build(self.variables)
         slots = objective.pet.config.max_constituents
-        self.gradients = compiled_for_batches(
-            with_gradients(objective.losses, self.variables), slots
-        )
+        if earlier is None:
+            self.gradients = compiled_for_batches(
+                with_gradients(objective.losses, self.variables), slots
+            )
+            self.evaluated = compiled_for_batches(objective.losses, slots)
+        else:
+            self.gradients, self.evaluated = earlier.gradients, earlier.evaluated
         self.joined = compiled(
             lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
         )
         self.apply = compiled(
             lambda sums: self.optimiser.apply([g / config.accumulate for g in sums], self.variables)
         )
-        self.evaluated = compiled_for_batches(objective.losses, slots)
         self.position, self.request = Position(), StopRequest()
         self.clock = Clock(config.checkpoint_every)
 
@@ -280,7 +292,7 @@ class Trainer:
         """
         if self.rank == 0:
             remove_leftovers(self.run)
-        path = whole_checkpoint(self.run)
+        path = whole_checkpoint(self.run, type(self.objective.pet.config))
         if path is None:
             return
         checkpoint = load_checkpoint(path, type(self.objective.pet.config))
@@ -326,18 +338,3 @@ def optimiser_steps(batches: int, accumulate: int) -> int:
             f"{accumulate}; the most that works is {batches}"
         )
     return batches // accumulate
-
-
-def filled_up(batch: dict, batch_size: int) -> dict:
-    """The batch with rows of weight zero up to batch_size, so that few shapes are compiled."""
-    missing = batch_size - len(batch["mask"])
-    if not missing:
-        return batch
-    filled = {
-        name: np.concatenate([value, np.repeat(value[:1], missing, axis=0)])
-        if np.ndim(value)
-        else value
-        for name, value in batch.items()
-    }
-    filled["weight"][-missing:] = 0.0
-    return filled

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_training import write_jets
+from toy_events import write_events
 from toy_jets import write_toy_dataset
 
 from omnilearn.model.checkpoint import load_checkpoint
@@ -40,6 +41,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     # numbers that two ranks and batches of 8 do not divide
     write_jets(folder / "data", train=53, val=27, test=37, few=15)
+    write_events(folder / "data", {"train": 51, "val": 35, "test": 13})
     return folder
 
 
@@ -89,6 +91,17 @@ def test_evaluation_sees_every_jet_once_however_many_ranks(one, two):
             report["predicted/logits"], one["predicted/logits"], atol=1e-6, rtol=1e-5
         )
     assert len(np.unique(one["predicted/logits"], axis=0)) == 37
+
+
+def test_weights_of_an_unfolding_do_not_depend_on_the_number_of_ranks(one, two):
+    for report in two:
+        np.testing.assert_allclose(report["unfolding/pull"], one["unfolding/pull"], rtol=1e-5)
+    assert np.std(one["unfolding/pull"]) > 1e-4
+
+
+def test_a_replica_is_the_work_of_one_rank_that_waits_for_no_other(two):
+    for report in two:
+        assert report["alone"] == [0, 1, 1]
 
 
 def test_both_ranks_stop_early_together(two):

@@ -121,7 +121,7 @@ def assign_weights(pet: PET, arrays: dict[str, np.ndarray], source: str) -> Load
 
 def save_checkpoint(
     path: Path | str,
-    pet_config: PETConfig,
+    pet_config: PETConfig,  # or that of another model
     weights: dict[str, np.ndarray],
     record: dict,
     ema: dict[str, np.ndarray] | None = None,
