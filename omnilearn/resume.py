@@ -20,6 +20,7 @@ from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
 from omnilearn.model.checkpoint import load_checkpoint
+from omnilearn.model.pet import PETConfig
 
 LAST, PREVIOUS = "last.h5", "previous.h5"
 INTERVAL = 600.0  # seconds between checkpoints where no number of steps is given
@@ -58,7 +59,7 @@ class Position:
         self.step, self.sums, self.seconds = 0, {}, 0.0
 
 
-def whole_checkpoint(run: Path, architecture: type) -> Path | None:
+def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
     """The newest undamaged checkpoint of a run, the same on all ranks; None where there is none.
 
     A damaged one is named and passed over. Raises UserError when there are only such.
