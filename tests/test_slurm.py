@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="no horovod"),
 ]
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-EPOCHS = 60  # of two seconds on two idle cores: longer than Slurm needs to notice a time limit
+EPOCHS = 60  # of a second on two idle cores: longer than Slurm needs to notice a time limit
 CONTROLLER_PORT, NODE_PORT = 16817, 16818
 CONFIGURATION = """
 ClusterName=test
@@ -128,7 +128,7 @@ def cluster(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_toy_dataset(tmp_path_factory.mktemp("data") / "data", "jetclass",
-                             {"train": 640, "val": 40})  # fmt: skip
+                             {"train": 320, "val": 40})  # fmt: skip
 
 
 def submitted(cluster, *command) -> str:
