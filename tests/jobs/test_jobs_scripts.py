@@ -1,4 +1,4 @@
-"""Job scripts start what they say, one rank per task, and are requeued only where time was short."""
+"""Job scripts start what they say, a rank per task, and are requeued where time was too short."""
 
 import os
 import re
