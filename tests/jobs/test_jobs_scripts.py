@@ -148,7 +148,7 @@ def test_without_slurm_the_same_runs_are_made_in_turn():
 
 @pytest.fixture
 def fake_slurm(tmp_path):
-    """srun that does what FAKE says instead of starting ranks; scontrol that notes what is asked."""
+    """srun that does what FAKE says instead of starting ranks; scontrol that notes its words."""
     (tmp_path / "srun").write_text('#!/bin/bash\neval "$FAKE"\n')
     (tmp_path / "scontrol").write_text(f'#!/bin/bash\necho "$@" >>{tmp_path}/asked\n')
     (tmp_path / "sleep").write_text("#!/bin/bash\n")
