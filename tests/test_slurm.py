@@ -184,7 +184,7 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
         assert time.monotonic() < until, out.read_text()
         time.sleep(1)
     done("scontrol", "update", f"JobId={job}", "TimeLimit=60", env=cluster)
-    found = waited(cluster, job, 1500)
+    found = waited(cluster, job, 2400)
     said = out.read_text()
     assert (found["JobState"], found["ExitCode"]) == ("COMPLETED", "0:0"), said
     assert "asked to stop (SIGUSR1)" in said
