@@ -119,7 +119,15 @@ def cluster(tmp_path_factory):
             time.sleep(1)
         yield user
     finally:
-        subprocess.run(["scancel", "--state=RUNNING"], env=user, check=False)
+        subprocess.run(["scancel", "--user=root"], env=user, check=False)
+        until = time.monotonic() + 60  # its processes end only while the servers are there
+        while (
+            time.monotonic() < until
+            and subprocess.run(
+                ["squeue", "-h"], env=user, capture_output=True, check=False
+            ).stdout.strip()
+        ):
+            time.sleep(1)
         for server in reversed(servers):
             server.terminate()
             server.wait(timeout=30)
