@@ -42,11 +42,23 @@ from omnilearn.tasks.pretraining import Objective
 RESULTS = Path(__file__).parent / "results"
 SLOTS = 12
 SPEC = replace(TOP, max_constituents=SLOTS)
-ARCHITECTURE = PETConfig(projection_dim=8, num_layers=1, num_heads=2, num_classes=2,
-                         max_constituents=SLOTS, classifier_layers=1, generator_layers=1)  # fmt: skip
-CONFIG = Config(epochs=2, batch=8, lr=5e-3, warmup_epochs=0, checkpoint_every=1, mode="classifier")
+ARCHITECTURE = PETConfig(
+    projection_dim=8, num_layers=1, num_heads=2, num_classes=2, max_constituents=SLOTS,
+    classifier_layers=1, generator_layers=1,
+)  # fmt: skip
+CONFIG = Config(
+    epochs=2, batch=8, lr=5e-3, warmup_epochs=0, checkpoint_every=1, mode="classifier"
+)  # fmt: skip
 JETS = {"train": 96, "val": 10}
 BY_REQUEST, DAMAGED = 0.25, 0.1  # shares of the kills
+
+
+class HeadOnly(Objective):
+    """The head learns and the body does not: fewer variables, shorter steps, more kills."""
+
+    def trained(self) -> dict:
+        named = super().trained()
+        return {name: weight for name, weight in named.items() if name.startswith("classifier.")}
 
 
 def write_jets(folder: Path) -> None:
@@ -67,7 +79,7 @@ def train(run: Path, data: Path) -> None:
     import keras  # late: what it prints on loading is silenced by then
 
     keras.utils.set_random_seed(CONFIG.seed)
-    objective = Objective(PET(ARCHITECTURE), CONFIG.mode)
+    objective = HeadOnly(PET(ARCHITECTURE), CONFIG.mode)
     # tracing a graph would take longer than the steps
     training.compiled = training.compiled_for_batches = lambda function, *_: function
     about = {"config": asdict(CONFIG)}
@@ -86,12 +98,12 @@ def started(run: Path, data: Path) -> int:
         return process
     code = 1
     try:
-        with run.with_suffix(".log").open("a") as log:
-            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                try:
-                    code = speak(lambda: train(run, data))
-                except Exception:
-                    traceback.print_exc()
+        log = run.with_suffix(".log").open("a")
+        with log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                code = speak(lambda: train(run, data))
+            except Exception:
+                traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -165,19 +177,23 @@ def survive(kills: int, seed: int, folder: Path) -> dict:
                     counts["kills"] += 1
                     counts["by_request"] += by_request
                     bar.update(1)
-                    if (run / "last.h5").exists() and (run / "previous.h5").exists():
-                        if rng.random() < DAMAGED:
-                            damage(run / "last.h5", rng)
-                            counts["damaged"] += 1
+                    both = all((run / name).exists() for name in ("last.h5", "previous.h5"))
+                    if both and rng.random() < DAMAGED:
+                        damage(run / "last.h5", rng)
+                        counts["damaged"] += 1
                     continue
             if code != 0:
                 raise UserError(f"a resumed run ended with code {code}: {last_words(run)}")
             wrong = differing(outcome(run), expected)
             if wrong:
-                raise UserError(f"{len(wrong)} arrays differ from the uninterrupted run, {wrong[0]} "
-                                f"among them; kill {counts['kills']} of seed {seed}")  # fmt: skip
+                raise UserError(
+                    f"{len(wrong)} arrays differ from the uninterrupted run, {wrong[0]} among "
+                    f"them; kill {counts['kills']} of seed {seed}"
+                )
             counts["complete_trainings"] += 1
             counts["gone_on_from_previous"] += last_words(run, None).count("the checkpoint before")
+            print(f"{counts['kills']} of {kills} kills, {counts['complete_trainings']} trainings "
+                  "completed, all equal to the uninterrupted one", flush=True)  # fmt: skip
             shutil.rmtree(run)
             run.with_suffix(".log").unlink()
             if has_enough:
@@ -200,10 +216,12 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         counts = survive(flags.kills, flags.seed, Path(folder))
     seconds = round(time.monotonic() - begun)
-    print(f"{counts['kills']} kills ({counts['by_request']} by SIGTERM), {counts['damaged']} "
-          f"checkpoints damaged ({counts['gone_on_from_previous']} passed over for the one before); "
-          f"{counts['complete_trainings']} trainings completed, all equal to the uninterrupted one bit "
-          f"for bit; {seconds} s")  # fmt: skip
+    print(
+        f"{counts['kills']} kills ({counts['by_request']} by SIGTERM), {counts['damaged']} "
+        f"checkpoints damaged ({counts['gone_on_from_previous']} passed over for the one before); "
+        f"{counts['complete_trainings']} trainings completed, all equal to the uninterrupted one "
+        f"bit for bit; {seconds} s"
+    )
+    result = {"seed": flags.seed, "seconds": seconds, **counts}
     with atomic_path(flags.out) as temporary:
-        temporary.write_text(json.dumps({"seed": flags.seed, "seconds": seconds, **counts}, indent=2)
-                             + "\n")  # fmt: skip
+        temporary.write_text(json.dumps(result, indent=2) + "\n")

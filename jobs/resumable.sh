@@ -34,11 +34,11 @@ run_or_print() {
 }
 
 resumable() {
-    local asked="" code
-    on_all_ranks "$@" &
-    local ranks=$!
+    local asked="" code ranks=""
     trap 'asked=yes; kill -USR1 $ranks 2>/dev/null' USR1
     trap 'kill -TERM $ranks 2>/dev/null' TERM INT
+    on_all_ranks "$@" &
+    ranks=$!
     wait $ranks
     code=$?
     while kill -0 $ranks 2>/dev/null; do # a signal ends the wait, not the ranks

@@ -13,7 +13,12 @@ SCRIPTS = ("train", "finetune", "evaluate")
 MOST_LINES = 350
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 
-EVERYWHERE = ("omnilearn.errors", "omnilearn.atomic", "omnilearn.progress")
+EVERYWHERE = (
+    "omnilearn.errors",
+    "omnilearn.atomic",
+    "omnilearn.own_content",
+    "omnilearn.progress",
+)
 DESCRIPTIONS = (
     "omnilearn.data.spec",
     "omnilearn.data.declared",

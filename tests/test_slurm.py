@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="no horovod"),
 ]
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
-EPOCHS = 60  # of two seconds on two idle cores: longer than Slurm needs to notice a time limit
+EPOCHS = 60  # of a second on two idle cores: longer than Slurm needs to notice a time limit
 CONTROLLER_PORT, NODE_PORT = 16817, 16818
 CONFIGURATION = """
 ClusterName=test
@@ -119,7 +119,15 @@ def cluster(tmp_path_factory):
             time.sleep(1)
         yield user
     finally:
-        subprocess.run(["scancel", "--state=RUNNING"], env=user, check=False)
+        subprocess.run(["scancel", "--user=root"], env=user, check=False)
+        until = time.monotonic() + 60  # its processes end only while the servers are there
+        while (
+            time.monotonic() < until
+            and subprocess.run(
+                ["squeue", "-h"], env=user, capture_output=True, check=False
+            ).stdout.strip()
+        ):
+            time.sleep(1)
         for server in reversed(servers):
             server.terminate()
             server.wait(timeout=30)
@@ -128,7 +136,7 @@ def cluster(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_toy_dataset(tmp_path_factory.mktemp("data") / "data", "jetclass",
-                             {"train": 640, "val": 40})  # fmt: skip
+                             {"train": 320, "val": 40})  # fmt: skip
 
 
 def submitted(cluster, *command) -> str:
@@ -184,7 +192,7 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
         assert time.monotonic() < until, out.read_text()
         time.sleep(1)
     done("scontrol", "update", f"JobId={job}", "TimeLimit=60", env=cluster)
-    found = waited(cluster, job, 1500)
+    found = waited(cluster, job, 2400)
     said = out.read_text()
     assert (found["JobState"], found["ExitCode"]) == ("COMPLETED", "0:0"), said
     assert "asked to stop (SIGUSR1)" in said

@@ -9,6 +9,7 @@ import h5py
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.own_content import insist_on_own_content
 
 FORMAT_VERSION = 1
 
@@ -65,6 +66,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     Raises UserError naming file and key when a key is missing or has another shape than the
     dataset asks for, or when classes, features or the version of the format are others.
     """
+    insist_on_own_content(file, path)
     shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
     attributes = dict(file.attrs)
     version = attributes.get("format_version", FORMAT_VERSION)

@@ -16,6 +16,7 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.own_content import insist_on_own_content
 
 FORMAT = "omnilearn-checkpoint"
 # replaced, and nothing else, when the number of classes differs
@@ -181,6 +182,7 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
                     f"{path} is an HDF5 file but no checkpoint of this suite; weights "
                     "of the released code go through --released-weights"
                 )
+            insist_on_own_content(file, path)
             groups = {
                 group: {name: array[()] for name, array in file.get(group, {}).items()}
                 for group in ("weights", "ema", "optimizer")
