@@ -102,8 +102,8 @@ FINETUNING = {
 SCRATCH = {"full": {"body_factor": 1.0}, "small": {"body_factor": 1.0, "lr": 6e-4}}
 
 
-# the network of jet kinematics, trained after the constituents in the same run, over the settings
-# of that run; seconds per epoch
+# the network of jet kinematics, trained after the constituents in the same run: what differs from
+# the settings of that run; unmeasured
 JET_NETWORK = {
     "full": {"body_factor": 1.0},
     "small": {"epochs": 60, "batch": 128, "lr": 1e-3, "patience": 60, "body_factor": 1.0},

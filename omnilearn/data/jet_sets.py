@@ -45,7 +45,7 @@ def relative_columns(features: np.ndarray, mask: np.ndarray) -> np.ndarray:
     A generated log(1 - pt_rel) above zero is no momentum; it counts as the softest there is.
     """
     eta, phi, log_rest = np.moveaxis(np.asarray(features[..., :3], np.float64), -1, 0)
-    pt = np.clip(-np.expm1(log_rest), LOG_FLOOR, None)
+    pt = np.maximum(-np.expm1(np.minimum(log_rest, 0.0)), LOG_FLOOR)
     columns = np.stack([eta, phi, pt, np.ones_like(eta)], axis=-1)
     return (columns * mask[..., None]).astype(np.float32)
 
