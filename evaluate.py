@@ -74,6 +74,8 @@ def parsed() -> argparse.Namespace:
     _, about = read_config(trainings(known.run)[0] / "config.json")
     if about.get("task") == "generation":
         generation.add_evaluation_flags(parser)
+    if about.get("task") != "unfolding":
+        parser.set_defaults(split="test")
     parser.add_argument("-h", "--help", action="help", help="show this and stop")
     return parser.parse_args()
 

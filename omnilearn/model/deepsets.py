@@ -17,7 +17,6 @@ from omnilearn.model.layers import dense, gelu
 class DeepSetsConfig:
     """The architecture, as stored in every checkpoint; sizes as in arXiv:1911.09107."""
 
-    kind: str = "deepsets"
     widths: tuple[int, ...] = (100, 100, 256)  # per constituent
     classifier_widths: tuple[int, ...] = (100, 100, 100)
     num_classes: int = 2

@@ -56,7 +56,7 @@ def evaluate(
     if arguments.from_predictions:
         predicted, made = read_predictions(path)
         return {**described, "data": made["data"], **metrics(spec, predicted)}
-    data, split = arguments.data or config.data, arguments.split or "test"
+    data, split = arguments.data or config.data, arguments.split
     pipeline = open_pipeline(spec, data, split, arguments.batch)
     pet, described["data"] = best_pet(run), pipeline.files.origin
     if config.mode == "generator":

@@ -57,7 +57,7 @@ def test_a_checkpoint_brings_the_network_back(tmp_path, jets):
     network = DeepSets(CONFIG)
     weights = {name: np.asarray(weight) for name, weight in pet_weights(network).items()}
     save_checkpoint(tmp_path / "best.h5", CONFIG, weights, {})
-    stored = load_checkpoint(tmp_path / "best.h5")
+    stored = load_checkpoint(tmp_path / "best.h5", DeepSetsConfig)
     assert asdict(stored.pet_config) == asdict(CONFIG)
     keras.utils.set_random_seed(2)
     other = DeepSets(stored.pet_config)
