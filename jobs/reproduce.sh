@@ -77,10 +77,5 @@ job 1 "$backbone" jobs/unfold.sh --backbone runs/jetclass "${flags[@]}"
 job 1 "$id" jobs/evaluate.sh runs/omnifold_finetuned
 evaluations+=":$id"
 
-# --- anomaly detection: LHC Olympics
-job 1 "$backbone" jobs/finetune.sh lhco --backbone runs/jetclass "${flags[@]}"
-job 1 "$id" jobs/evaluate.sh runs/lhco_finetuned
-evaluations+=":$id"
-
 # --- the tables
 job 1 "${evaluations#:}" jobs/tables.sh

@@ -102,14 +102,14 @@ def test_elements_of_an_array_are_the_repeats_of_one_run():
 
 
 def test_a_scan_takes_one_value_per_element_of_the_array():
-    (command,) = printed("anomaly_scan.sh", "lr=1,2,3", **slurm(SLURM_ARRAY_TASK_ID="1"))
-    assert command[-5:] == ["lhco", "--lr", "2", "--name", "lhco_lr_2"]
-    values = [command[-3] for command in printed("anomaly_scan.sh", "lr=1,2,3")]
+    (command,) = printed("scan.sh", "top", "lr=1,2,3", **slurm(SLURM_ARRAY_TASK_ID="1"))
+    assert command[-5:] == ["top", "--lr", "2", "--name", "top_lr_2"]
+    values = [command[-3] for command in printed("scan.sh", "top", "lr=1,2,3")]
     assert values == ["1", "2", "3"]
-    done = bash("anomaly_scan.sh", "lr=1,2", **slurm(SLURM_ARRAY_TASK_ID="2"))
+    done = bash("scan.sh", "top", "lr=1,2", **slurm(SLURM_ARRAY_TASK_ID="2"))
     assert done.returncode == 2
     assert "expected --array=0-1" in done.stderr
-    assert bash("anomaly_scan.sh", "--lr").returncode == 2
+    assert bash("scan.sh", "top", "--lr").returncode == 2
 
 
 def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():
@@ -143,7 +143,7 @@ def test_without_slurm_the_same_runs_are_made_in_turn():
     assert lines[0] == "jobs/pretrain.sh jetclass"
     assert "jobs/finetune.sh top --backbone runs/jetclass --repeats 5" in lines
     assert lines[-1] == "jobs/tables.sh"
-    assert len(lines) == 30
+    assert len(lines) == 28
 
 
 @pytest.fixture

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-#SBATCH --job-name=anomaly-scan
+#SBATCH --job-name=scan
 #SBATCH --time=02:00:00
 #SBATCH --signal=B:USR1@300
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #
-# Train the anomaly search once per value of one setting, each in an element of an array.
+# Train on a dataset once per value of one setting, each in an element of an array.
 #
-#   sbatch --array=0-2 --ntasks=4 --gpus=4 jobs/anomaly_scan.sh train-jets=1000,3000,10000 \
+#   sbatch --array=0-2 --ntasks=4 --gpus=4 jobs/scan.sh top train-jets=1000,3000,10000 \
 #       --backbone runs/jetclass
 #
-# Element k takes value k; its run is runs/lhco_<setting>_<value>. Without Slurm all are trained in
+# Element k takes value k; its run is runs/<dataset>_<setting>_<value>. Without Slurm all are trained in
 # turn.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
@@ -20,12 +20,12 @@ if [ ! -e jobs/resumable.sh ]; then
 fi
 . jobs/resumable.sh
 
-scan=${1:-}
+dataset=${1:-} scan=${2:-}
 case "$scan" in
-    *=*) shift ;;
+    *=*) shift 2 ;;
     *)
-        echo "error: the first argument is '$scan'; expected SETTING=VALUE,VALUE,... of finetune.py" \
-            "lhco, such as train-jets=1000,3000." >&2
+        echo "error: the first arguments are '$dataset' and '$scan'; expected a dataset and" \
+            "SETTING=VALUE,VALUE,... of finetune.py, such as top train-jets=1000,3000." >&2
         exit 2
         ;;
 esac
@@ -41,5 +41,5 @@ if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
 fi
 for ((k = first; k <= last; k++)); do
     value=${values[k]}
-    (resumable finetune.py lhco "--$setting" "$value" --name "lhco_${setting}_$value" "$@") || exit
+    (resumable finetune.py "$dataset" "--$setting" "$value" --name "${dataset}_${setting}_$value" "$@") || exit
 done
