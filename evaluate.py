@@ -71,6 +71,8 @@ def parsed() -> argparse.Namespace:
         parser.add_argument("--help", action="help", help="a run's task may have more flags")
         parser.parse_args()
     known, _ = parser.parse_known_args()
+    if known.batch < 1:
+        raise UserError(f"--batch is {known.batch}; expected 1 or more")
     _, about = read_config(trainings(known.run)[0] / "config.json")
     if about.get("task") == "generation":
         generation.add_evaluation_flags(parser)
@@ -91,8 +93,6 @@ def numbers(results: dict, prefix: str = ""):
 
 def main() -> None:
     arguments = parsed()
-    if arguments.batch < 1:
-        raise UserError(f"--batch is {arguments.batch}; expected 1 or more")
     runs = trainings(arguments.run)
     distributed.horovod()
     results = [evaluate(run, arguments) for run in runs]
