@@ -2,7 +2,7 @@
 # `make demo` is the first command to type.
 PYTHON_HERE = .venv/bin/python
 
-.PHONY: setup demo test bench lint
+.PHONY: setup demo test bench soak lint
 
 setup:
 	@./setup.sh
@@ -15,6 +15,9 @@ test: setup
 
 bench: setup
 	$(PYTHON_HERE) -m benchmarks throughput
+
+soak: setup
+	$(PYTHON_HERE) -m benchmarks soak
 
 lint: setup
 	$(PYTHON_HERE) -m ruff check .

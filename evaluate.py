@@ -2,6 +2,7 @@
 
 python evaluate.py runs/top_finetuned
 python evaluate.py runs/top_finetuned --from-predictions     # again, without model and data
+python evaluate.py runs/jetnet30_finetuned --ideal --steps 20    # sample new jets and compare
 horovodrun -np 2 --gloo python evaluate.py runs/top_finetuned --data data
 
 A run of several trainings (finetune.py --repeats) is evaluated training by training, then as one:
@@ -18,12 +19,16 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
 from omnilearn.metrics.repeats import over_trainings
 from omnilearn.plotting.curves import evaluation_figures
+from omnilearn.plotting.generation import generation_figures
+from omnilearn.plotting.unfolding import unfolding_figures
 from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history, trainings
-from omnilearn.tasks import tagging
+from omnilearn.tasks import generation, tagging, unfolding
 
 # task of a run -> the module that evaluates it, and the figures of its results
 TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
+TASKS["generation"] = (generation, generation_figures)
+TASKS["unfolding"] = (unfolding, unfolding_figures)
 
 
 def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
@@ -45,21 +50,49 @@ def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
     return results
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Evaluate a run.", allow_abbrev=False)
+def parsed() -> argparse.Namespace:
+    """The command line; the task of the run decides which flags there are beyond the common."""
+    parser = argparse.ArgumentParser(
+        description="Evaluate a run.", allow_abbrev=False, add_help=False
+    )
     parser.add_argument("run", type=Path, help="run directory of train.py or finetune.py")
     parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")
     parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
     parser.add_argument(
-        "--split", default="test", choices=("train", "val", "test"), help="jets to evaluate on"
+        "--split",
+        choices=("train", "val", "test"),
+        help="jets to evaluate on (default: test; an unfolding is measured on all of its events)",
     )
     parser.add_argument(
         "--from-predictions", action="store_true",
-        help="use the run's predictions.h5 of an earlier evaluation",
+        help="use what an earlier evaluation left in the run: predictions.h5 or generated jets",
     )  # fmt: skip
-    arguments = parser.parse_args()
-    if arguments.batch < 1:
-        raise UserError(f"--batch is {arguments.batch}; expected 1 or more")
+    if set(sys.argv[1:]) == {"--help"}:
+        parser.add_argument("--help", action="help", help="a run's task may have more flags")
+        parser.parse_args()
+    known, _ = parser.parse_known_args()
+    if known.batch < 1:
+        raise UserError(f"--batch is {known.batch}; expected 1 or more")
+    _, about = read_config(trainings(known.run)[0] / "config.json")
+    if about.get("task") == "generation":
+        generation.add_evaluation_flags(parser)
+    if about.get("task") != "unfolding":
+        parser.set_defaults(split="test")
+    parser.add_argument("-h", "--help", action="help", help="show this and stop")
+    return parser.parse_args()
+
+
+def numbers(results: dict, prefix: str = ""):
+    """Names and Results, those of classes by the names that lead to them."""
+    for name, found in results.items():
+        if isinstance(found, Result):
+            yield prefix + name, found
+        elif isinstance(found, dict):
+            yield from numbers(found, f"{prefix}{name} ")
+
+
+def main() -> None:
+    arguments = parsed()
     runs = trainings(arguments.run)
     distributed.horovod()
     results = [evaluate(run, arguments) for run in runs]
@@ -70,9 +103,8 @@ def main() -> None:
             config, about = read_config(runs[0] / "config.json")
             spec = dataset(about["dataset"], arguments.data or config.data)
             TASKS[about["task"]][1](arguments.run, spec, results[0], [])
-        for name, result in results[0].items():
-            if isinstance(result, Result):
-                print(f"{name}: {result}")
+        for name, result in numbers(results[0]):
+            print(f"{name}: {result}")
         print(f"figures and results.json are in {arguments.run}")
 
 

@@ -4,6 +4,7 @@ python finetune.py top --backbone runs/jetclass --preset small
 python finetune.py top --released-weights PET_jetclass_8_..._all.weights.h5
 python finetune.py top --preset small                    # PET from scratch
 python finetune.py top --backbone runs/jetclass --repeats 5   # for mean and spread
+python finetune.py jetnet30 --backbone runs/jetclass     # generation, as --mode generator
 horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 """
 
@@ -16,10 +17,12 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.runs import repeated
-from omnilearn.tasks import tagging
+from omnilearn.tasks import generation, tagging, unfolding
 
-# task of a dataset -> the module that has its flags and its trainings
-TASKS = {task: tagging for task in ("pretraining", "tagging", "generation", "unfolding", "anomaly")}
+# task of a dataset -> the module that has its flags and its trainings; --mode generator makes any
+# dataset one of generation
+TASKS = {task: tagging for task in ("pretraining", "tagging", "anomaly")}
+TASKS |= {"generation": generation, "unfolding": unfolding}
 
 
 def main() -> None:
@@ -42,17 +45,17 @@ def main() -> None:
     if set(sys.argv[1:]) == {"--help"}:
         parser.print_help()
         return
-    # the dataset decides which more flags there are
+    # dataset and heads decide which more flags there are
     known, _ = parser.parse_known_args()
     spec = dataset(known.dataset, chosen(known, "data"))
-    task = TASKS[spec.task]
+    preset = chosen(known, "preset")
+    start = known.backbone or known.released_weights
+    settings = recipe(FINETUNING, spec.name, preset)
+    config = configured(settings if start else {**settings, **SCRATCH[preset]}, known)
+    task = generation if config.mode == "generator" else TASKS[spec.task]
     task.add_flags(parser)
     parser.add_argument("-h", "--help", action="help", help="show this and stop")
     arguments = parser.parse_args()
-    preset = chosen(arguments, "preset")
-    start = arguments.backbone or arguments.released_weights
-    settings = recipe(FINETUNING, spec.name, preset)
-    config = configured(settings if start else {**settings, **SCRATCH[preset]}, arguments)
     name = f"{spec.name}_{'finetuned' if start else 'scratch'}"
     distributed.horovod()
     for one in repeated(config, name, arguments.repeats):

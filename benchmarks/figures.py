@@ -2,9 +2,10 @@
 
     python -m benchmarks figures --runs runs --out figures
 
-Figures 2 to 4 of arXiv:2502.14652 from this suite's runs: a dataset is drawn when there are runs
-of it with a backbone and without one, both evaluated. The convergence is the number of epochs
-that the fine-tuned model takes to the best validation loss of the one from scratch.
+Figures 2 to 5 of arXiv:2502.14652 from this suite's runs: a dataset is drawn when there are runs
+of it with a backbone and without one, both evaluated; of generators the losses alone. The
+convergence is the number of epochs that the fine-tuned model takes to the best validation loss of
+the one from scratch.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.generation_tables import is_generation
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.metrics.convergence import epochs_needed
@@ -43,16 +45,23 @@ def convergence(finetuned: Path, scratch: Path) -> tuple[int | None, int]:
 
 def compare(runs: dict[str, Path], folder: Path, prefix: str, title: str, signal: str) -> None:
     """Losses and ROC curves of labelled runs into `folder`; "from scratch" sets the target."""
+    compare_losses(runs, folder, prefix)
+    curves = []
+    for label, run in runs.items():
+        for curve in read_results(run / "results.json")["curves"].values():
+            curves.append(RocCurve(label, curve["signal_efficiency"], curve["rejection"]))
+    roc_curves(curves, folder / f"{prefix}roc", title=title, signal=signal)
+
+
+def compare_losses(runs: dict[str, Path], folder: Path, prefix: str) -> None:
+    """Losses of labelled runs into `folder`; "from scratch" sets the target."""
     target = min(losses(runs[SCRATCH], "validation"))
-    histories, curves = [], []
+    histories = []
     for label, run in runs.items():
         validation = losses(run, "validation")
         reached = epochs_needed(validation, target)
         histories.append(LossHistory(label, losses(run, "training"), validation, reached=reached))
-        for curve in read_results(run / "results.json")["curves"].values():
-            curves.append(RocCurve(label, curve["signal_efficiency"], curve["rejection"]))
     loss_curves(histories, folder / f"{prefix}loss", target=target)
-    roc_curves(curves, folder / f"{prefix}roc", title=title, signal=signal)
 
 
 def pairs(folder: Path) -> dict[str, dict[str, Path]]:
@@ -60,8 +69,10 @@ def pairs(folder: Path) -> dict[str, dict[str, Path]]:
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob("*/results.json")):
         run = path.parent
-        dataset = read_results(path)["dataset"]
-        if dataset not in CATALOGUE or CATALOGUE[dataset].num_classes != 2 or not trainings(run):
+        results = read_results(path)
+        dataset = results["dataset"]
+        known = dataset in CATALOGUE and trainings(run)
+        if not known or not (CATALOGUE[dataset].num_classes == 2 or is_generation(results)):
             continue
         about = json.loads((trainings(run)[0] / "config.json").read_text())
         label = FINETUNED if about["backbone"] else SCRATCH
@@ -84,8 +95,11 @@ def main(arguments: Sequence[str]) -> None:
     flags.out.mkdir(parents=True, exist_ok=True)
     for dataset, runs in found.items():
         spec = CATALOGUE[dataset]
-        signal = spec.labels[spec.signal].latex
-        compare(runs, flags.out, f"{dataset}_", spec.title, signal)
+        if is_generation(read_results(runs[SCRATCH] / "results.json")):
+            compare_losses(runs, flags.out, f"{dataset}_")
+        else:
+            signal = spec.labels[spec.signal].latex
+            compare(runs, flags.out, f"{dataset}_", spec.title, signal)
         needed, best = convergence(runs[FINETUNED], runs[SCRATCH])
         faster = f"{needed} epochs, {best / needed:.1f} times fewer" if needed else "not reached"
         print(f"{spec.title}: best loss from scratch at epoch {best}; fine-tuned: {faster}")

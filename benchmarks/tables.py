@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.generation_tables import generation_rows, is_generation, observable_rows
 from benchmarks.published import PUBLISHED, Number
+from benchmarks.published_generation import PUBLISHED_GENERATION
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.results import Result, read_results
@@ -180,10 +182,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         runs = read_runs(folder or Path("runs"))
     tagging = [run for run in runs if "accuracy" in run.metrics]
-    left_out = len(runs) - len(tagging)
-    print(f"{len(runs)} runs read, {left_out} without an accuracy left out", file=sys.stderr)
+    generating = [run for run in runs if is_generation(run.metrics)]
+    left_out = len(runs) - len(tagging) - len(generating)
+    print(f"{len(runs)} runs read, {left_out} of other tasks left out", file=sys.stderr)
     comment = "% " if arguments.format == "latex" else "## "
     for dataset in dict.fromkeys([*PUBLISHED, *(run.dataset for run in tagging)]):
         title = CATALOGUE[dataset].title if dataset in CATALOGUE else dataset
         print(f"{comment}{title}\n\n{table(tagging_rows(dataset, tagging))}")
+    for dataset in dict.fromkeys([*PUBLISHED_GENERATION, *(run.dataset for run in generating)]):
+        title = CATALOGUE[dataset].title if dataset in CATALOGUE else dataset
+        print(f"{comment}{title}, generated\n\n{table(generation_rows(dataset, generating))}")
+        if any(run.dataset == dataset for run in generating):
+            rows = observable_rows(dataset, generating)
+            print(f"{comment}{title}, generated: observables\n\n{table(rows)}")
     print(FOOTNOTE if arguments.format == "markdown" else "% " + FOOTNOTE.replace("\n", "\n% "))

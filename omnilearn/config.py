@@ -41,19 +41,22 @@ class Config:
     padding: str = option("", "released or masked; empty: the backbone's, else released")
     weighted: bool = option(True, "event weights of the files enter the loss")
     train_jets: int = option(0, "use only the first so many training jets; 0 means all")
-    checkpoint_every: int = option(500, "steps between checkpoints; one more ends every epoch")
+    checkpoint_every: int = option(
+        0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch"
+    )
     overwrite: bool = option(False, "throw away a run of this name instead of resuming it")
 
     def __post_init__(self):
         if self.name in (".", "..") or "/" in self.name:
             raise UserError(f"--name is {self.name!r}; expected the name of one folder in --runs")
-        for name in ("epochs", "batch", "accumulate", "checkpoint_every", "patience"):
+        for name in ("epochs", "batch", "accumulate", "patience"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 1 or more")
         for name in ("lr", "body_factor"):
             if not getattr(self, name) > 0:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected above zero")
-        for name in ("seed", "warmup_epochs", "train_jets", "weight_decay", "regression_weight"):
+        counts = ("seed", "warmup_epochs", "train_jets", "checkpoint_every")
+        for name in (*counts, "weight_decay", "regression_weight"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected zero or more")
         for name in ("feature_drop", "label_drop"):
@@ -70,8 +73,9 @@ class Config:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)!r}; expected {expected}")
 
 
-# changing these does not make it another training, so a run may be resumed with others
-FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite")
+# changing these does not make it another training, so a run may be resumed with others; of an
+# unfolding, more iterations or replicas go on from those that are there
+FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite", "iterations", "replicas")
 
 
 def flag(name: str) -> str:

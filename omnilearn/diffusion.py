@@ -1,8 +1,11 @@
-"""The cosine diffusion of jets: schedule, perturbation, velocity target and sampler, once for all.
+"""The cosine diffusion of jets: schedule, perturbation, velocity target and samplers.
 
 Continuous time t in [0, 1], velocity prediction (arXiv:2202.00512, Section 4 and Appendix D):
 b = atan(e^-10), a = atan(e^10) - b, logSNR(t) = -2 ln tan(a t + b),
 alpha^2 = sigmoid(logSNR), sigma^2 = sigmoid(-logSNR), v = alpha eps - sigma x.
+
+A sampler is called with velocity(x, time), time a Python float -> velocity of the shape of x
+(B, ..., F), pure noise of that shape, and the number of steps.
 """
 
 import math
@@ -38,11 +41,23 @@ def denoise(x, velocity, time):
     return alpha * x - sigma * velocity, sigma * x + alpha * velocity
 
 
+def guided(velocity: Callable, strength: float, condition, nothing) -> Callable:
+    """velocity(x, time) that exaggerates what the condition changes: (1 + w) v(c) - w v(nothing).
+
+    Classifier-free guidance, arXiv:2207.12598, Eq. 6, for velocity(x, time, condition). Without
+    strength the second evaluation is saved.
+    """
+    if strength == 0:
+        return lambda x, time: velocity(x, time, condition)
+    return lambda x, time: (
+        (1 + strength) * velocity(x, time, condition) - strength * velocity(x, time, nothing)
+    )
+
+
 def sample_deterministic(velocity: Callable, noise, steps: int):
     """Second-order deterministic sampling from pure noise, as released: two evaluations a step.
 
-    velocity(x, time) with time a Python float -> velocity of the shape of noise (B, ..., F). The
-    noise found at the midpoint t - 1/(2 steps) replaces the one found at t. Returns the last
+    The noise found at the midpoint t - 1/(2 steps) replaces the one found at t. Returns the last
     predicted clean sample.
     """
     x = clean = noise
@@ -57,3 +72,64 @@ def sample_deterministic(velocity: Callable, noise, steps: int):
         alpha, sigma = alpha_sigma(after)
         x = alpha * clean + sigma * eps
     return clean
+
+
+def exact_alpha_sigma(time: float) -> tuple[float, float, float]:
+    """alpha, sigma and ln(alpha/sigma) in double precision, also where tan is steep (t = 1)."""
+    angle = SLOPE * time + OFFSET
+    return math.cos(angle), math.sin(angle), -math.log(math.tan(angle))
+
+
+def sample_multistep(velocity: Callable, noise, steps: int):
+    """DPM-Solver++(2M), arXiv:2211.01095, Algorithm 2: one evaluation a step, second order.
+
+    Steps are equal in time, which for the cosine schedule is where jets change. The last step is
+    of first order and ends on the clean sample.
+    """
+    x, before, width_before = noise, None, 0.0
+    for step in range(steps, 0, -1):
+        alpha, sigma, ratio = exact_alpha_sigma(step / steps)
+        clean = alpha * x - sigma * velocity(x, step / steps)
+        if step == 1:
+            return clean
+        alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
+        width = ratio_after - ratio
+        ahead = clean
+        if before is not None:
+            ahead = clean + (clean - before) * (width / (2 * width_before))
+        x = (sigma_after / sigma) * x - (alpha_after * math.expm1(-width)) * ahead
+        before, width_before = clean, width
+    raise ValueError(f"{steps} steps; expected 1 or more")
+
+
+def sample_stochastic(velocity: Callable, noise, steps: int, fresh_noise: Callable):
+    """Ancestral sampling: every step draws from the posterior of x given the clean sample.
+
+    One evaluation a step, first order (arXiv:2006.11239, Eqs. 6 and 7, in continuous time as in
+    arXiv:2211.01095, Eq. 18). fresh_noise(step) -> Gaussian numbers of the shape of noise.
+    """
+    x = noise
+    for step in range(steps, 0, -1):
+        alpha, sigma, ratio = exact_alpha_sigma(step / steps)
+        clean = alpha * x - sigma * velocity(x, step / steps)
+        if step == 1:
+            return clean
+        alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
+        shrink = ratio - ratio_after  # below zero
+        kept = (sigma_after / sigma) * math.exp(shrink)
+        drawn = -math.expm1(2 * shrink)
+        x = kept * x + alpha_after * drawn * clean
+        x = x + sigma_after * math.sqrt(drawn) * fresh_noise(step)
+    raise ValueError(f"{steps} steps; expected 1 or more")
+
+
+# evaluations of the network per step
+EVALUATIONS = {"released": 2, "multistep": 1, "stochastic": 1}
+
+
+def sample(solver: str, velocity: Callable, noise, steps: int, fresh_noise: Callable):
+    """A sample by the solver of this name; `fresh_noise` is asked by "stochastic" alone."""
+    if solver == "stochastic":
+        return sample_stochastic(velocity, noise, steps, fresh_noise)
+    deterministic = {"released": sample_deterministic, "multistep": sample_multistep}[solver]
+    return deterministic(velocity, noise, steps)

@@ -9,6 +9,11 @@ class UserError(Exception):
     """Something the user can mend: what was found, where, what was expected, what to run."""
 
 
+class Stopped(Exception):
+    """The system asked the run to stop, and it did: the same command goes on from here."""
+
+
+STOPPED = 75  # the exit code for "try again later", sysexits.h
 DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -18,12 +23,18 @@ DISK_ERRORS = {
 
 
 def speak(main: Callable[[], None]) -> int:
-    """Run `main`; return 0, or say the user's error (2) or interruption (130) in one sentence."""
+    """Run `main`; return 0, or say in one sentence what ended it.
+
+    The user's error is 2, an interruption by the keyboard 130, a stop asked for by the system 75.
+    """
     try:
         main()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stop:
+        print(f"{stop}; the same command goes on from there.", file=sys.stderr)
+        return STOPPED
     except KeyboardInterrupt:
         print(
             "interrupted. Nothing half-written was left; the same command goes on from what is "

@@ -1,56 +1,59 @@
 """Fit: steps, validation, early stop, checkpoints, resume and history; the same on every rank.
 
-A run directory holds config.json, history.jsonl (one line per epoch), last.h5 and best.h5. Every
-decision is taken from numbers averaged over ranks and is rank 0's, so ranks never part.
+A run directory holds config.json, history.jsonl (one line per epoch), last.h5, the one before it
+(previous.h5) and best.h5. Every decision is taken from numbers averaged over ranks or is rank 0's,
+so ranks never part.
 """
 
-import json
 import math
 import time
 from collections import defaultdict
 from contextlib import closing
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from omnilearn import distributed
-from omnilearn.atomic import atomic_path
 from omnilearn.config import Config
-from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.optimiser import EMA_MOMENTUM, Lion, cosine_schedule
 from omnilearn.progress import progress
+from omnilearn.resume import (
+    LAST,
+    PREVIOUS,
+    Clock,
+    Position,
+    StopRequest,
+    keep_for_study,
+    remove_leftovers,
+    whole_checkpoint,
+)
 
 STREAM_TRAINING, STREAM_VALIDATION = 1, 2
-
-
-@dataclass
-class Position:
-    """Where a run stands; plain JSON in every checkpoint."""
-
-    epoch: int = 0
-    step: int = 0  # steps of the optimiser done in this epoch
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    sums: dict[str, float] = field(default_factory=dict)  # training terms so far in this epoch
-    seconds: float = 0.0
-    history: list[dict] = field(default_factory=list)
-    finished: bool = False
 
 
 class Trainer:
     """One objective, one optimiser, one run directory.
 
-    `objective` has pet, trained(), prepare(...) and losses(batch) as in `tasks.pretraining`;
-    steps_per_epoch counts steps of the optimiser (`optimiser_steps`).
+    `objective` has pet (the model: its config and parts), trained(), prepare(...) and losses(batch)
+    as in `tasks.pretraining`; steps_per_epoch counts steps of the optimiser (`optimiser_steps`);
+    `earlier` is a trainer of the same objective, whose compiled graphs serve again.
     """
 
-    def __init__(self, objective, config: Config, steps_per_epoch: int, run: Path, about: dict):
+    def __init__(
+        self,
+        objective,
+        config: Config,
+        steps_per_epoch: int,
+        run: Path,
+        about: dict,
+        earlier: "Trainer | None" = None,
+    ):
         self.objective, self.config, self.run, self.about = objective, config, Path(run), about
         self.rank, self.ranks = distributed.rank(), distributed.size()
         named = objective.trained()
@@ -80,20 +83,32 @@ class Trainer:
         )
         self.optimiser.build(self.variables)
         slots = objective.pet.config.max_constituents
-        self.gradients = compiled_for_batches(
-            with_gradients(objective.losses, self.variables), slots
-        )
+        if earlier is None:
+            self.gradients = compiled_for_batches(
+                with_gradients(objective.losses, self.variables), slots
+            )
+            self.evaluated = compiled_for_batches(objective.losses, slots)
+        else:
+            self.gradients, self.evaluated = earlier.gradients, earlier.evaluated
         self.joined = compiled(
             lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
         )
         self.apply = compiled(
             lambda sums: self.optimiser.apply([g / config.accumulate for g in sums], self.variables)
         )
-        self.evaluated = compiled_for_batches(objective.losses, slots)
-        self.position = Position()
+        self.position, self.request = Position(), StopRequest()
+        self.clock = Clock(config.checkpoint_every)
 
     def fit(self, training: Pipeline, validation: Pipeline) -> Position:
-        """Train to the last epoch or to the early stop; resumes from last.h5 where there is one."""
+        """Train to the last epoch or to the early stop; resumes from last.h5 where there is one.
+
+        Asked to stop by SIGTERM or SIGUSR1, on any rank, all ranks write a checkpoint at the same
+        step and raise Stopped.
+        """
+        with self.request.heard(), distributed.ranks_that_end():
+            return self.fit_listening(training, validation)
+
+    def fit_listening(self, training: Pipeline, validation: Pipeline) -> Position:
         self.resume()
         distributed.broadcast_variables(
             [*pet_weights(self.objective.pet).values(), *self.optimiser.variables]
@@ -104,7 +119,7 @@ class Trainer:
         return self.position
 
     def train_epoch(self, training: Pipeline) -> None:
-        """The rest of the current epoch, with a checkpoint every `checkpoint_every` steps."""
+        """The rest of the current epoch, with checkpoints when they are due."""
         position, steps, jets = self.position, self.steps_per_epoch, self.jets_per_step
         started, before = time.monotonic(), position.seconds
         bar = progress(
@@ -127,8 +142,9 @@ class Trainer:
         """One update from this rank's batches; returns the terms averaged over them and ranks.
 
         It is the update of one batch with all their jets. A checkpoint that is due is written once
-        the loss of the next step is known, so that it is never one of ruined weights. Raises
-        UserError on all ranks at the same step when the loss is not a number.
+        the loss of the next step is known, so that it is never one of ruined weights. Raises on
+        all ranks at the same step: UserError when the loss is not a number, whose batches are then
+        in the run directory, and Stopped when any of them was asked to stop.
         """
         position = self.position
         rng = np.random.default_rng(
@@ -137,15 +153,24 @@ class Trainer:
         per_jet = np.mean([batch["mask"].sum() / len(batch["mask"]) for batch in batches])
         constituents = float(distributed.mean(per_jet))
         sums, values = None, []
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            index = batch["index"]
             batch = self.objective.prepare(batch, rng, True, constituents)
             terms, gradients = self.gradients(batch)
             sums = gradients if sums is None else self.joined(sums, gradients)
             values.append([float(value) for value in terms.values()])
-        terms = dict(zip(terms, distributed.mean(np.mean(values, axis=0)), strict=True))
+            if not math.isfinite(values[-1][list(terms).index("loss")]):
+                keep_for_study(
+                    self.run, position, f"step{position.step + 1}.{number}", batch, index
+                )
+        wishes = [self.rank == 0 and self.clock.is_due(position.step), bool(self.request.name)]
+        *means, is_due, is_asked = distributed.mean([*np.mean(values, axis=0), *wishes])
+        terms = dict(zip(terms, means, strict=True))
         self.insist_on_a_number(terms["loss"], f"step {position.step + 1}")
-        if position.step and position.step % self.config.checkpoint_every == 0:
-            self.save("last.h5")
+        if is_asked or (is_due and position.step):
+            self.save(LAST)
+        if is_asked:
+            self.request.obey(position, f"step {position.step + 1}")
         self.apply(sums)
         return terms
 
@@ -153,29 +178,53 @@ class Trainer:
         """Raise UserError when the loss is not finite, saying where and what is left."""
         if math.isfinite(loss):
             return
-        last = self.run / "last.h5"
+        last = self.run / LAST
         state = f"{last} holds the last good state" if last.is_file() else "no checkpoint was made"
         raise UserError(
-            f"the loss is {loss} at epoch {self.position.epoch + 1}, {where}; {state}: start again "
-            "with a lower --lr, and --overwrite or another --name"
+            f"the loss is {loss} at epoch {self.position.epoch + 1}, {where}; {state}, "
+            f"{self.run / 'not_a_number.*.npz'} the jets: start again with a lower --lr, and "
+            "--overwrite or another --name"
         )
 
     def validate(self, validation: Pipeline) -> dict[str, float]:
-        """Mean of every term over all validation jets of all ranks, each exactly once."""
+        """Mean of every term over all validation jets of all ranks, each exactly once.
+
+        A checkpoint is written once the loss of the first batch is known: the epoch is not lost
+        when the process ends in here.
+        """
         sums, jets = defaultdict(float), 0
         constituents = float(np.mean(validation.files.multiplicity))
+        batches = 0
         for batch in validation.ordered():
-            count = len(batch["mask"])
-            streams = JetStreams((self.config.seed, STREAM_VALIDATION), batch["index"])
+            if self.request.name and batches:
+                self.request.obey(self.position, "validation")
+            count, index = len(batch["mask"]), batch["index"]
+            streams = JetStreams((self.config.seed, STREAM_VALIDATION), index)
             batch = self.objective.prepare(batch, streams, False, constituents)
             terms = self.evaluated(filled_up(batch, validation.batch_size))
             for name, value in terms.items():
                 sums[name] += float(value) * validation.batch_size
-            jets += count
+            if not math.isfinite(sums["loss"]):
+                keep_for_study(self.run, self.position, "validation", batch, index)
+                break
+            if not batches:
+                self.keep_epoch(sums["loss"])
+            batches, jets = batches + 1, jets + count
+        if not batches:
+            self.keep_epoch(sums["loss"])
         # a rank without validation jets joins with zeros, in the same order of terms
         names = list(self.position.sums)
         totals = distributed.total([sums[name] for name in names] + [jets])
         return {name: value / totals[-1] for name, value in zip(names, totals, strict=False)}
+
+    def keep_epoch(self, loss: float) -> None:
+        """A checkpoint of a trained epoch that is not validated yet, unless its loss is no number.
+
+        loss: the first of this rank, zero where it has no jets.
+        """
+        if self.position.step:
+            self.insist_on_a_number(float(distributed.total(loss)), "validation")
+            self.save(LAST)
 
     def close_epoch(self, validation: dict[str, float]) -> None:
         """Write history and checkpoints of a finished epoch and decide whether to go on."""
@@ -194,15 +243,16 @@ class Trainer:
         better = validation["loss"] < position.best_loss
         if better:
             position.best_loss, position.best_epoch = validation["loss"], epoch
-        position.epoch, position.step, position.sums, position.seconds = epoch, 0, {}, 0.0
+        position.epoch = epoch
+        position.restart_epoch()
         waited = epoch - position.best_epoch
         stop = epoch >= self.config.epochs or waited >= self.config.patience
         position.finished = bool(distributed.agreed(stop))
         if better:
             self.save("best.h5")
-        self.save("last.h5")
+        self.save(LAST)
         if self.rank == 0:
-            write_history(self.run / "history.jsonl", position.history)
+            position.write_history(self.run)
             rate = line["jets"] / max(line["seconds"], 1e-9)
             print(
                 f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
@@ -219,23 +269,33 @@ class Trainer:
             }
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
-            record = {**self.about, "position": jsonable(self.position), "ranks": self.ranks}
+            record = {**self.about, "position": self.position.as_json(), "ranks": self.ranks}
             save_checkpoint(
                 self.run / name,
                 self.objective.pet.config,
                 weights,
                 record,
                 {**weights, **averages},
-                state if name == "last.h5" else None,
+                state if name == LAST else None,
+                self.run / PREVIOUS if name == LAST else None,
             )
         distributed.barrier()
+        if name == LAST:
+            self.clock.restart()
 
     def resume(self) -> None:
-        """Take up weights, optimiser, averages, history and data position from last.h5."""
-        path = self.run / "last.h5"
-        if not distributed.agreed(path.is_file()):
+        """Take up weights, optimiser, averages, history and data position from a checkpoint.
+
+        On the ranks that wrote it, what follows is bit for bit the run that never stopped (on the
+        CPU). On another number of ranks the epoch that had begun is trained anew, from these
+        weights, with the learning rate of its beginning.
+        """
+        if self.rank == 0:
+            remove_leftovers(self.run)
+        path = whole_checkpoint(self.run, type(self.objective.pet.config))
+        if path is None:
             return
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, type(self.objective.pet.config))
         if checkpoint.pet_config != self.objective.pet.config:
             raise UserError(
                 f"{path} was made by another architecture, {checkpoint.pet_config}, expected "
@@ -251,23 +311,20 @@ class Trainer:
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):
             variable.assign(checkpoint.optimizer[f"{index:04d}"])
-        stored = checkpoint.record["position"]
-        stored["best_loss"] = math.inf if stored["best_loss"] is None else stored["best_loss"]
-        self.position = Position(**stored)
-        if checkpoint.record["ranks"] != self.ranks and self.position.step:
-            # steps of another size: the epoch starts anew
-            self.position.step, self.position.sums, self.position.seconds = 0, {}, 0.0
+        self.position = Position.from_json(checkpoint.record["position"])
+        if checkpoint.record["ranks"] != self.ranks:
+            # steps of another size: the epoch starts anew, the schedule counts steps
+            self.position.restart_epoch()
+            self.optimiser.iterations.assign(self.position.epoch * self.steps_per_epoch)
         if self.rank != 0:
             return
-        write_history(self.run / "history.jsonl", self.position.history)
+        self.position.write_history(self.run)
         if self.position.finished:
             print(f"{self.run} has finished: {self.position.epoch} epochs", flush=True)
         else:
-            print(
-                f"resuming {self.run} at epoch {self.position.epoch + 1}, "
-                f"step {self.position.step + 1}",
-                flush=True,
-            )
+            step = self.position.step
+            where = f"step {step + 1}" if step < self.steps_per_epoch else "validation"
+            print(f"resuming {self.run} at epoch {self.position.epoch + 1}, {where}", flush=True)
 
 
 def optimiser_steps(batches: int, accumulate: int) -> int:
@@ -281,32 +338,3 @@ def optimiser_steps(batches: int, accumulate: int) -> int:
             f"{accumulate}; the most that works is {batches}"
         )
     return batches // accumulate
-
-
-def jsonable(position: Position) -> dict:
-    """The position as plain JSON: no infinity."""
-    state = dict(vars(position))
-    if math.isinf(position.best_loss):
-        state["best_loss"] = None
-    return state
-
-
-def filled_up(batch: dict, batch_size: int) -> dict:
-    """The batch with rows of weight zero up to batch_size, so that few shapes are compiled."""
-    missing = batch_size - len(batch["mask"])
-    if not missing:
-        return batch
-    filled = {
-        name: np.concatenate([value, np.repeat(value[:1], missing, axis=0)])
-        if np.ndim(value)
-        else value
-        for name, value in batch.items()
-    }
-    filled["weight"][-missing:] = 0.0
-    return filled
-
-
-def write_history(path: Path, history: list[dict]) -> None:
-    """One JSON line per epoch, atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in history))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omnilearn.data.layout import class_files
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns
@@ -19,8 +20,7 @@ from preprocessing.sources import Shard, require_files, require_finite
 
 def file_names(spec: DatasetSpec) -> dict[str, str]:
     """Public file name -> class: g.hdf5 or g150.hdf5."""
-    suffix = "" if spec.max_constituents == 30 else spec.max_constituents
-    return {f"{name}{suffix}.hdf5": name for name in spec.class_names}
+    return {file: name for name, file in class_files(spec).items()}
 
 
 def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:

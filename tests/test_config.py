@@ -70,7 +70,7 @@ def test_flags_are_not_abbreviated(parser, capsys):
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("epochs", 0), ("batch", -1), ("checkpoint_every", 0), ("patience", 0), ("lr", 0.0),
+    ("epochs", 0), ("batch", -1), ("checkpoint_every", -1), ("patience", 0), ("lr", 0.0),
     ("lr", float("nan")), ("body_factor", -1.0), ("seed", -1), ("train_jets", -5),
     ("weight_decay", -0.1), ("label_drop", 1.5), ("feature_drop", float("nan")),
     ("mode", "tagger"), ("padding", "none"), ("preset", "huge"), ("name", ".."),

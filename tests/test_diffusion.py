@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from omnilearn.diffusion import alpha_sigma, denoise, log_snr, perturb, sample_deterministic
+from omnilearn.diffusion import (
+    EVALUATIONS,
+    alpha_sigma,
+    denoise,
+    exact_alpha_sigma,
+    guided,
+    log_snr,
+    perturb,
+    sample,
+    sample_deterministic,
+)
 
 TIMES = np.linspace(0, 1, 201).astype("float32")
 
@@ -70,6 +80,76 @@ def test_sampler_turns_noise_into_the_gaussian_of_the_exact_velocity():
     # the deterministic flow keeps quantiles: each noise goes to the same place of the target
     exact = MEAN + WIDTH * noise
     assert np.corrcoef(sample[:, 0], exact[:, 0])[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize("solver", EVALUATIONS)
+def test_every_solver_turns_noise_into_the_gaussian_of_the_exact_velocity(solver):
+    rng = np.random.default_rng(6)
+    noise = rng.normal(size=(5_000, 2)).astype("float32")
+
+    def fresh_noise(step):
+        return rng.normal(size=noise.shape).astype("float32")
+
+    steps = 512 if solver == "stochastic" else 64  # of first order, the others of second
+    found = np.asarray(sample(solver, velocity_of_a_gaussian, noise, steps, fresh_noise))
+    np.testing.assert_allclose(found.mean(axis=0), MEAN, atol=0.04)
+    np.testing.assert_allclose(found.std(axis=0), WIDTH, rtol=0.08)
+    # a stochastic sample forgets the noise it began with
+    kept = np.corrcoef(found[:, 0], noise[:, 0])[0, 1]
+    assert abs(kept) < 0.2 if solver == "stochastic" else kept > 0.999
+
+
+@pytest.mark.parametrize("solver", EVALUATIONS)
+def test_a_solver_evaluates_the_network_as_often_as_it_says(solver):
+    asked = []
+
+    def velocity(x, time):
+        asked.append(time)
+        return velocity_of_a_gaussian(x, time)
+
+    noise = np.zeros((3, 2), "float32")
+    sample(solver, velocity, noise, 5, lambda step: noise)
+    assert len(asked) == 5 * EVALUATIONS[solver]
+
+
+def test_the_few_step_solver_is_closer_than_the_released_one_at_the_same_cost():
+    noise = np.random.default_rng(7).normal(size=(500, 2)).astype("float32")
+    exact = MEAN + WIDTH * noise
+    released, multistep = (
+        np.abs(np.asarray(sample(solver, velocity_of_a_gaussian, noise, steps, None)) - exact)
+        for solver, steps in (("released", 8), ("multistep", 16))
+    )
+    assert multistep.mean() < 0.5 * released.mean()
+
+
+def test_the_few_step_solver_is_of_second_order():
+    noise = np.random.default_rng(8).normal(size=(500, 2)).astype("float32")
+    exact = MEAN + WIDTH * noise
+    few, more = (
+        np.abs(np.asarray(sample("multistep", velocity_of_a_gaussian, noise, steps, None)) - exact)
+        for steps in (20, 40)
+    )
+    assert few.mean() > 3 * more.mean()
+
+
+def test_amplitudes_in_double_precision_are_the_same_ones():
+    for time in (0.0, 0.3, 0.9):
+        np.testing.assert_allclose(exact_alpha_sigma(time)[:2], alpha_sigma(np.float64(time)),
+                                   rtol=1e-5)  # fmt: skip
+    assert exact_alpha_sigma(1.0)[2] == pytest.approx(-10)
+
+
+def test_guidance_of_strength_zero_asks_the_network_once():
+    def velocity(x, time, condition):
+        assert condition == "top"
+        return x
+
+    assert guided(velocity, 0.0, "top", "nothing")(2.0, 0.5) == 2.0
+
+
+def test_guidance_exaggerates_what_the_class_changes():
+    velocity = guided(lambda x, time, label: x + label, 0.5, 1.0, 0.0)
+    assert velocity(0.0, 0.5) == pytest.approx(1.5)
 
 
 def test_sampler_gets_closer_with_more_steps():

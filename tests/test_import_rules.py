@@ -13,7 +13,12 @@ SCRIPTS = ("train", "finetune", "evaluate")
 MOST_LINES = 350
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 
-EVERYWHERE = ("omnilearn.errors", "omnilearn.atomic", "omnilearn.progress")
+EVERYWHERE = (
+    "omnilearn.errors",
+    "omnilearn.atomic",
+    "omnilearn.own_content",
+    "omnilearn.progress",
+)
 DESCRIPTIONS = (
     "omnilearn.data.spec",
     "omnilearn.data.declared",
@@ -24,13 +29,20 @@ NUMBERS = ("omnilearn.kinematics", "omnilearn.results", *DESCRIPTIONS)
 NETWORK = ("omnilearn.diffusion", "omnilearn.losses", "omnilearn.model")
 STEPS = (
     "omnilearn.training",
+    "omnilearn.resume",
     "omnilearn.optimiser",
     "omnilearn.gradients",
     "omnilearn.distributed",
 )
 
 # the benchmarks that run the model; the others work on a login node
-MODEL_BENCHMARKS = ("benchmarks.throughput", "benchmarks.profile", "benchmarks.scaling")
+MODEL_BENCHMARKS = (
+    "benchmarks.throughput",
+    "benchmarks.profile",
+    "benchmarks.scaling",
+    "benchmarks.soak",
+    "benchmarks.generation",
+)
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
@@ -44,11 +56,21 @@ MAY_IMPORT = {
     "omnilearn.distributed": (),
     "omnilearn.gradients": ("omnilearn.distributed",),
     "omnilearn.optimiser": ("omnilearn.distributed",),
+    "omnilearn.resume": ("omnilearn.distributed", "omnilearn.model"),
     "omnilearn.runs": ("omnilearn.distributed", "omnilearn.config", "omnilearn.results"),
     "omnilearn.data": ("omnilearn.kinematics", "omnilearn.distributed"),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.metrics": NUMBERS,
+    **dict.fromkeys(
+        ("omnilearn.metrics.jet_observables", "omnilearn.metrics.jet_sets"),
+        (*NUMBERS, "omnilearn.metrics", "omnilearn.clustering", "omnilearn.data.jet_sets"),
+    ),
     "omnilearn.plotting": NUMBERS,
+    "omnilearn.plotting.generation": (
+        *NUMBERS,
+        "omnilearn.plotting",
+        "omnilearn.metrics.histograms",
+    ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),
     "benchmarks": (*NUMBERS, "omnilearn.data", "omnilearn.metrics", "omnilearn.plotting"),
@@ -102,6 +124,7 @@ MAY_NAME = {
         "omnilearn.gradients",
         "omnilearn.tasks",
         "benchmarks.profile",
+        "benchmarks.soak",
         "tests",
     ),
     "pickle": (),

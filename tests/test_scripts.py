@@ -72,7 +72,7 @@ def evaluated(place, finetuned):
 def test_pretraining_leaves_a_whole_run(place, pretrained):
     run = place / "runs" / "jetclass"
     names = {path.name for path in run.iterdir()}
-    assert names == {"config.json", "history.jsonl", "last.h5", "best.h5"}
+    assert names == {"config.json", "history.jsonl", "last.h5", "previous.h5", "best.h5"}
     assert "70 training jets in 2 steps per epoch" in pretrained
     assert len(read_history(run)) == 1
     assert set(read_history(run)[0]["validation"]) >= {"loss", "velocity", "cross_entropy"}

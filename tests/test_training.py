@@ -12,7 +12,7 @@ from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_je
 from omnilearn.config import Config
 from omnilearn.errors import UserError, speak
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
-from omnilearn.training import Position
+from omnilearn.resume import Clock, Position
 
 BATCH, STEPS = 16, 6
 CONFIG = Config(epochs=3, batch=BATCH, lr=5e-3, body_factor=2.0, warmup_epochs=0, patience=2,
@@ -161,19 +161,21 @@ def test_a_finished_run_is_left_as_it_is(trainer, through, data, capsys):
 
 def test_another_number_of_ranks_starts_the_epoch_anew(trainer, data):
     trainer.position = Position(epoch=1, step=4, sums={"loss": 1.0}, seconds=3.0)
+    trainer.optimiser.iterations.assign(5)
     trainer.ranks = 4
     trainer.save("last.h5")
     trainer.ranks = 1
     trainer.resume()
     assert (trainer.position.epoch, trainer.position.step) == (1, 0)
     assert (trainer.position.sums, trainer.position.seconds) == ({}, 0.0)
+    assert int(trainer.optimiser.iterations) == STEPS  # the rate of the epoch's beginning
 
 
 @pytest.mark.parametrize(("every", "good"), [(2, (0, 4)), (1, (0, 5))])
 def test_a_loss_that_is_no_number_stops_at_its_step_and_leaves_the_last_good_state(
-    trainer, data, every, good
+    trainer, data, every, good, monkeypatch
 ):
-    trainer.config = replace(CONFIG, checkpoint_every=every)
+    monkeypatch.setattr(trainer, "clock", Clock(every))
     apply, done = trainer.apply, []
 
     def apply_and_ruin(gradients):
@@ -223,7 +225,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_is_told_in_a_sentence(
     assert {path.name: path.read_bytes() for path in trainer.run.iterdir()} == before
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "last.h5: the disk is full" in error
+    assert "previous.h5: the disk is full" in error  # the first name to be changed
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_training import write_jets
+from toy_events import write_events
 from toy_jets import write_toy_dataset
 
 from omnilearn.model.checkpoint import load_checkpoint
@@ -40,6 +41,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     # numbers that two ranks and batches of 8 do not divide
     write_jets(folder / "data", train=53, val=27, test=37, few=15)
+    write_events(folder / "data", {"train": 51, "val": 35, "test": 13})
     return folder
 
 
@@ -91,6 +93,17 @@ def test_evaluation_sees_every_jet_once_however_many_ranks(one, two):
     assert len(np.unique(one["predicted/logits"], axis=0)) == 37
 
 
+def test_weights_of_an_unfolding_do_not_depend_on_the_number_of_ranks(one, two):
+    for report in two:
+        np.testing.assert_allclose(report["unfolding/pull"], one["unfolding/pull"], rtol=1e-5)
+    assert np.std(one["unfolding/pull"]) > 1e-4
+
+
+def test_a_replica_is_the_work_of_one_rank_that_waits_for_no_other(two):
+    for report in two:
+        assert report["alone"] == [0, 1, 1]
+
+
 def test_both_ranks_stop_early_together(two):
     for report in two:
         assert (report["epochs"], report["best_epoch"]) == (2, 1)  # patience is one epoch
@@ -99,7 +112,8 @@ def test_both_ranks_stop_early_together(two):
 
 def test_only_one_rank_writes_the_run(two):
     run = two[0]["out"] / "run2"
-    assert {path.name for path in run.iterdir()} == {"last.h5", "best.h5", "history.jsonl"}
+    files = {"last.h5", "previous.h5", "best.h5", "history.jsonl"}
+    assert {path.name for path in run.iterdir()} == files
     stored = load_checkpoint(run / "last.h5")
     assert stored.record["ranks"] == 2
     for name, array in stored.weights.items():

@@ -14,14 +14,19 @@ from typing import ClassVar
 import keras
 import numpy as np
 from tiny_training import opened, tiny_pet, tiny_trainer
+from toy_events import SPEC as EVENTS_SPEC
 
 from omnilearn import distributed
 from omnilearn.config import Config
+from omnilearn.data.events import Events
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import pet_weights
 from omnilearn.optimiser import AveragedOptimiser
 from omnilearn.tasks import tagging
+from omnilearn.tasks.omnifold import pulled
 from omnilearn.tasks.pretraining import Objective
+from omnilearn.tasks.reweighting import NetworkFit, deepsets
+from omnilearn.tasks.unfolding import sample_of
 
 JETS = 12  # per step, of both ranks together
 CONFIG = Config(epochs=5, batch=8, lr=5e-3, warmup_epochs=1, patience=1, checkpoint_every=2)
@@ -109,9 +114,23 @@ def refused(data: Path) -> str:
         return str(error)
 
 
+def unfolded(data: Path, run: Path) -> dict:
+    """Ratio of a network that is the same on all ranks, and what each rank calls its own."""
+    events = Events(EVENTS_SPEC, str(data))
+    settings = replace(CONFIG, mode="classifier", epochs=1, checkpoint_every=500)
+    keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps too small to be seen
+    fit = NetworkFit(events, lambda seed: deepsets(events, keep), run, keep, keep, {})
+    sample = sample_of(events, np.ones(int((~events.simulated).sum())))
+    pull = pulled(sample, np.ones(len(sample.weight)), fit, "iteration1_step1", "prior")
+    with distributed.alone():
+        own = [distributed.rank(), distributed.size(), float(distributed.total(1))]
+    return {"pull": pull, "own": own}
+
+
 def main(data: Path, out: Path) -> None:
     distributed.horovod()  # first of all: it shares the cores among the ranks
     rank, size = distributed.rank(), distributed.size()
+    unfolding = unfolded(data, out / f"unfolding{size}")
     descent, losses, constituents = descended(data, out / "none")
     weights, predicted, report = trained(data, out / f"run{size}")
     report |= {
@@ -122,8 +141,10 @@ def main(data: Path, out: Path) -> None:
         "gathered": distributed.gathered(np.arange(3 * rank)).tolist(),
         "agreed": distributed.agreed(rank + 5),
         "total": float(distributed.total(rank + 1)),
+        "alone": unfolding["own"],
     }
-    groups = {"descent": descent, "weights": weights, "predicted": predicted}
+    groups = {"descent": descent, "weights": weights, "predicted": predicted,
+              "unfolding": {"pull": unfolding["pull"]}}  # fmt: skip
     named = {f"{group}/{name}": array for group, arrays in groups.items()
              for name, array in arrays.items()}  # fmt: skip
     np.savez(out / f"rank{rank}.npz", **named)

@@ -303,7 +303,8 @@ def dataset(name: str, data: Path | str = "") -> DatasetSpec:
     if name in CATALOGUE:
         return CATALOGUE[name]
     path = Path(data) / name / declared.FILE_NAME
-    if data and name and path.is_file():
+    is_folder_of_data = bool(data and name) and name != ".." and "/" not in name
+    if is_folder_of_data and path.is_file():
         return declared.read_declaration(path)
     raise UserError(
         f"unknown dataset {name!r}; the suite knows {', '.join(CATALOGUE)}, and one of your own by "

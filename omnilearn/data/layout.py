@@ -9,6 +9,7 @@ import h5py
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.own_content import insist_on_own_content
 
 FORMAT_VERSION = 1
 
@@ -23,6 +24,12 @@ class StoredLayout:
     weight: str | None  # key of the weights
     one_hot: bool
     origin: str  # public, simulated by this suite, or own
+
+
+def class_files(spec: DatasetSpec) -> dict[str, str]:
+    """Class -> name of its file in JetNet's public layout: g.hdf5, or g150.hdf5 of 150 slots."""
+    suffix = "" if spec.max_constituents == 30 else spec.max_constituents
+    return {name: f"{name}{suffix}.hdf5" for name in spec.class_names}
 
 
 def remedy(spec: DatasetSpec) -> str:
@@ -59,6 +66,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     Raises UserError naming file and key when a key is missing or has another shape than the
     dataset asks for, or when classes, features or the version of the format are others.
     """
+    insist_on_own_content(file, path)
     shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
     attributes = dict(file.attrs)
     version = attributes.get("format_version", FORMAT_VERSION)

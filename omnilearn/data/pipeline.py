@@ -39,8 +39,12 @@ class Pipeline:
         lengths: tuple[int, ...] | None = None,
         window: int = 8192,
         weighted: bool = True,
+        selected: np.ndarray | None = None,
     ):
-        """weighted: take the weights of the files; 1 for every jet otherwise."""
+        """weighted: take the weights of the files; 1 for every jet otherwise.
+
+        selected: rows of the files (num_jets,) bool that take part; all of them where absent.
+        """
         slots = spec.max_constituents
         self.lengths = tuple(sorted(lengths or padded_lengths(slots)))
         if self.lengths[0] < 1 or self.lengths[-1] != slots:
@@ -50,15 +54,17 @@ class Pipeline:
         self.files, self.spec = files, spec
         self.batch_size, self.rank, self.size, self.seed = batch_size, rank, size, seed
         self._window_steps = max(1, window // batch_size)
-        self._order = JetOrder.of_files(files.edges, files.multiplicity)
+        taking_part = np.ones(files.num_jets, bool) if selected is None else selected
+        self._order = JetOrder.of_files(files.edges, files.multiplicity * taking_part)
         self._standardise = Standardisation(spec)
         # cross sections may differ by orders of magnitude from one: rates of learning may not
         self._weight_scale = np.float32(1 / files.mean_weight()) if weighted else None
-        empty = files.num_jets - len(self._order)
+        wanted = int(taking_part.sum())
+        empty = wanted - len(self._order)
         if empty and rank == 0:
-            print(f"{spec.name}: {empty} of {files.num_jets} jets have no constituents: left out")
+            print(f"{spec.name}: {empty} of {wanted} jets have no constituents: left out")
         if len(self._order) == 0:
-            raise UserError(f"{spec.name}: none of {files.num_jets} jets has constituents")
+            raise UserError(f"{spec.name}: none of {wanted} jets has constituents")
 
     @property
     def num_jets(self) -> int:
@@ -133,8 +139,28 @@ class Pipeline:
         return np.ones_like(weight) if self._weight_scale is None else weight * self._weight_scale
 
 
+class WeightedPipeline(Pipeline):
+    """Jets with labels (num_jets, C) and weights (num_jets,) of the caller's, one row per jet.
+
+    A jet of weight zero takes no part. A label may share its jet among classes: a jet that stands
+    in two samples is read once.
+    """
+
+    def __init__(self, files: JetFiles, spec: DatasetSpec, label, weight, *rest, **more):
+        super().__init__(files, spec, *rest, weighted=False, selected=weight != 0, **more)
+        self._label, self._own_weight = np.float32(label), np.float32(weight)
+
+    def _read(self, rows, batches):
+        for batch in super()._read(rows, batches):
+            index = batch["index"]
+            yield {**batch, "label": self._label[index], "weight": self._own_weight[index]}
+
+
 class Standardisation:
-    """z = (x - mean) / std with the constants of the dataset; absent features are zeros."""
+    """z = (x - mean) / std with the constants of the dataset, and back; absent features are zeros.
+
+    The only place that scales inputs: training, evaluation and sampling all ask here.
+    """
 
     def __init__(self, spec: DatasetSpec):
         self._stored = spec.num_features
@@ -165,6 +191,31 @@ class Standardisation:
     def jets(self, jet: np.ndarray) -> np.ndarray:
         """Jet features (B, 4), standardised."""
         return (jet - self._jet_mean) * self._jet_scale
+
+    def original_constituents(self, standardised: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The first features (B, L, any number) as stored in files, zero where mask (B, L) is."""
+        features = standardised.shape[-1]
+        original = standardised / self._scale[:features] + self._mean[:features]
+        return original * mask[..., None]
+
+    def original_jets(self, standardised: np.ndarray) -> np.ndarray:
+        """Jet features (B, 4) in GeV, radians and constituents."""
+        return standardised / self._jet_scale + self._jet_mean
+
+
+def filled_up(batch: dict, batch_size: int) -> dict:
+    """The batch with rows of weight zero up to batch_size, so that few shapes are compiled."""
+    missing = batch_size - len(batch["mask"])
+    if not missing:
+        return batch
+    filled = {
+        name: np.concatenate([value, np.repeat(value[:1], missing, axis=0)])
+        if np.ndim(value)
+        else value
+        for name, value in batch.items()
+    }
+    filled["weight"][-missing:] = 0.0
+    return filled
 
 
 def prefetched(items: Iterator, ahead: int) -> Iterator:

@@ -8,6 +8,7 @@ as no multiplicity is stored; filled slots are moved to the front.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,6 +86,10 @@ class JetFiles:
             while self._handles:
                 self._handles.popitem()[1].close()
 
+    def jets_per_file(self) -> list[tuple[Path, int]]:
+        """The files in the order of their rows, each with how many of its jets are read."""
+        return [(file.path, file.num_jets) for file in self._files]
+
     def read(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Float32 arrays of the jets in rows start..stop, unscaled.
 
@@ -100,7 +105,7 @@ class JetFiles:
             "data": np.empty((len(rows), spec.max_constituents, spec.num_features), np.float32),
             "jet": np.empty((len(rows), len(JET_FEATURES)), np.float32),
             "pid": np.empty((len(rows), spec.num_classes), np.float32),
-            "weight": np.ones(len(rows), np.float32),
+            "weight": np.empty(len(rows), np.float32),
         }
         file_of = np.searchsorted([file.first for file in self._files], rows, side="right") - 1
         breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(file_of) != 0)) + 1
@@ -116,19 +121,48 @@ class JetFiles:
         """Mean weight of all jets, 1 without weights; raises UserError unless it is above zero."""
         total = 0.0
         for file in self._files:
-            if not file.stored.weight:
-                total += file.num_jets
-                continue
-            weight = np.empty(file.num_jets, np.float32)
-            self._read(file.path, file.stored.weight, 0, file.num_jets, weight, per_event=True)
-            _check_finite(weight, file.path, file.stored.weight, 0)
-            total += weight.sum(dtype=np.float64)
+            total += self._weights(file, 0, file.num_jets).sum(dtype=np.float64)
         if not total > 0:
             raise UserError(
                 f"{self._files[0].path}: the weights of all {self.num_jets} {self.spec.name} jets "
                 f"add up to {total:g}, expected more than zero, {remedy(self.spec)}"
             )
         return float(total / self.num_jets)
+
+    def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class numbers (num_jets,) int8 and weights (num_jets,) float32 of all jets."""
+        label, weight = np.empty(self.num_jets, np.int8), np.empty(self.num_jets, np.float32)
+        for file, rows in self._stretches():
+            start = rows.start - file.first
+            stop = start + rows.stop - rows.start
+            label[rows] = self._labels(file, start, stop).argmax(axis=1)
+            weight[rows] = self._weights(file, start, stop)
+        return label, weight
+
+    def observable(self, name: str) -> np.ndarray:
+        """One of the spec's observables of all events (num_jets,), at this level.
+
+        Raises UserError naming the file that has none, or a value that is not finite.
+        """
+        column, key = self.spec.observables.index(name), self.spec.key("observables", self.level)
+        found = np.empty(self.num_jets, np.float32)
+        for file, rows in self._stretches():
+            with self._lock:
+                if key not in self._open(file.path):
+                    raise UserError(f"{file.path}: no {key!r} among its keys, {remedy(self.spec)}")
+            start = rows.start - file.first
+            part = np.empty((rows.stop - rows.start, len(self.spec.observables)), np.float32)
+            self._read_rows(file.path, key, start, start + len(part), part)
+            _check_finite(part, file.path, key, start)
+            found[rows] = part[:, column]
+        return found
+
+    def _stretches(self) -> Iterator[tuple[_File, slice]]:
+        """All rows in order, so many at once as are held while multiplicities are counted."""
+        for file in self._files:
+            end = file.first + file.num_jets
+            for start in range(file.first, end, SCAN_ROWS):
+                yield file, slice(start, min(start + SCAN_ROWS, end))
 
     def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
         """Fill the arrays with the rows of one file that begin at `start`."""
@@ -138,14 +172,24 @@ class JetFiles:
         self._read(file.path, key, start, stop, stored)
         jets["jet"][...] = stored[:, self._jet_columns]
         _check_finite(jets["jet"], file.path, key, start)
-        if file.stored.weight:
-            self._read(file.path, file.stored.weight, start, stop, jets["weight"], per_event=True)
-            _check_finite(jets["weight"], file.path, file.stored.weight, start)
+        jets["weight"][...] = self._weights(file, start, stop)
         self._fill_data(file, start, stop, jets["data"])
+        jets["pid"][...] = self._labels(file, start, stop)
+
+    def _weights(self, file: _File, start: int, stop: int) -> np.ndarray:
+        """Weights (n,) of these rows of a file, 1 where it has none."""
+        weight = np.ones(stop - start, np.float32)
+        if file.stored.weight:
+            self._read(file.path, file.stored.weight, start, stop, weight, per_event=True)
+            _check_finite(weight, file.path, file.stored.weight, start)
+        return weight
+
+    def _labels(self, file: _File, start: int, stop: int) -> np.ndarray:
+        """One-hot labels (n, C) of these rows of a file."""
         shape = (stop - start, self.spec.num_classes) if file.stored.one_hot else (stop - start,)
         pid = np.empty(shape, np.float32)
         self._read(file.path, "pid", start, stop, pid, per_event=True)
-        jets["pid"][...] = self._one_hot(pid, file.path, start)
+        return self._one_hot(pid, file.path, start)
 
     def _fill_data(self, file: _File, start: int, stop: int, out: np.ndarray) -> None:
         """Constituents (n, P, F), filled slots in front, from a file of any number of slots."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.own_content import insist_on_own_content
 
 ARRAYS = ("logits", "label", "weight", "index")
 
@@ -30,6 +31,7 @@ def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     mend = f"make it again with: python evaluate.py {path.parent}"
     try:
         with h5py.File(path, "r") as file:
+            insist_on_own_content(file, path)
             found = {name: file[name][:] for name in ARRAYS if name in file}
             about = {key: str(value) for key, value in file.attrs.items()}
     except OSError as error:

@@ -16,6 +16,7 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.own_content import insist_on_own_content
 
 FORMAT = "omnilearn-checkpoint"
 # replaced, and nothing else, when the number of classes differs
@@ -52,7 +53,7 @@ class Checkpoint:
     """Everything a run needs to go on: arrays by name, the architecture, the run's own record."""
 
     path: Path
-    pet_config: PETConfig
+    pet_config: PETConfig  # or that of another model, as it was asked for
     record: dict  # configuration, epoch, step, metrics: plain JSON
     weights: dict[str, np.ndarray]
     ema: dict[str, np.ndarray]
@@ -121,14 +122,16 @@ def assign_weights(pet: PET, arrays: dict[str, np.ndarray], source: str) -> Load
 
 def save_checkpoint(
     path: Path | str,
-    pet_config: PETConfig,
+    pet_config: PETConfig,  # or that of another model
     weights: dict[str, np.ndarray],
     record: dict,
     ema: dict[str, np.ndarray] | None = None,
     optimizer: dict[str, np.ndarray] | None = None,
+    previous: Path | None = None,
 ) -> None:
     """Write a checkpoint atomically; `record` must be plain JSON.
 
+    previous: where to keep the checkpoint that was at `path`, once the new one is on the disk.
     It is composed in memory (25 MB at full size): HDF5 itself crashes on a full disk.
     """
     groups = {"weights": weights, "ema": ema or {}, "optimizer": optimizer or {}}
@@ -144,6 +147,8 @@ def save_checkpoint(
         file.attrs["checksum"] = checksum(groups, meta)
     with atomic_path(path) as temporary:
         temporary.write_bytes(composed.getbuffer())
+        if previous is not None and Path(path).is_file():
+            Path(path).replace(previous)
 
 
 def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> str:
@@ -159,8 +164,11 @@ def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> 
     return digest.hexdigest()
 
 
-def load_checkpoint(path: Path | str) -> Checkpoint:
-    """Read a checkpoint; raises UserError when it is missing, damaged or something else."""
+def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpoint:
+    """Read a checkpoint; raises UserError when it is missing, damaged or something else.
+
+    `architecture` is the configuration of the model expected in it.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(
@@ -174,6 +182,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
                     f"{path} is an HDF5 file but no checkpoint of this suite; weights "
                     "of the released code go through --released-weights"
                 )
+            insist_on_own_content(file, path)
             groups = {
                 group: {name: array[()] for name, array in file.get(group, {}).items()}
                 for group in ("weights", "ema", "optimizer")
@@ -189,7 +198,7 @@ def load_checkpoint(path: Path | str) -> Checkpoint:
     if not intact:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     try:
-        config = PETConfig(**json.loads(meta["architecture"]))
+        config = architecture(**json.loads(meta["architecture"]))
         record = json.loads(meta["record"])
     except (TypeError, ValueError) as error:
         raise UserError(f"{path}: architecture or record is not understood ({error})") from error

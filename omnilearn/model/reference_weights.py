@@ -16,6 +16,7 @@ import numpy as np
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import LoadReport, assign_weights
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.own_content import insist_on_own_content
 
 INSIDE = "_layer_checkpoint_dependencies"
 # part of the model -> container; a file is one of these or is refused
@@ -175,6 +176,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
     try:
         with h5py.File(path, "r") as file:
+            insist_on_own_content(file, path)
             yield file
     except (OSError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read as HDF5 ({error})") from error

@@ -13,7 +13,10 @@ from omnilearn.results import Result
 
 @dataclass(frozen=True)
 class Scan:
-    """One model: training jets (points,), and the metric of the model trained on so many."""
+    """One model: training jets (points,), and the metric of the model trained on so many.
+
+    Or whatever else is counted along the x axis, as the evaluations of a solver.
+    """
 
     label: str
     training_jets: Sequence[int]
@@ -21,7 +24,11 @@ class Scan:
 
 
 def training_size_scan(
-    scans: Sequence[Scan], path_stem: Path | str, y_label: str, title: str = ""
+    scans: Sequence[Scan],
+    path_stem: Path | str,
+    y_label: str,
+    title: str = "",
+    x_label: str = "Training jets",
 ) -> None:
     """The metric of each model against its training jets, with one-sigma bars, as PNG and PDF.
 
@@ -43,7 +50,7 @@ def training_size_scan(
             axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
         axes.set_xscale("log")
         axes.set_ylim(bottom=0.0)
-        axes.set_xlabel("Training jets")
+        axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(title=title or None, title_fontsize="small", loc="upper left")
 

@@ -3,14 +3,14 @@
 import numpy as np
 
 from omnilearn import distributed
-from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.gradients import compiled_for_batches
 from omnilearn.model.pet import PET
 from omnilearn.progress import progress
 from omnilearn.results import Result
 from omnilearn.tasks.pretraining import Objective
-from omnilearn.training import STREAM_VALIDATION, filled_up
+from omnilearn.training import STREAM_VALIDATION
 
 
 def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Result]:

@@ -1,6 +1,7 @@
 """Tagging: PET with fresh class weights on a backbone or from scratch, and its evaluation."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from omnilearn import distributed
 from omnilearn.config import Config
 from omnilearn.data.layout import find_files
-from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -25,7 +26,7 @@ from omnilearn.recipes import ARCHITECTURES
 from omnilearn.runs import prepare_run
 from omnilearn.tasks.denoising import denoising_metrics
 from omnilearn.tasks.pretraining import Objective
-from omnilearn.training import Trainer, filled_up, optimiser_steps
+from omnilearn.training import Trainer, optimiser_steps
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -55,14 +56,14 @@ def evaluate(
     if arguments.from_predictions:
         predicted, made = read_predictions(path)
         return {**described, "data": made["data"], **metrics(spec, predicted)}
-    data = arguments.data or config.data
-    pipeline = open_pipeline(spec, data, arguments.split, arguments.batch)
+    data, split = arguments.data or config.data, arguments.split
+    pipeline = open_pipeline(spec, data, split, arguments.batch)
     pet, described["data"] = best_pet(run), pipeline.files.origin
     if config.mode == "generator":
         return {**described, **denoising_metrics(pet, pipeline, config.seed)}
     predicted = predict(pet, pipeline)
     if distributed.rank() == 0:
-        write_predictions(path, predicted, {**described, "split": arguments.split})
+        write_predictions(path, predicted, {**described, "split": split})
     return {**described, **metrics(spec, predicted)}
 
 
@@ -150,12 +151,15 @@ def train(data: tuple[Pipeline, Pipeline], pet: PET, config: Config, run: Path, 
     return trainer.fit(training, validation)
 
 
-def predict(pet: PET, pipeline: Pipeline) -> dict[str, np.ndarray]:
+def predict(
+    pet: PET, pipeline: Pipeline, logits_of: Callable | None = None
+) -> dict[str, np.ndarray]:
     """Logits (N, C), label, weight, index (N,) of every jet of the split once, in file order.
 
-    Each rank evaluates its share; the result is the same on all of them.
+    Each rank evaluates its share; the result is the same on all of them. `logits_of` is the
+    compiled call of the model where there is one already.
     """
-    logits_of = compiled_for_batches(pet.call, pet.config.max_constituents)
+    logits_of = logits_of or compiled_for_batches(pet.call, pet.config.max_constituents)
     rows = {"index": [], "logits": [], "label": [], "weight": []}
     total = pipeline.num_jets // distributed.size()
     with progress(total, "evaluating", rank=distributed.rank()) as bar:

@@ -81,11 +81,11 @@ def test_every_line_of_the_table_has_all_columns(tmp_path):
 
 def test_runs_without_tagging_are_counted_and_left_out(tmp_path, capsys):
     write_results(tmp_path / "a" / "results.json", ABOUT | METRICS)
-    write_results(tmp_path / "b" / "results.json", ABOUT | {"model": "generator"})
+    write_results(tmp_path / "b" / "results.json", ABOUT | {"model": "unfolded"})
     main(["--runs", str(tmp_path)])
     out, err = capsys.readouterr()
-    assert "2 runs read, 1 without an accuracy left out" in err
-    assert "generator" not in out
+    assert "2 runs read, 1 of other tasks left out" in err
+    assert "unfolded" not in out
     assert "this suite, a" in out
 
 

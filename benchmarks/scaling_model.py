@@ -1,0 +1,88 @@
+"""What efficiency to expect on 8, 32 and 128 GPUs: a model, from numbers measured elsewhere.
+
+    python -m benchmarks scaling_model [--jets-per-second 1000 4000]
+
+A step of N ranks takes t (1 + s m(N)) + a(N), one of a rank alone t; their ratio is the efficiency.
+t = batch / r, with r the jets/s of one GPU. a(N) is the allreduce of the gradients, which follows
+the backward pass: a ring, 2 (N - 1) hops of a latency and bytes / N / bandwidth each. s is the
+relative spread of a rank's step and m(N) the expected maximum of N normal numbers: all wait for the
+slowest.
+
+Assumed: NCCL's bus bandwidth as published for A100 nodes, 230 GB/s inside a node of 4 (NVLink 3),
+80 GB/s between nodes (4 network cards of 25 GB/s each), 10 microseconds per hop; batches of equal
+length on all ranks (the pipeline's); files read in time; the full model's 7.9 MB of gradients. The
+spread is fitted to what two cores lost beyond the allreduce (`python -m benchmarks scaling`); as
+that is one machine and few rounds, a pessimistic spread of 5 % stands beside it.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.errors import UserError
+
+RESULTS = Path(__file__).parent / "results"
+GPUS = (8, 32, 128)
+GPUS_PER_NODE = 4
+BANDWIDTH = {"inside a node": 230e9, "between nodes": 80e9}  # bytes per second
+LATENCY = 10e-6  # seconds per hop
+FULL_MODEL = 4 * 1.98e6  # bytes of gradients: float32, weights of body and both heads
+PESSIMISTIC = 0.05  # relative spread of a step
+DRAWS = 20000
+
+
+def expected_maximum(ranks: int) -> float:
+    """The mean of the largest of `ranks` standard normal numbers."""
+    rng = np.random.default_rng(0)
+    return float(rng.standard_normal((DRAWS, ranks)).max(axis=1).mean()) if ranks > 1 else 0.0
+
+
+def allreduce_seconds(ranks: int, size: float) -> float:
+    """A ring over `ranks` GPUs for `size` bytes."""
+    if ranks == 1:
+        return 0.0
+    where = "inside a node" if ranks <= GPUS_PER_NODE else "between nodes"
+    return 2 * (ranks - 1) * (size / ranks / BANDWIDTH[where] + LATENCY)
+
+
+def fitted_spread(rows: list[dict]) -> float:
+    """The relative spread of a rank's step, from the measured row of most ranks."""
+    row = max(rows, key=lambda row: row["ranks"])
+    if row["ranks"] == 1:
+        raise UserError("a spread needs a measurement of two ranks: python -m benchmarks scaling")
+    lost = (1 - row["allreduce_share"]) / row["efficiency"] - 1
+    return max(0.0, lost / expected_maximum(row["ranks"]))
+
+
+def efficiency(ranks: int, rate: float, batch: int, size: float, spread: float) -> float:
+    """Speed per GPU over that of a GPU alone; rate in jets/s of that one, size in bytes."""
+    alone = batch / rate
+    step = alone * (1 + spread * expected_maximum(ranks)) + allreduce_seconds(ranks, size)
+    return alone / step
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks scaling_model", description=__doc__,
+                                     allow_abbrev=False)  # fmt: skip
+    parser.add_argument("--jets-per-second", type=float, nargs="+", default=[1000.0, 4000.0],
+                        help="of one GPU, by python -m benchmarks throughput there")  # fmt: skip
+    parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
+    parser.add_argument("--measured", type=Path, default=RESULTS / "scaling.json")
+    flags = parser.parse_args(arguments)
+    if not flags.measured.is_file():
+        raise UserError(f"{flags.measured} not found; make it with: python -m benchmarks scaling")
+    rows = json.loads(flags.measured.read_text())["rows"]
+    spread = fitted_spread(rows)
+    print(f"{FULL_MODEL / 1e6:.1f} MB per step; fitted spread of a step {spread:.1%}")
+    print(f"| GPUs | jets/s of one | allreduce | efficiency | with a spread of {PESSIMISTIC:.0%} |")
+    print("|---|---|---|---|---|")
+    for rate in flags.jets_per_second:
+        for gpus in GPUS:
+            found = [
+                efficiency(gpus, rate, flags.batch, FULL_MODEL, one)
+                for one in (spread, PESSIMISTIC)
+            ]
+            allreduce = 1e3 * allreduce_seconds(gpus, FULL_MODEL)
+            print(f"| {gpus} | {rate:.0f} | {allreduce:.1f} ms | {found[0]:.0%} | {found[1]:.0%} |")

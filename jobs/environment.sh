@@ -1,0 +1,53 @@
+# shellcheck shell=bash disable=SC2034
+# Where the jobs run: the only file that knows of sites. Sourced by every job, from the checkout.
+#
+# OMNILEARN_SITE   perlmutter-shifter, perlmutter-podman, cluster (Slurm, .venv of the checkout) or
+#                  laptop (no Slurm); found out when empty
+# OMNILEARN_IMAGE  the container, made from Containerfile (Perlmutter)
+# OMNILEARN_RANKS  processes on a laptop; under Slurm its tasks are the ranks
+# OMNILEARN_DATA   folder of preprocessed datasets, read by the scripts themselves
+
+if [ -z "${OMNILEARN_SITE:-}" ]; then
+    OMNILEARN_SITE=laptop
+    if command -v sbatch >/dev/null; then OMNILEARN_SITE=cluster; fi
+    if [ "${NERSC_HOST:-}" = perlmutter ]; then OMNILEARN_SITE=perlmutter-shifter; fi
+fi
+OMNILEARN_IMAGE=${OMNILEARN_IMAGE:-omnilearn:latest}
+
+# a frozen rank ends the job after the first, a rank that is stuck in its own work after the last
+export HOROVOD_GLOO_TIMEOUT_SECONDS=${HOROVOD_GLOO_TIMEOUT_SECONDS:-120}
+export HOROVOD_STALL_CHECK_TIME_SECONDS=${HOROVOD_STALL_CHECK_TIME_SECONDS:-60}
+export HOROVOD_STALL_SHUTDOWN_TIME_SECONDS=${HOROVOD_STALL_SHUTDOWN_TIME_SECONDS:-600}
+
+in_container=()             # what starts the container, in front of python
+site_python=.venv/bin/python
+site_sbatch=()              # options of sbatch for any job
+site_gpus=()                # and for one that trains, per node
+gpus_per_node=1
+
+case "$OMNILEARN_SITE" in
+    perlmutter-*)
+        gpus_per_node=4
+        site_sbatch=(--constraint=gpu --qos=regular)
+        site_gpus=(--gpus-per-node=4 --cpus-per-task=32)
+        site_python=python
+        # ranks meet, and NCCL makes its connections, over the fast network
+        export HOROVOD_GLOO_IFACE=hsn0 NCCL_SOCKET_IFNAME=hsn
+        export NCCL_NET_GDR_LEVEL=PHB NCCL_CROSS_NIC=1 FI_CXI_DISABLE_HOST_REGISTER=1
+        ;;
+esac
+case "$OMNILEARN_SITE" in
+    perlmutter-shifter)
+        in_container=(shifter "--image=$OMNILEARN_IMAGE" "--module=gpu,nccl-plugin")
+        ;;
+    perlmutter-podman)
+        in_container=(podman-hpc run --rm --gpu --nccl --net=host --env-host
+            --volume "$PWD:$PWD" --workdir "$PWD" "$OMNILEARN_IMAGE")
+        ;;
+    cluster | laptop) ;;
+    *)
+        echo "error: OMNILEARN_SITE is '$OMNILEARN_SITE'; expected perlmutter-shifter," \
+            "perlmutter-podman, cluster or laptop." >&2
+        exit 2
+        ;;
+esac

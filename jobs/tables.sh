@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=tables
+#SBATCH --time=00:10:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#
+# The tables of the papers with the rows of all evaluated runs: runs/tables.md and runs/tables.tex.
+
+cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
+if [ ! -e jobs/resumable.sh ]; then
+    echo "error: submit the jobs from the root of the checkout; $PWD has no jobs/resumable.sh." >&2
+    exit 2
+fi
+. jobs/resumable.sh
+
+for format in markdown latex; do
+    ending=${format/markdown/md}
+    ending=${ending/latex/tex}
+    (one_by_one -m benchmarks tables --runs runs --format "$format") >"runs/tables.$ending" || exit
+done

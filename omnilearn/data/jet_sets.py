@@ -1,0 +1,116 @@
+"""Jets as JetNet publishes them: what is generated, what it is compared with, and their files.
+
+Files are those of arXiv:2106.11535, one per class: particle_features (jets, slots, 4) eta_rel,
+phi_rel, pt_rel, mask, and jet_features (jets, 4) pT, eta, mass [GeV], multiplicity.
+"""
+
+import json
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.atomic import atomic_path
+from omnilearn.data.layout import class_files, find_files
+from omnilearn.data.reader import JetFiles
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.kinematics import LOG_FLOOR
+
+COLUMNS = ("eta_rel", "phi_rel", "pt_rel", "mask")
+
+
+@dataclass(frozen=True)
+class JetSet:
+    """constituents (N, P, 4) in COLUMNS, jets (N, 4) pT, eta, mass, multiplicity, label (N,)."""
+
+    constituents: np.ndarray
+    jets: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, rows) -> "JetSet":
+        return JetSet(*(getattr(self, item.name)[rows] for item in fields(self)))
+
+    def of_class(self, label: int) -> "JetSet":
+        return self[self.label == label]
+
+
+def relative_columns(features: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Unscaled features (N, P, 3 or more) and mask (N, P) -> constituents (N, P, 4) in COLUMNS.
+
+    A generated log(1 - pt_rel) above zero is no momentum; it counts as the softest there is.
+    """
+    eta, phi, log_rest = np.moveaxis(np.asarray(features[..., :3], np.float64), -1, 0)
+    pt = np.maximum(-np.expm1(np.minimum(log_rest, 0.0)), LOG_FLOOR)
+    columns = np.stack([eta, phi, pt, np.ones_like(eta)], axis=-1)
+    return (columns * mask[..., None]).astype(np.float32)
+
+
+def four_momenta(jet_set: JetSet) -> tuple[np.ndarray, np.ndarray]:
+    """Constituents (N, P, 4) pt, eta, phi, energy in GeV, massless, and their mask (N, P)."""
+    eta_rel, phi, pt_rel, mask = np.moveaxis(np.asarray(jet_set.constituents, np.float64), -1, 0)
+    pt = pt_rel * jet_set.jets[:, :1]
+    eta = eta_rel + jet_set.jets[:, 1:2]
+    return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1) * mask[..., None], mask > 0
+
+
+def read_split(data: Path, spec: DatasetSpec, split: str, most: int) -> tuple[JetSet, str]:
+    """The first `most` jets of a split that have constituents, and the origin of the files."""
+    with JetFiles(find_files(data, spec, split), spec, limit=most) as files:
+        rows = np.flatnonzero(files.multiplicity > 0)
+        found = files.gather(rows)
+        mask = np.arange(spec.max_constituents) < files.multiplicity[rows, None]
+        jets = JetSet(
+            relative_columns(found["data"], mask), found["jet"], found["pid"].argmax(axis=1)
+        )
+        return jets, files.origin
+
+
+def write_set(folder: Path, jet_set: JetSet, spec: DatasetSpec, about: dict) -> None:
+    """One file per class; `about`, plain JSON, says what made the jets."""
+    for label, name in enumerate(class_files(spec).values()):
+        part = jet_set.of_class(label)
+        with atomic_path(folder / name) as temporary, h5py.File.in_memory() as file:
+            for key, array in (
+                ("particle_features", part.constituents),
+                ("jet_features", part.jets),
+            ):
+                file.create_dataset(
+                    key, data=array.astype(np.float32), compression="gzip", compression_opts=1
+                )
+            file.attrs["about"] = json.dumps(about, sort_keys=True)
+            file.flush()
+            # through memory: HDF5 itself may crash where a disk is full
+            temporary.write_bytes(file.id.get_file_image())
+
+
+def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
+    """The jets that `write_set` wrote, class after class, and what made them.
+
+    Raises UserError naming the file that is missing, damaged or made in another way than others.
+    """
+    parts, about = [], None
+    for label, name in enumerate(class_files(spec).values()):
+        path = folder / name
+        mend = f"remove {folder} and make it again with: python evaluate.py {folder.parent}"
+        try:
+            with h5py.File(path, "r") as file:
+                part = JetSet(file["particle_features"][:], file["jet_features"][:], np.empty(0))
+                made = json.loads(file.attrs["about"])
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(f"{path}: no readable set of jets ({error}); {mend}") from error
+        if about not in (None, made):
+            raise UserError(f"{path} was made by {made}, the other classes by {about}; {mend}")
+        about = made
+        parts.append(replace(part, label=np.full(len(part.jets), label)))
+    return joined(parts), about
+
+
+def joined(parts: list[JetSet]) -> JetSet:
+    """Several sets one behind the other."""
+    return JetSet(*(np.concatenate([getattr(part, item.name) for part in parts])
+                    for item in fields(JetSet)))  # fmt: skip

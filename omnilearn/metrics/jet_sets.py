@@ -1,0 +1,58 @@
+"""Whole sets of generated jets against the truth: every metric of every class, and histograms."""
+
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.data.jet_sets import JetSet, four_momenta
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.metrics.generation import generation_metrics, jetnet_package_metrics
+from omnilearn.metrics.histograms import counted, write_histograms
+from omnilearn.metrics.jet_observables import observable_metrics, observables
+from omnilearn.results import Result
+
+CONSTITUENT_COLUMNS = ("eta_rel", "phi_rel", "pt_rel")
+
+
+def compare(
+    run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
+) -> dict[str, dict[str, dict[str, Result]]]:
+    """set -> class -> metric, for every class that both have; histograms go to RUN."""
+    results: dict[str, dict] = {name: {} for name in sets}
+    histograms: dict[str, dict] = {}
+    for label, class_name in enumerate(spec.class_names):
+        samples = {"truth": truth, **sets}
+        samples = {name: sample.of_class(label) for name, sample in samples.items()}
+        if not all(map(len, samples.values())):
+            continue
+        wholes = {
+            name: observables(*four_momenta(sample), spec.jet_radius)
+            for name, sample in samples.items()
+        }
+        for name in sets:
+            pair = samples["truth"].constituents, samples[name].constituents
+            results[name][class_name] = {
+                **generation_metrics(*pair, seed),
+                **jetnet_package_metrics(*pair, class_name),
+                **observable_metrics(wholes["truth"], wholes[name], seed),
+            }
+        histograms[class_name] = class_histograms(samples, wholes)
+    write_histograms(run, histograms)
+    return results
+
+
+def class_histograms(
+    samples: dict[str, JetSet], wholes: dict[str, dict[str, np.ndarray]]
+) -> dict[str, dict]:
+    """Observables of jets and features of constituents of one class, in bins."""
+    found = {
+        name: counted({key: whole[name] for key, whole in wholes.items()}, name == "multiplicity")
+        for name in wholes["truth"]
+    }
+    for column, name in enumerate(CONSTITUENT_COLUMNS):
+        features = {}
+        for key, sample in samples.items():
+            real = sample.constituents[sample.constituents[..., 3] > 0]
+            features[key] = real[:, column]
+        found[name] = counted(features)
+    return found

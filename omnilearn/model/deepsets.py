@@ -1,0 +1,90 @@
+"""DeepSets: a network per constituent, a sum over constituents, a network of the sum.
+
+M. Zaheer et al., arXiv:1703.06114; for jets P. Komiske et al., arXiv:1810.05165. The classifier
+that OmniFold was published with, in the interface of PET's classification.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from omnilearn.data.spec import FEATURES, JET_FEATURES
+from omnilearn.model.layers import dense, gelu
+
+
+@dataclass(frozen=True)
+class DeepSetsConfig:
+    """The architecture, as stored in every checkpoint; sizes as in arXiv:1911.09107."""
+
+    widths: tuple[int, ...] = (100, 100, 256)  # per constituent
+    classifier_widths: tuple[int, ...] = (100, 100, 100)
+    num_classes: int = 2
+    num_features: int = len(FEATURES)
+    num_jet: int = len(JET_FEATURES)
+    max_constituents: int = 150
+
+    def __post_init__(self):  # JSON has lists
+        object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "classifier_widths", tuple(self.classifier_widths))
+
+
+class Stack(keras.layers.Layer):
+    """Dense layers, each with a gelu, on the last axis."""
+
+    def __init__(self, inputs: int, widths: tuple[int, ...], **kwargs):
+        super().__init__(**kwargs)
+        self.layers = [dense(width, f"dense{i}") for i, width in enumerate(widths)]
+        for layer, width in zip(self.layers, (inputs, *widths), strict=False):
+            layer.build((None, width))
+        self.built = True
+
+    def call(self, x):
+        """(..., inputs) -> (..., last width)."""
+        for layer in self.layers:
+            x = gelu(layer(x))
+        return x
+
+
+class DeepSetsHead(keras.layers.Layer):
+    """Logits of the classes and the jet's own kinematics, of the sum and the jet."""
+
+    def __init__(self, config: DeepSetsConfig, **kwargs):
+        super().__init__(**kwargs)
+        widths = config.classifier_widths
+        self.hidden = Stack(config.widths[-1] + config.num_jet, widths, name="hidden")
+        self.logits = dense(config.num_classes, "logits")
+        self.regression = dense(config.num_jet, "regression")
+        self.logits.build((None, widths[-1]))
+        self.regression.build((None, widths[-1]))
+        self.built = True
+
+    def call(self, summed, jet):
+        """summed (B, D), jet (B, J) -> logits (B, C), regression (B, J)."""
+        hidden = self.hidden(ops.concatenate([summed, jet], axis=-1))
+        return self.logits(hidden), self.regression(hidden)
+
+
+class DeepSets(keras.Model):
+    """Arrays: features (B, L, F), mask (B, L), jet (B, J); any number of slots."""
+
+    def __init__(self, config: DeepSetsConfig | None = None, name: str = "deepsets"):
+        super().__init__(name=name)
+        self.config = config or DeepSetsConfig()
+        self.body = Stack(self.config.num_features, self.config.widths, name="body")
+        self.classifier = DeepSetsHead(self.config, name="classifier")
+        self.built = True
+
+    def classify(self, features, mask, jet):
+        """logits (B, C) and regression of the jet inputs (B, J)."""
+        mask = ops.cast(mask, "float32")[:, :, None]
+        # 1 / 10: the sum over a jet is of the size of its terms
+        summed = ops.sum(self.body(features * mask) * mask, axis=1) / 10.0
+        return self.classifier(summed, jet=jet)
+
+    def call(self, batch):
+        """Logits of a batch of the pipeline."""
+        return self.classify(batch["constituents"], batch["mask"], batch["jet"])[0]
+
+    def parts(self) -> dict[str, keras.layers.Layer]:
+        return {"body": self.body, "classifier": self.classifier}

@@ -1,0 +1,99 @@
+"""The small network that generates jets as a whole: pT, eta, mass, multiplicity, given their class.
+
+A residual network on four numbers, conditioned on diffusion time and class (arXiv:2304.01266, as
+used by arXiv:2502.14652, Section IV.B); the forward pass equals the released one to float noise.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from omnilearn.data.spec import JET_FEATURES
+from omnilearn.model.embedding import TimeEmbedding
+from omnilearn.model.layers import LayerScale, dense, gelu
+
+
+@dataclass(frozen=True)
+class JetGeneratorConfig:
+    """The architecture, as stored in every checkpoint; the defaults are the released network."""
+
+    projection_dim: int = 128
+    num_layers: int = 3  # the first takes jets in; each other one is a residual block
+    num_classes: int = 5
+    num_jet: int = len(JET_FEATURES)
+    max_constituents: int = 30  # no sampled multiplicity is larger
+    layer_scale: float = 1e-5
+
+
+class ResidualBlock(keras.layers.Layer):
+    """Two layers on normalised inputs, scaled, beside one linear layer."""
+
+    def __init__(self, units: int, width: int, layer_scale: float, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
+        self.residual = dense(width, "residual")
+        self.first, self.second = dense(width, "first"), dense(width, "second")
+        self.layer_scale = LayerScale(layer_scale, name="layer_scale")
+        for layer in (self.norm, self.residual, self.first):
+            layer.build((None, units))
+        for layer in (self.second, self.layer_scale):
+            layer.build((None, width))
+        self.built = True
+
+    def call(self, x):
+        """x (B, units) -> (B, width)."""
+        x = self.norm(x)
+        update = ops.silu(self.second(ops.silu(self.first(x))))
+        return self.residual(x) + self.layer_scale(update)
+
+
+class JetNetwork(keras.layers.Layer):
+    """The velocity of the jets' kinematics, given time and class."""
+
+    def __init__(self, config: JetGeneratorConfig, **kwargs):
+        super().__init__(**kwargs)
+        dim, width = config.projection_dim, 2 * config.projection_dim
+        self.time = TimeEmbedding(dim, name="time")
+        self.label, self.film = dense(dim, "label"), dense(width, "film")
+        self.inputs = dense(dim, "inputs")
+        self.label.build((None, config.num_classes))
+        self.film.build((None, dim))
+        self.inputs.build((None, config.num_jet))
+        self.blocks = [
+            ResidualBlock(width if i else dim, width, config.layer_scale, name=f"block{i}")
+            for i in range(config.num_layers - 1)
+        ]
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
+        self.velocity = keras.layers.Dense(
+            config.num_jet, kernel_initializer="zeros", name="velocity"
+        )
+        self.norm.build((None, width))
+        self.velocity.build((None, width))
+        self.built = True
+
+    def call(self, jet, time, label):
+        """jet (B, J), time (B, 1), label (B, C) -> (B, J)."""
+        film = gelu(self.film(self.time(time) + self.label(label)))
+        scale, shift = ops.split(film, 2, axis=-1)
+        x = ops.silu(self.inputs(jet)) * (1 + scale) + shift
+        for block in self.blocks:
+            x = block(x)
+        return self.velocity(self.norm(x))
+
+
+class JetGenerator(keras.Model):
+    """The model of jet kinematics; checkpoints and training treat it as they treat PET."""
+
+    def __init__(self, config: JetGeneratorConfig | None = None, name: str = "jet_generator"):
+        super().__init__(name=name)
+        self.config = config or JetGeneratorConfig()
+        self.jets = JetNetwork(self.config, name="jets")
+        self.built = True
+
+    def call(self, jet, time, label):
+        """Velocity (B, J) of standardised, perturbed jets (B, J)."""
+        return self.jets(jet, time, label)
+
+    def parts(self) -> dict[str, keras.layers.Layer]:
+        return {"jets": self.jets}

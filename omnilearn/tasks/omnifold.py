@@ -1,0 +1,127 @@
+"""OmniFold: the iteration, whatever tells the samples apart.
+
+A. Andreassen et al., arXiv:1911.09107. Step 1, detector level: the pull weights take the simulation
+to the data. Step 2, particle level: the push weights are that reweighting as a function of what was
+there before the detector. Events that only one level accepts follow arXiv:2105.04448: a miss has
+the average pull weight of its particle level, a fake the average push weight of its detector level.
+"""
+
+from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from omnilearn.errors import UserError
+
+DETECTOR, PARTICLE = "reco", "gen"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Two weighted samples to tell apart at one level.
+
+    reference (S,): weights of the simulated events, zero where one takes no part. target: weights
+    of the events of the data (D,) if `against_data`, else other weights of the simulation (S,).
+    """
+
+    name: str  # iteration1_step1 and so on
+    level: str
+    reference: np.ndarray
+    target: np.ndarray
+    against_data: bool
+
+
+# Step -> density of the target over that of the reference (S,), up to a factor; also for simulated
+# events of weight zero, wherever they have a jet at this level
+Fit = Callable[[Step], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Simulated events (S,) with their weights and the levels that accept them; data (D,)."""
+
+    weight: np.ndarray
+    passes_reco: np.ndarray
+    passes_gen: np.ndarray
+    data_weight: np.ndarray  # zero where detector level does not accept an event
+
+    def __post_init__(self):
+        for name, weight in (
+            ("simulation at detector level", self.weight * self.passes_reco),
+            ("simulation at particle level", self.weight * self.passes_gen),
+            ("data at detector level", self.data_weight),
+        ):
+            if not weight.sum() > 0:
+                raise UserError(f"the weights of the {name} add up to {weight.sum():g}; "
+                                "expected events there, with a positive sum")  # fmt: skip
+
+    @property
+    def normalisation(self) -> float:
+        """Data per simulated event at detector level: scales weighted simulation to the data."""
+        return float(self.data_weight.sum() / np.sum(self.weight * self.passes_reco))
+
+
+def pulled(sample: Sample, push: np.ndarray, fit: Fit, name: str, misses: str) -> np.ndarray:
+    """Step 1: pull weights (S,) from push weights (S,).
+
+    Their sum at detector level is that of the simulation, whatever the scale of the data. `misses`
+    is "average" (arXiv:2105.04448, step 1b) or "prior": they keep their push weight.
+    """
+    weight = sample.weight * sample.passes_reco
+    step = Step(name, DETECTOR, weight * push, sample.data_weight, against_data=True)
+    ratio = np.where(sample.passes_reco, fit(step), 0.0)
+    scale = np.sum(weight) / np.sum(weight * push * ratio)
+    pull = np.where(sample.passes_reco, push * ratio * scale, push)
+    missed = sample.passes_gen & ~sample.passes_reco
+    if misses == "average" and missed.any():
+        both = sample.weight * (sample.passes_gen & sample.passes_reco)
+        step = Step(f"{name}_misses", PARTICLE, both * push, both * pull, against_data=False)
+        pull[missed] = (push * averaged(fit, step))[missed]
+    return pull
+
+
+def pushed(sample: Sample, pull: np.ndarray, fit: Fit, name: str, misses: str) -> np.ndarray:
+    """Step 2: push weights (S,) from pull weights (S,), relative to the simulation as it is made.
+
+    Fakes have the average push weight of their detector level, or 1 with `misses` "prior".
+    """
+    weight = sample.weight * sample.passes_gen
+    step = Step(name, PARTICLE, weight, weight * pull, against_data=False)
+    push = np.where(sample.passes_gen, averaged(fit, step), 1.0)
+    fake = sample.passes_reco & ~sample.passes_gen
+    if misses == "average" and fake.any():
+        both = sample.weight * (sample.passes_gen & sample.passes_reco)
+        step = Step(f"{name}_fakes", DETECTOR, both, both * push, against_data=False)
+        push[fake] = averaged(fit, step)[fake]
+    return push
+
+
+def averaged(fit: Fit, step: Step) -> np.ndarray:
+    """Mean target weight per reference weight, (S,), as a function of the step's level."""
+    ratio = fit(step)
+    taking_part = step.reference != 0
+    total = np.sum((step.reference * ratio)[taking_part])
+    return ratio * np.sum(step.target) / total
+
+
+def unfold(
+    sample: Sample,
+    fit: Fit,
+    iterations: int,
+    kept: MutableMapping[str, np.ndarray] | None = None,
+    misses: str = "average",
+) -> Iterator[np.ndarray]:
+    """Push weights (S,) after every iteration, as soon as it is done.
+
+    `kept` holds the weights after every step by its name; what it has already is not done again.
+    """
+    kept = {} if kept is None else kept
+    push = np.ones(len(sample.weight))
+    for iteration in range(1, iterations + 1):
+        first, second = (f"iteration{iteration}_step{step}" for step in (1, 2))
+        if second not in kept:
+            if first not in kept:
+                kept[first] = pulled(sample, push, fit, first, misses)
+            kept[second] = pushed(sample, kept[first], fit, second, misses)
+        push = kept[second]
+        yield push

@@ -1,0 +1,108 @@
+"""Tables 5 and 6 from published rows and results files; yardsticks; what counts as equal."""
+
+import numpy as np
+import pytest
+
+from benchmarks.figures import main as figures
+from benchmarks.generation_tables import generation_rows, observable_rows
+from benchmarks.inclusive import inclusive
+from benchmarks.published_generation import PUBLISHED_GENERATION, number
+from benchmarks.tables import main, read_runs
+from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.jet_sets import JetSet
+from omnilearn.results import Result, write_results
+
+METRICS = ("w1m", "w1p", "w1efp", "coverage", "mmd", "fpd", "kpd")
+OBSERVABLES = ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
+FOUND = {
+    **{name: Result(0.00123, 0.0001, 900) for name in METRICS},
+    **{f"{kind}_{name}": Result(0.5, 0.1, 900) for kind in ("kl", "w1") for name in OBSERVABLES},
+}
+ABOUT = {"dataset": "jetnet30", "model": "PET", "data": "simulated"}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    write_results(tmp_path / "jetnet30_scratch" / "results.json",
+                  {**ABOUT, "generated": {"g": FOUND}, "ideal": {"g": FOUND}})  # fmt: skip
+    return tmp_path
+
+
+def test_published_tables_of_generation_are_complete():
+    assert set(PUBLISHED_GENERATION) == {"jetnet30", "jetnet150"}
+    for dataset, table in PUBLISHED_GENERATION.items():
+        assert set(table.rows) == set(CATALOGUE[dataset].class_names)
+        for class_name, rows in table.rows.items():
+            for model in rows:
+                assert len(table.numbers(class_name, model)) == len(table.metrics)
+            assert {"FPCD", "PET generator (Ideal)", "OmniLearn", "OmniLearn (Ideal)"} <= set(rows)
+        for models in (table.rows["g"], table.rows["t"]):
+            assert "EPiC-GAN" in models
+
+
+def test_published_numbers_are_read_as_printed():
+    table = PUBLISHED_GENERATION["jetnet30"]
+    assert table.numbers("q", "OmniLearn")[0] == (0.24, 0.03)
+    assert table.numbers("g", "EPiC-GAN")[-1] is None
+    assert number("0.02") == (0.02, None)
+
+
+def test_our_rows_stand_under_the_published_ones_of_their_class_in_their_units(runs):
+    rows = generation_rows("jetnet30", read_runs(runs))
+    gluons = [row for row in rows[1:] if row[0] == "g"]
+    assert [row[1] for row in gluons][-2:] == ["PET", "PET (Ideal)"]
+    assert gluons[-1][2:5] == ["simulated", "900", "1.23 ± 0.10"]
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert gluons[-1][7] == "-"  # without the jetnet package there is no FPND
+    quarks = [row for row in rows if row[0] == "q"]
+    assert quarks
+    assert not any(row[1] == "PET" for row in quarks)
+
+
+def test_the_command_prints_tables_5_and_6_and_the_observables(runs, capsys):
+    main(["--runs", str(runs)])
+    out, err = capsys.readouterr()
+    assert "1 runs read, 0 of other tasks left out" in err
+    for text in ("## JetNet30, generated\n", "## JetNet150, generated\n", "KL tau21", "Table 5"):
+        assert text in out
+
+
+def test_observables_have_a_divergence_and_a_distance_each(runs):
+    heading, generated, ideal = observable_rows("jetnet30", read_runs(runs))
+    assert len(heading) == len(generated) == 4 + 2 * len(OBSERVABLES) + 1
+    assert (generated[1], ideal[1]) == ("PET", "PET (Ideal)")
+
+
+def test_losses_of_generators_are_drawn_as_figure_5(runs, tmp_path):
+    for name, backbone, losses in (
+        ("jetnet30_scratch", "null", (0.9, 0.8)),
+        ("jetnet30_finetuned", '"runs/jetclass"', (0.8, 0.7)),
+    ):
+        run = runs / name
+        write_results(run / "results.json", {**ABOUT, "generated": {"g": FOUND}})
+        (run / "config.json").write_text(f'{{"backbone": {backbone}}}')
+        (run / "history.jsonl").write_text("".join(
+            f'{{"training": {{"loss": {loss}}}, "validation": {{"loss": {loss}}}}}\n'
+            for loss in losses
+        ))  # fmt: skip
+    figures(["--runs", str(runs), "--out", str(tmp_path / "figures")])
+    assert (tmp_path / "figures" / "jetnet30_loss.pdf").stat().st_size > 1000
+
+
+def test_the_trivial_generator_keeps_spectrum_and_multiplicity_and_nothing_else():
+    rng = np.random.default_rng(0)
+    number_of = rng.integers(3, 9, 400)
+    mask = np.arange(8) < number_of[:, None]
+    # within a jet all constituents carry the same momentum
+    pt = np.repeat(rng.uniform(0, 1, (400, 1)), 8, axis=1)
+    constituents = np.stack([0 * pt, 0 * pt, pt, mask], axis=-1) * mask[..., None]
+    jets = JetSet(constituents, np.zeros((400, 4)), np.arange(400) % 2)
+    drawn = inclusive(jets, jets, 0)
+    assert len(drawn) == len(jets)
+    for label in (0, 1):
+        ours, theirs = drawn.of_class(label).constituents, jets.of_class(label).constituents
+        np.testing.assert_array_equal(ours[..., 3], theirs[..., 3])
+        assert np.ptp(ours[0, :3, 2]) > 0
+        real, true = (each[each[..., 3] > 0][:, 2] for each in (ours, theirs))
+        np.testing.assert_allclose(np.quantile(real, (0.25, 0.5, 0.75)),
+                                   np.quantile(true, (0.25, 0.5, 0.75)), atol=0.06)  # fmt: skip

@@ -1,0 +1,38 @@
+"""The model of many GPUs: nothing is lost on one, the spread is what two ranks lost."""
+
+import pytest
+
+from benchmarks.scaling_model import (
+    allreduce_seconds,
+    efficiency,
+    expected_maximum,
+    fitted_spread,
+    main,
+)
+
+
+def test_one_gpu_loses_nothing_and_more_lose_more():
+    found = [efficiency(gpus, 1000, 256, 8e6, 0.02) for gpus in (1, 8, 32, 128)]
+    assert found[0] == 1
+    assert found == sorted(found, reverse=True)
+    assert found[-1] > 0.9
+
+
+def test_the_larger_of_two_normal_numbers_is_known():
+    assert expected_maximum(2) == pytest.approx(0.5642, abs=0.02)  # 1 / sqrt(pi)
+
+
+def test_a_ring_of_two_sends_every_byte_once():
+    assert allreduce_seconds(2, 230e6) == pytest.approx(1e-3 + 20e-6)
+
+
+def test_the_fit_gives_back_the_efficiency_it_was_made_from():
+    row = {"ranks": 2, "efficiency": 0.9, "allreduce_share": 0.0, "megabytes_per_step": 8.0}
+    spread = fitted_spread([row])
+    assert 1 / (1 + spread * expected_maximum(2)) == pytest.approx(0.9)
+
+
+def test_the_table_has_every_number_of_gpus(capsys):
+    main([])
+    said = capsys.readouterr().out
+    assert all(f"| {gpus} | 4000 |" in said for gpus in (8, 32, 128))

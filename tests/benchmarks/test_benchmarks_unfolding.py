@@ -1,0 +1,95 @@
+"""The comparison of unfoldings: one table from results files, nothing typed by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING
+from benchmarks.unfolding import METHODS, report, rows, verdict
+from omnilearn.data.catalogue import OMNIFOLD
+from omnilearn.metrics.unfolding import BINNING, Spectrum
+from omnilearn.results import Result, write_results
+
+KINDS = {"detector": ("simulation", "unfolded", "reweighted"),
+         "particle": ("simulation", "unfolded", "ibu")}  # fmt: skip
+DISTANCE = {"simulation": 9.0, "ibu": 3.0, "unfolded": 1.0, "reweighted": 0.5}
+
+
+def results_of(method: str) -> dict:
+    """What evaluate.py writes, with round numbers."""
+    found = {"dataset": "omnifold", "model": method, "data": "simulated", "spectra": {}}
+    rng = np.random.default_rng(0)
+    for level, kinds in KINDS.items():
+        found["spectra"][level] = {}
+        for name, edges in BINNING.items():
+            values = rng.uniform(edges[0], edges[-1], 500)
+            spectrum = Spectrum.of(values, np.ones(500), edges).drawn()
+            drawn = {"edges": edges.tolist(), "truth": spectrum}
+            for kind in kinds:
+                drawn[kind] = spectrum
+                found[f"triangular_{level}_{name}_{kind}"] = Result(DISTANCE[kind], 0.1, 500)
+                found[f"floor_{level}_{name}_{kind}"] = 0.2
+            found["spectra"][level][name] = drawn
+    # in one observable IBU is the best
+    found["triangular_particle_z_g_unfolded"] = Result(4.0, 0.1, 500)
+    found["by_iteration"] = {name: [Result(9.0, 0.1, 500), Result(1.0, 0.1, 500)]
+                             for name in OBSERVABLES}  # fmt: skip
+    found |= {"two_sample_simulation": Result(0.62, 0.01, 500),
+              "two_sample_unfolded": Result(0.51, 0.01, 500)}  # fmt: skip
+    return found
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    runs = tmp_path_factory.mktemp("runs")
+    for method, name in METHODS.items():
+        folder = runs / name
+        folder.mkdir()
+        write_results(folder / "results.json", results_of(method))
+        losses = {"OmniLearn": (0.5, 0.4, 0.3)}.get(method, (0.6, 0.55, 0.45))
+        lines = [{kind: {"cross_entropy": loss} for kind in ("training", "validation")}
+                 for loss in losses]  # fmt: skip
+        (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report(runs, runs / "out")
+    return runs
+
+
+def test_published_rows_have_a_number_for_every_observable_of_the_dataset():
+    assert set(OBSERVABLES) == set(OMNIFOLD.observables)
+    for table in (REWEIGHTING, UNFOLDING):
+        assert table.metrics == OBSERVABLES
+        assert all(len(numbers) == 6 for numbers in table.rows.values())
+
+
+def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(runs):
+    text = (runs / "out" / "table.md").read_text()
+    detector, particle = text.split("## ")[1:]
+    lines = [line for line in particle.splitlines() if line.startswith("| ")][2:]
+    assert [line.split(" | ")[0] for line in lines] == [
+        "| IBU (arXiv:2404.16091, Table 2)", "| OmniFold DeepSets (arXiv:2404.16091, Table 2)",
+        "| simulation", "| *Noise floor*", "| IBU",
+        "| OmniFold, DeepSets", "| OmniFold, from scratch", "| OmniFold, OmniLearn",
+    ]  # fmt: skip
+    assert "0.027 ± 0.008" in detector
+    assert "| OmniFold, OmniLearn | simulated | 0.50 ± 0.10 |" in detector
+    assert "| 0.5100 ± 0.0100 |" in particle or "| 0.510 ± 0.010 |" in particle
+    for name in ("spectra_detector", "spectra_particle", "loss", "iterations_scratch"):
+        assert (runs / "out" / f"{name}.png").is_file()
+
+
+def test_the_table_says_how_much_sooner_the_backbone_is_there(runs):
+    text = (runs / "out" / "table.md").read_text()
+    assert "from scratch 0.4500, after 3 epochs" in text
+    assert "reached after 2, 1.5 times fewer, the best is 0.3000" in text
+
+
+def test_the_verdict_counts_observables_and_not_methods():
+    said = verdict({"OmniLearn": results_of("OmniLearn")})
+    assert "than the simulation in 6 of 6 observables, than IBU in 5." in said
+
+
+def test_a_spectrum_that_no_method_made_has_one_row():
+    measured = {method: results_of(method) for method in METHODS}
+    assert len(rows(measured, "particle", {"ibu": "IBU"})) == 1
+    assert len(rows(measured, "particle", {"unfolded": ""})) == 3

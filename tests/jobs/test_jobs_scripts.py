@@ -1,0 +1,191 @@
+"""Job scripts start what they say, a rank per task, and are requeued where time was too short."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from commands import ROOT
+
+from omnilearn.data.catalogue import CATALOGUE
+
+SCRIPTS = sorted((ROOT / "jobs").glob("*.sh"))
+JOBS = [path for path in SCRIPTS if "#SBATCH" in path.read_text()]
+
+
+def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
+    """Run a job of the checkout on a laptop, or where `environment` says."""
+    clean = {name: value for name, value in os.environ.items()
+             if not name.startswith(("SLURM", "OMNILEARN", "NERSC"))}  # fmt: skip
+    return subprocess.run(
+        ["bash", ROOT / "jobs" / script, *map(str, arguments)], check=False, text=True,
+        env={**clean, "OMNILEARN_SITE": "laptop", **environment}, capture_output=True, cwd="/",
+    )  # fmt: skip
+
+
+def printed(script: str, *arguments, **environment) -> list[list[str]]:
+    """The commands it would run."""
+    done = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
+    assert done.returncode == 0, done.stderr
+    return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+def slurm(**more) -> dict[str, str]:
+    return {"OMNILEARN_SITE": "cluster", "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT), **more}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_is_bash_and_short(path):
+    subprocess.run(["bash", "-n", path], check=True)
+    assert path.read_text().count("\n") <= 150
+    if shutil.which("shellcheck"):
+        done = subprocess.run(["shellcheck", "-x", path], cwd=ROOT, capture_output=True, text=True,
+                              check=False)  # fmt: skip
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.name)
+def test_every_job_is_warned_before_its_limit_and_may_be_requeued(path):
+    text = path.read_text()
+    assert "#SBATCH --signal=B:USR1@300\n" in text
+    assert "#SBATCH --requeue\n" in text
+    assert "#SBATCH --open-mode=append\n" in text
+    assert not re.search(r"--(account|qos|constraint|partition)", text)  # those belong to sites
+
+
+def test_one_rank_needs_no_launcher_and_several_are_started_by_horovodrun():
+    python = ".venv/bin/python"
+    assert printed("pretrain.sh", "top", "--lr", "1") == [[python, "train.py", "top", "--lr", "1"]]
+    (command,) = printed("pretrain.sh", OMNILEARN_RANKS="2")
+    assert command == [".venv/bin/horovodrun", "-np", "2", "--gloo", python, "train.py", "jetclass"]
+
+
+def test_under_slurm_srun_starts_every_task_and_one_dead_rank_ends_all():
+    (command,) = printed("evaluate.sh", "runs/top", **slurm())
+    assert command == ["srun", "--kill-on-bad-exit=1", ".venv/bin/python", "evaluate.py",
+                       "runs/top"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["shifter", "podman"])
+def test_perlmutter_runs_the_container(kind):
+    site = {"OMNILEARN_SITE": f"perlmutter-{kind}", "OMNILEARN_IMAGE": "mine:1"}
+    (command,) = printed("pretrain.sh", **slurm(**site))
+    assert command[:2] == ["srun", "--kill-on-bad-exit=1"]
+    assert any("mine:1" in word for word in command)
+    assert command[-3:] == ["python", "train.py", "jetclass"]
+
+
+def test_an_unknown_site_is_told():
+    done = bash("pretrain.sh", OMNILEARN_SITE="moon")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: OMNILEARN_SITE is 'moon'; expected perlmutter-shifter")
+
+
+def test_a_job_submitted_from_elsewhere_says_so(tmp_path):
+    done = bash("pretrain.sh", **slurm(SLURM_SUBMIT_DIR=str(tmp_path)))
+    assert done.returncode == 2
+    assert "submit the jobs from the root of the checkout" in done.stderr
+
+
+def test_elements_of_an_array_are_the_repeats_of_one_run():
+    array = slurm(SLURM_ARRAY_TASK_ID="3")
+    (command,) = printed("finetune.sh", "top", "--backbone", "runs/jetclass", **array)
+    assert command[-6:] == ["--runs", "runs/top_finetuned", "--name", "seed3", "--seed", "3"]
+    (command,) = printed("finetune.sh", "qg", "--runs", "R", **array)
+    assert command[-6:] == ["--runs", "R/qg_scratch", "--name", "seed3", "--seed", "3"]
+    (command,) = printed("finetune.sh", "qg", "--name", "mine", **array)
+    assert command[-6:] == ["--runs", "runs/mine", "--name", "seed3", "--seed", "3"]
+    assert "--seed" not in printed("finetune.sh", "qg", **slurm())[0]
+
+
+def test_a_scan_takes_one_value_per_element_of_the_array():
+    (command,) = printed("scan.sh", "top", "lr=1,2,3", **slurm(SLURM_ARRAY_TASK_ID="1"))
+    assert command[-5:] == ["top", "--lr", "2", "--name", "top_lr_2"]
+    values = [command[-3] for command in printed("scan.sh", "top", "lr=1,2,3")]
+    assert values == ["1", "2", "3"]
+    done = bash("scan.sh", "top", "lr=1,2", **slurm(SLURM_ARRAY_TASK_ID="2"))
+    assert done.returncode == 2
+    assert "expected --array=0-1" in done.stderr
+    assert bash("scan.sh", "top", "--lr").returncode == 2
+
+
+def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():
+    done = bash("reproduce.sh", "--print", "--preset", "small", OMNILEARN_SITE="cluster")
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert "jobs/pretrain.sh jetclass --preset small" in lines["1"]
+    made, evaluated = {}, set()
+    for number, line in lines.items():
+        after = re.search(r"--dependency=afterok:([\d:]+)", line)
+        after = set(after[1].split(":")) if after else set()
+        assert all(int(one) < int(number) for one in after)
+        if "--backbone" in line:
+            assert "1" in after
+        if "jobs/finetune.sh" in line or "jobs/unfold.sh" in line:
+            name = "omnifold" if "unfold.sh" in line else re.search(r"finetune\.sh (\w+)", line)[1]
+            assert name in CATALOGUE
+            start = "finetuned" if "--backbone" in line else "scratch"
+            made[f"runs/{name}_{start}"] = number
+        if "jobs/evaluate.sh" in line:
+            assert after == {made[line.split()[-1]]}
+            evaluated.add(number)
+    assert len(evaluated) == len(made)
+    assert "jobs/tables.sh" in lines[number]
+    assert after == evaluated
+
+
+def test_without_slurm_the_same_runs_are_made_in_turn():
+    done = bash("reproduce.sh", "--print")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "jobs/pretrain.sh jetclass"
+    assert "jobs/finetune.sh top --backbone runs/jetclass --repeats 5" in lines
+    assert lines[-1] == "jobs/tables.sh"
+    assert len(lines) == 28
+
+
+@pytest.fixture
+def fake_slurm(tmp_path):
+    """srun that does what FAKE says instead of starting ranks; scontrol that notes its words."""
+    (tmp_path / "srun").write_text('#!/bin/bash\neval "$FAKE"\n')
+    (tmp_path / "scontrol").write_text(f'#!/bin/bash\necho "$@" >>{tmp_path}/asked\n')
+    (tmp_path / "sleep").write_text("#!/bin/bash\n")
+    for name in ("srun", "scontrol", "sleep"):
+        (tmp_path / name).chmod(0o755)
+
+    def run(what: str, **more) -> tuple[int, str]:
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        done = bash("pretrain.sh", **slurm(FAKE=what, PATH=path, **more))
+        asked = tmp_path / "asked"
+        return done.returncode, asked.read_text() if asked.exists() else ""
+
+    return run
+
+
+WAITING = "kill -USR1 $PPID; for i in {1..200}; do /bin/sleep 0.1; done"
+
+
+@pytest.mark.parametrize(("what", "code", "asked"), [
+    ("exit 0", 0, ""),
+    ("exit 2", 2, ""),  # a user's mistake, a dead rank, a full disk: not to be repeated
+    ("exit 75", 75, "requeue 7\n"),  # the ranks were asked to stop, and did
+    ("trap 'exit 75' USR1; " + WAITING, 75, "requeue 7\n"),
+    ("trap 'exit 0' USR1; " + WAITING, 0, ""),
+    # too early: python was not listening yet
+    (WAITING, 138, "requeue 7\n"),
+])  # fmt: skip
+def test_a_job_is_requeued_when_its_time_was_short_and_never_else(fake_slurm, what, code, asked):
+    assert fake_slurm(what) == (code, asked)
+
+
+def test_a_job_that_never_gets_anywhere_is_not_requeued_for_ever(fake_slurm):
+    assert fake_slurm("exit 75", SLURM_RESTART_COUNT="100") == (75, "")
+
+
+def test_the_container_is_made_by_the_set_up_of_everybody():
+    text = (ROOT / "Containerfile").read_text()
+    assert "./setup.sh" in text
+    assert not re.search(r"pip install", text)  # versions stand in requirements.txt alone
+    assert Path(ROOT / "requirements.txt").name in text
