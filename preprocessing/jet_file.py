@@ -144,8 +144,7 @@ def write(
                 name, (total, *shape), array.dtype, chunks=(rows, *shape), **COMPRESSION
             )
         first = 0
-        for number in range(buckets.num_buckets):
-            jets = buckets.bucket(number)
+        for jets in buckets.shuffled():
             part = slice(first, first + len(jets.records))
             for name, array in stored(jets, spec).items():
                 file[name][part] = array

@@ -1,19 +1,23 @@
 """A uniform shuffle of more jets than fit into memory: deal them to buckets, shuffle each bucket.
 
-Every jet goes to a bucket drawn at random; a bucket is small enough to be shuffled in memory.
-Buckets one after the other are a uniformly random order, however the input was sorted (Rao 1961,
-Sandelius 1962). On disk the buckets share one file of unpadded float32 rows.
+Every jet goes to a bucket drawn at random; a bucket is small enough to be shuffled in memory, or is
+dealt to buckets of its own. Buckets one after the other are a uniformly random order, however the
+input was sorted (Rao 1961, Sandelius 1962). On disk the buckets share one file of unpadded float32
+rows; in memory are one bucket, and 24 bytes for each stretch that was written to one.
 """
 
 import tempfile
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
-from preprocessing.jet_chunk import PreparedJets, record_type
+from preprocessing.jet_chunk import CHUNK_ROWS, PreparedJets, record_type
 
 BUCKET_JETS = 8192  # expected jets per bucket: 64 MB when padded to 150 constituents
+MOST_BUCKETS = 128  # with more of them the stretches are of a few jets
 
 
 class Buckets:
@@ -23,10 +27,11 @@ class Buckets:
     """
 
     def __init__(self, folder: Path, jets: int, spec: DatasetSpec, rng: np.random.Generator):
-        self.num_buckets = max(1, -(-jets * spec.jets_per_row // BUCKET_JETS))
-        self.num_features, self.record_type = spec.num_features, record_type(spec)
+        self.num_buckets = min(MOST_BUCKETS, max(1, -(-jets * spec.jets_per_row // BUCKET_JETS)))
+        self.folder, self.spec, self.record_type = folder, spec, record_type(spec)
         self.rng = rng
-        self.segments = [[] for _ in range(self.num_buckets)]  # (offset, jets, constituents)
+        # per bucket: offset, jets and constituents of each stretch
+        self.segments = [array("q") for _ in range(self.num_buckets)]
         self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
 
     def __enter__(self) -> "Buckets":
@@ -45,22 +50,43 @@ class Buckets:
         first_jet = first_constituent = 0
         for number in np.flatnonzero(sizes):
             last_jet, last_constituent = jet_ends[number], constituent_ends[number]
-            self.segments[number].append(
+            self.segments[number].extend(
                 (self.file.tell(), last_jet - first_jet, last_constituent - first_constituent)
             )
             self.file.write(jets.records[first_jet:last_jet].tobytes())
             self.file.write(jets.features[first_constituent:last_constituent].tobytes())
             first_jet, first_constituent = last_jet, last_constituent
 
-    def bucket(self, number: int) -> PreparedJets:
-        """The jets of one bucket, in random order."""
-        records = [np.empty(0, self.record_type)]
-        features = [np.empty((0, self.num_features), np.float32)]
-        for offset, jets, constituents in self.segments[number]:
+    def shuffled(self) -> Iterator[PreparedJets]:
+        """All jets in random order, a bucket at a time."""
+        for number in range(self.num_buckets):
+            rows = sum(self.segments[number][1::3])
+            if rows * self.spec.jets_per_row <= 2 * BUCKET_JETS:
+                for jets in self.stretches(number, rows):
+                    yield jets.take(self.rng.permutation(rows))
+                continue
+            with Buckets(self.folder, rows, self.spec, self.rng) as finer:
+                for jets in self.stretches(number, CHUNK_ROWS):
+                    finer.deal(jets)
+                yield from finer.shuffled()
+
+    def stretches(self, number: int, rows: int) -> Iterator[PreparedJets]:
+        """The jets of one bucket as they were dealt, joined until they are `rows` or more."""
+        waiting, count = [], 0
+        segments = iter(self.segments[number])
+        for offset, jets, constituents in zip(segments, segments, segments, strict=True):
             self.file.seek(offset)
-            rows = self.file.read(jets * self.record_type.itemsize)
-            records.append(np.frombuffer(rows, self.record_type))
-            rows = self.file.read(constituents * self.num_features * 4)
-            features.append(np.frombuffer(rows, np.float32).reshape(-1, self.num_features))
-        jets = PreparedJets(np.concatenate(records), np.concatenate(features))
-        return jets.take(self.rng.permutation(len(jets.records)))
+            records = self.file.read(jets * self.record_type.itemsize)
+            features = self.file.read(constituents * self.spec.num_features * 4)
+            waiting.append((np.frombuffer(records, self.record_type),
+                            np.frombuffer(features, np.float32)))  # fmt: skip
+            count += jets
+            if count >= rows:
+                yield self.joined(waiting)
+                waiting, count = [], 0
+        if waiting:
+            yield self.joined(waiting)
+
+    def joined(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> PreparedJets:
+        records, features = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return PreparedJets(records, features.reshape(-1, self.spec.num_features))
