@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
+from benchmarks import data_efficiency, tables
 from benchmarks.demo import MODELS, comparison
 from benchmarks.preprocessing import table
 from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.results import read_results
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -42,3 +46,18 @@ def test_quoted_throughput_is_the_measured_one():
             f"| {row['padded_jets_per_second']:.0f} | {row['ratio']:.2f} "
         )
         assert quoted in performance
+
+
+def test_the_scan_over_training_sizes_is_quoted_as_measured():
+    cells = read_results(RESULTS / "tagging" / "data_efficiency.json")["cells"]
+    measured = {(cell["model"], cell["training_jets"]): cell["metrics"] for cell in cells}
+    sizes = sorted({jets for _, jets in measured})
+    assert data_efficiency.table(sizes, measured, "rejection_0.5") in README
+    for jets in sizes:
+        ours, scratch = (measured[model, jets]["rejection_0.5"] for model in data_efficiency.MODELS)
+        assert ours.value - scratch.value > 2 * np.hypot(ours.error, scratch.error)
+
+
+def test_the_tables_of_tagging_are_made_from_the_results(capsys):
+    tables.main(["--runs", str(RESULTS / "tagging")])
+    assert capsys.readouterr().out == (RESULTS / "tagging" / "tables.md").read_text()
