@@ -2,11 +2,12 @@
 
     python -m benchmarks soak [--kills 200]
 
-A tiny PET trains in a process of its own, with a checkpoint at every step, and is killed at random
-moments: three times in four at once (SIGKILL), else by request (SIGTERM). Now and then the newest
-checkpoint is then damaged, as a failing disk does. The training is started again until it is
-complete; weights, optimiser, averages and history must equal the uninterrupted ones bit for bit.
-Another begins, until there were enough kills.
+A tiny PET trains in a process of its own, with a checkpoint at every step, and is killed: half of
+the times by SIGKILL at a random moment, a quarter by SIGKILL in the midst of writing a checkpoint,
+a quarter by request (SIGTERM). Now and then the newest checkpoint is then damaged, as a failing
+disk does. The training is started again until it is complete; weights, optimiser, averages and
+history must equal the uninterrupted ones bit for bit. Another begins, until there were enough
+kills. TensorFlow is loaded once: every training is a fork.
 """
 
 import argparse
@@ -49,8 +50,9 @@ ARCHITECTURE = PETConfig(
 CONFIG = Config(
     epochs=2, batch=8, lr=5e-3, warmup_epochs=0, checkpoint_every=1, mode="classifier"
 )  # fmt: skip
-JETS = {"train": 96, "val": 10}
-BY_REQUEST, DAMAGED = 0.25, 0.1  # shares of the kills
+JETS = {"train": 48, "val": 10}
+BY_REQUEST, WHILE_WRITING, DAMAGED = 0.25, 0.25, 0.15  # shares of the kills
+MOMENTS = ("half written", "before the renames", "between the renames", "after the renames")
 
 
 class HeadOnly(Objective):
@@ -70,6 +72,39 @@ def write_jets(folder: Path) -> None:
             file["jet"], file["pid"] = jets["jet"], np.arange(number) % 2
 
 
+def end_while_writing(number: int, moment: str, share: float) -> None:
+    """Let this process kill itself at that moment of the `number`-th checkpoint it writes.
+
+    share: of the content, which is on the disk when it is half written.
+    """
+    write, replace = Path.write_bytes, Path.replace
+    written = 0
+
+    def end(now: str) -> None:
+        if (written, moment) == (number, now):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def write_bytes(path, content):
+        nonlocal written
+        written += 1
+        if (written, moment) == (number, "half written"):
+            write(path, content[: int(share * len(content))])
+            end(moment)
+        return write(path, content)
+
+    def rename(path, target):
+        is_new = ".partial" in path.name  # else the newest checkpoint becomes the previous one
+        end("before the renames")
+        if is_new:
+            end("between the renames")
+        result = replace(path, target)
+        if is_new:
+            end("after the renames")
+        return result
+
+    Path.write_bytes, Path.replace = write_bytes, rename
+
+
 def train(run: Path, data: Path) -> None:
     """The whole training in `run`, or what is left of it."""
     pipelines = [
@@ -87,10 +122,11 @@ def train(run: Path, data: Path) -> None:
     training.Trainer(objective, CONFIG, steps, run, about).fit(*pipelines)
 
 
-def started(run: Path, data: Path) -> int:
+def started(run: Path, data: Path, end: tuple[int, str, float] | None = None) -> int:
     """The id of a process that trains and leaves its output in run.log; it has TensorFlow loaded.
 
-    This process never computes with TensorFlow, whose threads a fork would lose.
+    end: of `end_while_writing`. This process never computes with TensorFlow, whose threads a fork
+    would lose.
     """
     sys.stdout.flush()
     process = os.fork()
@@ -100,6 +136,8 @@ def started(run: Path, data: Path) -> int:
     try:
         log = run.with_suffix(".log").open("a")
         with log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            if end:
+                end_while_writing(*end)
             try:
                 code = speak(lambda: train(run, data))
             except Exception:
@@ -161,27 +199,34 @@ def survive(kills: int, seed: int, folder: Path) -> dict:
         raise UserError(f"the uninterrupted run failed: {last_words(through)}")
     usual = time.monotonic() - begun
     expected = outcome(through)
-    counts = {"kills": 0, "by_request": 0, "damaged": 0, "gone_on_from_previous": 0,
-              "complete_trainings": 0}  # fmt: skip
+    counts = {"kills": 0, "by_request": 0, "while_writing": 0, "damaged": 0,
+              "gone_on_from_previous": 0, "complete_trainings": 0}  # fmt: skip
     with progress(kills, "kills") as bar:
         while True:
             run.mkdir(exist_ok=True)
-            process = started(run, data)
             has_enough = counts["kills"] >= kills
-            code = ended(process, 3600 if has_enough else rng.uniform(0, usual))
+            kinds = {"by_request": BY_REQUEST, "while_writing": WHILE_WRITING}
+            kinds["at_once"] = 1 - sum(kinds.values())
+            kind = "none" if has_enough else rng.choices(list(kinds), kinds.values())[0]
+            end = (rng.randint(1, 8), rng.choice(MOMENTS), rng.random())
+            process = started(run, data, end if kind == "while_writing" else None)
+            waits = kind in ("none", "while_writing")
+            code = ended(process, 3600 if waits else rng.uniform(0, usual))
+            is_killed = kind == "while_writing" and code == -signal.SIGKILL
             if code is None:
-                by_request = rng.random() < BY_REQUEST
-                os.kill(process, signal.SIGTERM if by_request else signal.SIGKILL)
+                os.kill(process, signal.SIGTERM if kind == "by_request" else signal.SIGKILL)
                 code = ended(process, 3600)
-                if code != 0:
-                    counts["kills"] += 1
-                    counts["by_request"] += by_request
-                    bar.update(1)
-                    both = all((run / name).exists() for name in ("last.h5", "previous.h5"))
-                    if both and rng.random() < DAMAGED:
-                        damage(run / "last.h5", rng)
-                        counts["damaged"] += 1
-                    continue
+                is_killed = code != 0
+            if is_killed:
+                counts["kills"] += 1
+                if kind in counts:
+                    counts[kind] += 1
+                bar.update(1)
+                both = all((run / name).exists() for name in ("last.h5", "previous.h5"))
+                if both and rng.random() < DAMAGED:
+                    damage(run / "last.h5", rng)
+                    counts["damaged"] += 1
+                continue
             if code != 0:
                 raise UserError(f"a resumed run ended with code {code}: {last_words(run)}")
             wrong = differing(outcome(run), expected)
@@ -217,11 +262,13 @@ def main(arguments: list[str]) -> None:
         counts = survive(flags.kills, flags.seed, Path(folder))
     seconds = round(time.monotonic() - begun)
     print(
-        f"{counts['kills']} kills ({counts['by_request']} by SIGTERM), {counts['damaged']} "
-        f"checkpoints damaged ({counts['gone_on_from_previous']} passed over for the one before); "
+        f"{counts['kills']} kills ({counts['by_request']} by SIGTERM, {counts['while_writing']} in "
+        f"the midst of a checkpoint), {counts['damaged']} checkpoints damaged; "
+        f"{counts['gone_on_from_previous']} times the checkpoint before the last was used; "
         f"{counts['complete_trainings']} trainings completed, all equal to the uninterrupted one "
         f"bit for bit; {seconds} s"
     )
-    result = {"seed": flags.seed, "seconds": seconds, **counts}
+    command = f"python -m benchmarks soak --kills {flags.kills} --seed {flags.seed}"
+    result = {"command": command, "seconds": seconds, **counts}
     with atomic_path(flags.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")
