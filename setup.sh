@@ -44,7 +44,8 @@ has_device_gpu() {
 
 has_mpi() {
     [ -z "${HOROVOD_WITHOUT_MPI:-}" ] || return 1
-    command -v mpicxx >/dev/null || grep -qs "mpi=yes" "$stamp"
+    # Debian's openmpi-bin has the compiler without its headers
+    echo '#include <mpi.h>' | mpicxx -E -x c++ - >/dev/null 2>&1 || grep -qs "mpi=yes" "$stamp"
 }
 
 cuda_home() { # the CUDA toolkit; prints nothing where the compiler or its headers are missing
