@@ -34,10 +34,16 @@ run_or_print() {
 }
 
 resumable() {
-    local asked="" code ranks=""
+    local asked="" code ranks="" word words=()
+    for word in "$@"; do
+        # of a requeued job the run is its own
+        if [ "$word" != --overwrite ] || [ "${SLURM_RESTART_COUNT:-0}" -eq 0 ]; then
+            words+=("$word")
+        fi
+    done
     trap 'asked=yes; kill -USR1 $ranks 2>/dev/null' USR1
     trap 'kill -TERM $ranks 2>/dev/null' TERM INT
-    on_all_ranks "$@" &
+    on_all_ranks "${words[@]}" &
     ranks=$!
     wait $ranks
     code=$?

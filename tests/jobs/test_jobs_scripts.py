@@ -184,6 +184,14 @@ def test_a_job_that_never_gets_anywhere_is_not_requeued_for_ever(fake_slurm):
     assert fake_slurm("exit 75", SLURM_RESTART_COUNT="100") == (75, "")
 
 
+def test_a_requeued_job_does_not_throw_away_what_it_made():
+    ask = ("pretrain.sh", "top", "--overwrite", "--lr", "1")
+    (first,) = printed(*ask, **slurm())
+    (again,) = printed(*ask, **slurm(SLURM_RESTART_COUNT="1"))
+    assert first[-4:] == ["top", "--overwrite", "--lr", "1"]
+    assert again[-3:] == ["top", "--lr", "1"]
+
+
 def test_the_container_is_made_by_the_set_up_of_everybody():
     text = (ROOT / "Containerfile").read_text()
     assert "./setup.sh" in text
