@@ -4,22 +4,18 @@ Horovod's own optimiser wrapper does nothing under Keras 3, silently, and its ca
 gradients are averaged where the optimiser applies them (see `omnilearn.optimiser`), in one fused
 allreduce, and variables are broadcast by hand.
 
-`horovodrun` and MPI tell Horovod which ranks there are. Under `srun` without MPI this is done here:
-Slurm says who is who, rank 0 is where they meet, and Gloo connects them.
+`horovodrun` and MPI tell Horovod which ranks there are; `omnilearn.rendezvous` does where they do
+not.
 """
 
-import http.client
 import os
-import re
-import socket
-import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 
+from omnilearn import rendezvous
 from omnilearn.errors import UserError
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -27,9 +23,6 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 # what launchers tell each process about the number of processes of this step
 LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-
-FIRST_PORT, PORTS = 15000, 17000  # below those that systems hand out by themselves
-PATIENCE = 600.0  # seconds for all ranks of a job to have started: containers load slowly
 _alone = False  # see `alone`
 
 
@@ -40,6 +33,8 @@ def horovod():
     Raises UserError when it was built against another TensorFlow, or when a launcher started
     several processes that would each train alone.
     """
+    if rendezvous.has_started_again():
+        rendezvous.take_new_place()
     launched = max(int(os.environ.get(name) or 1) for name in LAUNCHER_SIZES)
     import tensorflow as tf
 
@@ -57,9 +52,11 @@ def horovod():
             f"Horovod cannot be used with TensorFlow {tf.__version__}; it was built "
             f"against another one ({str(error).splitlines()[0]}); run: make setup"
         ) from error
-    if is_ours_to_connect(hvd):
-        meet(slurm_ranks(os.environ))
+    if rendezvous.is_ours_to_connect(hvd):
+        rendezvous.meet(rendezvous.slurm_ranks(os.environ))
     hvd.init()
+    if rendezvous.is_elastic():
+        rendezvous.hear_of_hosts()
     if hvd.size() == 1 and launched > 1:
         raise UserError(
             f"the launcher started {launched} processes but Horovod sees one: this "
@@ -75,85 +72,6 @@ def horovod():
         tf.config.set_visible_devices(own, "GPU")
         tf.config.experimental.set_memory_growth(own, True)
     return hvd
-
-
-def is_ours_to_connect(hvd) -> bool:
-    """Did srun start several ranks that neither horovodrun nor MPI knows of?"""
-    if "HOROVOD_RANK" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) == 1:
-        return False
-    has_pmi = any(name in os.environ for name in ("PMIX_RANK", "PMI_RANK"))
-    return not (has_pmi and hvd.mpi_built())
-
-
-def slurm_ranks(environment) -> dict[str, str]:
-    """What Horovod must be told (HOROVOD_...), from what Slurm tells every task of a step."""
-    tasks = []
-    for part in environment["SLURM_STEP_TASKS_PER_NODE"].split(","):  # as in 4(x31),2
-        number, _, times = part.partition("(x")
-        tasks += [int(number)] * int(times.rstrip(")") or 1)
-    node = int(environment["SLURM_NODEID"])
-    # the first of nid[001-004,007] or of nid001,nid005
-    name, number = re.match(r"([^\[,]+)(?:\[(\d+))?", environment["SLURM_STEP_NODELIST"]).groups()
-    step = 31 * int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
-    found = {
-        "RANK": environment["SLURM_PROCID"],
-        "SIZE": environment["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": environment["SLURM_LOCALID"],
-        "LOCAL_SIZE": str(tasks[node]),
-        "CROSS_RANK": str(node),
-        "CROSS_SIZE": str(len(tasks)),
-        "HOSTNAME": environment.get("SLURMD_NODENAME") or socket.gethostname(),
-        "GLOO_RENDEZVOUS_ADDR": name + (number or ""),
-        "GLOO_RENDEZVOUS_PORT": environment.get("HOROVOD_GLOO_RENDEZVOUS_PORT")
-        or str(FIRST_PORT + step % PORTS),
-        "CONTROLLER": "gloo",
-        "CPU_OPERATIONS": "gloo",
-    }
-    return {f"HOROVOD_{key}": value for key, value in found.items()}
-
-
-def meet(ranks: dict[str, str]) -> None:
-    """Wait until every rank has come to rank 0, which then serves as their address book.
-
-    Raises UserError when its port is taken, or when some rank does not come.
-    """
-    from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
-
-    address = socket.gethostbyname(ranks["HOROVOD_GLOO_RENDEZVOUS_ADDR"])
-    port = int(ranks["HOROVOD_GLOO_RENDEZVOUS_PORT"])
-    os.environ.update(ranks | {"HOROVOD_GLOO_RENDEZVOUS_ADDR": address})
-    if ranks["HOROVOD_RANK"] == "0":
-        try:
-            server = RendezvousHTTPServer(("", port), RendezvousHandler, False)
-        except OSError as error:
-            raise UserError(
-                f"port {port} of {socket.gethostname()}, where the ranks meet, cannot be used "
-                f"({error.strerror}); choose another with HOROVOD_GLOO_RENDEZVOUS_PORT"
-            ) from error
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    until = time.monotonic() + PATIENCE
-    others = [f"/here/{number}" for number in range(int(ranks["HOROVOD_SIZE"]))]
-    put = ("PUT", f"/here/{ranks['HOROVOD_RANK']}", b"1")
-    for request in (put, *(("GET", path, None) for path in others)):
-        while not answered(address, port, *request):
-            if time.monotonic() > until:
-                raise UserError(
-                    f"rank {ranks['HOROVOD_RANK']} waited {PATIENCE:.0f} s at {address}:{port} for "
-                    f"the other ranks ({request[1]}); did all of them start?"
-                )
-            time.sleep(0.2)
-
-
-def answered(address: str, port: int, method: str, path: str, body: bytes | None) -> bool:
-    """One request to the address book: is it up, and does it know?"""
-    connection = http.client.HTTPConnection(address, port, timeout=10)
-    try:
-        connection.request(method, path, body)
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def limit_threads(tf, local_size: int) -> None:
@@ -220,7 +138,8 @@ def ranks_that_end() -> Iterator[None]:
     """Say in a sentence, as UserError, that another rank ended or froze while this one needed it.
 
     Horovod notices a rank that ended within seconds, one that froze after
-    HOROVOD_GLOO_TIMEOUT_SECONDS (30 where unset).
+    HOROVOD_GLOO_TIMEOUT_SECONDS (30 where unset). Where horovodrun may change the number of ranks,
+    this one starts again, from the last checkpoint, with those that are left.
     """
     if size() == 1:
         yield
@@ -233,10 +152,25 @@ def ranks_that_end() -> Iterator[None]:
     except UnknownError as error:
         if "Horovod" not in str(error):
             raise
+        if rendezvous.is_elastic():
+            rendezvous.start_again(f"rank {number} lost another rank")
         raise UserError(
             f"rank {number} lost another rank, which ended or did not answer any more; what it "
             "said comes first. The same command goes on from the last checkpoint"
         ) from error
+
+
+def has_other_hosts() -> bool:
+    """Did horovodrun say, to this rank, that hosts came or are about to go?"""
+    return rendezvous.hosts.have_changed and not _alone
+
+
+def start_again() -> None:
+    """On all ranks at once: begin anew, on the hosts there are now; never returns."""
+    number = rank()
+    if size() > 1:
+        horovod().shutdown()
+    rendezvous.start_again(f"rank {number} makes room for other hosts")
 
 
 def broadcast_variables(variables: Sequence) -> None:

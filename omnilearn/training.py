@@ -142,9 +142,10 @@ class Trainer:
         """One update from this rank's batches; returns the terms averaged over them and ranks.
 
         It is the update of one batch with all their jets. A checkpoint that is due is written once
-        the loss of the next step is known, so that it is never one of ruined weights. Raises on
-        all ranks at the same step: UserError when the loss is not a number, whose batches are then
-        in the run directory, and Stopped when any of them was asked to stop.
+        the loss of the next step is known, so that it is never one of ruined weights; then all
+        ranks begin anew where horovodrun has other hosts. Raises on all ranks at the same step:
+        UserError when the loss is not a number, whose batches are then in the run directory, and
+        Stopped when any of them was asked to stop.
         """
         position = self.position
         rng = np.random.default_rng(
@@ -163,14 +164,17 @@ class Trainer:
                 keep_for_study(
                     self.run, position, f"step{position.step + 1}.{number}", batch, index
                 )
-        wishes = [self.rank == 0 and self.clock.is_due(position.step), bool(self.request.name)]
-        *means, is_due, is_asked = distributed.mean([*np.mean(values, axis=0), *wishes])
+        is_due = self.rank == 0 and self.clock.is_due(position.step)
+        wishes = [is_due, bool(self.request.name), distributed.has_other_hosts()]
+        *means, is_due, is_asked, is_joined = distributed.mean([*np.mean(values, axis=0), *wishes])
         terms = dict(zip(terms, means, strict=True))
         self.insist_on_a_number(terms["loss"], f"step {position.step + 1}")
-        if is_asked or (is_due and position.step):
+        if is_asked or is_joined or (is_due and position.step):
             self.save(LAST)
         if is_asked:
             self.request.obey(position, f"step {position.step + 1}")
+        if is_joined:
+            distributed.start_again()
         self.apply(sums)
         return terms
 

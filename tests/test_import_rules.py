@@ -53,7 +53,8 @@ MAY_IMPORT = {
     "omnilearn.recipes": (),
     "omnilearn.results": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
-    "omnilearn.distributed": (),
+    "omnilearn.rendezvous": (),
+    "omnilearn.distributed": ("omnilearn.rendezvous",),
     "omnilearn.gradients": ("omnilearn.distributed",),
     "omnilearn.optimiser": ("omnilearn.distributed",),
     "omnilearn.resume": ("omnilearn.distributed", "omnilearn.model"),
@@ -115,7 +116,7 @@ MAY_IMPORT = {
 
 # library -> who may name it; nothing is ever unpickled, for that would run what a file says
 MAY_NAME = {
-    "horovod": ("omnilearn.distributed",),
+    "horovod": ("omnilearn.distributed", "omnilearn.rendezvous"),
     "tensorflow": ("omnilearn.distributed", "omnilearn.gradients", "tests"),
     "keras": (
         *NETWORK,

@@ -1,0 +1,52 @@
+"""What every rank does for test_elastic.py: train slowly, until the epoch in which OUT/go appears.
+
+horovodrun --min-np 1 --max-np 2 ... python tests/elastic_worker.py DATA OUT
+
+Rank r says in OUT/rank<r> how many ranks there are, and the process, host, epoch and step it is at.
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from tiny_training import opened, tiny_trainer
+
+from omnilearn import distributed, training
+from omnilearn.config import Config
+from omnilearn.errors import speak
+
+BATCH, PAUSE = 8, 0.1  # jets; seconds between steps, until OUT/go
+CONFIG = Config(epochs=1000, batch=BATCH, lr=1e-4, warmup_epochs=0, patience=1000,
+                checkpoint_every=1, mode="classifier")  # fmt: skip
+
+
+def main(data: Path, out: Path) -> None:
+    distributed.horovod()
+    rank, ranks = distributed.rank(), distributed.size()
+    # tracing a graph would take longer than the steps
+    training.compiled = training.compiled_for_batches = lambda function, *_: function
+    pipelines = [opened(data, split, BATCH, rank, ranks) for split in ("train", "val")]
+    (out / "run").mkdir(exist_ok=True)
+    trainer = tiny_trainer(out / "run", CONFIG, pipelines[0], seed=ranks)
+    step = trainer.step
+
+    def slow_step(batches):
+        position = trainer.position
+        here = {"ranks": ranks, "process": os.getpid(), "host": os.environ["HOROVOD_HOSTNAME"],
+                "epoch": position.epoch, "step": position.step}  # fmt: skip
+        (out / f"rank{rank}").write_text(json.dumps(here))
+        if (out / "go").exists():
+            trainer.config = replace(CONFIG, epochs=position.epoch + 1)
+        else:
+            time.sleep(PAUSE)
+        return step(batches)
+
+    trainer.step = slow_step
+    trainer.fit(*pipelines)
+
+
+if __name__ == "__main__":
+    sys.exit(speak(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))
