@@ -2,6 +2,8 @@
 
 import errno
 import json
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,6 +228,37 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_is_told_in_a_sentence(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "previous.h5: the disk is full" in error  # the first name to be changed
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 300 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(folder)]
+    made = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full_leaves_the_last_checkpoint_whole(
+    trainer, data, small_disk, capsys
+):
+    trainer.run = small_disk
+    trainer.position = Position(step=1)
+    trainer.save("last.h5")
+    before = everything(small_disk)
+    room = shutil.disk_usage(small_disk).free
+    (small_disk / "of_others").write_bytes(bytes(room - 8192))
+    trainer.position = Position(step=2)
+    assert speak(lambda: trainer.save("last.h5")) == 2
+    assert "the disk is full. Nothing half-written was left" in capsys.readouterr().err
+    assert sorted(path.name for path in small_disk.iterdir()) == ["last.h5", "of_others"]
+    assert load_checkpoint(small_disk / "last.h5").record["position"]["step"] == 1
+    for name, array in everything(small_disk).items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 @pytest.mark.parametrize(("change", "message"), [

@@ -19,7 +19,7 @@ from toy_events import SPEC as EVENTS_SPEC
 from omnilearn import distributed
 from omnilearn.config import Config
 from omnilearn.data.events import Events
-from omnilearn.errors import UserError
+from omnilearn.errors import Stopped, UserError
 from omnilearn.model.checkpoint import pet_weights
 from omnilearn.optimiser import AveragedOptimiser
 from omnilearn.tasks import tagging
@@ -114,6 +114,33 @@ def refused(data: Path) -> str:
         return str(error)
 
 
+def ended_early(data: Path, run: Path) -> dict[str, list]:
+    """What each rank says, and where it stands, when rank 1 alone has bad jets or a signal."""
+    rank, ranks = distributed.rank(), distributed.size()
+    training = opened(data, "train", CONFIG.batch, rank, ranks)
+    trainer = tiny_trainer(run, replace(CONFIG, mode="classifier"), training)
+    step, found = trainer.step, {}
+
+    def spoilt(batches):
+        if rank == 1 and trainer.position.step == 1:
+            batches[0]["constituents"][0, 0] = np.nan
+        return step(batches)
+
+    def signalled(batches):
+        if rank == 1 and trainer.position.step == 1:
+            trainer.request.name = "SIGTERM"
+        return step(batches)
+
+    for name, way in (("signal", signalled), ("not_a_number", spoilt)):
+        trainer.step = way
+        try:
+            trainer.fit(training, training)
+        except (Stopped, UserError) as end:
+            found[name] = [trainer.position.step, str(end)]
+        trainer.request.name = ""
+    return found
+
+
 def unfolded(data: Path, run: Path) -> dict:
     """Ratio of a network that is the same on all ranks, and what each rank calls its own."""
     events = Events(EVENTS_SPEC, str(data))
@@ -133,8 +160,10 @@ def main(data: Path, out: Path) -> None:
     unfolding = unfolded(data, out / f"unfolding{size}")
     descent, losses, constituents = descended(data, out / "none")
     weights, predicted, report = trained(data, out / f"run{size}")
+    early = ended_early(data, out / f"early{size}") if size > 1 else {}
     report |= {
         "size": size,
+        "early": early,
         "losses": losses,
         "constituents": constituents,
         "refused": refused(data),
