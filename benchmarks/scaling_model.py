@@ -8,11 +8,22 @@ the backward pass: a ring, 2 (N - 1) hops of a latency and bytes / N / bandwidth
 relative spread of a rank's step and m(N) the expected maximum of N normal numbers: all wait for the
 slowest.
 
-Assumed: NCCL's bus bandwidth as published for A100 nodes, 230 GB/s inside a node of 4 (NVLink 3),
-80 GB/s between nodes (4 network cards of 25 GB/s each), 10 microseconds per hop; batches of equal
-length on all ranks (the pipeline's); files read in time; the full model's 7.9 MB of gradients. The
-spread is fitted to what two cores lost beyond the allreduce (`python -m benchmarks scaling`); as
-that is one machine and few rounds, a pessimistic spread of 5 % stands beside it.
+Bandwidths are those of the links, as their makers state them, times the share that a large NCCL
+allreduce makes of them:
+- inside a node 300 GB/s: a GPU sends on 12 links of NVLink 3, 25 GB/s each (NVIDIA A100: "NVLink
+  600 GB/s", both directions together); in a node of Perlmutter four of them go to each neighbour;
+- between nodes 100 GB/s: 4 network cards of 200 Gb/s (HPE Slingshot 11; NERSC, "Perlmutter
+  Architecture");
+- the share, 0.8, is assumed. NVIDIA quotes about 230 GB/s of bus bandwidth for the all_reduce of
+  nccl-tests on the 8 GPUs of a DGX A100, 0.77 of the links (a number from memory, not looked up).
+  "Bus bandwidth" is defined in nccl-tests, doc/PERFORMANCE.md: 2 (N - 1) / N bytes per second.
+Nothing of this was measured here; nccl-tests on the machine at hand replaces it.
+
+Assumed further: 10 microseconds per hop; batches of equal length on all ranks (the pipeline's);
+files read in time; the full model's 7.9 MB of gradients, too few to reach the share on many nodes,
+where the hops dominate. The spread is fitted to what two cores lost beyond the allreduce
+(`python -m benchmarks scaling`); as that is one machine and few rounds, a pessimistic spread of 5 %
+stands beside it.
 """
 
 import argparse
@@ -26,7 +37,8 @@ from omnilearn.errors import UserError
 RESULTS = Path(__file__).parent / "results"
 GPUS = (8, 32, 128)
 GPUS_PER_NODE = 4
-BANDWIDTH = {"inside a node": 230e9, "between nodes": 80e9}  # bytes per second
+LINKS = {"inside a node": 300e9, "between nodes": 100e9}  # bytes per second
+SHARE = 0.8  # of the links
 LATENCY = 10e-6  # seconds per hop
 FULL_MODEL = 4 * 1.98e6  # bytes of gradients: float32, weights of body and both heads
 PESSIMISTIC = 0.05  # relative spread of a step
@@ -44,7 +56,7 @@ def allreduce_seconds(ranks: int, size: float) -> float:
     if ranks == 1:
         return 0.0
     where = "inside a node" if ranks <= GPUS_PER_NODE else "between nodes"
-    return 2 * (ranks - 1) * (size / ranks / BANDWIDTH[where] + LATENCY)
+    return 2 * (ranks - 1) * (size / ranks / (SHARE * LINKS[where]) + LATENCY)
 
 
 def fitted_spread(rows: list[dict]) -> float:

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.scaling_model import (
+    RESULTS,
     allreduce_seconds,
     efficiency,
     expected_maximum,
@@ -23,13 +24,19 @@ def test_the_larger_of_two_normal_numbers_is_known():
 
 
 def test_a_ring_of_two_sends_every_byte_once():
-    assert allreduce_seconds(2, 230e6) == pytest.approx(1e-3 + 20e-6)
+    assert allreduce_seconds(2, 240e6) == pytest.approx(1e-3 + 20e-6)
 
 
 def test_the_fit_gives_back_the_efficiency_it_was_made_from():
     row = {"ranks": 2, "efficiency": 0.9, "allreduce_share": 0.0, "megabytes_per_step": 8.0}
     spread = fitted_spread([row])
     assert 1 / (1 + spread * expected_maximum(2)) == pytest.approx(0.9)
+
+
+def test_the_quoted_table_is_that_of_the_model(capsys):
+    main([])
+    table = capsys.readouterr().out.partition("\n")[2]
+    assert table in (RESULTS.parents[1] / "docs" / "perlmutter.md").read_text()
 
 
 def test_the_table_has_every_number_of_gpus(capsys):
