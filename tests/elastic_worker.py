@@ -12,12 +12,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tiny_training import opened, tiny_trainer
+from tiny_training import SPEC, opened
 
 from omnilearn import distributed, training
 from omnilearn.config import Config
 from omnilearn.errors import speak
+from omnilearn.model.deepsets import DeepSets, DeepSetsConfig
+from omnilearn.tasks.pretraining import Objective
 
+ARCHITECTURE = DeepSetsConfig(widths=(8,), classifier_widths=(8,),
+                              max_constituents=SPEC.max_constituents)  # fmt: skip
 BATCH, PAUSE = 8, 0.1  # jets; seconds between steps, until OUT/go
 CONFIG = Config(epochs=1000, batch=BATCH, lr=1e-4, warmup_epochs=0, patience=1000,
                 checkpoint_every=1, mode="classifier")  # fmt: skip
@@ -29,8 +33,10 @@ def main(data: Path, out: Path) -> None:
     # tracing a graph would take longer than the steps
     training.compiled = training.compiled_for_batches = lambda function, *_: function
     pipelines = [opened(data, split, BATCH, rank, ranks) for split in ("train", "val")]
-    (out / "run").mkdir(exist_ok=True)
-    trainer = tiny_trainer(out / "run", CONFIG, pipelines[0], seed=ranks)
+    run = out / "run"
+    run.mkdir(exist_ok=True)
+    objective = Objective(DeepSets(ARCHITECTURE), CONFIG.mode)
+    trainer = training.Trainer(objective, CONFIG, pipelines[0].steps_per_epoch, run, {})
     step = trainer.step
 
     def slow_step(batches):

@@ -90,7 +90,8 @@ def test_a_lost_rank_is_done_without_and_taken_back(place):
         if job.poll() is None:
             os.killpg(job.pid, signal.SIGTERM)
             job.wait(60)
-    epochs = [json.loads(line) for line in (place / "run" / "history.jsonl").open()]
+    history = (place / "run" / "history.jsonl").read_text()
+    epochs = [json.loads(line) for line in history.splitlines()]
     assert [line["epoch"] for line in epochs] == list(range(1, len(epochs) + 1))
     # an epoch has 48 jets: 3 steps of 2 ranks with batches of 8, or 6 of one
     steps = [line["steps"] for line in epochs]

@@ -121,24 +121,29 @@ def test_only_one_rank_writes_the_run(two):
 
 
 def test_a_signal_to_one_rank_stops_both_at_the_same_step(two):
-    assert [report["early"]["signal"] for report in two] == [
+    assert [report["ends"]["signal"] for report in two] == [
         [1, "asked to stop (another rank was) at epoch 1, step 2"],
         [1, "asked to stop (SIGTERM) at epoch 1, step 2"],
     ]
 
 
 def test_a_bad_jet_of_one_rank_stops_both_at_the_same_step_and_is_kept(two):
-    ends = [report["early"]["not_a_number"] for report in two]
+    ends = [report["ends"]["not_a_number"] for report in two]
     assert ends[0] == ends[1]
     assert ends[0][0] == 1
     assert "the loss is nan at epoch 1, step 2" in ends[0][1]
-    (kept,) = (two[0]["out"] / "early2").glob("not_a_number*")
+    (kept,) = (two[0]["out"] / "again2").glob("not_a_number*")
     assert kept.name == "not_a_number.epoch1.step2.0.rank1.npz"
     with np.load(kept, allow_pickle=False) as stored:
         assert np.isnan(stored["constituents"]).any(axis=(1, 2)).sum() == 1
-    state = load_checkpoint(two[0]["out"] / "early2" / "last.h5")
-    assert state.record["position"]["step"] == 1
-    assert all(np.isfinite(weight).all() for weight in state.weights.values())
+
+
+def test_an_interrupted_run_of_two_ranks_ends_bit_for_bit_like_one_that_never_stopped(two):
+    for report in two:
+        expected, found = group(report, "weights"), group(report, "again")
+        assert len(found) == len(expected) > 0
+        for key, array in expected.items():
+            np.testing.assert_array_equal(found[f"again/{key.partition('/')[2]}"], array)
 
 
 def test_too_few_jets_are_refused_on_all_ranks_before_training(two):

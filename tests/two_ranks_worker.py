@@ -82,43 +82,42 @@ def descended(data: Path, run: Path) -> tuple[dict, list, list]:
     return arrays(objective.pet), losses, constituents
 
 
+def let_losses_grow(trainer) -> list[dict]:
+    """Every epoch seems worse than the one before it; the list will hold what it was in truth."""
+    validate, found = trainer.validate, []
+
+    def ever_worse(pipeline):
+        found.append(validate(pipeline))
+        return {**found[-1], "loss": float(len(found))}
+
+    trainer.validate = ever_worse
+    return found
+
+
 def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
     """A short training with another start on every rank; what a given PET makes of the jets."""
     rank, ranks = distributed.rank(), distributed.size()
     training, validation = (opened(data, split, CONFIG.batch, rank, ranks)
                             for split in ("train", "val"))  # fmt: skip
-    config = replace(CONFIG, mode="classifier")
-    trainer = tiny_trainer(run, config, training, seed=rank)
-    validate = trainer.validate
-    first = []
-
-    def ever_worse(pipeline):
-        terms = validate(pipeline)
-        first.append(terms)
-        return {**terms, "loss": float(len(first))}
-
-    trainer.validate = ever_worse
+    trainer = tiny_trainer(run, replace(CONFIG, mode="classifier"), training, seed=rank)
+    terms = let_losses_grow(trainer)
     position = trainer.fit(training, validation)
     test = opened(data, "test", CONFIG.batch, rank, ranks)
     predicted = tagging.predict(tiny_pet(seed=5), test)
-    report = {"epochs": position.epoch, "best_epoch": position.best_epoch, "terms": first[0]}
+    report = {"epochs": position.epoch, "best_epoch": position.best_epoch, "terms": terms[0]}
     return arrays(trainer.objective.pet), predicted, report
 
 
-def refused(data: Path) -> str:
-    """What is said when there are fewer jets than one batch on every rank."""
-    try:
-        pipeline = opened(data, "few", CONFIG.batch, distributed.rank(), distributed.size())
-        return f"{pipeline.steps_per_epoch} steps"
-    except UserError as error:
-        return str(error)
+def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
+    """Weights of the same training, ended twice by rank 1 alone: by a signal and by a bad jet.
 
-
-def ended_early(data: Path, run: Path) -> dict[str, list]:
-    """What each rank says, and where it stands, when rank 1 alone has bad jets or a signal."""
+    Also what each rank said of both ends, and after how many steps.
+    """
     rank, ranks = distributed.rank(), distributed.size()
-    training = opened(data, "train", CONFIG.batch, rank, ranks)
-    trainer = tiny_trainer(run, replace(CONFIG, mode="classifier"), training)
+    training, validation = (opened(data, split, CONFIG.batch, rank, ranks)
+                            for split in ("train", "val"))  # fmt: skip
+    trainer = tiny_trainer(run, replace(CONFIG, mode="classifier"), training, seed=rank)
+    let_losses_grow(trainer)
     step, found = trainer.step, {}
 
     def spoilt(batches):
@@ -134,11 +133,22 @@ def ended_early(data: Path, run: Path) -> dict[str, list]:
     for name, way in (("signal", signalled), ("not_a_number", spoilt)):
         trainer.step = way
         try:
-            trainer.fit(training, training)
+            trainer.fit(training, validation)
         except (Stopped, UserError) as end:
             found[name] = [trainer.position.step, str(end)]
         trainer.request.name = ""
-    return found
+    trainer.step = step
+    trainer.fit(training, validation)
+    return arrays(trainer.objective.pet), found
+
+
+def refused(data: Path) -> str:
+    """What is said when there are fewer jets than one batch on every rank."""
+    try:
+        pipeline = opened(data, "few", CONFIG.batch, distributed.rank(), distributed.size())
+        return f"{pipeline.steps_per_epoch} steps"
+    except UserError as error:
+        return str(error)
 
 
 def unfolded(data: Path, run: Path) -> dict:
@@ -160,10 +170,10 @@ def main(data: Path, out: Path) -> None:
     unfolding = unfolded(data, out / f"unfolding{size}")
     descent, losses, constituents = descended(data, out / "none")
     weights, predicted, report = trained(data, out / f"run{size}")
-    early = ended_early(data, out / f"early{size}") if size > 1 else {}
+    again, ends = interrupted(data, out / f"again{size}") if size > 1 else ({}, {})
     report |= {
         "size": size,
-        "early": early,
+        "ends": ends,
         "losses": losses,
         "constituents": constituents,
         "refused": refused(data),
@@ -173,7 +183,7 @@ def main(data: Path, out: Path) -> None:
         "alone": unfolding["own"],
     }
     groups = {"descent": descent, "weights": weights, "predicted": predicted,
-              "unfolding": {"pull": unfolding["pull"]}}  # fmt: skip
+              "again": again, "unfolding": {"pull": unfolding["pull"]}}  # fmt: skip
     named = {f"{group}/{name}": array for group, arrays in groups.items()
              for name, array in arrays.items()}  # fmt: skip
     np.savez(out / f"rank{rank}.npz", **named)
