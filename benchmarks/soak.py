@@ -47,7 +47,7 @@ ARCHITECTURE = DeepSetsConfig(widths=(8,), classifier_widths=(8,), max_constitue
 CONFIG = Config(
     epochs=2, batch=8, lr=5e-3, warmup_epochs=0, checkpoint_every=1, mode="classifier"
 )  # fmt: skip
-JETS = {"train": 96, "val": 10}
+JETS = {"train": 32, "val": 10}
 BY_REQUEST, WHILE_WRITING, DAMAGED = 0.25, 0.25, 0.15  # shares of the kills
 MOMENTS = ("half written", "before the renames", "between the renames", "after the renames")
 
@@ -197,7 +197,7 @@ def survive(kills: int, seed: int, folder: Path) -> dict:
             kinds = {"by_request": BY_REQUEST, "while_writing": WHILE_WRITING}
             kinds["at_once"] = 1 - sum(kinds.values())
             kind = "none" if has_enough else rng.choices(list(kinds), kinds.values())[0]
-            end = (rng.randint(1, 8), rng.choice(MOMENTS), rng.random())
+            end = (rng.randint(1, 6), rng.choice(MOMENTS), rng.random())
             process = started(run, data, end if kind == "while_writing" else None)
             waits = kind in ("none", "while_writing")
             code = ended(process, 3600 if waits else rng.uniform(0, usual / 2))
