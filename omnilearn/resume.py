@@ -22,7 +22,7 @@ from omnilearn.errors import Stopped, UserError
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.pet import PETConfig
 
-LAST, PREVIOUS = "last.h5", "previous.h5"
+LAST, PREVIOUS, DAMAGED = "last.h5", "previous.h5", "damaged.h5"
 INTERVAL = 600.0  # seconds between checkpoints where no number of steps is given
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # an allocation that ends sends one of them
 
@@ -62,7 +62,8 @@ class Position:
 def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
     """The newest undamaged checkpoint of a run, the same on all ranks; None where there is none.
 
-    A damaged one is named and passed over. Raises UserError when there are only such.
+    A damaged one is named, set aside as damaged.h5, so that it does not become the previous one
+    when the next is written, and passed over. Raises UserError when there are only such.
     """
     chosen, damage = -1, []
     names = (LAST, PREVIOUS)
@@ -82,6 +83,8 @@ def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
         if chosen == 1:
             said = damage[0] if damage else f"{run / LAST} is missing"
             print(f"{said}; going on from the checkpoint before it, {run / PREVIOUS}", flush=True)
+            if damage:
+                (run / LAST).replace(run / DAMAGED)
     chosen = int(distributed.agreed(chosen))
     if chosen == -2:
         raise UserError(

@@ -76,6 +76,19 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(kept, begun,
     assert "resuming" in said
 
 
+def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before_it(kept, begun):
+    for step in (2, 3):
+        damage(kept / "last.h5", "cut short")
+        begun.resume()
+        assert begun.position.step == 1
+        begun.position = Position(step=step, sums={"loss": 1.0})
+        begun.save("last.h5")
+        assert load_checkpoint(kept / "previous.h5").record["position"]["step"] == 1
+    assert load_checkpoint(kept / "last.h5").record["position"]["step"] == 3
+    with pytest.raises(UserError):
+        load_checkpoint(kept / "damaged.h5")
+
+
 def test_a_run_killed_between_the_two_renames_goes_on_from_the_older_checkpoint(kept, capsys):
     (kept / "last.h5").unlink()
     assert whole_checkpoint(kept) == kept / "previous.h5"
