@@ -58,24 +58,23 @@ def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
     folder, seeds = flags.runs / MODELS[model], range(flags.repeats)
     parts = [f"{kind}_signal{signal}" for signal in flags.signal]
     parts = [kind] if kind == "supervised" else parts
-    seeds = [f"seed{seed}" for seed in seeds] if flags.repeats > 1 else ["seed0"]
-    return [folder / part / seed for part in parts for seed in seeds]
+    return [folder / part / f"seed{seed}" for part in parts for seed in seeds]
 
 
-def table(scans: dict[str, dict[str, list[dict[str, Any]]]]) -> str:
+def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
     """Markdown: a line per kind and signal, columns per model."""
     head = ["kind", "signal", "S/sqrt(B)", "trainings"]
     lines = [[*head, *(f"{model}: {title}" for model in scans for _, title in SCANNED)]]
     lines.append(["---"] + ["--:"] * (len(lines[0]) - 1))
     first = next(iter(scans.values()))
     for kind, points in first.items():
-        for place, point in enumerate(points):
+        for place, point in points.items():
             line = [kind, str(point["signal"]), f"{point['initial_significance']:.2f}",
                     str(point["trainings"])]  # fmt: skip
             if kind == "supervised":
                 line[1:3] = ["all", "-"]
             for kinds in scans.values():
-                here = kinds[kind][place] if len(kinds.get(kind, ())) > place else {}
+                here = kinds.get(kind, {}).get(place, {})
                 for name, _ in SCANNED:
                     found = here.get(name)
                     line.append(found.text if isinstance(found, Result) else "-")
@@ -129,10 +128,12 @@ def main(arguments: list[str]) -> None:
     for model in flags.models:
         wanted = {kind: cells(model, kind, flags) for kind in flags.kinds}
         for kind, runs in wanted.items():
-            if not all((run / "results.json").is_file() for run in runs):
-                print(f"{model}, {kind}: {len(runs)} cells", flush=True)
+            wanted[kind] = [run for run in runs if not (run / "results.json").is_file()]
+            if wanted[kind]:
+                print(f"{model}, {kind}: {len(wanted[kind])} of {len(runs)} cells", flush=True)
                 execute(command(model, kind, flags, more))
-        execute([sys.executable, "evaluate.py", str(flags.runs / MODELS[model])])
+        if any(wanted.values()):
+            execute([sys.executable, "evaluate.py", str(flags.runs / MODELS[model])])
         density = flags.runs / MODELS[model] / "density"
         if "cathode" in flags.kinds and not (density / "results.json").is_file():
             execute([sys.executable, "evaluate.py", str(density)])

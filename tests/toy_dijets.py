@@ -65,7 +65,9 @@ def write_dijets(
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
             for key, array in dijets(label, rng).items():
-                file.create_dataset(key, data=array, compression="gzip", compression_opts=1)
+                chunks = (min(256, total), *array.shape[1:])
+                file.create_dataset(key, data=array, chunks=chunks, compression="gzip",
+                                    compression_opts=1)  # fmt: skip
             file.attrs["classes"] = list(LHCO.class_names)
             file.attrs["features"] = list(FEATURES[:7])
             file.attrs["origin"] = "simulated"

@@ -50,7 +50,7 @@ def cell_metrics(
 
 
 def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Cells of one model as a scan: median and 68 % of what is SCANNED, for every signal.
+    """Cells of one model as a scan: median and 68 % of what is SCANNED, by kind and signal.
 
     The uncertainty of a median is half the interval between the quantiles of INTERVAL, which are
     given too. Supervised trainings stand apart.
@@ -58,11 +58,11 @@ def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     first = cells[0]
     found = {"dataset": first["dataset"], "data": first["data"], "backbone": first["backbone"]}
     kinds = sorted({cell["kind"] for cell in cells})
-    return {**found, "scan": {
-        kind: [point([cell for cell in cells if (cell["kind"], cell["signal"]) == (kind, signal)])
-               for signal in sorted({cell["signal"] for cell in cells if cell["kind"] == kind})]
-        for kind in kinds
-    }}  # fmt: skip
+    points: dict[str, dict] = {kind: {} for kind in kinds}
+    for kind, signal in sorted({(cell["kind"], cell["signal"]) for cell in cells}):
+        same = [cell for cell in cells if (cell["kind"], cell["signal"]) == (kind, signal)]
+        points[kind][f"signal{signal}"] = point(same)
+    return {**found, "scan": points}
 
 
 def point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -84,13 +84,13 @@ def bump_figure(
 
 
 def scan_figure(
-    scans: Mapping[str, dict[str, list]], path_stem: Path | str, title: str = ""
+    scans: Mapping[str, dict[str, dict]], path_stem: Path | str, title: str = ""
 ) -> None:
     """Figure 7 of arXiv:2404.16091: maximum improvement against injected signal, as PNG and PDF.
 
-    scans: model -> kind -> points, as `metrics.anomaly.scan` gives them. Lines are medians, bands
-    hold 68 % of the trainings. Below: the local significance of the bump hunt before and after a
-    cut; at zero injected signal its expectation is 0 +- 1, which is shaded.
+    scans: model -> kind -> signal -> point, as `metrics.anomaly.scan` gives them. Lines are
+    medians, bands hold 68 % of the trainings. Below: the local significance of the bump hunt before
+    and after a cut; at zero injected signal its expectation is 0 +- 1, which is shaded.
     """
     with figure(path_stem) as axes:
         canvas = axes.figure
@@ -98,20 +98,20 @@ def scan_figure(
         canvas.set_size_inches(7.5, 10.0)
         upper, lower = canvas.subplots(2, 1, sharex=True)
         smallest = [point["signal"] for kinds in scans.values() for kind in KIND_LINES
-                    for point in kinds.get(kind, ()) if point["signal"]]  # fmt: skip
+                    for point in kinds.get(kind, {}).values() if point["signal"]]  # fmt: skip
         for position, (model, kinds) in enumerate(scans.items()):
             colour = model_colour(model, position)
             for kind, line in KIND_LINES.items():
-                points = kinds.get(kind, ())
+                points = [*kinds.get(kind, {}).values()]
                 draw_points(upper, points, "max_sic", f"{model}, {kind}", colour, line)
                 label = f"{model}, {kind}, after the cut"
                 draw_points(lower, points, f"significance_{HUNTED_CUT}", label, colour, line)
-            for point in kinds.get("supervised", ()):
+            for point in kinds.get("supervised", {}).values():
                 upper.axhline(point["max_sic"].value, color=colour, linestyle=":", linewidth=1.4,
                               label=f"{model}, supervised")  # fmt: skip
         first = next((kinds[kind] for kinds in scans.values() for kind in KIND_LINES
-                      if kind in kinds), ())  # fmt: skip
-        draw_points(lower, first, "significance_1", "before the cut", DATA_COLOUR, "-")
+                      if kind in kinds), {})  # fmt: skip
+        draw_points(lower, [*first.values()], "significance_1", "before the cut", DATA_COLOUR, "-")
         upper.axhline(1.0, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, label="random")
         lower.axhspan(-1.0, 1.0, color=LIMIT_COLOUR, alpha=0.2, linewidth=0, label="background")
         lower.set_xscale("symlog", linthresh=min(smallest, default=1), linscale=0.5)

@@ -68,7 +68,11 @@ class Options:
         if kind != "cathode" and config.train_jets:
             raise UserError("--train-jets is for the generator; choose events with "
                             "--data-background and --reference-background")  # fmt: skip
-        signals = [0] if kind == "supervised" else signal_counts(arguments.signal)
+        if config.mode != "classifier":
+            raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
+        signals = signal_counts(arguments.signal)
+        if kind == "supervised" and signals != [0]:
+            raise UserError("--supervised takes all signal; leave out --signal")
         return cls(arguments.stage, kind, signals, **numbers)
 
 
@@ -142,7 +146,6 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
         elif (number + config.seed) % ranks == distributed.rank():
             with distributed.alone():
                 work.train(cell, wanted, about)
-    distributed.barrier()
 
 
 def generated(

@@ -18,7 +18,7 @@ from omnilearn.config import Config
 from omnilearn.data.dijet_kinematics import COUNTED, KinematicsPipeline, KinematicsScale, condition
 from omnilearn.data.dijets import SPLITS, Dijets
 from omnilearn.data.pipeline import Pipeline
-from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
+from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.metrics.bump_hunt import limits
 from omnilearn.metrics.dijet_closure import closure, dijet_observables
@@ -27,19 +27,26 @@ from omnilearn.model.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.recipes import DENSITY, JET_NETWORK
 from omnilearn.runs import prepare_run
 from omnilearn.tasks import tagging
-from omnilearn.tasks.dijet_sampling import DijetSampler
+from omnilearn.tasks.dijet_sampling import (
+    CALIBRATION,
+    LOG_REST,
+    DijetSampler,
+    calibration_of,
+    write_calibration,
+)
 from omnilearn.tasks.jet_kinematics import JetObjective
 from omnilearn.tasks.sampling import Solver
 from omnilearn.training import Trainer, optimiser_steps
 
 REGIONS = ("sidebands", "signal_region")
-SOFTEST_SHARE = 1e-3  # of true constituents are softer than the softest generated one
-LOOKED_AT = 512  # events whose constituents tell how soft they may be
+CALIBRATED = 1024  # jets at most
 
 
 def density_config(config: Config, folder: Path, seed: int, arguments) -> tuple[Config, Config]:
     """Settings of the two trainings: of PET, and of the network of kinematics."""
     settings = {**DENSITY[config.preset]}
+    if config.train_jets:
+        settings["train_jets"] = config.train_jets
     if arguments.density_epochs:
         settings["epochs"] = arguments.density_epochs
     jets = {**JET_NETWORK[config.preset]}
@@ -50,8 +57,8 @@ def density_config(config: Config, folder: Path, seed: int, arguments) -> tuple[
     return ours, replace(ours, **jets)
 
 
-def train(events: Dijets, config: Config, jet_config: Config, arguments) -> Path:
-    """Both trainings in the sidebands, one after the other; returns their run directory."""
+def train(events: Dijets, config: Config, jet_config: Config, arguments) -> None:
+    """Both trainings in the sidebands, one after the other, and what is measured after them."""
     spec = events.spec
     backbone, released = arguments.backbone, arguments.released_weights
     about = {
@@ -70,7 +77,7 @@ def train(events: Dijets, config: Config, jet_config: Config, arguments) -> Path
               flush=True)  # fmt: skip
     tagging.train(data, pet, config, run, about)
     train_kinematics(events, jet_config, run / "jets", about)
-    return run
+    calibrate(events, run, Solver(steps=arguments.sampling_steps), config.seed)
 
 
 def sidebands(events: Dijets, split: str, most: int = 0) -> np.ndarray:
@@ -111,20 +118,26 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
         **about,
         "config": asdict(config),
         "kinematics": asdict(scale),
-        "softest": softest_constituent(events, training),
     }
     steps = optimiser_steps(pipelines[0].steps_per_epoch, config.accumulate)
     objective = JetObjective(network, {column: scale.std[column] for column in COUNTED})
     Trainer(objective, config, steps, run, about).fit(*pipelines)
 
 
-def softest_constituent(events: Dijets, chosen: np.ndarray) -> float:
-    """pT [GeV] that all but SOFTEST_SHARE of the constituents of these events exceed."""
-    rows = np.flatnonzero(chosen)[:LOOKED_AT]
-    data, filled = events.files.gather(rows)["data"], events.files.filled[rows]
-    real = np.arange(data.shape[2]) < filled[..., None]
-    log_pt = data[..., FEATURES.index("log_pt")][real]
-    return float(np.exp(np.quantile(log_pt, SOFTEST_SHARE)))
+def calibrate(events: Dijets, run: Path, solver: Solver, seed: int) -> None:
+    """Compare constituents of validation jets in the sidebands with generated ones of such jets."""
+    if distributed.rank() == 0 and not (run / CALIBRATION).is_file():
+        sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
+        rows = np.flatnonzero(np.repeat(sidebands(events, "val"), 2))[:CALIBRATED]
+        true = events.files.jets.gather(rows)
+        label = np.zeros(len(rows), int)
+        generated, _ = sampler.features(rows, label, true["jet"])
+        filled = events.files.jets.multiplicity[rows, None]
+        real = np.arange(events.spec.max_constituents) < filled
+        # as many of each, of the same jets
+        pair = (array[..., LOG_REST][real] for array in (generated, true["data"]))
+        write_calibration(run, *calibration_of(*pair))
+    distributed.barrier()
 
 
 def sideband_fit(events: Dijets) -> FallingSpectrum:

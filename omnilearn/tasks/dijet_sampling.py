@@ -15,6 +15,7 @@ import numpy as np
 from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.data.dijet_kinematics import KinematicsScale, condition
+from omnilearn.data.jet_sets import relative_columns
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.kinematics import (
@@ -33,6 +34,8 @@ STREAM_DIJETS, STREAM_MASSES = 31, 32
 PART = 1024  # events made together: what an interruption loses, and what ranks share
 ATTEMPTS = 20  # to make an event that the trigger would have taken
 CENTRINGS = 4
+CALIBRATION, QUANTILES = "calibration.json", 1025
+LOG_REST = FEATURES.index("log_1_minus_pt_rel")
 
 
 class DijetSampler(Sampler):
@@ -42,7 +45,7 @@ class DijetSampler(Sampler):
         super().__init__(run, spec, solver, batch_size, seed)
         record = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig).record
         self.kinematics = KinematicsScale(**record["kinematics"])
-        self.softest = record["softest"]
+        self.calibration = read_calibration(run)
 
     def dijets(self, index: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Jets (n, 2, 4) of events `index` (n,) of these dijet masses (n,), and delta phi (n,)."""
@@ -67,6 +70,12 @@ class DijetSampler(Sampler):
         jets[..., 0] = np.maximum(jets[..., 0], 1.0)
         return jets, angle
 
+    def constituents(self, index: np.ndarray, label: np.ndarray, jet: np.ndarray) -> np.ndarray:
+        """As `Sampler.constituents`, the pT calibrated to that of true constituents."""
+        features, mask = self.features(index, label, jet)
+        features[..., LOG_REST] = np.interp(features[..., LOG_REST], *self.calibration)
+        return relative_columns(features, mask)
+
     def events(self, index: np.ndarray, mass: np.ndarray) -> dict[str, np.ndarray]:
         """Events as they are stored: data (n, 2, P, 7), jet (n, 2, 5), multiplicity and so on."""
         jets, angle = self.dijets(index, mass)
@@ -75,7 +84,7 @@ class DijetSampler(Sampler):
         jet_index = (2 * index[:, None] + np.arange(2)).ravel()
         label = np.zeros(2 * count, int)
         columns = self.constituents(jet_index, label, flat)
-        momenta, mask = consistent(columns, flat, self.softest)
+        momenta, mask = consistent(columns, flat)
         phi = np.column_stack([np.zeros(count), wrap_phi(angle)]).ravel()
         momenta[..., 2] = wrap_phi(momenta[..., 2] + phi[:, None]) * mask
         summed = sum_constituents(momenta, mask).reshape(count, 2, 4)
@@ -103,20 +112,42 @@ class DijetSampler(Sampler):
         }
 
 
-def consistent(
-    columns: np.ndarray, jets: np.ndarray, softest: float
-) -> tuple[np.ndarray, np.ndarray]:
+def calibration_of(generated: np.ndarray, true: np.ndarray) -> tuple[list[float], list[float]]:
+    """Quantiles of log(1 - pt_rel) of generated constituents and of true ones of like jets.
+
+    Most constituents carry a thousandth of their jet, less than a generator resolves in this
+    feature, but log pT shows it: the map from one to the other keeps their order and makes their
+    spectrum the true one.
+    """
+    levels = (1 - np.cos(np.pi * np.linspace(0, 1, QUANTILES))) / 2  # denser at both ends
+    return np.quantile(generated, levels).tolist(), np.quantile(true, levels).tolist()
+
+
+def write_calibration(run: Path, generated: list[float], true: list[float]) -> None:
+    with atomic_path(run / CALIBRATION) as temporary:
+        temporary.write_text(json.dumps({"generated": generated, "true": true}))
+
+
+def read_calibration(run: Path) -> tuple[list[float], list[float]]:
+    """What `write_calibration` wrote, or the identity while there is none."""
+    if not (run / CALIBRATION).is_file():
+        return [-1e3, 1e3], [-1e3, 1e3]
+    found = json.loads((run / CALIBRATION).read_text())
+    return found["generated"], found["true"]
+
+
+def consistent(columns: np.ndarray, jets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Massless momenta (n, P, 4) pt, eta, phi, energy whose sum has pT and axis of jets (n, 4).
 
-    columns (n, P, 4): eta_rel, phi_rel, pt_rel, mask. None is softer than `softest` [GeV] before
-    that; harder ones come first. The axis of the jets is at phi = 0.
+    columns (n, P, 4): eta_rel, phi_rel, pt_rel, mask. Harder ones come first. The axis of the jets
+    is at phi = 0.
     """
     mask = columns[..., 3] > 0
     order = np.argsort(-columns[..., 2] * mask, axis=1, kind="stable")
     eta, phi, pt = (np.take_along_axis(columns[..., place].astype(np.float64), order, axis=1)
                     for place in range(3))  # fmt: skip
     mask = np.take_along_axis(mask, order, axis=1)
-    eta, pt = eta + jets[:, 1:2], np.maximum(pt * jets[:, :1], softest) * mask
+    eta, pt = eta + jets[:, 1:2], pt * jets[:, :1] * mask
     for _ in range(CENTRINGS):
         momenta = np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1) * mask[..., None]
         jet = sum_constituents(momenta, mask)

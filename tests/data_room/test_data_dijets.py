@@ -100,13 +100,13 @@ def test_no_event_has_two_roles_and_none_of_the_test_was_trained_on(events, kind
 
 
 def test_data_hold_the_injected_signal_and_the_background_that_is_wanted(events):
-    found = divide(events, Wanted("idealised", 40, 40, 20), seed=1)
+    found = divide(events, Wanted("idealised", 40, 30, 20), seed=1)
     counts = [np.count_nonzero(found.data & kind) for kind in (events.signal, ~events.signal)]
-    assert counts == [40, 40]
+    assert counts == [40, 30]
     assert np.count_nonzero(found.reference) == 20
     assert not (found.reference & events.signal).any()
     training, validation = (found.part(held_out) for held_out in (False, True))
-    assert np.count_nonzero(training[0]) + np.count_nonzero(validation[0]) == 80
+    assert np.count_nonzero(training[0]) + np.count_nonzero(validation[0]) == 70
     assert 5 < np.count_nonzero(validation[0]) < 30
 
 
@@ -117,10 +117,10 @@ def test_data_and_reference_shrink_alike_where_background_is_scarce(events):
 
 
 def test_another_seed_draws_other_background_and_other_signal(events):
-    first, second = (divide(events, Wanted("idealised", 40, 40, 20), seed) for seed in (1, 2))
+    first, second = (divide(events, Wanted("idealised", 40, 30, 20), seed) for seed in (1, 2))
     for kind in (events.signal, ~events.signal):
         assert (first.data & kind != second.data & kind).any()
-    again = divide(events, Wanted("idealised", 40, 40, 20), 1)
+    again = divide(events, Wanted("idealised", 40, 30, 20), 1)
     np.testing.assert_array_equal(again.data, first.data)
 
 

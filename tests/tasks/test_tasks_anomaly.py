@@ -117,8 +117,8 @@ def test_cells_have_improvement_and_bump_hunt_on_events_not_trained_on(model, sc
 def test_a_scan_has_median_and_interval_of_every_signal_and_the_figure(model, scanned):
     results = read_results(model / "results.json")
     points = results["scan"]["idealised"]
-    assert [point["signal"] for point in points] == [0, 60]
-    for point in points:
+    assert [point["signal"] for point in points.values()] == [0, 60]
+    for point in points.values():
         low, high = point["max_sic_interval"]
         assert low <= point["max_sic"].value <= high
     assert (model / "scan.pdf").stat().st_size > 1000
@@ -132,6 +132,9 @@ def test_a_scan_has_median_and_interval_of_every_signal_and_the_figure(model, sc
         (["--idealised", "--stage", "sample"], "--idealised has no stages"),
         (["--idealised", "--train-jets", "10"], "--train-jets is for the generator"),
         (["--idealised", "--data-background", "0"], "--data-background is 0"),
+        (["--supervised", "--signal", "5"], "--supervised takes all signal"),
+        (["--mode", "all"], "--mode is 'all'"),
+        (["--sampling-steps", "0"], "--sampling-steps is 0"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(flags, sentence, place):

@@ -17,7 +17,12 @@ from omnilearn.metrics.dijet_closure import closure
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.results import read_results
 from omnilearn.tasks import density, dijet_sampling
-from omnilearn.tasks.dijet_sampling import DijetSampler, consistent, sampled_reference
+from omnilearn.tasks.dijet_sampling import (
+    DijetSampler,
+    calibration_of,
+    consistent,
+    sampled_reference,
+)
 from omnilearn.tasks.sampling import Solver
 
 COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epochs", "0",
@@ -37,7 +42,6 @@ def small_and_eager():
         patch.setattr(gradients.tf, "function", eager)
         patch.setattr(dijet_sampling, "PART", 16)
         patch.setattr(dijet_sampling, "ATTEMPTS", 2)
-        patch.setattr(Solver, "jet_steps", 2)
         yield
 
 
@@ -137,7 +141,7 @@ def test_momenta_are_moved_to_the_axis_and_pt_of_their_jet():
     columns[..., 2] = rng.random((6, 12)) / 4
     columns[..., 3] = np.arange(12) < rng.integers(3, 13, (6, 1))
     jets = np.column_stack([rng.uniform(1000, 2000, 6), rng.normal(size=6), *np.ones((2, 6))])
-    momenta, mask = consistent(columns * columns[..., 3:], jets, softest=0.5)
+    momenta, mask = consistent(columns * columns[..., 3:], jets)
     summed = sum_constituents(momenta, mask)
     np.testing.assert_allclose(summed[:, 0], jets[:, 0], rtol=1e-4)
     np.testing.assert_allclose(summed[:, 1], jets[:, 1], atol=1e-4)
@@ -154,6 +158,19 @@ def test_the_closure_test_has_numbers_and_figures_of_both_regions(model):
     for region in density.REGIONS:
         assert results[region]["w1_jet_mass_1"].value > 0
         assert (model / "density" / f"closure_{region}.pdf").stat().st_size > 1000
+
+
+def test_calibrated_constituents_have_the_true_spectrum_in_the_generated_order():
+    rng = np.random.default_rng(2)
+    true = -rng.exponential(0.01, 20_000)  # of log(1 - pt_rel)
+    generated = true[::-1] + rng.normal(0, 0.02, 20_000)  # a generator that resolves no soft ones
+    assert (generated > 0).mean() > 0.2
+    mapped = np.interp(generated, *calibration_of(generated, true))
+    assert (mapped < 0).all()
+    levels = np.linspace(0.001, 0.999, 99)
+    np.testing.assert_allclose(np.quantile(mapped, levels), np.quantile(true, levels), rtol=0.02)
+    order = np.argsort(generated)
+    assert (np.diff(mapped[order]) >= 0).all()
 
 
 def test_samples_of_one_distribution_close_and_others_do_not():
