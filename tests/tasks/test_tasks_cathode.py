@@ -16,7 +16,7 @@ from omnilearn.kinematics import from_relative, invariant_mass, sum_constituents
 from omnilearn.metrics.dijet_closure import closure
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.results import read_results
-from omnilearn.tasks import density, dijet_sampling
+from omnilearn.tasks import anomaly, density, dijet_sampling
 from omnilearn.tasks.dijet_sampling import (
     DijetSampler,
     calibration_of,
@@ -42,13 +42,15 @@ def small_and_eager():
         patch.setattr(gradients.tf, "function", eager)
         patch.setattr(dijet_sampling, "PART", 16)
         patch.setattr(dijet_sampling, "ATTEMPTS", 2)
+        patch.setattr(anomaly, "SAMPLING_BATCH", 16)
+        patch.setattr(density, "CALIBRATED", 32)
         yield
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cathode")
-    write_dijets(folder / "data", {"train": 700, "val": 400, "test": 250}, signal=0.1)
+    write_dijets(folder / "data", {"train": 600, "val": 120, "test": 150}, signal=0.1)
     return folder
 
 
