@@ -128,7 +128,7 @@ UNFOLDING = {
 # finetune.py lhco: events of the signal region, in training and validation together
 ANOMALY = {
     "full": {"data_background": 100_000, "reference_background": 350_000},
-    "small": {"data_background": 3000, "reference_background": 3000},
+    "small": {"data_background": 1500, "reference_background": 1500},
 }
 
 # finetune.py lhco --stage density: PET's generator in the sidebands, with the settings of the

@@ -210,7 +210,8 @@ def scores(
     signal = (division.test | division.hunted) & events.signal
     background = (division.test | division.hunted) & ~events.signal
     pipeline = events.pipeline(signal, background, arguments.batch)
-    predicted = tagging.predict(trained_classifier(run), pipeline)
+    model, logits_of = trained_classifier(run)
+    predicted = tagging.predict(model, pipeline, logits_of)
     rows = predicted["index"]
     predicted |= {
         "mass": events.mass[rows],

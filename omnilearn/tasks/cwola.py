@@ -5,8 +5,9 @@ number of injected signal and every seed is a cell, RUNS/<name>/<kind>_signal<N>
 directory of its own; a finished one is not repeated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from omnilearn.config import Config
 from omnilearn.data.dijets import Dijets
 from omnilearn.data.division import Division, Wanted, divide
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.gradients import compiled_for_batches
 from omnilearn.model.checkpoint import (
     LoadReport,
     assign_weights,
@@ -24,7 +26,7 @@ from omnilearn.model.checkpoint import (
     pet_weights,
 )
 from omnilearn.model.dijet import DijetClassifier
-from omnilearn.model.pet import PET
+from omnilearn.model.pet import PET, PETConfig
 from omnilearn.runs import prepare_run
 from omnilearn.tasks import tagging
 from omnilearn.training import Trainer, optimiser_steps
@@ -126,9 +128,16 @@ def event_counts(events: Dijets, division: Division) -> dict[str, int]:
     }
 
 
-def trained_classifier(run: Path) -> DijetClassifier:
-    """The two-jet classifier of a run at its best epoch."""
+@lru_cache(maxsize=1)
+def compiled_classifier(config: PETConfig) -> tuple[DijetClassifier, Callable]:
+    """A model of this architecture and its compiled call, one for all cells of a scan."""
+    model = DijetClassifier(PET(config))
+    return model, compiled_for_batches(model.call, config.max_constituents)
+
+
+def trained_classifier(run: Path) -> tuple[DijetClassifier, Callable]:
+    """The two-jet classifier of a run at its best epoch, and its compiled call."""
     checkpoint = load_checkpoint(run / "best.h5")
-    model = DijetClassifier(PET(checkpoint.pet_config))
+    model, logits_of = compiled_classifier(checkpoint.pet_config)
     assign_weights(model, checkpoint.weights, str(checkpoint.path))
-    return model
+    return model, logits_of

@@ -82,7 +82,7 @@ def test_every_weight_between_constituents_and_logits_is_trained(model, place):
     run = model / "idealised_signal30" / "seed0"
     checkpoint = load_checkpoint(run / "best.h5")
     assert not any(name.startswith("generator") for name in checkpoint.weights)
-    classifier = trained_classifier(run)
+    classifier, _ = trained_classifier(run)
     events = Dijets(LHCO, str(place / "data"))
     division = divide(events, Wanted("idealised", 30, 40, 60), seed=0)
     batch = next(events.pipeline(*division.part(False), 32).ordered())
