@@ -1,6 +1,7 @@
 """CATHODE from the sidebands to a classifier, on toy events of two jets: all stages, in order."""
 
 import json
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import h5py
@@ -30,6 +31,13 @@ COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epoch
           "--jet-epochs", "1", "--train-jets", "96", "--sampling-steps", "2")  # fmt: skip
 
 
+@dataclass(frozen=True)
+class FewSteps(Solver):
+    """The solver of the suite in a hurry."""
+
+    jet_steps: int = 2
+
+
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
     """The small preset even smaller, no graph, small parts: each takes seconds."""
@@ -44,6 +52,8 @@ def small_and_eager():
         patch.setattr(dijet_sampling, "ATTEMPTS", 2)
         patch.setattr(anomaly, "SAMPLING_BATCH", 16)
         patch.setattr(density, "CALIBRATED", 32)
+        for module in (anomaly, density):
+            patch.setattr(module, "Solver", FewSteps)
         yield
 
 
