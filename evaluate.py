@@ -3,6 +3,7 @@
 python evaluate.py runs/top_finetuned
 python evaluate.py runs/top_finetuned --from-predictions     # again, without model and data
 python evaluate.py runs/jetnet30_finetuned --ideal --steps 20    # sample new jets and compare
+python evaluate.py runs/lhco_finetuned                       # a scan over injected signal
 horovodrun -np 2 --gloo python evaluate.py runs/top_finetuned --data data
 
 A run of several trainings (finetune.py --repeats) is evaluated training by training, then as one:
@@ -17,18 +18,22 @@ from omnilearn import distributed
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
+from omnilearn.metrics.anomaly import scan
 from omnilearn.metrics.repeats import over_trainings
+from omnilearn.plotting.anomaly import anomaly_figures, closure_figures
 from omnilearn.plotting.curves import evaluation_figures
 from omnilearn.plotting.generation import generation_figures
 from omnilearn.plotting.unfolding import unfolding_figures
 from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history, trainings
-from omnilearn.tasks import generation, tagging, unfolding
+from omnilearn.tasks import anomaly, density, generation, tagging, unfolding
 
 # task of a run -> the module that evaluates it, and the figures of its results
 TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
 TASKS["generation"] = (generation, generation_figures)
 TASKS["unfolding"] = (unfolding, unfolding_figures)
+TASKS["anomaly"] = (anomaly, anomaly_figures)
+TASKS["density"] = (density, closure_figures)
 
 
 def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
@@ -61,7 +66,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--split",
         choices=("train", "val", "test"),
-        help="jets to evaluate on (default: test; an unfolding is measured on all of its events)",
+        help="jets to evaluate on (default: test; unfolding and searches have events of their own)",
     )
     parser.add_argument(
         "--from-predictions", action="store_true",
@@ -76,7 +81,9 @@ def parsed() -> argparse.Namespace:
     _, about = read_config(trainings(known.run)[0] / "config.json")
     if about.get("task") == "generation":
         generation.add_evaluation_flags(parser)
-    if about.get("task") != "unfolding":
+    if about.get("task") == "density":
+        density.add_evaluation_flags(parser)
+    if about.get("task") not in ("unfolding", "anomaly", "density"):
         parser.set_defaults(split="test")
     parser.add_argument("-h", "--help", action="help", help="show this and stop")
     return parser.parse_args()
@@ -98,9 +105,10 @@ def main() -> None:
     results = [evaluate(run, arguments) for run in runs]
     if distributed.rank() == 0:
         if len(runs) > 1:
-            results = [{**over_trainings(results), "model": arguments.run.name}]
-            write_results(arguments.run / "results.json", results[0])
             config, about = read_config(runs[0] / "config.json")
+            together = scan if about["task"] == "anomaly" else over_trainings
+            results = [{**together(results), "model": arguments.run.name}]
+            write_results(arguments.run / "results.json", results[0])
             spec = dataset(about["dataset"], arguments.data or config.data)
             TASKS[about["task"]][1](arguments.run, spec, results[0], [])
         for name, result in numbers(results[0]):

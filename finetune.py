@@ -5,6 +5,7 @@ python finetune.py top --released-weights PET_jetclass_8_..._all.weights.h5
 python finetune.py top --preset small                    # PET from scratch
 python finetune.py top --backbone runs/jetclass --repeats 5   # for mean and spread
 python finetune.py jetnet30 --backbone runs/jetclass     # generation, as --mode generator
+python finetune.py lhco --backbone runs/jetclass --idealised --signal 0,500   # a resonance
 horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 """
 
@@ -17,12 +18,12 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.runs import repeated
-from omnilearn.tasks import generation, tagging, unfolding
+from omnilearn.tasks import anomaly, generation, tagging, unfolding
 
 # task of a dataset -> the module that has its flags and its trainings; --mode generator makes any
 # dataset one of generation
-TASKS = {task: tagging for task in ("pretraining", "tagging", "anomaly")}
-TASKS |= {"generation": generation, "unfolding": unfolding}
+TASKS = {task: tagging for task in ("pretraining", "tagging")}
+TASKS |= {"generation": generation, "unfolding": unfolding, "anomaly": anomaly}
 
 
 def main() -> None:

@@ -77,5 +77,16 @@ job 1 "$backbone" jobs/unfold.sh --backbone runs/jetclass "${flags[@]}"
 job 1 "$id" jobs/evaluate.sh runs/omnifold_finetuned
 evaluations+=":$id"
 
+# --- anomaly detection: LHC Olympics, ten trainings of each number of signal events
+signals=0,500,600,800,1000,2000,5000
+for start in finetuned scratch; do
+    from=()
+    if [ $start = finetuned ]; then from=(--backbone runs/jetclass); fi
+    job 1 "${from:+$backbone}" jobs/anomaly.sh $signals 10 --idealised "${from[@]}" "${flags[@]}"
+    job 1 "$id" jobs/anomaly.sh $signals 10 "${from[@]}" "${flags[@]}" # CATHODE
+    job 1 "$id" jobs/evaluate.sh "runs/lhco_$start"
+    evaluations+=":$id"
+done
+
 # --- the tables
 job 1 "${evaluations#:}" jobs/tables.sh

@@ -86,6 +86,16 @@ FINETUNING = {
         "epochs": 4, "batch": 64, "lr": 3e-4, "body_factor": 5.0, "weight_decay": 0.1,
         "patience": 2, "warmup_epochs": 1, "mode": "classifier", "feature_drop": 0.0,
     },
+    # python finetune.py lhco --idealised --signal 500 --backbone runs/jetclass: the classifier on
+    # 450 000 events, with the settings of the released script; unmeasured
+    ("lhco", "full"): {
+        "epochs": 10, "batch": 128, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 1e-5,
+        "patience": 10, "mode": "classifier",
+    },
+    ("lhco", "small"): {
+        "epochs": 6, "batch": 32, "lr": 3e-4, "body_factor": 10.0, "weight_decay": 1e-5,
+        "patience": 6, "warmup_epochs": 1, "mode": "classifier",
+    },
     # without classes, or asked for new jets rather than for their class
     **{key: settings for key, settings in PRETRAINING.items()
        if settings.get("mode") == "generator"},
@@ -114,6 +124,25 @@ UNFOLDING = {
     "full": {"iterations": 5, "later_epochs": 20, "later_lr": 1e-6},
     "small": {"iterations": 3, "later_epochs": 1, "later_lr": 1e-4},
 }
+
+# finetune.py lhco: events of the signal region, in training and validation together
+ANOMALY = {
+    "full": {"data_background": 100_000, "reference_background": 350_000},
+    "small": {"data_background": 1500, "reference_background": 1500},
+}
+
+# finetune.py lhco --stage density: PET's generator in the sidebands, with the settings of the
+# released script; the network of kinematics differs as in JET_NETWORK; unmeasured
+DENSITY = {
+    "full": {
+        "epochs": 99, "batch": 128, "lr": 3e-5, "body_factor": 2.0, "weight_decay": 1e-5,
+        "warmup_epochs": 10, "patience": 40, "mode": "generator",
+    },
+    "small": {
+        "epochs": 3, "batch": 32, "lr": 3e-4, "body_factor": 2.0, "weight_decay": 1e-5,
+        "warmup_epochs": 1, "patience": 3, "mode": "generator", "train_jets": 16_000,
+    },
+}  # fmt: skip
 
 # the classifier that tests an unfolding against the truth, a DeepSets from scratch
 TWO_SAMPLES = {

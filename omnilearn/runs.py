@@ -51,17 +51,18 @@ def repeated(config: Config, default_name: str, repeats: int) -> list[Config]:
 
 
 def trainings(run: Path) -> list[Path]:
-    """The run directories behind `run`: itself, or those of its repeated trainings.
+    """The run directories behind `run`: itself, those of its repeats, or of the cells of a scan.
 
     Raises UserError when it is neither.
     """
     if (run / "config.json").is_file():
         return [run]
-    found = [path.parent for path in run.glob("seed*/config.json")]
+    found = [path.parent for pattern in ("seed*", "*/seed*")
+             for path in run.glob(f"{pattern}/config.json")]  # fmt: skip
     if not found:
         raise UserError(f"{run} is no run directory (no config.json, no seed*/config.json); make "
                         "one with train.py or finetune.py")  # fmt: skip
-    return sorted(found, key=lambda path: (len(path.name), path.name))
+    return sorted(found, key=lambda path: (path.parent, len(path.name), path.name))
 
 
 def make_folder(run: Path) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 
@@ -99,23 +100,45 @@ class JetFiles:
         return self.gather(np.arange(start, stop))
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """As `read`, for rows in any order; neighbouring rows are read together."""
-        spec = self.spec
-        jets = {
-            "data": np.empty((len(rows), spec.max_constituents, spec.num_features), np.float32),
-            "jet": np.empty((len(rows), len(JET_FEATURES)), np.float32),
-            "pid": np.empty((len(rows), spec.num_classes), np.float32),
-            "weight": np.empty(len(rows), np.float32),
-        }
-        file_of = np.searchsorted([file.first for file in self._files], rows, side="right") - 1
-        breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(file_of) != 0)) + 1
-        for begin, end in zip([0, *breaks], [*breaks, len(rows)], strict=True):
+        """As `read`, for rows in any order; those of one chunk of a file are read together."""
+        jets = self._empty(len(rows))
+        firsts = np.array([file.first for file in self._files])
+        file_of = np.searchsorted(firsts, rows, side="right") - 1
+        chunk = (rows - firsts[file_of]) // (BLOCK_ROWS * self.spec.jets_per_event)
+        step, leaves = np.diff(rows), np.diff(chunk) != 0
+        breaks = (step < 1) | (leaves & (step != 1)) | (np.diff(file_of) != 0)
+        cuts = np.flatnonzero(breaks) + 1
+        for begin, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
             if begin == end:
                 continue
-            file = self._files[file_of[begin]]
+            file, first = self._files[file_of[begin]], int(rows[begin])
             part = {key: array[begin:end] for key, array in jets.items()}
-            self._fill(file, int(rows[begin]) - file.first, part)
+            places = rows[begin:end] - first
+            if places[-1] + 1 == end - begin:
+                self._fill(file, first - file.first, part)
+                continue
+            between = self._empty(int(places[-1]) + 1)  # a chunk is decompressed once, for all
+            self._fill(file, first - file.first, between)
+            for key, array in part.items():
+                array[...] = between[key][places]
         return jets
+
+    def _empty(self, jets: int) -> dict[str, np.ndarray]:
+        """Room for the arrays of so many jets."""
+        spec = self.spec
+        return {
+            "data": np.empty((jets, spec.max_constituents, spec.num_features), np.float32),
+            "jet": np.empty((jets, len(JET_FEATURES)), np.float32),
+            "pid": np.empty((jets, spec.num_classes), np.float32),
+            "weight": np.empty(jets, np.float32),
+        }
+
+    def kinematics(self) -> np.ndarray:
+        """The jet features (num_jets, 4) of all jets, without their constituents."""
+        found = np.empty((self.num_jets, len(JET_FEATURES)), np.float32)
+        for file, rows in self._stretches():
+            self._fill_jets(file, rows.start - file.first, found[rows])
+        return found
 
     def mean_weight(self) -> float:
         """Mean weight of all jets, 1 without weights; raises UserError unless it is above zero."""
@@ -140,7 +163,7 @@ class JetFiles:
         return label, weight
 
     def observable(self, name: str) -> np.ndarray:
-        """One of the spec's observables of all events (num_jets,), at this level.
+        """One of the spec's observables (num_jets,), at this level; that of an event for each jet.
 
         Raises UserError naming the file that has none, or a value that is not finite.
         """
@@ -152,8 +175,8 @@ class JetFiles:
                     raise UserError(f"{file.path}: no {key!r} among its keys, {remedy(self.spec)}")
             start = rows.start - file.first
             part = np.empty((rows.stop - rows.start, len(self.spec.observables)), np.float32)
-            self._read_rows(file.path, key, start, start + len(part), part)
-            _check_finite(part, file.path, key, start)
+            self._read(file.path, key, start, start + len(part), part, per_event=True)
+            check_finite(part, file.path, key, start)
             found[rows] = part[:, column]
         return found
 
@@ -167,21 +190,25 @@ class JetFiles:
     def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])
-        key = self.spec.key("jet", self.level)
-        stored = np.empty((stop - start, len(self.spec.jet_features)), np.float32)
-        self._read(file.path, key, start, stop, stored)
-        jets["jet"][...] = stored[:, self._jet_columns]
-        _check_finite(jets["jet"], file.path, key, start)
+        self._fill_jets(file, start, jets["jet"])
         jets["weight"][...] = self._weights(file, start, stop)
         self._fill_data(file, start, stop, jets["data"])
         jets["pid"][...] = self._labels(file, start, stop)
+
+    def _fill_jets(self, file: _File, start: int, out: np.ndarray) -> None:
+        """Jet features (n, 4) of the rows of one file that begin at `start`."""
+        key = self.spec.key("jet", self.level)
+        stored = np.empty((len(out), len(self.spec.jet_features)), np.float32)
+        self._read(file.path, key, start, start + len(out), stored)
+        out[...] = stored[:, self._jet_columns]
+        check_finite(out, file.path, key, start)
 
     def _weights(self, file: _File, start: int, stop: int) -> np.ndarray:
         """Weights (n,) of these rows of a file, 1 where it has none."""
         weight = np.ones(stop - start, np.float32)
         if file.stored.weight:
             self._read(file.path, file.stored.weight, start, stop, weight, per_event=True)
-            _check_finite(weight, file.path, file.stored.weight, start)
+            check_finite(weight, file.path, file.stored.weight, start)
         return weight
 
     def _labels(self, file: _File, start: int, stop: int) -> np.ndarray:
@@ -197,9 +224,9 @@ class JetFiles:
         data = out if same else np.empty((len(out), file.stored.slots, out.shape[2]), np.float32)
         key = self.spec.key("data", self.level)
         self._read(file.path, key, start, stop, data)
-        _check_finite(data, file.path, key, start)
+        check_finite(data, file.path, key, start)
         if not file.stored.multiplicity:
-            _move_to_front(data)
+            move_to_front(data)
         if not same:
             kept = min(file.stored.slots, out.shape[1])
             out[:, :kept] = data[:, :kept]
@@ -277,7 +304,7 @@ class JetFiles:
                 stop = min(start + SCAN_ROWS, file.num_jets)
                 key = self.spec.key("data", self.level)
                 self._read(file.path, key, start, stop, chunk[: stop - start])
-                filled = _filled(chunk[: stop - start]).sum(axis=1)
+                filled = filled_slots(chunk[: stop - start]).sum(axis=1)
                 counts[start:stop] = np.minimum(filled, most)
                 bar.update(stop - start)
         return counts
@@ -310,30 +337,3 @@ def _shortened(file: _File, jets: int, jets_per_event: int) -> _File:
     """The first jets of a file, in whole events."""
     whole = -(-jets // jets_per_event) * jets_per_event
     return replace(file, num_jets=min(whole, file.num_jets))
-
-
-def _filled(data: np.ndarray) -> np.ndarray:
-    """Slots (n, P) with any feature that is not zero."""
-    return (data != 0).any(axis=-1)
-
-
-def _move_to_front(data: np.ndarray) -> None:
-    """Close the gaps between filled slots in place, keeping their order."""
-    filled = _filled(data)
-    if (filled[:, 1:] > filled[:, :-1]).any():
-        order = np.argsort(~filled, axis=1, kind="stable")
-        data[...] = np.take_along_axis(data, order[..., None], axis=1)
-
-
-def _check_finite(values: np.ndarray, path: Path, key: str, start: int) -> None:
-    # one pass that a NaN or an infinity survives; where it is, is looked up only then
-    with np.errstate(invalid="ignore", over="ignore"):
-        if np.isfinite(np.sum(values)):
-            return
-    bad = np.argwhere(~np.isfinite(values))
-    if len(bad):
-        row, *place = bad[0].tolist()
-        raise UserError(
-            f"{path}: {key!r} is {values[tuple(bad[0])]} in row {start + row} (element {place}), "
-            f"expected finite numbers; {len(bad)} such values among these {len(values)} rows"
-        )

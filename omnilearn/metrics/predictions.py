@@ -13,9 +13,12 @@ ARRAYS = ("logits", "label", "weight", "index")
 
 
 def write_predictions(path: Path, predicted: dict[str, np.ndarray], about: dict[str, str]) -> None:
-    """Write logits (N, C), label, weight, index (N,), the row of each jet, and what made them."""
+    """Write logits (N, C), label, weight, index (N,), the row of each jet, and what made them.
+
+    Whatever else is predicted or known of each jet (N,) is kept too.
+    """
     with atomic_path(path) as temporary, h5py.File.in_memory() as file:
-        for name in ARRAYS:
+        for name in (*ARRAYS, *(name for name in predicted if name not in ARRAYS)):
             file[name] = predicted[name]
         file.attrs.update(about)
         file.flush()
@@ -32,13 +35,15 @@ def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     try:
         with h5py.File(path, "r") as file:
             insist_on_own_content(file, path)
-            found = {name: file[name][:] for name in ARRAYS if name in file}
+            found = {name: array[()] for name, array in file.items()
+                     if isinstance(array, h5py.Dataset)}  # fmt: skip
             about = {key: str(value) for key, value in file.attrs.items()}
     except OSError as error:
         raise UserError(f"{path}: no readable file of predictions ({error}); {mend}") from error
     for name in ARRAYS:
         if name not in found:
             raise UserError(f"{path}: no {name!r} among its keys; {mend}")
+    for name in found:
         if found[name].ndim != 1 + (name == "logits") or len(found[name]) != len(found["index"]):
             raise UserError(f"{path}: {name!r} has shape {found[name].shape}, one row per jet of "
                             f"{len(found['index'])} expected; {mend}")  # fmt: skip

@@ -66,6 +66,16 @@ class Slots:
             weight = ops.concatenate([ops.ones_like(weight[:, :1]), weight], axis=1)
         return Slots(ops.concatenate([one, self.mask], axis=1), weight)
 
+    def together(self, jets: int) -> "Slots":
+        """The slots of so many neighbouring rows as those of one row, behind each other."""
+        mask = ops.reshape(self.mask, (-1, jets * ops.shape(self.mask)[1], 1))
+        weight = self.weight
+        if weight is not None and weight.shape[0] == 1:
+            weight = ops.tile(weight, (1, jets))
+        elif weight is not None:
+            weight = mask[:, :, 0]
+        return Slots(mask, weight, self.own_neighbour, self.masked)
+
     @property
     def attention_bias(self):
         """log(weight) per key, (B or 1, 1, 1, S): a key of weight w counts w times in softmax."""

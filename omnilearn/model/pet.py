@@ -158,9 +158,15 @@ class ClassifierHead(keras.layers.Layer):
 
     def call(self, body, slots: Slots, jet):
         """body (B, S, D), jet (B, J) -> logits (B, C), regression (B, J)."""
-        film = gelu(self.jet_film(jet))[:, None]
-        constituents = scaled_and_shifted(body, film)
-        token = ops.tile(self.token[None], (ops.shape(jet)[0], 1, 1))
+        return self.read_off(self.told(body, jet), slots)
+
+    def told(self, body, jet):
+        """body (B, S, D) scaled and shifted by what jet (B, J) says -> (B, S, D)."""
+        return scaled_and_shifted(body, gelu(self.jet_film(jet))[:, None])
+
+    def read_off(self, constituents, slots: Slots):
+        """constituents (B, S, D), of one jet or of several -> logits (B, C), regression (B, J)."""
+        token = ops.tile(self.token[None], (ops.shape(constituents)[0], 1, 1))
         slots = slots.with_token()
         for layer in self.layers:
             token = layer(token, constituents, slots=slots)

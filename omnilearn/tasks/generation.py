@@ -21,7 +21,7 @@ from omnilearn.model.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.recipes import JET_NETWORK
 from omnilearn.runs import prepare_run
 from omnilearn.tasks import tagging
-from omnilearn.tasks.jet_kinematics import JetObjective
+from omnilearn.tasks.jet_kinematics import JetObjective, counted_columns
 from omnilearn.tasks.sampling import Sampler, Solver, sampled_set
 from omnilearn.training import Trainer, optimiser_steps
 
@@ -98,7 +98,8 @@ def train_jets(data: tuple, spec: DatasetSpec, config: Config, run: Path, about:
     )
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
-    Trainer(JetObjective(network, spec), config, steps, run, about).fit(training, validation)
+    objective = JetObjective(network, counted_columns(spec))
+    Trainer(objective, config, steps, run, about).fit(training, validation)
 
 
 def evaluate(

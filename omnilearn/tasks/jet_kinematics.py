@@ -19,12 +19,17 @@ from omnilearn.model.jet_generator import JetGenerator
 MULTIPLICITY = JET_FEATURES.index("multiplicity")
 
 
+def counted_columns(spec: DatasetSpec) -> dict[int, float]:
+    """The multiplicity of single jets, and its width in the standardisation of a dataset."""
+    return {MULTIPLICITY: spec.normalisation.jet_std[MULTIPLICITY]}
+
+
 @dataclass
 class JetObjective:
     """What is minimised for a network of jets; the protocol of `training.Trainer`."""
 
     network: JetGenerator
-    spec: DatasetSpec
+    counted: dict[int, float]  # column that holds a multiplicity -> width it was divided by
 
     @property
     def pet(self) -> JetGenerator:
@@ -41,11 +46,11 @@ class JetObjective:
         training: bool,
         constituents_per_jet: float,
     ) -> dict:
-        """Keep what concerns whole jets and add time (B, 1), noise (B, 4) and dequantisation."""
+        """Keep what concerns whole jets and add time (B, 1), noise (B, J) and dequantisation."""
         jets = len(batch["mask"])
         jet = batch["jet"].copy()
-        width = self.spec.normalisation.jet_std[MULTIPLICITY]
-        jet[:, MULTIPLICITY] += (rng.random((jets,), dtype="float32") - 0.5) / np.float32(width)
+        for column, width in self.counted.items():
+            jet[:, column] += (rng.random((jets,), dtype="float32") - 0.5) / np.float32(width)
         return {
             "jet": jet,
             "label": batch["label"],

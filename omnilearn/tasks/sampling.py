@@ -101,12 +101,18 @@ class Sampler:
 
     def constituents(self, index: np.ndarray, label: np.ndarray, jet: np.ndarray) -> np.ndarray:
         """Constituents (n, P, 4) of jets with kinematics (n, 4), as `jet_sets.COLUMNS`."""
+        return relative_columns(*self.features(index, label, jet))
+
+    def features(
+        self, index: np.ndarray, label: np.ndarray, jet: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Diffused features (n, P, 3) of these jets, as stored in files, and their mask (n, P)."""
         slots = self.spec.max_constituents
         number = np.clip(jet[:, MULTIPLICITY], 1, slots).astype(int)
         group = length_groups(self.lengths)[number]
         one_hot = np.eye(self.spec.num_classes, dtype="float32")[label]
         condition = self.scale.jets(jet.astype("float32"))
-        found = np.zeros((len(index), slots, 4), "float32")
+        found = np.zeros((len(index), slots, len(DIFFUSED_FEATURES)), "float32")
         for rows in self.batches(np.argsort(group, kind="stable")):
             length = self.lengths[group[rows].max()]
             mask = (np.arange(length) < number[rows, None]).astype("float32")
@@ -121,9 +127,8 @@ class Sampler:
             chosen = one_hot[rows]
             steered = guided(velocity, self.solver.guidance, chosen, 0 * chosen)
             clean = self.solve(steered, noise * mask[..., None], index[rows], self.solver.steps)
-            features = self.scale.original_constituents(clean, mask)
-            found[rows, :length] = relative_columns(features, mask)
-        return found
+            found[rows, :length] = self.scale.original_constituents(clean, mask)
+        return found, np.arange(slots) < number[:, None]
 
     def batches(self, order: np.ndarray):
         """Rows of one batch after the other, always batch_size: the last begins anew."""

@@ -112,6 +112,23 @@ def test_a_scan_takes_one_value_per_element_of_the_array():
     assert bash("scan.sh", "top", "--lr").returncode == 2
 
 
+def test_a_search_takes_one_cell_per_element_of_the_array():
+    search = ("anomaly.sh", "0,500,1000", "2", "--idealised")
+    cells = []
+    for element in range(6):
+        (command,) = printed(*search, **slurm(SLURM_ARRAY_TASK_ID=str(element)))
+        assert command[:6] == ["srun", "--kill-on-bad-exit=1", ".venv/bin/python", "finetune.py",
+                               "lhco", "--idealised"]  # fmt: skip
+        cells.append((command[-3], command[-1]))
+    assert cells == [(signal, seed) for seed in "01" for signal in ("0", "500", "1000")]
+    (command,) = printed(*search)
+    assert command[-4:] == ["--signal", "0,500,1000", "--repeats", "2"]
+    done = bash(*search, **slurm(SLURM_ARRAY_TASK_ID="6"))
+    assert done.returncode == 2
+    assert "--array=0-5" in done.stderr
+    assert bash("anomaly.sh", "500").returncode == 2
+
+
 def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():
     done = bash("reproduce.sh", "--print", "--preset", "small", OMNILEARN_SITE="cluster")
     assert done.returncode == 0, done.stderr
@@ -122,12 +139,17 @@ def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():
         after = re.search(r"--dependency=afterok:([\d:]+)", line)
         after = set(after[1].split(":")) if after else set()
         assert all(int(one) < int(number) for one in after)
+        start = "finetuned" if "--backbone" in line else "scratch"
+        if "jobs/anomaly.sh" in line:
+            first = made.get(f"runs/lhco_{start}")  # all cells of a model, one kind after the other
+            assert after == ({first} if first else {"1"} if start == "finetuned" else set())
+            made[f"runs/lhco_{start}"] = number
+            continue
         if "--backbone" in line:
             assert "1" in after
         if "jobs/finetune.sh" in line or "jobs/unfold.sh" in line:
             name = "omnifold" if "unfold.sh" in line else re.search(r"finetune\.sh (\w+)", line)[1]
             assert name in CATALOGUE
-            start = "finetuned" if "--backbone" in line else "scratch"
             made[f"runs/{name}_{start}"] = number
         if "jobs/evaluate.sh" in line:
             assert after == {made[line.split()[-1]]}
@@ -143,7 +165,7 @@ def test_without_slurm_the_same_runs_are_made_in_turn():
     assert lines[0] == "jobs/pretrain.sh jetclass"
     assert "jobs/finetune.sh top --backbone runs/jetclass --repeats 5" in lines
     assert lines[-1] == "jobs/tables.sh"
-    assert len(lines) == 28
+    assert len(lines) == 34
 
 
 @pytest.fixture

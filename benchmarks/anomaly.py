@@ -1,0 +1,140 @@
+"""Search for a resonance against injected signal: from a backbone, and the same from scratch.
+
+    python -m benchmarks anomaly --backbone runs/jetclass --signal 0,500,1000 --repeats 3
+    python -m benchmarks anomaly ... --kinds idealised cathode --epochs 4    # more for finetune.py
+
+Figure 7 of arXiv:2404.16091. All cells of a model are one call of finetune.py and one of
+evaluate.py; a finished cell is not repeated. Writes table.md, the figure of the scan and those of
+significance improvement into --out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.data_efficiency import execute
+from omnilearn.atomic import atomic_path
+from omnilearn.data.catalogue import LHCO
+from omnilearn.errors import UserError
+from omnilearn.plotting.anomaly import HUNTED_CUT, improvement_curves, scan_figure
+from omnilearn.results import Result, read_results
+
+ROOT = Path(__file__).parents[1]
+MODELS = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
+KINDS = ("idealised", "cathode", "supervised")
+SCANNED = (("max_sic", "max SIC"), (f"significance_{HUNTED_CUT}", "Z after the cut"))
+FOOTNOTE = """
+Median over trainings (each with its own draw of background and signal), ± half of the interval
+that holds 68 % of them; of a single training ± its statistical uncertainty. Max SIC: largest
+eS / sqrt(eB) with more than 1e-4 and 10 events of background ({floors}). Z: local significance of
+the bump hunt on events of the test split, at 1 % efficiency of the sidebands.
+"""
+
+
+def signals(text: str) -> list[int]:
+    """Numbers of injected events, comma-separated, rising."""
+    try:
+        return sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        raise UserError(f"--signal is {text!r}; expected numbers of events, like 0,500") from None
+
+
+def command(model: str, kind: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
+    """The command that trains all cells of a kind."""
+    found = [
+        sys.executable, "finetune.py", "lhco", "--preset", flags.preset, "--data", str(flags.data),
+        "--runs", str(flags.runs), "--name", MODELS[model], "--repeats", str(flags.repeats), *more,
+    ]  # fmt: skip
+    if kind != "cathode":
+        found.append(f"--{kind}")
+    if kind != "supervised":
+        found += ["--signal", ",".join(map(str, flags.signal))]
+    return [*found, "--backbone", str(flags.backbone)] if model == "OmniLearn" else found
+
+
+def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
+    """The run directories of a kind."""
+    folder, seeds = flags.runs / MODELS[model], range(flags.repeats)
+    parts = [f"{kind}_signal{signal}" for signal in flags.signal]
+    parts = [kind] if kind == "supervised" else parts
+    return [folder / part / f"seed{seed}" for part in parts for seed in seeds]
+
+
+def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
+    """Markdown: a line per kind and signal, columns per model."""
+    head = ["kind", "signal", "S/sqrt(B)", "trainings"]
+    lines = [[*head, *(f"{model}: {title}" for model in scans for _, title in SCANNED)]]
+    lines.append(["---"] + ["--:"] * (len(lines[0]) - 1))
+    first = next(iter(scans.values()))
+    for kind, points in first.items():
+        for place, point in points.items():
+            line = [kind, str(point["signal"]), f"{point['initial_significance']:.2f}",
+                    str(point["trainings"])]  # fmt: skip
+            if kind == "supervised":
+                line[1:3] = ["all", "-"]
+            for kinds in scans.values():
+                here = kinds.get(kind, {}).get(place, {})
+                for name, _ in SCANNED:
+                    found = here.get(name)
+                    line.append(found.text if isinstance(found, Result) else "-")
+            lines.append(line)
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def report(runs: Path, out: Path, seed: int = 0) -> str:
+    """Table and figures of the evaluated scans in `runs`; returns the text of table.md."""
+    scans, floors, curves = {}, set(), {}
+    for model, name in MODELS.items():
+        if not (runs / name / "results.json").is_file():
+            continue
+        scans[model] = read_results(runs / name / "results.json")["scan"]
+        for path in sorted((runs / name).glob(f"*/seed{seed}/results.json")):
+            cell = read_results(path)
+            floors.add(f"{cell['background_efficiency_floor']:.2g} of "
+                       f"{cell['events']['test_background']} events")  # fmt: skip
+            curves.setdefault(path.parts[-3], {})[model] = cell["curve"]
+    if not scans:
+        raise UserError(f"{runs} holds no evaluated scan of lhco")
+    out.mkdir(parents=True, exist_ok=True)
+    scan_figure(scans, out / "scan", LHCO.title)
+    for part, found in curves.items():
+        title = f"{LHCO.title}, {part.replace('_signal', ', signal: ')}"
+        improvement_curves(found, out / f"improvement_{part}", title)
+    text = table(scans) + FOOTNOTE.format(floors="floor: " + ", ".join(sorted(floors)))
+    with atomic_path(out / "table.md") as temporary:
+        temporary.write_text(text)
+    return text
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser("python -m benchmarks anomaly", allow_abbrev=False,
+                                     description=__doc__.splitlines()[0],
+                                     epilog="further flags go to finetune.py")  # fmt: skip
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
+    parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
+    parser.add_argument("--signal", type=signals, default=signals("0,500,600,800,1000,2000,5000"))
+    parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["idealised", "supervised"])
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--preset", default="small", help="full or small")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
+    parser.add_argument("--out", type=Path, default=Path("anomaly"), help="table and figures")
+    flags, more = parser.parse_known_args(arguments)
+    if not flags.backbone.exists():
+        raise UserError(f"{flags.backbone} not found; make it with: python train.py jetclass")
+    for place in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
+        setattr(flags, place, getattr(flags, place).resolve())
+    for model in flags.models:
+        wanted = {kind: cells(model, kind, flags) for kind in flags.kinds}
+        for kind, runs in wanted.items():
+            wanted[kind] = [run for run in runs if not (run / "results.json").is_file()]
+            if wanted[kind]:
+                print(f"{model}, {kind}: {len(wanted[kind])} of {len(runs)} cells", flush=True)
+                execute(command(model, kind, flags, more))
+        if any(wanted.values()):
+            execute([sys.executable, "evaluate.py", str(flags.runs / MODELS[model])])
+        density = flags.runs / MODELS[model] / "density"
+        if "cathode" in flags.kinds and not (density / "results.json").is_file():
+            execute([sys.executable, "evaluate.py", str(density)])
+    print(report(flags.runs, flags.out))

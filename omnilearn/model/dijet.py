@@ -1,0 +1,48 @@
+"""PET for events of several jets: one body for each jet, one classifier head for all of them.
+
+arXiv:2404.16091, Section VIII: each jet passes the body on its own, so that constituents of two
+jets do not meet there; the output is scaled and shifted by an embedding of that jet's kinematics;
+then the constituents of all jets of the event enter the head as if they were those of one.
+"""
+
+import keras
+from keras import ops
+
+from omnilearn.model.pet import PET
+
+
+class DijetClassifier(keras.Model):
+    """Body and classifier head of a PET, which keep their weights and their names.
+
+    Arrays: features (B, L, N, F), mask (B, L, N), jet (B, N, J) of the N jets of an event, L as for
+    PET. Neither the order of the constituents nor that of the jets changes the logits.
+    """
+
+    def __init__(self, pet: PET, name: str = "dijet"):
+        super().__init__(name=name)
+        self.config, self.pet = pet.config, pet
+        self.body, self.classifier = pet.body, pet.classifier
+        self.built = True
+
+    def classify(self, features, mask, jet):
+        """Logits (B, C) of the events."""
+        jets = jet.shape[1]
+        features, slots = self.pet.slots(jet_by_jet(features), jet_by_jet(mask))
+        jet = ops.reshape(jet, (-1, self.config.num_jet))
+        constituents = self.classifier.told(self.body(features, slots=slots), jet)
+        dim = self.config.projection_dim
+        constituents = ops.reshape(constituents, (-1, jets * ops.shape(constituents)[1], dim))
+        return self.classifier.read_off(constituents, slots.together(jets))[0]
+
+    def call(self, batch):
+        """Logits of a batch of the pipeline."""
+        return self.classify(batch["constituents"], batch["mask"], batch["jet"])
+
+    def parts(self) -> dict[str, keras.layers.Layer]:
+        return {"body": self.body, "classifier": self.classifier}
+
+
+def jet_by_jet(array):
+    """(B, L, N, ...) -> (B N, L, ...), the jets of an event behind each other."""
+    swapped = ops.swapaxes(array, 1, 2)
+    return ops.reshape(swapped, (-1, *ops.shape(swapped)[2:]))
