@@ -23,12 +23,14 @@ from omnilearn.plotting.generation import generation_figures
 from omnilearn.plotting.unfolding import unfolding_figures
 from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history, trainings
-from omnilearn.tasks import generation, tagging, unfolding
+from omnilearn.tasks import generation, tagging, token_tagging, tokens, unfolding
 
 # task of a run -> the module that evaluates it, and the figures of its results
 TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
 TASKS["generation"] = (generation, generation_figures)
 TASKS["unfolding"] = (unfolding, unfolding_figures)
+TASKS["tokens"] = (tokens, generation_figures)
+TASKS["token_tagging"] = (token_tagging, evaluation_figures)
 
 
 def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
@@ -74,8 +76,8 @@ def parsed() -> argparse.Namespace:
     if known.batch < 1:
         raise UserError(f"--batch is {known.batch}; expected 1 or more")
     _, about = read_config(trainings(known.run)[0] / "config.json")
-    if about.get("task") == "generation":
-        generation.add_evaluation_flags(parser)
+    if about.get("task") in ("generation", "tokens"):
+        TASKS[about["task"]][0].add_evaluation_flags(parser)
     if about.get("task") != "unfolding":
         parser.set_defaults(split="test")
     parser.add_argument("-h", "--help", action="help", help="show this and stop")
