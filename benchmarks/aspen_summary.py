@@ -13,20 +13,31 @@ from benchmarks.aspen import CLASSES, STRATEGIES, Cell, is_done
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.jet_sets import JetSet, four_momenta, read_split
+from omnilearn.data.layout import find_files
+from omnilearn.data.selection import selected_jets
+from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.metrics.histograms import common_edges, read_histograms
 from omnilearn.metrics.jet_observables import OBSERVABLES, observables
 from omnilearn.metrics.power_law import PowerLaw, power_law
+from omnilearn.plotting.distributions import AXIS_LABELS
 from omnilearn.plotting.generation import LABELS, LOGARITHMIC
 from omnilearn.plotting.spectra import Sample, Spectrum, spectra
 from omnilearn.plotting.style import class_style
-from omnilearn.plotting.transfer import ObservableRow, SizeCurve, transfer_figure
+from omnilearn.plotting.transfer import (
+    ObservableRow,
+    SizeCurve,
+    identity_figure,
+    transfer_figure,
+)
 from omnilearn.results import Result, read_results, write_results
 
 METRICS = {"kl": "KL divergence", "w1": "W1"}
 FIGURES = {"QCD": "figure3_QCD", "Tbqq": "figure4_Tbqq"}
 CONTEXT_JETS = 20_000  # of Aspen Open Jets, drawn beside
 DRAWN = {"tokens_finetuned": "fine-tuned", "tokens_scratch": "from scratch"}
+IDENTITY = tuple(range(8, 13))  # flags of the kinds, behind the charge
+IDENTITY_JETS = 5000  # whose kinds are counted
 PARTICLES = ("pt", "eta_rel", "phi_rel")
 
 
@@ -168,10 +179,8 @@ def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) ->
         label = f"JetClass {class_style(JETCLASS, class_name)['label']}"
         samples[label] = (jets, observables(*four_momenta(jets), JETCLASS.jet_radius))
     values = {
-        name: {label: {**particle_features(jets), **whole} for label, (jets, whole) in
-               samples.items()}
-        for name in ("all",)
-    }["all"]  # fmt: skip
+        label: {**particle_features(jets), **whole} for label, (jets, whole) in samples.items()
+    }
     panels = {}
     for name in (*PARTICLES, *OBSERVABLES):
         pooled = np.concatenate([one[name] for one in values.values()])
@@ -182,6 +191,24 @@ def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) ->
         logarithmic = name in (*LOGARITHMIC, "pt")
         panels[name] = Spectrum(edges, drawn[0], drawn[1:], axis_label(name), logarithmic)
     spectra(flags.out / "figure1_data_sets", panels, "Pre-training and target jets")
+    kinds = {ASPEN.title: (ASPEN, ""), **{label: (JETCLASS, name) for label, name in
+                                          zip([*samples][1:], CLASSES, strict=True)}}  # fmt: skip
+    counts = {label: identities(flags.data, *kind) for label, kind in kinds.items()}
+    means, spreads = (
+        {label: measure(one, axis=0) for label, one in counts.items()}
+        for measure in (np.mean, np.std)
+    )
+    names = [AXIS_LABELS[FEATURES[column]] for column in IDENTITY]
+    identity_figure(means, spreads, names, flags.out / "figure1_identities")
+
+
+def identities(data: Path, spec: DatasetSpec, classes: str) -> np.ndarray:
+    """Constituents of every kind (jets, kinds) in jets of the test split."""
+    paths = find_files(data, spec, "test")
+    files, rows = selected_jets(paths, spec, IDENTITY_JETS, classes)
+    with files:
+        taking_part = np.arange(files.num_jets) if rows is None else np.flatnonzero(rows)
+        return files.gather(taking_part)["data"][..., IDENTITY].sum(axis=1)
 
 
 def particle_features(jets: JetSet) -> dict[str, np.ndarray]:

@@ -73,6 +73,25 @@ def transfer_figure(rows: Sequence[ObservableRow], path_stem: Path | str, title:
                       title_fontsize="small", fontsize="x-small")  # fmt: skip
 
 
+def identity_figure(
+    means: Mapping[str, np.ndarray],
+    spreads: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    path_stem: Path | str,
+) -> None:
+    """Constituents of every kind per jet: mean and spread over jets (kinds,) of each sample."""
+    with figure(path_stem) as axes:
+        for position, (label, mean) in enumerate(means.items()):
+            place = np.arange(len(names)) + 0.15 * (position - (len(means) - 1) / 2)
+            axes.errorbar(place, mean, spreads[label], linestyle="", marker="o", capsize=3,
+                          color=OTHER_COLOURS[position], label=label)  # fmt: skip
+        axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize="x-small")
+        axes.tick_params(axis="x", which="minor", bottom=False, top=False)
+        axes.set_ylim(bottom=0.0)
+        axes.set_ylabel("Constituents per jet")
+        axes.legend()
+
+
 def draw_samples(
     axes: Axes, row: ObservableRow, samples: Mapping[int, Sample], with_context: bool
 ) -> None:

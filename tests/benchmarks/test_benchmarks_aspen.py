@@ -87,7 +87,7 @@ def test_the_whole_study_is_one_command_and_repeats_nothing(scripts, flags, tmp_
     assert found["data"] == "simulated"
     assert len(found["cells"]) == 16
     assert all(abs(law["exponent"].value - 0.3) < 1e-6 for law in found["power_laws"])
-    for name in ("figure1_data_sets", "figure3_QCD", "figure4_Tbqq"):
+    for name in ("figure1_data_sets", "figure1_identities", "figure3_QCD", "figure4_Tbqq"):
         assert (study / f"{name}.png").stat().st_size > 1000
         assert (study / f"{name}.pdf").stat().st_size > 1000
     scripts.clear()

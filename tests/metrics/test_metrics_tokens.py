@@ -1,4 +1,4 @@
-"""Power laws, use of a codebook, resolutions and distances, on cases known by hand or from scipy."""
+"""Power laws, use of codes, resolutions and distances, on cases known by hand or from scipy."""
 
 import numpy as np
 import pytest

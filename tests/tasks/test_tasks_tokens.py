@@ -173,7 +173,7 @@ def test_tokens_of_another_codebook_are_refused(run, evaluated):
     path.write_bytes((run / "tokens.h5").read_bytes())
     with h5py.File(path, "a") as file:
         file["tokens"][0, 0] = 64
-    with pytest.raises(UserError, match="'tokens' has shape .* and values up to 64"):
+    with pytest.raises(UserError, match=r"'tokens' has shape .* and values up to 64"):
         read_tokens(path, fingerprint(tokeniser), 64)
     path.write_bytes(b"tokens")
     with pytest.raises(UserError, match=r"other\.h5: no readable file of tokens"):
@@ -236,7 +236,6 @@ def test_longer_jets_are_cut_and_counted(run, place, tmp_path):
     for path in (tmp_path / "data").rglob("*train*.h5"):
         with h5py.File(path, "a") as file:
             file["multiplicity"][:3] = 140
-    place = SimpleNamespace(__truediv__=lambda _, name: tmp_path / name)
     code, out, err = python("train.py aspen", *COMMON, "--data", tmp_path / "data", "--runs",
                             tmp_path / "runs", "--epochs", 1, "--tokeniser", run)  # fmt: skip
     assert (code, err) == (0, "")
