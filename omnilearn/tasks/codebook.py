@@ -9,7 +9,6 @@ from sklearn.cluster import MiniBatchKMeans
 from omnilearn import distributed
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
-from omnilearn.model.tokeniser import Tokeniser
 from omnilearn.resume import LAST, PREVIOUS
 from omnilearn.tasks.token_objectives import TokeniserObjective, prepared_batch
 
@@ -17,15 +16,15 @@ LATENTS_PER_CODE = 20
 ROUNDS = 10  # passes of k-means over the latents
 
 
-def start_codebook(tokeniser: Tokeniser, training: Pipeline, run: Path, seed: int) -> None:
+def start_codebook(objective: TokeniserObjective, training: Pipeline, run: Path) -> None:
     """Put the codes at k-means centres of rank 0's first jets, unless the training has begun.
 
     Ranks get them from rank 0 as training begins. Raises UserError on every rank when there are
     fewer constituents than codes.
     """
-    codes, found = tokeniser.config.num_codes, 0
+    codes, found = objective.tokeniser.config.num_codes, 0
     if distributed.rank() == 0 and not any((run / name).is_file() for name in (LAST, PREVIOUS)):
-        objective, parts = TokeniserObjective(tokeniser), []
+        parts = []
         with closing(training.epoch(0)) as batches:
             for batch in batches:
                 parts.append(objective.latents(prepared_batch(batch, 1.0)))
@@ -34,10 +33,10 @@ def start_codebook(tokeniser: Tokeniser, training: Pipeline, run: Path, seed: in
                     break
         if found >= codes:
             centres = MiniBatchKMeans(
-                codes, max_iter=ROUNDS, batch_size=4096, n_init=1, random_state=seed
+                codes, max_iter=ROUNDS, batch_size=4096, n_init=1, random_state=objective.seed
             )
             centres.fit(np.concatenate(parts))
-            tokeniser.codebook.codes.assign(centres.cluster_centers_.astype("float32"))
+            objective.tokeniser.codebook.codes.assign(centres.cluster_centers_.astype("float32"))
         else:
             found = -found
     found = int(distributed.agreed(found))

@@ -136,6 +136,12 @@ def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     validation = open_pipeline(
         spec, config.data, "val", config.batch, limit=config.val_jets, **common
     )
+    if config.classes and training.num_jets < config.train_jets:
+        raise UserError(
+            f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "
+            f"{spec.name} jets of the classes {config.classes} for training; ask for so many, or "
+            "make more"
+        )
     batches = training.steps_per_epoch
     steps = optimiser_steps(batches, config.accumulate)
     if distributed.rank() == 0:

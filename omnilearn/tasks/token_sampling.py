@@ -23,7 +23,7 @@ from omnilearn.model.layers import NEVER
 from omnilearn.tasks.token_models import built_omnijet
 
 STREAM_TOKENS = 22
-CACHE_PLACES = 32  # by which the cache grows
+CACHE_PLACES = 64  # by which the cache grows; each size is a graph
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn import distributed
+from omnilearn.atomic import atomic_path
 from omnilearn.config import Config
 from omnilearn.data.jet_sets import JetSet, read_set, read_split
 from omnilearn.data.selection import class_numbers
@@ -22,6 +23,7 @@ from omnilearn.model.checkpoint import assign_weights, load_checkpoint
 from omnilearn.model.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.model.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.recipes import TOKENISER
+from omnilearn.resume import whole_checkpoint
 from omnilearn.runs import prepare_run
 from omnilearn.tasks import tagging
 from omnilearn.tasks.codebook import start_codebook
@@ -88,6 +90,8 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
     """
     if config.mode != "generator":
         raise UserError(f"--mode is {config.mode!r}; token models are trained as a generator")
+    if arguments.tokeniser_only and arguments.tokeniser:
+        raise UserError("--tokeniser-only trains one; leave out --tokeniser")
     if arguments.tokeniser_epochs < 0:
         raise UserError(f"--tokeniser-epochs is {arguments.tokeniser_epochs}; expected 0 or more")
     settings = {**TOKENISER[config.preset]}
@@ -107,6 +111,11 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
         run = prepare_run(config, name, about)
         train_tokeniser(data, tokeniser, own, run / TOKENISER_FOLDER, about)
     if arguments.tokeniser_only:
+        if distributed.rank() == 0:
+            with atomic_path(run / "history.jsonl") as temporary:
+                history = run / TOKENISER_FOLDER / "history.jsonl"
+                temporary.write_text(history.read_text())
+        distributed.barrier()
         return
     omnijet = fresh_omnijet(tokeniser, config.preset, config.seed)
     train_gpt(spec, omnijet, config, run, about)
@@ -163,8 +172,8 @@ def train_tokeniser(
 ) -> None:
     """Fit the tokeniser and leave it at its best epoch."""
     training, validation = data
-    start_codebook(tokeniser, training, run, config.seed)
     objective = TokeniserObjective(tokeniser, config.seed)
+    start_codebook(objective, training, run)
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
     Trainer(objective, config, steps, run, about).fit(training, validation)
@@ -175,9 +184,10 @@ def train_tokeniser(
 def train_gpt(spec: DatasetSpec, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
     """Fit the GPT to the tokens; raises UserError when the run has begun with other ones."""
     training, validation = open_data(spec, config, omnijet.config.max_constituents)
-    if (run / "last.h5").is_file():
-        begun, _ = load_omnijet(str(run / "last.h5"), spec)
-        insist_on_tokeniser(begun, omnijet.tokeniser, str(run / "last.h5"), "the tokeniser given")
+    begun = whole_checkpoint(run, OmniJetConfig)
+    if begun:
+        before, _ = load_omnijet(str(begun), spec)
+        insist_on_tokeniser(before, omnijet.tokeniser, str(begun), "the tokeniser of this run")
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
     Trainer(TokenObjective(omnijet), config, steps, run, about).fit(training, validation)

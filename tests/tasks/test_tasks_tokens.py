@@ -25,7 +25,13 @@ from omnilearn.recipes import ARCHITECTURES, TOKEN_ARCHITECTURES, TWO_SAMPLES
 from omnilearn.results import Result, read_results
 from omnilearn.tasks import sampling, token_objectives
 from omnilearn.tasks.tagging import open_pipeline
-from omnilearn.tasks.token_models import fingerprint, load_tokeniser, token_spec
+from omnilearn.tasks.token_models import (
+    fingerprint,
+    insist_on_tokeniser,
+    load_omnijet,
+    load_tokeniser,
+    token_spec,
+)
 from omnilearn.tasks.token_objectives import TokeniserObjective
 from omnilearn.tasks.tokens import one_sample
 
@@ -218,6 +224,18 @@ def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
     assert "two_sample_auc" in read_results(other / "results.json")["tokeniser"]
 
 
+def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run, place):
+    said(place, "train.py aspen", "--epochs", 1, "--tokeniser", run, "--name", "begun",
+         "--train-jets", 64)  # fmt: skip
+    other = load_tokeniser(str(run), ASPEN)
+    begun, _ = load_omnijet(str(place / "runs" / "begun"), ASPEN)
+    insist_on_tokeniser(begun, other, "begun", "this")
+    codes = other.codebook.codes
+    codes.assign(np.array(codes) + 1)
+    with pytest.raises(UserError, match="this is not the tokeniser that begun was trained with"):
+        insist_on_tokeniser(begun, other, "begun", "this")
+
+
 def test_the_summation_head_tags_from_the_backbone(run, place):
     said(place, "finetune.py top", "--epochs", 1, "--backbone", run)
     made = place / "runs" / "top_omnijet_finetuned"
@@ -258,9 +276,12 @@ def test_classes_select_the_first_jets_of_a_class(place):
 @pytest.mark.parametrize(("line", "sentence"), [
     ("finetune.py jetclass", "a token model needs --backbone RUN, or --tokeniser RUN"),
     ("finetune.py jetclass --classes quark --tokeniser {run}", "--classes is 'quark'; jetclass"),
+    ("finetune.py jetclass --classes QCD --train-jets 4000 --tokeniser {run}",
+     "--train-jets is 4000; "),
     ("finetune.py jetclass --released-weights x.h5", "--released-weights are PET's"),
     ("finetune.py jetnet30 --tokeniser {run}", "its tokeniser standardises log_pt"),
     ("train.py aspen --mode classifier", "--mode is 'classifier'; token models are trained as"),
+    ("train.py aspen --tokeniser-only --tokeniser {run}", "--tokeniser-only trains one"),
     ("train.py aspen --tokeniser-epochs -1", "--tokeniser-epochs is -1"),
     ("train.py aspen --train-jets 32 --preset full", "constituents for 8192 codes"),
 ])  # fmt: skip
