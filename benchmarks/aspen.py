@@ -50,8 +50,8 @@ class Scale:
 
 SCALES = {
     "small": Scale(
-        sizes=(100, 1000, 10_000), repeats=3, pet_sizes=(100, 1000),
-        jets_seen={"tokens": 40_000, "pet": 6_000}, most_epochs=40,
+        sizes=(100, 1000, 10_000), repeats=2, pet_sizes=(1000,),
+        jets_seen={"tokens": 20_000, "pet": 6_000}, most_epochs=40,
         batch={"tokens": 64, "pet": 32},
     ),
     "full": Scale(
@@ -78,14 +78,12 @@ class Cell:
 
 def cells(flags: argparse.Namespace) -> list[Cell]:
     """All cells, the small ones first: an early end has every strategy."""
-    scale = SCALES[flags.preset]
-    pet = [jets for jets in flags.train_jets if jets in scale.pet_sizes]
     return [
         Cell(class_name, strategy, jets)
-        for jets in flags.train_jets
+        for jets in sorted({*flags.train_jets, *flags.pet_train_jets})
         for class_name in CLASSES
         for strategy in flags.strategies
-        if strategy.startswith("tokens") or jets in pet
+        if jets in (flags.pet_train_jets if strategy.startswith("pet") else flags.train_jets)
     ]
 
 
@@ -202,6 +200,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cell", type=int, help="only this cell, counted from 0")
     parser.add_argument("--list", action="store_true", help="print the cells and stop")
     parser.add_argument("--train-jets", type=sizes, help="sizes (default: the preset's)")
+    parser.add_argument("--pet-train-jets", type=sizes, help="those of PET, which is slower")
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="comma-separated")
     parser.add_argument("--repeats", type=int, help="trainings per cell (default: the preset's)")
     parser.add_argument("--pet-epochs", type=int, default=0,
@@ -215,6 +214,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     if unknown := [name for name in flags.strategies if name not in STRATEGIES]:
         raise UserError(f"--strategies has {unknown[0]!r}; expected some of {','.join(STRATEGIES)}")
     flags.train_jets = flags.train_jets or list(SCALES[flags.preset].sizes)
+    flags.pet_train_jets = flags.pet_train_jets or list(SCALES[flags.preset].pet_sizes)
     flags.repeats = flags.repeats or SCALES[flags.preset].repeats
     if flags.workers < 1 or flags.repeats < 1:
         raise UserError(

@@ -117,7 +117,7 @@ TOKEN_ARCHITECTURES = {
 TOKENISER = {
     "full": {"epochs": 2, "batch": 512, "lr": 1e-3, "weight_decay": 1e-2, "warmup_epochs": 0,
              "optimiser": "adamw", "decay": True, "patience": 100},
-    "small": {"epochs": 4, "batch": 64, "lr": 2e-3, "weight_decay": 1e-2, "warmup_epochs": 0,
+    "small": {"epochs": 3, "batch": 64, "lr": 2e-3, "weight_decay": 1e-2, "warmup_epochs": 0,
               "optimiser": "adamw", "decay": True, "patience": 100},
 }  # fmt: skip
 
@@ -129,7 +129,7 @@ TOKEN_PRETRAINING = {
     # python train.py aspen --model omnijet
     # 900 000 steps of 12 GPUs with 256 jets each in the paper: 16 passes; unmeasured here
     (ANY, "full"): {**GPT, "epochs": 16, "batch": 256, "patience": 20},
-    (ANY, "small"): {**GPT, "epochs": 8, "batch": 64, "patience": 8},
+    (ANY, "small"): {**GPT, "epochs": 5, "batch": 64, "patience": 5},
 }
 TOKEN_FINETUNING = {
     # python finetune.py jetclass --model omnijet --backbone runs/aspen_omnijet --classes QCD

@@ -26,7 +26,7 @@ def scripts(monkeypatch):
         if command[1] == "train.py":
             run = Path(value(command, "--runs")) / value(command, "--name")
             place = run / "tokeniser" if "--tokeniser-only" in command else run
-            place.mkdir(parents=True)
+            place.mkdir(parents=True, exist_ok=True)
             (place / "best.h5").write_text("weights")
         if command[1] == "evaluate.py":
             results_of(Path(command[2]))
@@ -61,7 +61,7 @@ def flags(tmp_path):
     write_toy_dataset(tmp_path / "data", "aspen", {"test": 60})
     write_toy_dataset(tmp_path / "data", "jetclass", {"test": 120})
     return ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "study"), "--repeats", "2",
-            "--train-jets", "1000,100"]  # fmt: skip
+            "--train-jets", "1000,100", "--pet-train-jets", "100,1000"]  # fmt: skip
 
 
 def test_the_whole_study_is_one_command_and_repeats_nothing(scripts, flags, tmp_path, capsys):

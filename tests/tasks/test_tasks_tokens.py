@@ -21,7 +21,7 @@ from omnilearn.metrics import distances
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.jet_gpt import OmniJetConfig
 from omnilearn.model.tokeniser import Tokeniser
-from omnilearn.recipes import ARCHITECTURES, TOKEN_ARCHITECTURES, TWO_SAMPLES
+from omnilearn.recipes import ARCHITECTURES, TOKEN_ARCHITECTURES, TOKENISER, TWO_SAMPLES
 from omnilearn.results import Result, read_results
 from omnilearn.tasks import sampling, token_objectives
 from omnilearn.tasks.tagging import open_pipeline
@@ -51,6 +51,8 @@ def small_and_eager():
         patch.setitem(TOKEN_ARCHITECTURES, "small", TINY_TOKENS)
         patch.setitem(ARCHITECTURES, "small", TINY)
         patch.setitem(TWO_SAMPLES, "epochs", 1)
+        patch.setitem(TOKENISER["small"], "batch", 32)
+        patch.setitem(TOKENISER["small"], "lr", 1e-2)
         patch.setattr(gradients.tf, "function", eager)
         patch.setattr(distances, "BATCHES", 3)
         patch.setattr(token_objectives, "REPLACE_EVERY", 4)
@@ -61,9 +63,9 @@ def small_and_eager():
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokens")
-    write_toy_dataset(folder / "data", "aspen", {"train": 640, "val": 64, "test": 60})
-    write_toy_dataset(folder / "data", "jetclass", {"train": 400, "val": 100, "test": 200})
-    write_toy_dataset(folder / "data", "top", {"train": 96, "val": 32, "test": 64})
+    write_toy_dataset(folder / "data", "aspen", {"train": 160, "val": 32, "test": 40})
+    write_toy_dataset(folder / "data", "jetclass", {"train": 240, "val": 64, "test": 120})
+    write_toy_dataset(folder / "data", "top", {"train": 64, "val": 32, "test": 64})
     return folder
 
 
@@ -96,8 +98,8 @@ def evaluated(run):
 
 @pytest.fixture(scope="module")
 def finetuned(run, place):
-    said(place, "finetune.py jetclass", "--classes", "QCD", "--train-jets", 32, "--val-jets", 8,
-         "--epochs", 1, "--backbone", run)  # fmt: skip
+    said(place, "finetune.py jetclass", "--classes", "QCD", "--train-jets", 16, "--val-jets", 4,
+         "--batch", 16, "--epochs", 1, "--backbone", run)  # fmt: skip
     return place / "runs" / "jetclass_QCD_omnijet_finetuned"
 
 
@@ -118,7 +120,7 @@ def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
     trained = load_tokeniser(str(run), ASPEN)
     keras.utils.set_random_seed(1)
     random = Tokeniser(trained.config)
-    pipeline = open_pipeline(token_spec(ASPEN, 128), str(place / "data"), "test", 60)
+    pipeline = open_pipeline(token_spec(ASPEN, 128), str(place / "data"), "test", 40)
     (batch,) = pipeline.ordered()
     prepared = token_objectives.prepared_batch(batch, pipeline.constituents_per_jet)
     errors = [
@@ -148,9 +150,9 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
 
 def test_generated_jets_are_those_of_their_constituents(run, evaluated, place):
     spec, truth = one_sample(token_spec(ASPEN, 128), read_split(
-        place / "data", token_spec(ASPEN, 128), "test", 60)[0], "")  # fmt: skip
+        place / "data", token_spec(ASPEN, 128), "test", 40)[0], "")  # fmt: skip
     made, about = read_set(run / "generated", spec)
-    assert len(made) == len(truth) == 60
+    assert len(made) == len(truth) == 40
     assert about["temperature"] == 1.0
     real = made.constituents[..., 3] > 0
     np.testing.assert_array_equal(real.sum(axis=1), made.jets[:, 3])
@@ -171,8 +173,8 @@ def test_evaluation_again_uses_what_is_there(run, evaluated):
 def test_tokens_of_another_codebook_are_refused(run, evaluated):
     tokeniser = load_tokeniser(str(run), ASPEN)
     tokens, index = read_tokens(run / "tokens.h5", fingerprint(tokeniser), 64)
-    assert tokens.shape == (60, 128)
-    assert sorted(index) == list(range(60))
+    assert tokens.shape == (40, 128)
+    assert sorted(index) == list(range(40))
     with pytest.raises(UserError, match=r"tokens\.h5 holds tokens of another codebook: 64 codes"):
         read_tokens(run / "tokens.h5", fingerprint(Tokeniser(tokeniser.config)), 64)
     path = run / "other.h5"
@@ -205,8 +207,8 @@ def test_fine_tuning_to_one_class_starts_from_the_backbone(run, finetuned, place
 
 
 def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, place):
-    said(place, "finetune.py jetclass", "--classes", "Tbqq", "--train-jets", 32, "--epochs", 1,
-         "--tokeniser", run)  # fmt: skip
+    said(place, "finetune.py jetclass", "--classes", "Tbqq", "--train-jets", 16, "--batch", 16,
+         "--epochs", 1, "--tokeniser", run)  # fmt: skip
     made = place / "runs" / "jetclass_Tbqq_omnijet_scratch"
     found = load_tokeniser(str(made), ASPEN)
     assert fingerprint(found) == fingerprint(load_tokeniser(str(run), ASPEN))
@@ -214,7 +216,8 @@ def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, pl
 
 
 def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
-    said(place, "train.py jetclass", "--tokeniser-epochs", 1, "--tokeniser-only")
+    said(place, "train.py jetclass", "--tokeniser-epochs", 1, "--tokeniser-only",
+         "--train-jets", 64)  # fmt: skip
     other = place / "runs" / "jetclass_omnijet"
     assert not (other / "best.h5").exists()
     err = refused(place, "finetune.py jetclass", "--backbone", run, "--tokeniser", other)
@@ -250,7 +253,7 @@ def test_the_summation_head_tags_from_the_backbone(run, place):
 
 
 def test_longer_jets_are_cut_and_counted(run, place, tmp_path):
-    write_toy_dataset(tmp_path / "data", "aspen", {"train": 64, "val": 16})
+    write_toy_dataset(tmp_path / "data", "aspen", {"train": 32, "val": 16})
     for path in (tmp_path / "data").rglob("*train*.h5"):
         with h5py.File(path, "a") as file:
             file["multiplicity"][:3] = 140
