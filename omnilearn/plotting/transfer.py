@@ -119,8 +119,8 @@ def draw_curves(axes: Axes, curves: Sequence[SizeCurve], label: str) -> None:
         value = np.array([one.value for one in curve.metric])
         error = np.array([one.error or 0.0 for one in curve.metric])
         # a bar that reaches zero has no lower end on this axis
-        lower = np.minimum(error, 0.99 * value)
-        axes.errorbar(curve.jets, value, np.stack([lower, error]), color=colour, marker="o", markersize=4,
+        bars = np.stack([np.minimum(error, 0.99 * value), error])
+        axes.errorbar(curve.jets, value, bars, color=colour, marker="o", markersize=4,
                       capsize=2, linewidth=1.2, label=curve.label)  # fmt: skip
         if curve.law and np.isfinite(curve.law.exponent.value):
             axes.plot(curve.jets, curve.law(curve.jets), color=colour, linestyle="--",
