@@ -18,7 +18,7 @@ from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, Standardisation, filled_up
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.selection import selected_jets
-from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
+from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
 from omnilearn.data.token_files import read_tokens, write_tokens
 from omnilearn.gradients import compiled_for_batches
 from omnilearn.metrics.classification import auc
@@ -33,6 +33,7 @@ from omnilearn.tasks.token_models import fingerprint
 from omnilearn.training import Trainer, optimiser_steps
 
 QUALITY_JETS = 10_000  # at most
+SAMPLES = (JetLabel("original", "original", "#4d4d4d"), JetLabel("restored", "restored", "#bd1f01"))
 TWO_SAMPLE_JETS = 20_000  # of training; validation and test have half as many
 
 
@@ -64,6 +65,7 @@ class HalfReconstructed(Pipeline):
 
     def __init__(self, around: Round, *rest, **more):
         super().__init__(*rest, **more)
+        self.spec = replace(self.spec, labels=SAMPLES)
         self._round = around
 
     def _read(self, rows, batches):

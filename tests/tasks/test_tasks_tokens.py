@@ -85,7 +85,7 @@ def refused(place, line: str, *more) -> str:
 
 @pytest.fixture(scope="module")
 def run(place):
-    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3)
+    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
     return place / "runs" / "aspen_omnijet"
 
 
@@ -105,15 +105,15 @@ def finetuned(run, place):
 
 def test_one_run_holds_tokeniser_and_gpt_and_is_left_alone_when_finished(run, place):
     described = json.loads((run / "config.json").read_text())
-    assert (described["task"], described["tokeniser_epochs"]) == ("tokens", 3)
-    assert len((run / "tokeniser" / "history.jsonl").read_text().splitlines()) == 3
+    assert (described["task"], described["tokeniser_epochs"]) == ("tokens", 2)
+    assert len((run / "tokeniser" / "history.jsonl").read_text().splitlines()) == 2
     gpt = load_checkpoint(run / "best.h5", OmniJetConfig)
     assert gpt.pet_config.max_constituents == 128
     before = (run / "best.h5").stat().st_mtime_ns
-    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3)
+    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
     assert (run / "best.h5").stat().st_mtime_ns == before
-    err = refused(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 4)
-    assert "tokeniser_epochs 3 (now 4)" in err
+    err = refused(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3)
+    assert "tokeniser_epochs 2 (now 3)" in err
 
 
 def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
