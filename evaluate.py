@@ -26,7 +26,15 @@ from omnilearn.plotting.generation import generation_figures
 from omnilearn.plotting.unfolding import unfolding_figures
 from omnilearn.results import Result, write_results
 from omnilearn.runs import read_history, trainings
-from omnilearn.tasks import anomaly, density, generation, tagging, unfolding
+from omnilearn.tasks import (
+    anomaly,
+    density,
+    generation,
+    tagging,
+    token_tagging,
+    tokens,
+    unfolding,
+)
 
 # task of a run -> the module that evaluates it, and the figures of its results
 TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
@@ -34,6 +42,8 @@ TASKS["generation"] = (generation, generation_figures)
 TASKS["unfolding"] = (unfolding, unfolding_figures)
 TASKS["anomaly"] = (anomaly, anomaly_figures)
 TASKS["density"] = (density, closure_figures)
+TASKS["tokens"] = (tokens, generation_figures)
+TASKS["token_tagging"] = (token_tagging, evaluation_figures)
 
 
 def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
@@ -79,10 +89,8 @@ def parsed() -> argparse.Namespace:
     if known.batch < 1:
         raise UserError(f"--batch is {known.batch}; expected 1 or more")
     _, about = read_config(trainings(known.run)[0] / "config.json")
-    if about.get("task") == "generation":
-        generation.add_evaluation_flags(parser)
-    if about.get("task") == "density":
-        density.add_evaluation_flags(parser)
+    if about.get("task") in ("generation", "tokens", "density"):
+        TASKS[about["task"]][0].add_evaluation_flags(parser)
     if about.get("task") not in ("unfolding", "anomaly", "density"):
         parser.set_defaults(split="test")
     parser.add_argument("-h", "--help", action="help", help="show this and stop")

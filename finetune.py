@@ -1,4 +1,4 @@
-"""Adapt PET to a task: from a pre-trained run, from released weights, or from scratch.
+"""Adapt a model to a task: from a pre-trained run, from released weights, or from scratch.
 
 python finetune.py top --backbone runs/jetclass --preset small
 python finetune.py top --released-weights PET_jetclass_8_..._all.weights.h5
@@ -6,6 +6,8 @@ python finetune.py top --preset small                    # PET from scratch
 python finetune.py top --backbone runs/jetclass --repeats 5   # for mean and spread
 python finetune.py jetnet30 --backbone runs/jetclass     # generation, as --mode generator
 python finetune.py lhco --backbone runs/jetclass --idealised --signal 0,500   # a resonance
+python finetune.py jetclass --model omnijet --backbone runs/aspen_omnijet --classes QCD
+python finetune.py jetclass --model omnijet --tokeniser runs/jetclass_omnijet --classes QCD
 horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 """
 
@@ -13,12 +15,12 @@ import argparse
 import sys
 
 from omnilearn import distributed
-from omnilearn.config import add_flags, chosen, configured
+from omnilearn.config import Config, add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
-from omnilearn.recipes import FINETUNING, SCRATCH, recipe
+from omnilearn.recipes import FINETUNING, SCRATCH, TOKEN_FINETUNING, TOKEN_TAGGING, recipe
 from omnilearn.runs import repeated
-from omnilearn.tasks import anomaly, generation, tagging, unfolding
+from omnilearn.tasks import anomaly, generation, tagging, token_tagging, tokens, unfolding
 
 # task of a dataset -> the module that has its flags and its trainings; --mode generator makes any
 # dataset one of generation
@@ -26,9 +28,16 @@ TASKS = {task: tagging for task in ("pretraining", "tagging")}
 TASKS |= {"generation": generation, "unfolding": unfolding, "anomaly": anomaly}
 
 
+def run_name(config: Config, dataset: str, kind: str) -> str:
+    """<dataset>_finetuned, or <dataset>_<classes>_omnijet_scratch and the like."""
+    classes = config.classes.replace(",", "_").replace(" ", "")
+    model = "" if config.model == "pet" else config.model
+    return "_".join(filter(None, (dataset, classes, model, kind)))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Adapt PET to a task.", allow_abbrev=False, add_help=False
+        description="Adapt a model to a task.", allow_abbrev=False, add_help=False
     )
     parser.add_argument("dataset", help="the task's dataset, e.g. top; each has its own --help")
     source = parser.add_mutually_exclusive_group()
@@ -51,13 +60,19 @@ def main() -> None:
     spec = dataset(known.dataset, chosen(known, "data"))
     preset = chosen(known, "preset")
     start = known.backbone or known.released_weights
-    settings = recipe(FINETUNING, spec.name, preset)
-    config = configured(settings if start else {**settings, **SCRATCH[preset]}, known)
-    task = generation if config.mode == "generator" else TASKS[spec.task]
+    if chosen(known, "model") == "omnijet":
+        tags = spec.task == "tagging" or chosen(known, "mode") == "classifier"
+        table = TOKEN_TAGGING if tags and chosen(known, "mode") != "generator" else TOKEN_FINETUNING
+        config = configured(recipe(table, spec.name, preset), known)
+        task = tokens if config.mode == "generator" else token_tagging
+    else:
+        settings = recipe(FINETUNING, spec.name, preset)
+        config = configured(settings if start else {**settings, **SCRATCH[preset]}, known)
+        task = generation if config.mode == "generator" else TASKS[spec.task]
     task.add_flags(parser)
     parser.add_argument("-h", "--help", action="help", help="show this and stop")
     arguments = parser.parse_args()
-    name = f"{spec.name}_{'finetuned' if start else 'scratch'}"
+    name = run_name(config, spec.name, "finetuned" if start else "scratch")
     distributed.horovod()
     for one in repeated(config, name, arguments.repeats):
         task.finetune(spec, one, name, arguments)

@@ -1,6 +1,8 @@
-"""Pre-train PET from scratch.
+"""Pre-train a model from scratch: PET, or a tokeniser and a GPT over its tokens.
 
 python train.py jetclass --preset small
+python train.py aspen --model omnijet                    # tokeniser, then GPT
+python train.py aspen --model pet --mode generator       # collider data have no classes
 horovodrun -np 2 --gloo python train.py jetclass --preset small
 srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
 """
@@ -12,20 +14,34 @@ from omnilearn import distributed
 from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
-from omnilearn.recipes import PRETRAINING, recipe
+from omnilearn.recipes import PRETRAINING, TOKEN_PRETRAINING, recipe
 from omnilearn.runs import prepare_run
-from omnilearn.tasks import tagging
+from omnilearn.tasks import tagging, tokens
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Pre-train PET from scratch.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        description="Pre-train a model from scratch.", allow_abbrev=False, add_help=False
+    )
     parser.add_argument("dataset", help="what to train on, e.g. jetclass")
     add_flags(parser)
+    if set(sys.argv[1:]) == {"--help"}:
+        parser.print_help()
+        return
+    known, _ = parser.parse_known_args()
+    is_pet = chosen(known, "model") == "pet"
+    if not is_pet:
+        tokens.add_training_flags(parser)
+    parser.add_argument("-h", "--help", action="help", help="show this and stop")
     arguments = parser.parse_args()
     spec = dataset(arguments.dataset, chosen(arguments, "data"))
     preset = chosen(arguments, "preset")
-    config = configured(recipe(PRETRAINING, spec.name, preset), arguments)
+    table = PRETRAINING if is_pet else TOKEN_PRETRAINING
+    config = configured(recipe(table, spec.name, preset), arguments)
     distributed.horovod()
+    if not is_pet:
+        tokens.train(spec, config, f"{spec.name}_{config.model}", arguments)
+        return
     pet, _ = tagging.make_pet(spec, config)
     about = {"task": "pretraining", "dataset": spec.name, "backbone": None}
     data = tagging.open_data(spec, config)

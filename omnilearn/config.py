@@ -24,6 +24,7 @@ class Config:
     data: str = option(os.environ.get("OMNILEARN_DATA", "data"), "folder of preprocessed datasets")
     runs: str = option("runs", "folder of run directories")
     name: str = option("", "name of the run directory; made from the dataset when empty")
+    model: str = option("pet", "pet; or omnijet: a tokeniser of constituents and a GPT over tokens")
     preset: str = option("full", "full: the paper's model; small: two cores of a laptop")
     seed: int = option(0, "the one source of randomness")
     epochs: int = option(10, "passes over the training jets")
@@ -33,6 +34,8 @@ class Config:
     weight_decay: float = option(1e-5, "decoupled weight decay of the heads")
     body_factor: float = option(1.0, "the body learns this many times slower than the heads")
     warmup_epochs: int = option(3, "epochs of linear warm-up")
+    decay: bool = option(True, "after the warm-up the rate falls as a cosine; else it is constant")
+    optimiser: str = option("lion", "lion, as PET is trained; or adamw, as token models are")
     patience: int = option(30, "epochs without a better validation loss before stopping")
     mode: str = option("all", "heads that are trained: all, classifier or generator")
     regression_weight: float = option(1.0, "weight of the regression of the jet inputs")
@@ -40,7 +43,9 @@ class Config:
     label_drop: float = option(0.1, "probability per jet to hide the class from the generator")
     padding: str = option("", "released or masked; empty: the backbone's, else released")
     weighted: bool = option(True, "event weights of the files enter the loss")
+    classes: str = option("", "use only jets of these classes, comma-separated; empty means all")
     train_jets: int = option(0, "use only the first so many training jets; 0 means all")
+    val_jets: int = option(0, "use only the first so many validation jets; 0 means all")
     checkpoint_every: int = option(
         0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch"
     )
@@ -55,7 +60,7 @@ class Config:
         for name in ("lr", "body_factor"):
             if not getattr(self, name) > 0:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected above zero")
-        counts = ("seed", "warmup_epochs", "train_jets", "checkpoint_every")
+        counts = ("seed", "warmup_epochs", "train_jets", "val_jets", "checkpoint_every")
         for name in (*counts, "weight_decay", "regression_weight"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected zero or more")
@@ -63,6 +68,8 @@ class Config:
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 0 to 1")
         choices = {
+            "model": ("pet", "omnijet"),
+            "optimiser": ("lion", "adamw"),
             "preset": ("full", "small"),
             "mode": ("all", "classifier", "generator"),
             "padding": ("", "released", "masked"),

@@ -12,7 +12,7 @@ import tensorflow as tf
 # would change from call to call, and Lion's sign makes a whole step of it
 tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 
-PER_SLOT = ("constituents", "mask", "noise")  # arrays of a batch whose axis 1 counts slots
+PER_SLOT = ("constituents", "mask", "noise", "code")  # arrays of a batch whose axis 1 counts slots
 
 
 def compiled(function: Callable, signature: Callable = lambda *arguments: arguments) -> Callable:

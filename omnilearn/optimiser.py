@@ -1,16 +1,18 @@
-"""Lion with a rate per variable, gradients averaged over ranks, cosine decay with warm-up, EMA.
+"""Lion and AdamW with a rate per variable, gradients averaged over ranks, decay with warm-up, EMA.
 
-arXiv:2302.06675 (Lion). The body of a pre-trained model learns at the head's rate divided by a
-factor, and its weight decay is multiplied by it, so rate times decay is the same everywhere: one
-optimiser and one backward pass give the update of the released code's two.
+arXiv:2302.06675 (Lion), arXiv:1711.05101 (AdamW). The body of a pre-trained model learns at the
+head's rate divided by a factor, and its weight decay is multiplied by it, so rate times decay is
+the same everywhere: one optimiser and one backward pass give the update of the released code's two.
 """
 
 import keras
 import numpy as np
+from keras import ops
 
 from omnilearn import distributed
 
 EMA_MOMENTUM = 0.999
+CLIP_NORM = 5.0  # of all gradients together, with AdamW (arXiv:2403.05618)
 
 
 class AveragedOptimiser:
@@ -37,12 +39,44 @@ class AveragedOptimiser:
         return [np.asarray(average) for average in self._model_variables_moving_average]
 
 
+class AdamW(AveragedOptimiser, keras.optimizers.AdamW):
+    """Keras' AdamW over ranks, with a factor on the rate of some variables."""
+
+    def __init__(self, rate_factors: dict[int, float] | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate_factors = rate_factors or {}
+
+
 class Lion(AveragedOptimiser, keras.optimizers.Lion):
     """Keras' Lion over ranks, with a factor on the rate of some variables."""
 
     def __init__(self, rate_factors: dict[int, float] | None = None, **kwargs):
         super().__init__(**kwargs)
         self.rate_factors = rate_factors or {}
+
+
+def make_optimiser(
+    name: str, rate_factors: dict[int, float], schedule, weight_decay: float
+) -> AveragedOptimiser:
+    """Lion with the momenta of PET's released training, or AdamW with those of the jet GPT's."""
+    averaged = {"use_ema": True, "ema_momentum": EMA_MOMENTUM}
+    if name == "adamw":
+        return AdamW(rate_factors, learning_rate=schedule, weight_decay=weight_decay,
+                     global_clipnorm=CLIP_NORM, **averaged)  # fmt: skip
+    return Lion(rate_factors, learning_rate=schedule, weight_decay=weight_decay, beta_1=0.95,
+                beta_2=0.99, **averaged)  # fmt: skip
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """A line from lr to lr sqrt(batches) over the warm-up, then constant."""
+
+    def __init__(self, learning_rate: float, batches: int, warmup_steps: int):
+        self.first, self.last = learning_rate, learning_rate * batches**0.5
+        self.steps = warmup_steps
+
+    def __call__(self, step):
+        done = ops.minimum(ops.cast(step, "float32") / max(1, self.steps), 1.0)
+        return self.first + (self.last - self.first) * (done if self.steps else 1.0)
 
 
 def cosine_schedule(

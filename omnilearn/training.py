@@ -21,7 +21,7 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
-from omnilearn.optimiser import EMA_MOMENTUM, Lion, cosine_schedule
+from omnilearn.optimiser import WarmUp, cosine_schedule, make_optimiser
 from omnilearn.progress import progress
 from omnilearn.resume import (
     LAST,
@@ -41,8 +41,9 @@ class Trainer:
     """One objective, one optimiser, one run directory.
 
     `objective` has pet (the model: its config and parts), trained(), prepare(...) and losses(batch)
-    as in `tasks.pretraining`; steps_per_epoch counts steps of the optimiser (`optimiser_steps`);
-    `earlier` is a trainer of the same objective, whose compiled graphs serve again.
+    as in `tasks.pretraining`, and, if it likes, after_step(number, gradients, batch), told of every
+    step of the optimiser (`tasks.token_objectives`); steps_per_epoch counts those steps
+    (`optimiser_steps`); `earlier` is a trainer of the same objective, whose graphs serve again.
     """
 
     def __init__(
@@ -65,22 +66,12 @@ class Trainer:
         }
         self.steps_per_epoch = steps_per_epoch
         self.jets_per_step = config.batch * config.accumulate * self.ranks
-        schedule = cosine_schedule(
-            config.lr,
-            config.accumulate * self.ranks,
-            steps_per_epoch,
-            config.epochs,
-            config.warmup_epochs,
-        )
-        self.optimiser = Lion(
-            factors,
-            learning_rate=schedule,
-            weight_decay=config.weight_decay,
-            beta_1=0.95,
-            beta_2=0.99,
-            use_ema=True,
-            ema_momentum=EMA_MOMENTUM,
-        )
+        batches, warmup = config.accumulate * self.ranks, config.warmup_epochs
+        if config.decay:
+            schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
+        else:
+            schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
+        self.optimiser = make_optimiser(config.optimiser, factors, schedule, config.weight_decay)
         self.optimiser.build(self.variables)
         slots = objective.pet.config.max_constituents
         if earlier is None:
@@ -176,6 +167,9 @@ class Trainer:
         if is_joined:
             distributed.start_again()
         self.apply(sums)
+        if hasattr(self.objective, "after_step"):
+            number = position.epoch * self.steps_per_epoch + position.step + 1
+            self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
         return terms
 
     def insist_on_a_number(self, loss: float, where: str) -> None:
@@ -197,7 +191,7 @@ class Trainer:
         when the process ends in here.
         """
         sums, jets = defaultdict(float), 0
-        constituents = float(np.mean(validation.files.multiplicity))
+        constituents = validation.constituents_per_jet
         batches = 0
         for batch in validation.ordered():
             if self.request.name and batches:

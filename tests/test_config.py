@@ -10,7 +10,18 @@ import pytest
 from omnilearn.config import Config, add_flags, chosen, configured, flag, read_config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
-from omnilearn.recipes import ARCHITECTURES, FINETUNING, PRETRAINING, SCRATCH, recipe
+from omnilearn.recipes import (
+    ARCHITECTURES,
+    FINETUNING,
+    PRETRAINING,
+    SCRATCH,
+    TOKEN_ARCHITECTURES,
+    TOKEN_FINETUNING,
+    TOKEN_PRETRAINING,
+    TOKEN_TAGGING,
+    TOKENISER,
+    recipe,
+)
 
 ROOT = Path(__file__).parent.parent
 every_field = pytest.mark.parametrize("item", fields(Config), ids=lambda item: item.name)
@@ -41,7 +52,8 @@ def test_every_field_is_read_somewhere(item):
 
 @every_field
 def test_every_flag_sets_its_field(item, parser):
-    texts = {"preset": "small", "mode": "generator", "padding": "masked"}
+    texts = {"preset": "small", "mode": "generator", "padding": "masked", "model": "omnijet",
+             "optimiser": "adamw"}  # fmt: skip
     if item.type is bool:
         no = "no-" if item.default else ""
         given, value = [f"--{no}{flag(item.name)}"], not item.default
@@ -74,7 +86,7 @@ def test_flags_are_not_abbreviated(parser, capsys):
     ("lr", float("nan")), ("body_factor", -1.0), ("seed", -1), ("train_jets", -5),
     ("weight_decay", -0.1), ("label_drop", 1.5), ("feature_drop", float("nan")),
     ("mode", "tagger"), ("padding", "none"), ("preset", "huge"), ("name", ".."),
-    ("name", "a/b"),
+    ("name", "a/b"), ("model", "gpt"), ("optimiser", "ranger"), ("val_jets", -1),
 ])  # fmt: skip
 def test_a_setting_that_makes_no_sense_is_refused_with_flag_and_value(name, value):
     with pytest.raises(UserError, match=rf"--{flag(name)} is {re.escape(repr(value))}; expected"):
@@ -88,6 +100,14 @@ def test_every_recipe_is_a_configuration():
             assert config.preset == preset
             assert preset in ARCHITECTURES
             Config(**{**asdict(config), **SCRATCH[preset]})
+
+
+def test_every_recipe_of_token_models_is_a_configuration():
+    for table in (TOKEN_PRETRAINING, TOKEN_FINETUNING, TOKEN_TAGGING):
+        for preset in TOKEN_ARCHITECTURES:
+            config = Config(**recipe(table, "aspen", preset))
+            assert (config.model, config.optimiser) == ("omnijet", "adamw")
+            Config(**{**asdict(config), **TOKENISER[preset]})
 
 
 def test_no_recipe_names_those_that_exist():

@@ -66,11 +66,17 @@ MAY_IMPORT = {
         ("omnilearn.metrics.jet_observables", "omnilearn.metrics.jet_sets"),
         (*NUMBERS, "omnilearn.metrics", "omnilearn.clustering", "omnilearn.data.jet_sets"),
     ),
+    "omnilearn.metrics.tokens": (*NUMBERS, "omnilearn.metrics", "omnilearn.data.jet_sets"),
     "omnilearn.plotting": NUMBERS,
     "omnilearn.plotting.generation": (
         *NUMBERS,
         "omnilearn.plotting",
         "omnilearn.metrics.histograms",
+    ),
+    "omnilearn.plotting.transfer": (
+        *NUMBERS,
+        "omnilearn.plotting",
+        "omnilearn.metrics.power_law",
     ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),

@@ -13,10 +13,10 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.data.layout import class_files, find_files
-from omnilearn.data.reader import JetFiles
+from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.kinematics import LOG_FLOOR
+from omnilearn.kinematics import LOG_FLOOR, delta_phi, invariant_mass, sum_constituents
 
 COLUMNS = ("eta_rel", "phi_rel", "pt_rel", "mask")
 
@@ -58,10 +58,34 @@ def four_momenta(jet_set: JetSet) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1) * mask[..., None], mask > 0
 
 
-def read_split(data: Path, spec: DatasetSpec, split: str, most: int) -> tuple[JetSet, str]:
-    """The first `most` jets of a split that have constituents, and the origin of the files."""
-    with JetFiles(find_files(data, spec, split), spec, limit=most) as files:
-        rows = np.flatnonzero(files.multiplicity > 0)
+def jets_of_constituents(features: np.ndarray, mask: np.ndarray, label: np.ndarray) -> JetSet:
+    """Unscaled TOKEN_FEATURES (N, P, 3) and mask (N, P) -> massless constituents and their sum.
+
+    Nothing is known of jets but their constituents: the sum is at eta 0, they are around its axis.
+    """
+    log_pt, eta, phi = np.moveaxis(np.asarray(features, np.float64), -1, 0)
+    pt = np.exp(log_pt) * mask
+    momenta = np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)
+    jet = sum_constituents(momenta, mask)
+    axis = jet[:, None, :]
+    columns = [eta - axis[..., 1], delta_phi(phi, axis[..., 2]), pt / axis[..., 0]]
+    relative = np.stack([*columns, np.ones_like(pt)], axis=-1) * mask[..., None]
+    number = mask.sum(axis=1)
+    jets = np.stack([jet[:, 0], np.zeros(len(jet)), invariant_mass(jet), number], axis=-1)
+    return JetSet(relative.astype(np.float32), jets.astype(np.float32), label)
+
+
+def read_split(
+    data: Path, spec: DatasetSpec, split: str, most: int, classes: str = ""
+) -> tuple[JetSet, str]:
+    """The first `most` jets of a split that have constituents, and the origin of the files.
+
+    classes: of these classes alone, comma-separated.
+    """
+    files, selected = selected_jets(find_files(data, spec, split), spec, most, classes)
+    with files:
+        taking_part = files.multiplicity > 0
+        rows = np.flatnonzero(taking_part if selected is None else taking_part & selected)
         found = files.gather(rows)
         mask = np.arange(spec.max_constituents) < files.multiplicity[rows, None]
         jets = JetSet(

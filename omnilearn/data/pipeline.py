@@ -72,6 +72,11 @@ class Pipeline:
         return len(self._order)
 
     @property
+    def constituents_per_jet(self) -> float:
+        """Mean over the jets that take part, of all ranks."""
+        return float(self._order.multiplicity.sum(dtype=np.int64) / len(self._order))
+
+    @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch, equal on all ranks; raises UserError when there is not even one."""
         share = self.num_jets // self.size
@@ -192,10 +197,16 @@ class Standardisation:
         """Jet features (B, 4), standardised."""
         return (jet - self._jet_mean) * self._jet_scale
 
-    def original_constituents(self, standardised: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """The first features (B, L, any number) as stored in files, zero where mask (B, L) is."""
-        features = standardised.shape[-1]
-        original = standardised / self._scale[:features] + self._mean[:features]
+    def original_constituents(
+        self, standardised: np.ndarray, mask: np.ndarray, names: tuple[str, ...] = ()
+    ) -> np.ndarray:
+        """Features (B, L, any number) as stored in files, zero where mask (B, L) is.
+
+        names: which features they are; the first ones where empty.
+        """
+        names = names or FEATURES[: standardised.shape[-1]]
+        columns = [FEATURES.index(name) for name in names]
+        original = standardised / self._scale[columns] + self._mean[columns]
         return original * mask[..., None]
 
     def original_jets(self, standardised: np.ndarray) -> np.ndarray:

@@ -38,7 +38,8 @@ class _File:
 class JetFiles:
     """The jets of several files as one sequence of rows; a context manager.
 
-    num_jets; origin: public; simulated, or own, where any file is;
+    num_jets; longer: those with more constituents than slots, whose softest are not read;
+    origin: public; simulated, or own, where any file is;
     multiplicity (num_jets,): filled slots per jet, one byte each; edges (blocks + 1,):
     rows at which blocks of neighbouring rows begin, none across two files, and the end.
     Raises UserError naming file and key when a file cannot be what it should be.
@@ -57,7 +58,7 @@ class JetFiles:
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
         counts: list[np.ndarray] = []
-        self.num_jets = 0
+        self.num_jets = self.longer = 0
         origins = set()
         for path in map(Path, paths):
             if limit is not None and self.num_jets >= limit:
@@ -296,6 +297,7 @@ class JetFiles:
                     f"{file.path}: {key!r} is {counts.min()} in row {counts.argmin()}, "
                     f"expected 0 or more, {remedy(self.spec)}"
                 )
+            self.longer += int((counts > most).sum())
             return np.minimum(counts, most).astype(small)
         counts = np.empty(file.num_jets, small)
         chunk = np.empty((SCAN_ROWS, file.stored.slots, self.spec.num_features), np.float32)

@@ -1,5 +1,6 @@
 """Whole sets of generated jets against the truth: every metric of every class, and histograms."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,7 @@ def compare(
     """set -> class -> metric, for every class that both have; histograms go to RUN."""
     results: dict[str, dict] = {name: {} for name in sets}
     histograms: dict[str, dict] = {}
-    for label, class_name in enumerate(spec.class_names):
-        samples = {"truth": truth, **sets}
-        samples = {name: sample.of_class(label) for name, sample in samples.items()}
-        if not all(map(len, samples.values())):
-            continue
-        wholes = {
-            name: observables(*four_momenta(sample), spec.jet_radius)
-            for name, sample in samples.items()
-        }
+    for class_name, samples, wholes in classes_of(spec, truth, sets):
         for name in sets:
             pair = samples["truth"].constituents, samples[name].constituents
             results[name][class_name] = {
@@ -39,6 +32,35 @@ def compare(
         histograms[class_name] = class_histograms(samples, wholes)
     write_histograms(run, histograms)
     return results
+
+
+def compare_observables(
+    run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
+) -> dict[str, dict[str, dict[str, Result]]]:
+    """As `compare`, of distributions of whole jets alone: seconds instead of minutes."""
+    results: dict[str, dict] = {name: {} for name in sets}
+    histograms: dict[str, dict] = {}
+    for class_name, samples, wholes in classes_of(spec, truth, sets):
+        for name in sets:
+            results[name][class_name] = observable_metrics(wholes["truth"], wholes[name], seed)
+        histograms[class_name] = class_histograms(samples, wholes)
+    write_histograms(run, histograms)
+    return results
+
+
+def classes_of(
+    spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet]
+) -> Iterator[tuple[str, dict[str, JetSet], dict[str, dict[str, np.ndarray]]]]:
+    """Class, its samples ("truth" first) and their observables, where every sample has jets."""
+    for label, class_name in enumerate(spec.class_names):
+        samples = {"truth": truth, **sets}
+        samples = {name: sample.of_class(label) for name, sample in samples.items()}
+        if all(map(len, samples.values())):
+            wholes = {
+                name: observables(*four_momenta(sample), spec.jet_radius)
+                for name, sample in samples.items()
+            }
+            yield class_name, samples, wholes
 
 
 def class_histograms(

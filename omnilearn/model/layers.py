@@ -166,21 +166,30 @@ class Attention(keras.layers.Layer):
         self.built = True
 
     def call(self, x, bias=None):
-        """Every slot attends to every slot: x (B, S, D), bias (B or 1, 1, 1, S) -> (B, S, D)."""
+        """Every slot attends to every slot: x (B, S, D), bias (B or 1, 1, 1 or S, S) -> (B, S, D).
+
+        A bias with a row per asking slot hides keys from some of them, as a causal one does.
+        """
+        return self.attended(*self.projected(x), bias)
+
+    def projected(self, x):
+        """Query, key and value of every slot: x (B, S, D) -> three times (B, H, S, D/H)."""
         parts = (self.query, self.key, self.value)
         kernel = [ops.reshape(part.kernel, (self.dim, self.dim)) for part in parts]
         offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
         flat = ops.reshape(x, (-1, self.dim))  # (B S, D): product and bias become one operation
         fused = biased(ops.matmul(flat, ops.concatenate(kernel, axis=1)), ops.concatenate(offset))
-        slots = ops.shape(x)[1]
-        split = (-1, slots, self.heads, self.head_dim)
-        query, key, value = (
+        split = (-1, ops.shape(x)[1], self.heads, self.head_dim)
+        return [
             ops.transpose(ops.reshape(part, split), (0, 2, 1, 3))  # (B, H, S, D/H)
             for part in ops.split(fused, 3, axis=-1)
-        )
+        ]
+
+    def attended(self, query, key, value, bias=None):
+        """Slots that ask, (B, H, Q, D/H), and those that answer, (B, H, S, D/H) -> (B, Q, D)."""
         logits = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
-        mixed = ops.matmul(attention_shares(logits, bias), value)  # (B, H, S, D/H)
-        return self.joined(ops.transpose(mixed, (0, 2, 1, 3)), slots)
+        mixed = ops.matmul(attention_shares(logits, bias), value)  # (B, H, Q, D/H)
+        return self.joined(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
 
     def token(self, x, bias=None):
         """Only slot 0 asks: x (B, S, D) -> (B, 1, D), without keys or values of every slot.

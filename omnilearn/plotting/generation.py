@@ -28,7 +28,8 @@ def generation_figures(
 ) -> None:
     """spectra_<class> for every class of RUN/histograms.json, and loss, as PNG and PDF."""
     for name, observables in read_histograms(Path(run)).items():
-        title = f"{spec.title}, {class_style(spec, name)['label']}"
+        label = class_style(spec, name)["label"] if name in spec.class_names else name
+        title = f"{spec.title}, {label}"
         panels = {key: panel(key, counted) for key, counted in observables.items()}
         spectra(Path(run) / f"spectra_{name}", panels, title)
     if history:

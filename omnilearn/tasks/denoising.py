@@ -23,7 +23,7 @@ def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Resu
     errors_of = compiled_for_batches(
         lambda batch: objective.perturbed_pass(batch)[0], pet.config.max_constituents
     )
-    constituents = float(np.mean(pipeline.files.multiplicity))
+    constituents = pipeline.constituents_per_jet
     rows = {"index": [np.zeros(0, "int64")], "error": [np.zeros(0)], "weight": [np.zeros(0)]}
     total = pipeline.num_jets // distributed.size()
     with progress(total, "evaluating", rank=distributed.rank()) as bar:

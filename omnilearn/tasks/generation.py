@@ -16,13 +16,13 @@ from omnilearn.data.jet_sets import JetSet, read_set, read_split
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.diffusion import EVALUATIONS
 from omnilearn.errors import UserError
-from omnilearn.metrics.jet_sets import compare
+from omnilearn.metrics.jet_sets import compare, compare_observables
 from omnilearn.model.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.recipes import JET_NETWORK
 from omnilearn.runs import prepare_run
 from omnilearn.tasks import tagging
 from omnilearn.tasks.jet_kinematics import JetObjective, counted_columns
-from omnilearn.tasks.sampling import Sampler, Solver, sampled_set
+from omnilearn.tasks.sampling import Sampler, Solver, sampled_set, sampling_rate
 from omnilearn.training import Trainer, optimiser_steps
 
 MOST_JETS = 250_000  # of a set, unless more are asked for: 50 000 per class of JetNet, as published
@@ -54,6 +54,11 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
         "--jets", type=int, default=MOST_JETS,
         help="jets of all classes, at most those of the split (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument("--rate", action="store_true", help="also measure jets/s of sampling")
+    parser.add_argument(
+        "--observables", action="store_true",
+        help="only distributions of whole jets: KL divergence and W1; seconds instead of minutes",
+    )  # fmt: skip
     parser.add_argument(
         "--ideal", action="store_true", help="also sample with the true kinematics of the jets"
     )
@@ -76,6 +81,8 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
     settings = {**JET_NETWORK[config.preset]}
     if arguments.jet_epochs:
         settings["epochs"] = arguments.jet_epochs
+    if config.train_jets:  # no batch is larger than the sample
+        settings["batch"] = min(settings.get("batch", config.batch), config.train_jets)
     jet_config = replace(config, **settings)
     about = {
         "task": "generation",
@@ -115,14 +122,19 @@ def evaluate(
             f"--steps is {arguments.steps}, --jets {arguments.jets}; expected 1 or more"
         )
     truth, origin = read_split(
-        Path(arguments.data or config.data), spec, arguments.split, arguments.jets
+        Path(arguments.data or config.data), spec, arguments.split, arguments.jets, config.classes
     )
     solver = Solver(arguments.solver, arguments.steps, guidance=arguments.guidance)
     sets = available_sets(run, spec, truth, arguments, solver, config.seed)
     described = {"dataset": spec.name, "model": run.name, "data": origin}
+    if arguments.rate:
+        sampler = Sampler(run, spec, solver, arguments.batch, config.seed)
+        described["jets_per_second"] = sampling_rate(sampler, truth)
+        described["parameters"] = sampler.count_params()
     if distributed.rank():
         return described
-    results = compare(run, spec, truth, sets, config.seed)
+    distances = compare_observables if arguments.observables else compare
+    results = distances(run, spec, truth, sets, config.seed)
     return {**described, "sampler": asdict(solver), **results}
 
 

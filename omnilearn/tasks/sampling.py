@@ -6,6 +6,7 @@ again. arXiv:2502.14652, Section IV.B.
 """
 
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import guided, sample
 from omnilearn.gradients import compiled, compiled_for_batches
-from omnilearn.model.checkpoint import assign_weights, build_pet, load_checkpoint
+from omnilearn.model.checkpoint import Checkpoint, assign_weights, build_pet, load_checkpoint
 from omnilearn.model.jet_generator import JetGenerator, JetGeneratorConfig
+from omnilearn.optimiser import EMA_MOMENTUM
 from omnilearn.progress import progress
 
 STREAM_JETS, STREAM_CONSTITUENTS, STREAM_STEPS = 11, 12, 13
@@ -63,7 +65,8 @@ class Sampler:
         self.lengths = lengths or padded_lengths(spec.max_constituents)
         self.scale = Standardisation(spec)
         checkpoint = load_checkpoint(run / "best.h5")
-        pet = build_pet(replace(checkpoint, weights=checkpoint.ema))
+        pet = build_pet(replace(checkpoint, weights=sampling_weights(checkpoint)))
+        self._parameters = pet.body.count_params() + pet.generator.count_params()
         self.network, jets_epoch = averaged_network(run)
         self.epochs = [checkpoint.record["position"]["epoch"], jets_epoch]
         hidden = len(FEATURES) - len(DIFFUSED_FEATURES)
@@ -78,6 +81,10 @@ class Sampler:
 
         self._constituents = compiled_for_batches(constituent_velocity, spec.max_constituents)
         self._jets = compiled(lambda x, time, label: self.network(x, time, label))
+
+    def count_params(self) -> int:
+        """Weights that take part: body and generator of PET, and the network of jets."""
+        return self._parameters + self.network.count_params()
 
     def jets(self, index: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Kinematics (n, 4) of jets of classes `label` (n,): GeV, radians, whole multiplicities."""
@@ -155,8 +162,17 @@ def averaged_network(run: Path) -> tuple[JetGenerator, int]:
     """The network of jet kinematics of a run at its best epoch, and which that is."""
     checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
     network = JetGenerator(checkpoint.pet_config)
-    assign_weights(network, checkpoint.ema, str(checkpoint.path))
+    assign_weights(network, sampling_weights(checkpoint), str(checkpoint.path))
     return network, checkpoint.record["position"]["epoch"]
+
+
+def sampling_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """The averages over the last steps; of a training shorter than those, the weights themselves.
+
+    Averages begin with the weights of the start, which a short training has not forgotten.
+    """
+    steps = sum(line["steps"] for line in checkpoint.record["position"]["history"])
+    return checkpoint.ema if steps * (1 - EMA_MOMENTUM) >= 1 else checkpoint.weights
 
 
 def column(time: float, jets: int) -> np.ndarray:
@@ -204,6 +220,16 @@ def sampled_set(folder: Path, sampler: Sampler, like: JetSet, ideal: bool, split
     for path in [*paths, folder / "asked.json"]:
         path.unlink()
     return whole
+
+
+def sampling_rate(sampler: Sampler, like: JetSet) -> float:
+    """Jets per second of one full batch with the classes of `like`, once all is compiled."""
+    index = np.arange(sampler.batch_size)
+    label = np.resize(like.label, len(index))
+    sampler.jet_set(index, label, None)
+    started = time.perf_counter()
+    sampler.jet_set(index, label, None)
+    return len(index) / (time.perf_counter() - started)
 
 
 def description(sampler: Sampler, like: JetSet, ideal: bool, split: str) -> dict:

@@ -12,7 +12,7 @@ from omnilearn import distributed
 from omnilearn.config import Config
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, filled_up
-from omnilearn.data.reader import JetFiles
+from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.gradients import compiled_for_batches
@@ -44,12 +44,23 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
     train(data, pet, config, prepare_run(config, name, about), about)
 
 
+def best_pet(run: Path) -> PET:
+    """The model of a run directory at its best epoch."""
+    return build_pet(load_checkpoint(run / "best.h5"))
+
+
 def evaluate(
-    run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
+    run: Path,
+    spec: DatasetSpec,
+    config: Config,
+    about: dict,
+    arguments: argparse.Namespace,
+    best: Callable = best_pet,
 ) -> dict:
     """Results of a run: of its logits, or of its velocities when it trained a generator alone.
 
     Logits are left in predictions.h5, and read from there with `arguments.from_predictions`.
+    `best` makes the model of the run.
     """
     described = {"dataset": spec.name, "model": run.name}
     path = run / "predictions.h5"
@@ -57,8 +68,8 @@ def evaluate(
         predicted, made = read_predictions(path)
         return {**described, "data": made["data"], **metrics(spec, predicted)}
     data, split = arguments.data or config.data, arguments.split
-    pipeline = open_pipeline(spec, data, split, arguments.batch)
-    pet, described["data"] = best_pet(run), pipeline.files.origin
+    pipeline = open_pipeline(spec, data, split, arguments.batch, classes=config.classes)
+    pet, described["data"] = best(run), pipeline.files.origin
     if config.mode == "generator":
         return {**described, **denoising_metrics(pet, pipeline, config.seed)}
     predicted = predict(pet, pipeline)
@@ -75,11 +86,12 @@ def open_pipeline(
     seed: int = 0,
     limit: int = 0,
     weighted: bool = True,
+    classes: str = "",
 ) -> Pipeline:
     """The batches of this rank for one split of a dataset under the folder `data`."""
-    files = JetFiles(find_files(Path(data), spec, split), spec, limit=limit or None)
+    files, rows = selected_jets(find_files(Path(data), spec, split), spec, limit, classes)
     ranks = (distributed.rank(), distributed.size())
-    return Pipeline(files, spec, batch, *ranks, seed, weighted=weighted)
+    return Pipeline(files, spec, batch, *ranks, seed, weighted=weighted, selected=rows)
 
 
 def make_pet(
@@ -112,20 +124,24 @@ def make_pet(
     return PET(PETConfig(**sizes, **architecture)), None
 
 
-def best_pet(run: Path) -> PET:
-    """The model of a run directory at its best epoch."""
-    return build_pet(load_checkpoint(run / "best.h5"))
-
-
 def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     """Training and validation jets of a configuration, opened before anything is written.
 
     Raises UserError when files are missing or wrong, or do not fill one step on every rank.
     """
+    common = {"weighted": config.weighted, "classes": config.classes}
     training = open_pipeline(
-        spec, config.data, "train", config.batch, config.seed, config.train_jets, config.weighted
+        spec, config.data, "train", config.batch, config.seed, config.train_jets, **common
     )
-    validation = open_pipeline(spec, config.data, "val", config.batch, weighted=config.weighted)
+    validation = open_pipeline(
+        spec, config.data, "val", config.batch, limit=config.val_jets, **common
+    )
+    if config.classes and training.num_jets < config.train_jets:
+        raise UserError(
+            f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "
+            f"{spec.name} jets of the classes {config.classes} for training; ask for so many, or "
+            "make more"
+        )
     batches = training.steps_per_epoch
     steps = optimiser_steps(batches, config.accumulate)
     if distributed.rank() == 0:

@@ -127,6 +127,17 @@ def test_a_search_takes_one_cell_per_element_of_the_array():
     assert done.returncode == 2
     assert "--array=0-5" in done.stderr
     assert bash("anomaly.sh", "500").returncode == 2
+def test_the_aspen_study_takes_one_cell_per_element_of_the_array():
+    (command,) = printed("aspen_study.sh", "cells", **slurm(SLURM_ARRAY_TASK_ID="5"))
+    assert command[:2] == ["srun", "--kill-on-bad-exit=1"]
+    assert command[3:] == ["-m", "benchmarks", "aspen", "--preset", "full", "--stage", "cells",
+                           "--cell", "5"]  # fmt: skip
+    (command,) = printed("aspen_study.sh", "all", "--preset", "small", OMNILEARN_RANKS="2")
+    assert command[0] == ".venv/bin/python"
+    assert command[-2:] == ["--preset", "small"]  # the last of two equal flags counts
+    done = bash("aspen_study.sh", "cell")
+    assert done.returncode == 2
+    assert "expected all, backbones, cells or summary" in done.stderr
 
 
 def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():

@@ -210,9 +210,15 @@ def test_ranks_make_the_parts_that_one_process_makes(run, place, tmp_path, monke
 
 def test_sampling_takes_the_averaged_weights(run):
     checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
+    checkpoint.record["position"]["history"] = [{"steps": 600}, {"steps": 400}]
+    assert sampling.sampling_weights(checkpoint) is checkpoint.ema
+
+
+def test_a_short_training_is_sampled_with_its_weights(run):
+    checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
     network = sampler_of(run).network
     name = "jets.velocity.kernel"
-    np.testing.assert_array_equal(network.jets.velocity.kernel, checkpoint.ema[name])
+    np.testing.assert_array_equal(network.jets.velocity.kernel, checkpoint.weights[name])
     assert (checkpoint.ema[name] != checkpoint.weights[name]).any()
 
 

@@ -1,0 +1,244 @@
+"""What collider data teach: fine-tuned and from scratch to JetClass jets, tokens and diffusion.
+
+    python -m benchmarks aspen --preset small --data data --workers 2
+    python -m benchmarks aspen --preset small --data data --stage summary      # tables, figures
+
+arXiv:2412.10504. Three trainings first: token model and PET on Aspen Open Jets, a tokeniser on
+JetClass. Then a cell per class, training size and strategy, with repeats: a run of finetune.py
+(patience 10, as many validation jets as training jets) and evaluate.py on the same test jets. What
+is finished is not repeated. Writes study.json, tables.md and the figures 1, 3 and 4 into --out.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.data_efficiency import ROOT, sizes
+from omnilearn.data.catalogue import JETCLASS
+from omnilearn.errors import UserError
+
+CLASSES = ("QCD", "Tbqq")
+STAGES = ("all", "backbones", "cells", "summary")
+# strategy -> label in tables and figures
+STRATEGIES = {
+    "tokens_finetuned": "tokens, fine-tuned",
+    "tokens_scratch": "tokens, from scratch",
+    "pet_finetuned": "PET, fine-tuned",
+    "pet_scratch": "PET, from scratch",
+}
+AOJ_TOKENS, JETCLASS_TOKENS, AOJ_PET = "aspen_omnijet", "jetclass_omnijet", "aspen_pet"
+PATIENCE = 10
+SMALLEST_BATCHES = 10  # of the small preset: steps of an epoch, before batches grow
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a preset may cost: sizes, repeats, and jets seen in a training at most by the model."""
+
+    sizes: tuple[int, ...]
+    repeats: int
+    pet_sizes: tuple[int, ...]
+    jets_seen: dict[str, int]
+    most_epochs: int
+    batch: dict[str, int]
+
+
+SCALES = {
+    "small": Scale(
+        sizes=(100, 1000, 10_000), repeats=2, pet_sizes=(1000,),
+        jets_seen={"tokens": 20_000, "pet": 6_000}, most_epochs=40,
+        batch={"tokens": 64, "pet": 32},
+    ),
+    "full": Scale(
+        sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), repeats=3,
+        pet_sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
+        jets_seen={"tokens": 10**10, "pet": 10**10}, most_epochs=1000,
+        batch={"tokens": 256, "pet": 128},
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One class, strategy and size."""
+
+    class_name: str
+    strategy: str
+    jets: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.class_name}_{self.strategy}_{self.jets}"
+
+
+def cells(flags: argparse.Namespace) -> list[Cell]:
+    """All cells, the small ones first: an early end has every strategy."""
+    return [
+        Cell(class_name, strategy, jets)
+        for jets in sorted({*flags.train_jets, *flags.pet_train_jets})
+        for class_name in CLASSES
+        for strategy in flags.strategies
+        if jets in (flags.pet_train_jets if strategy.startswith("pet") else flags.train_jets)
+    ]
+
+
+def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
+    """Run -> the command that trains it, of those that the strategies need."""
+    common = ["--preset", flags.preset, "--data", str(flags.data), "--runs",
+              str(flags.out / "runs")]  # fmt: skip
+    needed = {
+        AOJ_TOKENS: ("tokens_finetuned", ["aspen", "--model", "omnijet"]),
+        JETCLASS_TOKENS: ("tokens_scratch", ["jetclass", "--model", "omnijet",
+                                             "--tokeniser-only"]),
+        AOJ_PET: ("pet_finetuned", ["aspen", "--model", "pet", "--mode", "generator"]),
+    }  # fmt: skip
+    extra = {AOJ_PET: ["--epochs", str(flags.pet_epochs)] if flags.pet_epochs else []}
+    return {
+        run: [sys.executable, "train.py", *words, "--name", run, *common, *extra.get(run, [])]
+        for run, (strategy, words) in needed.items()
+        if strategy in flags.strategies
+    }
+
+
+def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
+    """The command that trains a cell and all its repeats."""
+    scale, runs = SCALES[flags.preset], flags.out / "runs"
+    model = cell.strategy.split("_")[0]
+    epochs = max(3, min(scale.most_epochs, scale.jets_seen[model] // cell.jets))
+    batch = min(scale.batch[model], max(SMALLEST_BATCHES, cell.jets // SMALLEST_BATCHES))
+    if flags.preset == "full":
+        batch = min(scale.batch[model], cell.jets)
+    start = {
+        "tokens_finetuned": ["--model", "omnijet", "--backbone", str(runs / AOJ_TOKENS)],
+        "tokens_scratch": ["--model", "omnijet", "--tokeniser", str(runs / JETCLASS_TOKENS)],
+        "pet_finetuned": ["--mode", "generator", "--backbone", str(runs / AOJ_PET)],
+        "pet_scratch": ["--mode", "generator"],
+    }[cell.strategy]
+    return [
+        sys.executable, "finetune.py", JETCLASS.name, "--preset", flags.preset, *start,
+        "--classes", cell.class_name, "--train-jets", str(cell.jets), "--val-jets",
+        str(cell.jets), "--batch", str(batch), "--epochs", str(epochs), "--patience",
+        str(PATIENCE), "--repeats", str(flags.repeats), "--data", str(flags.data), "--runs",
+        str(runs), "--name", cell.name,
+    ]  # fmt: skip
+
+
+def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
+    words = ["--observables"] if cell.strategy.startswith("pet") else []
+    return [sys.executable, "evaluate.py", str(flags.out / "runs" / cell.name), "--jets",
+            str(flags.jets), "--rate", *words]  # fmt: skip
+
+
+def is_done(cell: Cell, flags: argparse.Namespace) -> bool:
+    return (flags.out / "runs" / cell.name / "results.json").is_file()
+
+
+def execute(command: list[str], log: Path, threads: int, stop: threading.Event) -> None:
+    """Run one script, its output in a log; raises UserError when it fails.
+
+    Several run beside each other, so each gets its share of the cores.
+    """
+    if stop.is_set():
+        return
+    share = {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": str(threads),
+             "TF_NUM_INTRAOP_THREADS": str(threads)}  # fmt: skip
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **share}, stdout=file,
+                              stderr=subprocess.STDOUT, check=False)  # fmt: skip
+    if done.returncode:
+        stop.set()
+        last = log.read_text().splitlines()[-1:]
+        raise UserError(f"{' '.join(command)} failed ({''.join(last)}); {log} has all it said; "
+                        "mend it and run this command again")  # fmt: skip
+
+
+def in_parallel(work: dict[str, list[list[str]]], flags: argparse.Namespace) -> None:
+    """Name -> commands in turn; names beside each other, as many as there are workers."""
+    threads, stop = max(1, len(os.sched_getaffinity(0)) // flags.workers), threading.Event()
+    finished = []
+
+    def run(name: str) -> None:
+        for command in work[name]:
+            execute(command, flags.out / "logs" / f"{name}.log", threads, stop)
+        finished.append(name)
+        print(f"[{len(finished)}/{len(work)}] {name}", flush=True)
+
+    with ThreadPoolExecutor(flags.workers) as pool:
+        for result in [pool.submit(run, name) for name in work]:
+            result.result()
+
+
+def run_cells(wanted: list[Cell], flags: argparse.Namespace) -> None:
+    """Train and evaluate the cells that are not done; their backbones must be."""
+    for run in backbones(flags):
+        place = "tokeniser/best.h5" if run == JETCLASS_TOKENS else "best.h5"
+        if not (flags.out / "runs" / run / place).is_file():
+            raise UserError(
+                f"{flags.out / 'runs' / run / place} is not there yet; run first: "
+                "python -m benchmarks aspen --stage backbones, with the same flags"
+            )
+    in_parallel(
+        {cell.name: [training(cell, flags), evaluation(cell, flags)]
+         for cell in wanted if not is_done(cell, flags)}, flags,
+    )  # fmt: skip
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    """The command line, its gaps filled by the preset."""
+    parser = argparse.ArgumentParser("python -m benchmarks aspen", allow_abbrev=False,
+                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
+    parser.add_argument("--out", type=Path, default=ROOT / "aspen_study")
+    parser.add_argument("--preset", choices=SCALES, default="small")
+    parser.add_argument("--stage", choices=STAGES, default="all")
+    parser.add_argument("--cell", type=int, help="only this cell, counted from 0")
+    parser.add_argument("--list", action="store_true", help="print the cells and stop")
+    parser.add_argument("--train-jets", type=sizes, help="sizes (default: the preset's)")
+    parser.add_argument("--pet-train-jets", type=sizes, help="those of PET, which is slower")
+    parser.add_argument("--strategies", default=",".join(STRATEGIES), help="comma-separated")
+    parser.add_argument("--repeats", type=int, help="trainings per cell (default: the preset's)")
+    parser.add_argument("--pet-epochs", type=int, default=0,
+                        help="of PET on Aspen Open Jets (default: the recipe's)")  # fmt: skip
+    parser.add_argument("--jets", type=int, default=100_000, help="test jets compared, at most")
+    parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
+    flags = parser.parse_args(arguments)
+    for place in ("data", "out"):  # the scripts run from the folder of the suite
+        setattr(flags, place, getattr(flags, place).resolve())
+    flags.strategies = flags.strategies.split(",")
+    if unknown := [name for name in flags.strategies if name not in STRATEGIES]:
+        raise UserError(f"--strategies has {unknown[0]!r}; expected some of {','.join(STRATEGIES)}")
+    flags.train_jets = flags.train_jets or list(SCALES[flags.preset].sizes)
+    flags.pet_train_jets = flags.pet_train_jets or list(SCALES[flags.preset].pet_sizes)
+    flags.repeats = flags.repeats or SCALES[flags.preset].repeats
+    if flags.workers < 1 or flags.repeats < 1:
+        raise UserError(
+            f"--workers is {flags.workers}, --repeats {flags.repeats}; expected 1 or more"
+        )
+    return flags
+
+
+def main(arguments: list[str]) -> None:
+    flags = parsed(arguments)
+    wanted = cells(flags)
+    if flags.list:
+        for number, cell in enumerate(wanted):
+            print(f"{number}: {cell.name}{' (done)' if is_done(cell, flags) else ''}")
+        return
+    if flags.cell is not None:
+        if not 0 <= flags.cell < len(wanted):
+            raise UserError(f"--cell is {flags.cell}; expected 0 to {len(wanted) - 1}")
+        wanted = [wanted[flags.cell]]
+    if flags.stage in ("all", "backbones"):
+        in_parallel({run: [command] for run, command in backbones(flags).items()}, flags)
+    if flags.stage in ("all", "cells"):
+        run_cells(wanted, flags)
+    if flags.stage in ("all", "summary") and flags.cell is None:
+        from benchmarks.aspen_summary import summarise
+
+        summarise(wanted, flags)

@@ -1,0 +1,60 @@
+"""Files of tokens: which code stands for each constituent, and the codebook that they mean.
+
+HDF5 with `tokens` (jets, slots), codes in the slots of constituents and zeros behind, and `index`
+(jets,), the rows in the split; the fingerprint of the codebook as an attribute.
+"""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.atomic import atomic_path
+from omnilearn.errors import UserError
+from omnilearn.own_content import insist_on_own_content
+
+
+def write_tokens(
+    path: Path, tokens: np.ndarray, index: np.ndarray, codebook: str, num_codes: int, about: dict
+) -> None:
+    """Codes (N, P) below `num_codes` of jets in rows `index` (N,); `about` is plain JSON."""
+    small = np.uint16 if num_codes <= 2**16 else np.uint32
+    with atomic_path(path) as temporary, h5py.File.in_memory() as file:
+        file.create_dataset("tokens", data=tokens.astype(small), compression="gzip",
+                            compression_opts=1)  # fmt: skip
+        file["index"] = index.astype(np.int64)
+        file.attrs["codebook"] = codebook
+        file.attrs["num_codes"] = num_codes
+        file.attrs["about"] = json.dumps(about)
+        file.flush()
+        temporary.write_bytes(file.id.get_file_image())
+
+
+def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (N, P) and rows (N,) that `write_tokens` wrote.
+
+    Raises UserError when the file is missing, damaged, or its tokens are of another codebook.
+    """
+    mend = f"write it again with: python evaluate.py {path.parent}"
+    if not path.is_file():
+        raise UserError(f"{path} not found; {mend}")
+    try:
+        with h5py.File(path, "r") as file:
+            insist_on_own_content(file, path)
+            tokens, index = file["tokens"][:].astype(np.int32), file["index"][:]
+            theirs, codes = str(file.attrs["codebook"]), int(file.attrs["num_codes"])
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: no readable file of tokens ({error}); {mend}") from error
+    if (theirs, codes) != (codebook, num_codes):
+        raise UserError(
+            f"{path} holds tokens of another codebook: {codes} codes, fingerprint {theirs[:12]}, "
+            f"the tokeniser has {num_codes}, {codebook[:12]}; {mend}"
+        )
+    if tokens.ndim != 2 or len(index) != len(tokens) or tokens.max(initial=0) >= num_codes:
+        raise UserError(
+            f"{path}: 'tokens' has shape {tokens.shape} and values up to "
+            f"{tokens.max(initial=0)}, expected (jets, slots) for the {len(index)} jets of 'index' "
+            f"and values below {num_codes}; {mend}"
+        )
+    return tokens, index

@@ -1,0 +1,154 @@
+"""The study of Aspen Open Jets: every cell once, small ones first, tables and figures of all."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toy_jets import write_toy_dataset
+
+from benchmarks import aspen, aspen_summary
+from omnilearn.errors import UserError
+from omnilearn.metrics.histograms import counted, write_histograms
+from omnilearn.metrics.jet_observables import OBSERVABLES
+from omnilearn.results import Result, read_results, write_results
+
+BETTER = {"tokens_finetuned": 1.0, "tokens_scratch": 3.0, "pet_finetuned": 2.0, "pet_scratch": 4.0}
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Commands instead of trainings: metrics fall as D^-0.3, and are lower from a backbone."""
+    commands = []
+
+    def executed(command, log, threads, stop):
+        commands.append(command)
+        if command[1] == "train.py":
+            run = Path(value(command, "--runs")) / value(command, "--name")
+            place = run / "tokeniser" if "--tokeniser-only" in command else run
+            place.mkdir(parents=True, exist_ok=True)
+            (place / "best.h5").write_text("weights")
+        if command[1] == "evaluate.py":
+            results_of(Path(command[2]))
+
+    monkeypatch.setattr(aspen, "execute", executed)
+    return commands
+
+
+def value(command: list[str], flag: str) -> str:
+    return command[command.index(flag) + 1]
+
+
+def results_of(run: Path) -> None:
+    """What evaluate.py leaves of a cell with two repeats."""
+    class_name, *strategy, jets = run.name.split("_")
+    level = BETTER["_".join(strategy)] * int(jets) ** -0.3
+    numbers = {f"{kind}_{name}": Result(level, 0.1 * level, 200)
+               for kind in ("kl", "w1") for name in OBSERVABLES}  # fmt: skip
+    write_results(run / "results.json", {
+        "dataset": "jetclass", "model": run.name, "data": "simulated", "parameters": 1000,
+        "jets_per_second": 50.0, "generated": {class_name: numbers},
+    })  # fmt: skip
+    rng = np.random.default_rng(0)
+    samples = {"truth": rng.normal(10, 2, 300), "generated": rng.normal(11, 2, 300)}
+    seed = run / "seed0"
+    seed.mkdir(parents=True, exist_ok=True)
+    write_histograms(seed, {class_name: {name: counted(samples) for name in OBSERVABLES}})
+
+
+@pytest.fixture
+def flags(tmp_path):
+    write_toy_dataset(tmp_path / "data", "aspen", {"test": 60})
+    write_toy_dataset(tmp_path / "data", "jetclass", {"test": 120})
+    return ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "study"), "--repeats", "2",
+            "--train-jets", "1000,100", "--pet-train-jets", "100,1000"]  # fmt: skip
+
+
+def test_the_whole_study_is_one_command_and_repeats_nothing(scripts, flags, tmp_path, capsys):
+    aspen.main(flags)
+    assert [command[1] for command in scripts[:3]] == ["train.py"] * 3
+    trained = [command for command in scripts if command[1] == "finetune.py"]
+    assert len(trained) == len({value(command, "--name") for command in trained}) == 16
+    assert [value(command, "--train-jets") for command in trained] == ["100"] * 8 + ["1000"] * 8
+    for command in trained:
+        assert value(command, "--val-jets") == value(command, "--train-jets")
+        assert value(command, "--patience") == "10"
+        assert value(command, "--repeats") == "2"
+        is_scratch = "scratch" in value(command, "--name")
+        assert ("--backbone" in command) != is_scratch
+        assert ("--tokeniser" in command) == (is_scratch and "tokens" in value(command, "--name"))
+    study = tmp_path / "study"
+    text = (study / "tables.md").read_text()
+    assert text in capsys.readouterr().out
+    assert "| 100 | QCD | tokens | 10 of 10 | 10 | 0 | 3.00 |" in text
+    assert "| gamma | tokens, fine-tuned | 0.300 ± " in text
+    assert "| 1000 | PET, from scratch | Tbqq | 1000 | 50.0 |" in text
+    found = read_results(study / "study.json")
+    assert found["data"] == "simulated"
+    assert len(found["cells"]) == 16
+    assert all(abs(law["exponent"].value - 0.3) < 1e-6 for law in found["power_laws"])
+    for name in ("figure1_data_sets", "figure1_identities", "figure3_QCD", "figure4_Tbqq"):
+        assert (study / f"{name}.png").stat().st_size > 1000
+        assert (study / f"{name}.pdf").stat().st_size > 1000
+    scripts.clear()
+    aspen.main(flags)
+    assert [command[1] for command in scripts] == ["train.py"] * 3  # which resume, or are finished
+
+
+def test_an_element_of_an_array_is_one_cell(scripts, flags, capsys):
+    aspen.main([*flags, "--stage", "backbones"])
+    scripts.clear()
+    aspen.main([*flags, "--stage", "cells", "--cell", "3"])
+    assert [command[1] for command in scripts] == ["finetune.py", "evaluate.py"]
+    capsys.readouterr()
+    aspen.main([*flags, "--list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 16
+    assert lines[3] == f"3: {value(scripts[0], '--name')} (done)"
+    assert sum("(done)" in line for line in lines) == 1
+
+
+def test_cells_wait_for_their_backbones(scripts, flags):
+    with pytest.raises(UserError, match=r"aspen_omnijet/best\.h5 is not there yet; run first"):
+        aspen.main([*flags, "--stage", "cells"])
+    with pytest.raises(UserError, match="holds no finished cell"):
+        aspen.main([*flags, "--stage", "summary"])
+
+
+def test_a_summary_of_some_cells_is_a_summary(scripts, flags, tmp_path):
+    aspen.main([*flags, "--strategies", "tokens_finetuned,tokens_scratch", "--train-jets", "100"])
+    text = (tmp_path / "study" / "tables.md").read_text()
+    assert "gamma" not in text
+    assert "PET" not in text
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), [
+    (["--strategies", "gan"], "--strategies has 'gan'"),
+    (["--cell", "16"], "--cell is 16; expected 0 to 15"),
+    (["--workers", "0"], "--workers is 0"),
+    (["--train-jets", "ten"], "--train-jets is 'ten'"),
+])  # fmt: skip
+def test_flags_without_a_meaning_are_refused(scripts, flags, wrong, sentence):
+    with pytest.raises(UserError, match=sentence):
+        aspen.main([*flags, *wrong])
+
+
+def test_a_script_that_fails_is_named_with_its_log(flags, tmp_path):
+    import sys
+    import threading
+
+    stop = threading.Event()
+    with pytest.raises(UserError, match=r"failed \(no such place\).*one\.log"):
+        aspen.execute([sys.executable, "-c", "import sys; sys.exit('no such place')"],
+                      tmp_path / "one.log", 1, stop)  # fmt: skip
+    assert stop.is_set()
+
+
+def test_jets_seen_are_bounded_where_two_cores_must_do():
+    flags = argparse.Namespace(preset="small", out=Path("o"), data=Path("d"), repeats=1)
+    for jets in (100, 1000, 10_000):
+        command = aspen.training(aspen.Cell("QCD", "tokens_scratch", jets), flags)
+        epochs, batch = int(value(command, "--epochs")), int(value(command, "--batch"))
+        assert epochs * jets <= 40_000
+        assert jets // batch >= 10
+    assert aspen_summary.metrics()[0] == "kl_jet_pt"
