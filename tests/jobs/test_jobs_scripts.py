@@ -127,6 +127,8 @@ def test_a_search_takes_one_cell_per_element_of_the_array():
     assert done.returncode == 2
     assert "--array=0-5" in done.stderr
     assert bash("anomaly.sh", "500").returncode == 2
+
+
 def test_the_aspen_study_takes_one_cell_per_element_of_the_array():
     (command,) = printed("aspen_study.sh", "cells", **slurm(SLURM_ARRAY_TASK_ID="5"))
     assert command[:2] == ["srun", "--kill-on-bad-exit=1"]
