@@ -122,6 +122,19 @@ def test_a_summary_of_some_cells_is_a_summary(scripts, flags, tmp_path):
     assert "PET" not in text
 
 
+def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
+    def generated(value, error):
+        return {"generated": {"QCD": {"kl_tau21": Result(value, error, 100)}}}
+
+    write_results(tmp_path / "results.json", generated(1.0, 0.3))
+    for seed, error in ((0, 0.3), (1, 0.5)):
+        (tmp_path / f"seed{seed}").mkdir()
+        write_results(tmp_path / f"seed{seed}" / "results.json", generated(1.0, error))
+    found = aspen_summary.cell_results(tmp_path, "QCD")["generated"]["QCD"]["kl_tau21"]
+    assert found.error == pytest.approx(0.5)
+    assert found.value == 1.0
+
+
 @pytest.mark.parametrize(("wrong", "sentence"), [
     (["--strategies", "gan"], "--strategies has 'gan'"),
     (["--cell", "16"], "--cell is 16; expected 0 to 15"),
