@@ -43,8 +43,11 @@ PARTICLES = ("pt", "eta_rel", "phi_rel")
 
 def summarise(wanted: Sequence[Cell], flags: argparse.Namespace) -> None:
     """Everything from the cells that are done; raises UserError when none is."""
-    found = {cell: read_results(flags.out / "runs" / cell.name / "results.json")
-             for cell in wanted if is_done(cell, flags)}  # fmt: skip
+    found = {
+        cell: cell_results(flags.out / "runs" / cell.name, cell.class_name)
+        for cell in wanted
+        if is_done(cell, flags)
+    }
     if not found:
         raise UserError(f"{flags.out} holds no finished cell; run: python -m benchmarks aspen")
     laws = {
@@ -67,6 +70,20 @@ def summarise(wanted: Sequence[Cell], flags: argparse.Namespace) -> None:
             title = f"JetClass {class_style(JETCLASS, class_name)['label']}"
             transfer_figure(rows, flags.out / FIGURES[class_name], title)
     print(text)
+
+
+def cell_results(run: Path, class_name: str) -> dict:
+    """results.json of a cell; uncertainties are the spread over its trainings and, added in
+    quadrature, the mean bootstrap uncertainty that jets give one of them."""
+    results = read_results(run / "results.json")
+    seeds = [read_results(path) for path in sorted(run.glob("seed*/results.json"))]
+    if len(seeds) > 1:
+        numbers = results["generated"][class_name]
+        for name, one in numbers.items():
+            errors = [seed["generated"][class_name][name].error or 0.0 for seed in seeds]
+            error = float(np.hypot(one.error or 0.0, np.mean(errors)))
+            numbers[name] = Result(one.value, error, one.n)
+    return results
 
 
 def metrics() -> list[str]:

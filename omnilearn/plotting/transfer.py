@@ -57,10 +57,10 @@ def transfer_figure(rows: Sequence[ObservableRow], path_stem: Path | str, title:
         axes.remove()
         canvas.set_size_inches(columns * PANEL_INCHES[0], len(rows) * PANEL_INCHES[1] + 1.0)
         grid = canvas.subplots(len(rows), columns, squeeze=False)
-        for line, row in zip(grid, rows, strict=True):
+        for number, (line, row) in enumerate(zip(grid, rows, strict=True)):
             for place, (name, samples) in enumerate(row.generated.items()):
                 draw_samples(line[place], row, samples, place == 0)
-                if line is grid[0]:
+                if number == 0:
                     line[place].set_title(name, fontsize="small")
             for panel, (name, curves) in zip(
                 line[len(row.generated) :], row.curves.items(), strict=True

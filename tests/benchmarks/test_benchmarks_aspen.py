@@ -91,7 +91,9 @@ def test_the_whole_study_is_one_command_and_repeats_nothing(scripts, flags, tmp_
         assert (study / f"{name}.png").stat().st_size > 1000
         assert (study / f"{name}.pdf").stat().st_size > 1000
     scripts.clear()
-    aspen.main(flags)
+    aspen.main([*flags, "--stage", "cells"])
+    assert scripts == []
+    aspen.main([*flags, "--stage", "backbones"])
     assert [command[1] for command in scripts] == ["train.py"] * 3  # which resume, or are finished
 
 
@@ -115,11 +117,26 @@ def test_cells_wait_for_their_backbones(scripts, flags):
         aspen.main([*flags, "--stage", "summary"])
 
 
-def test_a_summary_of_some_cells_is_a_summary(scripts, flags, tmp_path):
+def test_a_summary_of_some_cells_is_a_summary(scripts, flags, tmp_path, monkeypatch):
+    for name in ("transfer_figure", "data_sets_figure"):
+        monkeypatch.setattr(aspen_summary, name, lambda *_: None)
     aspen.main([*flags, "--strategies", "tokens_finetuned,tokens_scratch", "--train-jets", "100"])
     text = (tmp_path / "study" / "tables.md").read_text()
     assert "gamma" not in text
     assert "PET" not in text
+
+
+def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
+    def generated(value, error):
+        return {"generated": {"QCD": {"kl_tau21": Result(value, error, 100)}}}
+
+    write_results(tmp_path / "results.json", generated(1.0, 0.3))
+    for seed, error in ((0, 0.3), (1, 0.5)):
+        (tmp_path / f"seed{seed}").mkdir()
+        write_results(tmp_path / f"seed{seed}" / "results.json", generated(1.0, error))
+    found = aspen_summary.cell_results(tmp_path, "QCD")["generated"]["QCD"]["kl_tau21"]
+    assert found.error == pytest.approx(0.5)
+    assert found.value == 1.0
 
 
 @pytest.mark.parametrize(("wrong", "sentence"), [

@@ -12,6 +12,7 @@ from commands import TINY, python
 from toy_jets import write_toy_dataset
 
 from omnilearn import gradients
+from omnilearn.config import Config
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.jet_sets import read_set, read_split
 from omnilearn.data.pipeline import Pipeline
@@ -33,7 +34,7 @@ from omnilearn.tasks.token_models import (
     token_spec,
 )
 from omnilearn.tasks.token_objectives import TokeniserObjective
-from omnilearn.tasks.tokens import one_sample
+from omnilearn.tasks.tokens import one_sample, open_data
 
 TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64},
                "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2}}  # fmt: skip
@@ -227,11 +228,9 @@ def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
     assert "two_sample_auc" in read_results(other / "results.json")["tokeniser"]
 
 
-def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run, place):
-    said(place, "train.py aspen", "--epochs", 1, "--tokeniser", run, "--name", "begun",
-         "--train-jets", 64)  # fmt: skip
+def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run):
     other = load_tokeniser(str(run), ASPEN)
-    begun, _ = load_omnijet(str(place / "runs" / "begun"), ASPEN)
+    begun, _ = load_omnijet(str(run), ASPEN)
     insist_on_tokeniser(begun, other, "begun", "this")
     codes = other.codebook.codes
     codes.assign(np.array(codes) + 1)
@@ -252,15 +251,14 @@ def test_the_summation_head_tags_from_the_backbone(run, place):
     np.testing.assert_array_equal(found["gpt.next_token.kernel"], start["gpt.next_token.kernel"])
 
 
-def test_longer_jets_are_cut_and_counted(run, place, tmp_path):
-    write_toy_dataset(tmp_path / "data", "aspen", {"train": 32, "val": 16})
-    for path in (tmp_path / "data").rglob("*train*.h5"):
+def test_longer_jets_are_cut_and_counted(tmp_path, capsys):
+    write_toy_dataset(tmp_path, "aspen", {"train": 32, "val": 16})
+    for path in tmp_path.rglob("*train*.h5"):
         with h5py.File(path, "a") as file:
             file["multiplicity"][:3] = 140
-    code, out, err = python("train.py aspen", *COMMON, "--data", tmp_path / "data", "--runs",
-                            tmp_path / "runs", "--epochs", 1, "--tokeniser", run)  # fmt: skip
-    assert (code, err) == (0, "")
-    assert "aspen: 3 jets have more than 128 constituents" in out
+    training, _ = open_data(ASPEN, Config(data=str(tmp_path), batch=8), 128)
+    assert training.files.multiplicity.max() == training.spec.max_constituents == 128
+    assert "aspen: 3 jets have more than 128 constituents" in capsys.readouterr().out
 
 
 def test_classes_select_the_first_jets_of_a_class(place):
