@@ -38,7 +38,7 @@ def improvement_curves(curves: Mapping[str, dict], path_stem: Path | str, title:
         axes.set_xlim(0.0, 1.0)
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel(r"Signal efficiency $\varepsilon_S$")
-        axes.set_ylabel(r"$\varepsilon_S / \sqrt{\varepsilon_B}$")
+        axes.set_ylabel(r"$\varepsilon_S / \varepsilon_B^{1/2}$")
         axes.legend(title=title or None, title_fontsize="small", loc="upper right")
 
 
@@ -117,7 +117,7 @@ def scan_figure(
         lower.set_xscale("symlog", linthresh=min(smallest, default=1), linscale=0.5)
         lower.set_xlim(left=-0.1 * min(smallest, default=1))
         lower.set_xlabel("Injected signal events")
-        upper.set_ylabel(r"Maximum $\varepsilon_S / \sqrt{\varepsilon_B}$")
+        upper.set_ylabel(r"Maximum $\varepsilon_S / \varepsilon_B^{1/2}$")
         lower.set_ylabel(r"Local significance [$\sigma$]")
         upper.set_ylim(0.0, 1.45 * upper.get_ylim()[1])
         low, high = lower.get_ylim()
