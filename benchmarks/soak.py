@@ -19,6 +19,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from dataclasses import asdict, replace
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.throughput import made_batch
 from omnilearn import training
@@ -121,6 +123,7 @@ def started(run: Path, data: Path, end: tuple[int, str, float] | None = None) ->
     process = os.fork()
     if process:
         return process
+    tqdm.set_lock(threading.RLock())  # not one of all forks, which dies with the first killed
     code = 1
     try:
         log = run.with_suffix(".log").open("a")
