@@ -16,6 +16,7 @@ from omnilearn.errors import UserError
 
 RESULT_KEYS = {"value", "error", "n", "bound", "reason"}
 MEND = "write it again with: python evaluate.py RUN"
+LONG = 1e7  # numbers above are shown by their power of ten
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Result:
             return f"> {math.floor(self.value * scale + 1e-9) / scale:.{_decimals(self.value, 3)}f}"
         if self.error is None or not math.isfinite(self.error):
             return f"{self.value:.{_decimals(self.value, 4)}f}"
+        if abs(self.value) >= LONG:
+            return f"{self.value:.1e} ± {self.error:.1e}"
         decimals = _decimals(self.error or self.value, 2 if self.error else 4)
         return f"{self.value:.{decimals}f} ± {self.error:.{decimals}f}"
 

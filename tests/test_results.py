@@ -20,6 +20,7 @@ from omnilearn.results import Result, read_results, write_results
         (Result(0.9421, None, 10), "0.9421 (n=10)"),
         (Result(12345.6, None, 10), "12346 (n=10)"),
         (Result(1.0, 0.0, 10), "1.000 ± 0.000 (n=10)"),
+        (Result(1.724e30, 1.767e30, 10), "1.7e+30 ± 1.8e+30 (n=10)"),
         (Result(0.0, None, 10), "0 (n=10)"),
         (Result(math.nan, None, 10, reason="no tops"), "undefined (no tops) (n=10)"),
     ],
