@@ -36,7 +36,9 @@ from omnilearn.tasks.token_models import (
 from omnilearn.tasks.token_objectives import TokeniserObjective
 from omnilearn.tasks.tokens import one_sample, open_data
 
-TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64},
+SLOTS = 24  # of jets that the tiny models read
+TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64,
+                             "max_constituents": SLOTS},
                "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2}}  # fmt: skip
 COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
 
@@ -92,7 +94,7 @@ def run(place):
 
 @pytest.fixture(scope="module")
 def evaluated(run):
-    code, out, err = python("evaluate.py", run, "--batch", 32, "--rate")
+    code, out, err = python("evaluate.py", run, "--batch", 40, "--rate")
     assert (code, err) == (0, "")
     return out
 
@@ -109,7 +111,7 @@ def test_one_run_holds_tokeniser_and_gpt_and_is_left_alone_when_finished(run, pl
     assert (described["task"], described["tokeniser_epochs"]) == ("tokens", 2)
     assert len((run / "tokeniser" / "history.jsonl").read_text().splitlines()) == 2
     gpt = load_checkpoint(run / "best.h5", OmniJetConfig)
-    assert gpt.pet_config.max_constituents == 128
+    assert gpt.pet_config.max_constituents == SLOTS
     before = (run / "best.h5").stat().st_mtime_ns
     said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
     assert (run / "best.h5").stat().st_mtime_ns == before
@@ -121,7 +123,7 @@ def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
     trained = load_tokeniser(str(run), ASPEN)
     keras.utils.set_random_seed(1)
     random = Tokeniser(trained.config)
-    pipeline = open_pipeline(token_spec(ASPEN, 128), str(place / "data"), "test", 40)
+    pipeline = open_pipeline(token_spec(ASPEN, SLOTS), str(place / "data"), "test", 40)
     (batch,) = pipeline.ordered()
     prepared = token_objectives.prepared_batch(batch, pipeline.constituents_per_jet)
     errors = [
@@ -150,8 +152,8 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
 
 
 def test_generated_jets_are_those_of_their_constituents(run, evaluated, place):
-    spec, truth = one_sample(token_spec(ASPEN, 128), read_split(
-        place / "data", token_spec(ASPEN, 128), "test", 40)[0], "")  # fmt: skip
+    spec, truth = one_sample(token_spec(ASPEN, SLOTS), read_split(
+        place / "data", token_spec(ASPEN, SLOTS), "test", 40)[0], "")  # fmt: skip
     made, about = read_set(run / "generated", spec)
     assert len(made) == len(truth) == 40
     assert about["temperature"] == 1.0
@@ -174,7 +176,7 @@ def test_evaluation_again_uses_what_is_there(run, evaluated):
 def test_tokens_of_another_codebook_are_refused(run, evaluated):
     tokeniser = load_tokeniser(str(run), ASPEN)
     tokens, index = read_tokens(run / "tokens.h5", fingerprint(tokeniser), 64)
-    assert tokens.shape == (40, 128)
+    assert tokens.shape == (40, SLOTS)
     assert sorted(index) == list(range(40))
     with pytest.raises(UserError, match=r"tokens\.h5 holds tokens of another codebook: 64 codes"):
         read_tokens(run / "tokens.h5", fingerprint(Tokeniser(tokeniser.config)), 64)
