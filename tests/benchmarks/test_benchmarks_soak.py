@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from commands import ROOT
 
-from benchmarks.soak import ARCHITECTURE, damage, differing, end_while_writing
+from benchmarks.soak import ARCHITECTURE, RESULTS, damage, differing, end_while_writing
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.model.deepsets import DeepSetsConfig
 
@@ -90,3 +90,15 @@ def test_the_soak_ends_in_equal_weights(tmp_path):
     found = json.loads(out.read_text())
     assert found["kills"] == 1
     assert found["complete_trainings"] >= 1
+
+
+def test_the_quoted_soak_is_the_one_that_was_run():
+    found = json.loads((RESULTS / "soak.json").read_text())
+    assert found["kills"] >= 200
+    quoted = " ".join((ROOT / "README.md").read_text().split())
+    assert (
+        f"{found['kills']} kills of a tiny network, {found['by_request']} by SIGTERM and "
+        f"{found['while_writing']} in the midst of writing a checkpoint, {found['damaged']} "
+        f"checkpoints damaged; {found['complete_trainings']} trainings ended bit for bit like the "
+        "uninterrupted one"
+    ) in quoted
