@@ -1,6 +1,6 @@
 """Whole sets of generated jets against the truth: every metric of every class, and histograms."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,30 +19,36 @@ def compare(
     run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
 ) -> dict[str, dict[str, dict[str, Result]]]:
     """set -> class -> metric, for every class that both have; histograms go to RUN."""
-    results: dict[str, dict] = {name: {} for name in sets}
-    histograms: dict[str, dict] = {}
-    for class_name, samples, wholes in classes_of(spec, truth, sets):
-        for name in sets:
-            pair = samples["truth"].constituents, samples[name].constituents
-            results[name][class_name] = {
-                **generation_metrics(*pair, seed),
-                **jetnet_package_metrics(*pair, class_name),
-                **observable_metrics(wholes["truth"], wholes[name], seed),
-            }
-        histograms[class_name] = class_histograms(samples, wholes)
-    write_histograms(run, histograms)
-    return results
+
+    def metrics(class_name, samples, wholes):
+        pair = [sample.constituents for sample in samples]
+        return {
+            **generation_metrics(*pair, seed),
+            **jetnet_package_metrics(*pair, class_name),
+            **observable_metrics(*wholes, seed),
+        }
+
+    return compared(run, spec, truth, sets, metrics)
 
 
 def compare_observables(
     run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
 ) -> dict[str, dict[str, dict[str, Result]]]:
     """As `compare`, of distributions of whole jets alone: seconds instead of minutes."""
+    return compared(run, spec, truth, sets, lambda *found: observable_metrics(*found[-1], seed))
+
+
+def compared(
+    run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], metrics: Callable
+) -> dict[str, dict[str, dict[str, Result]]]:
+    """set -> class -> what `metrics` finds of class name, both samples and their observables."""
     results: dict[str, dict] = {name: {} for name in sets}
     histograms: dict[str, dict] = {}
     for class_name, samples, wholes in classes_of(spec, truth, sets):
         for name in sets:
-            results[name][class_name] = observable_metrics(wholes["truth"], wholes[name], seed)
+            results[name][class_name] = metrics(
+                class_name, *([each["truth"], each[name]] for each in (samples, wholes))
+            )
         histograms[class_name] = class_histograms(samples, wholes)
     write_histograms(run, histograms)
     return results
