@@ -7,19 +7,17 @@ import re
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import awkward as ak
 import h5py
 import numpy as np
 import pytest
 import uproot
-from commands import ROOT, TINY, python
+from commands import ROOT, python
+from tiny_models import tiny_and_eager
 
-from omnilearn import gradients
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.layout import find_files
-from omnilearn.recipes import ARCHITECTURES
 from omnilearn.results import Result, read_results
 from omnilearn.runs import read_history
 
@@ -38,13 +36,7 @@ ONE_STEP = ("--preset", "small", "--epochs", "1", "--batch", "16", "--warmup-epo
 @pytest.fixture(scope="module", autouse=True)
 def tiny_preset():
     """The small preset even smaller, and no graph: tracing it takes longer than one step."""
-
-    def eager(function, **_):
-        return SimpleNamespace(get_concrete_function=lambda *_: function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "small", TINY)
-        patch.setattr(gradients.tf, "function", eager)
+    with tiny_and_eager():
         yield
 
 

@@ -1,11 +1,11 @@
 """A search for a resonance from finetune.py to evaluate.py, on toy events of two jets."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import TINY, python
+from commands import python
+from tiny_models import tiny_and_eager
 from toy_dijets import write_dijets
 
 from omnilearn import gradients
@@ -15,7 +15,6 @@ from omnilearn.data.division import Wanted, divide
 from omnilearn.metrics import significance
 from omnilearn.metrics.predictions import read_predictions
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights
-from omnilearn.recipes import ARCHITECTURES
 from omnilearn.results import read_results
 from omnilearn.tasks.cwola import DijetObjective, trained_classifier
 
@@ -26,13 +25,7 @@ COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epoch
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
     """The small preset even smaller, no graph, few replicas: each takes seconds."""
-
-    def eager(function, **_):
-        return SimpleNamespace(get_concrete_function=lambda *_: function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "small", TINY)
-        patch.setattr(gradients.tf, "function", eager)
+    with tiny_and_eager() as patch:
         patch.setattr(significance, "REPLICAS", 5)
         yield
 

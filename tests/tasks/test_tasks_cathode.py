@@ -2,20 +2,18 @@
 
 import json
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
-from commands import TINY, python
+from commands import python
+from tiny_models import tiny_and_eager
 from toy_dijets import write_dijets
 
-from omnilearn import gradients
 from omnilearn.data.catalogue import LHCO
 from omnilearn.data.dijets import SAMPLED, Dijets
 from omnilearn.kinematics import from_relative, invariant_mass, sum_constituents
 from omnilearn.metrics.dijet_closure import closure
-from omnilearn.recipes import ARCHITECTURES
 from omnilearn.results import read_results
 from omnilearn.tasks import anomaly, density, dijet_sampling
 from omnilearn.tasks.dijet_sampling import (
@@ -41,13 +39,7 @@ class FewSteps(Solver):
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
     """The small preset even smaller, no graph, small parts: each takes seconds."""
-
-    def eager(function, **_):
-        return SimpleNamespace(get_concrete_function=lambda *_: function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "small", TINY)
-        patch.setattr(gradients.tf, "function", eager)
+    with tiny_and_eager() as patch:
         patch.setattr(dijet_sampling, "PART", 16)
         patch.setattr(dijet_sampling, "ATTEMPTS", 2)
         patch.setattr(anomaly, "SAMPLING_BATCH", 16)

@@ -3,15 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
-from commands import TINY, python
+from commands import python
+from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
-from omnilearn import gradients
 from omnilearn.data.catalogue import JETNET30
 from omnilearn.data.jet_sets import (
     four_momenta,
@@ -28,7 +27,6 @@ from omnilearn.kinematics import relative_features
 from omnilearn.metrics import distances
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.jet_generator import JetGeneratorConfig
-from omnilearn.recipes import ARCHITECTURES
 from omnilearn.results import Result, read_results
 from omnilearn.tasks import sampling
 from omnilearn.tasks.sampling import Sampler, Solver
@@ -42,13 +40,7 @@ FEW_STEPS = ("--steps", "2", "--batch", "16")
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
     """The small preset even smaller, no graph, few distances: each takes seconds."""
-
-    def eager(function, **_):
-        return SimpleNamespace(get_concrete_function=lambda *_: function)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "small", TINY)
-        patch.setattr(gradients.tf, "function", eager)
+    with tiny_and_eager() as patch:
         for name, few in (("EMD_BATCHES", 1), ("EMD_JETS", 5), ("BATCHES", 3), ("POINTS", 3)):
             patch.setattr(distances, name, few)
         patch.setattr(sampling, "PART", 20)

@@ -2,16 +2,15 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import h5py
 import keras
 import numpy as np
 import pytest
-from commands import TINY, python
+from commands import python
+from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
-from omnilearn import gradients
 from omnilearn.config import Config
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.jet_sets import read_set, read_split
@@ -22,7 +21,7 @@ from omnilearn.metrics import distances
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.jet_gpt import OmniJetConfig
 from omnilearn.model.tokeniser import Tokeniser
-from omnilearn.recipes import ARCHITECTURES, TOKEN_ARCHITECTURES, TOKENISER, TWO_SAMPLES
+from omnilearn.recipes import TOKEN_ARCHITECTURES, TOKENISER, TWO_SAMPLES
 from omnilearn.results import Result, read_results
 from omnilearn.tasks import sampling, token_objectives
 from omnilearn.tasks.tagging import open_pipeline
@@ -46,17 +45,11 @@ COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
     """The small preset even smaller, no graph, few distances: each takes seconds."""
-
-    def eager(function, **_):
-        return SimpleNamespace(get_concrete_function=lambda *_: function)
-
-    with pytest.MonkeyPatch.context() as patch:
+    with tiny_and_eager() as patch:
         patch.setitem(TOKEN_ARCHITECTURES, "small", TINY_TOKENS)
-        patch.setitem(ARCHITECTURES, "small", TINY)
         patch.setitem(TWO_SAMPLES, "epochs", 1)
         patch.setitem(TOKENISER["small"], "batch", 32)
         patch.setitem(TOKENISER["small"], "lr", 1e-2)
-        patch.setattr(gradients.tf, "function", eager)
         patch.setattr(distances, "BATCHES", 3)
         patch.setattr(token_objectives, "REPLACE_EVERY", 4)
         patch.setattr(sampling, "PART", 20)

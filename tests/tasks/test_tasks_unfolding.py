@@ -3,21 +3,20 @@
 import json
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, TINY, python
+from commands import ROOT, python
+from tiny_models import tiny_and_eager
 from toy_events import SPEC, write_events
 
-from omnilearn import gradients
 from omnilearn.config import Config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.events import Events
 from omnilearn.metrics.likelihood_ratio import closure, ratio_of, ratio_quality
 from omnilearn.metrics.unfolded_weights import read_weights
-from omnilearn.recipes import ARCHITECTURES, TWO_SAMPLES
+from omnilearn.recipes import TWO_SAMPLES
 from omnilearn.results import read_results
 from omnilearn.tasks import unfolding
 from omnilearn.tasks.omnifold import Step
@@ -34,16 +33,10 @@ TINY_RUN = (
 @pytest.fixture(scope="module", autouse=True)
 def tiny():
     """Few slots, a small network, and no graph: tracing it takes longer than one step."""
-
-    def eager(function, **_):
-        return SimpleNamespace(get_concrete_function=lambda *_: function)
-
-    with pytest.MonkeyPatch.context() as patch:
+    with tiny_and_eager() as patch:
         patch.setitem(CATALOGUE, "omnifold", SPEC)
-        patch.setitem(ARCHITECTURES, "small", TINY)
         patch.setitem(TWO_SAMPLES, "epochs", 1)
         patch.setitem(TWO_SAMPLES, "batch", 16)
-        patch.setattr(gradients.tf, "function", eager)
         yield
 
 
