@@ -12,6 +12,11 @@ def cross_entropy(label, logits):
     return -ops.sum(label * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
+def is_right(label, logits):
+    """1 where the largest logit is that of the class, else 0: label, logits (B, C) -> (B,)."""
+    return ops.cast(ops.equal(ops.argmax(logits, axis=-1), ops.argmax(label, axis=-1)), "float32")
+
+
 def regression_error(jet, predicted):
     """Mean squared error over the jet inputs, (B, J) and (B, J) -> (B,)."""
     return ops.mean(ops.square(jet - predicted), axis=-1)

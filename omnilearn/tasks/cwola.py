@@ -11,7 +11,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from keras import ops
 
 from omnilearn import distributed, losses
 from omnilearn.config import Config
@@ -53,8 +52,8 @@ class DijetObjective:
         """The mean over events, and the accuracy."""
         logits = self.pet(batch)
         entropy = losses.cross_entropy(batch["label"], logits)
-        right = ops.equal(ops.argmax(logits, axis=-1), ops.argmax(batch["label"], axis=-1))
-        accuracy = losses.weighted_mean(ops.cast(right, "float32"), batch["weight"])
+        right = losses.is_right(batch["label"], logits)
+        accuracy = losses.weighted_mean(right, batch["weight"])
         entropy = losses.weighted_mean(entropy, batch["weight"])
         return {"loss": entropy, "cross_entropy": entropy, "accuracy": accuracy}
 

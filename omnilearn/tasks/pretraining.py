@@ -84,8 +84,8 @@ class Objective:
         if self.classifies:
             output = self.pet.classify(batch["constituents"], batch["mask"], batch["jet"])
             terms |= self.classification(batch, *output, batch["weight"], "")
-            right = ops.equal(ops.argmax(output[0], axis=-1), ops.argmax(batch["label"], axis=-1))
-            accuracy = losses.weighted_mean(ops.cast(right, "float32"), batch["weight"])
+            right = losses.is_right(batch["label"], output[0])
+            accuracy = losses.weighted_mean(right, batch["weight"])
         if self.generates:
             terms |= self.generation(batch)
         loss = sum(terms.values())

@@ -109,21 +109,27 @@ class TokeniserObjective:
 
 
 @dataclass
-class TokenObjective:
-    """The next token of every sentence; the tokeniser stays as it is."""
+class OmniJetObjective:
+    """What is asked of both models together, whatever is minimised."""
 
     omnijet: OmniJet
 
     @property
     def pet(self) -> OmniJet:
+        """The model, by the name that the trainer asks for."""
         return self.omnijet
+
+    def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
+        return prepared_batch(batch, constituents_per_jet)
+
+
+@dataclass
+class TokenObjective(OmniJetObjective):
+    """The next token of every sentence; the tokeniser stays as it is."""
 
     def trained(self) -> dict:
         named = pet_weights(self.omnijet)
         return {name: weight for name, weight in named.items() if name.startswith("gpt.")}
-
-    def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
-        return prepared_batch(batch, constituents_per_jet)
 
     def losses(self, batch: dict) -> dict:
         """Cross-entropy, a mean over tokens: those of all constituents and one stop per jet."""
@@ -137,14 +143,8 @@ class TokenObjective:
 
 
 @dataclass
-class TokenTaggingObjective:
+class TokenTaggingObjective(OmniJetObjective):
     """The class of a jet, from the sum over its sentence; GPT and classifier learn."""
-
-    omnijet: OmniJet
-
-    @property
-    def pet(self) -> OmniJet:
-        return self.omnijet
 
     def trained(self) -> dict:
         named = pet_weights(self.omnijet)
@@ -153,13 +153,10 @@ class TokenTaggingObjective:
             if name.startswith(("gpt.", "head.")) and not name.startswith("gpt.next_token.")
         }  # fmt: skip
 
-    def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
-        return prepared_batch(batch, constituents_per_jet)
-
     def losses(self, batch: dict) -> dict:
         logits = self.omnijet.classify(batch)
         entropy = losses.cross_entropy(batch["label"], logits)
-        right = ops.equal(ops.argmax(logits, axis=-1), ops.argmax(batch["label"], axis=-1))
+        right = losses.is_right(batch["label"], logits)
         loss = losses.weighted_mean(entropy, batch["weight"])
-        accuracy = losses.weighted_mean(ops.cast(right, "float32"), batch["weight"])
+        accuracy = losses.weighted_mean(right, batch["weight"])
         return {"loss": loss, "cross_entropy": loss, "accuracy": accuracy}
