@@ -5,8 +5,9 @@
 
 arXiv:2412.10504. Three trainings first: token model and PET on Aspen Open Jets, a tokeniser on
 JetClass. Then a cell per class, training size and strategy, with repeats: a run of finetune.py
-(patience 10, as many validation jets as training jets) and evaluate.py on the same test jets. What
-is finished is not repeated. Writes study.json, tables.md and the figures 1, 3 and 4 into --out.
+(patience 10, as many validation jets as training jets; 1000 at most with the small preset) and
+evaluate.py on the same test jets. What is finished is not repeated. Writes study.json, tables.md
+and the figures 1, 3 and 4 into --out.
 """
 
 import argparse
@@ -45,19 +46,20 @@ class Scale:
     pet_sizes: tuple[int, ...]
     jets_seen: dict[str, int]
     most_epochs: int
+    most_val_jets: int
     batch: dict[str, int]
 
 
 SCALES = {
     "small": Scale(
         sizes=(100, 1000, 10_000), repeats=2, pet_sizes=(1000,),
-        jets_seen={"tokens": 20_000, "pet": 6_000}, most_epochs=40,
+        jets_seen={"tokens": 20_000, "pet": 6_000}, most_epochs=40, most_val_jets=1000,
         batch={"tokens": 64, "pet": 32},
     ),
     "full": Scale(
         sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), repeats=3,
         pet_sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
-        jets_seen={"tokens": 10**10, "pet": 10**10}, most_epochs=1000,
+        jets_seen={"tokens": 10**10, "pet": 10**10}, most_epochs=1000, most_val_jets=10**10,
         batch={"tokens": 256, "pet": 128},
     ),
 }  # fmt: skip
@@ -122,9 +124,9 @@ def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
     return [
         sys.executable, "finetune.py", JETCLASS.name, "--preset", flags.preset, *start,
         "--classes", cell.class_name, "--train-jets", str(cell.jets), "--val-jets",
-        str(cell.jets), "--batch", str(batch), "--epochs", str(epochs), "--patience",
-        str(PATIENCE), "--repeats", str(flags.repeats), "--data", str(flags.data), "--runs",
-        str(runs), "--name", cell.name,
+        str(min(cell.jets, scale.most_val_jets)), "--batch", str(batch), "--epochs", str(epochs),
+        "--patience", str(PATIENCE), "--repeats", str(flags.repeats), "--data", str(flags.data),
+        "--runs", str(runs), "--name", cell.name,
     ]  # fmt: skip
 
 

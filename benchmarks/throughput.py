@@ -15,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
+from keras import ops
 
 from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.mixing import padded_lengths
-from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
+from omnilearn.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.optimiser import Lion
 from omnilearn.recipes import ARCHITECTURES
@@ -29,8 +31,9 @@ from omnilearn.tasks.pretraining import Objective
 RESULTS = Path(__file__).parent / "results"
 MULTIPLICITY = RESULTS / "jetclass_multiplicity.json"  # of 15 000 simulated JetClass jets
 MODES = ("all", "classifier", "generator")
+WORK = ("training", "inference")
 WINDOW = 8192  # jets the pipeline groups together
-MATRIX = 1024  # side of the matrix product whose speed is the peak
+MATRIX = {"cpu": 1024, "gpu": 8192}  # side of the matrix product whose speed is the peak
 
 
 def sample_multiplicities(jets: int) -> np.ndarray:
@@ -108,15 +111,19 @@ def products(config: PETConfig, mode: str, slots: int) -> float:
 
 def peak_flops() -> float:
     """Operations per second of a large float32 matrix product on this machine."""
-    product = compiled(lambda a: a @ a)
-    matrix = np.random.default_rng(0).standard_normal((MATRIX, MATRIX), dtype="float32")
-    np.asarray(product(matrix))
-    seconds = []
-    for _ in range(10):
-        started = time.perf_counter()
-        np.asarray(product(matrix))
-        seconds.append(time.perf_counter() - started)
-    return 2 * MATRIX**3 / float(np.median(seconds))
+    side = MATRIX["gpu" if gpu_name() else "cpu"]
+    product = compiled(lambda a: ops.max(a @ a))  # one number comes back from the device
+    matrix = np.random.default_rng(0).standard_normal((side, side), dtype="float32")
+    matrix = ops.convert_to_tensor(matrix)
+    float(product(matrix))
+    seconds = [seconds_of(lambda: float(product(matrix))) for _ in range(10)]
+    return 2 * side**3 / float(np.median(seconds))
+
+
+def gpu_name() -> str:
+    """The first GPU, or nothing."""
+    found = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(found[0])["device_name"] if found else ""
 
 
 def seconds_of(function: Callable, *arguments) -> float:
@@ -169,6 +176,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--batch", type=int, default=64, help="jets per step")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved measurements")
     parser.add_argument("--mode", choices=MODES, action="append", help="default: all of them")
+    parser.add_argument("--work", choices=WORK, action="append", help="default: both")
     parser.add_argument("--out", type=Path, default=RESULTS / "throughput.json")
     flags = parser.parse_args(arguments)
     distributed.horovod()
@@ -176,8 +184,8 @@ def main(arguments: list[str]) -> None:
     rows = []
     print(f"{'':22}{'default':>10}{'padded':>10}{'ratio':>8}{'GFLOP/jet':>11}{'of peak':>9}")
     for mode in flags.mode or MODES:
-        for training in (True, False):
-            row = measure(mode, training, config, flags)
+        for kind in flags.work or WORK:
+            row = measure(mode, kind == "training", config, flags)
             rows.append(row)
             print(f"{mode + ', ' + row['work']:22}{row['default_jets_per_second']:>10.1f}"
                   f"{row['padded_jets_per_second']:>10.1f}{row['ratio']:>8.2f}"
@@ -186,6 +194,7 @@ def main(arguments: list[str]) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"jets/s; peak memory of the process {memory:.0f} MB")
     result = {"size": flags.size, "batch": flags.batch, "rounds": flags.rounds,
+              "device": gpu_name() or "cpu", "xla": uses_xla(),
               "rows": rows, "peak_memory_megabytes": memory}  # fmt: skip
     with atomic_path(flags.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")

@@ -1,12 +1,17 @@
 """Compiled functions and gradients; the only file that names TensorFlow's tape.
 
 Tracing a graph costs seconds, so batches of all shortened lengths share one with an open number of
-slots, and the full length has its own (see `model.pet.PET.slots`).
+slots, and the full length has its own (see `model.pet.PET.slots`). Where XLA compiles the graphs
+(`uses_xla`), every length has its own.
 """
 
+import os
 from collections.abc import Callable
+from functools import cache
 
 import tensorflow as tf
+
+from omnilearn.errors import UserError
 
 # this rewriting of graphs adds gradients in the order in which they arrive: the last bit of a sum
 # would change from call to call, and Lion's sign makes a whole step of it
@@ -15,10 +20,27 @@ tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 PER_SLOT = ("constituents", "mask", "noise", "code")  # arrays of a batch whose axis 1 counts slots
 
 
-def compiled(function: Callable, signature: Callable = lambda *arguments: arguments) -> Callable:
+@cache
+def uses_xla() -> bool:
+    """Does XLA fuse the graphs of batches: on a GPU, or as OMNILEARN_XLA (0 or 1) says.
+
+    Raises UserError for another value.
+    """
+    asked = os.environ.get("OMNILEARN_XLA", "")
+    if asked not in ("", "0", "1"):
+        raise UserError(f"OMNILEARN_XLA is {asked!r}; expected 0 or 1, or unset")
+    return bool(int(asked)) if asked else bool(tf.config.list_physical_devices("GPU"))
+
+
+def compiled(
+    function: Callable,
+    signature: Callable = lambda *arguments: arguments,
+    xla: bool = False,
+) -> Callable:
     """The function as a graph of its own for every set of names and shapes it is called with.
 
     `signature` turns the arguments into those the graph is traced with, the same where absent.
+    `xla` fuses it; functions that talk to other ranks cannot be.
     """
     graphs: dict[str, Callable] = {}
 
@@ -26,7 +48,7 @@ def compiled(function: Callable, signature: Callable = lambda *arguments: argume
         wanted = signature(*arguments)
         key = str(tf.nest.map_structure(lambda leaf: tuple(leaf.shape), wanted))
         if key not in graphs:
-            graph = tf.function(function, autograph=False)
+            graph = tf.function(function, autograph=False, jit_compile=xla)
             graphs[key] = graph.get_concrete_function(*wanted)
         return graphs[key](*arguments)
 
@@ -34,10 +56,14 @@ def compiled(function: Callable, signature: Callable = lambda *arguments: argume
 
 
 def compiled_for_batches(function: Callable, slots: int) -> Callable:
-    """A function of a batch (a dict) as two graphs: for `slots` slots, and for any fewer."""
+    """A function of a batch (a dict) as two graphs: for `slots` slots, and for any fewer.
+
+    With XLA as one for each number of slots.
+    """
+    xla = uses_xla()
 
     def signature(batch: dict) -> tuple[dict[str, tf.TensorSpec]]:
-        is_open = batch["mask"].shape[1] != slots
+        is_open = batch["mask"].shape[1] != slots and not xla
         specs = {}
         for name, value in batch.items():
             shape = list(value.shape)
@@ -46,7 +72,7 @@ def compiled_for_batches(function: Callable, slots: int) -> Callable:
             specs[name] = tf.TensorSpec(shape, value.dtype)
         return (specs,)
 
-    return compiled(function, signature)
+    return compiled(function, signature, xla)
 
 
 def with_gradients(losses: Callable[[dict], dict], variables: list) -> Callable:

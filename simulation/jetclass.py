@@ -124,9 +124,23 @@ RECIPE = Recipe(
 )
 
 
+def classes(text: str) -> list[str]:
+    """Names of classes, comma-separated."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PUBLIC_NAMES]:
+        known = ",".join(PUBLIC_NAMES)
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no class of JetClass; known: {known}")
+    return names
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
-    add_sizes(parser, "jets-per-class", " of each of the ten classes", share=10)
+    add_sizes(parser, "jets-per-class", " of each class", share=10)
+    names = ",".join(PUBLIC_NAMES)
+    parser.add_argument(
+        "--classes", type=classes, default=list(PUBLIC_NAMES), metavar="A,B",
+        help=f"only these of {names} (default: all ten)",
+    )  # fmt: skip
     parser.add_argument(
         "--jets-per-file", type=at_least(1), default=100_000, metavar="N",
         help="a larger class spills into further files (default: 100000, as the public files)",
@@ -139,6 +153,8 @@ def files(args: argparse.Namespace) -> list[OutputFile]:
     for split, total in sizes(args).items():
         folder, first_number = LAYOUT[split]
         for index, process in enumerate(PROCESSES):
+            if process.name not in args.classes:
+                continue
             for number, start in enumerate(range(0, total, args.jets_per_file), first_number):
                 count = min(args.jets_per_file, total - start)
                 jets = tuple(count * (i == index) for i in range(len(PROCESSES)))

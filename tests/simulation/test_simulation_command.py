@@ -44,6 +44,7 @@ def test_the_command_writes_three_tables_and_says_so(
         (["jetclass", "--jets-per-class", "-3"], "-3 is below 1"),
         (["jetclass", "--jets-per-class", "3", "--jets-per-file", "0"], "0 is below 1"),
         (["jetclass", "--jets-per-class", "3", "--workers", "0"], "0 is below 1"),
+        (["jetclass", "--jets-per-class", "3", "--classes", "QCD,Top"], "'Top' is no class"),
         (["jetclass", "--jets-per-class", "3", "--seed", "-1"], "-1 is below 0"),
     ],
 )
@@ -101,6 +102,19 @@ def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path: Path) -
     assert len(files) == 30
     args = parser().parse_args(["top", "--jets", "1200", "--test-jets", "10", *out])
     assert [sum(file.jets) for file in top.files(args)] == [1200, 400, 10]
+
+
+def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> None:
+    flags = ["jetclass", "--jets-per-class", "400", "--out", str(tmp_path)]
+    planned = {}
+    for choice in ([], ["--classes", "QCD,Tbqq"]):
+        files = jetclass.files(parser().parse_args([*flags, *choice]))
+        made = tasks(jetclass.RECIPE, files, seed=1)
+        planned[len(choice)] = {file.path: parts for file, parts in zip(files, made, strict=True)}
+    alone, among_ten = planned[2], planned[0]
+    assert {path.name.split("_")[0] for path in alone} == {"ZJetsToNuNu", "TTBar"}
+    assert len(alone) == 6
+    assert all(among_ten[path] == parts for path, parts in alone.items())
 
 
 def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
