@@ -78,7 +78,7 @@ def work(mode: str, config: PETConfig, training: bool) -> Callable[[dict], None]
     gradients = compiled_for_batches(
         with_gradients(objective.losses, variables), config.max_constituents
     )
-    apply = compiled(lambda found: optimiser.apply(found, variables))
+    apply = compiled(lambda found: optimiser.apply(found, variables), xla=uses_xla())
     evaluate = compiled_for_batches(objective.losses, config.max_constituents)
     rng = np.random.default_rng(1)
 

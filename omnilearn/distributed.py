@@ -1,7 +1,7 @@
 """Horovod, and nothing else that knows of ranks: identities on one process.
 
 Horovod's own optimiser wrapper does nothing under Keras 3, silently, and its callbacks raise; so
-gradients are averaged where the optimiser applies them (see `omnilearn.optimiser`), in one fused
+gradients are averaged before the optimiser applies them (see `omnilearn.training`), in one fused
 allreduce, and variables are broadcast by hand.
 
 `horovodrun` and MPI tell Horovod which ranks there are; `omnilearn.rendezvous` does where they do

@@ -7,7 +7,6 @@ slots, and the full length has its own (see `model.pet.PET.slots`). Where XLA co
 
 import os
 from collections.abc import Callable
-from functools import cache
 
 import tensorflow as tf
 
@@ -20,16 +19,12 @@ tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
 PER_SLOT = ("constituents", "mask", "noise", "code")  # arrays of a batch whose axis 1 counts slots
 
 
-@cache
 def uses_xla() -> bool:
-    """Does XLA fuse the graphs of batches: on a GPU, or as OMNILEARN_XLA (0 or 1) says.
-
-    Raises UserError for another value.
-    """
-    asked = os.environ.get("OMNILEARN_XLA", "")
-    if asked not in ("", "0", "1"):
+    """Does XLA fuse the graphs, as OMNILEARN_XLA=1 asks for; raises UserError but for 0 and 1."""
+    asked = os.environ.get("OMNILEARN_XLA", "0")
+    if asked not in ("0", "1"):
         raise UserError(f"OMNILEARN_XLA is {asked!r}; expected 0 or 1, or unset")
-    return bool(int(asked)) if asked else bool(tf.config.list_physical_devices("GPU"))
+    return asked == "1"
 
 
 def compiled(

@@ -1,4 +1,4 @@
-"""Lion and AdamW with a rate per variable, gradients averaged over ranks, decay with warm-up, EMA.
+"""Lion and AdamW with a rate per variable, decay with warm-up, moving averages of the weights.
 
 arXiv:2302.06675 (Lion), arXiv:1711.05101 (AdamW). The body of a pre-trained model learns at the
 head's rate divided by a factor, and its weight decay is multiplied by it, so rate times decay is
@@ -9,22 +9,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from omnilearn import distributed
-
 EMA_MOMENTUM = 0.999
 CLIP_NORM = 5.0  # of all gradients together, with AdamW (arXiv:2403.05618)
 
 
 class AveragedOptimiser:
-    """Mixin for Keras optimisers: averages gradients over ranks, scales the rate per variable.
+    """Mixin for Keras optimisers: scales the rate per variable, gives the moving averages.
 
     Keras applies weight decay as rate * decay without the factor, which is what is wanted.
     """
 
     rate_factors: dict[int, float]  # id of a Keras variable -> factor; one where absent
-
-    def apply(self, grads, trainable_variables=None):
-        return super().apply(distributed.average(list(grads)), trainable_variables)
 
     def build(self, variables):
         super().build(variables)
@@ -40,7 +35,7 @@ class AveragedOptimiser:
 
 
 class AdamW(AveragedOptimiser, keras.optimizers.AdamW):
-    """Keras' AdamW over ranks, with a factor on the rate of some variables."""
+    """Keras' AdamW with a factor on the rate of some variables."""
 
     def __init__(self, rate_factors: dict[int, float] | None = None, **kwargs):
         super().__init__(**kwargs)
@@ -48,7 +43,7 @@ class AdamW(AveragedOptimiser, keras.optimizers.AdamW):
 
 
 class Lion(AveragedOptimiser, keras.optimizers.Lion):
-    """Keras' Lion over ranks, with a factor on the rate of some variables."""
+    """Keras' Lion with a factor on the rate of some variables."""
 
     def __init__(self, rate_factors: dict[int, float] | None = None, **kwargs):
         super().__init__(**kwargs)

@@ -19,7 +19,7 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
-from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
+from omnilearn.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.optimiser import WarmUp, cosine_schedule, make_optimiser
 from omnilearn.progress import progress
@@ -84,9 +84,12 @@ class Trainer:
         self.joined = compiled(
             lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
         )
-        self.apply = compiled(
-            lambda sums: self.optimiser.apply([g / config.accumulate for g in sums], self.variables)
+        # what talks to other ranks is a graph of its own, since XLA cannot fuse it
+        self.averaged = compiled(
+            lambda sums: distributed.average([g / config.accumulate for g in sums])
         )
+        self.apply = compiled(lambda found: self.optimiser.apply(found, self.variables),
+                              xla=uses_xla())  # fmt: skip
         self.position, self.request = Position(), StopRequest()
         self.clock = Clock(config.checkpoint_every)
 
@@ -166,7 +169,7 @@ class Trainer:
             self.request.obey(position, f"step {position.step + 1}")
         if is_joined:
             distributed.start_again()
-        self.apply(sums)
+        self.apply(self.averaged(sums))
         if hasattr(self.objective, "after_step"):
             number = position.epoch * self.steps_per_epoch + position.step + 1
             self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 from tiny_training import ARCHITECTURE, tiny_pet
 
-from omnilearn.gradients import compiled, compiled_for_batches, with_gradients
+from omnilearn.config import Config
+from omnilearn.errors import UserError
+from omnilearn.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
 from omnilearn.model.checkpoint import pet_weights
+from omnilearn.optimiser import make_optimiser
 from omnilearn.tasks.pretraining import Objective
 
 SLOTS = ARCHITECTURE.max_constituents
@@ -102,3 +105,41 @@ def test_a_function_is_traced_once_per_set_of_shapes():
     for rows in (2, 3, 2, 3):
         np.testing.assert_array_equal(double(np.ones(rows, "float32")), np.full(rows, 2.0))
     assert len(traced) == 2
+
+
+def update(optimiser, weights):
+    return compiled(lambda found: optimiser.apply(found, weights), xla=uses_xla())
+
+
+def test_a_training_step_fused_by_xla_is_the_same_step(objective, batch, monkeypatch):
+    """Losses, gradients and the weights after one step, with the graphs of every length fused."""
+    config = Config(lr=1e-3)
+    weights = list(objective.trained().values())
+    start = [np.array(weight) for weight in weights]
+    after = {}
+    for asked in ("0", "1"):
+        monkeypatch.setenv("OMNILEARN_XLA", asked)
+        for weight, value in zip(weights, start, strict=True):
+            weight.assign(value)
+        optimiser = make_optimiser("adamw", {}, config.lr, 0.0)
+        optimiser.build(weights)
+        step = compiled_for_batches(with_gradients(objective.losses, weights), SLOTS)
+        terms, gradients = step(shortened(batch, 12))
+        update(optimiser, weights)(gradients)
+        after[asked] = (float(terms["loss"]), [np.array(gradient) for gradient in gradients],
+                        [np.array(weight) for weight in weights])  # fmt: skip
+    (loss, gradients, moved), (fused_loss, fused_gradients, fused_moved) = after["0"], after["1"]
+    assert fused_loss == pytest.approx(loss, rel=1e-5)
+    for found, wanted in zip(fused_gradients, gradients, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-3 * np.abs(wanted).max() + 1e-6)
+    for found, wanted, before in zip(fused_moved, moved, start, strict=True):
+        certain = np.abs(wanted - before) > 0.9 * config.lr  # where the gradient is not rounding
+        np.testing.assert_allclose(found[certain], wanted[certain], atol=0.02 * config.lr)
+    assert any((np.abs(wanted - before) > 0).any() for wanted, before in
+               zip(moved, start, strict=True))  # fmt: skip
+
+
+def test_another_wish_for_xla_is_refused(monkeypatch):
+    monkeypatch.setenv("OMNILEARN_XLA", "yes")
+    with pytest.raises(UserError, match="OMNILEARN_XLA is 'yes'; expected 0 or 1"):
+        uses_xla()

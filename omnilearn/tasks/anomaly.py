@@ -61,7 +61,8 @@ class Options:
             numbers[name] = ANOMALY[config.preset][name] if given is None else given
             if numbers[name] < 1:
                 raise UserError(f"--{name.replace('_', '-')} is {given}; expected 1 or more")
-        for name in ("density_epochs", "jet_epochs", "sampling_steps"):
+        for name in ("density_epochs", "density_batch", "density_lr", "jet_epochs",
+                     "sampling_steps"):  # fmt: skip
             if getattr(arguments, name) < (name == "sampling_steps"):
                 raise UserError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; "
                                 "expected more")  # fmt: skip
@@ -112,11 +113,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             f"--{name}-background", type=int,
             help=f"{what}, in training and validation together (recipe)",
         )  # fmt: skip
-    for name, what in (("density", "PET in the sidebands"), ("jet", "the network of kinematics")):
-        parser.add_argument(
-            f"--{name}-epochs", type=int, default=0,
-            help=f"epochs of {what} (default: the recipe's)",
-        )  # fmt: skip
+    for name, kind, what in (
+        ("density-epochs", int, "epochs of PET in the sidebands"),
+        ("density-batch", int, "its jets per batch and rank"),
+        ("density-lr", float, "its learning rate"),
+        ("jet-epochs", int, "epochs of the network of kinematics"),
+    ):
+        parser.add_argument(f"--{name}", type=kind, default=0,
+                            help=f"{what} (default: the recipe's)")  # fmt: skip
     parser.add_argument(
         "--sampling-steps", type=int, default=Solver.steps,
         help="steps of the solver for constituents (default: %(default)s)",

@@ -47,8 +47,8 @@ def density_config(config: Config, folder: Path, seed: int, arguments) -> tuple[
     settings = {**DENSITY[config.preset]}
     if config.train_jets:
         settings["train_jets"] = config.train_jets
-    if arguments.density_epochs:
-        settings["epochs"] = arguments.density_epochs
+    for name in ("epochs", "batch", "lr"):
+        settings[name] = getattr(arguments, f"density_{name}") or settings[name]
     jets = {**JET_NETWORK[config.preset]}
     if arguments.jet_epochs:
         jets["epochs"] = arguments.jet_epochs
