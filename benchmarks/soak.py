@@ -108,7 +108,7 @@ def train(run: Path, data: Path) -> None:
     keras.utils.set_random_seed(CONFIG.seed)
     objective = Objective(DeepSets(ARCHITECTURE), CONFIG.mode)
     # tracing a graph would take longer than the steps
-    training.compiled = training.compiled_for_batches = lambda function, *_: function
+    training.compiled = training.compiled_for_batches = lambda function, *_, **__: function
     about = {"config": asdict(CONFIG)}
     steps = pipelines[0].steps_per_epoch
     training.Trainer(objective, CONFIG, steps, run, about).fit(*pipelines)

@@ -15,14 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
 from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.mixing import padded_lengths
-from omnilearn.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
+from omnilearn.gradients import (
+    compiled,
+    compiled_for_batches,
+    gpu_name,
+    uses_xla,
+    with_gradients,
+)
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.optimiser import Lion
 from omnilearn.recipes import ARCHITECTURES
@@ -112,18 +116,12 @@ def products(config: PETConfig, mode: str, slots: int) -> float:
 def peak_flops() -> float:
     """Operations per second of a large float32 matrix product on this machine."""
     side = MATRIX["gpu" if gpu_name() else "cpu"]
-    product = compiled(lambda a: ops.max(a @ a))  # one number comes back from the device
-    matrix = np.random.default_rng(0).standard_normal((side, side), dtype="float32")
-    matrix = ops.convert_to_tensor(matrix)
-    float(product(matrix))
-    seconds = [seconds_of(lambda: float(product(matrix))) for _ in range(10)]
+    product = compiled(lambda a: (a @ a)[:1, :1])  # next to nothing comes back from the device
+    drawn = np.random.default_rng(0).standard_normal((side, side), dtype="float32")
+    matrix = compiled(lambda a: a + 0)(drawn)  # on the device
+    np.asarray(product(matrix))
+    seconds = [seconds_of(lambda: np.asarray(product(matrix))) for _ in range(10)]
     return 2 * side**3 / float(np.median(seconds))
-
-
-def gpu_name() -> str:
-    """The first GPU, or nothing."""
-    found = tf.config.list_physical_devices("GPU")
-    return tf.config.experimental.get_device_details(found[0])["device_name"] if found else ""
 
 
 def seconds_of(function: Callable, *arguments) -> float:

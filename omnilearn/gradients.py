@@ -29,6 +29,12 @@ def uses_xla() -> bool:
     return asked == "1"
 
 
+def gpu_name() -> str:
+    """The first GPU that TensorFlow sees, or nothing."""
+    found = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(found[0])["device_name"] if found else ""
+
+
 def compiled(
     function: Callable,
     signature: Callable = lambda *arguments: arguments,

@@ -31,7 +31,7 @@ def main(data: Path, out: Path) -> None:
     distributed.horovod()
     rank, ranks = distributed.rank(), distributed.size()
     # tracing a graph would take longer than the steps
-    training.compiled = training.compiled_for_batches = lambda function, *_: function
+    training.compiled = training.compiled_for_batches = lambda function, *_, **__: function
     pipelines = [opened(data, split, BATCH, rank, ranks) for split in ("train", "val")]
     run = out / "run"
     run.mkdir(exist_ok=True)
