@@ -67,7 +67,9 @@ def main() -> None:
         task = tokens if config.mode == "generator" else token_tagging
     else:
         settings = recipe(FINETUNING, spec.name, preset)
-        config = configured(settings if start else {**settings, **SCRATCH[preset]}, known)
+        if not start:
+            settings |= recipe(SCRATCH, spec.name, preset)
+        config = configured(settings, known)
         task = generation if config.mode == "generator" else TASKS[spec.task]
     task.add_flags(parser)
     parser.add_argument("-h", "--help", action="help", help="show this and stop")

@@ -16,9 +16,8 @@ ANY = "any other dataset"  # one of your own among them
 SMALL_PRETRAINING = {"epochs": 10, "batch": 32, "lr": 3e-4, "warmup_epochs": 1, "patience": 10}
 SMALL_GENERATOR = {**SMALL_PRETRAINING, "mode": "generator"}
 JETNET = {"epochs": 300, "batch": 128, "patience": 200, "mode": "generator"}
-# half a million jets, rate and batch as searched for with jetnet30 (benchmarks/results/generation);
-# from scratch --lr 3e-4 is better than the 6e-4 of SCRATCH
-SMALL_JETNET = {**SMALL_GENERATOR, "epochs": 20, "batch": 64, "patience": 20}
+# a million jets, rate and batch as searched for with jetnet30 (benchmarks/results/generation)
+SMALL_JETNET = {**SMALL_GENERATOR, "epochs": 40, "batch": 64, "lr": 2e-4, "patience": 40}
 
 # train.py; jets of omnifold (detector level) and of lhco (both of an event) are taken one by one
 PRETRAINING = {
@@ -111,8 +110,13 @@ FINETUNING = {
 }  # fmt: skip
 
 # PET from scratch, same budget: nothing to protect in the body, so it learns at the heads' rate;
-# the small rate was searched for like the fine-tuned one
-SCRATCH = {"full": {"body_factor": 1.0}, "small": {"body_factor": 1.0, "lr": 6e-4}}
+# the small rate was searched for like the fine-tuned one, that of JetNet with SMALL_JETNET
+SCRATCH = {
+    (ANY, "full"): {"body_factor": 1.0},
+    (ANY, "small"): {"body_factor": 1.0, "lr": 6e-4},
+    ("jetnet30", "small"): {"body_factor": 1.0},
+    ("jetnet150", "small"): {"body_factor": 1.0},
+}
 
 
 # --- token models (--model omnijet), arXiv:2403.05618 and arXiv:2412.10504

@@ -119,12 +119,12 @@ class Trainer:
         bar = progress(
             steps * jets, f"epoch {position.epoch + 1}/{self.config.epochs}", rank=self.rank
         )
-        count = self.config.accumulate
+        count, constituents = self.config.accumulate, training.constituents_per_jet
         batches = training.epoch(position.epoch, position.step * count)
         with bar, closing(batches):
             bar.update(position.step * jets)
             while position.step < steps:
-                terms = self.step(list(islice(batches, count)))
+                terms = self.step(list(islice(batches, count)), constituents)
                 position.step += 1
                 for name, value in terms.items():
                     position.sums[name] = position.sums.get(name, 0.0) + float(value)
@@ -132,25 +132,24 @@ class Trainer:
                 bar.update(jets)
                 bar.set_postfix(loss=f"{position.sums['loss'] / position.step:.4f}")
 
-    def step(self, batches: list[dict]) -> dict[str, float]:
+    def step(self, batches: list[dict], constituents_per_jet: float) -> dict[str, float]:
         """One update from this rank's batches; returns the terms averaged over them and ranks.
 
-        It is the update of one batch with all their jets. A checkpoint that is due is written once
-        the loss of the next step is known, so that it is never one of ruined weights; then all
-        ranks begin anew where horovodrun has other hosts. Raises on all ranks at the same step:
-        UserError when the loss is not a number, whose batches are then in the run directory, and
-        Stopped when any of them was asked to stop.
+        It is the update of one batch with all their jets. constituents_per_jet is the mean of the
+        split: a constituent weighs the same in a batch of short jets. A checkpoint that is due is
+        written once the loss of the next step is known, so that it is never one of ruined weights;
+        then all ranks begin anew where horovodrun has other hosts. Raises on all ranks at the same
+        step: UserError when the loss is not a number, whose batches are then in the run directory,
+        and Stopped when any of them was asked to stop.
         """
         position = self.position
         rng = np.random.default_rng(
             (self.config.seed, STREAM_TRAINING, position.epoch, position.step, self.rank)
         )
-        per_jet = np.mean([batch["mask"].sum() / len(batch["mask"]) for batch in batches])
-        constituents = float(distributed.mean(per_jet))
         sums, values = None, []
         for number, batch in enumerate(batches):
             index = batch["index"]
-            batch = self.objective.prepare(batch, rng, True, constituents)
+            batch = self.objective.prepare(batch, rng, True, constituents_per_jet)
             terms, gradients = self.gradients(batch)
             sums = gradients if sums is None else self.joined(sums, gradients)
             values.append([float(value) for value in terms.values()])

@@ -99,7 +99,7 @@ def test_every_recipe_is_a_configuration():
             config = Config(**recipe(table, dataset, preset))
             assert config.preset == preset
             assert preset in ARCHITECTURES
-            Config(**{**asdict(config), **SCRATCH[preset]})
+            Config(**{**asdict(config), **recipe(SCRATCH, dataset, preset)})
 
 
 def test_every_recipe_of_token_models_is_a_configuration():

@@ -51,28 +51,50 @@ def descended(run, config: Config, whole: dict, batches: list[dict], training) -
     trainer.optimiser = keras.optimizers.SGD(learning_rate=0.1)
     trainer.optimiser.build(trainer.variables)
     before = {name: np.array(weight) for name, weight in weights.items()}
-    terms = trainer.step(batches)
+    terms = trainer.step(batches, training.constituents_per_jet)
     return before, {name: np.array(weight) for name, weight in weights.items()}, terms
 
 
-def test_two_accumulated_batches_equal_one_of_double_size(jets, tmp_path):
-    training = opened(jets, "train", 2 * BATCH)
-    whole = next(iter(training.epoch(0)))
-    order = np.argsort(-whole["mask"].sum(axis=1), kind="stable")  # the longest jets first
+@pytest.fixture(scope="module")
+def halves(jets):
+    """A batch of long jets and one of jets with at most nine constituents."""
+    whole = next(iter(opened(jets, "train", 2 * BATCH).epoch(0)))
+    order = np.argsort(-whole["mask"].sum(axis=1), kind="stable")
     whole = {name: value[order] for name, value in whole.items()}
     whole["mask"][BATCH:, 9:] = 0
     whole["constituents"] *= whole["mask"][:, :, None]
-    halves = [{name: value[part] for name, value in whole.items()}
-              for part in (slice(BATCH), slice(BATCH, None))]  # fmt: skip
-    assert halves[0]["mask"].sum() > 1.5 * halves[1]["mask"].sum()
-    before, found, terms = descended(tmp_path, CONFIG, whole, halves, training)
+    parts = slice(BATCH), slice(BATCH, None)
+    found = [{name: value[part] for name, value in whole.items()} for part in parts]
+    assert found[0]["mask"].sum() > 1.5 * found[1]["mask"].sum()
+    return found
+
+
+@pytest.fixture(scope="module")
+def together(halves):
+    """The jets of both as one batch."""
+    return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
+
+
+def test_two_accumulated_batches_equal_one_of_double_size(jets, halves, together, tmp_path):
+    training = opened(jets, "train", 2 * BATCH)
+    before, found, terms = descended(tmp_path, CONFIG, together, halves, training)
     single = replace(CONFIG, batch=2 * BATCH, accumulate=1)
-    _, expected, terms_of_whole = descended(tmp_path, single, whole, [whole], training)
+    _, expected, terms_of_whole = descended(tmp_path, single, together, [together], training)
     for name, value in terms_of_whole.items():
         assert terms[name] == pytest.approx(value, rel=1e-5), name
     assert max(np.abs(expected[name] - before[name]).max() for name in before) > 0.01
     for name, weight in expected.items():
         np.testing.assert_allclose(found[name], weight, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_constituent_weighs_the_same_in_every_batch(jets, halves, together, tmp_path):
+    training, single = opened(jets, "train", BATCH), replace(CONFIG, accumulate=1)
+    double = replace(single, batch=2 * BATCH)
+    expected = descended(tmp_path, double, together, [together], training)[1]
+    apart = [descended(tmp_path, single, together, [half], training)[1] for half in halves]
+    for name, weight in expected.items():
+        mean = (apart[0][name] + apart[1][name]) / 2
+        np.testing.assert_allclose(mean, weight, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @pytest.fixture(scope="module")

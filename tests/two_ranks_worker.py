@@ -77,7 +77,7 @@ def descended(data: Path, run: Path) -> tuple[dict, list, list]:
         whole["constituents"] *= whole["mask"][:, :, None]
         objective.whole = whole
         mine = my_rows(whole)
-        losses.append(trainer.step([mine])["loss"])
+        losses.append(trainer.step([mine], together.constituents_per_jet)["loss"])
         constituents.append(float(mine["mask"].sum() / len(mine["mask"])))
     return arrays(objective.pet), losses, constituents
 

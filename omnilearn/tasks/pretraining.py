@@ -59,8 +59,8 @@ class Objective:
     ) -> dict:
         """Add the draws of a step: time (B, 1), noise (B, L, 3) and, in training, the drops.
 
-        constituents_per_jet is the mean over the whole batch of all ranks, which makes the
-        velocity term a mean over constituents whatever the number of ranks.
+        constituents_per_jet is the mean over the split, which makes the velocity term a mean over
+        its constituents whatever the number of ranks or the lengths of the jets in a batch.
         """
         jets, length = batch["mask"].shape
         prepared = {key: value for key, value in batch.items() if key != "index"}
