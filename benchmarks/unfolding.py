@@ -33,10 +33,12 @@ ROOT = Path(__file__).parents[1]
 METHODS = {"DeepSets": "omnifold_deepsets", "from scratch": "omnifold_scratch",
            "OmniLearn": "omnifold_omnilearn"}  # fmt: skip
 PET_METHODS = ("from scratch", "OmniLearn")
+DISTANCES = {"triangular": "triangular discriminator", "chi2": "chi2 per bin"}
 FOOTNOTE = """
 Triangular discriminator x 1000 against the data (detector level) or their truth (particle level);
 uncertainties of our rows from 100 variations of the histogram. *Noise floor*: expected of two
-samples of this size from one distribution. Two-sample AUC: a DeepSets classifier over all
+samples of this size from one distribution. Chi2 per bin is the distance in units of the statistical
+uncertainty, of the result and of the truth. Two-sample AUC: a DeepSets classifier over all
 constituents, 0.5 where it cannot tell. Simulated rows cannot be ranked against published ones.
 """
 
@@ -51,19 +53,24 @@ def command(method: str, flags: argparse.Namespace, more: list[str]) -> list[str
     return [*found, *map(str, own.get(method, []))]
 
 
-def rows(measured: dict[str, dict], level: str, kinds: dict[str, str]) -> list[list[str]]:
+def rows(
+    measured: dict[str, dict], level: str, kinds: dict[str, str], distance: str = "triangular"
+) -> list[list[str]]:
     """A row per method; `kinds`: spectrum in results.json -> its name where it is no method."""
     found = []
     for kind, name in kinds.items():
         for method, results in measured.items():
             keys = [f"{level}_{observable}_{kind}" for observable in OBSERVABLES]
-            numbers = [results[f"triangular_{key}"].text for key in keys]
+            numbers = [results[f"{distance}_{key}"].text for key in keys]
             auc = {"simulation": "two_sample_simulation", "unfolded": "two_sample_unfolded"}
             tested = auc.get(kind) if level == "particle" else None
             found.append([name or f"OmniFold, {method}", "simulated", *numbers,
                           results[tested].text if tested else "-"])  # fmt: skip
             if name:  # the same of every run
-                floors = [f"{results[f'floor_{key}']:.2f}" for key in keys]
+                floors = [
+                    f"{results[f'floor_{key}']:.2f}" if distance == "triangular" else "1"
+                    for key in keys
+                ]
                 if kind == "simulation":
                     found.append(["*Noise floor*", "simulated", *floors, "0.5"])
                 break
@@ -92,15 +99,19 @@ def verdict(measured: dict[str, dict]) -> str:
     """In how many observables each method is closer to the truth than simulation and than IBU."""
     lines = []
     for method, results in measured.items():
-        beats = dict.fromkeys(("simulation", "ibu"), 0)
-        for observable in OBSERVABLES:
-            key = f"triangular_particle_{observable}"
-            for other in beats:
-                beats[other] += results[f"{key}_unfolded"].value < results[f"{key}_{other}"].value
-        lines.append(
-            f"- OmniFold, {method}: closer to the truth than the simulation in "
-            f"{beats['simulation']} of 6 observables, than IBU in {beats['ibu']}."
-        )
+        for distance, name in DISTANCES.items():
+            beats = {
+                other: sum(
+                    results[f"{distance}_particle_{observable}_unfolded"].value
+                    < results[f"{distance}_particle_{observable}_{other}"].value
+                    for observable in OBSERVABLES
+                )
+                for other in ("simulation", "ibu")
+            }
+            lines.append(
+                f"- OmniFold, {method}, {name}: closer to the truth than the simulation in "
+                f"{beats['simulation']} of 6 observables, than IBU in {beats['ibu']}."
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -155,12 +166,14 @@ def report(runs: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> st
     out.mkdir(parents=True, exist_ok=True)
     figures(measured, out)
     detector = rows(measured, "detector", {"simulation": "simulation", "reweighted": ""})
-    particle = rows(measured, "particle", {"simulation": "simulation", "ibu": "IBU",
-                                           "unfolded": ""})  # fmt: skip
+    kinds = {"simulation": "simulation", "ibu": "IBU", "unfolded": ""}
+    particle = rows(measured, "particle", kinds)
+    chi2 = rows(measured, "particle", kinds, "chi2")
     text = "\n".join([
         markdown("Reweighted at detector level, after the first step",
                  published(REWEIGHTING) + detector),
         markdown("Unfolded, at particle level", published(UNFOLDING) + particle),
+        markdown("Unfolded, at particle level: chi2 per bin", chi2),
         verdict(measured),
         loss_figure(runs, out / "loss") if set(PET_METHODS) <= set(methods) else "",
         f"Simulated events: {max(events)} at most per spectrum.",

@@ -12,14 +12,14 @@ import numpy as np
 
 from omnilearn import distributed
 from omnilearn.atomic import atomic_path
-from omnilearn.config import Config
+from omnilearn.config import Config, configured
 from omnilearn.data.events import Events
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.metrics.uncertainty import effective_size
 from omnilearn.metrics.unfolded_weights import write_weights
 from omnilearn.metrics.unfolding import BINNING, Spectrum, chi2_per_bin
-from omnilearn.recipes import UNFOLDING
+from omnilearn.recipes import DEEPSETS, DEEPSETS_UNFOLDING, UNFOLDING
 from omnilearn.results import write_results
 from omnilearn.runs import prepare_run, revision, versions
 from omnilearn.tasks.omnifold import DETECTOR, PARTICLE, Sample, pulled, unfold
@@ -89,7 +89,11 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
     """One unfolding, in the run directory `name` unless the configuration has another."""
     given = {item.name: getattr(arguments, item.name) for item in fields(Options)}
     given = {key: value for key, value in given.items() if value is not None}
-    options = Options(**{**UNFOLDING[config.preset], **given})
+    settings = UNFOLDING[config.preset]
+    if given.get("classifier") == "deepsets":
+        settings = {**settings, **DEEPSETS_UNFOLDING[config.preset]}
+        config = configured({**asdict(config), **DEEPSETS[config.preset]}, arguments)
+    options = Options(**{**settings, **given})
     start = arguments.backbone or arguments.released_weights
     if not spec.levels:
         raise UserError(f"{spec.name} has one level; unfolding needs detector and particle level")

@@ -29,10 +29,12 @@ def results_of(method: str) -> dict:
             for kind in kinds:
                 drawn[kind] = spectrum
                 found[f"triangular_{level}_{name}_{kind}"] = Result(DISTANCE[kind], 0.1, 500)
+                found[f"chi2_{level}_{name}_{kind}"] = Result(10 * DISTANCE[kind], 0.3, 500)
                 found[f"floor_{level}_{name}_{kind}"] = 0.2
             found["spectra"][level][name] = drawn
-    # in one observable IBU is the best
-    found["triangular_particle_z_g_unfolded"] = Result(4.0, 0.1, 500)
+    # in one observable IBU is the best, in units of the uncertainty in another one too
+    for name in ("triangular_particle_z_g", "chi2_particle_z_g", "chi2_particle_tau21"):
+        found[f"{name}_unfolded"] = Result(40.0, 0.1, 500)
     found["by_iteration"] = {name: [Result(9.0, 0.1, 500), Result(1.0, 0.1, 500)]
                              for name in OBSERVABLES}  # fmt: skip
     found |= {"two_sample_simulation": Result(0.62, 0.01, 500),
@@ -64,7 +66,7 @@ def test_published_rows_have_a_number_for_every_observable_of_the_dataset():
 
 def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(runs):
     text = (runs / "out" / "table.md").read_text()
-    detector, particle = text.split("## ")[1:]
+    detector, particle, chi2 = text.split("## ")[1:]
     lines = [line for line in particle.splitlines() if line.startswith("| ")][2:]
     assert [line.split(" | ")[0] for line in lines] == [
         "| IBU (arXiv:2404.16091, Table 2)", "| OmniFold DeepSets (arXiv:2404.16091, Table 2)",
@@ -73,6 +75,7 @@ def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(run
     ]  # fmt: skip
     assert "0.027 ± 0.008" in detector
     assert "| OmniFold, OmniLearn | simulated | 0.50 ± 0.10 |" in detector
+    assert "| OmniFold, OmniLearn | simulated | 10.00 ± 0.30 |" in chi2
     assert "| 0.5100 ± 0.0100 |" in particle or "| 0.510 ± 0.010 |" in particle
     for name in ("spectra_detector", "spectra_particle", "loss", "iterations_scratch"):
         assert (runs / "out" / f"{name}.png").is_file()
@@ -86,7 +89,11 @@ def test_the_table_says_how_much_sooner_the_backbone_is_there(runs):
 
 def test_the_verdict_counts_observables_and_not_methods():
     said = verdict({"OmniLearn": results_of("OmniLearn")})
-    assert "than the simulation in 6 of 6 observables, than IBU in 5." in said
+    near, far = said.splitlines()
+    assert "triangular discriminator: closer" in near
+    assert "than the simulation in 5 of 6 observables, than IBU in 5." in near
+    assert "chi2 per bin: closer" in far
+    assert "than the simulation in 6 of 6 observables, than IBU in 4." in far
 
 
 def test_a_spectrum_that_no_method_made_has_one_row():

@@ -11,12 +11,12 @@ from commands import ROOT, python
 from tiny_models import tiny_and_eager
 from toy_events import SPEC, write_events
 
-from omnilearn.config import Config
+from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.events import Events
 from omnilearn.metrics.likelihood_ratio import closure, ratio_of, ratio_quality
 from omnilearn.metrics.unfolded_weights import read_weights
-from omnilearn.recipes import TWO_SAMPLES
+from omnilearn.recipes import DEEPSETS, DEEPSETS_UNFOLDING, TWO_SAMPLES
 from omnilearn.results import read_results
 from omnilearn.tasks import unfolding
 from omnilearn.tasks.omnifold import Step
@@ -178,7 +178,7 @@ def test_reweighting_is_the_first_step_alone(place):
 
 def test_replicas_of_the_data_and_ensembles_are_part_of_the_result(place):
     code, _, err = finetuned(place, "--replicas", 2, "--ensemble", 2, "--iterations", 1,
-                             "--classifier", "deepsets", name="several")  # fmt: skip
+                             "--lr", 2e-3, "--classifier", "deepsets", name="several")  # fmt: skip
     assert code == 0, err
     run = place / "runs" / "several"
     arrays, _ = read_weights(run / "weights.h5")
@@ -187,6 +187,16 @@ def test_replicas_of_the_data_and_ensembles_are_part_of_the_result(place):
     assert {path.name for path in (run / "iteration1_step1").glob("seed*")} == {"seed0", "seed1"}
     reports = read_results(run / "iteration1_step1" / "report.json")
     assert set(reports) == {"seed0", "seed1"}
+
+
+def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
+    code, _, err = finetuned(place, "--iterations", 1, "--classifier", "deepsets", "--lr", 3e-3,
+                             name="deep")  # fmt: skip
+    assert code == 0, err
+    config, about = read_config(place / "runs" / "deep" / "config.json")
+    assert config.lr == 3e-3
+    assert config.patience == DEEPSETS["small"]["patience"]
+    assert about["later_lr"] == DEEPSETS_UNFOLDING["small"]["later_lr"]
 
 
 @pytest.mark.parametrize(
