@@ -76,7 +76,8 @@ def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
             for kinds in scans.values():
                 here = kinds.get(kind, {}).get(place, {})
                 for name, _ in SCANNED:
-                    found = here.get(name)
+                    hunted = kind != "supervised" or name == "max_sic"  # else without signal
+                    found = here.get(name) if hunted else None
                     line.append(found.text if isinstance(found, Result) else "-")
             lines.append(line)
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
