@@ -11,8 +11,6 @@ import awkward as ak
 import numpy as np
 
 from omnilearn.clustering import softdrop_mass, subjettiness
-from omnilearn.data.catalogue import JETCLASS
-from omnilearn.data.selection import class_numbers
 from omnilearn.kinematics import wrap_phi
 from simulation.detector import KINDS
 from simulation.plan import OutputFile, add_sizes, at_least, sizes
@@ -127,8 +125,12 @@ RECIPE = Recipe(
 
 
 def classes(text: str) -> list[str]:
-    """Names of classes, comma-separated; raises UserError for unknown ones."""
-    return [JETCLASS.class_names[number] for number in class_numbers(JETCLASS, text)]
+    """Names of classes, comma-separated."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PUBLIC_NAMES]:
+        known = ",".join(PUBLIC_NAMES)
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is no class of JetClass; known: {known}")
+    return names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

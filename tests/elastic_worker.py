@@ -39,7 +39,7 @@ def main(data: Path, out: Path) -> None:
     trainer = training.Trainer(objective, CONFIG, pipelines[0].steps_per_epoch, run, {})
     step = trainer.step
 
-    def slow_step(batches):
+    def slow_step(batches, constituents_per_jet):
         position = trainer.position
         here = {"ranks": ranks, "process": os.getpid(), "host": os.environ["HOROVOD_HOSTNAME"],
                 "epoch": position.epoch, "step": position.step}  # fmt: skip
@@ -48,7 +48,7 @@ def main(data: Path, out: Path) -> None:
             trainer.config = replace(CONFIG, epochs=position.epoch + 1)
         else:
             time.sleep(PAUSE)
-        return step(batches)
+        return step(batches, constituents_per_jet)
 
     trainer.step = slow_step
     trainer.fit(*pipelines)

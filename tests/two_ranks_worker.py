@@ -120,15 +120,15 @@ def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
     let_losses_grow(trainer)
     step, found = trainer.step, {}
 
-    def spoilt(batches):
+    def spoilt(batches, constituents_per_jet):
         if rank == 1 and trainer.position.step == 1:
             batches[0]["constituents"][0, 0] = np.nan
-        return step(batches)
+        return step(batches, constituents_per_jet)
 
-    def signalled(batches):
+    def signalled(batches, constituents_per_jet):
         if rank == 1 and trainer.position.step == 1:
             trainer.request.name = "SIGTERM"
-        return step(batches)
+        return step(batches, constituents_per_jet)
 
     for name, way in (("signal", signalled), ("not_a_number", spoilt)):
         trainer.step = way

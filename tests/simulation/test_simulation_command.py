@@ -44,7 +44,7 @@ def test_the_command_writes_three_tables_and_says_so(
         (["jetclass", "--jets-per-class", "-3"], "-3 is below 1"),
         (["jetclass", "--jets-per-class", "3", "--jets-per-file", "0"], "0 is below 1"),
         (["jetclass", "--jets-per-class", "3", "--workers", "0"], "0 is below 1"),
-        (["jetclass", "--jets-per-class", "3", "--classes", "QCD,Top"], "--classes is 'QCD,Top'"),
+        (["jetclass", "--jets-per-class", "3", "--classes", "QCD,Top"], "'Top' is no class"),
         (["jetclass", "--jets-per-class", "3", "--seed", "-1"], "-1 is below 0"),
     ],
 )
