@@ -266,6 +266,10 @@ began=$SECONDS
 if environment_is_whole; then
     need_tools "$venv_python"
 else
+    if [ -L .venv ] && [ -e .venv/pyvenv.cfg ]; then # of another checkout, it may well be
+        fail ".venv is a link to $(readlink .venv), an environment that was not made here and that\
+ set-up would empty; remove the link, and run make setup again."
+    fi
     find_python
     need_tools "$python"
     mkdir -p .venv

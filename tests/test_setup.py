@@ -124,6 +124,17 @@ def test_a_python_without_its_venv_module_names_the_package_to_install(machine):
     assert "apt install python3.12-venv" in said
 
 
+def test_a_linked_environment_of_another_checkout_is_left_alone(machine, tmp_path):
+    machine.add("python3", fake_python("3.11"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    (machine.checkout / ".venv").symlink_to(tmp_path / "other")
+    said = machine.set_up()
+    assert is_one_sentence(said)
+    assert f".venv is a link to {tmp_path / 'other'}" in said
+    assert (tmp_path / "other" / "pyvenv.cfg").exists()
+
+
 def test_a_missing_compiler_is_said_before_anything_is_fetched(machine):
     machine.add("python3", fake_python("3.11"))
     said = machine.set_up()
