@@ -39,7 +39,11 @@ SMALLEST_BATCHES = 10  # of the small preset: steps of an epoch, before batches 
 
 @dataclass(frozen=True)
 class Scale:
-    """What a preset may cost: sizes, repeats, and jets seen in a training at most by the model."""
+    """What a preset may cost: sizes, repeats, and jets seen in a training at most by the model.
+
+    test_jets: generated and compared, at most; sampling_batch of them at a time, which is also what
+    the rate of sampling is measured with.
+    """
 
     sizes: tuple[int, ...]
     repeats: int
@@ -48,19 +52,21 @@ class Scale:
     most_epochs: int
     most_val_jets: int
     batch: dict[str, int]
+    test_jets: int
+    sampling_batch: int
 
 
 SCALES = {
     "small": Scale(
         sizes=(100, 1000, 10_000), repeats=2, pet_sizes=(1000,),
         jets_seen={"tokens": 20_000, "pet": 6_000}, most_epochs=40, most_val_jets=1000,
-        batch={"tokens": 64, "pet": 32},
+        batch={"tokens": 64, "pet": 32}, test_jets=1000, sampling_batch=100,
     ),
     "full": Scale(
         sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), repeats=3,
         pet_sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
         jets_seen={"tokens": 10**10, "pet": 10**10}, most_epochs=1000, most_val_jets=10**10,
-        batch={"tokens": 256, "pet": 128},
+        batch={"tokens": 256, "pet": 128}, test_jets=100_000, sampling_batch=256,
     ),
 }  # fmt: skip
 
@@ -133,7 +139,8 @@ def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
 def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
     words = ["--observables"] if cell.strategy.startswith("pet") else []
     return [sys.executable, "evaluate.py", str(flags.out / "runs" / cell.name), "--jets",
-            str(flags.jets), "--rate", *words]  # fmt: skip
+            str(flags.jets), "--batch", str(SCALES[flags.preset].sampling_batch), "--rate",
+            *words]  # fmt: skip
 
 
 def is_done(cell: Cell, flags: argparse.Namespace) -> bool:
@@ -207,7 +214,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, help="trainings per cell (default: the preset's)")
     parser.add_argument("--pet-epochs", type=int, default=0,
                         help="of PET on Aspen Open Jets (default: the recipe's)")  # fmt: skip
-    parser.add_argument("--jets", type=int, default=100_000, help="test jets compared, at most")
+    parser.add_argument("--jets", type=int, help="test jets compared (default: the preset's)")
     parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
     flags = parser.parse_args(arguments)
     for place in ("data", "out"):  # the scripts run from the folder of the suite
@@ -218,9 +225,11 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     flags.train_jets = flags.train_jets or list(SCALES[flags.preset].sizes)
     flags.pet_train_jets = flags.pet_train_jets or list(SCALES[flags.preset].pet_sizes)
     flags.repeats = flags.repeats or SCALES[flags.preset].repeats
-    if flags.workers < 1 or flags.repeats < 1:
+    flags.jets = SCALES[flags.preset].test_jets if flags.jets is None else flags.jets
+    if flags.workers < 1 or flags.repeats < 1 or flags.jets < 1:
         raise UserError(
-            f"--workers is {flags.workers}, --repeats {flags.repeats}; expected 1 or more"
+            f"--workers is {flags.workers}, --repeats {flags.repeats}, --jets {flags.jets}; "
+            "expected 1 or more"
         )
     return flags
 
