@@ -29,7 +29,7 @@ COLUMNS = {"accuracy": "accuracy", "auc": "AUC", "rejection_0.5": "1/eB at eS = 
 
 
 def stages(folder: Path) -> list[tuple[str, list[str]]]:
-    """Title and command of every stage; sizes are what fits a quarter of an hour or so on two cores."""
+    """Title and command of every stage; sizes are what fits 12 to 21 minutes on two cores."""
     python, raw, data, runs = sys.executable, folder / "raw", folder / "data", folder / "runs"
     launch = [str(Path(python).with_name("horovodrun")), "-np", str(RANKS), "--gloo", python]
     places = ["--data", str(data), "--runs", str(runs), "--preset", "small"]
