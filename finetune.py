@@ -18,7 +18,14 @@ from omnilearn import distributed
 from omnilearn.config import Config, add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
-from omnilearn.recipes import FINETUNING, SCRATCH, TOKEN_FINETUNING, TOKEN_TAGGING, recipe
+from omnilearn.recipes import (
+    FINETUNING,
+    SCRATCH,
+    TOKEN_FINETUNING,
+    TOKEN_SCRATCH,
+    TOKEN_TAGGING,
+    recipe,
+)
 from omnilearn.runs import repeated
 from omnilearn.tasks import anomaly, generation, tagging, token_tagging, tokens, unfolding
 
@@ -63,7 +70,10 @@ def main() -> None:
     if chosen(known, "model") == "omnijet":
         tags = spec.task == "tagging" or chosen(known, "mode") == "classifier"
         table = TOKEN_TAGGING if tags and chosen(known, "mode") != "generator" else TOKEN_FINETUNING
-        config = configured(recipe(table, spec.name, preset), known)
+        settings = recipe(table, spec.name, preset)
+        if table is TOKEN_FINETUNING and not start:
+            settings |= recipe(TOKEN_SCRATCH, spec.name, preset)
+        config = configured(settings, known)
         task = tokens if config.mode == "generator" else token_tagging
     else:
         settings = recipe(FINETUNING, spec.name, preset)

@@ -34,6 +34,7 @@ STRATEGIES = {
 }
 AOJ_TOKENS, JETCLASS_TOKENS, AOJ_PET = "aspen_omnijet", "jetclass_omnijet", "aspen_pet"
 PATIENCE = 10
+LEAST_EPOCHS = 2
 SMALLEST_BATCHES = 10  # of the small preset: steps of an epoch, before batches grow
 
 
@@ -41,8 +42,8 @@ SMALLEST_BATCHES = 10  # of the small preset: steps of an epoch, before batches 
 class Scale:
     """What a preset may cost: sizes, repeats, and jets seen in a training at most by the model.
 
-    test_jets: generated and compared, at most; sampling_batch of them at a time, which is also what
-    the rate of sampling is measured with.
+    pet_epochs: of PET on Aspen Open Jets, 0 for those of the recipe. test_jets: generated and
+    compared, at most; sampling_batch of them at a time, with which the rate is measured too.
     """
 
     sizes: tuple[int, ...]
@@ -52,6 +53,7 @@ class Scale:
     most_epochs: int
     most_val_jets: int
     batch: dict[str, int]
+    pet_epochs: int
     test_jets: int
     sampling_batch: int
 
@@ -59,14 +61,14 @@ class Scale:
 SCALES = {
     "small": Scale(
         sizes=(100, 1000, 10_000), repeats=2, pet_sizes=(1000,),
-        jets_seen={"tokens": 20_000, "pet": 6_000}, most_epochs=40, most_val_jets=1000,
-        batch={"tokens": 64, "pet": 32}, test_jets=1000, sampling_batch=100,
+        jets_seen={"tokens": 10_000, "pet": 6_000}, most_epochs=40, most_val_jets=1000,
+        batch={"tokens": 64, "pet": 32}, pet_epochs=3, test_jets=1000, sampling_batch=100,
     ),
     "full": Scale(
         sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), repeats=3,
         pet_sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
         jets_seen={"tokens": 10**10, "pet": 10**10}, most_epochs=1000, most_val_jets=10**10,
-        batch={"tokens": 256, "pet": 128}, test_jets=100_000, sampling_batch=256,
+        batch={"tokens": 256, "pet": 128}, pet_epochs=0, test_jets=100_000, sampling_batch=256,
     ),
 }  # fmt: skip
 
@@ -117,7 +119,7 @@ def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
     """The command that trains a cell and all its repeats."""
     scale, runs = SCALES[flags.preset], flags.out / "runs"
     model = cell.strategy.split("_")[0]
-    epochs = max(3, min(scale.most_epochs, scale.jets_seen[model] // cell.jets))
+    epochs = max(LEAST_EPOCHS, min(scale.most_epochs, scale.jets_seen[model] // cell.jets))
     batch = min(scale.batch[model], max(SMALLEST_BATCHES, cell.jets // SMALLEST_BATCHES))
     if flags.preset == "full":
         batch = min(scale.batch[model], cell.jets)
@@ -212,8 +214,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pet-train-jets", type=sizes, help="those of PET, which is slower")
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="comma-separated")
     parser.add_argument("--repeats", type=int, help="trainings per cell (default: the preset's)")
-    parser.add_argument("--pet-epochs", type=int, default=0,
-                        help="of PET on Aspen Open Jets (default: the recipe's)")  # fmt: skip
+    parser.add_argument("--pet-epochs", type=int,
+                        help="of PET on Aspen Open Jets (default: the preset's)")  # fmt: skip
     parser.add_argument("--jets", type=int, help="test jets compared (default: the preset's)")
     parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
     flags = parser.parse_args(arguments)
@@ -226,6 +228,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     flags.pet_train_jets = flags.pet_train_jets or list(SCALES[flags.preset].pet_sizes)
     flags.repeats = flags.repeats or SCALES[flags.preset].repeats
     flags.jets = SCALES[flags.preset].test_jets if flags.jets is None else flags.jets
+    if flags.pet_epochs is None:
+        flags.pet_epochs = SCALES[flags.preset].pet_epochs
     if flags.workers < 1 or flags.repeats < 1 or flags.jets < 1:
         raise UserError(
             f"--workers is {flags.workers}, --repeats {flags.repeats}, --jets {flags.jets}; "

@@ -18,6 +18,7 @@ from omnilearn.recipes import (
     TOKEN_ARCHITECTURES,
     TOKEN_FINETUNING,
     TOKEN_PRETRAINING,
+    TOKEN_SCRATCH,
     TOKEN_TAGGING,
     TOKENISER,
     recipe,
@@ -108,6 +109,15 @@ def test_every_recipe_of_token_models_is_a_configuration():
             config = Config(**recipe(table, "aspen", preset))
             assert (config.model, config.optimiser) == ("omnijet", "adamw")
             Config(**{**asdict(config), **TOKENISER[preset]})
+            Config(**{**asdict(config), **recipe(TOKEN_SCRATCH, "jetclass", preset)})
+
+
+def test_a_fresh_gpt_learns_faster_than_one_that_knows_jets_already():
+    """Two cores: at the rate of a fresh one a trained one is best after its first epoch."""
+    fresh, trained = (
+        recipe(table, "jetclass", "small")["lr"] for table in (TOKEN_SCRATCH, TOKEN_FINETUNING)
+    )
+    assert fresh == recipe(TOKEN_PRETRAINING, "jetclass", "small")["lr"] > trained
 
 
 def test_no_recipe_names_those_that_exist():
