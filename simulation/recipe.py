@@ -39,6 +39,7 @@ class Recipe:
     writer: Callable[..., AbstractContextManager]  # path -> something with append(chunk)
     # (recipe, process, events, rng) -> the records kept of a batch of events, one per jet or event
     select: Callable[..., Any]
+    trigger_pt: float = 0.0  # GeV; an event is recorded if its hardest jet is above
     objects: Callable[..., Any] = reconstruct  # (events, rng) -> what is clustered: detector or not
 
     def streams(self) -> list[tuple[int, int]]:

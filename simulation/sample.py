@@ -52,9 +52,10 @@ def jets_in_window(
     eta = pseudorapidity(pt, pz)
 
     wanted = (pt > recipe.pt_range[0]) & (pt < recipe.pt_range[1]) & (abs(eta) < recipe.eta_max)
+    hardest = np.zeros(events.count)
+    np.maximum.at(hardest, event, pt)
+    wanted &= hardest[event] > recipe.trigger_pt
     if process.leading_only:
-        hardest = np.zeros(events.count)
-        np.maximum.at(hardest, event, pt)
         wanted &= pt == hardest[event]
     resonance = np.full(len(pt), -1)
     if process.resonance:

@@ -60,6 +60,12 @@ def test_candidates_sum_to_the_jet_and_fall_in_pt(columns: dict) -> None:
     np.testing.assert_array_equal(columns["jet_tagging"][:, 0], (pt > 0).sum(axis=1))
 
 
+def test_every_event_has_a_jet_above_the_trigger(columns: dict) -> None:
+    """So most jets are, where one of seven of all jets above 300 GeV would be."""
+    share = np.mean(columns["jet_kinematics"][:, 0] > aspen.RECIPE.trigger_pt)
+    assert 0.45 < share < 0.95
+
+
 def test_only_particles_with_a_track_have_impact_parameters(columns: dict) -> None:
     real = columns["PFCands"][columns["PFCands"][..., 3] > 0]
     tracks, charge, pdg_id, weight = real[:, 4:8], real[:, 8], real[:, 9], real[:, 10]
