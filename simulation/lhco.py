@@ -19,6 +19,7 @@ from simulation.detector import pseudorapidity
 from simulation.generator import Events
 from simulation.plan import OutputFile, at_least
 from simulation.recipe import Process, Recipe
+from simulation.sample import hardest_pt
 
 SLOTS = 700
 SIGNAL_SHARE = 11  # one event in so many is signal: 100 000 of 1 100 000
@@ -57,9 +58,8 @@ def triggered_events(
     constituents, event = cluster(objects, recipe.jet_radius, recipe.pt_range[0])
     px, py, pz = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py", "pz"))
     pt = np.hypot(px, py)
-    hardest = np.zeros(events.count)
-    np.maximum.at(hardest, event, pt)
-    passed = (pt == hardest[event]) & (np.abs(pseudorapidity(pt, pz)) < recipe.eta_max)
+    is_hardest = pt == hardest_pt(pt, event, events.count)
+    passed = is_hardest & (np.abs(pseudorapidity(pt, pz)) < recipe.eta_max)
     kept = objects[np.unique(event[passed])]
     return ak.zip({"objects": kept}, depth_limit=1)
 

@@ -52,11 +52,10 @@ def jets_in_window(
     eta = pseudorapidity(pt, pz)
 
     wanted = (pt > recipe.pt_range[0]) & (pt < recipe.pt_range[1]) & (abs(eta) < recipe.eta_max)
-    hardest = np.zeros(events.count)
-    np.maximum.at(hardest, event, pt)
-    wanted &= hardest[event] > recipe.trigger_pt
+    hardest = hardest_pt(pt, event, events.count)
+    wanted &= hardest > recipe.trigger_pt
     if process.leading_only:
-        wanted &= pt == hardest[event]
+        wanted &= pt == hardest
     resonance = np.full(len(pt), -1)
     if process.resonance:
         resonance = contained(recipe, process, events, event, eta, phi)
@@ -72,6 +71,13 @@ def jets_in_window(
     jets = {"pt": pt, "eta": eta, "phi": phi, "energy": energy, "matched": matched}
     jets |= {f"truth_{name}": np.where(matched, values, 0) for name, values in truth.items()}
     return ak.zip({"constituents": constituents, **jets}, depth_limit=1)[wanted]
+
+
+def hardest_pt(pt: np.ndarray, event: np.ndarray, count: int) -> np.ndarray:
+    """pT of the hardest jet in the event of each jet, (jets,); `event` numbers `count` events."""
+    hardest = np.zeros(count)
+    np.maximum.at(hardest, event, pt)
+    return hardest[event]
 
 
 def contained(
