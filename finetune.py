@@ -69,18 +69,17 @@ def main() -> None:
     start = known.backbone or known.released_weights
     if chosen(known, "model") == "omnijet":
         tags = spec.task == "tagging" or chosen(known, "mode") == "classifier"
-        table = TOKEN_TAGGING if tags and chosen(known, "mode") != "generator" else TOKEN_FINETUNING
-        settings = recipe(table, spec.name, preset)
-        if table is TOKEN_FINETUNING and not start:
-            settings |= recipe(TOKEN_SCRATCH, spec.name, preset)
-        config = configured(settings, known)
-        task = tokens if config.mode == "generator" else token_tagging
+        tags = tags and chosen(known, "mode") != "generator"
+        tables = [TOKEN_TAGGING] if tags else [TOKEN_FINETUNING, TOKEN_SCRATCH]
+        generator, other = tokens, token_tagging
     else:
-        settings = recipe(FINETUNING, spec.name, preset)
-        if not start:
-            settings |= recipe(SCRATCH, spec.name, preset)
-        config = configured(settings, known)
-        task = generation if config.mode == "generator" else TASKS[spec.task]
+        tables = [FINETUNING, SCRATCH]
+        generator, other = generation, TASKS[spec.task]
+    settings = {}
+    for table in tables[:1] if start else tables:  # what differs from scratch comes second
+        settings |= recipe(table, spec.name, preset)
+    config = configured(settings, known)
+    task = generator if config.mode == "generator" else other
     task.add_flags(parser)
     parser.add_argument("-h", "--help", action="help", help="show this and stop")
     arguments = parser.parse_args()

@@ -224,12 +224,12 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     flags.strategies = flags.strategies.split(",")
     if unknown := [name for name in flags.strategies if name not in STRATEGIES]:
         raise UserError(f"--strategies has {unknown[0]!r}; expected some of {','.join(STRATEGIES)}")
-    flags.train_jets = flags.train_jets or list(SCALES[flags.preset].sizes)
-    flags.pet_train_jets = flags.pet_train_jets or list(SCALES[flags.preset].pet_sizes)
-    flags.repeats = flags.repeats or SCALES[flags.preset].repeats
-    flags.jets = SCALES[flags.preset].test_jets if flags.jets is None else flags.jets
-    if flags.pet_epochs is None:
-        flags.pet_epochs = SCALES[flags.preset].pet_epochs
+    scale = SCALES[flags.preset]
+    flags.train_jets = flags.train_jets or list(scale.sizes)
+    flags.pet_train_jets = flags.pet_train_jets or list(scale.pet_sizes)
+    flags.repeats = flags.repeats or scale.repeats
+    flags.jets = scale.test_jets if flags.jets is None else flags.jets
+    flags.pet_epochs = scale.pet_epochs if flags.pet_epochs is None else flags.pet_epochs
     if flags.workers < 1 or flags.repeats < 1 or flags.jets < 1:
         raise UserError(
             f"--workers is {flags.workers}, --repeats {flags.repeats}, --jets {flags.jets}; "
