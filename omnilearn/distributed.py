@@ -84,7 +84,7 @@ def limit_threads(tf, local_size: int) -> None:
 def ask_less_often(tf) -> None:
     """Without a GPU, Horovod asks for work to be averaged every 5 ms instead of every 1 ms.
 
-    Over Gloo the rank that is behind spins on each question; that took a sixth of its core.
+    Over Gloo the rank that is behind spins on each question, which took 14 % of its core.
     """
     if not tf.config.list_physical_devices("GPU"):
         os.environ.setdefault("HOROVOD_CYCLE_TIME", "5")
