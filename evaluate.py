@@ -14,29 +14,26 @@ import argparse
 import sys
 from pathlib import Path
 
-from omnilearn import distributed
+from omnilearn.anomaly import density
+from omnilearn.anomaly import task as anomaly
+from omnilearn.anomaly.figures import anomaly_figures, closure_figures
+from omnilearn.anomaly.metrics import scan
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
-from omnilearn.metrics.anomaly import scan
-from omnilearn.metrics.repeats import over_trainings
-from omnilearn.plotting.anomaly import anomaly_figures, closure_figures
-from omnilearn.plotting.curves import evaluation_figures
-from omnilearn.plotting.generation import generation_figures
-from omnilearn.plotting.unfolding import unfolding_figures
-from omnilearn.results import Result, write_results
+from omnilearn.generation import task as generation
+from omnilearn.generation.figures import generation_figures
 from omnilearn.runs import read_history, trainings
-from omnilearn.tasks import (
-    anomaly,
-    density,
-    generation,
-    tagging,
-    token_tagging,
-    tokens,
-    unfolding,
-)
+from omnilearn.statistics.repeats import over_trainings
+from omnilearn.statistics.results import Result, write_results
+from omnilearn.tagging import task as tagging
+from omnilearn.tagging.figures import evaluation_figures
+from omnilearn.tokens import tagging as token_tagging
+from omnilearn.tokens import task as tokens
+from omnilearn.training import distributed
+from omnilearn.unfolding import task as unfolding
+from omnilearn.unfolding.figures import unfolding_figures
 
-# task of a run -> the module that evaluates it, and the figures of its results
 TASKS = {task: (tagging, evaluation_figures) for task in ("pretraining", "tagging")}
 TASKS["generation"] = (generation, generation_figures)
 TASKS["unfolding"] = (unfolding, unfolding_figures)

@@ -14,10 +14,11 @@ horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 import argparse
 import sys
 
-from omnilearn import distributed
+from omnilearn.anomaly import task as anomaly
 from omnilearn.config import Config, add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
+from omnilearn.generation import task as generation
 from omnilearn.recipes import (
     FINETUNING,
     SCRATCH,
@@ -27,9 +28,12 @@ from omnilearn.recipes import (
     recipe,
 )
 from omnilearn.runs import repeated
-from omnilearn.tasks import anomaly, generation, tagging, token_tagging, tokens, unfolding
+from omnilearn.tagging import task as tagging
+from omnilearn.tokens import tagging as token_tagging
+from omnilearn.tokens import task as tokens
+from omnilearn.training import distributed
+from omnilearn.unfolding import task as unfolding
 
-# task of a dataset -> the module that has its flags and its trainings; --mode generator makes any
 # dataset one of generation
 TASKS = {task: tagging for task in ("pretraining", "tagging")}
 TASKS |= {"generation": generation, "unfolding": unfolding, "anomaly": anomaly}

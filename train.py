@@ -10,13 +10,14 @@ srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
 import argparse
 import sys
 
-from omnilearn import distributed
 from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import PRETRAINING, TOKEN_PRETRAINING, recipe
 from omnilearn.runs import prepare_run
-from omnilearn.tasks import tagging, tokens
+from omnilearn.tagging import task as tagging
+from omnilearn.tokens import task as tokens
+from omnilearn.training import distributed
 
 
 def main() -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data_efficiency import execute
+from omnilearn.anomaly.figures import HUNTED_CUT, improvement_curves, scan_figure
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
-from omnilearn.plotting.anomaly import HUNTED_CUT, improvement_curves, scan_figure
-from omnilearn.results import Result, read_results
+from omnilearn.statistics.results import Result, read_results
 
 ROOT = Path(__file__).parents[1]
 MODELS = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}

@@ -12,25 +12,25 @@ import numpy as np
 from benchmarks.aspen import CLASSES, STRATEGIES, Cell, is_done
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import ASPEN, JETCLASS
-from omnilearn.data.jet_sets import JetSet, four_momenta, read_split
 from omnilearn.data.layout import find_files
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.metrics.histograms import common_edges, read_histograms
-from omnilearn.metrics.jet_observables import OBSERVABLES, observables
-from omnilearn.metrics.power_law import PowerLaw, power_law
-from omnilearn.plotting.distributions import AXIS_LABELS
-from omnilearn.plotting.generation import LABELS, LOGARITHMIC
-from omnilearn.plotting.spectra import Sample, Spectrum, spectra
-from omnilearn.plotting.style import class_style
-from omnilearn.plotting.transfer import (
+from omnilearn.generation.figures import LABELS, LOGARITHMIC
+from omnilearn.generation.jet_observables import OBSERVABLES, observables
+from omnilearn.generation.jet_sets import JetSet, four_momenta, read_split
+from omnilearn.generation.transfer import (
     ObservableRow,
     SizeCurve,
     identity_figure,
     transfer_figure,
 )
-from omnilearn.results import Result, read_results, write_results
+from omnilearn.plotting.distributions import AXIS_LABELS
+from omnilearn.plotting.spectra import Sample, Spectrum, spectra
+from omnilearn.plotting.style import class_style
+from omnilearn.statistics.histograms import common_edges, read_histograms
+from omnilearn.statistics.results import Result, read_results, write_results
+from omnilearn.tokens.power_law import PowerLaw, power_law
 
 METRICS = {"kl": "KL divergence", "w1": "W1"}
 FIGURES = {"QCD": "figure3_QCD", "Tbqq": "figure4_Tbqq"}

@@ -17,7 +17,7 @@ from pathlib import Path
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
 from omnilearn.plotting.scans import Scan, training_size_scan
-from omnilearn.results import Result, read_results, write_results
+from omnilearn.statistics.results import Result, read_results, write_results
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("OmniLearn", "from scratch")

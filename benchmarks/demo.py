@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.figures import FINETUNED, SCRATCH, compare, losses
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
-from omnilearn.metrics.convergence import epochs_needed
-from omnilearn.results import read_results
+from omnilearn.statistics.results import read_results
+from omnilearn.tagging.convergence import epochs_needed
 
 ROOT = Path(__file__).parents[1]
 RANKS = 2

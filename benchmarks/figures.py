@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks.generation_tables import is_generation
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
-from omnilearn.metrics.convergence import epochs_needed
-from omnilearn.plotting.curves import LossHistory, RocCurve, loss_curves, roc_curves
-from omnilearn.results import read_results
+from omnilearn.statistics.results import read_results
+from omnilearn.tagging.convergence import epochs_needed
+from omnilearn.tagging.figures import LossHistory, RocCurve, loss_curves, roc_curves
 
 FINETUNED, SCRATCH = "OmniLearn", "from scratch"
 

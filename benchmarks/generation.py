@@ -20,14 +20,14 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
-from omnilearn.data.jet_sets import JetSet, read_split
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.diffusion import EVALUATIONS
-from omnilearn.metrics.distances import constituent_wasserstein, wasserstein
-from omnilearn.metrics.generation import mean_of, relative_mass
+from omnilearn.generation.distances import constituent_wasserstein, wasserstein
+from omnilearn.generation.jet_sets import JetSet, read_split
+from omnilearn.generation.metrics import mean_of, relative_mass
+from omnilearn.generation.sampling import RELEASED, Sampler, Solver
 from omnilearn.plotting.scans import Scan, training_size_scan
-from omnilearn.results import Result, write_results
-from omnilearn.tasks.sampling import RELEASED, Sampler, Solver
+from omnilearn.statistics.results import Result, write_results
 
 SCAN = (
     *(Solver("multistep", steps) for steps in (5, 8, 10, 12, 16, 20, 30)),

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from benchmarks.published_generation import BLANK, PUBLISHED_GENERATION
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
-from omnilearn.results import Result
+from omnilearn.statistics.results import Result
 
-# metric -> heading, factor by which papers multiply it
 HEADINGS = {
     "w1m": ("W1M (10^-3)", 1e3), "w1p": ("W1P (10^-3)", 1e3), "w1efp": ("W1EFP (10^-5)", 1e5),
     "fpnd": ("FPND", 1.0), "coverage": ("Cov", 1.0), "mmd": ("MMD", 1.0),

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.data.catalogue import dataset
-from omnilearn.data.jet_sets import JetSet, joined, read_split, write_set
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.metrics.jet_sets import compare
-from omnilearn.plotting.generation import generation_figures
-from omnilearn.results import write_results
+from omnilearn.generation.comparison import compare
+from omnilearn.generation.figures import generation_figures
+from omnilearn.generation.jet_sets import JetSet, joined, read_split, write_set
+from omnilearn.statistics.results import write_results
 
 
 def inclusive(training: JetSet, like: JetSet, seed: int) -> JetSet:

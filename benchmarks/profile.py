@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from omnilearn import distributed
 from omnilearn.atomic import atomic_path
-from omnilearn.gradients import compiled, with_gradients
 from omnilearn.model.layers import nearest_slots
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.plotting.style import figure
+from omnilearn.training import distributed
+from omnilearn.training.gradients import compiled, with_gradients
 
 RESULTS = Path(__file__).parent / "results"
 SLOTS = 46  # a typical length of the pipeline for JetClass

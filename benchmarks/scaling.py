@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.throughput import grouped_batches, work
-from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
-from omnilearn.gradients import compiled
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.recipes import ARCHITECTURES
-from omnilearn.tasks.pretraining import Objective
+from omnilearn.training import distributed
+from omnilearn.training.gradients import compiled
+from omnilearn.training.objective import Objective
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -31,7 +31,6 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.throughput import made_batch
-from omnilearn import training
 from omnilearn.atomic import atomic_path
 from omnilearn.config import Config
 from omnilearn.data.catalogue import TOP
@@ -39,9 +38,10 @@ from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError, speak
 from omnilearn.model.checkpoint import load_checkpoint
-from omnilearn.model.deepsets import DeepSets, DeepSetsConfig
 from omnilearn.progress import progress
-from omnilearn.tasks.pretraining import Objective
+from omnilearn.training import trainer as training
+from omnilearn.training.objective import Objective
+from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 RESULTS = Path(__file__).parent / "results"
 SLOTS = 12

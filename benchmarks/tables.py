@@ -19,7 +19,7 @@ from benchmarks.published import PUBLISHED, Number
 from benchmarks.published_generation import PUBLISHED_GENERATION
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
-from omnilearn.results import Result, read_results
+from omnilearn.statistics.results import Result, read_results
 
 HEADINGS = {"accuracy": ("Acc", 3), "auc": ("AUC", 4)}  # metric -> heading, decimals papers print
 WITHOUT_A_TABLE = ("accuracy", "auc")  # columns of a dataset that no paper has a table of

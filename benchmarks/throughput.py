@@ -16,21 +16,21 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.mixing import padded_lengths
-from omnilearn.gradients import (
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.recipes import ARCHITECTURES
+from omnilearn.training import distributed
+from omnilearn.training.gradients import (
     compiled,
     compiled_for_batches,
     gpu_name,
     uses_xla,
     with_gradients,
 )
-from omnilearn.model.pet import PET, PETConfig
-from omnilearn.optimiser import Lion
-from omnilearn.recipes import ARCHITECTURES
-from omnilearn.tasks.pretraining import Objective
+from omnilearn.training.objective import Objective
+from omnilearn.training.optimiser import Lion
 
 RESULTS = Path(__file__).parent / "results"
 MULTIPLICITY = RESULTS / "jetclass_multiplicity.json"  # of 15 000 simulated JetClass jets

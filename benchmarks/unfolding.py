@@ -18,16 +18,16 @@ from benchmarks.data_efficiency import execute
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING, PublishedTable
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
-from omnilearn.metrics.convergence import epochs_needed
-from omnilearn.plotting.curves import LossHistory, loss_curves
-from omnilearn.plotting.unfolding import (
+from omnilearn.statistics.results import Result, read_results
+from omnilearn.tagging.convergence import epochs_needed
+from omnilearn.tagging.figures import LossHistory, loss_curves
+from omnilearn.unfolding.figures import (
     LABELS,
     OBSERVABLE_LABELS,
     iteration_figure,
     panels_of,
     spectra_figure,
 )
-from omnilearn.results import Result, read_results
 
 ROOT = Path(__file__).parents[1]
 METHODS = {"DeepSets": "omnifold_deepsets", "from scratch": "omnifold_scratch",

@@ -12,10 +12,10 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from omnilearn import distributed
 from omnilearn.atomic import atomic_path
 from omnilearn.config import FREE_TO_CHANGE, Config, read_config
 from omnilearn.errors import UserError
+from omnilearn.training import distributed
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
 

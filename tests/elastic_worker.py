@@ -14,11 +14,12 @@ from pathlib import Path
 
 from tiny_training import SPEC, opened
 
-from omnilearn import distributed, training
 from omnilearn.config import Config
 from omnilearn.errors import speak
-from omnilearn.model.deepsets import DeepSets, DeepSetsConfig
-from omnilearn.tasks.pretraining import Objective
+from omnilearn.training import distributed
+from omnilearn.training import trainer as training
+from omnilearn.training.objective import Objective
+from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 ARCHITECTURE = DeepSetsConfig(widths=(8,), classifier_widths=(8,),
                               max_constituents=SPEC.max_constituents)  # fmt: skip

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from omnilearn import distributed
 from omnilearn.errors import speak
+from omnilearn.training import distributed
 
 
 def main() -> None:

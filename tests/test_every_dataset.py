@@ -18,8 +18,8 @@ from tiny_models import tiny_and_eager
 
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.layout import find_files
-from omnilearn.results import Result, read_results
 from omnilearn.runs import read_history
+from omnilearn.statistics.results import Result, read_results
 
 every_dataset = pytest.mark.parametrize("name", CATALOGUE)
 # jets for a test split that has every class; the default is 100

@@ -25,14 +25,45 @@ DESCRIPTIONS = (
     "omnilearn.data.catalogue",
     "omnilearn.data.layout",
 )
-NUMBERS = ("omnilearn.kinematics", "omnilearn.results", *DESCRIPTIONS)
-NETWORK = ("omnilearn.diffusion", "omnilearn.losses", "omnilearn.model")
-STEPS = (
+NUMBERS = ("omnilearn.kinematics", "omnilearn.statistics", *DESCRIPTIONS)
+NETWORK = (
+    "omnilearn.diffusion",
+    "omnilearn.training.losses",
+    "omnilearn.model",
+    "omnilearn.generation.jet_generator",
+    "omnilearn.anomaly.dijet_classifier",
+    "omnilearn.unfolding.deepsets",
+    "omnilearn.tokens.tokeniser",
+    "omnilearn.tokens.jet_gpt",
+    "omnilearn.tokens.transformer",
+)
+RANKS = ("omnilearn.training.distributed", "omnilearn.training.rendezvous")
+# what a task is built on
+BASE = (
+    *NETWORK,
+    *NUMBERS,
+    "omnilearn.clustering",
+    "omnilearn.config",
+    "omnilearn.recipes",
+    "omnilearn.runs",
+    "omnilearn.data",
     "omnilearn.training",
-    "omnilearn.resume",
-    "omnilearn.optimiser",
-    "omnilearn.gradients",
-    "omnilearn.distributed",
+    "omnilearn.plotting",
+)
+TASKS = ("tagging", "generation", "unfolding", "anomaly", "tokens")
+
+# metrics, figures and readers of the tasks: they run on a login node, without TensorFlow
+LOGIN_NODE = tuple(
+    f"omnilearn.{task}.{name}"
+    for task, names in {
+        "tagging": "metrics roc predictions figures convergence",
+        "generation": "metrics distances comparison jet_observables jet_sets figures transfer",
+        "unfolding": "spectrum_distances ibu unfolded_weights likelihood_ratio events figures",
+        "anomaly": "metrics bump_hunt dijet_closure dijet_mass significance figures "
+        "dijets dijet_kinematics event_roles",
+        "tokens": "metrics power_law token_files",
+    }.items()
+    for name in names.split()
 )
 
 # the benchmarks that run the model; the others work on a login node
@@ -51,69 +82,52 @@ MAY_IMPORT = {
     "omnilearn.clustering": (),
     "omnilearn.config": (),
     "omnilearn.recipes": (),
-    "omnilearn.results": (),
+    "omnilearn.statistics": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
-    "omnilearn.rendezvous": (),
-    "omnilearn.distributed": ("omnilearn.rendezvous",),
-    "omnilearn.gradients": ("omnilearn.distributed",),
-    "omnilearn.optimiser": ("omnilearn.distributed",),
-    "omnilearn.resume": ("omnilearn.distributed", "omnilearn.model"),
-    "omnilearn.runs": ("omnilearn.distributed", "omnilearn.config", "omnilearn.results"),
-    "omnilearn.data": ("omnilearn.kinematics", "omnilearn.distributed"),
+    "omnilearn.training.rendezvous": (),
+    "omnilearn.training.distributed": RANKS,
+    "omnilearn.training.gradients": RANKS,
+    "omnilearn.training.optimiser": RANKS,
+    "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, "omnilearn.data", "omnilearn.config"),
+    "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.statistics"),
+    "omnilearn.data": ("omnilearn.kinematics", *RANKS),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
-    "omnilearn.metrics": NUMBERS,
-    **dict.fromkeys(
-        ("omnilearn.metrics.jet_observables", "omnilearn.metrics.jet_sets"),
-        (*NUMBERS, "omnilearn.metrics", "omnilearn.clustering", "omnilearn.data.jet_sets"),
-    ),
-    "omnilearn.metrics.tokens": (*NUMBERS, "omnilearn.metrics", "omnilearn.data.jet_sets"),
     "omnilearn.plotting": NUMBERS,
-    "omnilearn.plotting.generation": (
-        *NUMBERS,
-        "omnilearn.plotting",
-        "omnilearn.metrics.histograms",
-    ),
-    "omnilearn.plotting.transfer": (
-        *NUMBERS,
-        "omnilearn.plotting",
-        "omnilearn.metrics.power_law",
+    # a task knows those named before it
+    "omnilearn.tagging": (*BASE, "omnilearn.generation.denoising"),
+    "omnilearn.unfolding": (*BASE, "omnilearn.tagging"),
+    "omnilearn.generation": (*BASE, "omnilearn.tagging", "omnilearn.tokens.power_law"),
+    "omnilearn.anomaly": (*BASE, "omnilearn.tagging", "omnilearn.generation"),
+    "omnilearn.tokens": (*BASE, "omnilearn.tagging", "omnilearn.generation"),
+    **dict.fromkeys(
+        LOGIN_NODE,
+        (
+            *NUMBERS,
+            *RANKS,
+            *LOGIN_NODE,
+            "omnilearn.clustering",
+            "omnilearn.data",
+            "omnilearn.plotting",
+        ),
     ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),
-    "benchmarks": (*NUMBERS, "omnilearn.data", "omnilearn.metrics", "omnilearn.plotting"),
+    "benchmarks": (*NUMBERS, *LOGIN_NODE, "omnilearn.data", "omnilearn.plotting"),
     **dict.fromkeys(
         ("benchmarks.preprocessing", "benchmarks.tiled_files"),
         (*NUMBERS, "preprocessing", "benchmarks"),
     ),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
-    "omnilearn.training": (
-        *STEPS,
-        "omnilearn.model",
-        "omnilearn.data",
-        "omnilearn.results",
-        "omnilearn.config",
-    ),
-    "omnilearn.tasks": (
-        *NETWORK,
-        *STEPS,
-        *NUMBERS,
-        "omnilearn.config",
-        "omnilearn.recipes",
-        "omnilearn.runs",
-        "omnilearn.data",
-        "omnilearn.metrics",
-    ),
     **dict.fromkeys(
         SCRIPTS,
         (
+            *RANKS,
+            *(f"omnilearn.{task}" for task in TASKS),
             "omnilearn.config",
             "omnilearn.recipes",
             "omnilearn.runs",
             "omnilearn.data.catalogue",
-            "omnilearn.distributed",
-            "omnilearn.tasks",
-            "omnilearn.metrics",
-            "omnilearn.results",
+            "omnilearn.statistics",
             "omnilearn.plotting",
         ),
     ),
@@ -122,14 +136,12 @@ MAY_IMPORT = {
 
 # library -> who may name it; nothing is ever unpickled, for that would run what a file says
 MAY_NAME = {
-    "horovod": ("omnilearn.distributed", "omnilearn.rendezvous"),
-    "tensorflow": ("omnilearn.distributed", "omnilearn.gradients", "tests"),
+    "horovod": RANKS,
+    "tensorflow": ("omnilearn.training.distributed", "omnilearn.training.gradients", "tests"),
     "keras": (
         *NETWORK,
         "omnilearn.training",
-        "omnilearn.optimiser",
-        "omnilearn.gradients",
-        "omnilearn.tasks",
+        *(f"omnilearn.{task}" for task in TASKS),
         "benchmarks.profile",
         "benchmarks.soak",
         "tests",
@@ -195,11 +207,11 @@ def broken_walls(source: str, module: str, package: str) -> list[str]:
 def test_the_walls_hold_against_a_push():
     for module, source in {
         "omnilearn.kinematics": "from omnilearn.data import spec",
-        "omnilearn.data.spec": "import omnilearn.distributed",
-        "omnilearn.metrics.classification": "from tensorflow import math",
-        "omnilearn.tasks.tagging": "def late():\n    from omnilearn.plotting import curves",
-        "omnilearn.training": "import horovod.tensorflow as hvd",
-        "omnilearn.model.pet": "from ..metrics import classification",
+        "omnilearn.data.spec": "import omnilearn.training.distributed",
+        "omnilearn.tagging.metrics": "from tensorflow import math",
+        "omnilearn.tagging.task": "def late():\n    from omnilearn.anomaly import task",
+        "omnilearn.training.trainer": "import horovod.tensorflow as hvd",
+        "omnilearn.model.pet": "from ..tagging import metrics",
         "preprocessing.top": "import simulation.top",
         "tests.test_train": "import train",
         "omnilearn.data.reader": "import pickle",
@@ -243,7 +255,7 @@ def test_the_package_itself_is_empty():
 
 
 def test_a_login_node_needs_no_tensorflow():
-    rooms = ("omnilearn.metrics", "omnilearn.plotting", "omnilearn.data")
+    rooms = (*LOGIN_NODE, "omnilearn.statistics", "omnilearn.plotting", "omnilearn.data")
     rooms += ("preprocessing", "simulation", "benchmarks")
     modules = sorted(
         m for m in MODULES

@@ -18,8 +18,8 @@ from omnilearn.data import pipeline
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.model.pet import PET
 from omnilearn.recipes import ARCHITECTURES
-from omnilearn.results import Result, read_results
 from omnilearn.runs import read_history
+from omnilearn.statistics.results import Result, read_results
 
 COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epochs", "0")
 

@@ -12,10 +12,10 @@ from toy_jets import write_toy_dataset
 from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
-from omnilearn.metrics.predictions import read_predictions
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.reference_weights import load_released_weights
+from omnilearn.tagging.predictions import read_predictions
 
 SMALL = PETConfig(projection_dim=8, num_layers=1, num_heads=2, num_classes=2, max_constituents=24,
                   classifier_layers=1, generator_layers=1)  # fmt: skip

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 from commands import TINY
 
-from omnilearn import gradients
 from omnilearn.recipes import ARCHITECTURES
+from omnilearn.training import gradients
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from omnilearn.data.catalogue import TOP
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.model.pet import PET, PETConfig
-from omnilearn.tasks.pretraining import Objective
-from omnilearn.training import Trainer, optimiser_steps
+from omnilearn.training.objective import Objective
+from omnilearn.training.trainer import Trainer, optimiser_steps
 
 SPEC = replace(TOP, max_constituents=24)
 ARCHITECTURE = PETConfig(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnilearn.tasks.omnifold import Sample, Step
+from omnilearn.unfolding.omnifold import Sample, Step
 
 RESOLUTION = 0.5
 

@@ -16,17 +16,17 @@ import numpy as np
 from tiny_training import opened, tiny_pet, tiny_trainer
 from toy_events import SPEC as EVENTS_SPEC
 
-from omnilearn import distributed
 from omnilearn.config import Config
-from omnilearn.data.events import Events
 from omnilearn.errors import Stopped, UserError
 from omnilearn.model.checkpoint import pet_weights
-from omnilearn.optimiser import AveragedOptimiser
-from omnilearn.tasks import tagging
-from omnilearn.tasks.omnifold import pulled
-from omnilearn.tasks.pretraining import Objective
-from omnilearn.tasks.reweighting import NetworkFit, deepsets
-from omnilearn.tasks.unfolding import sample_of
+from omnilearn.tagging import task as tagging
+from omnilearn.training import distributed
+from omnilearn.training.objective import Objective
+from omnilearn.training.optimiser import AveragedOptimiser
+from omnilearn.unfolding.events import Events
+from omnilearn.unfolding.omnifold import pulled
+from omnilearn.unfolding.reweighting import NetworkFit, deepsets
+from omnilearn.unfolding.task import sample_of
 
 JETS = 12  # per step, of both ranks together
 CONFIG = Config(epochs=5, batch=8, lr=5e-3, warmup_epochs=1, patience=1, checkpoint_every=2)

@@ -8,7 +8,7 @@ import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
-from omnilearn.results import Result
+from omnilearn.statistics.results import Result
 
 
 @dataclass(frozen=True)

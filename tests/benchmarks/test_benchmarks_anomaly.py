@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import anomaly
+from omnilearn.anomaly.metrics import scan
 from omnilearn.errors import UserError
-from omnilearn.metrics.anomaly import scan
-from omnilearn.results import Result, write_results
+from omnilearn.statistics.results import Result, write_results
 
 FLAGS = ["--signal", "500,0", "--repeats", "2", "--kinds", "idealised", "supervised"]
 

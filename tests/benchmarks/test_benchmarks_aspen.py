@@ -9,9 +9,9 @@ from toy_jets import write_toy_dataset
 
 from benchmarks import aspen, aspen_summary
 from omnilearn.errors import UserError
-from omnilearn.metrics.histograms import counted, write_histograms
-from omnilearn.metrics.jet_observables import OBSERVABLES
-from omnilearn.results import Result, read_results, write_results
+from omnilearn.generation.jet_observables import OBSERVABLES
+from omnilearn.statistics.histograms import counted, write_histograms
+from omnilearn.statistics.results import Result, read_results, write_results
 
 BETTER = {"tokens_finetuned": 1.0, "tokens_scratch": 3.0, "pet_finetuned": 2.0, "pet_scratch": 4.0}
 

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import data_efficiency
 from omnilearn.errors import UserError
-from omnilearn.results import Result, read_results, write_results
+from omnilearn.statistics.results import Result, read_results, write_results
 
 
 @pytest.fixture

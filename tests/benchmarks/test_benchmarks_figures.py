@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.figures import FINETUNED, SCRATCH, convergence, main, pairs
 from omnilearn.errors import UserError
-from omnilearn.results import Result, write_results
+from omnilearn.statistics.results import Result, write_results
 
 CURVE = {"signal_efficiency": [0.3, 0.5], "rejection": [Result(90, 9, 500), Result(30, 3, 500)]}
 

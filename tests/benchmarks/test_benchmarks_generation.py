@@ -9,8 +9,8 @@ from benchmarks.inclusive import inclusive
 from benchmarks.published_generation import PUBLISHED_GENERATION, number
 from benchmarks.tables import main, read_runs
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.data.jet_sets import JetSet
-from omnilearn.results import Result, write_results
+from omnilearn.generation.jet_sets import JetSet
+from omnilearn.statistics.results import Result, write_results
 
 METRICS = ("w1m", "w1p", "w1efp", "coverage", "mmd", "fpd", "kpd")
 OBSERVABLES = ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")

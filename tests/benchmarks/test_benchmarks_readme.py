@@ -9,7 +9,7 @@ from benchmarks import data_efficiency, tables
 from benchmarks.demo import MODELS, comparison
 from benchmarks.preprocessing import table
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.results import read_results
+from omnilearn.statistics.results import read_results
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"

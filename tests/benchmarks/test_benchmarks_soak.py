@@ -14,7 +14,7 @@ from commands import ROOT
 
 from benchmarks.soak import ARCHITECTURE, RESULTS, damage, differing, end_while_writing
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
-from omnilearn.model.deepsets import DeepSetsConfig
+from omnilearn.unfolding.deepsets import DeepSetsConfig
 
 
 def test_a_single_bit_makes_a_difference():

@@ -6,7 +6,7 @@ from benchmarks.published import PUBLISHED
 from benchmarks.tables import columns, latex, main, markdown, read_runs, tagging_rows
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
-from omnilearn.results import Result, write_results
+from omnilearn.statistics.results import Result, write_results
 
 ABOUT = {"dataset": "top", "model": "PET", "data": "simulated"}
 METRICS = {

@@ -8,8 +8,8 @@ import pytest
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING
 from benchmarks.unfolding import METHODS, report, rows, verdict
 from omnilearn.data.catalogue import OMNIFOLD
-from omnilearn.metrics.unfolding import BINNING, Spectrum
-from omnilearn.results import Result, write_results
+from omnilearn.statistics.results import Result, write_results
+from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum
 
 KINDS = {"detector": ("simulation", "unfolded", "reweighted"),
          "particle": ("simulation", "unfolded", "ibu")}  # fmt: skip

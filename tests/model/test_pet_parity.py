@@ -5,10 +5,10 @@ import pytest
 from released_numbers import TINY, arrays_of, pet_with, stored
 
 from omnilearn.diffusion import alpha_sigma, log_snr, sample_deterministic
-from omnilearn.gradients import compiled, with_gradients
 from omnilearn.model.pet import PETConfig
-from omnilearn.optimiser import Lion
-from omnilearn.tasks.pretraining import Objective
+from omnilearn.training.gradients import compiled, with_gradients
+from omnilearn.training.objective import Objective
+from omnilearn.training.optimiser import Lion
 
 
 def outputs(pet, numbers, when: str) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import pytest
 
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.plotting.scans import Scan, confusion_figure, training_size_scan
-from omnilearn.results import Result
+from omnilearn.statistics.results import Result
 
 POINTS = [Result(30.0, None, 900, bound="lower"), Result(60.0, 8.0, 900), Result(90.0, 10.0, 900)]
 

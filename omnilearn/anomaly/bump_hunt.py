@@ -1,0 +1,58 @@
+"""The bump hunt: dijet masses before and after a cut, the background from a fit to the sidebands.
+
+The cut is at a fixed efficiency of the sidebands, where no resonance is looked for: neither truth
+nor the signal region is asked.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from omnilearn.anomaly.dijet_mass import FallingSpectrum
+from omnilearn.anomaly.significance import excess_significance
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.statistics.results import Result
+
+FALLING_FROM = 2500.0  # GeV; the trigger, pT above 1.2 TeV, bends the spectrum below
+CUTS = (1.0, 0.1, 0.01, 0.001)  # efficiencies of the sidebands
+
+
+def limits(spec: DatasetSpec) -> tuple[float, float]:
+    """The masses that sidebands and signal region span, as far as the spectrum falls [GeV]."""
+    edges = np.array([*spec.sidebands, spec.signal_region])
+    return float(max(edges.min(), FALLING_FROM)), float(edges.max())
+
+
+def hunt(
+    masses: np.ndarray, scores: np.ndarray, spec: DatasetSpec
+) -> tuple[dict[str, Result], list[dict[str, Any]]]:
+    """significance_<cut> of the signal region, and the spectrum and fit of every cut.
+
+    masses (N,) GeV and scores (N,) of events in both regions. A cut that leaves too few events in
+    the sidebands for a fit is left out of the spectra, and its significance is undefined.
+    """
+    low, high = spec.signal_region
+    outside = (masses < low) | (masses >= high)
+    found, spectra = {}, []
+    for cut in CUTS:
+        name = f"significance_{cut:g}"
+        threshold = np.quantile(scores[outside], 1 - cut) if cut < 1 else -np.inf
+        kept = masses[scores > threshold] if cut < 1 else masses
+        try:
+            fit = FallingSpectrum.fitted(kept, spec.signal_region, limits(spec))
+        except UserError as error:
+            found[name] = Result(float("nan"), None, len(kept), reason=str(error))
+            continue
+        expected, error = fit.background
+        observed = int(fit.counts[fit.inside].sum())
+        value = excess_significance(observed, expected, error)
+        found[name] = Result(value, 1.0, len(kept))
+        spectra.append({
+            "cut": cut, "edges": fit.edges.tolist(), "counts": fit.counts.tolist(),
+            "expected": fit.expected.tolist(), "uncertainty": fit.error.tolist(),
+            "observed": observed, "background": Result(expected, error, len(kept)),
+            "parameters": fit.parameters, "chi2_per_bin": fit.chi2_per_bin,
+            "significance": value,
+        })  # fmt: skip
+    return found, spectra

@@ -1,0 +1,127 @@
+"""Events of two jets: which region an event lies in, and batches of whole events.
+
+In memory are a few numbers per event, never constituents: those are streamed by the pipelines.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.data.layout import find_files
+from omnilearn.data.pipeline import WeightedPipeline
+from omnilearn.data.reader import JetFiles
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.training import distributed
+
+SPLITS = ("train", "val", "test")
+SAMPLED = len(SPLITS)  # split of events that a generator made
+WINDOW = 2048  # events shuffled together; their slots are 30 kB each
+
+
+class EventFiles:
+    """JetFiles with one row per event, in the interface that pipelines ask of files.
+
+    num_jets: events; multiplicity (events,): filled slots of the longer jet, 0 where a jet is
+    empty: such an event takes no part; filled (events, jets); edges (blocks + 1,) in events.
+    """
+
+    def __init__(self, files: JetFiles):
+        self.jets, self.spec, self.origin = files, files.spec, files.origin
+        count = self.spec.jets_per_event
+        self.num_jets, self.edges = files.num_jets // count, files.edges // count
+        self.filled = files.multiplicity.reshape(-1, count)
+        whole = (self.filled > 0).all(axis=1)
+        self.multiplicity = self.filled.max(axis=1) * whole
+
+    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """As `JetFiles.gather`, for events: data (n, jets, P, F), jet (n, jets, 4)."""
+        count = self.spec.jets_per_event
+        found = self.jets.gather((count * rows[:, None] + np.arange(count)).ravel())
+        whole = {name: found[name].reshape(len(rows), count, *found[name].shape[1:])
+                 for name in ("data", "jet")}  # fmt: skip
+        return {**whole, **{name: found[name][::count] for name in ("pid", "weight")}}
+
+
+class DijetPipeline(WeightedPipeline):
+    """Batches of events, grouped by the longer of their jets.
+
+    constituents (B, L, jets, 13), mask (B, L, jets), jet (B, jets, 4); the rest as `Pipeline`.
+    """
+
+    def _read(self, rows, batches):
+        events = self.files.gather(rows)
+        count = self.spec.jets_per_event
+        data = events["data"].reshape(-1, *events["data"].shape[2:])
+        filled = self.files.filled[rows].ravel()
+        for places, slots in batches:
+            jets = (count * places[:, None] + np.arange(count)).ravel()
+            mask = (np.arange(slots) < filled[jets, None]).astype(np.float32)
+            constituents = self._standardise.constituents(data, jets, mask)
+            index = rows[places]
+            yield {
+                "constituents": slots_first(constituents, count),
+                "mask": slots_first(mask, count),
+                "jet": self._standardise.jets(events["jet"][places]),
+                "label": self._label[index],
+                "weight": self._own_weight[index],
+                "index": index,
+            }
+
+
+def slots_first(array: np.ndarray, count: int) -> np.ndarray:
+    """(B N, L, ...) of N jets per event -> (B, L, N, ...)."""
+    split = array.reshape(-1, count, *array.shape[1:])
+    return np.ascontiguousarray(np.swapaxes(split, 1, 2))
+
+
+class Dijets:
+    """All events of a dataset, N in the order of SPLITS, then those of further files.
+
+    mass (N,) GeV; signal (N,) bool; split (N,): number in SPLITS, or SAMPLED; natural (N,) bool:
+    from a file that holds sidebands too, so that its spectrum has no step at the signal region.
+    """
+
+    def __init__(self, spec: DatasetSpec, folder: str, sampled: list[Path] | None = None):
+        """sampled: files that a generator made."""
+        paths = [find_files(Path(folder), spec, split) for split in SPLITS]
+        self.spec = spec
+        files = JetFiles([path for each in (*paths, sampled or []) for path in each], spec)
+        self.files = EventFiles(files)
+        count = spec.jets_per_event
+        self.mass = files.observable("dijet_mass")[::count]
+        self.signal = files.labels_and_weights()[0][::count] == spec.signal
+        owner = {path: split for split, each in enumerate(paths) for path in each}
+        split, natural, start = [], [], 0
+        for path, jets in files.jets_per_file():
+            events = jets // count
+            split.append(np.full(events, owner.get(path, SAMPLED), np.int8))
+            inside = self.in_signal_region[start : start + events]
+            natural.append(np.full(events, not inside.all() and path in owner))
+            start += events
+        self.split, self.natural = np.concatenate(split), np.concatenate(natural)
+
+    @property
+    def in_signal_region(self) -> np.ndarray:
+        low, high = self.spec.signal_region
+        return (self.mass >= low) & (self.mass < high)
+
+    @property
+    def in_sidebands(self) -> np.ndarray:
+        return np.any([(self.mass >= low) & (self.mass < high)
+                       for low, high in self.spec.sidebands], axis=0)  # fmt: skip
+
+    def pipeline(
+        self, target: np.ndarray, reference: np.ndarray, batch: int, seed: int = 0
+    ) -> DijetPipeline:
+        """Batches to tell events `target` (N,) from `reference` (N,), both weights.
+
+        Both have the same sum of weights, the mean weight is one, as far as both have events.
+        """
+        pair = np.stack([reference, target], axis=-1).astype("float64")
+        sums = pair.sum(axis=0)
+        events = np.count_nonzero(pair.any(axis=1))
+        pair *= np.divide(events / np.count_nonzero(sums), sums, out=np.zeros(2), where=sums > 0)
+        weight = pair.sum(axis=1)
+        return DijetPipeline(self.files, self.spec, np.eye(2)[(pair[:, 1] > 0).astype(int)],
+                             weight, batch, distributed.rank(), distributed.size(), seed,
+                             window=WINDOW)  # fmt: skip

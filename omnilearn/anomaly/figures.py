@@ -1,0 +1,185 @@
+"""Figures of a search: significance improvement, bump hunt, and both against injected signal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.generation.figures import LABELS, panel
+from omnilearn.plotting.spectra import spectra
+from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
+from omnilearn.tagging.figures import LossHistory, loss_curves
+
+KIND_LINES = {"idealised": "-", "cathode": "--"}
+HUNTED_CUT = "0.01"  # sideband efficiency of the significances in a scan
+DATA_COLOUR = "#4d4d4d"
+
+
+def improvement_curves(curves: Mapping[str, dict], path_stem: Path | str, title: str = "") -> None:
+    """eS / sqrt(eB) against eS with one-sigma bands, for labelled curves, as PNG and PDF.
+
+    A curve ends where fewer than ten background events pass.
+    """
+    with figure(path_stem) as axes:
+        for position, (label, curve) in enumerate(curves.items()):
+            colour = model_colour(label, position)
+            x = np.array(curve["signal_efficiency"])
+            value = np.array([result.value for result in curve["improvement"]])
+            error = np.array([result.error for result in curve["improvement"]])
+            axes.plot(x, value, color=colour, label=label)
+            axes.fill_between(x, value - error, value + error, color=colour, alpha=0.25,
+                              linewidth=0)  # fmt: skip
+        efficiency = np.linspace(0.0, 1.0, 101)
+        axes.plot(efficiency, np.sqrt(efficiency), color=LIMIT_COLOUR, linestyle="--",
+                  linewidth=1.2, label="random")  # fmt: skip
+        axes.set_xlim(0.0, 1.0)
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel(r"Signal efficiency $\varepsilon_S$")
+        axes.set_ylabel(r"$\varepsilon_S / \varepsilon_B^{1/2}$")
+        axes.legend(title=title or None, title_fontsize="small", loc="upper right")
+
+
+def bump_figure(
+    spectra: Sequence[dict[str, Any]],
+    region: tuple[float, float],
+    path_stem: Path | str,
+    title: str = "",
+) -> None:
+    """Dijet masses before and after cuts, the fit to the sidebands and its band, as PNG and PDF.
+
+    Open points stand in the signal region, which the fit has not seen. Raises ValueError if there
+    is no spectrum.
+    """
+    if not spectra:
+        raise ValueError("no spectrum to draw")
+    with figure(path_stem) as axes:
+        for position, spectrum in enumerate(spectra):
+            colour = model_colour(f"cut {position}", position)
+            edges, counts = np.array(spectrum["edges"]), np.array(spectrum["counts"])
+            expected, band = np.array(spectrum["expected"]), np.array(spectrum["uncertainty"])
+            centres = (edges[1:] + edges[:-1]) / 2
+            inside = (centres > region[0]) & (centres < region[1])
+            cut = spectrum["cut"]
+            name = "all events" if cut == 1 else rf"$\varepsilon_B$ = {cut:g}"
+            label = f"{name}: {spectrum['significance']:.1f}" + r" $\sigma$"
+            axes.plot(centres, expected, color=colour, label=label)
+            axes.fill_between(centres, expected - band, expected + band, color=colour, alpha=0.25,
+                              linewidth=0)  # fmt: skip
+            for there, fill in ((inside, "white"), (~inside, colour)):
+                seen = there & (counts > 0)
+                axes.errorbar(centres[seen], counts[seen], np.sqrt(counts[seen]), color=colour,
+                              marker="o", markersize=4, linestyle="", linewidth=1.0,
+                              markerfacecolor=fill)  # fmt: skip
+        axes.axvspan(*region, color=LIMIT_COLOUR, alpha=0.12, linewidth=0)
+        axes.set_yscale("log")
+        top = max(max(spectrum["counts"]) for spectrum in spectra)
+        axes.set_ylim(0.3, 40.0 * top)
+        axes.set_xlim(spectra[0]["edges"][0], spectra[0]["edges"][-1])
+        axes.set_xlabel(r"$m_{jj}$ [GeV]")
+        axes.set_ylabel("Events")
+        axes.legend(title=title or None, title_fontsize="small", loc="upper right", ncols=2)
+
+
+def scan_figure(
+    scans: Mapping[str, dict[str, dict]], path_stem: Path | str, title: str = ""
+) -> None:
+    """Figure 7 of arXiv:2404.16091: maximum improvement against injected signal, as PNG and PDF.
+
+    scans: model -> kind -> signal -> point, as `anomaly.metrics.scan` gives them. Lines are
+    medians, bands hold 68 % of the trainings. Below: the local significance of the bump hunt before
+    and after a cut; at zero injected signal its expectation is 0 +- 1, which is shaded.
+    """
+    with figure(path_stem) as axes:
+        canvas = axes.figure
+        axes.remove()
+        canvas.set_size_inches(7.5, 10.0)
+        upper, lower = canvas.subplots(2, 1, sharex=True)
+        smallest = [point["signal"] for kinds in scans.values() for kind in KIND_LINES
+                    for point in kinds.get(kind, {}).values() if point["signal"]]  # fmt: skip
+        for position, (model, kinds) in enumerate(scans.items()):
+            colour = model_colour(model, position)
+            for kind, line in KIND_LINES.items():
+                points = [*kinds.get(kind, {}).values()]
+                draw_points(upper, points, "max_sic", f"{model}, {kind}", colour, line)
+                label = f"{model}, {kind}, after the cut"
+                draw_points(lower, points, f"significance_{HUNTED_CUT}", label, colour, line)
+            for point in kinds.get("supervised", {}).values():
+                upper.axhline(point["max_sic"].value, color=colour, linestyle=":", linewidth=1.4,
+                              label=f"{model}, supervised")  # fmt: skip
+        first = next((kinds[kind] for kinds in scans.values() for kind in KIND_LINES
+                      if kind in kinds), {})  # fmt: skip
+        draw_points(lower, [*first.values()], "significance_1", "before the cut", DATA_COLOUR, "-")
+        upper.axhline(1.0, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, label="random")
+        lower.axhspan(-1.0, 1.0, color=LIMIT_COLOUR, alpha=0.2, linewidth=0, label="background")
+        lower.set_xscale("symlog", linthresh=min(smallest, default=1), linscale=0.5)
+        lower.set_xlim(left=-0.1 * min(smallest, default=1))
+        lower.set_xlabel("Injected signal events")
+        upper.set_ylabel(r"Maximum $\varepsilon_S / \varepsilon_B^{1/2}$")
+        lower.set_ylabel(r"Local significance [$\sigma$]")
+        upper.set_ylim(0.0, 1.45 * upper.get_ylim()[1])
+        low, high = lower.get_ylim()
+        lower.set_ylim(low, high + 0.4 * (high - low))
+        upper.legend(title=title or None, title_fontsize="small", loc="upper left", ncols=2)
+        lower.legend(loc="upper left")
+
+
+def draw_points(axes, points: Sequence[dict], name: str, label: str, colour: str, line: str):
+    """Medians with a band of 68 %, where they are measured."""
+    points = [point for point in points if name in point]
+    if not points:
+        return
+    x = np.array([point["signal"] for point in points])
+    low, high = np.array([point[f"{name}_interval"] for point in points]).T
+    middle = np.array([point[name].value for point in points])
+    axes.errorbar(x, middle, (middle - low, high - middle), color=colour, linestyle=line,
+                  marker="o", markersize=5, capsize=3, label=label)  # fmt: skip
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def model_name(results: Mapping[str, Any]) -> str:
+    """How figures call the model of these results."""
+    return "OmniLearn" if results["backbone"] else "from scratch"
+
+
+def axis_label(name: str) -> str:
+    """The label of an observable of a jet, jet_pt_1 and so on, or of constituents."""
+    jet = name.removesuffix("_1").removesuffix("_2")
+    return LABELS[jet] + (f", jet {name[-1]}" if jet != name else "")
+
+
+def closure_figures(
+    run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
+) -> None:
+    """Generated events over true ones, closure_<region>, and the loss of PET."""
+    names = {"sidebands": "sidebands", "signal_region": "signal region"}
+    for region, observables in results["spectra"].items():
+        title = f"{spec.title}, {names[region]}"
+        panels = {name: replace(panel(name, one), x_label=axis_label(name))
+                  for name, one in observables.items()}  # fmt: skip
+        spectra(Path(run) / f"closure_{region}", panels, title)
+    training, validation = (
+        [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
+    )
+    loss_curves([LossHistory(spec.title, training, validation)], Path(run) / "loss")
+
+
+def anomaly_figures(
+    run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
+) -> None:
+    """Of one cell: improvement, dijet_mass and loss; of a scan: the figure over its cells."""
+    run = Path(run)
+    if "scan" in results:
+        scan_figure({model_name(results): results["scan"]}, run / "scan", spec.title)
+        return
+    title = f"{spec.title}, {results['signal']} signal events"
+    improvement_curves({model_name(results): results["curve"]}, run / "improvement", title)
+    if results["spectra"]:
+        bump_figure(results["spectra"], spec.signal_region, run / "dijet_mass", title)
+    if history:
+        training, validation = (
+            [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
+        )
+        loss_curves([LossHistory(spec.title, training, validation)], run / "loss")

@@ -1,0 +1,45 @@
+"""How well a generator head denoises: the velocity loss over a whole split, each jet once."""
+
+import numpy as np
+
+from omnilearn.data.pipeline import Pipeline, filled_up
+from omnilearn.data.streams import JetStreams
+from omnilearn.model.pet import PET
+from omnilearn.progress import progress
+from omnilearn.statistics.results import Result
+from omnilearn.training import distributed
+from omnilearn.training.gradients import compiled_for_batches
+from omnilearn.training.objective import Objective
+from omnilearn.training.trainer import STREAM_VALIDATION
+
+
+def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Result]:
+    """`velocity`: mean squared error of the velocity per constituent and diffused feature.
+
+    Times and noise are those of validation, a stream per jet, so that the number does not depend
+    on batches or ranks. Its uncertainty is statistical, from the spread over jets.
+    """
+    objective = Objective(pet, "generator")
+    errors_of = compiled_for_batches(
+        lambda batch: objective.perturbed_pass(batch)[0], pet.config.max_constituents
+    )
+    constituents = pipeline.constituents_per_jet
+    rows = {"index": [np.zeros(0, "int64")], "error": [np.zeros(0)], "weight": [np.zeros(0)]}
+    total = pipeline.num_jets // distributed.size()
+    with progress(total, "evaluating", rank=distributed.rank()) as bar:
+        for batch in pipeline.ordered():
+            jets = len(batch["mask"])
+            streams = JetStreams((seed, STREAM_VALIDATION), batch["index"])
+            rows["index"].append(batch["index"])
+            rows["weight"].append(batch["weight"].astype("float64"))
+            prepared = objective.prepare(batch, streams, False, constituents)
+            error = np.asarray(errors_of(filled_up(prepared, pipeline.batch_size)), "float64")
+            rows["error"].append(error[:jets])
+            bar.update(jets)
+    found = {name: distributed.gathered(np.concatenate(parts)) for name, parts in rows.items()}
+    order = np.argsort(found["index"], kind="stable")  # one order of the sum on any number of ranks
+    error, weight = found["error"][order], found["weight"][order]
+    share = weight / weight.sum()
+    value = float(np.sum(share * error))
+    spread = float(np.sqrt(np.sum(share**2 * (error - value) ** 2)))
+    return {"velocity": Result(value, spread, len(error))}

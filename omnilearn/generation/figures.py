@@ -1,0 +1,52 @@
+"""Figures of a generating run: generated jets over the truth, class by class, and the losses."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.plotting.distributions import AXIS_LABELS
+from omnilearn.plotting.spectra import Sample, Spectrum, spectra
+from omnilearn.plotting.style import LIMIT_COLOUR, class_style
+from omnilearn.statistics.histograms import read_histograms
+from omnilearn.tagging.figures import LossHistory, loss_curves
+
+LABELS = {
+    **AXIS_LABELS,
+    "pt_rel": r"$p_T / p_{T,\mathrm{jet}}$",
+    "tau21": r"$\tau_{21}$",
+    "tau32": r"$\tau_{32}$",
+}
+LOGARITHMIC = ("eta_rel", "phi_rel", "pt_rel", "jet_pt")
+NAMES = {"generated": "generated", "ideal": "true kinematics", "inclusive": "inclusive spectrum"}
+
+
+def generation_figures(
+    run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
+) -> None:
+    """spectra_<class> for every class of RUN/histograms.json, and loss, as PNG and PDF."""
+    for name, observables in read_histograms(Path(run)).items():
+        label = class_style(spec, name)["label"] if name in spec.class_names else name
+        title = f"{spec.title}, {label}"
+        panels = {key: panel(key, counted) for key, counted in observables.items()}
+        spectra(Path(run) / f"spectra_{name}", panels, title)
+    if history:
+        training, validation = (
+            [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
+        )
+        loss_curves([LossHistory(spec.title, training, validation)], Path(run) / "loss")
+
+
+def panel(observable: str, counted: dict) -> Spectrum:
+    """The panel of one observable, from `statistics.histograms.counted`."""
+    samples = [
+        Sample.of_counts(
+            NAMES.get(name, name), counts, counted["sizes"][name],
+            LIMIT_COLOUR if name == "truth" else None,
+        )
+        for name, counts in counted["counts"].items()
+    ]  # fmt: skip
+    return Spectrum(np.array(counted["edges"]), samples[0], samples[1:],
+                    LABELS.get(observable, observable), observable in LOGARITHMIC)  # fmt: skip

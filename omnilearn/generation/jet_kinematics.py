@@ -1,0 +1,69 @@
+"""The objective of the network of jet kinematics: the velocity of pT, eta, mass, multiplicity.
+
+Multiplicities are whole numbers; noise of half a constituent either way makes their distribution
+continuous, new in every epoch, so that rounding what is sampled gives it back.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.data.streams import JetStreams
+from omnilearn.diffusion import perturb
+from omnilearn.generation.jet_generator import JetGenerator
+from omnilearn.model.checkpoint import pet_weights
+from omnilearn.training import losses
+
+MULTIPLICITY = JET_FEATURES.index("multiplicity")
+
+
+def counted_columns(spec: DatasetSpec) -> dict[int, float]:
+    """The multiplicity of single jets, and its width in the standardisation of a dataset."""
+    return {MULTIPLICITY: spec.normalisation.jet_std[MULTIPLICITY]}
+
+
+@dataclass
+class JetObjective:
+    """What is minimised for a network of jets; the protocol of `training.Trainer`."""
+
+    network: JetGenerator
+    counted: dict[int, float]  # column that holds a multiplicity -> width it was divided by
+
+    @property
+    def pet(self) -> JetGenerator:
+        """The model, by the name that the trainer asks for."""
+        return self.network
+
+    def trained(self) -> dict:
+        return pet_weights(self.network)
+
+    def prepare(
+        self,
+        batch: dict,
+        rng: np.random.Generator | JetStreams,
+        training: bool,
+        constituents_per_jet: float,
+    ) -> dict:
+        """Keep what concerns whole jets and add time (B, 1), noise (B, J) and dequantisation."""
+        jets = len(batch["mask"])
+        jet = batch["jet"].copy()
+        for column, width in self.counted.items():
+            jet[:, column] += (rng.random((jets,), dtype="float32") - 0.5) / np.float32(width)
+        return {
+            "jet": jet,
+            "label": batch["label"],
+            "weight": batch["weight"],
+            "mask": np.ones((jets, 1), "float32"),
+            "time": rng.random((jets, 1), dtype="float32"),
+            "jet_noise": rng.standard_normal(jet.shape, dtype="float32"),
+        }
+
+    def losses(self, batch: dict) -> dict:
+        """The mean squared error of the velocity over jets and their features."""
+        perturbed, target = perturb(batch["jet"], batch["jet_noise"], batch["time"])
+        velocity = self.network(perturbed, batch["time"], batch["label"])
+        error = ops.mean(ops.square(target - velocity), axis=-1)
+        loss = losses.weighted_mean(error, batch["weight"])
+        return {"loss": loss, "velocity": loss}

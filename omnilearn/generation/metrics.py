@@ -1,0 +1,115 @@
+"""How well generated jets follow the truth, class by class: the metrics of JetNet.
+
+arXiv:2106.11535, Section 4, and arXiv:2211.10295; definitions of the jetnet package, with which a
+test compares. Jets are constituents (N, P, 4): eta_rel, phi_rel, pt_rel, mask, massless.
+"""
+
+import importlib.util
+from functools import cache
+
+import energyflow
+import numpy as np
+from scipy.stats import wasserstein_distance
+
+from omnilearn.generation.distances import (
+    constituent_wasserstein,
+    coverage_and_mmd,
+    draws,
+    frechet_extrapolated,
+    kernel_distance,
+    wasserstein,
+)
+from omnilearn.kinematics import jet_mass
+from omnilearn.statistics.results import Result
+
+FOUR_BY_FOUR = ("n==4", "d==4", "p==1")
+UP_TO_FOUR_EDGES = ("d<=4",)  # the features of the Frechet and kernel physics distances
+FPND_CLASSES = ("g", "q", "t")  # for which the jetnet package has reference statistics
+
+
+def relative_mass(constituents: np.ndarray) -> np.ndarray:
+    """Mass (N,) of jets in units of the jet's pT, from relative constituents."""
+    return jet_mass(relative_momenta(constituents), constituents[..., 3] > 0)
+
+
+def relative_momenta(constituents: np.ndarray) -> np.ndarray:
+    """(N, P, 4) pt_rel, eta_rel, phi_rel, energy of massless constituents."""
+    eta, phi, pt, mask = np.moveaxis(np.asarray(constituents, np.float64), -1, 0)
+    return np.stack([pt * mask, eta, phi, pt * np.cosh(eta) * mask], axis=-1)
+
+
+@cache
+def efp_set(selection: tuple[str, ...]) -> energyflow.EFPSet:
+    return energyflow.EFPSet(*selection, measure="hadr", beta=1, normed=None, coords="ptyphim")
+
+
+def energy_flow_polynomials(constituents: np.ndarray, selection: tuple[str, ...]) -> np.ndarray:
+    """Energy flow polynomials (N, graphs), arXiv:1712.07124, angles to the first power."""
+    momenta = relative_momenta(constituents)
+    momenta[..., 3] = 0.0  # pt, y, phi, m
+    mask = constituents[..., 3] > 0
+    jets = [jet[real] for jet, real in zip(momenta, mask, strict=True)]
+    return np.asarray(efp_set(selection).batch_compute(jets, n_jobs=1))
+
+
+def generation_metrics(truth: np.ndarray, generated: np.ndarray, seed: int) -> dict[str, Result]:
+    """All distances of one class of jets; truth (N, P, 4) and generated (M, P, 4)."""
+    jets = len(generated)
+    masses = [relative_mass(sample) for sample in (truth, generated)]
+    per_feature = constituent_wasserstein(truth, generated, seed)
+    polynomials = [energy_flow_polynomials(each, FOUR_BY_FOUR) for each in (truth, generated)]
+    per_graph = [
+        [
+            wasserstein_distance(polynomials[0][a, graph], polynomials[1][b, graph])
+            for graph in range(polynomials[0].shape[1])
+        ]
+        for a, b in draws(len(truth), len(generated), seed)
+    ]
+    coverage, mmd = coverage_and_mmd(truth, generated, seed)
+    features = [energy_flow_polynomials(each, UP_TO_FOUR_EDGES) for each in (truth, generated)]
+    return {
+        "w1m": wasserstein(*masses, seed),
+        "w1p": mean_of(per_feature, jets),
+        **{
+            f"w1p_{name}": result
+            for name, result in zip(("eta", "phi", "pt"), per_feature, strict=True)
+        },
+        "w1efp": Result(float(np.mean(per_graph)), float(np.mean(np.std(per_graph, axis=0))), jets),
+        "coverage": coverage,
+        "mmd": mmd,
+        "fpd": frechet_extrapolated(*features, seed),
+        "kpd": kernel_distance(*features, seed),
+    }
+
+
+def mean_of(results: list[Result], jets: int) -> Result:
+    """Mean of values and of uncertainties, as published tables quote W1P and W1EFP."""
+    return Result(
+        float(np.mean([result.value for result in results])),
+        float(np.mean([result.error for result in results])),
+        jets,
+    )
+
+
+def jetnet_package_metrics(
+    truth: np.ndarray, generated: np.ndarray, class_name: str
+) -> dict[str, Result]:
+    """FPND, and the package's own W1M, of 30 constituents; empty where it is not installed.
+
+    FPND compares with statistics stored in the package, of public jets of g, q and t.
+    """
+    if importlib.util.find_spec("jetnet") is None:
+        return {}
+    from jetnet import evaluation
+
+    jets = min(len(truth), len(generated))
+    ours = generated[..., :3].astype(np.float64)
+    mean, spread = evaluation.w1m(truth[..., :3].astype(np.float64), ours, num_eval_samples=jets)
+    found = {"w1m_jetnet": Result(float(mean), float(spread), jets)}
+    if class_name in FPND_CLASSES and truth.shape[1] == 30:
+        try:
+            value = evaluation.fpnd(ours, jet_type=class_name, use_tqdm=False)
+            found["fpnd"] = Result(float(value), None, jets)
+        except (ImportError, OSError) as error:  # torch_cluster is missing, or its weights are
+            found["fpnd"] = Result(float("nan"), None, jets, reason=f"jetnet says: {error}")
+    return found

@@ -1,0 +1,180 @@
+"""The jet GPT and OmniJet, a tokeniser with a GPT: jets as sentences of up to 128 tokens.
+
+arXiv:2403.05618. A sentence is start, the tokens of the constituents by falling pT, stop; the
+model predicts each from those before it. Token 0 starts, code k is token k + 1, the last one stops.
+A sum over the sentence serves as a classifier.
+"""
+
+from dataclasses import dataclass
+
+import keras
+from keras import ops
+
+from omnilearn.model.layers import NEVER, dense
+from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig, token_features
+from omnilearn.tokens.transformer import TransformerBlock, causal_bias, layer_norm
+
+START = 0
+SUMMED = 10.0  # a sum over a jet divided by this is of the size of its terms
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """The architecture of the GPT; the defaults are those of arXiv:2403.05618."""
+
+    dim: int = 256
+    num_blocks: int = 3
+    num_heads: int = 8
+    num_codes: int = 8192
+    max_constituents: int = 128
+
+    @property
+    def stop(self) -> int:
+        return self.num_codes + 1
+
+    @property
+    def vocabulary(self) -> int:
+        return self.num_codes + 2
+
+
+@dataclass(frozen=True)
+class OmniJetConfig:
+    """The architecture of both, as stored in every checkpoint; num_classes 0: no classifier."""
+
+    tokeniser: TokeniserConfig
+    gpt: GPTConfig
+    num_classes: int = 0
+
+    def __post_init__(self):  # JSON has dictionaries
+        for name, kind in (("tokeniser", TokeniserConfig), ("gpt", GPTConfig)):
+            stored = getattr(self, name)
+            object.__setattr__(self, name, stored if isinstance(stored, kind) else kind(**stored))
+        if self.tokeniser.num_codes != self.gpt.num_codes:
+            raise ValueError(
+                f"a tokeniser of {self.tokeniser.num_codes} codes and a GPT of {self.gpt.num_codes}"
+            )
+
+    @property
+    def max_constituents(self) -> int:
+        return self.gpt.max_constituents
+
+
+class GPT(keras.layers.Layer):
+    """Tokens (B, S) up to a place -> logits (B, S, V) of the next one, V = num_codes + 2."""
+
+    def __init__(self, config: GPTConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config, dim = config, config.dim
+        self.token = self.add_weight(
+            shape=(config.vocabulary, dim), initializer="random_normal", name="token"
+        )
+        self.place = self.add_weight(
+            shape=(config.max_constituents + 1, dim), initializer="random_normal", name="place"
+        )
+        self.blocks = [
+            TransformerBlock(dim, config.num_heads, name=f"block{i}")
+            for i in range(config.num_blocks)
+        ]
+        self.norm = layer_norm(dim, "norm")
+        self.next_token = dense(config.vocabulary, "next_token")
+        self.next_token.build((None, None, dim))
+        self.built = True
+
+    def hidden(self, tokens):
+        """Tokens (B, S), start in front -> (B, S, D); what comes later is never felt."""
+        slots = ops.shape(tokens)[1]
+        x = ops.take(self.token.value, tokens, axis=0) + self.place.value[None, :slots]
+        bias = causal_bias(slots)
+        for block in self.blocks:
+            x = block(x, bias=bias)
+        return self.norm(x)
+
+    def call(self, tokens):
+        return self.next_token(self.hidden(tokens))
+
+    def step(self, token, place, cache):
+        """Logits (B, V) after one more token (B,) at `place` (), and the cache with it.
+
+        cache (2, blocks, B, H, T, D/H): keys and values of the places before; T > place.
+        """
+        places = ops.arange(ops.shape(cache)[4], dtype="int32")
+        here = ops.cast(ops.equal(places, place), "float32")
+        bias = ops.where(places <= place, 0.0, NEVER)[None, None, None, :]
+        x = ops.take(self.token.value, token[:, None], axis=0)
+        x = x + ops.take(self.place.value, place, axis=0)[None, None]
+        keys, values = [], []
+        for number, block in enumerate(self.blocks):
+            x, key, value = block.step(x, cache[0, number], cache[1, number], here, bias)
+            keys.append(key)
+            values.append(value)
+        logits = self.next_token(self.norm(x))[:, 0]
+        return logits, ops.stack([ops.stack(keys), ops.stack(values)])
+
+    def empty_cache(self, jets: int, places: int):
+        """A cache for so many jets and places, (2, blocks, B, H, T, D/H)."""
+        config = self.config
+        head = config.dim // config.num_heads
+        return ops.zeros((2, config.num_blocks, jets, config.num_heads, places, head))
+
+
+class SummationHead(keras.layers.Layer):
+    """Logits of classes from the sum over the sentence."""
+
+    def __init__(self, config: OmniJetConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.logits = dense(config.num_classes, "logits")
+        self.logits.build((None, config.gpt.dim))
+        self.built = True
+
+    def call(self, hidden, real):
+        """hidden (B, S, D), real (B, S) -> (B, C)."""
+        return self.logits(ops.sum(hidden * real[..., None], axis=1) / SUMMED)
+
+
+class OmniJet(keras.Model):
+    """A tokeniser, which stays as it was trained, with a GPT and perhaps a classifier on it.
+
+    Batches of the pipeline: constituents (B, L, 13), mask (B, L).
+    """
+
+    def __init__(self, config: OmniJetConfig, name: str = "omnijet"):
+        super().__init__(name=name)
+        self.config = config
+        self.tokeniser = Tokeniser(config.tokeniser)
+        self.gpt = GPT(config.gpt, name="gpt")
+        self.head = SummationHead(config, name="head") if config.num_classes else None
+        self.built = True
+
+    def tokens(self, batch):
+        """The sentences (B, L + 1) of a batch: start, then a token per constituent, zeros."""
+        mask = ops.cast(batch["mask"], "float32")
+        code = self.tokeniser.encode(token_features(batch["constituents"]), mask)
+        token = ops.where(mask > 0, ops.cast(code, "int32") + 1, START)
+        return ops.pad(token, ((0, 0), (1, 0)), constant_values=START)
+
+    def classify(self, batch):
+        """Logits of classes (B, C)."""
+        real = ops.pad(ops.cast(batch["mask"], "float32"), ((0, 0), (1, 0)), constant_values=1.0)
+        return self.head(self.gpt.hidden(self.tokens(batch)), real=real)
+
+    def call(self, batch):
+        """Logits of the classes where there is a classifier, else of the next token."""
+        return self.classify(batch) if self.head else self.gpt(self.tokens(batch))
+
+    def parts(self) -> dict[str, keras.layers.Layer]:
+        found = {"tokeniser": self.tokeniser, "gpt": self.gpt}
+        return found | ({"head": self.head} if self.head else {})
+
+
+def targets(tokens, mask, config: GPTConfig):
+    """What follows each place of sentences (B, S) with mask (B, L): (B, S) and weights (B, S).
+
+    A jet that fills all places may have been cut: it is not taught to stop.
+    """
+    number = ops.cast(ops.sum(mask, axis=1), "int32")[:, None]  # (B, 1)
+    following = ops.pad(tokens[:, 1:], ((0, 0), (0, 1)))
+    place = ops.arange(ops.shape(tokens)[1], dtype="int32")[None]
+    stops = ops.equal(place, number)
+    is_cut = ops.equal(number, config.max_constituents)
+    counted = ops.logical_and(place <= number, ops.logical_not(ops.logical_and(stops, is_cut)))
+    return ops.where(stops, config.stop, following), ops.cast(counted, "float32")

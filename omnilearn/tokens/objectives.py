@@ -1,0 +1,162 @@
+"""What tokeniser, jet GPT and the classifier on it minimise; the protocol of `training.Trainer`.
+
+arXiv:2403.05618 and arXiv:2412.10504. No random numbers enter a loss.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from keras import ops
+
+from omnilearn.data.spec import TOKEN_FEATURES
+from omnilearn.model.checkpoint import pet_weights
+from omnilearn.tokens.jet_gpt import OmniJet, targets
+from omnilearn.tokens.tokeniser import Tokeniser, token_features
+from omnilearn.training import distributed, losses
+from omnilearn.training.gradients import compiled_for_batches
+
+ALPHA = 10.0  # weight of the commitment beside the reconstruction
+BETA = 0.9  # share of the codebook in the commitment, the rest is the encoder's
+REPLACE_EVERY = 100  # steps after which codes that nobody used are put elsewhere
+STREAM_CODES = 21
+CODES = "codebook.codes"
+
+
+def prepared_batch(batch: dict, constituents_per_jet: float) -> dict:
+    """What token models ask of a batch; the mean over all ranks makes losses those of all."""
+    wanted = {name: batch[name] for name in ("constituents", "mask", "label", "weight")}
+    return {**wanted, "constituents_per_jet": np.float32(constituents_per_jet)}
+
+
+def commitment(latent, vectors, mask):
+    """Squared distance of latents and their vectors (B, L, D), summed over a jet, (B,).
+
+    BETA of it moves the vectors, the rest the latents (arXiv:2305.08842).
+    """
+    squared = (1 - BETA) * ops.square(latent - ops.stop_gradient(vectors))
+    squared = squared + BETA * ops.square(ops.stop_gradient(latent) - vectors)
+    return ops.sum(ops.mean(squared, axis=-1) * mask, axis=-1)
+
+
+@dataclass
+class TokeniserObjective:
+    """Reconstruction of constituents, and codes close to what they stand for."""
+
+    tokeniser: Tokeniser
+    seed: int = 0
+    latent_of: object = field(init=False)
+
+    def __post_init__(self):
+        self.latent_of = compiled_for_batches(
+            lambda batch: self.tokeniser.encoder(
+                token_features(batch["constituents"]), real=batch["mask"]
+            ),
+            self.tokeniser.config.max_constituents,
+        )
+
+    @property
+    def pet(self) -> Tokeniser:
+        """The model, by the name that the trainer asks for."""
+        return self.tokeniser
+
+    def trained(self) -> dict:
+        named = pet_weights(self.tokeniser)
+        return {name: weight for name, weight in named.items() if weight.trainable}
+
+    def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
+        return prepared_batch(batch, constituents_per_jet)
+
+    def losses(self, batch: dict) -> dict:
+        """Both terms are means over constituents and features."""
+        mask = batch["mask"]
+        features = token_features(batch["constituents"])
+        reconstructed, latent, vectors = self.tokeniser(features, mask)
+        per_jet = 1 / batch["constituents_per_jet"]
+        error = losses.velocity_error(features, reconstructed, mask) / len(TOKEN_FEATURES)
+        terms = {
+            "reconstruction": losses.weighted_mean(per_jet * error, batch["weight"]),
+            "commitment": ALPHA
+            * losses.weighted_mean(per_jet * commitment(latent, vectors, mask), batch["weight"]),
+        }
+        return {"loss": sum(terms.values()), **terms}
+
+    def latents(self, batch: dict) -> np.ndarray:
+        """The encoder's vectors (constituents, latent) of the real slots of a prepared batch."""
+        mask = np.asarray(batch["mask"])
+        return np.asarray(self.latent_of({key: batch[key] for key in ("constituents", "mask")}))[
+            mask > 0
+        ]
+
+    def after_step(self, number: int, gradients: dict, batch: dict) -> None:
+        """Count the codes in use, those with a gradient; at times put the others where jets are.
+
+        Where a code goes is drawn from the latents of rank 0's batch, by seed and step. The counts
+        are weights, so that a resumed run repeats this too.
+        """
+        codebook = self.tokeniser.codebook
+        used = np.any(np.asarray(gradients[CODES]) != 0, axis=1)
+        codebook.usage.assign(np.asarray(codebook.usage) + used)
+        if number % REPLACE_EVERY:
+            return
+        unused = np.flatnonzero(distributed.total(np.asarray(codebook.usage)) == 0)
+        if len(unused) and distributed.rank() == 0:
+            rng = np.random.default_rng((self.seed, STREAM_CODES, number))
+            latents, codes = self.latents(batch), np.array(codebook.codes)
+            codes[unused] = latents[rng.integers(0, len(latents), len(unused))]
+            codebook.codes.assign(codes)
+        codebook.usage.assign(np.zeros(len(used), "float32"))
+        distributed.broadcast_variables([codebook.codes])
+
+
+@dataclass
+class OmniJetObjective:
+    """What is asked of both models together, whatever is minimised."""
+
+    omnijet: OmniJet
+
+    @property
+    def pet(self) -> OmniJet:
+        """The model, by the name that the trainer asks for."""
+        return self.omnijet
+
+    def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
+        return prepared_batch(batch, constituents_per_jet)
+
+
+@dataclass
+class TokenObjective(OmniJetObjective):
+    """The next token of every sentence; the tokeniser stays as it is."""
+
+    def trained(self) -> dict:
+        named = pet_weights(self.omnijet)
+        return {name: weight for name, weight in named.items() if name.startswith("gpt.")}
+
+    def losses(self, batch: dict) -> dict:
+        """Cross-entropy, a mean over tokens: those of all constituents and one stop per jet."""
+        tokens = ops.stop_gradient(self.omnijet.tokens(batch))
+        following, counted = targets(tokens, batch["mask"], self.omnijet.config.gpt)
+        logits = self.omnijet.gpt(tokens)
+        entropy = ops.sparse_categorical_crossentropy(following, logits, from_logits=True)
+        per_jet = ops.sum(entropy * counted, axis=1) / (batch["constituents_per_jet"] + 1)
+        loss = losses.weighted_mean(per_jet, batch["weight"])
+        return {"loss": loss, "next_token": loss}
+
+
+@dataclass
+class TokenTaggingObjective(OmniJetObjective):
+    """The class of a jet, from the sum over its sentence; GPT and classifier learn."""
+
+    def trained(self) -> dict:
+        named = pet_weights(self.omnijet)
+        return {
+            name: weight for name, weight in named.items()
+            if name.startswith(("gpt.", "head.")) and not name.startswith("gpt.next_token.")
+        }  # fmt: skip
+
+    def losses(self, batch: dict) -> dict:
+        logits = self.omnijet.classify(batch)
+        entropy = losses.cross_entropy(batch["label"], logits)
+        right = losses.is_right(batch["label"], logits)
+        loss = losses.weighted_mean(entropy, batch["weight"])
+        accuracy = losses.weighted_mean(right, batch["weight"])
+        return {"loss": loss, "cross_entropy": loss, "accuracy": accuracy}

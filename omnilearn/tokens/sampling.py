@@ -1,0 +1,130 @@
+"""New jets from a jet GPT: token after token with a cache, then decoded to constituents.
+
+arXiv:2403.05618. Jet i has a random stream of its own, one number per token, so a set depends
+neither on ranks nor on batches (but for the last bits of sums). Each token costs one pass over one
+place and a look at the keys and values of those before it: the cost of a jet grows with its length.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from omnilearn.data.pipeline import Standardisation
+from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
+from omnilearn.data.streams import JetStreams
+from omnilearn.errors import UserError
+from omnilearn.generation.jet_sets import JetSet, jets_of_constituents
+from omnilearn.model.checkpoint import load_checkpoint
+from omnilearn.model.layers import NEVER
+from omnilearn.tokens.jet_gpt import START, GPTConfig, OmniJet, OmniJetConfig
+from omnilearn.tokens.token_models import built_omnijet
+from omnilearn.training.gradients import compiled, compiled_for_batches
+
+STREAM_TOKENS = 22
+CACHE_PLACES = 64  # by which the cache grows; each size is a graph
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """How the next token is drawn: logits over the temperature, the top_k most likely (0: all)."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+
+    def __post_init__(self):
+        if not self.temperature > 0:
+            raise UserError(f"--temperature is {self.temperature:g}; expected above zero")
+        if self.top_k < 0:
+            raise UserError(f"--top-k is {self.top_k}; expected 0 (all tokens) or more")
+
+
+def drawn_token(logits, uniform, place, config: GPTConfig, settings: TokenSettings):
+    """The next token (B,) from logits (B, V) and uniform numbers (B,), at `place` ().
+
+    No sentence starts twice, none stops before its first constituent.
+    """
+    token = ops.arange(config.vocabulary)
+    forbidden = ops.logical_or(
+        ops.equal(token, START), ops.logical_and(ops.equal(token, config.stop), place < 1)
+    )
+    logits = ops.where(forbidden[None], NEVER, logits / settings.temperature)
+    if 0 < settings.top_k < config.vocabulary:
+        least = ops.top_k(logits, settings.top_k)[0][:, -1:]
+        logits = ops.where(logits < least, NEVER, logits)
+    cumulative = ops.cumsum(ops.softmax(logits, axis=-1), axis=-1)
+    passed = cumulative <= uniform[:, None] * cumulative[:, -1:]
+    return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=-1), config.stop)
+
+
+class TokenSampler:
+    """The tokeniser and the GPT of a run at its best epoch, as a source of jets."""
+
+    def __init__(
+        self, run: Path, spec: DatasetSpec, settings: TokenSettings, batch_size: int, seed: int
+    ):
+        checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
+        self.spec, self.solver, self.seed = spec, settings, seed
+        self.batch_size = batch_size
+        self.epochs = [checkpoint.record["position"]["epoch"]]
+        self.use(built_omnijet(checkpoint))
+
+    def use(self, omnijet: OmniJet) -> None:
+        """Draw from this model."""
+        self.omnijet, config = omnijet, omnijet.config.gpt
+        self.places = min(config.max_constituents, self.spec.max_constituents)
+
+        def next_token(token, place, uniform, cache):
+            logits, cache = omnijet.gpt.step(token, place, cache)
+            return drawn_token(logits, uniform, place, config, self.solver), cache
+
+        self._next = compiled(next_token)
+        self._decoded = compiled_for_batches(
+            lambda batch: omnijet.tokeniser.decode(batch["code"], batch["mask"]), self.places
+        )
+
+    def sentences(self, index: np.ndarray) -> np.ndarray:
+        """Tokens (n, P) of jets `index`, without the start, zero from the stop on."""
+        found = np.zeros((len(index), self.places), "int32")
+        for start in range(0, len(index), self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, len(index)))
+            padded = np.resize(rows, self.batch_size)
+            found[rows] = self.batch_of_sentences(index[padded])[: len(rows)]
+        return found
+
+    def batch_of_sentences(self, index: np.ndarray) -> np.ndarray:
+        """Tokens (B, P) of one batch, together until the last of its jets has stopped."""
+        config, jets = self.omnijet.config.gpt, len(index)
+        streams = JetStreams((self.seed, STREAM_TOKENS), index)
+        uniform = streams.random((jets, self.places), "float32")
+        found = np.zeros((jets, self.places), "int32")
+        token, running = np.full(jets, START, "int32"), np.ones(jets, bool)
+        cache = self.omnijet.gpt.empty_cache(jets, CACHE_PLACES)
+        for place in range(self.places):
+            if place == cache.shape[4]:
+                cache = ops.pad(cache, ((0, 0),) * 4 + ((0, CACHE_PLACES), (0, 0)))
+            token, cache = self._next(token, np.array(place, "int32"), uniform[:, place], cache)
+            chosen = np.asarray(token)
+            running &= chosen != config.stop
+            found[running, place] = chosen[running]
+            if not running.any():
+                break
+        return found
+
+    def decoded(self, tokens: np.ndarray, label: np.ndarray) -> JetSet:
+        """Jets of sentences (n, P), as `sentences` gives them, of classes `label` (n,)."""
+        features = np.zeros((*tokens.shape, len(TOKEN_FEATURES)), "float32")
+        mask = (tokens > 0).astype("float32")
+        for start in range(0, len(tokens), self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, len(tokens)))
+            padded = np.resize(rows, self.batch_size)
+            code = np.maximum(tokens[padded] - 1, 0)
+            batch = {"code": code, "mask": mask[padded]}
+            features[rows] = np.asarray(self._decoded(batch))[: len(rows)]
+        original = Standardisation(self.spec).original_constituents(features, mask, TOKEN_FEATURES)
+        return jets_of_constituents(original, mask > 0, label)
+
+    def jet_set(self, index: np.ndarray, label: np.ndarray, jet: None = None) -> JetSet:
+        """Jets `index` (n,); the class is that of the training, the kinematics are the model's."""
+        return self.decoded(self.sentences(index), label)

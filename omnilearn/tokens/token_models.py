@@ -1,0 +1,130 @@
+"""Tokenisers and jet GPTs for datasets: fresh, from runs, and whether they belong together."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from omnilearn.data.spec import FEATURES, TOKEN_FEATURES, DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import (
+    Checkpoint,
+    LoadReport,
+    assign_weights,
+    load_checkpoint,
+    named_weights,
+)
+from omnilearn.recipes import TOKEN_ARCHITECTURES
+from omnilearn.tokens.jet_gpt import GPTConfig, OmniJet, OmniJetConfig
+from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
+
+TOKENISER_FOLDER = "tokeniser"  # of a run of train.py --model omnijet
+
+
+def token_spec(spec: DatasetSpec, most: int) -> DatasetSpec:
+    """The dataset as token models read it: the hardest constituents of each jet, `most` at most."""
+    return replace(spec, max_constituents=min(spec.max_constituents, most))
+
+
+def constants(spec: DatasetSpec) -> dict[str, tuple[float, ...]]:
+    """What the tokenised features of a dataset are standardised with."""
+    columns = [FEATURES.index(name) for name in TOKEN_FEATURES]
+    return {
+        name: tuple(float(getattr(spec.normalisation, name)[column]) for column in columns)
+        for name in ("feature_mean", "feature_std")
+    }
+
+
+def fresh_tokeniser(spec: DatasetSpec, preset: str, seed: int) -> Tokeniser:
+    keras.utils.set_random_seed(seed)
+    sizes = TOKEN_ARCHITECTURES[preset]["tokeniser"]
+    return Tokeniser(TokeniserConfig(**sizes, **constants(spec)))
+
+
+def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int = 0) -> OmniJet:
+    """A GPT without training on a trained tokeniser, with a classifier if asked for one."""
+    keras.utils.set_random_seed(seed)
+    sizes = TOKEN_ARCHITECTURES[preset]["gpt"]
+    config = tokeniser.config
+    gpt = GPTConfig(**sizes, num_codes=config.num_codes, max_constituents=config.max_constituents)
+    omnijet = OmniJet(OmniJetConfig(config, gpt, num_classes))
+    for name, weight in named_weights(omnijet.tokeniser).items():
+        weight.assign(named_weights(tokeniser)[name])
+    return omnijet
+
+
+def load_tokeniser(path: str, spec: DatasetSpec) -> Tokeniser:
+    """The tokeniser of a run, alone or with its GPT, or of a checkpoint file.
+
+    Raises UserError when it was made for constituents that are standardised in another way.
+    """
+    place = Path(path)
+    found = place
+    if place.is_dir():
+        alone = place / TOKENISER_FOLDER / "best.h5"
+        found = alone if alone.is_file() else place / "best.h5"
+    if place.is_dir() and found.parent == place:
+        checkpoint = load_checkpoint(found, OmniJetConfig)
+        tokeniser = built_omnijet(checkpoint).tokeniser
+    else:
+        checkpoint = load_checkpoint(found, TokeniserConfig)
+        tokeniser = Tokeniser(checkpoint.pet_config)
+        assign_weights(tokeniser, checkpoint.weights, str(found))
+    insist_on_constants(tokeniser.config, spec, str(found))
+    return tokeniser
+
+
+def load_omnijet(path: str, spec: DatasetSpec, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
+    """Tokeniser and GPT of a run or a checkpoint file, with a fresh classifier if asked for one."""
+    place = Path(path)
+    checkpoint = load_checkpoint(place / "best.h5" if place.is_dir() else place, OmniJetConfig)
+    insist_on_constants(checkpoint.pet_config.tokeniser, spec, str(checkpoint.path))
+    omnijet = OmniJet(replace(checkpoint.pet_config, num_classes=num_classes))
+    arrays = {name: value for name, value in checkpoint.weights.items() if name[:5] != "head."}
+    head = named_weights(omnijet.head, "head.") if num_classes else {}
+    fresh = {name: np.array(weight) for name, weight in head.items()}
+    report = assign_weights(omnijet, {**arrays, **fresh}, str(checkpoint.path))
+    report.loaded, report.fresh = list(arrays), list(fresh)
+    return omnijet, report
+
+
+def built_omnijet(checkpoint: Checkpoint) -> OmniJet:
+    """Both models of a checkpoint with its weights at the best epoch, not their averages.
+
+    Averages over a thousand steps would still be those of the beginning after a short training.
+    """
+    omnijet = OmniJet(checkpoint.pet_config)
+    assign_weights(omnijet, checkpoint.weights, str(checkpoint.path))
+    return omnijet
+
+
+def insist_on_constants(config: TokeniserConfig, spec: DatasetSpec, source: str) -> None:
+    """Raise UserError unless a tokeniser standardises constituents as this dataset does."""
+    theirs = {"feature_mean": config.feature_mean, "feature_std": config.feature_std}
+    if theirs != constants(spec):
+        raise UserError(
+            f"{source}: its tokeniser standardises {', '.join(TOKEN_FEATURES)} with {theirs}, "
+            f"{spec.name} with {constants(spec)}; train a tokeniser with: python train.py "
+            f"{spec.name} --model omnijet"
+        )
+
+
+def fingerprint(tokeniser: Tokeniser) -> str:
+    """SHA-256 over all weights that decide what a token means."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(named_weights(tokeniser).items()):
+        if weight.trainable:
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(weight, "float32").tobytes())
+    return digest.hexdigest()
+
+
+def insist_on_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, source: str, other: str) -> None:
+    """Raise UserError unless a GPT was trained on the tokens of this tokeniser."""
+    if fingerprint(omnijet.tokeniser) != fingerprint(tokeniser):
+        raise UserError(
+            f"{other} is not the tokeniser that {source} was trained with, so their tokens mean "
+            "other constituents; leave out --tokeniser, or train anew under another --name"
+        )

@@ -1,0 +1,167 @@
+"""What a tokeniser keeps of jets: encode, decode, compare; and a classifier that sees the rest.
+
+As arXiv:2403.05618 measures it: use of the codebook, resolution of jet mass, pT and substructure;
+and the AUC of a DeepSets classifier between original and reconstructed jets, each jet being either.
+"""
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from omnilearn.config import Config
+from omnilearn.data.layout import find_files
+from omnilearn.data.pipeline import Pipeline, Standardisation, filled_up
+from omnilearn.data.reader import JetFiles
+from omnilearn.data.selection import selected_jets
+from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
+from omnilearn.generation.jet_sets import jets_of_constituents
+from omnilearn.model.checkpoint import assign_weights, load_checkpoint
+from omnilearn.recipes import TWO_SAMPLES
+from omnilearn.tagging.metrics import auc
+from omnilearn.tagging.task import predict
+from omnilearn.tokens.metrics import codebook_use, resolutions
+from omnilearn.tokens.token_files import read_tokens, write_tokens
+from omnilearn.tokens.token_models import fingerprint
+from omnilearn.tokens.tokeniser import COLUMNS, Tokeniser, token_features
+from omnilearn.training import distributed
+from omnilearn.training.gradients import compiled_for_batches
+from omnilearn.training.objective import Objective
+from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
+
+QUALITY_JETS = 10_000  # at most
+SAMPLES = (JetLabel("original", "original", "#4d4d4d"), JetLabel("restored", "restored", "#bd1f01"))
+TWO_SAMPLE_JETS = 20_000  # of training; validation and test have half as many
+
+
+class Round:
+    """Encoding and decoding of batches, compiled."""
+
+    def __init__(self, tokeniser: Tokeniser, slots: int):
+        def code(batch):
+            return tokeniser.encode(token_features(batch["constituents"]), batch["mask"])
+
+        self.encoded = compiled_for_batches(code, slots)
+        self.decoded = compiled_for_batches(
+            lambda batch: tokeniser.decode(batch["code"], batch["mask"]), slots
+        )
+
+    def codes(self, batch: dict) -> np.ndarray:
+        return np.asarray(self.encoded({key: batch[key] for key in ("constituents", "mask")}))
+
+    def features(self, code: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Standardised features (B, L, 3) of codes (B, L)."""
+        return np.asarray(self.decoded({"code": np.int32(code), "mask": mask}))
+
+
+class HalfReconstructed(Pipeline):
+    """Every other jet after encoding and decoding, label 1; the others as they are, label 0.
+
+    Constituents have the tokenised features alone, and of the jet nothing is told.
+    """
+
+    def __init__(self, around: Round, *rest, **more):
+        super().__init__(*rest, **more)
+        self.spec = replace(self.spec, labels=SAMPLES)
+        self._round = around
+
+    def _read(self, rows, batches):
+        for batch in super()._read(rows, batches):
+            is_second = batch["index"] % 2
+            whole = filled_up(batch, self.batch_size)
+            made = self._round.features(self._round.codes(whole), whole["mask"])
+            constituents = np.zeros_like(batch["constituents"])
+            constituents[..., COLUMNS] = np.where(
+                is_second[:, None, None], made[: len(is_second)],
+                batch["constituents"][..., COLUMNS],
+            )  # fmt: skip
+            label = np.eye(2, dtype="float32")[is_second]
+            yield {**batch, "constituents": constituents, "label": label,
+                   "jet": np.zeros_like(batch["jet"])}  # fmt: skip
+
+
+def tokeniser_quality(
+    run: Path,
+    spec: DatasetSpec,
+    tokeniser: Tokeniser,
+    config: Config,
+    arguments: argparse.Namespace,
+) -> dict:
+    """{"data": origin, "tokeniser": numbers}; tokens of the split are left in RUN/tokens.h5."""
+    data, jets = arguments.data or config.data, min(arguments.jets, QUALITY_JETS)
+    paths, path = find_files(Path(data), spec, arguments.split), run / "tokens.h5"
+    files, rows = selected_jets(paths, spec, jets, config.classes)
+    around, mark = Round(tokeniser, spec.max_constituents), fingerprint(tokeniser)
+    if arguments.from_predictions:
+        tokens, index = read_tokens(path, mark, tokeniser.config.num_codes)
+    else:
+        ranks = (distributed.rank(), distributed.size())
+        pipeline = Pipeline(files, spec, arguments.batch, *ranks, selected=rows)
+        tokens, index = tokens_of(pipeline, around)
+        if distributed.rank() == 0:
+            write_tokens(path, tokens, index, mark, tokeniser.config.num_codes,
+                         {"dataset": spec.name, "split": arguments.split})  # fmt: skip
+    mask = (np.arange(spec.max_constituents) < files.multiplicity[index, None]).astype("float32")
+    found = codebook_use(tokens[mask > 0], tokeniser.config.num_codes)
+    original = files.gather(index)["data"][..., COLUMNS]
+    restored = restored_features(around, spec, tokens, mask, arguments.batch)
+    label = np.zeros(len(index), int)
+    sets = [jets_of_constituents(each, mask > 0, label) for each in (original, restored)]
+    found |= resolutions(*sets, original, restored, mask, spec.jet_radius, config.seed)
+    found["two_sample_auc"] = two_sample_auc(run, spec, around, data, config)
+    return {"data": files.origin, "tokeniser": found}
+
+
+def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (N, P) of every jet of a split once, on all ranks, zeros in padded slots; rows (N,)."""
+    codes, index = [np.zeros((0, pipeline.spec.max_constituents), "int32")], [np.zeros(0, int)]
+    for batch in pipeline.ordered():
+        jets, slots = batch["mask"].shape
+        found = around.codes(filled_up(batch, pipeline.batch_size))[:jets] * (batch["mask"] > 0)
+        codes.append(np.pad(found, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
+        index.append(batch["index"])
+    codes, index = (distributed.gathered(np.concatenate(parts)) for parts in (codes, index))
+    order = np.argsort(index, kind="stable")
+    return codes[order], index[order]
+
+
+def restored_features(
+    around: Round, spec: DatasetSpec, codes: np.ndarray, mask: np.ndarray, batch: int
+) -> np.ndarray:
+    """Unscaled TOKEN_FEATURES (N, P, 3) of codes (N, P)."""
+    found = np.empty((*codes.shape, len(TOKEN_FEATURES)), "float32")
+    for start in range(0, len(codes), batch):
+        rows = np.arange(start, min(start + batch, len(codes)))
+        padded = np.resize(rows, batch)
+        found[rows] = around.features(codes[padded], mask[padded])[: len(rows)]
+    return Standardisation(spec).original_constituents(found, mask, TOKEN_FEATURES)
+
+
+def two_sample_auc(run: Path, spec: DatasetSpec, around: Round, data: str, config: Config):
+    """AUC of a DeepSets between original and reconstructed test jets; one half is perfect."""
+    settings = replace(Config(**TWO_SAMPLES), seed=config.seed, data=data)
+    ranks = (distributed.rank(), distributed.size())
+
+    def opened(split: str, jets: int) -> HalfReconstructed:
+        files = JetFiles(find_files(Path(data), spec, split), spec, limit=jets)
+        batch = min(settings.batch, files.num_jets // ranks[1])
+        return HalfReconstructed(around, files, spec, batch, *ranks, config.seed)
+
+    training, validation, test = (
+        opened(split, TWO_SAMPLE_JETS // share)
+        for split, share in (("train", 1), ("val", 2), ("test", 2))
+    )
+    keras.utils.set_random_seed(config.seed)
+    network = DeepSets(DeepSetsConfig(max_constituents=spec.max_constituents))
+    objective = Objective(network, "classifier", 0.0, 0.0, 0.0)
+    steps = optimiser_steps(training.steps_per_epoch, 1)
+    about = {"task": "two samples", "dataset": spec.name, "config": asdict(settings)}
+    Trainer(objective, settings, steps, run / "two_samples", about).fit(training, validation)
+    checkpoint = load_checkpoint(run / "two_samples" / "best.h5", DeepSetsConfig)
+    assign_weights(network, checkpoint.weights, str(checkpoint.path))
+    predicted = predict(network, test)
+    logit = predicted["logits"][:, 1] - predicted["logits"][:, 0]
+    return auc(logit, predicted["label"], predicted["weight"])

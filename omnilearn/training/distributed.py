@@ -1,0 +1,197 @@
+"""Horovod, and nothing else that knows of ranks: identities on one process.
+
+Horovod's own optimiser wrapper does nothing under Keras 3, silently, and its callbacks raise; so
+gradients are averaged before the optimiser applies them (see `omnilearn.training.trainer`), in one
+fused allreduce, and variables are broadcast by hand.
+
+`horovodrun` and MPI tell Horovod which ranks there are; `omnilearn.training.rendezvous` does where
+they do not.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+
+from omnilearn.errors import UserError
+from omnilearn.training import rendezvous
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+# what launchers tell each process about the number of processes of this step
+LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+_alone = False  # see `alone`
+
+
+@cache
+def horovod():
+    """Horovod, initialised once, or None for one process on a machine without it.
+
+    Raises UserError when it was built against another TensorFlow, or when a launcher started
+    several processes that would each train alone.
+    """
+    if rendezvous.has_started_again():
+        rendezvous.take_new_place()
+    launched = max(int(os.environ.get(name) or 1) for name in LAUNCHER_SIZES)
+    import tensorflow as tf
+
+    try:
+        import horovod.tensorflow as hvd
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("horovod") or launched > 1:
+            raise UserError(
+                f"{launched} processes were started but Horovod is not installed "
+                f"({error}); run: make setup"
+            ) from error
+        return None
+    except Exception as error:  # a library built against other symbols raises many kinds
+        raise UserError(
+            f"Horovod cannot be used with TensorFlow {tf.__version__}; it was built "
+            f"against another one ({str(error).splitlines()[0]}); run: make setup"
+        ) from error
+    ask_less_often(tf)
+    if rendezvous.is_ours_to_connect(hvd):
+        rendezvous.meet(rendezvous.slurm_ranks(os.environ))
+    hvd.init()
+    if rendezvous.is_elastic():
+        rendezvous.hear_of_hosts()
+    if hvd.size() == 1 and launched > 1:
+        raise UserError(
+            f"the launcher started {launched} processes but Horovod sees one: this "
+            "Horovod was built without MPI. Launch with srun, or with "
+            "horovodrun --gloo -np N python ..., or install MPI (mpicxx) and run: make setup"
+        )
+    if hvd.size() == 1:
+        return None
+    limit_threads(tf, hvd.local_size())
+    devices = tf.config.list_physical_devices("GPU")
+    if devices:
+        own = devices[hvd.local_rank() % len(devices)]
+        tf.config.set_visible_devices(own, "GPU")
+        tf.config.experimental.set_memory_growth(own, True)
+    return hvd
+
+
+def limit_threads(tf, local_size: int) -> None:
+    """Share the cores of a node among its ranks, instead of every rank starting them all."""
+    cores = max(1, len(os.sched_getaffinity(0)) // local_size)
+    tf.config.threading.set_intra_op_parallelism_threads(cores)
+
+
+def ask_less_often(tf) -> None:
+    """Without a GPU, Horovod asks for work to be averaged every 5 ms instead of every 1 ms.
+
+    Over Gloo the rank that is behind spins on each question, which took 14 % of its core.
+    """
+    if not tf.config.list_physical_devices("GPU"):
+        os.environ.setdefault("HOROVOD_CYCLE_TIME", "5")
+
+
+def rank() -> int:
+    return horovod().rank() if horovod() and not _alone else 0
+
+
+def size() -> int:
+    return horovod().size() if horovod() and not _alone else 1
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, this process is the only rank: ranks that do different things do not wait."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
+def total(values) -> np.ndarray:
+    """Sum of an array of numbers over ranks, in double precision."""
+    values = np.asarray(values, "float64")
+    if size() == 1:
+        return values
+    hvd = horovod()
+    return hvd.allreduce(values, op=hvd.Sum).numpy()
+
+
+def mean(values) -> np.ndarray:
+    """Mean of an array of numbers over ranks."""
+    return total(values) / size()
+
+
+def agreed(value: int | float) -> float:
+    """Rank 0's number, on every rank: one decision for all."""
+    if size() == 1:
+        return float(value)
+    return float(horovod().broadcast(np.asarray([value], "float64"), 0).numpy()[0])
+
+
+def gathered(rows: np.ndarray) -> np.ndarray:
+    """Rows (n, ...) of all ranks, rank after rank; n may differ, also be zero."""
+    rows = np.asarray(rows)
+    if size() == 1:
+        return rows
+    return horovod().allgather(rows).numpy()
+
+
+def barrier() -> None:
+    """No rank goes on before all have come."""
+    total(0.0)
+
+
+@contextmanager
+def ranks_that_end() -> Iterator[None]:
+    """Say in a sentence, as UserError, that another rank ended or froze while this one needed it.
+
+    Horovod notices a rank that ended within seconds, one that froze after
+    HOROVOD_GLOO_TIMEOUT_SECONDS (30 where unset). Where horovodrun may change the number of ranks,
+    this one starts again, from the last checkpoint, with those that are left.
+    """
+    if size() == 1:
+        yield
+        return
+    from tensorflow.errors import UnknownError
+
+    number = rank()
+    try:
+        yield
+    except UnknownError as error:
+        if "Horovod" not in str(error):
+            raise
+        if rendezvous.is_elastic():
+            rendezvous.start_again(f"rank {number} lost another rank")
+        raise UserError(
+            f"rank {number} lost another rank, which ended or did not answer any more; what it "
+            "said comes first. The same command goes on from the last checkpoint"
+        ) from error
+
+
+def has_other_hosts() -> bool:
+    """Did horovodrun say, to this rank, that hosts came or are about to go?"""
+    return rendezvous.hosts.have_changed and not _alone
+
+
+def start_again() -> None:
+    """On all ranks at once: begin anew, on the hosts there are now; never returns."""
+    number = rank()
+    if size() > 1:
+        horovod().shutdown()
+    rendezvous.start_again(f"rank {number} makes room for other hosts")
+
+
+def broadcast_variables(variables: Sequence) -> None:
+    """Give every rank the values of rank 0; Keras variables of any kind."""
+    if size() > 1:
+        horovod().broadcast_variables([variable.value for variable in variables], 0)
+
+
+def average(tensors: list) -> list:
+    """Average tensors over ranks in one fused allreduce; usable inside a compiled step."""
+    if size() == 1:
+        return tensors
+    hvd = horovod()
+    return hvd.grouped_allreduce(tensors, op=hvd.Average)

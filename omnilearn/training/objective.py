@@ -1,0 +1,136 @@
+"""PET's objective: classify clean and perturbed jets, and predict the velocity of the diffusion.
+
+arXiv:2502.14652, Section III. All random numbers of a step (time, noise, drops) are drawn in NumPy
+from the seed, epoch, step and rank and travel with the batch: the loss is a pure function of
+weights and batch, and a resumed run repeats the uninterrupted one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, KINEMATIC_FEATURES
+from omnilearn.data.streams import JetStreams
+from omnilearn.diffusion import alpha_sigma, perturb
+from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.pet import PET
+from omnilearn.training import losses
+
+DIFFUSED = len(DIFFUSED_FEATURES)
+HEADS = {"all": ("classifier", "generator"), "classifier": ("classifier",),
+         "generator": ("generator",)}  # fmt: skip
+
+
+@dataclass
+class Objective:
+    """What is minimised, for heads "all", "classifier" or "generator".
+
+    Batches: constituents (B, L, F), mask (B, L), jet (B, J), label (B, C), weight (B,), and what
+    `prepare` adds.
+    """
+
+    pet: PET
+    mode: str = "all"
+    regression_weight: float = 1.0
+    feature_drop: float = 0.1
+    label_drop: float = 0.1
+
+    @property
+    def generates(self) -> bool:
+        return "generator" in HEADS[self.mode]
+
+    @property
+    def classifies(self) -> bool:
+        return "classifier" in HEADS[self.mode]
+
+    def trained(self) -> dict:
+        """The weights that learn, by name: the body and the heads in use."""
+        parts = ("body", *HEADS[self.mode])
+        named = pet_weights(self.pet)
+        return {name: weight for name, weight in named.items() if name.split(".")[0] in parts}
+
+    def prepare(
+        self,
+        batch: dict,
+        rng: np.random.Generator | JetStreams,
+        training: bool,
+        constituents_per_jet: float,
+    ) -> dict:
+        """Add the draws of a step: time (B, 1), noise (B, L, 3) and, in training, the drops.
+
+        constituents_per_jet is the mean over the split, which makes the velocity term a mean over
+        its constituents whatever the number of ranks or the lengths of the jets in a batch.
+        """
+        jets, length = batch["mask"].shape
+        prepared = {key: value for key, value in batch.items() if key != "index"}
+        prepared["constituents_per_jet"] = np.float32(constituents_per_jet)
+        if self.generates:
+            prepared["time"] = rng.random((jets, 1), dtype="float32")
+            prepared["noise"] = rng.standard_normal((jets, length, DIFFUSED), dtype="float32")
+        if training and self.generates:
+            kept = rng.random((jets, 1)) >= self.label_drop
+            prepared["generator_label"] = batch["label"] * kept.astype("float32")
+        if training and self.classifies:
+            shown = np.ones((jets, 1, len(FEATURES)), "float32")
+            dropped = rng.random(jets) < self.feature_drop
+            shown[dropped, :, len(KINEMATIC_FEATURES) :] = 0.0
+            prepared["constituents"] = batch["constituents"] * shown
+        return prepared
+
+    def losses(self, batch: dict) -> dict:
+        """The terms, each a scalar mean over jets, and their sum "loss"."""
+        terms = {}
+        if self.classifies:
+            output = self.pet.classify(batch["constituents"], batch["mask"], batch["jet"])
+            terms |= self.classification(batch, *output, batch["weight"], "")
+            right = losses.is_right(batch["label"], output[0])
+            accuracy = losses.weighted_mean(right, batch["weight"])
+        if self.generates:
+            terms |= self.generation(batch)
+        loss = sum(terms.values())
+        if self.classifies:
+            terms["accuracy"] = accuracy
+        return {"loss": loss, **terms}
+
+    def classification(self, batch, logits, regression, weight, suffix: str) -> dict:
+        """Cross-entropy and regression of the jet inputs; weight (B,) per jet."""
+        entropy = losses.cross_entropy(batch["label"], logits)
+        error = self.regression_weight * losses.regression_error(batch["jet"], regression)
+        return {
+            f"cross_entropy{suffix}": losses.weighted_mean(entropy, weight),
+            f"regression{suffix}": losses.weighted_mean(error, weight),
+        }
+
+    def perturbed_pass(self, batch) -> tuple:
+        """Velocity error (B,) of perturbed jets, and what the classifier makes of them (or None).
+
+        The error of a jet is summed over its constituents, in units in which its mean over jets is
+        a mean over constituents and diffused features.
+        """
+        mask, time = batch["mask"], batch["time"]
+        features = batch["constituents"]
+        noise = batch["noise"] * mask[:, :, None]
+        perturbed, target = perturb(features[:, :, :DIFFUSED], noise, time)
+        hidden = ops.zeros_like(features[:, :, DIFFUSED:])
+        perturbed = ops.concatenate([perturbed, hidden], axis=-1)
+        label = batch.get("generator_label", batch["label"])
+        inputs = (perturbed, mask, batch["jet"], time, label)
+        if self.classifies:
+            *output, velocity = self.pet.classify_and_velocity(*inputs)
+        else:
+            output, velocity = None, self.pet.velocity(*inputs)
+        error = losses.velocity_error(target, velocity[:, :, :DIFFUSED], mask)
+        return error / (DIFFUSED * batch["constituents_per_jet"]), output
+
+    def generation(self, batch) -> dict:
+        """The terms of the perturbed pass: velocity, and classification weighted by alpha^2."""
+        weight = batch["weight"]
+        error, output = self.perturbed_pass(batch)
+        terms = {"velocity": losses.weighted_mean(error, weight)}
+        if self.classifies:
+            alpha, _ = alpha_sigma(batch["time"])
+            terms |= self.classification(
+                batch, *output, weight * ops.square(alpha)[:, 0], "_perturbed"
+            )
+        return terms

@@ -1,0 +1,340 @@
+"""Fit: steps, validation, early stop, checkpoints, resume and history; the same on every rank.
+
+A run directory holds config.json, history.jsonl (one line per epoch), last.h5, the one before it
+(previous.h5) and best.h5. Every decision is taken from numbers averaged over ranks or is rank 0's,
+so ranks never part.
+"""
+
+import math
+import time
+from collections import defaultdict
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.config import Config
+from omnilearn.data.pipeline import Pipeline, filled_up
+from omnilearn.data.streams import JetStreams
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.progress import progress
+from omnilearn.training import distributed
+from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
+from omnilearn.training.optimiser import WarmUp, cosine_schedule, make_optimiser
+from omnilearn.training.resume import (
+    LAST,
+    PREVIOUS,
+    Clock,
+    Position,
+    StopRequest,
+    keep_for_study,
+    remove_leftovers,
+    whole_checkpoint,
+)
+
+STREAM_TRAINING, STREAM_VALIDATION = 1, 2
+
+
+class Trainer:
+    """One objective, one optimiser, one run directory.
+
+    `objective` has pet (the model: its config and parts), trained(), prepare(...) and losses(batch)
+    as in `training.objective`, may have after_step(number, gradients, batch), called after every
+    step of the optimiser (`tokens.objectives`); steps_per_epoch counts those steps
+    (`optimiser_steps`); `earlier` is a trainer of the same objective, whose graphs serve again.
+    """
+
+    def __init__(
+        self,
+        objective,
+        config: Config,
+        steps_per_epoch: int,
+        run: Path,
+        about: dict,
+        earlier: "Trainer | None" = None,
+    ):
+        self.objective, self.config, self.run, self.about = objective, config, Path(run), about
+        self.rank, self.ranks = distributed.rank(), distributed.size()
+        named = objective.trained()
+        self.names, self.variables = list(named), list(named.values())
+        factors = {
+            id(variable): 1.0 / config.body_factor
+            for name, variable in named.items()
+            if name.startswith("body.")
+        }
+        self.steps_per_epoch = steps_per_epoch
+        self.jets_per_step = config.batch * config.accumulate * self.ranks
+        batches, warmup = config.accumulate * self.ranks, config.warmup_epochs
+        if config.decay:
+            schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
+        else:
+            schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
+        self.optimiser = make_optimiser(config.optimiser, factors, schedule, config.weight_decay)
+        self.optimiser.build(self.variables)
+        slots = objective.pet.config.max_constituents
+        if earlier is None:
+            self.gradients = compiled_for_batches(
+                with_gradients(objective.losses, self.variables), slots
+            )
+            self.evaluated = compiled_for_batches(objective.losses, slots)
+        else:
+            self.gradients, self.evaluated = earlier.gradients, earlier.evaluated
+        self.joined = compiled(
+            lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
+        )
+        # what talks to other ranks is a graph of its own, since XLA cannot fuse it
+        self.averaged = compiled(
+            lambda sums: distributed.average([g / config.accumulate for g in sums])
+        )
+        self.apply = compiled(lambda found: self.optimiser.apply(found, self.variables),
+                              xla=uses_xla())  # fmt: skip
+        self.position, self.request = Position(), StopRequest()
+        self.clock = Clock(config.checkpoint_every)
+
+    def fit(self, training: Pipeline, validation: Pipeline) -> Position:
+        """Train to the last epoch or to the early stop; resumes from last.h5 where there is one.
+
+        Asked to stop by SIGTERM or SIGUSR1, on any rank, all ranks write a checkpoint at the same
+        step and raise Stopped.
+        """
+        with self.request.heard(), distributed.ranks_that_end():
+            return self.fit_listening(training, validation)
+
+    def fit_listening(self, training: Pipeline, validation: Pipeline) -> Position:
+        self.resume()
+        distributed.broadcast_variables(
+            [*pet_weights(self.objective.pet).values(), *self.optimiser.variables]
+        )
+        while not self.position.finished:
+            self.train_epoch(training)
+            self.close_epoch(self.validate(validation))
+        return self.position
+
+    def train_epoch(self, training: Pipeline) -> None:
+        """The rest of the current epoch, with checkpoints when they are due."""
+        position, steps, jets = self.position, self.steps_per_epoch, self.jets_per_step
+        started, before = time.monotonic(), position.seconds
+        bar = progress(
+            steps * jets, f"epoch {position.epoch + 1}/{self.config.epochs}", rank=self.rank
+        )
+        count, constituents = self.config.accumulate, training.constituents_per_jet
+        batches = training.epoch(position.epoch, position.step * count)
+        with bar, closing(batches):
+            bar.update(position.step * jets)
+            while position.step < steps:
+                terms = self.step(list(islice(batches, count)), constituents)
+                position.step += 1
+                for name, value in terms.items():
+                    position.sums[name] = position.sums.get(name, 0.0) + float(value)
+                position.seconds = before + time.monotonic() - started
+                bar.update(jets)
+                bar.set_postfix(loss=f"{position.sums['loss'] / position.step:.4f}")
+
+    def step(self, batches: list[dict], constituents_per_jet: float) -> dict[str, float]:
+        """One update from this rank's batches; returns the terms averaged over them and ranks.
+
+        It is the update of one batch with all their jets. constituents_per_jet is the mean of the
+        split: a constituent weighs the same in a batch of short jets. A checkpoint that is due is
+        written once the loss of the next step is known, so that it is never one of ruined weights;
+        then all ranks begin anew where horovodrun has other hosts. Raises on all ranks at the same
+        step: UserError when the loss is not a number, whose batches are then in the run directory,
+        and Stopped when any of them was asked to stop.
+        """
+        position = self.position
+        rng = np.random.default_rng(
+            (self.config.seed, STREAM_TRAINING, position.epoch, position.step, self.rank)
+        )
+        sums, values = None, []
+        for number, batch in enumerate(batches):
+            index = batch["index"]
+            batch = self.objective.prepare(batch, rng, True, constituents_per_jet)
+            terms, gradients = self.gradients(batch)
+            sums = gradients if sums is None else self.joined(sums, gradients)
+            values.append([float(value) for value in terms.values()])
+            if not math.isfinite(values[-1][list(terms).index("loss")]):
+                keep_for_study(
+                    self.run, position, f"step{position.step + 1}.{number}", batch, index
+                )
+        is_due = self.rank == 0 and self.clock.is_due(position.step)
+        wishes = [is_due, bool(self.request.name), distributed.has_other_hosts()]
+        *means, is_due, is_asked, is_joined = distributed.mean([*np.mean(values, axis=0), *wishes])
+        terms = dict(zip(terms, means, strict=True))
+        self.insist_on_a_number(terms["loss"], f"step {position.step + 1}")
+        if is_asked or is_joined or (is_due and position.step):
+            self.save(LAST)
+        if is_asked:
+            self.request.obey(position, f"step {position.step + 1}")
+        if is_joined:
+            distributed.start_again()
+        self.apply(self.averaged(sums))
+        if hasattr(self.objective, "after_step"):
+            number = position.epoch * self.steps_per_epoch + position.step + 1
+            self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
+        return terms
+
+    def insist_on_a_number(self, loss: float, where: str) -> None:
+        """Raise UserError when the loss is not finite, saying where and what is left."""
+        if math.isfinite(loss):
+            return
+        last = self.run / LAST
+        state = f"{last} holds the last good state" if last.is_file() else "no checkpoint was made"
+        raise UserError(
+            f"the loss is {loss} at epoch {self.position.epoch + 1}, {where}; {state}, "
+            f"{self.run / 'not_a_number.*.npz'} the jets: start again with a lower --lr, and "
+            "--overwrite or another --name"
+        )
+
+    def validate(self, validation: Pipeline) -> dict[str, float]:
+        """Mean of every term over all validation jets of all ranks, each exactly once.
+
+        A checkpoint is written once the loss of the first batch is known: the epoch is not lost
+        when the process ends in here.
+        """
+        sums, jets = defaultdict(float), 0
+        constituents = validation.constituents_per_jet
+        batches = 0
+        for batch in validation.ordered():
+            if self.request.name and batches:
+                self.request.obey(self.position, "validation")
+            count, index = len(batch["mask"]), batch["index"]
+            streams = JetStreams((self.config.seed, STREAM_VALIDATION), index)
+            batch = self.objective.prepare(batch, streams, False, constituents)
+            terms = self.evaluated(filled_up(batch, validation.batch_size))
+            for name, value in terms.items():
+                sums[name] += float(value) * validation.batch_size
+            if not math.isfinite(sums["loss"]):
+                keep_for_study(self.run, self.position, "validation", batch, index)
+                break
+            if not batches:
+                self.keep_epoch(sums["loss"])
+            batches, jets = batches + 1, jets + count
+        if not batches:
+            self.keep_epoch(sums["loss"])
+        # a rank without validation jets joins with zeros, in the same order of terms
+        names = list(self.position.sums)
+        totals = distributed.total([sums[name] for name in names] + [jets])
+        return {name: value / totals[-1] for name, value in zip(names, totals, strict=False)}
+
+    def keep_epoch(self, loss: float) -> None:
+        """A checkpoint of a trained epoch that is not validated yet, unless its loss is no number.
+
+        loss: the first of this rank, zero where it has no jets.
+        """
+        if self.position.step:
+            self.insist_on_a_number(float(distributed.total(loss)), "validation")
+            self.save(LAST)
+
+    def close_epoch(self, validation: dict[str, float]) -> None:
+        """Write history and checkpoints of a finished epoch and decide whether to go on."""
+        position = self.position
+        epoch = position.epoch + 1
+        self.insist_on_a_number(validation["loss"], "validation")
+        line = {
+            "epoch": epoch,
+            "steps": position.step,
+            "jets": position.step * self.jets_per_step,
+            "seconds": round(position.seconds, 3),
+            "training": {name: value / position.step for name, value in position.sums.items()},
+            "validation": validation,
+        }
+        position.history.append(line)
+        better = validation["loss"] < position.best_loss
+        if better:
+            position.best_loss, position.best_epoch = validation["loss"], epoch
+        position.epoch = epoch
+        position.restart_epoch()
+        waited = epoch - position.best_epoch
+        stop = epoch >= self.config.epochs or waited >= self.config.patience
+        position.finished = bool(distributed.agreed(stop))
+        if better:
+            self.save("best.h5")
+        self.save(LAST)
+        if self.rank == 0:
+            position.write_history(self.run)
+            rate = line["jets"] / max(line["seconds"], 1e-9)
+            print(
+                f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
+                f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
+                + (" (best)" if better else ""),
+                flush=True,
+            )
+
+    def save(self, name: str) -> None:
+        """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
+        if self.rank == 0:
+            weights = {
+                key: np.asarray(weight) for key, weight in pet_weights(self.objective.pet).items()
+            }
+            averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
+            state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
+            record = {**self.about, "position": self.position.as_json(), "ranks": self.ranks}
+            save_checkpoint(
+                self.run / name,
+                self.objective.pet.config,
+                weights,
+                record,
+                {**weights, **averages},
+                state if name == LAST else None,
+                self.run / PREVIOUS if name == LAST else None,
+            )
+        distributed.barrier()
+        if name == LAST:
+            self.clock.restart()
+
+    def resume(self) -> None:
+        """Take up weights, optimiser, averages, history and data position from a checkpoint.
+
+        On the ranks that wrote it, what follows is bit for bit the run that never stopped (on the
+        CPU). On another number of ranks the epoch that had begun is trained anew, from these
+        weights, with the learning rate of its beginning.
+        """
+        if self.rank == 0:
+            remove_leftovers(self.run)
+        path = whole_checkpoint(self.run, type(self.objective.pet.config))
+        if path is None:
+            return
+        checkpoint = load_checkpoint(path, type(self.objective.pet.config))
+        if checkpoint.pet_config != self.objective.pet.config:
+            raise UserError(
+                f"{path} was made by another architecture, {checkpoint.pet_config}, expected "
+                f"{self.objective.pet.config}; use another --name"
+            )
+        if len(checkpoint.optimizer) != len(self.optimiser.variables):
+            raise UserError(
+                f"{path} belongs to another training: it holds "
+                f"{len(checkpoint.optimizer)} optimiser arrays, expected "
+                f"{len(self.optimiser.variables)}; use another --name"
+            )
+        for name, weight in pet_weights(self.objective.pet).items():
+            weight.assign(checkpoint.weights[name])
+        for index, variable in enumerate(self.optimiser.variables):
+            variable.assign(checkpoint.optimizer[f"{index:04d}"])
+        self.position = Position.from_json(checkpoint.record["position"])
+        if checkpoint.record["ranks"] != self.ranks:
+            # steps of another size: the epoch starts anew, the schedule counts steps
+            self.position.restart_epoch()
+            self.optimiser.iterations.assign(self.position.epoch * self.steps_per_epoch)
+        if self.rank != 0:
+            return
+        self.position.write_history(self.run)
+        if self.position.finished:
+            print(f"{self.run} has finished: {self.position.epoch} epochs", flush=True)
+        else:
+            step = self.position.step
+            where = f"step {step + 1}" if step < self.steps_per_epoch else "validation"
+            print(f"resuming {self.run} at epoch {self.position.epoch + 1}, {where}", flush=True)
+
+
+def optimiser_steps(batches: int, accumulate: int) -> int:
+    """Steps of the optimiser in an epoch of so many batches per rank; the rest is left out.
+
+    Raises UserError when there is not even one.
+    """
+    if batches < accumulate:
+        raise UserError(
+            f"an epoch has {batches} batches per rank, less than one step of --accumulate "
+            f"{accumulate}; the most that works is {batches}"
+        )
+    return batches // accumulate

@@ -1,0 +1,58 @@
+"""Where the weights of an unfolding stand after each of its steps, so that it can go on there."""
+
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.atomic import atomic_path
+from omnilearn.errors import UserError
+from omnilearn.training import distributed
+
+
+class StepFiles(MutableMapping):
+    """Weights of the simulated events after each step, in RUN/<step>/weights.h5."""
+
+    def __init__(self, run: Path, events: int):
+        self.run, self.events = run, events
+
+    def path(self, name: str) -> Path:
+        return self.run / name / "weights.h5"
+
+    def __contains__(self, name) -> bool:
+        return bool(distributed.agreed(self.path(name).is_file()))
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        path = self.path(name)
+        try:
+            with h5py.File(path, "r") as file:
+                events, weights = int(file.attrs["events"]), file["weight"][()]
+        except (OSError, KeyError) as error:
+            raise UserError(f"{path} holds no weights of a step ({error}); remove it, and the step "
+                            "is done again") from error  # fmt: skip
+        if events != self.events:
+            raise UserError(
+                f"{path} is of {events} events, the data folder holds {self.events}; choose "
+                "another --name, or throw the run away with --overwrite"
+            )
+        return weights
+
+    def __setitem__(self, name: str, weights: np.ndarray) -> None:
+        if distributed.rank() == 0:
+            with atomic_path(self.path(name)) as temporary, h5py.File(temporary, "w") as file:
+                file["weight"] = weights
+                file.attrs["events"] = self.events
+            # the optimiser's state of a finished training is of no more use
+            for last in (self.run / name).glob("seed*/last.h5"):
+                last.unlink()
+        distributed.barrier()
+
+    def __delitem__(self, name: str) -> None:
+        self.path(name).unlink()
+
+    def __iter__(self) -> Iterator[str]:
+        return (path.parent.name for path in sorted(self.run.glob("*/weights.h5")))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

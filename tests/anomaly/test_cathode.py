@@ -1,0 +1,191 @@
+"""CATHODE from the sidebands to a classifier, on toy events of two jets: all stages, in order."""
+
+import json
+from dataclasses import dataclass
+
+import h5py
+import numpy as np
+import pytest
+from commands import python
+from tiny_models import tiny_and_eager
+from toy_dijets import write_dijets
+
+from omnilearn.anomaly import density, dijet_sampling
+from omnilearn.anomaly import task as anomaly
+from omnilearn.anomaly.dijet_closure import closure
+from omnilearn.anomaly.dijet_sampling import (
+    DijetSampler,
+    calibration_of,
+    consistent,
+    sampled_reference,
+)
+from omnilearn.anomaly.dijets import SAMPLED, Dijets
+from omnilearn.data.catalogue import LHCO
+from omnilearn.generation.sampling import Solver
+from omnilearn.kinematics import from_relative, invariant_mass, sum_constituents
+from omnilearn.statistics.results import read_results
+
+COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epochs", "0",
+          "--data-background", "40", "--reference-background", "40", "--density-epochs", "1",
+          "--jet-epochs", "1", "--train-jets", "96", "--sampling-steps", "2")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FewSteps(Solver):
+    """The solver of the suite in a hurry."""
+
+    jet_steps: int = 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_and_eager():
+    """The small preset even smaller, no graph, small parts: each takes seconds."""
+    with tiny_and_eager() as patch:
+        patch.setattr(dijet_sampling, "PART", 16)
+        patch.setattr(dijet_sampling, "ATTEMPTS", 2)
+        patch.setattr(anomaly, "SAMPLING_BATCH", 16)
+        patch.setattr(density, "CALIBRATED", 32)
+        for module in (anomaly, density):
+            patch.setattr(module, "Solver", FewSteps)
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cathode")
+    write_dijets(folder / "data", {"train": 600, "val": 120, "test": 150}, signal=0.1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(place):
+    line = "finetune.py lhco --data", place / "data", "--runs", place / "runs"
+    code, _, err = python(*line, "--signal", "20", *COMMON)
+    assert (code, err) == (0, "")
+    return place / "runs" / "lhco_scratch"
+
+
+def sampler_of(model) -> DijetSampler:
+    return DijetSampler(model / "density", LHCO, Solver(steps=2, jet_steps=2), 16, 0)
+
+
+def test_stages_before_what_they_need_are_refused(place):
+    for stage, sentence in (("sample", "no trained generator"), ("classify", "--stage sample")):
+        line = "finetune.py lhco --data", place / "data", "--runs", place / "other"
+        code, _, err = python(*line, "--stage", stage, *COMMON)
+        assert code != 0
+        assert sentence in err
+
+
+def test_all_stages_leave_a_density_a_reference_and_a_classifier(model):
+    assert json.loads((model / "density" / "config.json").read_text())["task"] == "density"
+    assert (model / "density" / "jets" / "best.h5").is_file()
+    assert len(list((model / "density" / "reference").glob("part*.hdf5"))) == 3
+    about = json.loads((model / "cathode_signal20" / "seed0" / "config.json").read_text())
+    assert about["events"]["reference_background"] == 40
+    assert about["events"]["data_signal"] == 20
+
+
+def test_the_reference_is_shared_among_cells_and_is_not_made_again(model, place):
+    paths = sorted((model / "density" / "reference").glob("part*.hdf5"))
+    before = [path.stat().st_mtime_ns for path in paths]
+    line = "finetune.py lhco --data", place / "data", "--runs", place / "runs"
+    code, _, err = python(*line, "--signal", "0", *COMMON)
+    assert (code, err) == (0, "")
+    assert (model / "cathode_signal0" / "seed0" / "best.h5").is_file()
+    assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_generated_events_keep_what_holds_for_every_event(model, place):
+    paths = sorted((model / "density" / "reference").glob("part*.hdf5"))
+    with h5py.File(paths[0]) as file:
+        arrays = {key: array[()] for key, array in file.items()}
+    pt, eta, phi, mass, number = np.moveaxis(arrays["jet"].astype(float), -1, 0)
+    assert (pt[:, 0] >= pt[:, 1]).all()
+    assert (number == arrays["multiplicity"]).all()
+    energy = np.hypot(pt * np.cosh(eta), mass)
+    jets = np.stack([pt, eta, phi, energy], axis=-1)
+    dijet_mass = invariant_mass(sum_constituents(jets))
+    np.testing.assert_allclose(dijet_mass, arrays["observables"][:, 0], rtol=1e-4)
+    assert ((dijet_mass >= 3300) & (dijet_mass < 3700)).all()
+    # a jet is the sum of its constituents
+    summed = sum_constituents(from_relative(arrays["data"], jets))
+    np.testing.assert_allclose(summed[..., 0], pt, rtol=1e-3)
+    np.testing.assert_allclose(summed[..., 1], eta, atol=1e-3)
+    np.testing.assert_allclose(invariant_mass(summed), mass, rtol=0.01, atol=0.5)
+    events = Dijets(LHCO, str(place / "data"), paths)
+    assert np.count_nonzero(events.split == SAMPLED) == 48
+    assert not events.natural[events.split == SAMPLED].any()
+
+
+def test_an_event_depends_neither_on_ranks_nor_on_the_events_beside_it(model, place, monkeypatch):
+    sampler = sampler_of(model)
+    mass = np.linspace(3310.0, 3690.0, 24)
+    whole = sampler.events(np.arange(24), mass)
+    some = np.array([17, 3])
+    few = sampler.events(some, mass[some])
+    np.testing.assert_allclose(few["jet"], whole["jet"][some], rtol=2e-3, atol=2e-3)
+    events = Dijets(LHCO, str(place / "data"))
+    spectrum = density.sideband_fit(events)
+    for name, replacement in (("size", lambda: 2), ("barrier", lambda: None)):
+        monkeypatch.setattr(dijet_sampling.distributed, name, replacement)
+    for rank in (0, 1):
+        monkeypatch.setattr(dijet_sampling.distributed, "rank", lambda rank=rank: rank)
+        paths = sampled_reference(place / "shared", sampler, spectrum, 40)
+    assert all(path.is_file() for path in paths)
+    with (
+        h5py.File(paths[1]) as ours,
+        h5py.File(model / "density" / "reference" / paths[1].name) as theirs,
+    ):
+        np.testing.assert_allclose(ours["observables"][()], theirs["observables"][()], rtol=1e-6)
+
+
+def test_momenta_are_moved_to_the_axis_and_pt_of_their_jet():
+    rng = np.random.default_rng(0)
+    columns = rng.normal(0, 0.2, (6, 12, 4))
+    columns[..., 2] = rng.random((6, 12)) / 4
+    columns[..., 3] = np.arange(12) < rng.integers(3, 13, (6, 1))
+    jets = np.column_stack([rng.uniform(1000, 2000, 6), rng.normal(size=6), *np.ones((2, 6))])
+    momenta, mask = consistent(columns * columns[..., 3:], jets)
+    summed = sum_constituents(momenta, mask)
+    np.testing.assert_allclose(summed[:, 0], jets[:, 0], rtol=1e-4)
+    np.testing.assert_allclose(summed[:, 1], jets[:, 1], atol=1e-4)
+    np.testing.assert_allclose(summed[:, 2], 0, atol=1e-4)
+    assert (np.diff(momenta[..., 0], axis=1) <= 0).all()
+
+
+def test_the_closure_test_has_numbers_and_figures_of_both_regions(model):
+    code, out, err = python("evaluate.py", model / "density", "--steps", 2, "--events", 40,
+                            "--batch", 16)  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "sidebands auc_kinematics: " in out
+    results = read_results(model / "density" / "results.json")
+    for region in density.REGIONS:
+        assert results[region]["w1_jet_mass_1"].value > 0
+        assert (model / "density" / f"closure_{region}.pdf").stat().st_size > 1000
+
+
+def test_calibrated_constituents_have_the_true_spectrum_in_the_generated_order():
+    rng = np.random.default_rng(2)
+    true = -rng.exponential(0.01, 20_000)  # of log(1 - pt_rel)
+    generated = true[::-1] + rng.normal(0, 0.02, 20_000)  # a generator that resolves no soft ones
+    assert (generated > 0).mean() > 0.2
+    mapped = np.interp(generated, *calibration_of(generated, true))
+    assert (mapped < 0).all()
+    levels = np.linspace(0.001, 0.999, 99)
+    np.testing.assert_allclose(np.quantile(mapped, levels), np.quantile(true, levels), rtol=0.02)
+    order = np.argsort(generated)
+    assert (np.diff(mapped[order]) >= 0).all()
+
+
+def test_samples_of_one_distribution_close_and_others_do_not():
+    rng = np.random.default_rng(1)
+    names = [f"{name}_{jet}" for name in ("jet_pt", "jet_eta", "jet_mass", "multiplicity")
+             for jet in (1, 2)]  # fmt: skip
+    first, second = ({name: rng.normal(size=400) for name in names} for _ in range(2))
+    found, spectra = closure(first, second, 0)
+    assert found["auc_kinematics"].value == pytest.approx(0.5, abs=0.08)
+    assert spectra["jet_pt_1"]["sizes"] == {"truth": 400, "generated": 400}
+    found, _ = closure(first, second | {"jet_mass_2": second["jet_mass_2"] + 1}, 0)
+    assert found["auc_kinematics"].value > 0.65
+    assert found["w1_jet_mass_2"].value == pytest.approx(1, abs=0.2)

@@ -1,0 +1,123 @@
+"""Significance improvement with known answers; an excess, and none, in a falling spectrum."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from toy_dijets import RESONANCE, WIDTH, falling_masses
+
+from omnilearn.anomaly.bump_hunt import hunt, limits
+from omnilearn.anomaly.dijet_mass import FallingSpectrum
+from omnilearn.anomaly.significance import Improvement, excess_significance, maximum_improvement
+from omnilearn.data.catalogue import LHCO
+from omnilearn.errors import UserError
+
+TOYS = 150
+
+
+def scores(signal: int, background: int, shift: float, seed: int = 0):
+    """Gaussian scores of signal, shifted, and background, and their labels."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat([1, 0], [signal, background])
+    return rng.normal(size=len(label)) + shift * label, label
+
+
+def test_improvement_of_shifted_gaussians_is_the_known_one():
+    improvement = Improvement.of(*scores(20_000, 200_000, 2.0))
+    for efficiency in (0.1, 0.01, 0.001):
+        found = improvement.at_background_efficiency(efficiency)
+        expected = norm.sf(norm.isf(efficiency) - 2.0) / np.sqrt(efficiency)
+        assert found.value == pytest.approx(expected, abs=4 * found.error)
+        assert found.error < 0.1 * found.value
+
+
+def test_random_scores_do_not_improve():
+    score, label = scores(5000, 50_000, 0.0)
+    found = maximum_improvement(score, label, seed=1)
+    assert found.value == pytest.approx(1.0, abs=0.25)
+    assert Improvement.of(score, label).at_background_efficiency(0.1).value < 0.4
+
+
+def test_efficiencies_below_the_floor_do_not_count():
+    score, label = scores(1000, 5000, 1.0)
+    score[label == 1][:5] += 100  # a few events far from all background
+    improvement = Improvement.of(score, label)
+    assert improvement.floor == 10 / 5000
+    assert improvement.background_events[improvement.counted].min() == 10
+    assert np.isnan(improvement.at_background_efficiency(0.001).value)
+    largest = np.max(improvement.improvement[improvement.counted])
+    assert maximum_improvement(score, label, 0).value == pytest.approx(largest)
+
+
+def test_uncertainty_of_the_maximum_is_its_spread_over_samples():
+    values = [maximum_improvement(*scores(500, 5000, 1.5, seed), 0) for seed in range(25)]
+    spread = np.std([one.value for one in values])
+    assert np.mean([one.error for one in values]) == pytest.approx(spread, rel=0.5)
+
+
+def test_an_excess_over_a_known_background_is_counted_in_standard_deviations():
+    assert excess_significance(10_000 + 300, 10_000, 0) == pytest.approx(3, rel=0.02)
+    assert excess_significance(10_000 + 300, 10_000, 100) == pytest.approx(3 / 2**0.5, rel=0.02)
+    assert excess_significance(10_000 - 300, 10_000, 100) == pytest.approx(-3 / 2**0.5, rel=0.02)
+    assert excess_significance(100, 100, 10) == 0
+    assert np.isfinite(excess_significance(0, 3.0, 1.0))
+
+
+def test_the_fit_predicts_a_falling_spectrum_within_its_uncertainty():
+    rng, pulls = np.random.default_rng(2), []
+    for _ in range(TOYS):
+        masses = falling_masses(rng.poisson(3000), rng)
+        fit = FallingSpectrum.fitted(masses, LHCO.signal_region, limits(LHCO))
+        expected, error = fit.background
+        truth = 3000 * share_in_region()
+        pulls.append((expected - truth) / error)
+    assert np.mean(pulls) == pytest.approx(0, abs=4 / TOYS**0.5 + 0.1)
+    assert np.std(pulls) == pytest.approx(1, abs=0.2)
+
+
+def share_in_region() -> float:
+    masses = falling_masses(400_000, np.random.default_rng(9))
+    low, high = LHCO.signal_region
+    return float(np.mean((masses >= low) & (masses < high)))
+
+
+def test_background_alone_has_significances_of_a_standard_normal():
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(TOYS):
+        masses = falling_masses(3000, rng)
+        # a score that knows the mass a little, as classifiers do
+        score = rng.normal(size=3000) + masses / 2000
+        found.append([one.value for one in hunt(masses, score, LHCO)[0].values()][:3])
+    for values in np.transpose(found):  # no cut, 10 %, 1 %
+        values = values[np.isfinite(values)]
+        assert np.mean(values) == pytest.approx(0, abs=0.35)
+        assert np.std(values) == pytest.approx(1, abs=0.3)
+        assert np.mean(values > 3) < 0.03
+
+
+def test_a_resonance_is_found_after_the_cut():
+    rng = np.random.default_rng(4)
+    masses = np.append(falling_masses(8000, rng), rng.normal(RESONANCE, WIDTH, 60))
+    score = rng.normal(size=len(masses))
+    score[8000:] += 3
+    found, spectra = hunt(masses, score, LHCO)
+    assert found["significance_1"].value < 4
+    assert found["significance_0.01"].value > 5
+    assert [spectrum["cut"] for spectrum in spectra][:3] == [1.0, 0.1, 0.01]
+
+
+def test_too_few_events_in_the_sidebands_are_no_fit():
+    with pytest.raises(UserError, match="9 events in the sidebands"):
+        FallingSpectrum.fitted(np.full(9, 2500.0), LHCO.signal_region, limits(LHCO))
+
+
+def test_masses_are_drawn_in_the_signal_region_by_the_fitted_spectrum():
+    rng = np.random.default_rng(5)
+    masses = falling_masses(100_000, rng)
+    fit = FallingSpectrum.fitted(masses, LHCO.signal_region, limits(LHCO))
+    drawn = fit.drawn(rng.random(20_000))
+    low, high = LHCO.signal_region
+    assert low <= drawn.min() < drawn.max() < high
+    inside = masses[(masses >= low) & (masses < high)]
+    assert drawn.mean() == pytest.approx(inside.mean(), abs=4)
+    assert drawn.std() == pytest.approx(inside.std(), rel=0.03)

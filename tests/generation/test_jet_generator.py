@@ -1,0 +1,89 @@
+"""The network of jet kinematics equals the stored numbers of the released one to float noise."""
+
+import numpy as np
+import pytest
+from released_numbers import TINY, pet_with, stored
+
+from omnilearn.diffusion import guided, sample_deterministic
+from omnilearn.errors import UserError
+from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
+
+NAMES = {
+    "dense": "time.first", "dense_1": "time.second", "dense_2": "label", "dense_3": "film",
+    "dense_4": "inputs", "dense_5": "block0.residual", "dense_6": "block0.first",
+    "dense_7": "block0.second", "dense_8": "block1.residual", "dense_9": "block1.first",
+    "dense_10": "block1.second", "dense_11": "velocity", "layer_normalization": "block0.norm",
+    "layer_normalization_1": "block1.norm", "layer_normalization_2": "norm",
+    "layer_scale": "block0.layer_scale", "layer_scale_1": "block1.layer_scale",
+}  # fmt: skip
+SMALL = JetGeneratorConfig(projection_dim=16, num_classes=3)
+
+
+def released_network(numbers) -> JetGenerator:
+    network = JetGenerator(SMALL)
+    weights = pet_weights(network)
+    for key in numbers.files:
+        if key.startswith("jetw."):
+            layer, kind = key.split(".", 2)[2].rsplit(".", 1)
+            weights.pop(f"jets.{NAMES[layer]}.{kind}").assign(numbers[key])
+    assert not weights
+    return network
+
+
+def test_velocity_of_jets_equals_the_released_numbers():
+    numbers = stored("sampler_tiny")
+    velocity = released_network(numbers)(
+        numbers["jet.in.x"], numbers["jet.in.t"], numbers["in.label"]
+    )
+    np.testing.assert_allclose(velocity, numbers["jet.out.velocity"], atol=2e-5)
+
+
+@pytest.mark.parametrize("steps", [8, 64])
+def test_sampled_jets_equal_the_released_ones(steps):
+    numbers = stored("sampler_tiny")
+    network, label = released_network(numbers), numbers["in.label"]
+
+    def velocity(x, time):
+        return network(x, np.full((len(label), 1), time, "float32"), label)
+
+    sample = sample_deterministic(velocity, numbers["jet.in.noise"], steps)
+    reference = numbers[f"jet.out.sample_{steps}"]
+    np.testing.assert_allclose(sample, reference, atol=1e-4 * np.abs(reference).max())
+
+
+def test_guided_constituents_equal_the_released_ones():
+    numbers = stored("sampler_tiny")
+    pet = pet_with(numbers, TINY)
+    mask, jet, label = (numbers[f"in.{key}"] for key in ("mask", "jet", "label"))
+    diffused = np.float32([1, 1, 1] + [0] * 10)
+
+    def velocity(x, time, label):
+        column = np.full((len(mask), 1), time, "float32")
+        return pet.velocity(x * mask[:, :, None] * diffused, mask, jet, column, label)
+
+    sample = sample_deterministic(guided(velocity, 0.1, label, 0 * label), numbers["in.noise"], 8)
+    sample = (np.asarray(sample) * mask[:, :, None])[:, :, :3]
+    reference, plain, shaken = (
+        numbers[f"out.sample_8{suffix}"][:, :, :3]
+        for suffix in ("_w0.1", "", "_input_perturbed_1e-6")
+    )
+    allowed = 5 * np.abs(plain - shaken).max()
+    assert np.abs(sample - reference).max() <= allowed < 0.1 * np.abs(reference - plain).max()
+
+
+def test_a_fresh_network_predicts_no_velocity():
+    jet, time, label = np.ones((2, 4), "float32"), np.ones((2, 1), "float32"), np.eye(3)[:2]
+    assert not np.asarray(JetGenerator(SMALL)(jet, time, label)).any()
+
+
+def test_a_checkpoint_of_jets_comes_back_and_is_no_backbone(tmp_path):
+    network = JetGenerator(SMALL)
+    weights = {name: np.asarray(weight) for name, weight in pet_weights(network).items()}
+    save_checkpoint(tmp_path / "jets.h5", network.config, weights, {})
+    checkpoint = load_checkpoint(tmp_path / "jets.h5", JetGeneratorConfig)
+    assert checkpoint.pet_config == SMALL
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(checkpoint.weights[name], weight)
+    with pytest.raises(UserError, match=r"jets\.h5: weight jets.* has no place in this model"):
+        build_pet(load_checkpoint(tmp_path / "jets.h5"))

@@ -1,0 +1,50 @@
+"""Predictions on disk: what was written is read, and damage is told."""
+
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.errors import UserError
+from omnilearn.tagging.predictions import read_predictions, write_predictions
+
+ABOUT = {"dataset": "top", "model": "top_scratch", "data": "simulated", "split": "test"}
+
+
+@pytest.fixture
+def predicted():
+    rng = np.random.default_rng(0)
+    return {
+        "logits": rng.normal(size=(50, 2)).astype("float32"),
+        "label": rng.integers(0, 2, 50),
+        "weight": rng.random(50).astype("float32"),
+        "index": np.arange(50),
+    }
+
+
+def test_predictions_survive_the_disk_to_the_last_bit(predicted, tmp_path):
+    write_predictions(tmp_path / "predictions.h5", predicted, ABOUT)
+    found, about = read_predictions(tmp_path / "predictions.h5")
+    assert about == ABOUT
+    for name, values in predicted.items():
+        np.testing.assert_array_equal(found[name], values)
+        assert found[name].dtype == values.dtype
+
+
+def test_a_missing_or_shortened_array_is_named(predicted, tmp_path):
+    path = tmp_path / "predictions.h5"
+    write_predictions(path, predicted, ABOUT)
+    with h5py.File(path, "a") as file:
+        del file["weight"]
+    with pytest.raises(UserError, match="'weight' among its keys"):
+        read_predictions(path)
+    write_predictions(path, predicted | {"label": predicted["label"][:40]}, ABOUT)
+    with pytest.raises(UserError, match="'label' has shape"):
+        read_predictions(path)
+
+
+def test_a_truncated_file_is_told_with_the_command_that_mends_it(predicted, tmp_path):
+    path = tmp_path / "predictions.h5"
+    write_predictions(path, predicted, ABOUT)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"python evaluate\.py"):
+        read_predictions(path)

@@ -1,0 +1,78 @@
+"""The figures of a comparison: rejection curves and losses."""
+
+import pytest
+
+from omnilearn.data.catalogue import JETCLASS
+from omnilearn.statistics.results import Result
+from omnilearn.tagging.figures import (
+    LossHistory,
+    RocCurve,
+    evaluation_figures,
+    loss_curves,
+    roc_curves,
+)
+
+EFFICIENCY = [0.1, 0.3, 0.5, 0.8]
+REJECTION = [
+    Result(900.0, None, 5000, bound="lower"),
+    Result(600.0, 150.0, 5000),
+    Result(100.0, 9.0, 5000),
+    Result(12.0, 0.4, 5000),
+]
+
+
+def draw_roc(stem):
+    roc_curves([RocCurve("OmniLearn", EFFICIENCY, REJECTION)], stem, title="Top tagging")
+
+
+def draw_losses(stem):
+    scratch = LossHistory("from scratch", [0.5, 0.3, 0.21], [0.5, 0.32, 0.25], reached=3)
+    tuned = LossHistory("OmniLearn", [0.3, 0.2, 0.17], [0.3, 0.24, 0.23], reached=2)
+    loss_curves([scratch, tuned], stem, target=0.25)
+
+
+@pytest.mark.parametrize("draw", [draw_roc, draw_losses])
+def test_a_figure_drawn_twice_is_the_same_to_the_byte(draw, tmp_path):
+    draw(tmp_path / "first")
+    draw(tmp_path / "second")
+    for suffix in (".png", ".pdf"):
+        first = (tmp_path / f"first{suffix}").read_bytes()
+        assert first == (tmp_path / f"second{suffix}").read_bytes()
+        assert b"CreationDate" not in first
+        assert len(first) > 5000
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_curves_made_of_limits_alone_can_be_drawn(tmp_path):
+    limits = [Result(50.0, None, 20, bound="lower")] * len(EFFICIENCY)
+    roc_curves([RocCurve("perfect", EFFICIENCY, limits)], tmp_path / "roc")
+    assert (tmp_path / "roc.png").exists()
+
+
+def test_one_epoch_and_jets_seen_can_be_drawn(tmp_path):
+    loss_curves([LossHistory("OmniLearn", [0.3], [0.31])], tmp_path / "one")
+    seen = LossHistory("from scratch", [0.3, 0.2], [0.3, 0.25], seen=[1e6, 2e6])
+    loss_curves([seen], tmp_path / "seen", target=0.1, x_label="Jets seen")
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_nothing_to_draw_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no curve"):
+        roc_curves([], tmp_path / "roc")
+    with pytest.raises(ValueError, match="no training history"):
+        loss_curves([], tmp_path / "loss")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_gets_one_curve_per_signal_class_and_its_losses(tmp_path):
+    curve = {"signal_efficiency": EFFICIENCY, "rejection": REJECTION}
+    curves = dict.fromkeys(JETCLASS.class_names[1:], curve)
+    history = [{"training": {"loss": 2.0}, "validation": {"loss": 1.9}}]
+    evaluation_figures(tmp_path, JETCLASS, {"curves": curves}, history)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"roc.png", "roc.pdf", "loss.png", "loss.pdf"}
+
+
+def test_a_run_without_curves_or_epochs_has_no_figures(tmp_path):
+    evaluation_figures(tmp_path, JETCLASS, {}, [])
+    assert list(tmp_path.iterdir()) == []

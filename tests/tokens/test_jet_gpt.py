@@ -1,0 +1,277 @@
+"""Tokeniser and jet GPT: what is behind is not felt, nor padding; gradients pass straight on."""
+
+from dataclasses import asdict
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from omnilearn.data.spec import FEATURES
+from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.tokens import objectives as token_objectives
+from omnilearn.tokens.jet_gpt import GPT, GPTConfig, OmniJet, OmniJetConfig, targets
+from omnilearn.tokens.sampling import TokenSampler, TokenSettings, drawn_token
+from omnilearn.tokens.token_models import fingerprint
+from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig, straight_through
+
+SLOTS, CODES = 12, 20
+TOKENISER = TokeniserConfig(dim=8, num_blocks=1, num_heads=2, num_codes=CODES,
+                            max_constituents=SLOTS)  # fmt: skip
+SMALL_GPT = GPTConfig(dim=8, num_blocks=2, num_heads=2, num_codes=CODES, max_constituents=SLOTS)
+
+
+@pytest.fixture(scope="module")
+def omnijet():
+    keras.utils.set_random_seed(0)
+    made = OmniJet(OmniJetConfig(TOKENISER, SMALL_GPT, num_classes=3))
+    for weight in made.gpt.weights:  # a fresh GPT hardly has an opinion
+        weight.assign(4 * np.array(weight))
+    return made
+
+
+def jets(number: int = 4, slots: int = SLOTS, seed: int = 0) -> dict:
+    rng = np.random.default_rng(seed)
+    filled = rng.integers(1, slots + 1, number)
+    mask = (np.arange(slots) < filled[:, None]).astype("float32")
+    constituents = rng.normal(size=(number, slots, len(FEATURES))).astype("float32")
+    return {"constituents": constituents * mask[..., None], "mask": mask,
+            "label": np.eye(3, dtype="float32")[rng.integers(0, 3, number)],
+            "weight": np.ones(number, "float32"),
+            "constituents_per_jet": np.float32(6)}  # fmt: skip
+
+
+def test_a_later_constituent_changes_no_earlier_logit(omnijet):
+    tokens = np.random.default_rng(1).integers(0, CODES + 2, (3, SLOTS + 1))
+    before = np.asarray(omnijet.gpt(tokens))
+    for place in (1, 5, SLOTS):
+        changed = tokens.copy()
+        changed[:, place] = (changed[:, place] + 1) % CODES
+        after = np.asarray(omnijet.gpt(changed))
+        np.testing.assert_array_equal(after[:, :place], before[:, :place])
+        assert (after[:, place:] != before[:, place:]).any()
+
+
+def test_padded_slots_are_never_felt(omnijet):
+    batch = jets()
+    mask, hidden = batch["mask"], 1 - batch["mask"][..., None]
+    filthy = batch["constituents"] + 7 * hidden
+    clean = np.asarray(omnijet.tokens(batch))
+    np.testing.assert_array_equal(omnijet.tokens({**batch, "constituents": filthy}), clean)
+    short = int(mask.sum(axis=1).max())
+    cut = {"constituents": filthy[:, :short], "mask": mask[:, :short]}
+    np.testing.assert_array_equal(omnijet.tokens(cut), clean[:, : short + 1])
+    code = np.maximum(clean[:, 1:] - 1, 0)
+    decoded = np.asarray(omnijet.tokeniser.decode(code, mask))
+    other = np.where(mask > 0, code, CODES - 1)
+    np.testing.assert_allclose(omnijet.tokeniser.decode(other, mask), decoded, atol=1e-6)
+    assert (decoded * hidden == 0).all()
+    np.testing.assert_allclose(
+        omnijet.classify({**batch, "constituents": filthy}), omnijet.classify(batch), atol=1e-5
+    )
+
+
+def test_a_code_is_the_nearest_vector_of_the_codebook(omnijet):
+    latent = np.random.default_rng(2).normal(scale=0.05, size=(2, 5, 4)).astype("float32")
+    codes = np.asarray(omnijet.tokeniser.codebook.codes)
+    distance = ((latent[:, :, None] - codes) ** 2).sum(axis=-1)  # the literal twin
+    np.testing.assert_array_equal(omnijet.tokeniser.codebook(latent), distance.argmin(axis=-1))
+
+
+def test_gradients_pass_the_codebook_straight_through():
+    keras.utils.set_random_seed(3)
+    tokeniser = Tokeniser(TOKENISER)
+    rng = np.random.default_rng(3)
+    mask = np.ones((2, 5), "float32")
+    latent = tf.constant(rng.normal(size=(2, 5, 4)).astype("float32"))
+    aim = rng.normal(size=(2, 5, 3)).astype("float32")
+    codes = tokeniser.codebook.codes
+
+    def error(vectors):
+        return tf.reduce_sum((tokeniser.decoder(vectors, real=mask) - aim) ** 2)
+
+    with tf.GradientTape() as tape:
+        tape.watch(latent)
+        code = tokeniser.codebook(latent)
+        loss = error(straight_through(latent, tokeniser.codebook.vectors(code)))
+    to_latent, to_codes = tape.gradient(loss, [latent, codes.value])
+    # the literal twin: the decoder's gradient at the vectors themselves, taken as the latents'
+    chosen = tf.constant(np.asarray(codes)[np.asarray(code)])
+    with tf.GradientTape() as tape:
+        tape.watch(chosen)
+        loss = error(chosen)
+    expected = np.asarray(tape.gradient(loss, chosen))
+    np.testing.assert_allclose(to_latent, expected, rtol=1e-3, atol=1e-3)
+    summed = np.zeros((CODES, 4))
+    np.add.at(summed, np.asarray(code), expected)
+    np.testing.assert_allclose(tf.convert_to_tensor(to_codes), summed, rtol=1e-3, atol=2e-3)
+
+
+def test_commitment_draws_vectors_nine_times_as_hard_as_latents():
+    latent, vectors = tf.constant([[[1.0, 0.0]]]), tf.constant([[[0.0, 0.0]]])
+    with tf.GradientTape() as tape:
+        tape.watch([latent, vectors])
+        value = tf.reduce_sum(token_objectives.commitment(latent, vectors, tf.ones((1, 1))))
+    assert float(value) == pytest.approx(0.5)
+    to_latent, to_vectors = tape.gradient(value, [latent, vectors])
+    np.testing.assert_allclose(to_latent, [[[0.1, 0]]], rtol=1e-5)
+    np.testing.assert_allclose(to_vectors, [[[-0.9, 0]]], rtol=1e-5)
+
+
+def test_codes_that_nobody_uses_are_put_where_jets_are(monkeypatch):
+    monkeypatch.setattr(token_objectives, "REPLACE_EVERY", 2)
+    tokeniser, batch = Tokeniser(TOKENISER), jets()
+    objective = token_objectives.TokeniserObjective(tokeniser, seed=1)
+    monkeypatch.setattr(objective, "latent_of", lambda batch: tokeniser.encoder(
+        batch["constituents"][..., :3], real=batch["mask"]))  # fmt: skip
+    codes = tokeniser.codebook.codes
+    codes.assign(np.full((CODES, 4), 50.0, "float32"))
+    gradient = np.zeros((CODES, 4), "float32")
+    for number, used in ((1, 3), (2, 7)):
+        objective.after_step(number, {"codebook.codes": np.where(
+            np.arange(CODES)[:, None] == used, 1.0, gradient)}, batch)  # fmt: skip
+        if number == 1:
+            assert (np.asarray(codes) == 50).all()
+            assert np.flatnonzero(tokeniser.codebook.usage).tolist() == [3]
+    kept = (np.asarray(codes) == 50).all(axis=1)
+    assert np.flatnonzero(kept).tolist() == [3, 7]
+    latents = objective.latents(batch)
+    for code in np.asarray(codes)[~kept]:
+        assert (np.abs(latents - code).max(axis=1) < 1e-6).any()
+    assert not np.asarray(tokeniser.codebook.usage).any()
+
+
+def test_a_sentence_ends_with_stop_unless_it_was_cut():
+    tokens = np.array([[0, 5, 6, 0], [0, 1, 2, 3]])
+    mask = np.float32([[1, 1, 0], [1, 1, 1]])
+    config = GPTConfig(num_codes=CODES, max_constituents=3)
+    following, counted = (np.asarray(part) for part in targets(tokens, mask, config))
+    assert following[0, :3].tolist() == [5, 6, config.stop]
+    assert following[1, :3].tolist() == [1, 2, 3]
+    assert counted.tolist() == [[1, 1, 1, 0], [1, 1, 1, 0]]
+
+
+def test_the_loss_is_the_mean_cross_entropy_of_all_that_follows(omnijet):
+    batch = jets(6)
+    batch["constituents_per_jet"] = np.float32(batch["mask"].sum() / 6)
+    found = float(token_objectives.TokenObjective(omnijet).losses(batch)["loss"])
+    tokens = np.asarray(omnijet.tokens(batch))
+    logits = np.float64(omnijet.gpt(tokens))
+    terms = []  # the literal twin
+    for jet, number in enumerate(batch["mask"].sum(axis=1).astype(int)):
+        sentence = [*tokens[jet, 1 : number + 1], *([CODES + 1] if number < SLOTS else [])]
+        for place, token in enumerate(sentence):
+            terms.append(np.log(np.exp(logits[jet, place]).sum()) - logits[jet, place, token])
+    places = batch["mask"].sum() + 6
+    assert found == pytest.approx(np.sum(terms) / places, rel=1e-5)
+
+
+def sampler_of(omnijet, spec, monkeypatch, **settings):
+    """A sampler of this model without a run directory, nothing compiled."""
+    from omnilearn.tokens import sampling as token_sampling
+
+    monkeypatch.setattr(token_sampling, "compiled", lambda function: function)
+    monkeypatch.setattr(token_sampling, "compiled_for_batches", lambda function, slots: function)
+    monkeypatch.setattr(token_sampling, "CACHE_PLACES", 5)
+    sampler = TokenSampler.__new__(TokenSampler)
+    sampler.spec, sampler.seed, sampler.batch_size = spec, 4, 3
+    sampler.solver = TokenSettings(**settings)
+    sampler.use(omnijet)
+    return sampler
+
+
+@pytest.fixture
+def spec():
+    from dataclasses import replace
+
+    from omnilearn.data.catalogue import ASPEN
+
+    return replace(ASPEN, max_constituents=SLOTS)
+
+
+@pytest.mark.parametrize("settings", [{}, {"temperature": 0.5, "top_k": 4}])
+def test_sampling_with_a_cache_gives_the_tokens_of_sampling_without(
+    omnijet, spec, monkeypatch, settings
+):
+    sampler = sampler_of(omnijet, spec, monkeypatch, **settings)
+    index = np.arange(7)
+    found = sampler.sentences(index)
+    from omnilearn.data.streams import JetStreams
+    from omnilearn.tokens.sampling import STREAM_TOKENS
+
+    uniform = JetStreams((4, STREAM_TOKENS), index).random((7, SLOTS), "float32")
+    for jet in index:  # the literal twin: the whole sentence anew for every token
+        sentence = [0]
+        for place in range(SLOTS):
+            logits = omnijet.gpt(np.array([[*sentence, 0]]))[:, place]
+            token = int(drawn_token(logits, uniform[jet : jet + 1, place], place, SMALL_GPT,
+                                    sampler.solver)[0])  # fmt: skip
+            if token == SMALL_GPT.stop:
+                break
+            sentence.append(token)
+        expected = np.zeros(SLOTS, int)
+        expected[: len(sentence) - 1] = sentence[1:]
+        np.testing.assert_array_equal(found[jet], expected)
+
+
+def test_the_stop_token_ends_a_jet_and_none_is_empty(omnijet, spec, monkeypatch):
+    sampler = sampler_of(omnijet, spec, monkeypatch)
+    bias = omnijet.gpt.next_token.bias
+    before = np.array(bias)
+    try:
+        for push, lengths in ((100.0, {1}), (-100.0, {SLOTS})):
+            moved = before.copy()
+            moved[SMALL_GPT.stop] += push
+            bias.assign(moved)
+            found = sampler.sentences(np.arange(5))
+            assert set((found > 0).sum(axis=1)) == lengths
+            made = sampler.decoded(found, np.zeros(5, int))
+            np.testing.assert_array_equal(made.jets[:, 3], (found > 0).sum(axis=1))
+            assert (made.constituents[..., 3] == (found > 0)).all()
+    finally:
+        bias.assign(before)
+
+
+def test_a_jet_does_not_depend_on_the_jets_beside_it(omnijet, spec, monkeypatch):
+    sampler = sampler_of(omnijet, spec, monkeypatch)
+    whole = sampler.sentences(np.arange(9))
+    np.testing.assert_array_equal(sampler.sentences(np.array([7, 2])), whole[[7, 2]])
+
+
+def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
+    config = GPTConfig(num_codes=3)
+    share = np.array([0.3, 0.1, 0.2, 0.25, 0.15])  # start, codes, stop
+    logits = np.tile(np.log(share), (4000, 1)).astype("float32")
+    uniform = ((np.arange(4000) + 0.5) / 4000).astype("float32")
+
+    def shares(place, **settings):
+        token = np.asarray(drawn_token(logits, uniform, place, config, TokenSettings(**settings)))
+        return np.bincount(token, minlength=5) / 4000
+
+    np.testing.assert_allclose(shares(3), share * [0, 1, 1, 1, 1] / 0.7, atol=1e-3)
+    np.testing.assert_allclose(shares(0), share * [0, 1, 1, 1, 0] / 0.55, atol=1e-3)
+    np.testing.assert_allclose(shares(3, top_k=2), share * [0, 0, 1, 1, 0] / 0.45, atol=1e-3)
+    colder = share**2 * [0, 1, 1, 1, 1]
+    np.testing.assert_allclose(shares(3, temperature=0.5), colder / colder.sum(), atol=1e-3)
+
+
+def test_the_published_sizes():
+    keras.utils.set_random_seed(0)
+    config = GPTConfig()
+    assert (config.dim, config.num_blocks, config.num_heads, config.vocabulary) == (256, 3, 8, 8194)
+    block = 12 * 256**2 + 13 * 256  # attention, two layers, two normalisations, all biases
+    expected = 2 * 8194 * 256 + 8194 + 129 * 256 + 3 * block + 2 * 256
+    assert GPT(config).count_params() == expected
+
+
+def test_a_checkpoint_holds_both_models(omnijet, tmp_path):
+    weights = {name: np.array(weight) for name, weight in pet_weights(omnijet).items()}
+    save_checkpoint(tmp_path / "best.h5", omnijet.config, weights, {})
+    found = load_checkpoint(tmp_path / "best.h5", OmniJetConfig)
+    assert found.pet_config == omnijet.config
+    assert asdict(found.pet_config.gpt) == asdict(SMALL_GPT)
+    other = Tokeniser(TOKENISER)
+    assert fingerprint(other) != fingerprint(omnijet.tokeniser)
+    for name, weight in pet_weights(other).items():
+        weight.assign(found.weights[f"tokeniser.{name}"])
+    assert fingerprint(other) == fingerprint(omnijet.tokeniser)

@@ -1,0 +1,297 @@
+"""Token models from train.py to evaluate.py on toy jets: tokeniser, GPT, new jets, a tagger."""
+
+import json
+from dataclasses import replace
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from commands import python
+from tiny_models import tiny_and_eager
+from toy_jets import write_toy_dataset
+
+from omnilearn.config import Config
+from omnilearn.data.catalogue import ASPEN, JETCLASS
+from omnilearn.data.pipeline import Pipeline
+from omnilearn.errors import UserError
+from omnilearn.generation import distances, sampling
+from omnilearn.generation.jet_sets import read_set, read_split
+from omnilearn.model.checkpoint import load_checkpoint
+from omnilearn.recipes import TOKEN_ARCHITECTURES, TOKENISER, TWO_SAMPLES
+from omnilearn.statistics.results import Result, read_results
+from omnilearn.tagging.task import open_pipeline
+from omnilearn.tokens import objectives as token_objectives
+from omnilearn.tokens.jet_gpt import OmniJetConfig
+from omnilearn.tokens.objectives import TokeniserObjective
+from omnilearn.tokens.task import one_sample, open_data
+from omnilearn.tokens.token_files import read_tokens
+from omnilearn.tokens.token_models import (
+    fingerprint,
+    insist_on_tokeniser,
+    load_omnijet,
+    load_tokeniser,
+    token_spec,
+)
+from omnilearn.tokens.tokeniser import Tokeniser
+
+SLOTS = 24  # of jets that the tiny models read
+TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64,
+                             "max_constituents": SLOTS},
+               "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2}}  # fmt: skip
+COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_and_eager():
+    """The small preset even smaller, no graph, few distances: each takes seconds."""
+    with tiny_and_eager() as patch:
+        patch.setitem(TOKEN_ARCHITECTURES, "small", TINY_TOKENS)
+        patch.setitem(TWO_SAMPLES, "epochs", 1)
+        patch.setitem(TOKENISER["small"], "batch", 32)
+        patch.setitem(TOKENISER["small"], "lr", 1e-2)
+        patch.setattr(distances, "BATCHES", 3)
+        patch.setattr(token_objectives, "REPLACE_EVERY", 4)
+        patch.setattr(sampling, "PART", 20)
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokens")
+    write_toy_dataset(folder / "data", "aspen", {"train": 160, "val": 32, "test": 40})
+    write_toy_dataset(folder / "data", "jetclass", {"train": 240, "val": 64, "test": 120})
+    write_toy_dataset(folder / "data", "top", {"train": 64, "val": 32, "test": 64})
+    return folder
+
+
+def said(place, line: str, *more) -> str:
+    where = "--data", place / "data", "--runs", place / "runs"
+    code, out, err = python(line, *COMMON, *where, *more)
+    assert (code, err) == (0, "")
+    return out
+
+
+def refused(place, line: str, *more) -> str:
+    where = "--data", place / "data", "--runs", place / "runs"
+    code, _, err = python(line, *COMMON, *where, *more)
+    assert code != 0
+    return err
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
+    return place / "runs" / "aspen_omnijet"
+
+
+@pytest.fixture(scope="module")
+def evaluated(run):
+    code, out, err = python("evaluate.py", run, "--batch", 40, "--rate")
+    assert (code, err) == (0, "")
+    return out
+
+
+@pytest.fixture(scope="module")
+def finetuned(run, place):
+    said(place, "finetune.py jetclass", "--classes", "QCD", "--train-jets", 16, "--val-jets", 4,
+         "--batch", 16, "--epochs", 1, "--backbone", run)  # fmt: skip
+    return place / "runs" / "jetclass_QCD_omnijet_finetuned"
+
+
+def test_one_run_holds_tokeniser_and_gpt_and_is_left_alone_when_finished(run, place):
+    described = json.loads((run / "config.json").read_text())
+    assert (described["task"], described["tokeniser_epochs"]) == ("tokens", 2)
+    assert len((run / "tokeniser" / "history.jsonl").read_text().splitlines()) == 2
+    gpt = load_checkpoint(run / "best.h5", OmniJetConfig)
+    assert gpt.pet_config.max_constituents == SLOTS
+    before = (run / "best.h5").stat().st_mtime_ns
+    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
+    assert (run / "best.h5").stat().st_mtime_ns == before
+    err = refused(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3)
+    assert "tokeniser_epochs 2 (now 3)" in err
+
+
+def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
+    trained = load_tokeniser(str(run), ASPEN)
+    keras.utils.set_random_seed(1)
+    random = Tokeniser(trained.config)
+    pipeline = open_pipeline(token_spec(ASPEN, SLOTS), str(place / "data"), "test", 40)
+    (batch,) = pipeline.ordered()
+    prepared = token_objectives.prepared_batch(batch, pipeline.constituents_per_jet)
+    errors = [
+        float(TokeniserObjective(each).losses(prepared)["reconstruction"])
+        for each in (trained, random)
+    ]
+    assert errors[0] < 0.7 * errors[1]
+
+
+def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
+    results = read_results(run / "results.json")
+    (found,) = results["generated"].values()
+    assert {f"{kind}_{name}" for kind in ("kl", "w1") for name in (
+        "jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")} == found.keys()  # fmt: skip
+    quality = results["tokeniser"]
+    assert {"codes_used", "code_perplexity", "two_sample_auc"} < quality.keys()
+    for name in ("jet_pt", "jet_mass", "tau21", "tau32", "log_pt", "eta_rel", "phi_rel"):
+        assert quality[f"resolution_{name}"].error > 0
+        assert isinstance(quality[f"bias_{name}"], Result)
+    assert 0 < quality["codes_used"].value <= 1
+    assert results["parameters"] > 1000
+    assert results["jets_per_second"] > 0
+    assert "tokeniser two_sample_auc: " in evaluated
+    for name in ("spectra_data.pdf", "loss.pdf"):
+        assert (run / name).stat().st_size > 1000
+
+
+def test_generated_jets_are_those_of_their_constituents(run, evaluated, place):
+    spec, truth = one_sample(token_spec(ASPEN, SLOTS), read_split(
+        place / "data", token_spec(ASPEN, SLOTS), "test", 40)[0], "")  # fmt: skip
+    made, about = read_set(run / "generated", spec)
+    assert len(made) == len(truth) == 40
+    assert about["temperature"] == 1.0
+    real = made.constituents[..., 3] > 0
+    np.testing.assert_array_equal(real.sum(axis=1), made.jets[:, 3])
+    px = (made.constituents[..., 2] * np.cos(made.constituents[..., 1])).sum(axis=1)
+    np.testing.assert_allclose(px, 1.0, atol=1e-4)  # pt_rel is of the jet, along its own axis
+    assert made.jets[:, 3].min() >= 1
+
+
+def test_evaluation_again_uses_what_is_there(run, evaluated):
+    before = read_results(run / "results.json")
+    code, _, err = python("evaluate.py", run, "--batch", 32, "--from-predictions")
+    assert (code, err) == (0, "")
+    after = read_results(run / "results.json")
+    assert after["generated"] == before["generated"]
+    assert after["tokeniser"] == before["tokeniser"]
+
+
+def test_tokens_of_another_codebook_are_refused(run, evaluated):
+    tokeniser = load_tokeniser(str(run), ASPEN)
+    tokens, index = read_tokens(run / "tokens.h5", fingerprint(tokeniser), 64)
+    assert tokens.shape == (40, SLOTS)
+    assert sorted(index) == list(range(40))
+    with pytest.raises(UserError, match=r"tokens\.h5 holds tokens of another codebook: 64 codes"):
+        read_tokens(run / "tokens.h5", fingerprint(Tokeniser(tokeniser.config)), 64)
+    path = run / "other.h5"
+    path.write_bytes((run / "tokens.h5").read_bytes())
+    with h5py.File(path, "a") as file:
+        file["tokens"][0, 0] = 64
+    with pytest.raises(UserError, match=r"'tokens' has shape .* and values up to 64"):
+        read_tokens(path, fingerprint(tokeniser), 64)
+    path.write_bytes(b"tokens")
+    with pytest.raises(UserError, match=r"other\.h5: no readable file of tokens"):
+        read_tokens(path, fingerprint(tokeniser), 64)
+
+
+def test_fine_tuning_to_one_class_starts_from_the_backbone(run, finetuned, place):
+    described = json.loads((finetuned / "config.json").read_text())
+    assert described["config"]["classes"] == "QCD"
+    start = load_checkpoint(run / "best.h5", OmniJetConfig).weights
+    found = load_checkpoint(finetuned / "best.h5", OmniJetConfig)
+    changed = {name for name in start if (start[name] != found.weights[name]).any()}
+    assert changed
+    assert all(name.startswith("gpt.") for name in changed)  # the tokeniser stays
+    code, _, err = python("evaluate.py", finetuned, "--batch", 32)
+    assert (code, err) == (0, "")
+    results = read_results(finetuned / "results.json")
+    assert list(results["generated"]) == ["QCD"]
+    assert "tokeniser" not in results
+    (truth, _) = read_split(place / "data", JETCLASS, "test", 10_000, "QCD")
+    assert set(truth.label) == {0}
+    assert results["generated"]["QCD"]["kl_tau21"].n == len(truth)
+
+
+def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, place):
+    said(place, "finetune.py jetclass", "--classes", "Tbqq", "--train-jets", 16, "--batch", 16,
+         "--epochs", 1, "--tokeniser", run)  # fmt: skip
+    made = place / "runs" / "jetclass_Tbqq_omnijet_scratch"
+    found = load_tokeniser(str(made), ASPEN)
+    assert fingerprint(found) == fingerprint(load_tokeniser(str(run), ASPEN))
+    assert json.loads((made / "config.json").read_text())["backbone"] is None
+
+
+def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
+    said(place, "train.py jetclass", "--tokeniser-epochs", 1, "--tokeniser-only",
+         "--train-jets", 64)  # fmt: skip
+    other = place / "runs" / "jetclass_omnijet"
+    assert not (other / "best.h5").exists()
+    err = refused(place, "finetune.py jetclass", "--backbone", run, "--tokeniser", other)
+    assert f"{other} is not the tokeniser that {run} was trained with" in err
+    code, _, err = python("evaluate.py", other, "--batch", 32)  # it can be measured alone
+    assert (code, err) == (0, "")
+    assert "two_sample_auc" in read_results(other / "results.json")["tokeniser"]
+
+
+def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run):
+    other = load_tokeniser(str(run), ASPEN)
+    begun, _ = load_omnijet(str(run), ASPEN)
+    insist_on_tokeniser(begun, other, "begun", "this")
+    codes = other.codebook.codes
+    codes.assign(np.array(codes) + 1)
+    with pytest.raises(UserError, match="this is not the tokeniser that begun was trained with"):
+        insist_on_tokeniser(begun, other, "begun", "this")
+
+
+def test_the_summation_head_tags_from_the_backbone(run, place):
+    said(place, "finetune.py top", "--epochs", 1, "--backbone", run)
+    made = place / "runs" / "top_omnijet_finetuned"
+    code, _, err = python("evaluate.py", made, "--batch", 32)
+    assert (code, err) == (0, "")
+    results = read_results(made / "results.json")
+    assert {"accuracy", "auc", "rejection_0.5", "rejection_0.3"} < results.keys()
+    start = load_checkpoint(run / "best.h5", OmniJetConfig).weights
+    found = load_checkpoint(made / "best.h5", OmniJetConfig).weights
+    assert (found["gpt.token"] != start["gpt.token"]).any()
+    np.testing.assert_array_equal(found["gpt.next_token.kernel"], start["gpt.next_token.kernel"])
+
+
+def test_longer_jets_are_cut_and_counted(tmp_path, capsys):
+    write_toy_dataset(tmp_path, "aspen", {"train": 32, "val": 16})
+    for path in tmp_path.rglob("*train*.h5"):
+        with h5py.File(path, "a") as file:
+            file["multiplicity"][:3] = 140
+    training, _ = open_data(ASPEN, Config(data=str(tmp_path), batch=8), 128)
+    assert training.files.multiplicity.max() == training.spec.max_constituents == 128
+    assert "aspen: 3 jets have more than 128 constituents" in capsys.readouterr().out
+
+
+def test_classes_select_the_first_jets_of_a_class(place):
+    spec = replace(JETCLASS, max_constituents=128)
+    for limit in (7, 0):
+        pipeline = open_pipeline(spec, str(place / "data"), "train", 4, limit=limit, classes="QCD")
+        assert isinstance(pipeline, Pipeline)
+        whole = open_pipeline(spec, str(place / "data"), "train", 4)
+        label, _ = whole.files.labels_and_weights()
+        rows = np.flatnonzero(label == 0)[: limit or None]
+        assert pipeline.num_jets == len(rows)
+        seen = np.concatenate([batch["index"] for batch in pipeline.ordered()])
+        assert sorted(seen) == rows.tolist()
+
+
+@pytest.mark.parametrize(("line", "sentence"), [
+    ("finetune.py jetclass", "a token model needs --backbone RUN, or --tokeniser RUN"),
+    ("finetune.py jetclass --classes quark --tokeniser {run}", "--classes is 'quark'; jetclass"),
+    ("finetune.py jetclass --classes QCD --train-jets 4000 --tokeniser {run}",
+     "--train-jets is 4000; "),
+    ("finetune.py jetclass --released-weights x.h5", "--released-weights are PET's"),
+    ("finetune.py jetnet30 --tokeniser {run}", "its tokeniser standardises log_pt"),
+    ("train.py aspen --mode classifier", "--mode is 'classifier'; token models are trained as"),
+    ("train.py aspen --tokeniser-only --tokeniser {run}", "--tokeniser-only trains one"),
+    ("train.py aspen --tokeniser-epochs -1", "--tokeniser-epochs is -1"),
+    ("train.py aspen --train-jets 32 --preset full", "constituents for 8192 codes"),
+])  # fmt: skip
+def test_bad_input_is_refused_in_a_sentence(line, sentence, run, place):
+    where = "--data", place / "data", "--runs", place / "refused"
+    code, _, err = python(line.format(run=run), "--model", "omnijet", "--preset", "small",
+                          "--batch", 32, *where, *(["--preset", "full"] if "full" in line else [])
+                          )  # fmt: skip
+    assert code != 0
+    assert sentence in err
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--temperature", 0), ("--top-k", -1), ("--jets", 0)])
+def test_sampling_without_a_meaning_is_refused(run, flag, value):
+    code, _, err = python("evaluate.py", run, flag, value)
+    assert code != 0
+    assert f"{flag} is {value}" in err

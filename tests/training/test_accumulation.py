@@ -1,0 +1,151 @@
+"""Accumulated batches are one batch of all their jets, through interruptions too."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from tiny_training import opened, tiny_trainer, write_jets
+
+from omnilearn.config import Config
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import load_checkpoint, pet_weights
+from omnilearn.training.objective import Objective
+from omnilearn.training.optimiser import cosine_schedule
+from omnilearn.training.trainer import optimiser_steps
+
+BATCH, STEPS = 8, 3
+CONFIG = Config(epochs=2, batch=BATCH, accumulate=2, lr=5e-3, warmup_epochs=0, checkpoint_every=1)
+
+
+@pytest.fixture(scope="module")
+def jets(tmp_path_factory):
+    # seven batches: three steps of two, and one left out
+    return write_jets(tmp_path_factory.mktemp("jets"), train=BATCH * (2 * STEPS + 1), val=9)
+
+
+@pytest.fixture(scope="module")
+def data(jets):
+    return opened(jets, "train", BATCH), opened(jets, "val", BATCH)
+
+
+class SharedDraws(Objective):
+    """Draws for the jets of the whole step, of which every batch takes its own."""
+
+    def prepare(self, batch, rng, training, constituents_per_jet):
+        whole = super().prepare(self.whole, np.random.default_rng(3), training,
+                                constituents_per_jet)  # fmt: skip
+        rows = np.flatnonzero(np.isin(self.whole["index"], batch["index"]))
+        return {name: value[rows] if np.ndim(value) else value for name, value in whole.items()}
+
+
+def descended(run, config: Config, whole: dict, batches: list[dict], training) -> tuple:
+    """Weights before and after one step of plain descent, and the terms."""
+    trainer = tiny_trainer(run, config, training)
+    weights = pet_weights(trainer.objective.pet)
+    for name, weight in weights.items():
+        if name.endswith("gamma"):
+            weight.assign(np.ones(weight.shape))  # so that attention is felt
+    trainer.objective = SharedDraws(trainer.objective.pet, "all")
+    trainer.objective.whole = whole
+    trainer.optimiser = keras.optimizers.SGD(learning_rate=0.1)
+    trainer.optimiser.build(trainer.variables)
+    before = {name: np.array(weight) for name, weight in weights.items()}
+    terms = trainer.step(batches, training.constituents_per_jet)
+    return before, {name: np.array(weight) for name, weight in weights.items()}, terms
+
+
+@pytest.fixture(scope="module")
+def halves(jets):
+    """A batch of long jets and one of jets with at most nine constituents."""
+    whole = next(iter(opened(jets, "train", 2 * BATCH).epoch(0)))
+    order = np.argsort(-whole["mask"].sum(axis=1), kind="stable")
+    whole = {name: value[order] for name, value in whole.items()}
+    whole["mask"][BATCH:, 9:] = 0
+    whole["constituents"] *= whole["mask"][:, :, None]
+    parts = slice(BATCH), slice(BATCH, None)
+    found = [{name: value[part] for name, value in whole.items()} for part in parts]
+    assert found[0]["mask"].sum() > 1.5 * found[1]["mask"].sum()
+    return found
+
+
+@pytest.fixture(scope="module")
+def together(halves):
+    """The jets of both as one batch."""
+    return {name: np.concatenate([half[name] for half in halves]) for name in halves[0]}
+
+
+def test_two_accumulated_batches_equal_one_of_double_size(jets, halves, together, tmp_path):
+    training = opened(jets, "train", 2 * BATCH)
+    before, found, terms = descended(tmp_path, CONFIG, together, halves, training)
+    single = replace(CONFIG, batch=2 * BATCH, accumulate=1)
+    _, expected, terms_of_whole = descended(tmp_path, single, together, [together], training)
+    for name, value in terms_of_whole.items():
+        assert terms[name] == pytest.approx(value, rel=1e-5), name
+    assert max(np.abs(expected[name] - before[name]).max() for name in before) > 0.01
+    for name, weight in expected.items():
+        np.testing.assert_allclose(found[name], weight, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_constituent_weighs_the_same_in_every_batch(jets, halves, together, tmp_path):
+    training, single = opened(jets, "train", BATCH), replace(CONFIG, accumulate=1)
+    double = replace(single, batch=2 * BATCH)
+    expected = descended(tmp_path, double, together, [together], training)[1]
+    apart = [descended(tmp_path, single, together, [half], training)[1] for half in halves]
+    for name, weight in expected.items():
+        mean = (apart[0][name] + apart[1][name]) / 2
+        np.testing.assert_allclose(mean, weight, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory, data):
+    """A run that was never interrupted."""
+    trainer = tiny_trainer(tmp_path_factory.mktemp("through"), CONFIG, data[0])
+    trainer.fit(*data)
+    return trainer
+
+
+def test_history_counts_steps_of_the_optimiser_and_all_their_jets(through):
+    for line in through.position.history:
+        assert (line["steps"], line["jets"]) == (STEPS, STEPS * 2 * BATCH)
+    assert int(through.optimiser.iterations) == CONFIG.epochs * STEPS
+
+
+def test_rate_is_that_of_as_many_ranks_and_ends_with_the_run(through):
+    assert through.ranks == 1
+    schedule = cosine_schedule(CONFIG.lr, 2, STEPS, CONFIG.epochs, 0)
+    done = float(through.optimiser.iterations)
+    for step in (0, 1, done):
+        assert float(schedule(step)) == pytest.approx(
+            CONFIG.lr * 2**0.5 * (1 + np.cos(np.pi * step / done)) / 2, abs=1e-9
+        )
+    assert float(through.optimiser.learning_rate) == pytest.approx(float(schedule(done)), abs=1e-9)
+
+
+def test_an_interrupted_run_of_accumulated_batches_ends_bit_for_bit_the_same(
+    through, data, tmp_path
+):
+    stopped = tiny_trainer(tmp_path, CONFIG, data[0])
+    gradients, calls = stopped.gradients, []
+
+    def until_the_power_fails(batch):
+        calls.append(1)
+        if len(calls) == 2 * STEPS + 4:  # between the two batches of the second epoch's second step
+            raise KeyboardInterrupt
+        return gradients(batch)
+
+    stopped.gradients = until_the_power_fails
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit(*data)
+    resumed = tiny_trainer(tmp_path, CONFIG, data[0], seed=99)  # its own start must not matter
+    resumed.fit(*data)
+    expected, found = (load_checkpoint(run / "last.h5") for run in (through.run, tmp_path))
+    for group in ("weights", "ema", "optimizer"):
+        for name, array in getattr(expected, group).items():
+            np.testing.assert_array_equal(getattr(found, group)[name], array, err_msg=name)
+
+
+def test_fewer_batches_than_one_step_are_refused():
+    assert optimiser_steps(7, 2) == 3
+    with pytest.raises(UserError, match="2 batches per rank, less than one step of --accumulate 3"):
+        optimiser_steps(2, 3)

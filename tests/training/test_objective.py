@@ -1,0 +1,110 @@
+"""What the objective draws and what it minimises."""
+
+import numpy as np
+import pytest
+
+from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.training.objective import Objective
+
+JETS, SLOTS = 400, 16
+IDENTITY = slice(len(KINEMATIC_FEATURES), None)
+
+
+@pytest.fixture(scope="module")
+def pet() -> PET:
+    return PET(PETConfig(projection_dim=8, num_layers=1, num_heads=2, num_classes=3,
+                         max_constituents=SLOTS))  # fmt: skip
+
+
+@pytest.fixture
+def batch() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    mask = (np.arange(SLOTS) < rng.integers(2, SLOTS, JETS)[:, None]).astype("float32")
+    features = rng.normal(size=(JETS, SLOTS, len(FEATURES))).astype("float32")
+    return {
+        "constituents": features * mask[:, :, None],
+        "mask": mask,
+        "jet": rng.normal(size=(JETS, 4)).astype("float32"),
+        "label": np.eye(3, dtype="float32")[rng.integers(0, 3, JETS)],
+        "weight": np.ones(JETS, "float32"),
+        "index": np.arange(JETS),
+    }
+
+
+def prepared(pet, batch, training: bool, mode: str = "all", seed: int = 0, **drops) -> dict:
+    objective = Objective(pet, mode, **drops)
+    per_jet = batch["mask"].sum() / JETS
+    return objective.prepare(batch, np.random.default_rng(seed), training, per_jet)
+
+
+def test_identity_is_dropped_for_one_jet_in_ten_and_the_rest_is_not_rescaled(pet, batch):
+    seen = prepared(pet, batch, training=True)["constituents"]
+    hidden = ~seen[:, 0, IDENTITY].any(axis=1)
+    assert 0.05 < hidden.mean() < 0.16
+    np.testing.assert_array_equal(seen[~hidden], batch["constituents"][~hidden])
+    assert not seen[hidden][:, :, IDENTITY].any()
+    kinematics = slice(None, len(KINEMATIC_FEATURES))
+    np.testing.assert_array_equal(seen[..., kinematics], batch["constituents"][..., kinematics])
+
+
+def test_label_is_hidden_from_the_generator_for_one_jet_in_ten_but_not_from_the_loss(pet, batch):
+    drawn = prepared(pet, batch, training=True)
+    hidden = ~drawn["generator_label"].any(axis=1)
+    assert 0.05 < hidden.mean() < 0.16
+    np.testing.assert_array_equal(drawn["label"], batch["label"])
+
+
+def test_nothing_is_dropped_in_validation(pet, batch):
+    drawn = prepared(pet, batch, training=False, feature_drop=1.0, label_drop=1.0)
+    np.testing.assert_array_equal(drawn["constituents"], batch["constituents"])
+    assert "generator_label" not in drawn
+
+
+def test_the_same_seed_draws_the_same_times_and_noise(pet, batch):
+    first, second, other = (prepared(pet, batch, True, seed=seed) for seed in (3, 3, 4))
+    for name in ("time", "noise", "generator_label"):
+        np.testing.assert_array_equal(first[name], second[name])
+    assert not np.array_equal(first["time"], other["time"])
+    assert (first["time"] >= 0).all()
+    assert (first["time"] < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "terms"),
+    [
+        ("classifier", {"cross_entropy", "regression"}),
+        ("generator", {"velocity"}),
+        ("all", {"cross_entropy", "regression", "velocity", "cross_entropy_perturbed",
+                 "regression_perturbed"}),
+    ],
+)  # fmt: skip
+def test_each_mode_minimises_its_terms_and_trains_its_heads(pet, batch, mode, terms):
+    few = {name: value[:8] for name, value in batch.items()}
+    objective = Objective(pet, mode)
+    found = objective.losses(objective.prepare(few, np.random.default_rng(0), True, 6.0))
+    assert set(found) - {"loss", "accuracy"} == terms
+    assert float(found["loss"]) == pytest.approx(sum(float(found[t]) for t in terms), rel=1e-6)
+    parts = {name.split(".")[0] for name in objective.trained()}
+    heads = {"classifier": {"classifier"}, "generator": {"generator"}}
+    assert parts == {"body"} | heads.get(mode, {"classifier", "generator"})
+
+
+def test_a_jet_of_weight_two_counts_as_two_jets(pet, batch):
+    few = {name: value[:6] for name, value in batch.items()}
+    doubled = {name: np.concatenate([value[:1], value]) for name, value in few.items()}
+    few["weight"] = np.float32([2, 1, 1, 1, 1, 1])
+    objective = Objective(pet, "classifier")
+    rng = np.random.default_rng(0)
+    one = objective.losses(objective.prepare(few, rng, False, 6.0))
+    two = objective.losses(objective.prepare(doubled, rng, False, 6.0))
+    assert 6 * float(one["loss"]) == pytest.approx(7 * float(two["loss"]), rel=1e-5)
+
+
+def test_noise_in_padded_slots_is_not_felt(pet, batch):
+    few = {name: value[:6] for name, value in batch.items()}
+    objective = Objective(pet)
+    drawn = objective.prepare(few, np.random.default_rng(0), True, 6.0)
+    clean = float(objective.losses(drawn)["loss"])
+    drawn["noise"] = drawn["noise"] + 7 * (1 - drawn["mask"][:, :, None])
+    assert float(objective.losses(drawn)["loss"]) == pytest.approx(clean, rel=1e-6)

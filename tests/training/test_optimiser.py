@@ -1,0 +1,82 @@
+"""Rates, weight decay, schedule and moving averages of the optimiser, by their definitions."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from omnilearn.training.optimiser import EMA_MOMENTUM, Lion, cosine_schedule
+
+STORED = Path(__file__).parents[1] / "data" / "extras_tiny.npz"  # numbers of the released code
+RATE, DECAY, FACTOR = 1e-2, 0.1, 10.0
+
+
+def variables(*starts):
+    return [keras.Variable(np.float32(start), name=f"v{i}") for i, start in enumerate(starts)]
+
+
+def steps(optimiser, weights, gradients):
+    """Values of all weights after each step."""
+    optimiser.build(weights)
+    values = []
+    for gradient in gradients:
+        optimiser.apply([np.float32(part) for part in gradient], weights)
+        values.append([np.array(weight) for weight in weights])
+    return values
+
+
+def test_the_body_learns_slower_by_its_factor():
+    body, _ = weights = variables([0.0, 0.0], [0.0, 0.0])
+    optimiser = Lion({id(body): 1 / FACTOR}, learning_rate=RATE)
+    found = steps(optimiser, weights, [([3.0, -0.1], [3.0, -0.1])])[0]
+    np.testing.assert_allclose(found[1], [-RATE, RATE], rtol=1e-5)  # the sign alone
+    np.testing.assert_allclose(found[0], [-RATE / FACTOR, RATE / FACTOR], rtol=1e-5)
+
+
+def test_rate_times_decay_is_the_same_in_body_and_heads():
+    body, _ = weights = variables([1.0], [1.0])
+    optimiser = Lion({id(body): 1 / FACTOR}, learning_rate=RATE, weight_decay=DECAY)
+    found = steps(optimiser, weights, [([0.0], [0.0])])[0]  # without gradient only decay acts
+    np.testing.assert_allclose(found, [[1 - RATE * DECAY]] * 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_schedule_equals_the_released_one(ranks):
+    numbers = np.load(STORED)
+    schedule = cosine_schedule(3e-5, ranks, steps_per_epoch=10, epochs=200, warmup_epochs=3)
+    expected = numbers[f"lr.size{ranks}.lr"]
+    found = [float(schedule(step)) for step in numbers[f"lr.size{ranks}.steps"]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-12)
+
+
+def test_warm_up_ends_at_the_rate_times_the_root_of_the_ranks():
+    schedule = cosine_schedule(1e-3, batches=16, steps_per_epoch=5, epochs=10, warmup_epochs=2)
+    assert float(schedule(0)) == pytest.approx(1e-3)
+    assert float(schedule(10)) == pytest.approx(4e-3)
+
+
+def test_no_warm_up_starts_at_the_rate_of_all_ranks():
+    schedule = cosine_schedule(1e-3, batches=4, steps_per_epoch=5, epochs=2, warmup_epochs=0)
+    assert float(schedule(0)) == pytest.approx(2e-3)
+    assert float(schedule(10)) == pytest.approx(0, abs=1e-9)
+
+
+def test_averages_start_as_a_copy_and_follow_slowly():
+    weights = variables([1.0, -2.0])
+    optimiser = Lion(learning_rate=RATE, use_ema=True, ema_momentum=EMA_MOMENTUM)
+    assert EMA_MOMENTUM == 0.999
+    values = [step[0] for step in steps(optimiser, weights, [([1.0, 1.0],)])]
+    np.testing.assert_array_equal(optimiser.averages()[0], values[0])
+    expected = values[0]
+    for sign in (1.0, -1.0, 1.0):
+        optimiser.apply([np.float32([sign, sign])], weights)
+        expected = 0.999 * expected + 0.001 * np.array(weights[0])
+        np.testing.assert_allclose(optimiser.averages()[0], expected, rtol=1e-6)
+
+
+def test_averages_are_not_put_in_place_of_the_weights():
+    weights = variables([0.0])
+    optimiser = Lion(learning_rate=RATE, use_ema=True, ema_momentum=EMA_MOMENTUM)
+    values = steps(optimiser, weights, [([1.0],)] * 5)
+    np.testing.assert_allclose(values[-1][0], [-5 * RATE], rtol=1e-5)

@@ -1,0 +1,45 @@
+"""A rank that dies or freezes ends the whole job, in time, and the others say so."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+WORKER = Path(__file__).parents[1] / "rank_faults_worker.py"
+LAUNCHER = Path(sys.executable).parent / "horovodrun"
+STALL_LIMIT = 15  # seconds, HOROVOD_GLOO_TIMEOUT_SECONDS
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
+)
+
+
+@pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "frozen"])
+def test_a_lost_rank_ends_the_job_within_a_minute(tmp_path, fault):
+    environment = {**os.environ, "PYTHONPATH": str(WORKER.parent.parent),
+                   "HOROVOD_GLOO_TIMEOUT_SECONDS": str(STALL_LIMIT)}  # fmt: skip
+    with (tmp_path / "log").open("w") as log:
+        job = subprocess.Popen([LAUNCHER, "-np", "2", "--gloo", sys.executable, WORKER, tmp_path],
+                               env=environment, stdout=log, stderr=log)  # fmt: skip
+    until = time.monotonic() + 300
+    ready = [tmp_path / "rank0", tmp_path / "rank1"]
+    while not all(path.exists() and path.read_text() for path in ready):
+        assert job.poll() is None, (tmp_path / "log").read_text()
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    victim = int(ready[1].read_text())
+    os.kill(victim, fault)
+    try:
+        # a dead rank is noticed at once; beyond the limits lies only the end of the launcher
+        code = job.wait(timeout=60 if fault == signal.SIGKILL else 60 + STALL_LIMIT)
+    finally:
+        job.kill()
+        if Path(f"/proc/{victim}").exists():
+            os.kill(victim, signal.SIGKILL)
+    assert code != 0
+    assert "error: rank 0 lost another rank, which ended or did not answer any more" in (
+        tmp_path / "log").read_text()  # fmt: skip
