@@ -6,15 +6,29 @@
 import argparse
 import json
 import os
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 from omnilearn.errors import UserError
 
 
-def option(default, help: str):
-    """A field with its help line; a flag without one cannot be written."""
-    return field(default=default, metadata={"help": help})
+def option(default, help: str, kind: type | None = None):
+    """A field with its help line; a flag without one cannot be written.
+
+    `kind` is the type of a flag whose default, None, depends on other settings.
+    """
+    return field(default=default, metadata={"help": help, "kind": kind or type(default)})
+
+
+# the released code regresses the jet inputs, and has a drop of identities, in mode "all" alone
+OF_MODE_ALL = {"regression_weight": 1.0, "feature_drop": 0.1}
+
+
+def by_mode(name: str, value: float | None, mode: str) -> float:
+    """A setting of OF_MODE_ALL: the value given, else that of mode "all", or 0 in other modes."""
+    if value is not None:
+        return value
+    return OF_MODE_ALL[name] if mode == "all" else 0.0
 
 
 @dataclass(frozen=True)
@@ -38,8 +52,12 @@ class Config:
     optimiser: str = option("lion", "lion, as PET is trained; or adamw, as token models are")
     patience: int = option(30, "epochs without a better validation loss before stopping")
     mode: str = option("all", "heads that are trained: all, classifier or generator")
-    regression_weight: float = option(1.0, "weight of the regression of the jet inputs")
-    feature_drop: float = option(0.1, "probability per jet to hide the identity features")
+    regression_weight: float = option(
+        None, "weight of the regression of the jet inputs: 1 in mode all, else 0", float
+    )
+    feature_drop: float = option(
+        None, "probability per jet to hide the identity features: 0.1 in mode all, else 0", float
+    )
     label_drop: float = option(0.1, "probability per jet to hide the class from the generator")
     padding: str = option("", "released or masked; empty: the backbone's, else released")
     weighted: bool = option(True, "event weights of the files enter the loss")
@@ -52,6 +70,8 @@ class Config:
     overwrite: bool = option(False, "throw away a run of this name instead of resuming it")
 
     def __post_init__(self):
+        for name in OF_MODE_ALL:
+            object.__setattr__(self, name, by_mode(name, getattr(self, name), self.mode))
         if self.name in (".", "..") or "/" in self.name:
             raise UserError(f"--name is {self.name!r}; expected the name of one folder in --runs")
         for name in ("epochs", "batch", "accumulate", "patience"):
@@ -92,8 +112,9 @@ def flag(name: str) -> str:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """One flag per field; absent flags leave the recipe as it is."""
     for item in fields(Config):
-        kind = bool if isinstance(item.default, bool) else type(item.default)
-        text = f"{item.metadata['help']} (recipe, else {item.default!r})"
+        kind = item.metadata["kind"]
+        default = "" if item.default is None else f", else {item.default!r}"
+        text = f"{item.metadata['help']} (recipe{default})"
         if kind is bool:
             parser.add_argument(
                 f"--{flag(item.name)}",
@@ -119,7 +140,7 @@ def configured(recipe: dict, arguments: argparse.Namespace) -> Config:
         for name, value in vars(arguments).items()
         if name in names and value is not MISSING
     }
-    return replace(Config(**recipe), **given)
+    return Config(**{**recipe, **given})
 
 
 def read_config(path: Path) -> tuple[Config, dict]:

@@ -40,7 +40,7 @@ def test_every_field_is_a_flag_with_a_help_line(item, parser):
     (action,) = [a for a in parser._actions if f"--{flag(item.name)}" in a.option_strings]
     assert action.help.startswith(item.metadata["help"])
     assert len(item.metadata["help"]) > 10
-    assert repr(item.default) in action.help
+    assert item.default is None or repr(item.default) in action.help
 
 
 @every_field
@@ -62,10 +62,20 @@ def test_every_flag_sets_its_field(item, parser):
         text = texts.get(item.name, "7" if item.type is int else "0.5")
         given, value = [f"--{flag(item.name)}", text], item.type(text)
     config = configured({}, parser.parse_args(given))
-    found = asdict(config)
-    assert found.pop(item.name) == value
-    assert found == {name: default for name, default in asdict(Config()).items()
-                     if name != item.name}  # fmt: skip
+    assert getattr(config, item.name) == value
+    assert config == Config(**{item.name: value})
+
+
+def test_regression_and_hidden_identities_belong_to_the_training_of_both_heads(parser):
+    no_flags = parser.parse_args([])
+    for recipe_mode, weight, drop in (("all", 1.0, 0.1), ("classifier", 0.0, 0.0)):
+        config = configured({"mode": recipe_mode}, no_flags)
+        assert (config.regression_weight, config.feature_drop) == (weight, drop)
+    other = configured({"mode": "all"}, parser.parse_args(["--mode", "classifier"]))
+    assert (other.regression_weight, other.feature_drop) == (0.0, 0.0)
+    asked = parser.parse_args(["--regression-weight", "0.5", "--feature-drop", "0.2"])
+    config = configured({"mode": "classifier"}, asked)
+    assert (config.regression_weight, config.feature_drop) == (0.5, 0.2)
 
 
 def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults(parser):

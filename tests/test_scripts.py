@@ -80,9 +80,12 @@ def test_pretraining_leaves_a_whole_run(place, pretrained):
 
 def test_finetuning_says_what_it_took_from_the_backbone(place, finetuned):
     fresh = "classifier.logits.kernel, classifier.logits.bias, generator.cond_label.kernel"
-    assert re.search(rf"jetclass/best\.h5: \d+ of \d+ weights loaded, fresh: {fresh};", finetuned)
+    why = r"\(trained for QCD, Hbb, .*, Tbl; now QCD, top\)"
+    report = rf"jetclass/best\.h5: \d+ of \d+ weights loaded, fresh: {fresh} {why};"
+    assert re.search(report, finetuned)
     found = load_checkpoint(place / "runs" / "top_finetuned" / "best.h5")
     assert found.record["dataset"] == "top"
+    assert found.class_names == ("QCD", "top")
     assert found.pet_config.num_classes == 2
 
 

@@ -6,6 +6,7 @@ Written whole or not at all, with a checksum; read with a sentence when anything
 import hashlib
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.own_content import insist_on_own_content
 
 FORMAT = "omnilearn-checkpoint"
-# replaced, and nothing else, when the number of classes differs
+# replaced, and nothing else, when the classes are others
 CLASS_WEIGHTS = (
     "classifier.logits.kernel",
     "classifier.logits.bias",
@@ -32,15 +33,20 @@ FREE_FIELDS = ("num_classes", "max_constituents", "padding")
 
 @dataclass
 class LoadReport:
-    """What loading did to every weight of the model; `unused` is what the file had more."""
+    """What loading did to every weight of the model; `unused` is what the file had more.
+
+    `classes` says why the class layers are fresh, where they are.
+    """
 
     source: str
     loaded: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
     unused: list[str] = field(default_factory=list)
+    classes: str = ""
 
     def __str__(self):
-        fresh = f", fresh: {', '.join(self.fresh)}" if self.fresh else ""
+        why = f" ({self.classes})" if self.classes else ""
+        fresh = f", fresh: {', '.join(self.fresh)}{why}" if self.fresh else ""
         total = len(self.loaded) + len(self.fresh)
         return (
             f"{self.source}: {len(self.loaded)} of {total} weights loaded{fresh}; "
@@ -58,6 +64,12 @@ class Checkpoint:
     weights: dict[str, np.ndarray]
     ema: dict[str, np.ndarray]
     optimizer: dict[str, np.ndarray]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What the logits stand for, in order; empty where the file does not say."""
+        names = self.record.get("class_names")
+        return tuple(names) if isinstance(names, list) else ()
 
 
 def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, keras.Variable]:
@@ -81,22 +93,22 @@ def pet_weights(pet: PET) -> dict[str, keras.Variable]:
     }
 
 
-def assign_weights(pet: PET, arrays: dict[str, np.ndarray], source: str) -> LoadReport:
-    """Put arrays into the model by name; only class-dependent weights may be left fresh.
+def assign_weights(
+    pet: PET, arrays: dict[str, np.ndarray], source: str, other_classes: str = ""
+) -> LoadReport:
+    """Put arrays into the model by name.
 
-    Raises UserError naming the first weight that is missing, left over or of another shape.
+    `other_classes` says why the file's classes are not those of the model: then the layers that
+    belong to classes, and nothing else, stay fresh. Raises UserError naming the first weight that
+    is missing, left over or of another shape.
     """
-    report, weights = LoadReport(source), pet_weights(pet)
+    report, weights = LoadReport(source, classes=other_classes), pet_weights(pet)
     left_over = [name for name in arrays if name not in weights]
     if left_over:
         raise UserError(
             f"{source}: weight {left_over[0]} has no place in this model (and {len(left_over) - 1} "
             "more); the file was made by another architecture"
         )
-    other_classes = any(
-        name in arrays and arrays[name].shape != tuple(weights[name].shape)
-        for name in CLASS_WEIGHTS
-    )
     for name, variable in weights.items():
         shape = tuple(variable.shape)
         if name in CLASS_WEIGHTS and other_classes:
@@ -212,9 +224,22 @@ def build_pet(checkpoint: Checkpoint) -> PET:
     return pet
 
 
-def load_backbone(pet: PET, checkpoint: Checkpoint) -> LoadReport:
+def differing_classes(theirs: Sequence[str], ours: Sequence[str]) -> str:
+    """Why layers of the classes `theirs` mean nothing for `ours`; empty where both are the same.
+
+    The order counts. Classes that are not known are taken for others.
+    """
+    if not theirs:
+        return "the file does not name its classes"
+    if tuple(theirs) == tuple(ours):
+        return ""
+    return f"trained for {', '.join(theirs)}; now {', '.join(ours)}"
+
+
+def load_backbone(pet: PET, checkpoint: Checkpoint, class_names: Sequence[str]) -> LoadReport:
     """Load a pre-trained checkpoint into a model that may have other classes, slots or padding.
 
+    The class layers are kept where the checkpoint was trained for `class_names`, in that order.
     Raises UserError when the architectures differ in what shapes the weights, naming the fields.
     """
     theirs, ours = asdict(checkpoint.pet_config), asdict(pet.config)
@@ -222,4 +247,5 @@ def load_backbone(pet: PET, checkpoint: Checkpoint) -> LoadReport:
     if differing:
         listed = ", ".join(f"{key} {theirs[key]} (expected {ours[key]})" for key in differing)
         raise UserError(f"{checkpoint.path} was made by another architecture: {listed}")
-    return assign_weights(pet, checkpoint.weights, str(checkpoint.path))
+    others = differing_classes(checkpoint.class_names, class_names)
+    return assign_weights(pet, checkpoint.weights, str(checkpoint.path), others)

@@ -115,13 +115,15 @@ def released_paths(config: PETConfig) -> dict[str, dict[str, str]]:
     return paths
 
 
-def load_released_weights(pet: PET, path: Path | str, ema: bool = False) -> LoadReport:
+def load_released_weights(
+    pet: PET, path: Path | str, other_classes: str = "", ema: bool = False
+) -> LoadReport:
     """Load a released `.weights.h5` file; returns loaded, fresh and unused names.
 
     With `ema` the moving averages stand in for body and generator. The class token was a constant
-    zero there and is not in the file: it is set to zero. When the number of classes differs,
-    exactly the logits and the label layer stay fresh. Raises UserError for a file of unknown
-    layout, of another architecture, or incomplete.
+    zero there and is not in the file: it is set to zero. `other_classes` says why its classes are
+    not those of the model: then exactly the logits and the label layer stay fresh. Raises
+    UserError for a file of unknown layout, of another architecture, or incomplete.
     """
     path = Path(path)
     with opened(path) as file:
@@ -129,7 +131,7 @@ def load_released_weights(pet: PET, path: Path | str, ema: bool = False) -> Load
         arrays, unused = read_arrays(present, layout, pet.config, ema, path)
     token = "classifier.token"
     arrays[token] = np.zeros((1, pet.config.projection_dim), "float32")
-    report = assign_weights(pet, arrays, str(path))
+    report = assign_weights(pet, arrays, str(path), other_classes)
     report.loaded.remove(token)
     report.fresh.append(token)
     report.unused = unused

@@ -9,13 +9,20 @@ import keras
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.denoising import denoising_metrics
-from omnilearn.model.checkpoint import LoadReport, build_pet, load_backbone, load_checkpoint
+from omnilearn.model.checkpoint import (
+    LoadReport,
+    build_pet,
+    differing_classes,
+    load_backbone,
+    load_checkpoint,
+)
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.reference_weights import load_released_weights, released_config
 from omnilearn.progress import progress
@@ -100,8 +107,9 @@ def make_pet(
     """PET for a dataset: a run's backbone, released weights, or fresh from the preset's size.
 
     `backbone` is a run directory or a checkpoint file. Architecture and meaning of padding come
-    from the backbone where there is one, unless `config.padding` says otherwise. Returns the model
-    and what was loaded.
+    from the backbone where there is one, unless `config.padding` says otherwise. The class layers
+    are kept when it was trained for the same classes in the same order; released files do not name
+    theirs, and those of ten classes are taken for JetClass. Returns the model and what was loaded.
     """
     if config.mode != "generator" and spec.num_classes < 2:
         raise UserError(
@@ -116,10 +124,14 @@ def make_pet(
         path = Path(backbone)
         checkpoint = load_checkpoint(path / "best.h5" if path.is_dir() else path)
         pet = PET(replace(checkpoint.pet_config, **sizes))
-        return pet, load_backbone(pet, checkpoint)
+        return pet, load_backbone(pet, checkpoint, spec.class_names)
     if released:
-        pet = PET(replace(released_config(released), **sizes))
-        return pet, load_released_weights(pet, released)
+        theirs = released_config(released)
+        is_jetclass = theirs.num_classes == JETCLASS.num_classes
+        names = JETCLASS.class_names if is_jetclass else ()
+        pet = PET(replace(theirs, **sizes))
+        others = differing_classes(names, spec.class_names)
+        return pet, load_released_weights(pet, released, others)
     architecture = ARCHITECTURES[config.preset]
     return PET(PETConfig(**sizes, **architecture)), None
 

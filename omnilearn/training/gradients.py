@@ -79,13 +79,16 @@ def compiled_for_batches(function: Callable, slots: int) -> Callable:
 
 
 def with_gradients(losses: Callable[[dict], dict], variables: list) -> Callable:
-    """batch -> (terms, gradients of terms["loss"]), for the given Keras variables."""
+    """batch -> (terms, gradients), for the given Keras variables.
+
+    The gradients are those of terms["objective"] where there is one, else of terms["loss"].
+    """
 
     def terms_and_gradients(batch):
         with tf.GradientTape() as tape:
             terms = losses(batch)
         gradients = tape.gradient(
-            terms["loss"],
+            terms.get("objective", terms["loss"]),
             [variable.value for variable in variables],
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )

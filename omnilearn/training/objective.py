@@ -1,6 +1,7 @@
 """PET's objective: classify clean and perturbed jets, and predict the velocity of the diffusion.
 
-arXiv:2502.14652, Section III. All random numbers of a step (time, noise, drops) are drawn in NumPy
+Mode "all" is arXiv:2502.14652, Section III; mode "classifier" minimises the cross-entropy alone,
+mode "generator" the velocity alone, as the released code does. All random numbers of a step (time, noise, drops) are drawn in NumPy
 from the seed, epoch, step and rank and travel with the batch: the loss is a pure function of
 weights and batch, and a resumed run repeats the uninterrupted one.
 """
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
+from omnilearn.config import OF_MODE_ALL, by_mode
 from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, KINEMATIC_FEATURES
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import alpha_sigma, perturb
@@ -22,19 +24,26 @@ HEADS = {"all": ("classifier", "generator"), "classifier": ("classifier",),
          "generator": ("generator",)}  # fmt: skip
 
 
+REGRESSION = "classifier.regression."  # the layer that reads the jet inputs off the class token
+
+
 @dataclass
 class Objective:
     """What is minimised, for heads "all", "classifier" or "generator".
 
     Batches: constituents (B, L, F), mask (B, L), jet (B, J), label (B, C), weight (B,), and what
-    `prepare` adds.
+    `prepare` adds. The layer of the regression learns only where its weight is above zero.
     """
 
     pet: PET
     mode: str = "all"
-    regression_weight: float = 1.0
-    feature_drop: float = 0.1
+    regression_weight: float | None = None  # of `config.by_mode` where absent
+    feature_drop: float | None = None
     label_drop: float = 0.1
+
+    def __post_init__(self):
+        for name in OF_MODE_ALL:
+            setattr(self, name, by_mode(name, getattr(self, name), self.mode))
 
     @property
     def generates(self) -> bool:
@@ -47,8 +56,12 @@ class Objective:
     def trained(self) -> dict:
         """The weights that learn, by name: the body and the heads in use."""
         parts = ("body", *HEADS[self.mode])
-        named = pet_weights(self.pet)
-        return {name: weight for name, weight in named.items() if name.split(".")[0] in parts}
+        return {
+            name: weight
+            for name, weight in pet_weights(self.pet).items()
+            if name.split(".")[0] in parts
+            and (self.regression_weight > 0 or not name.startswith(REGRESSION))
+        }
 
     def prepare(
         self,
@@ -79,7 +92,11 @@ class Objective:
         return prepared
 
     def losses(self, batch: dict) -> dict:
-        """The terms, each a scalar mean over jets, and their sum "loss"."""
+        """The terms, each a scalar mean over jets, "loss" and, where it differs, "objective".
+
+        "loss" is what is reported and selects an epoch: the sum of the terms or, of a classifier
+        alone, its cross-entropy, whatever the regression adds to the "objective" that is minimised.
+        """
         terms = {}
         if self.classifies:
             output = self.pet.classify(batch["constituents"], batch["mask"], batch["jet"])
@@ -88,19 +105,26 @@ class Objective:
             accuracy = losses.weighted_mean(right, batch["weight"])
         if self.generates:
             terms |= self.generation(batch)
-        loss = sum(terms.values())
+        objective = loss = sum(terms.values())
+        if not self.generates:
+            loss = terms["cross_entropy"]
+            if len(terms) > 1:
+                terms["objective"] = objective
         if self.classifies:
             terms["accuracy"] = accuracy
         return {"loss": loss, **terms}
 
     def classification(self, batch, logits, regression, weight, suffix: str) -> dict:
-        """Cross-entropy and regression of the jet inputs; weight (B,) per jet."""
+        """Cross-entropy and, where it has a weight, regression of the jet inputs.
+
+        weight (B,) per jet.
+        """
         entropy = losses.cross_entropy(batch["label"], logits)
-        error = self.regression_weight * losses.regression_error(batch["jet"], regression)
-        return {
-            f"cross_entropy{suffix}": losses.weighted_mean(entropy, weight),
-            f"regression{suffix}": losses.weighted_mean(error, weight),
-        }
+        terms = {f"cross_entropy{suffix}": losses.weighted_mean(entropy, weight)}
+        if self.regression_weight > 0:
+            error = self.regression_weight * losses.regression_error(batch["jet"], regression)
+            terms[f"regression{suffix}"] = losses.weighted_mean(error, weight)
+        return terms
 
     def perturbed_pass(self, batch) -> tuple:
         """Velocity error (B,) of perturbed jets, and what the classifier makes of them (or None).

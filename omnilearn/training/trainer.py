@@ -90,6 +90,7 @@ class Trainer:
         )
         self.apply = compiled(lambda found: self.optimiser.apply(found, self.variables),
                               xla=uses_xla())  # fmt: skip
+        self.class_names: tuple[str, ...] = ()  # of the dataset that is trained on
         self.position, self.request = Position(), StopRequest()
         self.clock = Clock(config.checkpoint_every)
 
@@ -103,6 +104,7 @@ class Trainer:
             return self.fit_listening(training, validation)
 
     def fit_listening(self, training: Pipeline, validation: Pipeline) -> Position:
+        self.class_names = training.spec.class_names
         self.resume()
         distributed.broadcast_variables(
             [*pet_weights(self.objective.pet).values(), *self.optimiser.variables]
@@ -153,7 +155,7 @@ class Trainer:
             terms, gradients = self.gradients(batch)
             sums = gradients if sums is None else self.joined(sums, gradients)
             values.append([float(value) for value in terms.values()])
-            if not math.isfinite(values[-1][list(terms).index("loss")]):
+            if not np.isfinite(values[-1]).all():
                 keep_for_study(
                     self.run, position, f"step{position.step + 1}.{number}", batch, index
                 )
@@ -161,7 +163,8 @@ class Trainer:
         wishes = [is_due, bool(self.request.name), distributed.has_other_hosts()]
         *means, is_due, is_asked, is_joined = distributed.mean([*np.mean(values, axis=0), *wishes])
         terms = dict(zip(terms, means, strict=True))
-        self.insist_on_a_number(terms["loss"], f"step {position.step + 1}")
+        for value in terms.values():
+            self.insist_on_a_number(value, f"step {position.step + 1}")
         if is_asked or is_joined or (is_due and position.step):
             self.save(LAST)
         if is_asked:
@@ -269,7 +272,12 @@ class Trainer:
             }
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
-            record = {**self.about, "position": self.position.as_json(), "ranks": self.ranks}
+            record = {
+                **self.about,
+                "class_names": list(self.class_names),
+                "position": self.position.as_json(),
+                "ranks": self.ranks,
+            }
             save_checkpoint(
                 self.run / name,
                 self.objective.pet.config,

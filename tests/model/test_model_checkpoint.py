@@ -124,19 +124,46 @@ def test_another_architecture_is_refused_field_by_field(pet, written):
     other = PET(PETConfig(**{**vars(SMALL), "projection_dim": 16, "num_layers": 2}))
     before = arrays_of(other)
     with pytest.raises(UserError, match=r"projection_dim 8 \(expected 16\), num_layers 1"):
-        load_backbone(other, load_checkpoint(written))
+        load_backbone(other, load_checkpoint(written), ("a", "b", "c"))
     assert_equal_arrays(arrays_of(other), before)
 
 
 def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(written):
     two = PET(PETConfig(**{**vars(SMALL), "num_classes": 2}))
     before, stored = arrays_of(two), load_checkpoint(written).weights
-    report = load_backbone(two, load_checkpoint(written))
+    report = load_backbone(two, load_checkpoint(written), ("QCD", "top"))
     assert tuple(report.fresh) == CLASS_WEIGHTS
     assert len(report.loaded) == len(before) - 3
     assert f"fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
     expected = {name: before[name] if name in CLASS_WEIGHTS else stored[name] for name in before}
     assert_equal_arrays(arrays_of(two), expected)
+
+
+@pytest.mark.parametrize(
+    ("stored", "wanted", "is_kept"),
+    [
+        (["QCD", "top", "W"], ("QCD", "top", "W"), True),
+        (["QCD", "top", "W"], ("top", "QCD", "W"), False),
+        (["QCD", "top", "W"], ("g", "q", "t"), False),
+        (None, ("QCD", "top", "W"), False),
+        ("QCD", ("Q", "C", "D"), False),
+    ],
+)
+def test_class_layers_are_kept_only_for_the_same_classes_in_the_same_order(
+    pet, tmp_path, stored, wanted, is_kept
+):
+    path, weights = tmp_path / "best.h5", arrays_of(pet)
+    save_checkpoint(path, SMALL, weights, {**RECORD, "class_names": stored})
+    other = PET(SMALL)
+    before = arrays_of(other)
+    report = load_backbone(other, load_checkpoint(path), wanted)
+    assert tuple(report.fresh) == (() if is_kept else CLASS_WEIGHTS)
+    kept = before if not is_kept else weights
+    assert_equal_arrays({name: arrays_of(other)[name] for name in CLASS_WEIGHTS},
+                        {name: kept[name] for name in CLASS_WEIGHTS})  # fmt: skip
+    if not is_kept:
+        named = "trained for QCD, top, W; now" if isinstance(stored, list) else "does not name"
+        assert named in str(report)
 
 
 def test_weights_that_are_not_numbers_are_refused(pet, tmp_path):

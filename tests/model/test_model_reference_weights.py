@@ -74,10 +74,11 @@ def test_architecture_is_read_off_the_arrays(path):
 def test_two_classes_instead_of_three_replace_exactly_the_class_weights(path):
     two = PET(replace(TINY, num_classes=2))
     before = values(two)
-    report = load_released_weights(two, path)
+    report = load_released_weights(two, path, "trained for g, q, t; now QCD, top")
     assert report.fresh == [*CLASS_WEIGHTS, "classifier.token"]
     assert len(report.loaded) == 145
     assert f"145 of 149 weights loaded, fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
+    assert "(trained for g, q, t; now QCD, top)" in str(report)
     expected, after = arrays_of(stored("forward_tiny"), "w"), values(two)
     for name in expected:
         wanted = before if name in CLASS_WEIGHTS else expected

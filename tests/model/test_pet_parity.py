@@ -92,6 +92,32 @@ def test_pretraining_loss_and_gradients_equal_the_stored_ones():
     assert compared == 142
 
 
+def test_a_classifier_alone_minimises_the_cross_entropy_as_the_released_code_does():
+    numbers, modes = stored("loss_tiny"), stored("loss_modes_tiny")
+    objective = Objective(pet_with(numbers, TINY), "classifier")
+    trained = objective.trained()
+    terms, gradients = compiled(with_gradients(objective.losses, list(trained.values())))(
+        loss_batch(numbers)
+    )
+    expected = float(modes["classifier.train_step_loss"])
+    assert float(terms["loss"]) == pytest.approx(expected, rel=1e-5)
+    assert float(terms["loss"]) == pytest.approx(modes["classifier.ce"].mean(), rel=1e-5)
+    found, jets = dict(zip(trained, gradients, strict=True)), len(modes["classifier.ce"])
+    expected = arrays_of(modes, "classifier.sum_grad")
+    compared = 0
+    for name, gradient in found.items():
+        if name == "classifier.token" or name.endswith("key.bias"):
+            continue  # not trained there; mathematically zero
+        mean = expected[name] / jets
+        scale = np.abs(mean).max()
+        np.testing.assert_allclose(gradient, mean, atol=2e-4 * scale + 1e-7, err_msg=name)
+        compared += 1
+    untrained = set(expected) - set(found)
+    assert untrained == {"classifier.regression.kernel", "classifier.regression.bias"}
+    assert all(not expected[name].any() for name in untrained)
+    assert compared == len(found) - 5  # the class token, four attentions' key biases
+
+
 def test_alpha_squared_weighs_each_jet_by_its_own_time():
     numbers = stored("loss_tiny")
     alpha = numbers["loss.alpha"][:, 0]

@@ -5,6 +5,8 @@ import pytest
 
 from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.training import losses
+from omnilearn.training.gradients import with_gradients
 from omnilearn.training.objective import Objective
 
 JETS, SLOTS = 400, 16
@@ -73,7 +75,7 @@ def test_the_same_seed_draws_the_same_times_and_noise(pet, batch):
 @pytest.mark.parametrize(
     ("mode", "terms"),
     [
-        ("classifier", {"cross_entropy", "regression"}),
+        ("classifier", {"cross_entropy"}),
         ("generator", {"velocity"}),
         ("all", {"cross_entropy", "regression", "velocity", "cross_entropy_perturbed",
                  "regression_perturbed"}),
@@ -88,6 +90,37 @@ def test_each_mode_minimises_its_terms_and_trains_its_heads(pet, batch, mode, te
     parts = {name.split(".")[0] for name in objective.trained()}
     heads = {"classifier": {"classifier"}, "generator": {"generator"}}
     assert parts == {"body"} | heads.get(mode, {"classifier", "generator"})
+
+
+def test_a_classifier_alone_is_judged_by_its_cross_entropy_whatever_is_added(pet, batch):
+    few = {name: value[:8] for name, value in batch.items()}
+    plain, regressing = Objective(pet, "classifier"), Objective(pet, "classifier", 0.5)
+    assert len(regressing.trained()) - len(plain.trained()) == 2
+    found = regressing.losses(regressing.prepare(few, np.random.default_rng(0), True, 6.0))
+    bare = plain.losses(plain.prepare(few, np.random.default_rng(0), True, 6.0))
+    assert float(found["loss"]) == float(bare["loss"]) == float(found["cross_entropy"])
+    added = 0.5 * losses.regression_error(few["jet"], pet.classify(
+        few["constituents"], few["mask"], few["jet"])[1])  # fmt: skip
+    assert float(found["objective"]) == pytest.approx(
+        float(found["loss"]) + float(np.mean(added)), rel=1e-6
+    )
+
+
+def test_the_gradient_is_that_of_the_objective_where_a_term_is_added(pet, batch):
+    few = {name: value[:8] for name, value in batch.items()}
+    objective = Objective(pet, "classifier", 0.5)
+    drawn = objective.prepare(few, np.random.default_rng(0), True, 6.0)
+    trained = objective.trained()
+    _, gradients = with_gradients(objective.losses, list(trained.values()))(drawn)
+    found = dict(zip(trained, gradients, strict=True))
+    assert np.abs(found["classifier.regression.bias"]).max() > 1e-3
+
+
+def test_identities_are_hidden_from_a_classifier_only_when_asked(pet, batch):
+    shown = prepared(pet, batch, training=True, mode="classifier")["constituents"]
+    np.testing.assert_array_equal(shown, batch["constituents"])
+    hidden = prepared(pet, batch, training=True, mode="classifier", feature_drop=1.0)
+    assert not hidden["constituents"][:, :, IDENTITY].any()
 
 
 def test_a_jet_of_weight_two_counts_as_two_jets(pet, batch):

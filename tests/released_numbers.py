@@ -8,7 +8,7 @@ import numpy as np
 from omnilearn.model.checkpoint import pet_weights
 from omnilearn.model.pet import PET, PETConfig
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parent / "data"
 TINY = PETConfig(projection_dim=16, num_layers=2, num_heads=2, num_classes=3, max_constituents=24)
 PARTS = {"body": "body", "cls": "classifier", "gen": "generator"}
 ROLES = {
