@@ -12,11 +12,18 @@ import tensorflow as tf
 
 from omnilearn.errors import UserError
 
-# the first rewriting of graphs adds gradients in the order in which they arrive: the last bit of a
-# sum would change from call to call, and Lion's sign makes a whole step of it. The second fuses
-# products with what follows them where there are no gradients; that made the inference of the token
-# models twelve times slower (oneDNN, TensorFlow 2.18.1), and that of PET no faster
-tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False, "remapping": False})
+# Rewritings of graphs that add gradients in the order in which they arrive change the last bit of a
+# sum from call to call, and Lion's sign makes a whole step of it. "remapping" fuses products with
+# what follows them where there are no gradients; that made the inference of the token models twelve
+# times slower (oneDNN, TensorFlow 2.18.1), and that of PET no faster. On CPUs all rewritings are off:
+# that costs nothing (docs/performance.md) and makes a training the same bit for bit.
+tf.config.optimizer.set_experimental_options(
+    {
+        "arithmetic_optimization": False,
+        "remapping": False,
+        "disable_meta_optimizer": not tf.config.list_physical_devices("GPU"),
+    }
+)
 
 PER_SLOT = ("constituents", "mask", "noise", "code")  # arrays of a batch whose axis 1 counts slots
 

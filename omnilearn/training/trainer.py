@@ -35,6 +35,9 @@ from omnilearn.training.resume import (
 )
 
 STREAM_TRAINING, STREAM_VALIDATION = 1, 2
+# softmax over keys does not depend on it: the gradient is rounding noise, of which Lion would take
+# the sign
+WITHOUT_GRADIENT = "attention.key.bias"
 
 
 class Trainer:
@@ -57,7 +60,11 @@ class Trainer:
     ):
         self.objective, self.config, self.run, self.about = objective, config, Path(run), about
         self.rank, self.ranks = distributed.rank(), distributed.size()
-        named = objective.trained()
+        named = {
+            name: variable
+            for name, variable in objective.trained().items()
+            if not name.endswith(WITHOUT_GRADIENT)
+        }
         self.names, self.variables = list(named), list(named.values())
         factors = {
             id(variable): 1.0 / config.body_factor

@@ -272,3 +272,12 @@ def test_a_checkpoint_of_another_training_is_refused(trainer, data, change, mess
                     {"0000": np.zeros(2)})  # fmt: skip
     with pytest.raises(UserError, match=message):
         trainer.fit(*data)
+
+
+def test_key_biases_stay_where_they_are(through):
+    """Their gradient is rounding noise: softmax over keys does not depend on them."""
+    names = set(through.objective.trained()) - set(through.names)
+    assert len(names) == 3
+    assert all(name.endswith("attention.key.bias") for name in names)
+    stored = load_checkpoint(through.run / "last.h5").weights
+    assert all(not stored[name].any() for name in names)
