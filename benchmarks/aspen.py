@@ -19,19 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
+from benchmarks.aspen_summary import summarise
 from benchmarks.data_efficiency import ROOT, sizes
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 
-CLASSES = ("QCD", "Tbqq")
 STAGES = ("all", "backbones", "cells", "summary")
-# strategy -> label in tables and figures
-STRATEGIES = {
-    "tokens_finetuned": "tokens, fine-tuned",
-    "tokens_scratch": "tokens, from scratch",
-    "pet_finetuned": "PET, fine-tuned",
-    "pet_scratch": "PET, from scratch",
-}
 AOJ_TOKENS, JETCLASS_TOKENS, AOJ_PET = "aspen_omnijet", "jetclass_omnijet", "aspen_pet"
 PATIENCE = 10
 LEAST_EPOCHS = 2
@@ -71,19 +65,6 @@ SCALES = {
         batch={"tokens": 256, "pet": 128}, pet_epochs=0, test_jets=100_000, sampling_batch=256,
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One class, strategy and size."""
-
-    class_name: str
-    strategy: str
-    jets: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.class_name}_{self.strategy}_{self.jets}"
 
 
 def cells(flags: argparse.Namespace) -> list[Cell]:
@@ -145,10 +126,6 @@ def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
             *words]  # fmt: skip
 
 
-def is_done(cell: Cell, flags: argparse.Namespace) -> bool:
-    return (flags.out / "runs" / cell.name / "results.json").is_file()
-
-
 def execute(command: list[str], log: Path, threads: int, stop: threading.Event) -> None:
     """Run one script, its output in a log; raises UserError when it fails.
 
@@ -196,7 +173,7 @@ def run_cells(wanted: list[Cell], flags: argparse.Namespace) -> None:
             )
     in_parallel(
         {cell.name: [training(cell, flags), evaluation(cell, flags)]
-         for cell in wanted if not is_done(cell, flags)}, flags,
+         for cell in wanted if not is_done(cell, flags.out)}, flags,
     )  # fmt: skip
 
 
@@ -243,7 +220,7 @@ def main(arguments: list[str]) -> None:
     wanted = cells(flags)
     if flags.list:
         for number, cell in enumerate(wanted):
-            print(f"{number}: {cell.name}{' (done)' if is_done(cell, flags) else ''}")
+            print(f"{number}: {cell.name}{' (done)' if is_done(cell, flags.out) else ''}")
         return
     if flags.cell is not None:
         if not 0 <= flags.cell < len(wanted):
@@ -254,6 +231,4 @@ def main(arguments: list[str]) -> None:
     if flags.stage in ("all", "cells"):
         run_cells(wanted, flags)
     if flags.stage in ("all", "summary") and flags.cell is None:
-        from benchmarks.aspen_summary import summarise
-
         summarise(wanted, flags)
