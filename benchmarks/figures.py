@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks import anomaly, unfolding
 from benchmarks.aspen_cells import cell_of
 from benchmarks.published import OBSERVABLES
-from benchmarks.runs import Run, read_run, read_runs
+from benchmarks.runs import Run, amount, read_run, read_runs
 from benchmarks.unfolding_tables import CLASSIFIERS, classifier_of
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
@@ -70,8 +70,11 @@ def compare_losses(runs: dict[str, Path], folder: Path, prefix: str) -> None:
 
 
 def pairs(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
-    """dataset -> runs fine-tuned and from scratch; of several that fit the first by path is drawn,
-    and it is said which are not."""
+    """Name of the pair -> runs fine-tuned and from scratch, of as many training jets.
+
+    The name is that of the dataset, with the number of training jets where not all were used. Of
+    several runs that fit the first by path is drawn, and it is said which are not.
+    """
     found: dict[str, dict[str, Path]] = {}
     for run in runs:
         place, known = run.path.parent, run.dataset in CATALOGUE
@@ -79,7 +82,8 @@ def pairs(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
         if not known or not is_drawn or run.network != "pet" or not trainings(place):
             continue
         label = FINETUNED if run.is_finetuned else SCRATCH
-        keep_first(found.setdefault(run.dataset, {}), label, place)
+        name = run.dataset + (f"_{run.train_jets}" if run.train_jets else "")
+        keep_first(found.setdefault(name, {}), label, place)
     return {name: runs for name, runs in found.items() if len(runs) == 2}
 
 
@@ -96,17 +100,18 @@ def keep_first(found: dict[str, Path], label: str, place: Path) -> None:
         found[label] = place
 
 
-def draw_pair(dataset: str, runs: dict[str, Path], out: Path) -> None:
-    """Losses of a dataset, and ROC curves of a tagger; prints how much sooner the backbone is
-    there."""
-    spec = CATALOGUE[dataset]
-    if read_run(runs[SCRATCH]).is_generation:
-        compare_losses(runs, out, f"{dataset}_")
+def draw_pair(name: str, runs: dict[str, Path], out: Path) -> None:
+    """Losses of a pair, and ROC curves of taggers; prints how much sooner the backbone is there."""
+    scratch = read_run(runs[SCRATCH])
+    spec = CATALOGUE[scratch.dataset]
+    if scratch.is_generation:
+        compare_losses(runs, out, f"{name}_")
     else:
-        compare(runs, out, f"{dataset}_", spec.title, spec.labels[spec.signal].latex)
+        compare(runs, out, f"{name}_", spec.title, spec.labels[spec.signal].latex)
     needed, best = convergence(runs[FINETUNED], runs[SCRATCH])
     faster = f"{needed} epochs, {best / needed:.1f} times fewer" if needed else "not reached"
-    print(f"{spec.title}: best loss from scratch at epoch {best}; fine-tuned: {faster}")
+    size = f", {amount(scratch.train_jets)}" if scratch.train_jets else ""
+    print(f"{spec.title}{size}: best loss from scratch at epoch {best}; fine-tuned: {faster}")
 
 
 def draw_unfolding(runs: Sequence[Run], out: Path) -> bool:
@@ -156,8 +161,8 @@ def main(arguments: Sequence[str]) -> None:
     runs = [run for run in read_runs(flags.runs) if cell_of(run) is None]
     found = pairs(runs)
     flags.out.mkdir(parents=True, exist_ok=True)
-    for dataset, pair in found.items():
-        draw_pair(dataset, pair, flags.out)
+    for name, pair in found.items():
+        draw_pair(name, pair, flags.out)
     others = [draw(runs, flags.out) for draw in (draw_unfolding, draw_search)]
     if not found and not any(others):
         raise UserError(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import data_efficiency, tables
+from benchmarks import data_efficiency
 from benchmarks.demo import MODELS, comparison
 from benchmarks.preprocessing import table
 from omnilearn.data.catalogue import CATALOGUE
@@ -61,8 +61,3 @@ def test_the_scan_over_training_sizes_is_quoted_as_measured():
     for jets in sizes:
         ours, scratch = (measured[model, jets]["rejection_0.5"] for model in data_efficiency.MODELS)
         assert ours.value - scratch.value > 2 * np.hypot(ours.error, scratch.error)
-
-
-def test_the_tables_of_tagging_are_made_from_the_results(capsys):
-    tables.main(["--runs", str(RESULTS / "tagging")])
-    assert capsys.readouterr().out == (RESULTS / "tagging" / "tables.md").read_text()
