@@ -29,6 +29,7 @@ STAGES = ("all", "backbones", "cells", "summary")
 AOJ_TOKENS, JETCLASS_TOKENS, AOJ_PET = "aspen_omnijet", "jetclass_omnijet", "aspen_pet"
 PATIENCE = 10
 LEAST_EPOCHS = 2
+MANY_JETS = 100_000  # above, and for the backbones, a training takes all --ranks
 SMALLEST_BATCHES = 10  # of the small preset: steps of an epoch, before batches grow
 
 
@@ -78,6 +79,14 @@ def cells(flags: argparse.Namespace) -> list[Cell]:
     ]
 
 
+def launch(ranks: int) -> list[str]:
+    """The words that start a script on this machine, on so many ranks."""
+    if ranks == 1:
+        return [sys.executable]
+    horovodrun = str(Path(sys.executable).with_name("horovodrun"))
+    return [horovodrun, "-np", str(ranks), "--gloo", sys.executable]
+
+
 def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
     """Run -> the command that trains it, of those that the strategies need."""
     common = ["--preset", flags.preset, "--data", str(flags.data), "--runs",
@@ -90,7 +99,7 @@ def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
     }  # fmt: skip
     extra = {AOJ_PET: ["--epochs", str(flags.pet_epochs)] if flags.pet_epochs else []}
     return {
-        run: [sys.executable, "train.py", *words, "--name", run, *common, *extra.get(run, [])]
+        run: [*launch(flags.ranks), "train.py", *words, "--name", run, *common, *extra.get(run, [])]
         for run, (strategy, words) in needed.items()
         if strategy in flags.strategies
     }
@@ -111,7 +120,8 @@ def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
         "pet_scratch": ["--mode", "generator"],
     }[cell.strategy]
     return [
-        sys.executable, "finetune.py", JETCLASS.name, "--preset", flags.preset, *start,
+        *launch(flags.ranks if cell.jets > MANY_JETS else 1), "finetune.py", JETCLASS.name,
+        "--preset", flags.preset, *start,
         "--classes", cell.class_name, "--train-jets", str(cell.jets), "--val-jets",
         str(min(cell.jets, scale.most_val_jets)), "--batch", str(batch), "--epochs", str(epochs),
         "--patience", str(PATIENCE), "--repeats", str(flags.repeats), "--data", str(flags.data),
@@ -148,7 +158,8 @@ def execute(command: list[str], log: Path, threads: int, stop: threading.Event) 
 
 def in_parallel(work: dict[str, list[list[str]]], flags: argparse.Namespace) -> None:
     """Name -> commands in turn; names beside each other, as many as there are workers."""
-    threads, stop = max(1, len(os.sched_getaffinity(0)) // flags.workers), threading.Event()
+    beside = flags.workers * flags.ranks  # processes
+    threads, stop = max(1, len(os.sched_getaffinity(0)) // beside), threading.Event()
     finished = []
 
     def run(name: str) -> None:
@@ -195,6 +206,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
                         help="of PET on Aspen Open Jets (default: the preset's)")  # fmt: skip
     parser.add_argument("--jets", type=int, help="test jets compared (default: the preset's)")
     parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
+    parser.add_argument("--ranks", type=int, default=1,
+                        help="GPUs of a backbone, and of a cell of more than "
+                        f"{MANY_JETS} jets")  # fmt: skip
     flags = parser.parse_args(arguments)
     for place in ("data", "out"):  # the scripts run from the folder of the suite
         setattr(flags, place, getattr(flags, place).resolve())
@@ -207,11 +221,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     flags.repeats = flags.repeats or scale.repeats
     flags.jets = scale.test_jets if flags.jets is None else flags.jets
     flags.pet_epochs = scale.pet_epochs if flags.pet_epochs is None else flags.pet_epochs
-    if flags.workers < 1 or flags.repeats < 1 or flags.jets < 1:
-        raise UserError(
-            f"--workers is {flags.workers}, --repeats {flags.repeats}, --jets {flags.jets}; "
-            "expected 1 or more"
-        )
+    for name in ("workers", "ranks", "repeats", "jets"):
+        if getattr(flags, name) < 1:
+            raise UserError(f"--{name} is {getattr(flags, name)}; expected 1 or more")
     return flags
 
 

@@ -1,6 +1,6 @@
 """PET's objective: classify clean and perturbed jets, and predict the velocity of the diffusion.
 
-arXiv:2502.14652, Section III. All random numbers of a step (time, noise, drops) are drawn in NumPy
+arXiv:2502.14652, Section II.4. All random numbers of a step (time, noise, drops) are drawn in NumPy
 from the seed, epoch, step and rank and travel with the batch: the loss is a pure function of
 weights and batch, and a resumed run repeats the uninterrupted one.
 """

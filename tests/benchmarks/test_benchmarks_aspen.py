@@ -147,6 +147,7 @@ def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
     (["--strategies", "gan"], "--strategies has 'gan'"),
     (["--cell", "16"], "--cell is 16; expected 0 to 15"),
     (["--workers", "0"], "--workers is 0"),
+    (["--ranks", "0"], "--ranks is 0"),
     (["--train-jets", "ten"], "--train-jets is 'ten'"),
 ])  # fmt: skip
 def test_flags_without_a_meaning_are_refused(scripts, flags, wrong, sentence):
@@ -165,8 +166,20 @@ def test_a_script_that_fails_is_named_with_its_log(flags, tmp_path):
     assert stop.is_set()
 
 
+def test_large_cells_and_backbones_take_several_ranks_and_small_cells_one(tmp_path):
+    flags = aspen.parsed(["--preset", "full", "--ranks", "4", "--out", str(tmp_path)])
+    for command in aspen.backbones(flags).values():
+        assert command[1:4] == ["-np", "4", "--gloo"]
+        assert command[5] == "train.py"
+    few, many = (aspen.training(Cell("QCD", "pet_scratch", jets), flags)
+                 for jets in (100_000, 1_000_000))  # fmt: skip
+    assert few[1] == "finetune.py"
+    assert many[0].endswith("/horovodrun")
+    assert many[1:4] == ["-np", "4", "--gloo"]
+
+
 def test_jets_seen_are_bounded_where_two_cores_must_do():
-    flags = argparse.Namespace(preset="small", out=Path("o"), data=Path("d"), repeats=1)
+    flags = argparse.Namespace(preset="small", out=Path("o"), data=Path("d"), repeats=1, ranks=1)
     for jets in (100, 1000, 10_000):
         command = aspen.training(Cell("QCD", "tokens_scratch", jets), flags)
         epochs, batch = int(value(command, "--epochs")), int(value(command, "--batch"))
