@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.runs import Run
 from omnilearn.data.catalogue import JETCLASS
+from omnilearn.generation.jet_observables import OBSERVABLES
 from omnilearn.statistics.results import Result, read_results
 
 CLASSES = ("QCD", "Tbqq")
@@ -22,6 +23,8 @@ STRATEGIES = {
     "pet_finetuned": "PET, fine-tuned",
     "pet_scratch": "PET, from scratch",
 }
+MODELS = {"pet": "pet", "omnijet": "tokens"}  # network -> as in the name of a strategy
+METRICS = {"kl": "KL divergence", "w1": "W1"}
 STUDY = "study.json"
 
 
@@ -46,6 +49,11 @@ class Study:
     cells: dict[Cell, dict] = field(default_factory=dict)
 
 
+def metrics() -> list[str]:
+    """What generated jets of a cell are compared by."""
+    return [f"{kind}_{name}" for kind in METRICS for name in OBSERVABLES]
+
+
 def is_done(cell: Cell, out: Path) -> bool:
     return (out / "runs" / cell.name / "results.json").is_file()
 
@@ -65,14 +73,17 @@ def cell_results(run: Path, class_name: str) -> dict:
 
 
 def cell_of(run: Run) -> Cell | None:
-    """The cell that a run is: a generator of one class of JetClass jets, from so many of them."""
-    classes = [name for name in run.config.get("classes", "").split(",") if name]
-    is_cell = run.is_generation and run.dataset == JETCLASS.name and len(classes) == 1
-    if not is_cell or classes[0] not in CLASSES or not run.train_jets:
+    """The cell that a run is: a generator of one class of JetClass jets, from so many of them,
+    whose observables were compared."""
+    class_name = run.config.get("classes", "").strip()
+    compared = run.metrics.get("generated", {}).get(class_name, {}) if run.is_generation else {}
+    is_compared = all(name in compared for name in metrics())
+    if run.dataset != JETCLASS.name or not is_compared or not run.train_jets:
         return None
-    model = {"pet": "pet", "omnijet": "tokens"}[run.network]
-    return Cell(classes[0], f"{model}_{'finetuned' if run.is_finetuned else 'scratch'}",
-                run.train_jets)  # fmt: skip
+    if class_name not in CLASSES or run.network not in MODELS:
+        return None
+    start = "finetuned" if run.is_finetuned else "scratch"
+    return Cell(class_name, f"{MODELS[run.network]}_{start}", run.train_jets)
 
 
 def studies(runs: Sequence[Run], folders: Sequence[Path]) -> list[Study]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks.aspen_cells import (
     CLASSES,
+    METRICS,
     STRATEGIES,
     STUDY,
     Cell,
@@ -18,7 +19,7 @@ from benchmarks.aspen_cells import (
     cell_results,
     is_done,
 )
-from benchmarks.aspen_tables import METRICS, Cells, Laws, curve, numbers, power_laws, study_tables
+from benchmarks.aspen_tables import Cells, Laws, curve, numbers, power_laws, study_tables
 from benchmarks.markdown import markdown_section
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import ASPEN, JETCLASS

@@ -8,13 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, Study
+from benchmarks.aspen_cells import CLASSES, METRICS, STRATEGIES, Cell, Study, metrics
 from benchmarks.markdown import BLANK, OURS, Table
 from omnilearn.generation.jet_observables import OBSERVABLES
 from omnilearn.statistics.results import Result
 from omnilearn.tokens.power_law import PowerLaw, power_law
-
-METRICS = {"kl": "KL divergence", "w1": "W1"}
 
 Cells = dict[Cell, dict]
 Laws = dict[tuple[str, str, str], PowerLaw]  # (class, strategy, metric)
@@ -39,10 +37,6 @@ def power_laws(cells: Cells) -> Laws:
         for strategy in STRATEGIES
         for metric in metrics()
     }
-
-
-def metrics() -> list[str]:
-    return [f"{kind}_{name}" for kind in METRICS for name in OBSERVABLES]
 
 
 def numbers(cells: Cells, cell: Cell) -> dict[str, Result]:
@@ -113,7 +107,8 @@ def cost_table(cells: Cells) -> Table:
             continue
         values = [numbers(cells, cell)[f"kl_{name}"].text for name in OBSERVABLES]
         rows.append([str(cell.jets), STRATEGIES[cell.strategy], cell.class_name,
-                     f"{one['parameters']:.0f}", f"{one['jets_per_second']:.1f}",
+                     f"{one['parameters']:.0f}" if "parameters" in one else BLANK,
+                     f"{one['jets_per_second']:.1f}" if "jets_per_second" in one else BLANK,
                      *values])  # fmt: skip
     return Table("Tokens and diffusion", rows)
 

@@ -40,12 +40,15 @@ Entries = Sequence[tuple[str, Run | None]]
 
 def unfolding_tables(runs: Sequence[Run]) -> list[Table]:
     """Both published tables with our runs, and the distance in units of the uncertainty."""
-    runs = [run for run in runs if run.is_unfolding]
-    detector = [(method_name(run, ""), run) if run else (name, run)
-                for name, run in in_order(runs, wanted_rows(""))]  # fmt: skip
-    particle = [(method_name(run), run) if run else (name, run)
-                for name, run in in_order(runs, wanted_rows("OmniFold "))]  # fmt: skip
-    return tables_of(detector, particle)
+    return tables_of(entries(runs, "detector", "reweighted", ""),
+                     entries(runs, "particle", "unfolded", "OmniFold "))  # fmt: skip
+
+
+def entries(runs: Sequence[Run], level: str, kind: str, prefix: str) -> Entries:
+    """The runs that have such a spectrum, and the rows of the paper that none of them fits."""
+    having = [run for run in runs if run.is_unfolding and has(run, level, kind, TRIANGULAR)]
+    return [(method_name(run, prefix) if run else name, run)
+            for name, run in in_order(having, wanted_rows(prefix))]  # fmt: skip
 
 
 def tables_of(detector: Entries, particle: Entries) -> list[Table]:
@@ -82,7 +85,7 @@ def classifier_of(run: Run) -> str:
     return run.about.get("classifier", "")
 
 
-def method_name(run: Run, prefix: str = "OmniFold ") -> str:
+def method_name(run: Run, prefix: str) -> str:
     """The name of an unfolding: its classifier, then iterations and what is not as published."""
     if not run.about:
         return run.metrics["model"]
@@ -103,19 +106,19 @@ def published(table: PublishedTable) -> list[list[str]]:
 
 
 def rows(
-    entries: Entries, level: str, shared: dict[str, str], own: str, distance: str = TRIANGULAR
+    methods: Entries, level: str, shared: dict[str, str], own: str, distance: str = TRIANGULAR
 ) -> list[list[str]]:
     """Rows of the `shared` spectra, once where several runs have the same, then one per entry."""
     found: dict[tuple[str, ...], list[str]] = {}
     for kind, name in shared.items():
-        for _, run in entries:
+        for _, run in methods:
             if run is None or not has(run, level, kind, distance):
                 continue
             title = ibu_name(run) if kind == "ibu" else name
             for row in ([title, *cells(run, level, kind, distance), run.source],
                         *floors(run, level, kind, distance)):  # fmt: skip
                 found.setdefault(tuple(row[:-1]), row)
-    for number, (name, run) in enumerate(entries):
+    for number, (name, run) in enumerate(methods):
         row = [name, *cells(run, level, own, distance), run.source if run else NO_RUN]
         found[(*row, str(number))] = row
     return list(found.values())

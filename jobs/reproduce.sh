@@ -118,22 +118,22 @@ done
 aspen=runs/aspen_study
 own=(--out $aspen "${study[@]}")
 ranks=(--ranks "${OMNILEARN_RANKS:-$gpus_per_node}")
-taught="" measured=""
+backbones="" measured=""
 cells() { # what it takes, indices (none: all), more flags
-    job ${2:+"array=$2"} "$1" "${taught#:}" jobs/aspen_study.sh cells "${own[@]}" "${@:3}"
+    job ${2:+"array=$2"} "$1" "${backbones#:}" jobs/aspen_study.sh cells "${own[@]}" "${@:3}"
     measured+=":$id"
 }
-pretrained() { # on several nodes; the study looks for the run where this one lies
+pretrain() { # on several nodes; the study looks for the run where this one lies
     job "${OMNILEARN_ASPEN_NODES:-3}" "" jobs/pretrain.sh "$@" --runs $aspen/runs "${study[@]}"
-    taught+=":$id"
+    backbones+=":$id"
 }
 if [ "$OMNILEARN_SITE" = laptop ] || [[ " ${study[*]} " == *[=\ ]small\ * ]]; then
     job task "" jobs/aspen_study.sh backbones "${own[@]}" "${ranks[@]}"
-    taught=":$id"
+    backbones=":$id"
 else
-    pretrained aspen --model omnijet --name aspen_omnijet
-    pretrained jetclass --model omnijet --tokeniser-only --name jetclass_omnijet
-    pretrained aspen --model pet --mode generator --name aspen_pet
+    pretrain aspen --model omnijet --name aspen_omnijet
+    pretrain jetclass --model omnijet --tokeniser-only --name jetclass_omnijet
+    pretrain aspen --model pet --mode generator --name aspen_pet
 fi
 if [ "$OMNILEARN_SITE" = laptop ]; then
     cells task "" "${ranks[@]}"

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from toy_jets import write_toy_dataset
 
 from benchmarks import aspen, aspen_summary
-from benchmarks.aspen_cells import Cell, cell_results, studies
-from benchmarks.aspen_tables import aspen_tables, metrics
-from benchmarks.runs import read_runs
+from benchmarks.aspen_cells import Cell, cell_of, cell_results, studies
+from benchmarks.aspen_cells import metrics as all_metrics
+from benchmarks.aspen_tables import aspen_tables
+from benchmarks.runs import Run, read_runs
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_observables import OBSERVABLES
 from omnilearn.statistics.histograms import counted, write_histograms
@@ -185,7 +187,16 @@ def test_jets_seen_are_bounded_where_two_cores_must_do():
         epochs, batch = int(value(command, "--epochs")), int(value(command, "--batch"))
         assert epochs * jets <= 40_000
         assert jets // batch >= 10
-    assert metrics()[0] == "kl_jet_pt"
+    assert all_metrics()[0] == "kl_jet_pt"
+
+
+def test_a_generator_whose_observables_were_not_compared_is_no_cell(tmp_path):
+    metrics = {"generated": {"QCD": {"w1m": Result(1.0, 0.1, 50)}}}
+    about = {"config": {"classes": "QCD", "train_jets": 100}, "task": "generation"}
+    run = Run(tmp_path, "a", {"dataset": "jetclass", "data": "public", **metrics}, about)
+    assert cell_of(run) is None
+    metrics["generated"]["QCD"] |= {name: Result(1.0, 0.1, 50) for name in all_metrics()}
+    assert cell_of(replace(run, metrics=run.metrics | metrics)) == Cell("QCD", "pet_scratch", 100)
 
 
 def test_cells_are_known_by_what_was_trained_and_kept_cells_are_not_told_twice(tmp_path):
@@ -202,7 +213,7 @@ def test_cells_are_known_by_what_was_trained_and_kept_cells_are_not_told_twice(t
     cell("y", None, "pet", 100)
     cell("z", None, "pet", 100)
     kept = {"class": "QCD", "parameters": 1, "jets_per_second": 2.0, "training_jets": 100,
-            "metrics": {name: Result(1.0, 0.1, 50) for name in metrics()}}  # fmt: skip
+            "metrics": {name: Result(1.0, 0.1, 50) for name in all_metrics()}}  # fmt: skip
     write_results(tmp_path / "s" / "study.json", {"data": "simulated", "cells": [
         {**kept, "strategy": "pet_scratch"}, {**kept, "strategy": "tokens_scratch"},
     ]})  # fmt: skip

@@ -133,6 +133,16 @@ def test_the_verdict_counts_observables_and_not_methods():
     assert "than the simulation in 6 of 6 observables, than IBU in 4." in far
 
 
+def test_a_reweighting_alone_has_no_row_among_the_unfolded(tmp_path):
+    found = results_of("a")
+    write_results(tmp_path / "results.json", {
+        key: value for key, value in found.items() if "particle" not in key
+    })  # fmt: skip
+    reweighted, unfolded, _ = unfolding_tables(read_runs(tmp_path))
+    assert reweighted.rows[-1][-1] == f"this suite, {tmp_path.name}"
+    assert unfolded.rows[-1][-1] == "this suite, no run"
+
+
 def test_a_spectrum_that_no_method_made_has_one_row(tmp_path):
     entries = [(method, Run(tmp_path, method, results_of(method))) for method in METHODS]
     assert len(rows(entries, "particle", {"ibu": "IBU"}, "unfolded")) == 1 + 3
