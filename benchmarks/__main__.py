@@ -1,23 +1,45 @@
-"""python -m benchmarks NAME [flags]: run one module of this folder, each with its own --help."""
+"""python -m benchmarks NAME [flags]: run one program of this folder, each with its own --help."""
 
+import ast
 import importlib
-import pkgutil
 import sys
+from pathlib import Path
 
-import benchmarks
 from omnilearn.errors import UserError, speak
+
+FOLDER = Path(__file__).parent
+USAGE = """\
+usage: python -m benchmarks NAME [flags]
+       python -m benchmarks NAME --help
+
+"""
+
+
+def programs() -> dict[str, str]:
+    """Name -> first line of the docstring, of every module of this folder that has a main().
+
+    The files are parsed, not imported: a list of names must not wait for TensorFlow.
+    """
+    found = {}
+    for path in sorted(FOLDER.glob("[!_]*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if any(isinstance(part, ast.FunctionDef) and part.name == "main" for part in tree.body):
+            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return found
 
 
 def main() -> None:
-    """Hand the flags to `main(arguments)` of the module named first; UserError without one."""
-    names = sorted(module.name for module in pkgutil.iter_modules(benchmarks.__path__)
-                   if module.name != "__main__")  # fmt: skip
-    name, *arguments = sys.argv[1:] or [None]
-    module = importlib.import_module(f"benchmarks.{name}") if name in names else None
-    if not hasattr(module, "main"):
+    """Hand the flags to main() of the program named first; without a name list all programs."""
+    name, *arguments = sys.argv[1:] or ["--help"]
+    known = programs()
+    if name in ("-h", "--help"):
+        width = max(map(len, known))
+        print(USAGE + "\n".join(f"  {one:{width}}  {line}" for one, line in known.items()))
+        return
+    if name not in known:
         raise UserError(f"no benchmark {name!r}; expected: python -m benchmarks NAME [flags], "
-                        f"with NAME one of {', '.join(names)}")  # fmt: skip
-    module.main(arguments)
+                        f"with NAME one of {', '.join(known)}")  # fmt: skip
+    importlib.import_module(f"benchmarks.{name}").main(arguments)
 
 
 if __name__ == "__main__":

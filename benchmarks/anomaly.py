@@ -3,7 +3,7 @@
     python -m benchmarks anomaly --backbone runs/jetclass --signal 0,500,1000 --repeats 3
     python -m benchmarks anomaly ... --kinds idealised cathode --epochs 4    # more for finetune.py
 
-Figure 7 of arXiv:2404.16091. All cells of a model are one call of finetune.py and one of
+Figure 7 of arXiv:2502.14652. All cells of a model are one call of finetune.py and one of
 evaluate.py; a finished cell is not repeated. Writes table.md, the figure of the scan and those of
 significance improvement into --out.
 """
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data_efficiency import execute
-from omnilearn.anomaly.figures import HUNTED_CUT, improvement_curves, scan_figure
+from benchmarks.markdown import BLANK, markdown
+from benchmarks.search_tables import KINDS, SCANNED
+from omnilearn.anomaly.figures import improvement_curves, scan_figure
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
@@ -22,8 +24,6 @@ from omnilearn.statistics.results import Result, read_results
 
 ROOT = Path(__file__).parents[1]
 MODELS = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
-KINDS = ("idealised", "cathode", "supervised")
-SCANNED = (("max_sic", "max SIC"), (f"significance_{HUNTED_CUT}", "Z after the cut"))
 FOOTNOTE = """
 Median over trainings (each with its own draw of background and signal), ± half of the interval
 that holds 68 % of them; of a single training ± its statistical uncertainty. Max SIC: largest
@@ -64,44 +64,49 @@ def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
 def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
     """Markdown: a line per kind and signal, columns per model."""
     head = ["kind", "signal", "S/sqrt(B)", "trainings"]
-    lines = [[*head, *(f"{model}: {title}" for model in scans for _, title in SCANNED)]]
-    lines.append(["---"] + ["--:"] * (len(lines[0]) - 1))
+    rows = [[*head, *(f"{model}: {title}" for model in scans for _, title in SCANNED)]]
     first = next(iter(scans.values()))
     for kind, points in first.items():
         for place, point in points.items():
-            line = [kind, str(point["signal"]), f"{point['initial_significance']:.2f}",
-                    str(point["trainings"])]  # fmt: skip
+            row = [kind, str(point["signal"]), f"{point['initial_significance']:.2f}",
+                   str(point["trainings"])]  # fmt: skip
             if kind == "supervised":
-                line[1:3] = ["all", "-"]
+                row[1:3] = ["all", BLANK]
             for kinds in scans.values():
                 here = kinds.get(kind, {}).get(place, {})
                 for name, _ in SCANNED:
                     hunted = kind != "supervised" or name == "max_sic"  # else without signal
                     found = here.get(name) if hunted else None
-                    line.append(found.text if isinstance(found, Result) else "-")
-            lines.append(line)
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+                    row.append(found.text if isinstance(found, Result) else BLANK)
+            rows.append(row)
+    return markdown(rows, texts=1)
 
 
-def report(runs: Path, out: Path, seed: int = 0) -> str:
-    """Table and figures of the evaluated scans in `runs`; returns the text of table.md."""
+def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dict], set[str]]:
+    """Figures of the evaluated scans by label; returns the scans, and what they call floors."""
     scans, floors, curves = {}, set(), {}
-    for model, name in MODELS.items():
-        if not (runs / name / "results.json").is_file():
-            continue
-        scans[model] = read_results(runs / name / "results.json")["scan"]
-        for path in sorted((runs / name).glob(f"*/seed{seed}/results.json")):
+    for model, run in runs.items():
+        scans[model] = read_results(run / "results.json")["scan"]
+        for path in sorted(run.glob(f"*/seed{seed}/results.json")):
             cell = read_results(path)
             floors.add(f"{cell['background_efficiency_floor']:.2g} of "
                        f"{cell['events']['test_background']} events")  # fmt: skip
             curves.setdefault(path.parts[-3], {})[model] = cell["curve"]
-    if not scans:
-        raise UserError(f"{runs} holds no evaluated scan of lhco")
     out.mkdir(parents=True, exist_ok=True)
     scan_figure(scans, out / "scan", LHCO.title)
     for part, found in curves.items():
         title = f"{LHCO.title}, {part.replace('_signal', ', signal: ')}"
         improvement_curves(found, out / f"improvement_{part}", title)
+    return scans, floors
+
+
+def report(folder: Path, out: Path) -> str:
+    """Table and figures of the evaluated scans in `folder`; returns the text of table.md."""
+    runs = {model: folder / name for model, name in MODELS.items()
+            if (folder / name / "results.json").is_file()}  # fmt: skip
+    if not runs:
+        raise UserError(f"{folder} holds no evaluated scan of lhco")
+    scans, floors = draw(runs, out)
     text = table(scans) + FOOTNOTE.format(floors="floor: " + ", ".join(sorted(floors)))
     with atomic_path(out / "table.md") as temporary:
         temporary.write_text(text)

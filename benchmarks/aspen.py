@@ -19,22 +19,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
+from benchmarks.aspen_summary import summarise
 from benchmarks.data_efficiency import ROOT, sizes
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 
-CLASSES = ("QCD", "Tbqq")
 STAGES = ("all", "backbones", "cells", "summary")
-# strategy -> label in tables and figures
-STRATEGIES = {
-    "tokens_finetuned": "tokens, fine-tuned",
-    "tokens_scratch": "tokens, from scratch",
-    "pet_finetuned": "PET, fine-tuned",
-    "pet_scratch": "PET, from scratch",
-}
 AOJ_TOKENS, JETCLASS_TOKENS, AOJ_PET = "aspen_omnijet", "jetclass_omnijet", "aspen_pet"
 PATIENCE = 10
 LEAST_EPOCHS = 2
+MANY_JETS = 100_000  # above, and for the backbones, a training takes all --ranks
 SMALLEST_BATCHES = 10  # of the small preset: steps of an epoch, before batches grow
 
 
@@ -73,19 +68,6 @@ SCALES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One class, strategy and size."""
-
-    class_name: str
-    strategy: str
-    jets: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.class_name}_{self.strategy}_{self.jets}"
-
-
 def cells(flags: argparse.Namespace) -> list[Cell]:
     """All cells, the small ones first: an early end has every strategy."""
     return [
@@ -95,6 +77,14 @@ def cells(flags: argparse.Namespace) -> list[Cell]:
         for strategy in flags.strategies
         if jets in (flags.pet_train_jets if strategy.startswith("pet") else flags.train_jets)
     ]
+
+
+def launch(ranks: int) -> list[str]:
+    """The words that start a script on this machine, on so many ranks."""
+    if ranks == 1:
+        return [sys.executable]
+    horovodrun = str(Path(sys.executable).with_name("horovodrun"))
+    return [horovodrun, "-np", str(ranks), "--gloo", sys.executable]
 
 
 def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
@@ -109,7 +99,7 @@ def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
     }  # fmt: skip
     extra = {AOJ_PET: ["--epochs", str(flags.pet_epochs)] if flags.pet_epochs else []}
     return {
-        run: [sys.executable, "train.py", *words, "--name", run, *common, *extra.get(run, [])]
+        run: [*launch(flags.ranks), "train.py", *words, "--name", run, *common, *extra.get(run, [])]
         for run, (strategy, words) in needed.items()
         if strategy in flags.strategies
     }
@@ -130,7 +120,8 @@ def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
         "pet_scratch": ["--mode", "generator"],
     }[cell.strategy]
     return [
-        sys.executable, "finetune.py", JETCLASS.name, "--preset", flags.preset, *start,
+        *launch(flags.ranks if cell.jets > MANY_JETS else 1), "finetune.py", JETCLASS.name,
+        "--preset", flags.preset, *start,
         "--classes", cell.class_name, "--train-jets", str(cell.jets), "--val-jets",
         str(min(cell.jets, scale.most_val_jets)), "--batch", str(batch), "--epochs", str(epochs),
         "--patience", str(PATIENCE), "--repeats", str(flags.repeats), "--data", str(flags.data),
@@ -143,10 +134,6 @@ def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
     return [sys.executable, "evaluate.py", str(flags.out / "runs" / cell.name), "--jets",
             str(flags.jets), "--batch", str(SCALES[flags.preset].sampling_batch), "--rate",
             *words]  # fmt: skip
-
-
-def is_done(cell: Cell, flags: argparse.Namespace) -> bool:
-    return (flags.out / "runs" / cell.name / "results.json").is_file()
 
 
 def execute(command: list[str], log: Path, threads: int, stop: threading.Event) -> None:
@@ -171,7 +158,8 @@ def execute(command: list[str], log: Path, threads: int, stop: threading.Event) 
 
 def in_parallel(work: dict[str, list[list[str]]], flags: argparse.Namespace) -> None:
     """Name -> commands in turn; names beside each other, as many as there are workers."""
-    threads, stop = max(1, len(os.sched_getaffinity(0)) // flags.workers), threading.Event()
+    beside = flags.workers * flags.ranks  # processes
+    threads, stop = max(1, len(os.sched_getaffinity(0)) // beside), threading.Event()
     finished = []
 
     def run(name: str) -> None:
@@ -196,7 +184,7 @@ def run_cells(wanted: list[Cell], flags: argparse.Namespace) -> None:
             )
     in_parallel(
         {cell.name: [training(cell, flags), evaluation(cell, flags)]
-         for cell in wanted if not is_done(cell, flags)}, flags,
+         for cell in wanted if not is_done(cell, flags.out)}, flags,
     )  # fmt: skip
 
 
@@ -218,6 +206,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
                         help="of PET on Aspen Open Jets (default: the preset's)")  # fmt: skip
     parser.add_argument("--jets", type=int, help="test jets compared (default: the preset's)")
     parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
+    parser.add_argument("--ranks", type=int, default=1,
+                        help="GPUs of a backbone, and of a cell of more than "
+                        f"{MANY_JETS} jets")  # fmt: skip
     flags = parser.parse_args(arguments)
     for place in ("data", "out"):  # the scripts run from the folder of the suite
         setattr(flags, place, getattr(flags, place).resolve())
@@ -230,11 +221,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     flags.repeats = flags.repeats or scale.repeats
     flags.jets = scale.test_jets if flags.jets is None else flags.jets
     flags.pet_epochs = scale.pet_epochs if flags.pet_epochs is None else flags.pet_epochs
-    if flags.workers < 1 or flags.repeats < 1 or flags.jets < 1:
-        raise UserError(
-            f"--workers is {flags.workers}, --repeats {flags.repeats}, --jets {flags.jets}; "
-            "expected 1 or more"
-        )
+    for name in ("workers", "ranks", "repeats", "jets"):
+        if getattr(flags, name) < 1:
+            raise UserError(f"--{name} is {getattr(flags, name)}; expected 1 or more")
     return flags
 
 
@@ -243,7 +232,7 @@ def main(arguments: list[str]) -> None:
     wanted = cells(flags)
     if flags.list:
         for number, cell in enumerate(wanted):
-            print(f"{number}: {cell.name}{' (done)' if is_done(cell, flags) else ''}")
+            print(f"{number}: {cell.name}{' (done)' if is_done(cell, flags.out) else ''}")
         return
     if flags.cell is not None:
         if not 0 <= flags.cell < len(wanted):
@@ -254,6 +243,4 @@ def main(arguments: list[str]) -> None:
     if flags.stage in ("all", "cells"):
         run_cells(wanted, flags)
     if flags.stage in ("all", "summary") and flags.cell is None:
-        from benchmarks.aspen_summary import summarise
-
         summarise(wanted, flags)

@@ -9,7 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.aspen import CLASSES, STRATEGIES, Cell, is_done
+from benchmarks.aspen_cells import (
+    CLASSES,
+    METRICS,
+    STRATEGIES,
+    STUDY,
+    Cell,
+    Study,
+    cell_results,
+    is_done,
+)
+from benchmarks.aspen_tables import Cells, Laws, curve, numbers, power_laws, study_tables
+from benchmarks.markdown import markdown_section
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.layout import find_files
@@ -29,10 +40,8 @@ from omnilearn.plotting.distributions import AXIS_LABELS
 from omnilearn.plotting.spectra import Sample, Spectrum, spectra
 from omnilearn.plotting.style import class_style
 from omnilearn.statistics.histograms import common_edges, read_histograms
-from omnilearn.statistics.results import Result, read_results, write_results
-from omnilearn.tokens.power_law import PowerLaw, power_law
+from omnilearn.statistics.results import write_results
 
-METRICS = {"kl": "KL divergence", "w1": "W1"}
 FIGURES = {"QCD": "figure3_QCD", "Tbqq": "figure4_Tbqq"}
 CONTEXT_JETS = 20_000  # of Aspen Open Jets, drawn beside
 DRAWN = {"tokens_finetuned": "fine-tuned", "tokens_scratch": "from scratch"}
@@ -43,141 +52,40 @@ PARTICLES = ("pt", "eta_rel", "phi_rel")
 
 def summarise(wanted: Sequence[Cell], flags: argparse.Namespace) -> None:
     """Everything from the cells that are done; raises UserError when none is."""
-    found = {
+    cells = {
         cell: cell_results(flags.out / "runs" / cell.name, cell.class_name)
         for cell in wanted
-        if is_done(cell, flags)
+        if is_done(cell, flags.out)
     }
-    if not found:
+    if not cells:
         raise UserError(f"{flags.out} holds no finished cell; run: python -m benchmarks aspen")
-    laws = {
-        (class_name, strategy, metric): power_law(*curve(found, class_name, strategy, metric))
-        for class_name in CLASSES
-        for strategy in STRATEGIES
-        for metric in metrics()
-    }
-    text = "\n".join([*(class_table(found, laws, name, kind) for name in CLASSES
-                        for kind in METRICS), gain_table(found), cost_table(found)])  # fmt: skip
+    laws = power_laws(cells)
+    text = "\n".join(map(markdown_section, study_tables(Study(str(flags.out), cells))))
     with atomic_path(flags.out / "tables.md") as temporary:
         temporary.write_text(text)
-    write_results(flags.out / "study.json", described(found, laws, flags))
+    write_results(flags.out / STUDY, described(cells, laws, flags))
     aspen, _ = read_split(flags.data, ASPEN, "test", CONTEXT_JETS)
     context = observables(*four_momenta(aspen), ASPEN.jet_radius)
     data_sets_figure(aspen, context, flags)
     for class_name in CLASSES:
-        rows = figure_rows(found, laws, context, class_name, flags)
+        rows = figure_rows(cells, laws, context, class_name, flags)
         if rows:
             title = f"JetClass {class_style(JETCLASS, class_name)['label']}"
             transfer_figure(rows, flags.out / FIGURES[class_name], title)
     print(text)
 
 
-def cell_results(run: Path, class_name: str) -> dict:
-    """results.json of a cell; uncertainties are the spread over its trainings and, added in
-    quadrature, the mean bootstrap uncertainty that jets give one of them."""
-    results = read_results(run / "results.json")
-    seeds = [read_results(path) for path in sorted(run.glob("seed*/results.json"))]
-    if len(seeds) > 1:
-        numbers = results["generated"][class_name]
-        for name, one in numbers.items():
-            errors = [seed["generated"][class_name][name].error or 0.0 for seed in seeds]
-            error = float(np.hypot(one.error or 0.0, np.mean(errors)))
-            numbers[name] = Result(one.value, error, one.n)
-    return results
-
-
-def metrics() -> list[str]:
-    return [f"{kind}_{name}" for kind in METRICS for name in OBSERVABLES]
-
-
-def numbers(found: dict[Cell, dict], cell: Cell) -> dict[str, Result]:
-    """Metrics of a cell, nothing where it is not there."""
-    return found[cell]["generated"][cell.class_name] if cell in found else {}
-
-
-def curve(
-    found: dict[Cell, dict], class_name: str, strategy: str, metric: str
-) -> tuple[list[int], list[Result]]:
-    """Training jets of the cells that are there, and the metric of each."""
-    points = {
-        cell.jets: numbers(found, cell)[metric]
-        for cell in found
-        if (cell.class_name, cell.strategy) == (class_name, strategy)
-    }
-    jets = sorted(points)
-    return jets, [points[size] for size in jets]
-
-
-def markdown(title: str, lines: Sequence[Sequence[str]]) -> str:
-    """A heading and a table whose first two columns are text."""
-    rule = ["---", "---", *["--:"] * (len(lines[0]) - 2)]
-    rows = [lines[0], rule, *lines[1:]]
-    return f"## {title}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def class_table(found: dict, laws: dict, class_name: str, kind: str) -> str:
-    """One metric of one class: a row per size and strategy, and the exponents below."""
-    lines = [["training jets", "strategy", *OBSERVABLES, "test jets"]]
-    of_class = [cell for cell in found if cell.class_name == class_name]
-    for cell in sorted(of_class, key=lambda one: (one.jets, [*STRATEGIES].index(one.strategy))):
-        values = [numbers(found, cell)[f"{kind}_{name}"] for name in OBSERVABLES]
-        lines.append([str(cell.jets), STRATEGIES[cell.strategy], *(one.text for one in values),
-                      str(values[0].n)])  # fmt: skip
-    for strategy, label in STRATEGIES.items():
-        exponents = [laws[class_name, strategy, f"{kind}_{name}"].exponent for name in OBSERVABLES]
-        if any(np.isfinite(one.value) for one in exponents):
-            lines.append(["gamma", label, *(one.text for one in exponents), "-"])
-    return markdown(f"{class_name}: {METRICS[kind]}", lines)
-
-
-def gain_table(found: dict) -> str:
-    """Of the ten metrics of a size and class, in how many fine-tuning is ahead of scratch."""
-    lines = [["training jets", "class", "model", "ahead", "by 2 sigma", "behind by 2 sigma",
-              "geometric mean of scratch over fine-tuned"]]  # fmt: skip
-    for cell in found:
-        model, kind = cell.strategy.split("_")
-        scratch = Cell(cell.class_name, f"{model}_scratch", cell.jets)
-        if kind != "finetuned" or scratch not in found:
-            continue
-        pairs = [(numbers(found, cell)[name], numbers(found, scratch)[name]) for name in metrics()]
-        gain = np.array([b.value - a.value for a, b in pairs])
-        error = np.array([np.hypot(a.error or 0.0, b.error or 0.0) for a, b in pairs])
-        ratio = np.exp(np.mean([np.log(b.value / a.value) for a, b in pairs]))
-        lines.append([str(cell.jets), cell.class_name, model, f"{(gain > 0).sum()} of {len(gain)}",
-                      str((gain > 2 * error).sum()), str((gain < -2 * error).sum()),
-                      f"{ratio:.2f}"])  # fmt: skip
-    return markdown("Fine-tuned against from scratch: KL divergence and W1 of five observables",
-                    lines)  # fmt: skip
-
-
-def cost_table(found: dict) -> str:
-    """Tokens and diffusion side by side: size, speed and quality at every size both have."""
-    lines = [["training jets", "strategy", "class", "parameters", "jets/s",
-              *(f"KL {name}" for name in OBSERVABLES)]]  # fmt: skip
-    for cell in found:
-        both = {one.strategy for one in found
-                if (one.jets, one.class_name) == (cell.jets, cell.class_name)}  # fmt: skip
-        if len({strategy.split("_")[0] for strategy in both}) < 2:
-            continue
-        one = found[cell]
-        values = [numbers(found, cell)[f"kl_{name}"].text for name in OBSERVABLES]
-        lines.append([str(cell.jets), STRATEGIES[cell.strategy], cell.class_name,
-                      f"{one['parameters']:.0f}", f"{one['jets_per_second']:.1f}",
-                      *values])  # fmt: skip
-    return markdown("Tokens and diffusion", lines)
-
-
-def described(found: dict, laws: dict[tuple, PowerLaw], flags: argparse.Namespace) -> dict:
+def described(cells: Cells, laws: Laws, flags: argparse.Namespace) -> dict:
     """study.json: every number of the tables."""
     return {
         "preset": flags.preset,
         "trainings": flags.repeats,
-        "data": "simulated" if "simulated" in {one["data"] for one in found.values()} else "public",
+        "data": "simulated" if "simulated" in {one["data"] for one in cells.values()} else "public",
         "cells": [
             {"class": cell.class_name, "strategy": cell.strategy, "training_jets": cell.jets,
              "parameters": one["parameters"], "jets_per_second": one["jets_per_second"],
-             "metrics": numbers(found, cell)}
-            for cell, one in found.items()
+             "metrics": numbers(cells, cell)}
+            for cell, one in cells.items()
         ],
         "power_laws": [
             {"class": class_name, "strategy": strategy, "metric": metric,
@@ -241,12 +149,12 @@ def axis_label(name: str) -> str:
 
 
 def figure_rows(
-    found: dict, laws: dict, context: dict, class_name: str, flags: argparse.Namespace
+    cells: Cells, laws: Laws, context: dict, class_name: str, flags: argparse.Namespace
 ) -> list[ObservableRow]:
     """The rows of figure 3 or 4; the samples are those of the first repeat."""
     histograms = {
         (cell.strategy, cell.jets): first_histograms(flags.out / "runs" / cell.name)[class_name]
-        for cell in found
+        for cell in cells
         if cell.class_name == class_name and cell.strategy in DRAWN
     }
     if not histograms:
@@ -272,7 +180,7 @@ def figure_rows(
             curves[label] = [
                 SizeCurve(STRATEGIES[strategy], *points, laws[class_name, strategy, metric])
                 for strategy in STRATEGIES
-                if (points := curve(found, class_name, strategy, metric))[0]
+                if (points := curve(cells, class_name, strategy, metric))[0]
             ]
         rows.append(ObservableRow(name, edges, truth, Sample.of_values(
             ASPEN.title, context[name], edges), generated, curves))  # fmt: skip

@@ -3,8 +3,8 @@
     python -m benchmarks data_efficiency --data data --backbone runs/jetclass \
         --train-jets 300,1000,3000,10000 --repeats 3
 
-The letter's claim (arXiv:2404.16091): a backbone needs a tenth of the jets. Every cell is a run of
-finetune.py and evaluate.py, all on the same test jets; finished cells are not repeated. Writes
+The claim of arXiv:2404.16091v2 (Table I): a backbone needs a tenth of the jets. Every cell is a run
+of finetune.py and evaluate.py, all on the same test jets; finished cells are not repeated. Writes
 data_efficiency.json and the figure into --out.
 """
 
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.markdown import markdown
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
 from omnilearn.plotting.scans import Scan, training_size_scan
@@ -112,10 +113,9 @@ def described(flags: argparse.Namespace, measured: dict) -> dict:
 
 
 def table(jets: list[int], measured: dict, metric: str) -> str:
-    """Markdown: a line per training size, a column per model."""
-    lines = [["training jets", *(f"{model}: AUC | 1/eB" for model in MODELS)]]
-    lines.append(["--:"] + ["--: | --:"] * len(MODELS))
+    """Markdown: a line per training size, two columns per model."""
+    rows = [["training jets", *(text for model in MODELS for text in (f"{model}: AUC", "1/eB"))]]
     for size in jets:
-        found = [measured[model, size] for model in MODELS]
-        lines.append([str(size), *(f"{one['auc'].text} | {one[metric].text}" for one in found)])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+        found = [measured[model, size][name] for model in MODELS for name in ("auc", metric)]
+        rows.append([str(size), *(result.text for result in found)])
+    return markdown(rows, texts=0)

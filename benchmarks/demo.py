@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import FINETUNED, SCRATCH, compare, losses
+from benchmarks.markdown import markdown
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
@@ -103,7 +104,7 @@ def comparison(runs: Path) -> str:
     """The Markdown table: metrics with uncertainties, and the epochs each model needed."""
     target = min(losses(runs / MODELS["PET from scratch"], "validation"))
     head = ["model", *COLUMNS.values(), "epochs to the best loss from scratch", "test jets"]
-    rows = [head, ["---"] * len(head)]
+    rows = [head]
     for model, name in MODELS.items():
         results = read_results(runs / name / "results.json")
         found = [results[key] for key in COLUMNS]
@@ -112,7 +113,7 @@ def comparison(runs: Path) -> str:
         reached = f"{needed} of {len(validation)}" if needed else f"not in {len(validation)}"
         cells = [result.text for result in found]
         rows.append([model, *cells, reached, str(found[0].n)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown(rows, texts=len(head))
 
 
 def compare_figures(folder: Path) -> None:

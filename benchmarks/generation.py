@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.markdown import markdown
 from omnilearn.atomic import atomic_path
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
@@ -107,7 +108,7 @@ def table(rows: list[dict], reference: dict) -> str:
     head = ("solver", "steps", "evaluations", "jets/s", "jets per core-second", "against released",
             "mean change of a jet's mass (10^-3)", "W1M (10^-3)", "W1P (10^-3)",
             "within uncertainty in every class")  # fmt: skip
-    lines = [head, ("---", *["--:"] * 8, "---")]
+    lines = [head]
     for found in rows:
         factor = found["jets_per_core_second"] / reference["jets_per_core_second"]
         means = [
@@ -119,7 +120,7 @@ def table(rows: list[dict], reference: dict) -> str:
                       f"{found['jets_per_second']:.1f}", f"{found['jets_per_core_second']:.1f}",
                       f"{factor:.1f}", *means,
                       "yes" if is_equal(found, reference) else "no"))  # fmt: skip
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown(lines, texts=1)
 
 
 def figures(rows: list[dict], reference: dict, out: Path, title: str) -> None:

@@ -4,11 +4,13 @@ Called by `python -m benchmarks tables`. A run's results.json holds set -> class
 being "generated" and, with true jet kinematics, "ideal".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.published_generation import BLANK, PUBLISHED_GENERATION
+from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
+from benchmarks.published_generation import PUBLISHED_GENERATION
+from benchmarks.runs import NO_RUN, SETS, Run, in_order
+from benchmarks.tagging_tables import cited, title_of
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result
 
 HEADINGS = {
@@ -16,77 +18,121 @@ HEADINGS = {
     "fpnd": ("FPND", 1.0), "coverage": ("Cov", 1.0), "mmd": ("MMD", 1.0),
     "fpd": ("FPD (10^-3)", 1e3), "kpd": ("KPD (10^-3)", 1e3),
 }  # fmt: skip
+WITHOUT_A_TABLE = ("w1m", "w1p", "w1efp", "coverage", "mmd")
+EXTRA = ("fpd", "kpd")  # of ours alone
 OBSERVABLES = ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
-SETS = {"generated": "", "ideal": " (Ideal)"}
+PUBLISHED_JETS = "50000"
+TEXTS = 3  # columns of text: class, model, kind of data
 
 
-def is_generation(metrics: dict) -> bool:
-    return any(isinstance(metrics.get(name), dict) for name in SETS)
+def generation_tables(runs: Sequence[Run]) -> list[Table]:
+    """Per dataset the published metrics, and the observables where a run of ours has them."""
+    runs = [run for run in runs if run.is_generation]
+    tables = []
+    for dataset in dict.fromkeys([*PUBLISHED_GENERATION, *(run.dataset for run in runs)]):
+        table = PUBLISHED_GENERATION.get(dataset)
+        title = f"{title_of(dataset)}, generated"
+        of_dataset = [run for run in runs if run.dataset == dataset]
+        for name, rows in (
+            (cited(title, table), generation_rows(dataset, of_dataset)),
+            (f"{title}: observables", observable_rows(dataset, of_dataset)),
+        ):
+            if len(rows) > 1:
+                tables.append(Table(name, rows, TEXTS))
+    return tables
 
 
-def generation_rows(dataset: str, runs: Sequence) -> list[list[str]]:
+def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
+    """The rows of the papers that this suite makes, of either set of jets."""
+
+    def fits(is_finetuned: bool) -> Callable[[Run], bool]:
+        return lambda run: run.network == "pet" and run.is_finetuned == is_finetuned
+
+    names = {"PET generator": fits(False), "OmniLearn": fits(True)}
+    return names if dataset in PUBLISHED_GENERATION else {}
+
+
+def generation_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
     """Heading, then class by class the published rows and those of `runs` of that dataset."""
     table = PUBLISHED_GENERATION.get(dataset)
-    metrics = (*(table.metrics if table else ("w1m", "w1p", "w1efp", "coverage", "mmd")),
-               "fpd", "kpd")  # fmt: skip
+    metrics = (*(table.metrics if table else WITHOUT_A_TABLE), *EXTRA)
     names = CATALOGUE[dataset].class_names if dataset in CATALOGUE else classes_of(runs)
-    rows = [["Class", "Model", "Data", "Jets", *(HEADINGS[name][0] for name in metrics), "Source"]]
+    rows = [["Class", MODEL, "Data", "Jets", *(HEADINGS[name][0] for name in metrics), SOURCE]]
     for class_name in names:
         for model in table.rows[class_name] if table else ():
             cells = [cell.replace("±", " ± ") for cell in table.rows[class_name][model].split()]
             cells += [BLANK] * (len(metrics) - len(cells))
-            rows.append([class_name, model, "public", "50000", *cells,
-                         f"{table.citation}, {table.number}"])  # fmt: skip
+            rows.append([class_name, model, "public", PUBLISHED_JETS, *cells, table.source])
         rows += own_rows(dataset, class_name, metrics, runs)
     return rows
 
 
-def own_rows(dataset: str, class_name: str, metrics: Sequence[str], runs: Sequence) -> list:
-    """Rows of this suite for one class: of every set of every run that has it."""
+def own_rows(
+    dataset: str, class_name: str, metrics: Sequence[str], runs: Sequence[Run]
+) -> list[list[str]]:
+    """Rows of this suite for one class: of every set of every run that has it, and of the rows
+    of the paper that no run fits."""
     rows = []
-    for run in runs:
-        for name, suffix in SETS.items():
-            found = run.metrics.get(name, {}).get(class_name) if run.dataset == dataset else None
-            if not found:
+    for kind, mark in SETS.items():
+        having = [run for run in runs if any(run.result(name, found_in(run, kind, class_name))
+                                             for name in metrics)]  # fmt: skip
+        for model, run in in_order(having, wanted_rows(dataset)):
+            if run is None:
+                blank = [BLANK] * (2 + len(metrics))
+                rows.append([class_name, marked(model, mark), *blank, NO_RUN])
                 continue
-            cells = [scaled(found.get(metric), HEADINGS[metric][1], run) for metric in metrics]
-            jets = str(found["w1m"].n)
-            source = f"this suite, {run.path.parent.name}"
-            rows.append([class_name, run.model + suffix, run.data, jets, *cells, source])
+            found = found_in(run, kind, class_name)
+            results = [run.result(name, found) for name in metrics]
+            jets = next(str(result.n) for result in results if result)
+            cells = [scaled(result, HEADINGS[name][1])
+                     for name, result in zip(metrics, results, strict=True)]  # fmt: skip
+            rows.append([class_name, marked(model, mark), run.data, jets, *cells, run.source])
     return rows
 
 
-def observable_rows(dataset: str, runs: Sequence) -> list[list[str]]:
-    """KL divergence and W1 of jet observables, as arXiv:2412.10504 compares generated jets."""
+def marked(model: str, mark: str) -> str:
+    """PET generator (small), ideal -> PET generator (Ideal, small)."""
+    if not mark:
+        return model
+    name, _, details = model.partition(" (")
+    return f"{name} ({mark}, {details}" if details else f"{name} ({mark})"
+
+
+def found_in(run: Run, kind: str, class_name: str) -> dict:
+    """Metrics of one class of a set of jets; none where the run does not have it."""
+    return run.metrics.get(kind, {}).get(class_name, {})
+
+
+def observable_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
+    """KL divergence and W1 of jet observables, as arXiv:2412.10504, Section III.2, has them."""
     headings = [f"{kind} {name}" for name in OBSERVABLES for kind in ("KL", "W1")]
     keys = [f"{kind}_{name}" for name in OBSERVABLES for kind in ("kl", "w1")]
-    rows = [["Class", "Model", "Data", "Jets", *headings, "Source"]]
-    for class_name in classes_of([run for run in runs if run.dataset == dataset]):
-        for run in runs:
-            for name, suffix in SETS.items():
-                found = run.metrics.get(name, {}).get(class_name, {})
-                if run.dataset == dataset and all(key in found for key in keys):
-                    rows.append([class_name, run.model + suffix, run.data, str(found[keys[0]].n),
-                                 *(scaled(found[key], 1.0, run) for key in keys),
-                                 f"this suite, {run.path.parent.name}"])  # fmt: skip
+    rows = [["Class", MODEL, "Data", "Jets", *headings, SOURCE]]
+    for class_name in classes_of(runs):
+        for kind, mark in SETS.items():
+            for model, run in in_order(runs, {}):
+                found = found_in(run, kind, class_name)
+                if all(key in found for key in keys):
+                    cells = [scaled(run.result(key, found), 1.0) for key in keys]
+                    rows.append([class_name, marked(model, mark), run.data,
+                                 str(found[keys[0]].n), *cells, run.source])  # fmt: skip
     return rows
 
 
-def classes_of(runs: Sequence) -> list[str]:
+def classes_of(runs: Sequence[Run]) -> list[str]:
     """Classes that any run has, in their order."""
-    return list(dict.fromkeys(
-        name for run in runs for kind in SETS for name in run.metrics.get(kind, {})
-    ))  # fmt: skip
+    return list(dict.fromkeys(_classes(runs)))
 
 
-def scaled(result: Result | None, factor: float, run) -> str:
+def _classes(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs:
+        for kind in SETS:
+            yield from run.metrics.get(kind, {})
+
+
+def scaled(result: Result | None, factor: float) -> str:
     """A result in the units of the column, or a dash."""
     if result is None:
         return BLANK
-    if not isinstance(result, Result):
-        raise UserError(
-            f"{run.path}: a metric is no result with value, error and n; write the file again "
-            f"with: python evaluate.py {run.path.parent}"
-        )
     error = None if result.error is None else result.error * factor
     return Result(result.value * factor, error, result.n, result.bound, result.reason).text

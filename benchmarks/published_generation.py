@@ -6,9 +6,8 @@ Rows of other models are quoted there. W1M and W1P in units of 10^-3, W1EFP of 1
 
 from dataclasses import dataclass
 
-from benchmarks.published import Number
-
-BLANK = "-"
+from benchmarks.markdown import BLANK
+from benchmarks.published import LONG_PAPER, Number
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,10 @@ class GenerationTable:
     number: str
     metrics: tuple[str, ...]
     rows: dict[str, dict[str, str]]
+
+    @property
+    def source(self) -> str:
+        return f"{self.citation}, {self.number}"
 
     def numbers(self, class_name: str, model: str) -> tuple[Number | None, ...]:
         """One (value, uncertainty) per metric, None where the paper has none."""
@@ -36,7 +39,7 @@ def number(text: str) -> Number | None:
 
 JETNET30 = GenerationTable(
     dataset="jetnet30",
-    citation="arXiv:2502.14652",
+    citation=LONG_PAPER,
     number="Table 5",
     metrics=("w1m", "w1p", "w1efp", "fpnd", "coverage", "mmd"),
     rows={
@@ -91,7 +94,7 @@ JETNET30 = GenerationTable(
 
 JETNET150 = GenerationTable(
     dataset="jetnet150",
-    citation="arXiv:2502.14652",
+    citation=LONG_PAPER,
     number="Table 6",
     metrics=("w1m", "w1p", "w1efp", "coverage", "mmd"),
     rows={

@@ -3,44 +3,36 @@
     python -m benchmarks unfolding --data data --backbone runs/jetclass --preset small
     python -m benchmarks unfolding ... --iterations 2 --train-jets 16000   # more for finetune.py
 
-Table 7 of arXiv:2502.14652 (detector level, first step), Table 2 and Figure 1 of arXiv:2404.16091.
-Every method is a run of finetune.py and evaluate.py; a finished one is not repeated. Writes
-table.md and the figures into --out.
+Table 7 of arXiv:2502.14652 (detector level, first step), Table II and Figure 1 of
+arXiv:2404.16091v2. Every method is a run of finetune.py and evaluate.py; a finished one is not
+repeated. Writes table.md and the figures into --out.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.data_efficiency import execute
-from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING, PublishedTable
+from benchmarks.markdown import markdown_section
+from benchmarks.published import OBSERVABLES
+from benchmarks.runs import read_run
+from benchmarks.unfolding_tables import tables_of
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
-from omnilearn.statistics.results import Result, read_results
+from omnilearn.statistics.results import Result
 from omnilearn.tagging.convergence import epochs_needed
 from omnilearn.tagging.figures import LossHistory, loss_curves
-from omnilearn.unfolding.figures import (
-    LABELS,
-    OBSERVABLE_LABELS,
-    iteration_figure,
-    panels_of,
-    spectra_figure,
-)
+from omnilearn.unfolding.figures import LABELS, iteration_figure, panels_of, spectra_figure
 
 ROOT = Path(__file__).parents[1]
 METHODS = {"DeepSets": "omnifold_deepsets", "from scratch": "omnifold_scratch",
            "OmniLearn": "omnifold_omnilearn"}  # fmt: skip
 PET_METHODS = ("from scratch", "OmniLearn")
 DISTANCES = {"triangular": "triangular discriminator", "chi2": "chi2 per bin"}
-FOOTNOTE = """
-Triangular discriminator x 1000 against the data (detector level) or their truth (particle level);
-uncertainties of our rows from 100 variations of the histogram. *Noise floor*: expected of two
-samples of this size from one distribution. Chi2 per bin is the distance in units of the statistical
-uncertainty, of the result and of the truth. Two-sample AUC: a DeepSets classifier over all
-constituents, 0.5 where it cannot tell. Simulated rows cannot be ranked against published ones.
-"""
+FOOTNOTE = "\nSimulated rows cannot be ranked against published ones.\n"
 
 
 def command(method: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
@@ -53,49 +45,7 @@ def command(method: str, flags: argparse.Namespace, more: list[str]) -> list[str
     return [*found, *map(str, own.get(method, []))]
 
 
-def rows(
-    measured: dict[str, dict], level: str, kinds: dict[str, str], distance: str = "triangular"
-) -> list[list[str]]:
-    """A row per method; `kinds`: spectrum in results.json -> its name where it is no method."""
-    found = []
-    for kind, name in kinds.items():
-        for method, results in measured.items():
-            keys = [f"{level}_{observable}_{kind}" for observable in OBSERVABLES]
-            numbers = [results[f"{distance}_{key}"].text for key in keys]
-            auc = {"simulation": "two_sample_simulation", "unfolded": "two_sample_unfolded"}
-            tested = auc.get(kind) if level == "particle" else None
-            found.append([name or f"OmniFold, {method}", "simulated", *numbers,
-                          results[tested].text if tested else "-"])  # fmt: skip
-            if name:  # the same of every run
-                floors = [
-                    f"{results[f'floor_{key}']:.2f}" if distance == "triangular" else "1"
-                    for key in keys
-                ]
-                if kind == "simulation":
-                    found.append(["*Noise floor*", "simulated", *floors, "0.5"])
-                break
-    return found
-
-
-def published(table: PublishedTable) -> list[list[str]]:
-    source = f"{table.citation}, {table.number}"
-    return [
-        [f"{model} ({source})", "public", *(
-            f"{value:g}" if error is None else f"{value:g} ± {error:g}" for value, error in numbers
-        ), "-"]
-        for model, numbers in table.rows.items()
-    ]  # fmt: skip
-
-
-def markdown(title: str, lines: list[list[str]]) -> str:
-    names = [OBSERVABLE_LABELS[name].removesuffix(" [GeV]") for name in OBSERVABLES]
-    head = ["Method", "Data", *names, "Two-sample AUC"]
-    rule = ["---", "---"] + ["--:"] * (len(head) - 2)
-    table = "".join("| " + " | ".join(line) + " |\n" for line in (head, rule, *lines))
-    return f"## {title}\n\n{table}"
-
-
-def verdict(measured: dict[str, dict]) -> str:
+def verdict(measured: Mapping[str, Mapping[str, Any]]) -> str:
     """In how many observables each method is closer to the truth than simulation and than IBU."""
     lines = []
     for method, results in measured.items():
@@ -124,9 +74,9 @@ def first_step(run: Path) -> dict[str, list[float]]:
     }
 
 
-def loss_figure(runs: Path, path_stem: Path) -> str:
+def loss_figure(runs: Mapping[str, Path], path_stem: Path) -> str:
     """Cross-entropy of the first step by epoch; says how much sooner the backbone is there."""
-    losses = {method: first_step(runs / METHODS[method]) for method in PET_METHODS}
+    losses = {method: first_step(runs[method]) for method in PET_METHODS}
     target = min(losses["from scratch"]["validation"])
     epoch = 1 + losses["from scratch"]["validation"].index(target)
     drawn = []
@@ -143,7 +93,7 @@ def loss_figure(runs: Path, path_stem: Path) -> str:
     )  # fmt: skip
 
 
-def figures(measured: dict[str, dict], out: Path) -> None:
+def figures(measured: Mapping[str, Mapping[str, Any]], out: Path) -> None:
     """Spectra of both levels with all methods, and distance against iteration of each."""
     for level in ("detector", "particle"):
         panels: dict = {}
@@ -154,28 +104,24 @@ def figures(measured: dict[str, dict], out: Path) -> None:
                 together.update(spectra)
         spectra_figure(panels, LABELS[level]["truth"], out / f"spectra_{level}", f"{level} level")
     for method, results in measured.items():
-        stem = METHODS[method].replace("omnifold", "iterations")
+        stem = "iterations_" + method.replace("from ", "").replace(" ", "_").lower()
         iteration_figure(results["by_iteration"], out / stem, f"OmniFold, {method}")
 
 
-def report(runs: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> str:
+def report(folder: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> str:
     """Tables and figures of the finished runs of these methods; returns the text of table.md."""
-    measured = {method: read_results(runs / METHODS[method] / "results.json") for method in methods}
+    runs = {method: read_run(folder / METHODS[method]) for method in methods}
+    measured = {method: run.metrics for method, run in runs.items()}
     events = {one.n for found in measured.values() for one in found.values()
               if isinstance(one, Result)}  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     figures(measured, out)
-    detector = rows(measured, "detector", {"simulation": "simulation", "reweighted": ""})
-    kinds = {"simulation": "simulation", "ibu": "IBU", "unfolded": ""}
-    particle = rows(measured, "particle", kinds)
-    chi2 = rows(measured, "particle", kinds, "chi2")
+    entries = [(f"OmniFold, {method}", run) for method, run in runs.items()]
+    places = {method: run.path.parent for method, run in runs.items()}
     text = "\n".join([
-        markdown("Reweighted at detector level, after the first step",
-                 published(REWEIGHTING) + detector),
-        markdown("Unfolded, at particle level", published(UNFOLDING) + particle),
-        markdown("Unfolded, at particle level: chi2 per bin", chi2),
+        *map(markdown_section, tables_of(entries, entries)),
         verdict(measured),
-        loss_figure(runs, out / "loss") if set(PET_METHODS) <= set(methods) else "",
+        loss_figure(places, out / "loss") if set(PET_METHODS) <= set(methods) else "",
         f"Simulated events: {max(events)} at most per spectrum.",
         FOOTNOTE,
     ])  # fmt: skip

@@ -7,14 +7,17 @@
 #
 # The study of Aspen Open Jets: what a backbone of collider data saves; a cell per array element.
 #
-#   one=$(sbatch --parsable --gpus=1 jobs/aspen_study.sh backbones)
-#   two=$(sbatch --parsable --gpus=1 --dependency=afterok:$one --array=0-47 jobs/aspen_study.sh cells)
-#   sbatch --dependency=afterok:$two jobs/aspen_study.sh summary
+#   one=$(sbatch --parsable --gpus=4 jobs/aspen_study.sh backbones --ranks 4)
+#   two=$(sbatch --parsable --gpus=1 --dependency=afterok:$one --array=0-31 jobs/aspen_study.sh cells)
+#   six=$(sbatch --parsable --gpus=4 --dependency=afterok:$one --array=32-47 jobs/aspen_study.sh cells --ranks 4)
+#   sbatch --dependency=afterok:$two:$six jobs/aspen_study.sh summary
 #   jobs/aspen_study.sh all --preset small --workers 2                        # without Slurm
 #
-# `python -m benchmarks aspen --preset full --list` numbers the cells. What is finished is not
-# repeated and a training that was stopped is resumed, so a job may be submitted again. Flags go to
-# `python -m benchmarks aspen`; without --preset the study is the paper's.
+# `python -m benchmarks aspen --preset full --list` numbers the cells, those of more than 100 000
+# jets from 32 on. A job is one task; --ranks starts that many processes in it, one per GPU. What is
+# finished is not repeated and a training that was stopped is resumed, so a job may be submitted
+# again. Flags go to `python -m benchmarks aspen`; without --preset the study is the paper's.
+# jobs/reproduce.sh trains the backbones on several nodes instead.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then
@@ -31,7 +34,7 @@ case "$stage" in
         exit 2
         ;;
 esac
-OMNILEARN_RANKS=1 # the trainings of the study take one process each
+OMNILEARN_RANKS=1 # one process, which starts the trainings
 cell=()
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then cell=(--cell "$SLURM_ARRAY_TASK_ID"); fi
 resumable -m benchmarks aspen --preset full --stage "$stage" "${cell[@]}" "$@"

@@ -22,14 +22,18 @@ export HOROVOD_STALL_SHUTDOWN_TIME_SECONDS=${HOROVOD_STALL_SHUTDOWN_TIME_SECONDS
 in_container=()             # what starts the container, in front of python
 site_python=.venv/bin/python
 site_sbatch=()              # options of sbatch for any job
-site_gpus=()                # and for one that trains, per node
+site_gpus=()                # for a job of whole nodes, a rank per GPU
+site_one_task=()            # for one task that starts a process per GPU of its node
+site_one_gpu=()             # for one task with one GPU
 gpus_per_node=1
 
 case "$OMNILEARN_SITE" in
     perlmutter-*)
         gpus_per_node=4
-        site_sbatch=(--constraint=gpu --qos=regular)
-        site_gpus=(--gpus-per-node=4 --cpus-per-task=32)
+        site_sbatch=(--constraint=gpu)
+        site_gpus=(--qos=regular --gpus-per-node=4 --cpus-per-task=32)
+        site_one_task=(--qos=regular --gpus-per-node=4 --cpus-per-task=128)
+        site_one_gpu=(--qos=shared --gpus-per-node=1 --cpus-per-task=32)
         site_python=python
         # ranks meet, and NCCL makes its connections, over the fast network
         export HOROVOD_GLOO_IFACE=hsn0 NCCL_SOCKET_IFNAME=hsn

@@ -1,14 +1,18 @@
 #!/usr/bin/env bash
 # Every table of the papers, in order: pre-training, then each task from its backbone and from
-# scratch with five repeats, then the evaluations, then the tables themselves.
+# scratch, the classifiers with five repeats, then the evaluations, then tables and figures.
 #
 #   jobs/reproduce.sh --print             what would be done
 #   jobs/reproduce.sh [--preset small]    do it; flags go to every training
 #
 # Under Slurm jobs are submitted with dependencies, else they run in turn. A job that is complete
 # has nothing left to do, so an interrupted call is simply repeated. The datasets must be in
-# $OMNILEARN_DATA (default: data); docs/perlmutter.md says what everything costs.
+# $OMNILEARN_DATA (default: data); docs/perlmutter.md says what everything costs. Of the flags the
+# study of Aspen Open Jets takes --preset and --data, its trainings have their own settings.
 # SBATCH_ACCOUNT, SBATCH_QOS ... are read by Slurm itself.
+#
+# OMNILEARN_NODES, OMNILEARN_ASPEN_NODES   nodes of the pre-trainings (32, and 3: 12 GPUs)
+# OMNILEARN_REPEATS                        trainings of each tagger (5)
 
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -20,25 +24,35 @@ if [ "${1:-}" = --print ]; then
     shift
 fi
 flags=("$@")
+study=() # those that the study of Aspen Open Jets takes
+for ((i = 1; i <= $#; i++)); do
+    next=$((i + 1))
+    case "${!i}" in
+        --preset | --data) study+=("${!i}" "${!next:-}") ;;
+        --preset=* | --data=*) study+=("${!i}") ;;
+    esac
+done
 repeats=${OMNILEARN_REPEATS:-5}
 number=0 # of the job, where nothing is submitted
 id=""    # of the last job
 
-job() { # nodes, ids it waits for (with colons), then script and arguments; "array" in front: repeats
-    local array=()
-    if [ "$1" = array ]; then
-        array=(--array="0-$((repeats - 1))")
-        shift
-    fi
-    local nodes=$1 after=$2 command=("${@:3}")
-    local tasks=$((nodes * gpus_per_node))
+job() { # [array=0-4,] nodes, or gpu (one), or task (one, all GPUs of a node); ids it waits for; command
+    local array=() takes
+    case "$1" in
+        array=*) array=("--$1") && shift ;;
+    esac
+    local after=$2 command=("${@:3}")
+    case "$1" in
+        gpu) takes=("${site_one_gpu[@]}" --nodes=1 --ntasks=1) ;;
+        task) takes=("${site_one_task[@]}" --nodes=1 --ntasks=1) ;;
+        *) takes=("${site_gpus[@]}" --nodes="$1" --ntasks=$(($1 * gpus_per_node))) ;;
+    esac
     if [ "$OMNILEARN_SITE" = laptop ]; then
-        if [ ${#array[@]} -gt 0 ]; then command+=(--repeats "$repeats"); fi
         if [ -n "$print" ]; then echo "${command[*]}"; else "${command[@]}" || exit; fi
         return
     fi
-    local submit=(sbatch --parsable "${site_sbatch[@]}" "${site_gpus[@]}" --nodes="$nodes"
-        --ntasks="$tasks" "${array[@]}" ${after:+"--dependency=afterok:$after"} "${command[@]}")
+    local submit=(sbatch --parsable "${site_sbatch[@]}" "${takes[@]}" "${array[@]}"
+        ${after:+"--dependency=afterok:$after"} "${command[@]}")
     if [ -n "$print" ]; then
         number=$((number + 1))
         id=$number
@@ -49,33 +63,46 @@ job() { # nodes, ids it waits for (with colons), then script and arguments; "arr
     fi
 }
 
+evaluated() { # the run of the last job, flags of evaluate.py
+    job 1 "$id" jobs/evaluate.sh "$@"
+    evaluations+=":$id"
+}
+
 # --- the backbone: JetClass, 128 GPUs in the paper
 job "${OMNILEARN_NODES:-32}" "" jobs/pretrain.sh jetclass "${flags[@]}"
 backbone=$id
 evaluations=""
 
-# --- tagging: top, quark-gluon, CMS, ATLAS, H1
-for name in top qg cms atlas h1; do
+# --- tagging: top, quark-gluon, CMS, H1; ATLAS with all training jets and with 4 million
+several=(--repeats "$repeats") array=() # repeats are elements of an array, or trained in turn
+if [ "$OMNILEARN_SITE" != laptop ]; then several=() array=(array="0-$((repeats - 1))"); fi
+for name in top qg cms h1 atlas atlas_4M; do
+    jets=()
+    if [ $name = atlas_4M ]; then jets=(--train-jets 4000000 --val-jets 4000000); fi
     for start in finetuned scratch; do
         from=()
         if [ $start = finetuned ]; then from=(--backbone runs/jetclass); fi
-        job array 1 "${from:+$backbone}" jobs/finetune.sh $name "${from[@]}" "${flags[@]}"
-        job 1 "$id" jobs/evaluate.sh "runs/${name}_$start"
-        evaluations+=":$id"
+        job "${array[@]}" 1 "${from:+$backbone}" jobs/finetune.sh ${name%_4M} --name "${name}_$start" \
+            "${jets[@]}" "${from[@]}" "${several[@]}" "${flags[@]}"
+        evaluated "runs/${name}_$start"
     done
 done
 
-# --- generation: JetNet
+# --- generation: JetNet, by OmniLearn and the PET generator, also with true jet kinematics
 for name in jetnet30 jetnet150; do
     job 1 "$backbone" jobs/finetune.sh $name --backbone runs/jetclass "${flags[@]}"
-    job 1 "$id" jobs/evaluate.sh "runs/${name}_finetuned"
-    evaluations+=":$id"
+    evaluated "runs/${name}_finetuned" --ideal
+    job 1 "" jobs/finetune.sh $name "${flags[@]}"
+    evaluated "runs/${name}_scratch" --ideal
 done
 
-# --- unfolding: OmniFold
+# --- unfolding: OmniFold with PET from the backbone, from scratch, and with DeepSets
 job 1 "$backbone" jobs/unfold.sh --backbone runs/jetclass "${flags[@]}"
-job 1 "$id" jobs/evaluate.sh runs/omnifold_finetuned
-evaluations+=":$id"
+evaluated runs/omnifold_finetuned
+job 1 "" jobs/unfold.sh "${flags[@]}"
+evaluated runs/omnifold_scratch
+job 1 "" jobs/unfold.sh --classifier deepsets --name omnifold_deepsets "${flags[@]}"
+evaluated runs/omnifold_deepsets
 
 # --- anomaly detection: LHC Olympics, ten trainings of each number of signal events
 signals=0,500,600,800,1000,2000,5000
@@ -84,9 +111,40 @@ for start in finetuned scratch; do
     if [ $start = finetuned ]; then from=(--backbone runs/jetclass); fi
     job 1 "${from:+$backbone}" jobs/anomaly.sh $signals 10 --idealised "${from[@]}" "${flags[@]}"
     job 1 "$id" jobs/anomaly.sh $signals 10 "${from[@]}" "${flags[@]}" # CATHODE
-    job 1 "$id" jobs/evaluate.sh "runs/lhco_$start"
-    evaluations+=":$id"
+    evaluated "runs/lhco_$start"
 done
 
-# --- the tables
-job 1 "${evaluations#:}" jobs/tables.sh
+# --- Aspen Open Jets: three backbones, then the cells, those of many jets on all GPUs of a node
+aspen=runs/aspen_study
+own=(--out $aspen "${study[@]}")
+ranks=(--ranks "${OMNILEARN_RANKS:-$gpus_per_node}")
+backbones="" measured=""
+cells() { # what it takes, indices (none: all), more flags
+    job ${2:+"array=$2"} "$1" "${backbones#:}" jobs/aspen_study.sh cells "${own[@]}" "${@:3}"
+    measured+=":$id"
+}
+pretrain() { # on several nodes; the study looks for the run where this one lies
+    job "${OMNILEARN_ASPEN_NODES:-3}" "" jobs/pretrain.sh "$@" --runs $aspen/runs "${study[@]}"
+    backbones+=":$id"
+}
+if [ "$OMNILEARN_SITE" = laptop ] || [[ " ${study[*]} " == *[=\ ]small\ * ]]; then
+    job task "" jobs/aspen_study.sh backbones "${own[@]}" "${ranks[@]}"
+    backbones=":$id"
+else
+    pretrain aspen --model omnijet --name aspen_omnijet
+    pretrain jetclass --model omnijet --tokeniser-only --name jetclass_omnijet
+    pretrain aspen --model pet --mode generator --name aspen_pet
+fi
+if [ "$OMNILEARN_SITE" = laptop ]; then
+    cells task "" "${ranks[@]}"
+elif [[ " ${study[*]} " == *[=\ ]small\ * ]]; then
+    cells gpu 0-15
+else
+    cells gpu 0-31
+    cells task 32-47 "${ranks[@]}"
+fi
+job gpu "${measured#:}" jobs/aspen_study.sh summary "${own[@]}"
+evaluations+=":$id"
+
+# --- the tables and the figures
+job gpu "${evaluations#:}" jobs/tables.sh

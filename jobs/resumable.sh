@@ -45,6 +45,7 @@ resumable() {
     trap 'kill -TERM $ranks 2>/dev/null' TERM INT
     on_all_ranks "${words[@]}" &
     ranks=$!
+    if [ -n "$asked" ]; then kill -USR1 $ranks 2>/dev/null; fi # it came before the ranks were started
     wait $ranks
     code=$?
     while kill -0 $ranks 2>/dev/null; do # a signal ends the wait, not the ranks

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 #SBATCH --job-name=tables
-#SBATCH --time=00:10:00
+#SBATCH --time=00:30:00
 #SBATCH --signal=B:USR1@300
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #
-# The tables of the papers with the rows of all evaluated runs: runs/tables.md and runs/tables.tex.
+# The tables and figures of the papers with all evaluated runs: runs/tables.md, runs/tables.tex and
+# runs/figures.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then
@@ -17,5 +18,10 @@ fi
 for format in markdown latex; do
     ending=${format/markdown/md}
     ending=${ending/latex/tex}
-    (one_by_one -m benchmarks tables --runs runs --format "$format") >"runs/tables.$ending" || exit
+    if [ -n "${OMNILEARN_PRINT:-}" ]; then
+        (one_by_one -m benchmarks tables --runs runs --format "$format")
+    else
+        (one_by_one -m benchmarks tables --runs runs --format "$format") >"runs/tables.$ending" || exit
+    fi
 done
+one_by_one -m benchmarks figures --runs runs --out runs/figures

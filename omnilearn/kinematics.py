@@ -1,7 +1,7 @@
 """Four-momenta and the features of constituents relative to their jet: one formula, one place.
 
 A four-momentum is (pt, eta, phi, energy) in GeV and radians; eta is the pseudorapidity, of the
-constituent and of the jet alike. The seven kinematic features follow arXiv:2404.16091, Table 1.
+constituent and of the jet alike. The seven kinematic features follow arXiv:2502.14652, Table 8.
 Everything is computed in float64, whatever comes in.
 """
 

@@ -1,6 +1,7 @@
 """Dataset -> configuration of its training, from the papers; data, not code.
 
-Hyper-parameters: arXiv:2502.14652 and the released command lines. `small` fits two cores.
+Hyper-parameters: arXiv:2502.14652, Section II.5, and the released command lines. `small` fits two
+cores.
 """
 
 from omnilearn.errors import UserError

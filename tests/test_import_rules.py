@@ -1,6 +1,7 @@
 """The walls of the house: which room may import which, and who may name which library."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -228,6 +229,18 @@ def test_every_room_imports_only_what_it_may(path):
     module = module_name(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     assert broken_walls(path.read_text(), module, package) == []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {}
+    for path in FILES:
+        module = module_name(path)
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        graph[module] = MODULES & set(imports(path.read_text(), package))
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, with the modules of the cycle
+    graph["omnilearn.errors"] = {"omnilearn.data.reader"}
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(graph).prepare()
 
 
 @every_file

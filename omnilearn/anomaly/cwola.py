@@ -1,6 +1,6 @@
 """Classification without labels: the two-jet classifier tells data from a reference.
 
-E. Metodiev, B. Nachman, J. Thaler, arXiv:1708.02949; with PET arXiv:2404.16091, Section VIII. Every
+E. Metodiev, B. Nachman, J. Thaler, arXiv:1708.02949; with PET arXiv:2502.14652, Section VIII. Every
 number of injected signal and every seed is a cell, RUNS/<name>/<kind>_signal<N>/seed<k>, a run
 directory of its own; a finished one is not repeated.
 """

@@ -1,6 +1,6 @@
 """The density of background events as a function of dijet mass, learnt in the sidebands.
 
-CATHODE, arXiv:2109.00546, with every constituent as arXiv:2502.14652: a small network learns the
+CATHODE, arXiv:2109.00546, with every constituent as arXiv:2404.16091v2: a small network learns the
 kinematics of both jets at a given dijet mass, PET the constituents of a jet of given kinematics.
 One run directory holds both: best.h5 and jets/best.h5, and the generated reference. Evaluation is
 the closure test: events at the true dijet masses against true events, region by region.

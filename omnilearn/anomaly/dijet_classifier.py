@@ -1,6 +1,6 @@
 """PET for events of several jets: one body for each jet, one classifier head for all of them.
 
-arXiv:2404.16091, Section VIII: each jet passes the body on its own, so that constituents of two
+arXiv:2502.14652, Section VIII: each jet passes the body on its own, so that constituents of two
 jets do not meet there; the output is scaled and shifted by an embedding of that jet's kinematics;
 then the constituents of all jets of the event enter the head as if they were those of one.
 """

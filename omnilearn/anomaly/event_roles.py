@@ -1,6 +1,6 @@
 """Who plays what in a search for a resonance: data, reference, test, and the events of the hunt.
 
-arXiv:2404.16091, Section VIII: background of the signal region and injected signal are the data;
+arXiv:2502.14652, Section VIII: background of the signal region and injected signal are the data;
 independent background, simulated or made by a generator, is the reference. A tenth of both is for
 validation. No event of the test was trained on, signal or background.
 """

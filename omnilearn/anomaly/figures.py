@@ -86,7 +86,7 @@ def bump_figure(
 def scan_figure(
     scans: Mapping[str, dict[str, dict]], path_stem: Path | str, title: str = ""
 ) -> None:
-    """Figure 7 of arXiv:2404.16091: maximum improvement against injected signal, as PNG and PDF.
+    """Figure 7 of arXiv:2502.14652: maximum improvement against injected signal, as PNG and PDF.
 
     scans: model -> kind -> signal -> point, as `anomaly.metrics.scan` gives them. Lines are
     medians, bands hold 68 % of the trainings. Below: the local significance of the bump hunt before

@@ -1,7 +1,7 @@
 """Significance: of an excess over an uncertain background, and how a cut improves it.
 
 The significance improvement (SIC) of a cut is eS / sqrt(eB): the factor by which S / sqrt(B) grows
-(arXiv:2101.08320; arXiv:2404.16091, Figure 7).
+(arXiv:2101.08320; arXiv:2502.14652, Figure 7).
 """
 
 from dataclasses import dataclass

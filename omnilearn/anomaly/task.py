@@ -1,8 +1,9 @@
 """Search for a resonance of two jets without labels: idealised, or with a generated reference.
 
-arXiv:2404.16091, Section VIII, and arXiv:2502.14652. The reference of the classifier is independent
-background (--idealised) or what a generator trained in the sidebands makes in the signal region
-(CATHODE, arXiv:2109.00546): --stage density, sample and classify, one after the other by default.
+arXiv:2502.14652, Section VIII, and arXiv:2404.16091v2. The reference of the classifier is
+independent background (--idealised) or what a generator trained in the sidebands makes in the
+signal region (CATHODE, arXiv:2109.00546): --stage density, sample and classify, one after the other
+by default.
 """
 
 import argparse

@@ -7,7 +7,8 @@ from omnilearn.data import declared
 from omnilearn.data.spec import DatasetSpec, JetLabel, Normalisation
 from omnilearn.errors import UserError
 
-# Measured on JetClass (arXiv:2502.14652, Appendix A); the identity flags stay as they are.
+# Of JetClass, as in the released code, for the features of arXiv:2502.14652, Appendix A; the
+# identity flags stay as they are.
 JETCLASS_NORMALISATION = Normalisation(
     feature_mean=(0.0, 0.0, -0.0278, 1.8999407, -0.027, 2.244736, 0.0) + (0.0,) * 6,
     feature_std=(0.215, 0.215, 0.070, 1.2212526, 0.069, 1.2334691, 1.0) + (1.0,) * 6,

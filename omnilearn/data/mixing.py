@@ -25,7 +25,7 @@ def padded_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, ..
     """The slots a batch may have: a few short lengths where those are exact, and all slots.
 
     A short length is exact only if it holds a neighbourhood and leaves one in the padding:
-    neighbours + 1 <= L <= P - neighbours - 1 (arXiv:2404.16091 counts padded slots as particles).
+    neighbours + 1 <= L <= P - neighbours - 1 (the released model counts padded slots as particles).
     """
     shortest, longest = neighbours + 1, max_constituents - neighbours - 1
     lengths = [max_constituents]

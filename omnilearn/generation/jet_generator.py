@@ -1,7 +1,7 @@
 """The small network that generates jets as a whole: pT, eta, mass, multiplicity, given their class.
 
 A residual network on four numbers, conditioned on diffusion time and class (arXiv:2304.01266, as
-used by arXiv:2502.14652, Section IV.B); the forward pass equals the released one to float noise.
+used by arXiv:2502.14652, Section VI); the forward pass equals the released one to float noise.
 """
 
 from dataclasses import dataclass

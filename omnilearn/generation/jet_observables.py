@@ -1,6 +1,6 @@
 """Distributions of whole jets: KL divergence and W1 of pT, mass, tau21, tau32, multiplicity.
 
-As arXiv:2412.10504, Section III.B, compares generated jets with JetClass: D(generated || truth).
+As arXiv:2412.10504, Section III.2, compares generated jets with JetClass: D(generated || truth).
 Jets are those of their constituents: pT and mass are of the sum, as no generator stores others.
 """
 

@@ -2,7 +2,7 @@
 
 Jet i has random streams of its own, so a set depends neither on ranks nor on batches (but for the
 last bits of sums). A set is made in parts, shared among ranks; parts that are there are not made
-again. arXiv:2502.14652, Section IV.B.
+again. arXiv:2502.14652, Section VI.
 """
 
 import json

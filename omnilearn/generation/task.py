@@ -1,6 +1,6 @@
 """Generation: PET learns the constituents of a jet, a small network the jet; new sets and metrics.
 
-arXiv:2502.14652, Section IV.B. One run directory holds both trainings: best.h5 (PET) and
+arXiv:2502.14652, Section VI. One run directory holds both trainings: best.h5 (PET) and
 jets/best.h5. Evaluation samples RUN/generated and, with --ideal, RUN/ideal (true kinematics).
 """
 

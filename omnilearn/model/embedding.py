@@ -20,7 +20,10 @@ def fourier_features(time):
 
 
 class TimeEmbedding(keras.layers.Layer):
-    """Fourier features through two layers without bias: zero at t = 0 (arXiv:2502.14652)."""
+    """Fourier features through two layers without bias: zero at t = 0.
+
+    arXiv:2502.14652, Section II.1.
+    """
 
     def __init__(self, dim: int, **kwargs):
         super().__init__(**kwargs)

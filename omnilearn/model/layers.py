@@ -234,7 +234,9 @@ class FeedForward(keras.layers.Layer):
 
 
 class LocalEncoding(keras.layers.Layer):
-    """Edge convolution over the k nearest neighbours (arXiv:1801.07829; arXiv:2502.14652, Eq. 3).
+    """Edge convolution over the k nearest neighbours.
+
+    arXiv:1801.07829; arXiv:2502.14652, Section II.1.
 
     The first layer acts on [f_j - f_i, f_i]; it is linear before its gelu, so it is computed once
     per slot and gathered: W [f_j - f_i, f_i] = W_a f_j + (W_b - W_a) f_i.

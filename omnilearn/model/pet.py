@@ -1,6 +1,6 @@
 """PET, the point-edge transformer: one body, a classifier head and a generator head.
 
-arXiv:2404.16091 and arXiv:2502.14652, Section II. The forward pass equals the released model to
+arXiv:2502.14652, Section II. The forward pass equals the released model to
 float noise, also when a jet comes in fewer slots than it was padded to: every padded slot of a jet
 carries the same vector at every depth, so one representative slot of weight P - L stands for those
 that are not there. Written in `keras.ops`: TensorFlow, JAX or PyTorch.

@@ -11,7 +11,7 @@ def epochs_needed(validation_losses: Sequence[float], target: float) -> int | No
     """First epoch, counted from 1, whose validation loss is at or below `target`; None if never.
 
     With the best loss of the training from scratch as target, this is the comparison of
-    arXiv:2502.14652, Sec. IV. Raises UserError if a loss or the target is not finite.
+    arXiv:2502.14652, Sections III to V. Raises UserError if a loss or the target is not finite.
     """
     losses = np.asarray(validation_losses, dtype=np.float64)
     if not np.isfinite(target) or not np.all(np.isfinite(losses)):

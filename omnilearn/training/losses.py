@@ -1,4 +1,4 @@
-"""The terms of PET's training objective, each a number per jet (arXiv:2502.14652, Section III).
+"""The terms of PET's training objective, each a number per jet (arXiv:2502.14652, Eq. 1).
 
 With clean inputs, and inputs perturbed at time t: cross-entropy, regression of the jet inputs,
 and the velocity of the diffused features; the perturbed terms weigh alpha^2(t) jet by jet.

@@ -1,6 +1,6 @@
 """PET's objective: classify clean and perturbed jets, and predict the velocity of the diffusion.
 
-Mode "all" is arXiv:2502.14652, Section III; mode "classifier" minimises the cross-entropy alone,
+Mode "all" is arXiv:2502.14652, Section II.4; mode "classifier" minimises the cross-entropy alone,
 mode "generator" the velocity alone, as the released code does. All random numbers of a step (time,
 noise, drops) are drawn in NumPy from the seed, epoch, step and rank and travel with the batch: the
 loss is a pure function of weights and batch, and a resumed run repeats the uninterrupted one.

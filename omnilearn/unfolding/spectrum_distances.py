@@ -1,6 +1,6 @@
 """How close weighted spectra are: triangular discriminator and chi2 of the six observables.
 
-Binning and definition are those of arXiv:2502.14652, Table 7, and arXiv:2404.16091, Table 2.
+Binning and definition are those of arXiv:2502.14652, Table 7, and arXiv:2404.16091v2, Table II.
 """
 
 from collections.abc import Iterable
@@ -78,7 +78,8 @@ def triangular_discriminator(spectrum: Spectrum, truth: Spectrum, seed: int = 0)
     """1000 times the triangular discriminator of two spectra, each of area one.
 
     The uncertainty is the spread over variations of `spectrum`, each bin uniformly within one
-    sigma and the whole renormalised (arXiv:2404.16091). Statistics alone give `noise_floor`.
+    sigma and the whole renormalised (arXiv:2404.16091v2, Table II). Statistics alone give
+    `noise_floor`.
     """
     value = 1000 * float(separation(spectrum.share, truth.share))
     rng = np.random.default_rng(seed)

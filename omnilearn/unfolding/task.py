@@ -1,6 +1,6 @@
 """Unfolding a dataset with two levels: OmniFold over all constituents, or its first step alone.
 
-arXiv:1911.09107; with PET arXiv:2404.16091. A run directory holds a folder per step with its
+arXiv:1911.09107; with PET arXiv:2404.16091v2. A run directory holds a folder per step with its
 classifier and weights, iterations.json (when to stop) and weights.h5, the result.
 """
 

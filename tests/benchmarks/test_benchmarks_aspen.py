@@ -1,6 +1,8 @@
 """The study of Aspen Open Jets: every cell once, small ones first, tables and figures of all."""
 
 import argparse
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,10 @@ import pytest
 from toy_jets import write_toy_dataset
 
 from benchmarks import aspen, aspen_summary
+from benchmarks.aspen_cells import Cell, cell_of, cell_results, studies
+from benchmarks.aspen_cells import metrics as all_metrics
+from benchmarks.aspen_tables import aspen_tables
+from benchmarks.runs import Run, read_runs
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_observables import OBSERVABLES
 from omnilearn.statistics.histograms import counted, write_histograms
@@ -134,7 +140,7 @@ def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
     for seed, error in ((0, 0.3), (1, 0.5)):
         (tmp_path / f"seed{seed}").mkdir()
         write_results(tmp_path / f"seed{seed}" / "results.json", generated(1.0, error))
-    found = aspen_summary.cell_results(tmp_path, "QCD")["generated"]["QCD"]["kl_tau21"]
+    found = cell_results(tmp_path, "QCD")["generated"]["QCD"]["kl_tau21"]
     assert found.error == pytest.approx(0.5)
     assert found.value == 1.0
 
@@ -143,6 +149,7 @@ def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
     (["--strategies", "gan"], "--strategies has 'gan'"),
     (["--cell", "16"], "--cell is 16; expected 0 to 15"),
     (["--workers", "0"], "--workers is 0"),
+    (["--ranks", "0"], "--ranks is 0"),
     (["--train-jets", "ten"], "--train-jets is 'ten'"),
 ])  # fmt: skip
 def test_flags_without_a_meaning_are_refused(scripts, flags, wrong, sentence):
@@ -161,11 +168,63 @@ def test_a_script_that_fails_is_named_with_its_log(flags, tmp_path):
     assert stop.is_set()
 
 
+def test_large_cells_and_backbones_take_several_ranks_and_small_cells_one(tmp_path):
+    flags = aspen.parsed(["--preset", "full", "--ranks", "4", "--out", str(tmp_path)])
+    for command in aspen.backbones(flags).values():
+        assert command[1:4] == ["-np", "4", "--gloo"]
+        assert command[5] == "train.py"
+    few, many = (aspen.training(Cell("QCD", "pet_scratch", jets), flags)
+                 for jets in (100_000, 1_000_000))  # fmt: skip
+    assert few[1] == "finetune.py"
+    assert many[0].endswith("/horovodrun")
+    assert many[1:4] == ["-np", "4", "--gloo"]
+
+
 def test_jets_seen_are_bounded_where_two_cores_must_do():
-    flags = argparse.Namespace(preset="small", out=Path("o"), data=Path("d"), repeats=1)
+    flags = argparse.Namespace(preset="small", out=Path("o"), data=Path("d"), repeats=1, ranks=1)
     for jets in (100, 1000, 10_000):
-        command = aspen.training(aspen.Cell("QCD", "tokens_scratch", jets), flags)
+        command = aspen.training(Cell("QCD", "tokens_scratch", jets), flags)
         epochs, batch = int(value(command, "--epochs")), int(value(command, "--batch"))
         assert epochs * jets <= 40_000
         assert jets // batch >= 10
-    assert aspen_summary.metrics()[0] == "kl_jet_pt"
+    assert all_metrics()[0] == "kl_jet_pt"
+
+
+def test_a_generator_whose_observables_were_not_compared_is_no_cell(tmp_path):
+    metrics = {"generated": {"QCD": {"w1m": Result(1.0, 0.1, 50)}}}
+    about = {"config": {"classes": "QCD", "train_jets": 100}, "task": "generation"}
+    run = Run(tmp_path, "a", {"dataset": "jetclass", "data": "public", **metrics}, about)
+    assert cell_of(run) is None
+    metrics["generated"]["QCD"] |= {name: Result(1.0, 0.1, 50) for name in all_metrics()}
+    assert cell_of(replace(run, metrics=run.metrics | metrics)) == Cell("QCD", "pet_scratch", 100)
+
+
+def test_cells_are_known_by_what_was_trained_and_kept_cells_are_not_told_twice(tmp_path):
+    def cell(folder, backbone, model, jets):
+        results_of(tmp_path / "s" / "runs" / f"QCD_tokens_finetuned_{jets}")
+        made = tmp_path / "s" / "runs" / f"QCD_tokens_finetuned_{jets}"
+        made.rename(tmp_path / "s" / "runs" / folder)
+        config = {"classes": "QCD", "train_jets": jets, "model": model}
+        (tmp_path / "s" / "runs" / folder / "config.json").write_text(
+            json.dumps({"task": "tokens", "backbone": backbone, "config": config})
+        )
+
+    cell("x", "aspen", "omnijet", 100)
+    cell("y", None, "pet", 100)
+    cell("z", None, "pet", 100)
+    kept = {"class": "QCD", "parameters": 1, "jets_per_second": 2.0, "training_jets": 100,
+            "metrics": {name: Result(1.0, 0.1, 50) for name in all_metrics()}}  # fmt: skip
+    write_results(tmp_path / "s" / "study.json", {"data": "simulated", "cells": [
+        {**kept, "strategy": "pet_scratch"}, {**kept, "strategy": "tokens_scratch"},
+    ]})  # fmt: skip
+    found = studies(read_runs(tmp_path), [tmp_path])
+    assert [(study.origin, {one.strategy for one in study.cells}) for study in found] == [
+        ("s/runs", {"tokens_finetuned", "pet_scratch"}), ("s/runs", {"pet_scratch"}),
+        ("s/study.json", {"tokens_scratch"}),
+    ]  # fmt: skip
+    first = aspen_tables(found)[0]
+    assert first.title.endswith("QCD: KL divergence (simulated jets; this suite, s/runs)")
+    assert [row[:2] for row in first.rows[1:]] == [
+        ["100", "tokens, fine-tuned"], ["100", "PET, from scratch"],
+        ["-", "tokens, from scratch"], ["-", "PET, fine-tuned"],
+    ]  # fmt: skip

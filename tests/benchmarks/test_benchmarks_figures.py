@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks.figures import FINETUNED, SCRATCH, convergence, main, pairs
+from benchmarks.runs import read_runs
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 
@@ -19,7 +20,14 @@ def make_run(tmp_path):
         lines = [{"training": {"loss": v}, "validation": {"loss": v}} for v in validation]
         (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (run / "config.json").write_text(json.dumps({"backbone": backbone}))
-        about = {"dataset": dataset, "model": name, "data": "simulated", "curves": {"top": CURVE}}
+        about = {
+            "dataset": dataset,
+            "model": name,
+            "data": "simulated",
+            "trainings": 1,
+            "accuracy": Result(0.9, 0.1, 500),
+            "curves": {"top": CURVE},
+        }
         write_results(tmp_path / name / "results.json", about)
         return tmp_path / name
 
@@ -37,7 +45,7 @@ def test_runs_are_paired_by_their_backbone_and_repeats_count_as_one(make_run, tm
     make_run("top_any", "runs/jetclass", [0.3], repeat="seed0")
     make_run("top_other", None, [0.4])
     make_run("qg_alone", None, [0.4], dataset="qg")
-    found = pairs(tmp_path)
+    found = pairs(read_runs(tmp_path))
     assert {name: set(runs) for name, runs in found.items()} == {"top": {FINETUNED, SCRATCH}}
     assert found["top"][FINETUNED].name == "top_any"
 
@@ -50,6 +58,13 @@ def test_the_figures_of_each_pair_are_drawn_and_the_factor_is_said(make_run, tmp
         "top_loss.png", "top_roc.png",
     }  # fmt: skip
     assert "2 epochs, 2.0 times fewer" in capsys.readouterr().out
+
+
+def test_of_two_runs_that_fit_it_is_said_which_is_not_drawn(make_run, tmp_path, capsys):
+    for name in ("a", "b"):
+        make_run(name, None, [0.4])
+    assert pairs(read_runs(tmp_path)) == {}
+    assert f"not drawn: {tmp_path / 'b'}, since {tmp_path / 'a'}" in capsys.readouterr().out
 
 
 def test_a_folder_without_a_pair_is_refused(make_run, tmp_path):

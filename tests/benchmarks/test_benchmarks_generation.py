@@ -7,7 +7,8 @@ from benchmarks.figures import main as figures
 from benchmarks.generation_tables import generation_rows, observable_rows
 from benchmarks.inclusive import inclusive
 from benchmarks.published_generation import PUBLISHED_GENERATION, number
-from benchmarks.tables import main, read_runs
+from benchmarks.runs import read_runs
+from benchmarks.tables import main
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.generation.jet_sets import JetSet
 from omnilearn.statistics.results import Result, write_results
@@ -50,8 +51,12 @@ def test_published_numbers_are_read_as_printed():
 def test_our_rows_stand_under_the_published_ones_of_their_class_in_their_units(runs):
     rows = generation_rows("jetnet30", read_runs(runs))
     gluons = [row for row in rows[1:] if row[0] == "g"]
-    assert [row[1] for row in gluons][-2:] == ["PET", "PET (Ideal)"]
+    assert [row[1] for row in gluons][-6:] == [
+        "PET generator", "OmniLearn", "PET",
+        "PET generator (Ideal)", "OmniLearn (Ideal)", "PET (Ideal)",
+    ]  # fmt: skip
     assert gluons[-1][2:5] == ["simulated", "900", "1.23 ± 0.10"]
+    assert gluons[-2][2:] == ["-"] * 10 + ["this suite, no run"]
     assert {len(row) for row in rows} == {len(rows[0])}
     assert gluons[-1][7] == "-"  # without the jetnet package there is no FPND
     quarks = [row for row in rows if row[0] == "q"]
@@ -62,8 +67,8 @@ def test_our_rows_stand_under_the_published_ones_of_their_class_in_their_units(r
 def test_the_command_prints_tables_5_and_6_and_the_observables(runs, capsys):
     main(["--runs", str(runs)])
     out, err = capsys.readouterr()
-    assert "1 runs read, 0 of other tasks left out" in err
-    for text in ("## JetNet30, generated\n", "## JetNet150, generated\n", "KL tau21", "Table 5"):
+    assert err == "1 runs read\n"
+    for text in ("## JetNet30, generated (arXiv:2502.14652, Table 5)\n", "Table 6", "KL tau21"):
         assert text in out
 
 
@@ -71,6 +76,27 @@ def test_observables_have_a_divergence_and_a_distance_each(runs):
     heading, generated, ideal = observable_rows("jetnet30", read_runs(runs))
     assert len(heading) == len(generated) == 4 + 2 * len(OBSERVABLES) + 1
     assert (generated[1], ideal[1]) == ("PET", "PET (Ideal)")
+
+
+def test_a_small_generator_has_the_row_of_its_start(runs):
+    (runs / "jetnet30_scratch" / "config.json").write_text(
+        '{"task": "generation", "backbone": null, "config": {"preset": "small"}}'
+    )
+    gluons = [row for row in generation_rows("jetnet30", read_runs(runs)) if row[0] == "g"]
+    assert [row[1] for row in gluons][-4:] == [
+        "PET generator (small)", "OmniLearn",
+        "PET generator (Ideal, small)", "OmniLearn (Ideal)",
+    ]  # fmt: skip
+
+
+def test_jets_of_a_token_model_have_their_observables_alone(tmp_path, capsys):
+    observables = {name: one for name, one in FOUND.items() if name not in METRICS}
+    write_results(tmp_path / "any" / "results.json",
+                  {**ABOUT, "dataset": "aspen", "generated": {"data": observables}})  # fmt: skip
+    main(["--runs", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "## Aspen Open Jets, generated: observables" in out
+    assert "## Aspen Open Jets, generated\n" not in out
 
 
 def test_losses_of_generators_are_drawn_as_figure_5(runs, tmp_path):

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import data_efficiency, tables
+from benchmarks import data_efficiency
+from benchmarks.aspen_cells import studies
+from benchmarks.aspen_tables import study_tables
 from benchmarks.demo import MODELS, comparison
+from benchmarks.markdown import markdown_section
 from benchmarks.preprocessing import table
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.statistics.results import read_results
@@ -63,6 +66,7 @@ def test_the_scan_over_training_sizes_is_quoted_as_measured():
         assert ours.value - scratch.value > 2 * np.hypot(ours.error, scratch.error)
 
 
-def test_the_tables_of_tagging_are_made_from_the_results(capsys):
-    tables.main(["--runs", str(RESULTS / "tagging")])
-    assert capsys.readouterr().out == (RESULTS / "tagging" / "tables.md").read_text()
+def test_the_tables_of_the_aspen_study_are_made_from_its_numbers():
+    (study,) = studies([], [RESULTS / "aspen"])
+    text = "\n".join(map(markdown_section, study_tables(study)))
+    assert text == (RESULTS / "aspen" / "tables.md").read_text()

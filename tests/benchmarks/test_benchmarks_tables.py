@@ -1,9 +1,15 @@
 """Tables are made from results files and published rows; nothing is typed by hand."""
 
+import json
+import re
+
 import pytest
 
+from benchmarks.markdown import latex, markdown
 from benchmarks.published import PUBLISHED
-from benchmarks.tables import columns, latex, main, markdown, read_runs, tagging_rows
+from benchmarks.runs import read_runs
+from benchmarks.tables import RESULTS, main
+from benchmarks.tagging_tables import columns, tagging_rows
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
@@ -23,6 +29,13 @@ def cells(line):
 
 def tagging_table(dataset, runs):
     return markdown(tagging_rows(dataset, runs))
+
+
+def make_run(folder, metrics, backbone=None, task="tagging", **config):
+    """An evaluated run: results.json, and what was trained beside it."""
+    write_results(folder / "results.json", ABOUT | metrics)
+    about = {"config": {"preset": "full", **config}, "task": task, "backbone": backbone}
+    (folder / "config.json").write_text(json.dumps(about))
 
 
 def test_published_tables_are_complete_and_cited():
@@ -79,14 +92,79 @@ def test_every_line_of_the_table_has_all_columns(tmp_path):
     assert cells(lines[-1])[4:7] == ["-", "-", "-"]
 
 
-def test_runs_without_tagging_are_counted_and_left_out(tmp_path, capsys):
-    write_results(tmp_path / "a" / "results.json", ABOUT | METRICS)
-    write_results(tmp_path / "b" / "results.json", ABOUT | {"model": "unfolded"})
+def test_a_run_is_known_by_what_it_is_wherever_it_lies(tmp_path):
+    make_run(tmp_path / "a" / "b" / "c" / "anything", METRICS, backbone="runs/jetclass")
+    rows = tagging_rows("top", read_runs(tmp_path))
+    assert [row[0] for row in rows[-2:]] == ["PET classifier", "OmniLearn"]
+    assert rows[-2][1:] == ["-"] * 6 + ["this suite, no run"]
+    assert rows[-1][-1] == "this suite, a/b/c/anything"
+
+
+def test_two_runs_of_one_row_are_both_there(tmp_path):
+    for name in ("one", "two"):
+        make_run(tmp_path / name, METRICS, train_jets=1000, model="pet")
+    rows = tagging_rows("top", read_runs(tmp_path))[-3:]
+    assert [row[0] for row in rows] == ["PET classifier (1000 jets)"] * 2 + ["OmniLearn"]
+    assert [row[-1] for row in rows[:2]] == ["this suite, one", "this suite, two"]
+
+
+def test_repeats_are_one_row_and_stand_alone_until_they_are_summed_up(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path / "top" / f"seed{seed}", METRICS, backbone="runs/jetclass", seed=seed)
+    assert len(read_runs(tmp_path)) == 2
+    write_results(tmp_path / "top" / "results.json", ABOUT | METRICS | {"trainings": 2})
+    (run,) = read_runs(tmp_path)
+    assert (run.model, run.source) == ("OmniLearn", "this suite, top, 2 trainings")
+
+
+def test_rows_of_atlas_go_by_the_training_jets_at_full_size(tmp_path):
+    metrics = METRICS | {"dataset": "atlas", "data": "public"}
+    make_run(tmp_path / "a", metrics, train_jets=4_000_000)
+    make_run(tmp_path / "b", metrics, backbone="released.weights.h5")
+    make_run(tmp_path / "c", metrics | {"data": "simulated"}, preset="small")
+    rows = tagging_rows("atlas", read_runs(tmp_path))[-5:]
+    assert [(row[0], row[-1].removeprefix("this suite, ")) for row in rows] == [
+        ("PET classifier (4M)", "a"), ("OmniLearn (4M)", "no run"),
+        ("PET classifier (40M)", "no run"), ("OmniLearn", "b"), ("PET classifier (small)", "c"),
+    ]  # fmt: skip
+
+
+def test_every_table_of_the_papers_comes_out_of_one_command(tmp_path, capsys):
+    write_results(tmp_path / "b" / "results.json", ABOUT | {"model": "closure"})
     main(["--runs", str(tmp_path)])
     out, err = capsys.readouterr()
-    assert "2 runs read, 1 of other tasks left out" in err
-    assert "unfolded" not in out
-    assert "this suite, a" in out
+    for number in range(1, 8):
+        assert f"(arXiv:2502.14652, Table {number})" in out
+    for number in ("I", "II"):
+        assert f"(arXiv:2404.16091v2, Table {number})" in out
+    assert "search for a resonance" in out
+    assert "Aspen Open Jets to JetClass, QCD: KL divergence (no run)" in out
+    assert "1 runs read, of no table: b" in err
+
+
+def test_the_committed_tables_are_those_of_the_committed_runs(capsys):
+    main(["--runs", str(RESULTS)])
+    assert capsys.readouterr().out == (RESULTS / "tables.md").read_text()
+
+
+def test_every_committed_run_says_what_it_is():
+    for run in read_runs(RESULTS):
+        made_by_no_model = run.model in ("inclusive spectrum", "true jets (training split)")
+        assert run.about or made_by_no_model, run.path
+        assert run.origin not in run.model
+
+
+def test_in_latex_every_table_is_a_tabular_and_the_rest_a_comment(capsys):
+    main(["--runs", str(RESULTS), "--format", "latex"])
+    outside = True
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith(r"\begin{tabular}"):
+            outside = False
+        if outside:
+            assert not line or line.startswith("%")
+        elif line.endswith(r"\\"):
+            assert not re.search(r"(?<!\\)[_^%#$]", re.sub(r"\$[^$]*\$", "", line))
+        outside = outside or line == r"\end{tabular}"
 
 
 def test_a_dataset_without_published_rows_has_a_table_too(tmp_path, capsys):
@@ -95,12 +173,17 @@ def test_a_dataset_without_published_rows_has_a_table_too(tmp_path, capsys):
     assert "## JetClass" in capsys.readouterr().out
 
 
-def test_published_rows_alone_before_anything_is_trained(tmp_path, capsys, monkeypatch):
+def test_without_flags_the_runs_of_this_folder_and_the_committed_ones_are_read(
+    tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     main([])
-    out, err = capsys.readouterr()
-    assert "OmniLearn" in out
-    assert "published rows alone" in err
+    assert "this suite, demo/top_finetuned" in capsys.readouterr().out
+    make_run(tmp_path / "runs" / "mine", METRICS)
+    main([])
+    out = capsys.readouterr().out
+    assert "this suite, runs/mine" in out
+    assert "this suite, results/demo/top_finetuned" in out
 
 
 @pytest.mark.parametrize(
@@ -117,6 +200,13 @@ def test_a_results_file_that_says_too_little_is_refused_by_name(tmp_path, change
     with pytest.raises(UserError, match=sentence) as refusal:
         tagging_table("top", read_runs(tmp_path))
     assert str(path) in str(refusal.value)
+
+
+def test_a_config_that_is_no_json_is_refused_by_name(tmp_path):
+    make_run(tmp_path / "run", METRICS)
+    (tmp_path / "run" / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"run/config\.json: no JSON"):
+        read_runs(tmp_path)
 
 
 def test_a_missing_folder_of_runs_is_refused(tmp_path):

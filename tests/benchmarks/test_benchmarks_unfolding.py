@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING
-from benchmarks.unfolding import METHODS, report, rows, verdict
+from benchmarks.runs import Run, read_runs
+from benchmarks.unfolding import METHODS, report, verdict
+from benchmarks.unfolding_tables import rows, unfolding_tables
 from omnilearn.data.catalogue import OMNIFOLD
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum
@@ -64,21 +66,56 @@ def test_published_rows_have_a_number_for_every_observable_of_the_dataset():
         assert all(len(numbers) == 6 for numbers in table.rows.values())
 
 
+def lines_of(section: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in section.splitlines()
+            if line.startswith("| ")]  # fmt: skip
+
+
 def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(runs):
     text = (runs / "out" / "table.md").read_text()
-    detector, particle, chi2 = text.split("## ")[1:]
-    lines = [line for line in particle.splitlines() if line.startswith("| ")][2:]
-    assert [line.split(" | ")[0] for line in lines] == [
-        "| IBU (arXiv:2404.16091, Table 2)", "| OmniFold DeepSets (arXiv:2404.16091, Table 2)",
-        "| simulation", "| *Noise floor*", "| IBU",
-        "| OmniFold, DeepSets", "| OmniFold, from scratch", "| OmniFold, OmniLearn",
+    detector, particle, chi2 = map(lines_of, text.split("## ")[1:])
+    assert [line[0].strip("*") for line in particle[2:]] == [
+        "IBU", "OmniFold DeepSets", "OmniFold PET classifier", "OmniFold OmniLearn",
+        "Simulation, not reweighted", "Noise floor", "IBU",
+        "OmniFold, DeepSets", "OmniFold, from scratch", "OmniFold, OmniLearn",
     ]  # fmt: skip
-    assert "0.027 ± 0.008" in detector
-    assert "| OmniFold, OmniLearn | simulated | 0.50 ± 0.10 |" in detector
-    assert "| OmniFold, OmniLearn | simulated | 10.00 ± 0.30 |" in chi2
-    assert "| 0.5100 ± 0.0100 |" in particle or "| 0.510 ± 0.010 |" in particle
+    assert "0.027 ± 0.008" in text
+    assert detector[-1][:4] == ["**OmniFold, OmniLearn**", "simulated", "500", "0.50 ± 0.10"]
+    assert chi2[-1][3] == "10.00 ± 0.30"
+    assert particle[-1][9] in ("0.5100 ± 0.0100", "0.510 ± 0.010")
     for name in ("spectra_detector", "spectra_particle", "loss", "iterations_scratch"):
         assert (runs / "out" / f"{name}.png").is_file()
+
+
+def test_the_published_table_has_the_numbers_of_pet_and_none_of_omnilearn():
+    assert UNFOLDING.rows["OmniFold PET classifier"][0] == (2.8, 0.9)
+    assert UNFOLDING.rows["OmniFold OmniLearn"] == (None,) * 6
+    _, unfolded, _ = unfolding_tables([])
+    assert [row[3:9] for row in unfolded.rows[3:5]] == [
+        ["2.8 ± 0.9", "0.5 ± 0.15", "0.09 ± 0.02", "0.23 ± 0.07", "0.13 ± 0.03", "0.19 ± 0.03"],
+        ["-"] * 6,
+    ]
+    assert "OmniLearn's cannot be read" in unfolded.note
+
+
+def test_an_unfolding_has_the_row_of_its_classifier_and_start(tmp_path):
+    for name, about in {
+        "a": {"classifier": "pet", "backbone": "runs/jetclass", "iterations": 4},
+        "b": {"classifier": "deepsets", "backbone": None, "iterations": 4},
+    }.items():
+        write_results(tmp_path / name / "results.json", results_of(name))
+        (tmp_path / name / "config.json").write_text(json.dumps({"task": "unfolding", **about}))
+    reweighted, unfolded, _ = unfolding_tables(read_runs(tmp_path))
+    ours = [(row[0], row[-1]) for row in unfolded.rows if row[-1].startswith("this suite")]
+    assert ours[2:] == [
+        ("IBU (4 iterations)", "this suite, b"),
+        ("OmniFold DeepSets (4 iterations)", "this suite, b"),
+        ("OmniFold PET classifier", "this suite, no run"),
+        ("OmniFold OmniLearn (4 iterations)", "this suite, a"),
+    ]
+    assert [row[0] for row in reweighted.rows[-3:]] == [
+        "PET classifier", "OmniLearn", "OmniFold DeepSets",
+    ]  # fmt: skip
 
 
 def test_the_table_says_how_much_sooner_the_backbone_is_there(runs):
@@ -96,7 +133,17 @@ def test_the_verdict_counts_observables_and_not_methods():
     assert "than the simulation in 6 of 6 observables, than IBU in 4." in far
 
 
-def test_a_spectrum_that_no_method_made_has_one_row():
-    measured = {method: results_of(method) for method in METHODS}
-    assert len(rows(measured, "particle", {"ibu": "IBU"})) == 1
-    assert len(rows(measured, "particle", {"unfolded": ""})) == 3
+def test_a_reweighting_alone_has_no_row_among_the_unfolded(tmp_path):
+    found = results_of("a")
+    write_results(tmp_path / "results.json", {
+        key: value for key, value in found.items() if "particle" not in key
+    })  # fmt: skip
+    reweighted, unfolded, _ = unfolding_tables(read_runs(tmp_path))
+    assert reweighted.rows[-1][-1] == f"this suite, {tmp_path.name}"
+    assert unfolded.rows[-1][-1] == "this suite, no run"
+
+
+def test_a_spectrum_that_no_method_made_has_one_row(tmp_path):
+    entries = [(method, Run(tmp_path, method, results_of(method))) for method in METHODS]
+    assert len(rows(entries, "particle", {"ibu": "IBU"}, "unfolded")) == 1 + 3
+    assert len(rows(entries, "particle", {}, "unfolded")) == 3

@@ -2,39 +2,16 @@
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from commands import ROOT
-
-from omnilearn.data.catalogue import CATALOGUE
+from job_scripts import bash, printed, slurm
 
 SCRIPTS = sorted((ROOT / "jobs").glob("*.sh"))
 JOBS = [path for path in SCRIPTS if "#SBATCH" in path.read_text()]
-
-
-def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
-    """Run a job of the checkout on a laptop, or where `environment` says."""
-    clean = {name: value for name, value in os.environ.items()
-             if not name.startswith(("SLURM", "OMNILEARN", "NERSC"))}  # fmt: skip
-    return subprocess.run(
-        ["bash", ROOT / "jobs" / script, *map(str, arguments)], check=False, text=True,
-        env={**clean, "OMNILEARN_SITE": "laptop", **environment}, capture_output=True, cwd="/",
-    )  # fmt: skip
-
-
-def printed(script: str, *arguments, **environment) -> list[list[str]]:
-    """The commands it would run."""
-    done = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
-    assert done.returncode == 0, done.stderr
-    return [shlex.split(line) for line in done.stdout.splitlines()]
-
-
-def slurm(**more) -> dict[str, str]:
-    return {"OMNILEARN_SITE": "cluster", "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT), **more}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
@@ -140,45 +117,6 @@ def test_the_aspen_study_takes_one_cell_per_element_of_the_array():
     done = bash("aspen_study.sh", "cell")
     assert done.returncode == 2
     assert "expected all, backbones, cells or summary" in done.stderr
-
-
-def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():
-    done = bash("reproduce.sh", "--print", "--preset", "small", OMNILEARN_SITE="cluster")
-    assert done.returncode == 0, done.stderr
-    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
-    assert "jobs/pretrain.sh jetclass --preset small" in lines["1"]
-    made, evaluated = {}, set()
-    for number, line in lines.items():
-        after = re.search(r"--dependency=afterok:([\d:]+)", line)
-        after = set(after[1].split(":")) if after else set()
-        assert all(int(one) < int(number) for one in after)
-        start = "finetuned" if "--backbone" in line else "scratch"
-        if "jobs/anomaly.sh" in line:
-            first = made.get(f"runs/lhco_{start}")  # all cells of a model, one kind after the other
-            assert after == ({first} if first else {"1"} if start == "finetuned" else set())
-            made[f"runs/lhco_{start}"] = number
-            continue
-        if "--backbone" in line:
-            assert "1" in after
-        if "jobs/finetune.sh" in line or "jobs/unfold.sh" in line:
-            name = "omnifold" if "unfold.sh" in line else re.search(r"finetune\.sh (\w+)", line)[1]
-            assert name in CATALOGUE
-            made[f"runs/{name}_{start}"] = number
-        if "jobs/evaluate.sh" in line:
-            assert after == {made[line.split()[-1]]}
-            evaluated.add(number)
-    assert len(evaluated) == len(made)
-    assert "jobs/tables.sh" in lines[number]
-    assert after == evaluated
-
-
-def test_without_slurm_the_same_runs_are_made_in_turn():
-    done = bash("reproduce.sh", "--print")
-    lines = done.stdout.splitlines()
-    assert lines[0] == "jobs/pretrain.sh jetclass"
-    assert "jobs/finetune.sh top --backbone runs/jetclass --repeats 5" in lines
-    assert lines[-1] == "jobs/tables.sh"
-    assert len(lines) == 34
 
 
 @pytest.fixture

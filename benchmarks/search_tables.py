@@ -1,0 +1,70 @@
+"""Searches for a resonance in the LHC Olympics events, as one table of all runs.
+
+Called by `python -m benchmarks tables`. arXiv:2502.14652, Section VIII, draws its results (Figure
+7) and tabulates none.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from benchmarks.markdown import BLANK, MODEL, OURS, SOURCE, Table
+from benchmarks.runs import NO_RUN, Run, in_order
+from omnilearn.anomaly.figures import HUNTED_CUT
+from omnilearn.anomaly.metrics import scan
+from omnilearn.data.catalogue import LHCO
+from omnilearn.statistics.results import Result
+
+KINDS = ("idealised", "cathode", "supervised")
+SCANNED = (("max_sic", "max SIC"), (f"significance_{HUNTED_CUT}", "Z after the cut"))
+HEAD = [MODEL, "Data", "Search", "Signal events", "S/sqrt(B)", *(title for _, title in SCANNED),
+        "Test events", SOURCE]  # fmt: skip
+NOTE = """\
+Median over trainings (each with its own draw of background and signal), ± half of the interval
+that holds 68 % of them; of a single training ± its statistical uncertainty. Max SIC: largest
+eS / sqrt(eB) with more than 1e-4 and 10 events of background. Z: local significance of the bump
+hunt at 1 % efficiency of the sidebands. The paper draws max SIC against injected signal (Figure 7)
+and says that OmniLearn is sensitive from 600 events on, earlier work from 1500 on."""
+
+
+def search_tables(runs: Sequence[Run]) -> list[Table]:
+    """Every kind of search, number of signal events and model; a kind without a run is a dash."""
+    searches = [run for run in runs if run.is_search]
+    rows = [HEAD]
+    for kind in KINDS:
+        having = [run for run in searches if kind in points_of(run)]
+        for name, run in in_order(having, wanted_rows(kind)):
+            if run is None:
+                rows.append([name, BLANK, kind, *[BLANK] * (len(HEAD) - 4), NO_RUN])
+            else:
+                rows += [cells(run, name, kind, point) for point in points_of(run)[kind].values()]
+    return [Table(f"{LHCO.title}: search for a resonance", rows, texts=3, note=NOTE)]
+
+
+def wanted_rows(kind: str) -> dict[str, Callable[[Run], bool]]:
+    """The models of the papers; they have no supervised search."""
+    names = {"PET classifier": lambda run: run.network == "pet" and not run.is_finetuned,
+             "OmniLearn": lambda run: run.network == "pet" and run.is_finetuned}  # fmt: skip
+    return {} if kind == "supervised" else names
+
+
+def points_of(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
+    """kind -> place -> point, of a scan or of one training alone."""
+    return run.metrics["scan"] if "scan" in run.metrics else scan([run.metrics])["scan"]
+
+
+def cells(run: Run, name: str, kind: str, point: dict[str, Any]) -> list[str]:
+    """One row: the model at one number of signal events."""
+    several = point["trainings"]
+    source = f"{OURS}, {run.origin}" + (f", {several} trainings" if several > 1 else "")
+    numbers = [point.get(key) if kind != "supervised" or key == "max_sic" else None
+               for key, _ in SCANNED]  # fmt: skip
+    signal, significance = str(point["signal"]), f"{point['initial_significance']:.2f}"
+    if kind == "supervised":
+        signal, significance = "all", BLANK
+    events = next((str(number.n) for number in _results(numbers)), BLANK)
+    texts = [number.text if isinstance(number, Result) else BLANK for number in numbers]
+    return [name, run.data, kind, signal, significance, *texts, events, source]
+
+
+def _results(numbers: Sequence[Any]) -> Iterator[Result]:
+    return (number for number in numbers if isinstance(number, Result))

@@ -1,0 +1,106 @@
+"""Tables 1 to 4 of arXiv:2502.14652 and Table I of arXiv:2404.16091v2, with this suite's taggers.
+
+Called by `python -m benchmarks tables`.
+"""
+
+from collections.abc import Callable, Sequence
+
+from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
+from benchmarks.published import PUBLISHED, Number, PublishedTable
+from benchmarks.published_generation import GenerationTable
+from benchmarks.runs import NO_RUN, Run, in_order
+from omnilearn.data.catalogue import CATALOGUE
+
+HEADINGS = {"accuracy": ("Acc", 3), "auc": ("AUC", 4)}  # metric -> heading, decimals papers print
+WITHOUT_A_TABLE = ("accuracy", "auc")  # columns of a dataset that no paper has a table of
+ATLAS_SIZES = {"4M": 4_000_000, "40M": 0}  # published row -> --train-jets; 0: all of them
+
+
+def tagging_tables(runs: Sequence[Run]) -> list[Table]:
+    """One table per dataset with published rows, then those of the other tagged datasets."""
+    tagged = [run for run in runs if run.is_tagging]
+    names = dict.fromkeys([*PUBLISHED, *(run.dataset for run in tagged)])
+    return [Table(cited(title_of(name), PUBLISHED.get(name)), tagging_rows(name, tagged))
+            for name in names]  # fmt: skip
+
+
+def title_of(dataset: str) -> str:
+    return CATALOGUE[dataset].title if dataset in CATALOGUE else dataset
+
+
+def cited(title: str, table: PublishedTable | GenerationTable | None) -> str:
+    """A title with the number of the published table, where there is one."""
+    return title if table is None else f"{title} ({table.source})"
+
+
+def columns(dataset: str) -> tuple[str, ...]:
+    """Metrics in the order of the published table."""
+    return PUBLISHED[dataset].metrics if dataset in PUBLISHED else WITHOUT_A_TABLE
+
+
+def heading(metric: str) -> tuple[str, int]:
+    """Column heading of a metric and the decimals that papers print."""
+    return HEADINGS.get(metric) or (f"1/eB({metric.removeprefix('rejection_')})", 0)
+
+
+def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
+    """The rows of the paper that this suite makes: name -> whether a run is of it."""
+    if dataset not in PUBLISHED:
+        return {}
+    if dataset == "atlas":
+        return {
+            f"{name} ({size})": fits(is_finetuned, jets)
+            for size, jets in ATLAS_SIZES.items()
+            for name, is_finetuned in (("PET classifier", False), ("OmniLearn", True))
+        }
+    return {"PET classifier": fits(False), "OmniLearn": fits(True)}
+
+
+def fits(is_finetuned: bool, train_jets: int | None = None) -> Callable[[Run], bool]:
+    """Whether a run is PET with this start; with `train_jets`, also of that size at full scale."""
+
+    def fit(run: Run) -> bool:
+        if run.network != "pet" or run.is_finetuned != is_finetuned:
+            return False
+        full = run.data == "public" and run.config.get("preset") == "full"
+        return train_jets is None or (full and run.train_jets == train_jets)
+
+    return fit
+
+
+def tagging_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
+    """Heading, published rows as printed, then ours of that dataset: cells of text."""
+    metrics = columns(dataset)
+    rows = [[MODEL, "Data", "Test jets", *(heading(metric)[0] for metric in metrics), SOURCE]]
+    if table := PUBLISHED.get(dataset):
+        for model, numbers in table.rows.items():
+            cells = [
+                as_printed(number, heading(metric)[1])
+                for metric, number in zip(metrics, numbers, strict=True)
+            ]
+            rows.append([model, "public", str(table.jets), *cells, table.source])
+    of_dataset = [run for run in runs if run.dataset == dataset]
+    for name, run in in_order(of_dataset, wanted_rows(dataset)):
+        rows.append([name, *(_run_cells(run, metrics) if run else
+                             [BLANK] * (2 + len(metrics))),
+                     run.source if run else NO_RUN])  # fmt: skip
+    return rows
+
+
+def as_printed(number: Number | None, decimals: int) -> str:
+    """A published number with its uncertainty, a dash where the paper has none."""
+    if number is None:
+        return BLANK
+    value, error = number
+    fixed = f"{value:.{decimals}f}"
+    text = fixed if float(fixed) == value else f"{value:g}"  # some print one digit more
+    return text if error is None else f"{text} ± {error:g}"
+
+
+def _run_cells(run: Run, metrics: Sequence[str]) -> list[str]:
+    """Kind of data, test jets, metrics; papers count every jet once."""
+    keys = [f"{key}_unweighted" if f"{key}_unweighted" in run.metrics else key for key in metrics]
+    results = [run.result(key) for key in keys]
+    sizes = {result.n for result in results if result is not None}
+    jets = " / ".join(map(str, sorted(sizes))) or BLANK
+    return [run.data, jets, *(BLANK if result is None else result.text for result in results)]

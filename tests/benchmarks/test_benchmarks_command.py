@@ -1,0 +1,44 @@
+"""python -m benchmarks: what a user can run is listed, with a line each, and nothing else."""
+
+import importlib
+
+import pytest
+from commands import ROOT, python
+
+from benchmarks.__main__ import programs
+
+INTERNAL = ("published", "published_generation", "markdown", "runs", "aspen_cells", "aspen_tables",
+            "aspen_summary", "tagging_tables", "generation_tables", "whole_arrays")  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["", "--help", "-h"])
+def test_without_a_name_all_programs_are_listed_with_a_line_each(words):
+    code, out, err = python(f"-m benchmarks {words}")
+    assert (code, err) == (0, "")
+    lines = [line.split(maxsplit=1) for line in out.split("\n\n")[1].splitlines()]
+    assert dict(lines) == programs()
+    assert all(len(line) > 20 and line.endswith((".", "?")) for line in programs().values())
+    assert {"tables", "figures", "demo", "unfolding", "anomaly", "aspen"} <= set(programs())
+    assert not set(INTERNAL) & set(programs())
+
+
+@pytest.mark.parametrize("name", programs())
+def test_what_is_listed_has_a_main_and_a_help(name, capsys):
+    module = importlib.import_module(f"benchmarks.{name}")
+    with pytest.raises(SystemExit) as stop:
+        module.main(["--help"])
+    assert stop.value.code == 0
+    assert f"python -m benchmarks {name}" in capsys.readouterr().out
+
+
+def test_what_is_not_listed_has_no_main():
+    for path in (ROOT / "benchmarks").glob("[!_]*.py"):
+        assert path.stem in programs() or "\ndef main(" not in path.read_text()
+
+
+@pytest.mark.parametrize("name", ["published", "nothing", "../evaluate"])
+def test_another_name_is_refused_with_those_there_are(name):
+    code, _, err = python(f"-m benchmarks {name}")
+    assert code == 2
+    assert f"no benchmark {name!r}; expected: python -m benchmarks NAME" in err
+    assert "tables" in err

@@ -1,0 +1,28 @@
+"""The job scripts of the checkout, run on this machine or told that they are elsewhere."""
+
+import os
+import shlex
+import subprocess
+
+from commands import ROOT
+
+
+def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
+    """Run a job of the checkout on a laptop, or where `environment` says."""
+    clean = {name: value for name, value in os.environ.items()
+             if not name.startswith(("SLURM", "OMNILEARN", "NERSC"))}  # fmt: skip
+    return subprocess.run(
+        ["bash", ROOT / "jobs" / script, *map(str, arguments)], check=False, text=True,
+        env={**clean, "OMNILEARN_SITE": "laptop", **environment}, capture_output=True, cwd="/",
+    )  # fmt: skip
+
+
+def printed(script: str, *arguments, **environment) -> list[list[str]]:
+    """The commands it would run."""
+    done = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
+    assert done.returncode == 0, done.stderr
+    return [shlex.split(line) for line in done.stdout.splitlines()]
+
+
+def slurm(**more) -> dict[str, str]:
+    return {"OMNILEARN_SITE": "cluster", "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT), **more}
