@@ -15,8 +15,8 @@ from omnilearn.errors import UserError
 # Rewritings of graphs that add gradients in the order in which they arrive change the last bit of a
 # sum from call to call, and Lion's sign makes a whole step of it. "remapping" fuses products with
 # what follows them where there are no gradients; that made the inference of the token models twelve
-# times slower (oneDNN, TensorFlow 2.18.1), and that of PET no faster. On CPUs all rewritings are off:
-# that costs nothing (docs/performance.md) and makes a training the same bit for bit.
+# times slower (oneDNN, TensorFlow 2.18.1), and that of PET no faster. On CPUs all rewritings are
+# off: that costs nothing (docs/performance.md) and makes a training the same bit for bit.
 tf.config.optimizer.set_experimental_options(
     {
         "arithmetic_optimization": False,

@@ -13,6 +13,16 @@ EMA_MOMENTUM = 0.999
 CLIP_NORM = 5.0  # of all gradients together, with AdamW (arXiv:2403.05618)
 
 
+# softmax over keys does not depend on it: the gradient is rounding noise, of which Lion would take
+# the sign
+WITHOUT_GRADIENT = "attention.key.bias"
+
+
+def with_a_gradient(named: dict[str, keras.Variable]) -> dict[str, keras.Variable]:
+    """The weights, by name, that a loss depends on."""
+    return {name: one for name, one in named.items() if not name.endswith(WITHOUT_GRADIENT)}
+
+
 class AveragedOptimiser:
     """Mixin for Keras optimisers: scales the rate per variable, gives the moving averages.
 

@@ -22,7 +22,7 @@ from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkp
 from omnilearn.progress import progress
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
-from omnilearn.training.optimiser import WarmUp, cosine_schedule, make_optimiser
+from omnilearn.training.optimiser import WarmUp, cosine_schedule, make_optimiser, with_a_gradient
 from omnilearn.training.resume import (
     LAST,
     PREVIOUS,
@@ -35,9 +35,6 @@ from omnilearn.training.resume import (
 )
 
 STREAM_TRAINING, STREAM_VALIDATION = 1, 2
-# softmax over keys does not depend on it: the gradient is rounding noise, of which Lion would take
-# the sign
-WITHOUT_GRADIENT = "attention.key.bias"
 
 
 class Trainer:
@@ -60,11 +57,7 @@ class Trainer:
     ):
         self.objective, self.config, self.run, self.about = objective, config, Path(run), about
         self.rank, self.ranks = distributed.rank(), distributed.size()
-        named = {
-            name: variable
-            for name, variable in objective.trained().items()
-            if not name.endswith(WITHOUT_GRADIENT)
-        }
+        named = with_a_gradient(objective.trained())
         self.names, self.variables = list(named), list(named.values())
         factors = {
             id(variable): 1.0 / config.body_factor
