@@ -13,6 +13,7 @@ import numpy as np
 from omnilearn.clustering import softdrop_mass, subjettiness
 from omnilearn.kinematics import wrap_phi
 from simulation.detector import KINDS
+from simulation.early import jet_in_sight
 from simulation.plan import OutputFile, add_sizes, at_least, sizes
 from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
@@ -117,10 +118,11 @@ RECIPE = Recipe(
     pt_range=(500.0, 1000.0),
     eta_max=2.0,
     match_resonance=False,
-    chunk_size=250,
+    chunk_size=1000,  # starting Pythia costs as much as fifty jets
     columns=columns,
     writer=partial(root_tree, name="tree"),
     select=jets_in_window,
+    in_sight=jet_in_sight,
 )
 
 

@@ -41,6 +41,8 @@ class Recipe:
     select: Callable[..., Any]
     trigger_pt: float = 0.0  # GeV; an event is recorded if its hardest jet is above
     objects: Callable[..., Any] = reconstruct  # (events, rng) -> what is clustered: detector or not
+    # (recipe, process, hard process, event) -> whether a collision may give a jet: see early.py
+    in_sight: Callable[..., bool] | None = None
 
     def streams(self) -> list[tuple[int, int]]:
         """(process, variant) of every random stream, in the order that numbers them."""

@@ -1,5 +1,7 @@
 """From a recipe to jets: generate, reconstruct, cluster, select, match, until there are enough."""
 
+from functools import partial
+
 import awkward as ak
 import numpy as np
 
@@ -22,7 +24,9 @@ def simulate(
     rng: np.random.Generator,
 ) -> ak.Array:
     """Exactly `count` records of one process: the jets or events that the recipe selects."""
-    generator = Generator((*recipe.settings, *process.variants[variant]), pythia_seed)
+    in_sight = partial(recipe.in_sight, recipe, process) if recipe.in_sight else None
+    settings = (*recipe.settings, *process.variants[variant])
+    generator = Generator(settings, pythia_seed, in_sight)
     kept, found, generated = [], 0, 0
     batch = int(np.clip(2 * count, SMALLEST_BATCH, LARGEST_BATCH))
     while found < count:
