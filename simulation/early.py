@@ -1,14 +1,12 @@
 """Give a collision up before its costly part when no jet of it can come into the window.
 
 Pythia evolves a collision from hard to soft, and nine tenths of the time go into the soft end: most
-of the multiple interactions, hadrons, detector. Above
-`generator.EARLY_SCALE` the hard recoil is decided, for a
-fiftieth of that time; what the jet can still win or lose is the resolution, and what it is given by
-the softer evolution. A collision goes on if a jet may come out of it within generous margins, and is
-replaced by a new and independent one otherwise, so that no two jets have more in common than before.
-Of the jets that were selected without this, less than half a percent are given up
-(tests/simulation/test_simulation_early.py watches those and the spectra).
-Hook: Pythia 8 manual, "User Hooks", doVetoPT; C. Bierlich et al., arXiv:2203.11601.
+multiple interactions, hadrons, detector. At `generator.EARLY_SCALE` the hard recoil is decided, for
+a fiftieth of that time. A collision goes on if a jet may come out of it within generous margins; a
+new and independent one takes its place otherwise, so that jets have no more in common than before.
+Of the jets selected without this, less than half a percent are given up, of QCD less than one; they
+lie at the lower edge of the window (tests/simulation/test_simulation_early.py watches both).
+Hook: doVetoPT of Pythia's "User Hooks"; C. Bierlich et al., arXiv:2203.11601.
 """
 
 from math import asinh, atan2, hypot, pi
@@ -19,10 +17,10 @@ from simulation.detector import ELECTRON, NEUTRINOS, TRACK_ETA_EDGES, TRACK_RESO
 from simulation.recipe import Process, Recipe
 from simulation.truth import HARD_PROCESS, HEAVY
 
-# how much of the lower edge in pT has to be in sight: .92 is two standard deviations of a jet's pT
-LOWEST_SHARE = 0.92
+# how much of the lower edge in pT has to be in sight: a jet's pT is measured to 3 to 5 %
+LOWEST_SHARE = 0.94
 LOWEST_SHARE_OF_PARTONS = 0.90  # a jet that no decay is asked of may collect more around it
-REACH = 0.2  # beyond the radius: what lies there may still move into the jet
+REACH = 0.2  # beyond the radius of a decay: what lies there may still move into the jet
 ETA_MARGIN, RADIUS_MARGIN = 0.15, 0.15  # the jet's axis is not yet that of its products
 ELECTRON_DEVIATIONS = 2.0  # an electron of some 100 GeV is measured badly, which may lift the jet
 HARDEST = 3  # partons that a jet without a resonance is looked for around
@@ -76,7 +74,7 @@ def parton_in_sight(recipe: Recipe, event: pythia8mc.Event) -> bool:
     found = sorted(partons(event), reverse=True)
     for _, eta, phi in found[:HARDEST]:
         if abs(eta) < recipe.eta_max + ETA_MARGIN:
-            around = pt_around(eta, phi, found, recipe.jet_radius + REACH)
+            around = pt_around(eta, phi, found, recipe.jet_radius)
             if around > LOWEST_SHARE_OF_PARTONS * recipe.pt_range[0]:
                 return True
     return False

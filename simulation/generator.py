@@ -41,29 +41,29 @@ class Events:
 class EarlyVeto(pythia8mc.UserHooks):
     """Pythia's question whether to go on, asked once per collision at `EARLY_SCALE`.
 
-    promising(process, event) answers it from the record of the hard process with its decays and from
-    the event as evolved down to `EARLY_SCALE`, where resonances have not decayed yet.
+    promising(process, event) answers it from the record of the hard process with its decays and
+    from the event as evolved down to `EARLY_SCALE`, where resonances have not decayed yet.
     """
 
     def __init__(self, pythia: pythia8mc.Pythia, promising: Callable[..., bool]):
         super().__init__()
         self.pythia, self.promising = pythia, promising
 
-    def canVetoPT(self) -> bool:  # noqa: N802  the names are Pythia's
+    def canVetoPT(self) -> bool:
         return True
 
-    def scaleVetoPT(self) -> float:  # noqa: N802
+    def scaleVetoPT(self) -> float:
         return EARLY_SCALE
 
-    def doVetoPT(self, position: int, event: pythia8mc.Event) -> bool:  # noqa: N802
+    def doVetoPT(self, position: int, event: pythia8mc.Event) -> bool:
         return position < INTERLEAVED and not self.promising(self.pythia.process, event)
 
 
 class Generator:
     """Pythia with the given settings and seed; the same two give the same events.
 
-    promising(process, event): whether to go on with a collision that has come down to `EARLY_SCALE`;
-    those given up are replaced.
+    promising(process, event): whether to go on with a collision that has come down to
+    `EARLY_SCALE`; those given up are replaced.
     """
 
     def __init__(

@@ -44,8 +44,9 @@ def jets_in_window(
 ) -> ak.Array:
     """The jets of a batch inside the kinematic window that hold what the process asks for.
 
-    Fields: constituents (var objects, falling pT), pt, eta, phi, energy, matched, and the matched
-    resonance as truth_{pdg_id, pt, eta, phi, px, py, pz, energy} (zeros without one).
+    Fields: event (its number in the batch), constituents (var objects, falling pT), pt, eta, phi,
+    energy, matched, and the matched resonance as truth_{pdg_id, pt, eta, phi, px, py, pz, energy}
+    (zeros without one).
     """
     objects = recipe.objects(events, rng).by_event(events.count)
     constituents, event = cluster(objects, recipe.jet_radius, recipe.pt_range[0])
@@ -72,7 +73,7 @@ def jets_in_window(
         "energy": events.energy[resonance],
     }  # fmt: skip
     matched = resonance >= 0
-    jets = {"pt": pt, "eta": eta, "phi": phi, "energy": energy, "matched": matched}
+    jets = {"event": event, "pt": pt, "eta": eta, "phi": phi, "energy": energy, "matched": matched}
     jets |= {f"truth_{name}": np.where(matched, values, 0) for name, values in truth.items()}
     return ak.zip({"constituents": constituents, **jets}, depth_limit=1)[wanted]
 
