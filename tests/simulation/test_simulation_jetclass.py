@@ -190,7 +190,9 @@ def test_gluons_make_more_constituents_than_quarks(jetclass_jets: dict) -> None:
 
 def test_splits_share_no_jet(jetclass_folder: Path) -> None:
     files = list(jetclass_folder.rglob("ZToQQ_*.root"))
-    trees = [uproot.open(path)["tree"].arrays(["jet_pt", "jet_eta"], library="np") for path in files]
+    trees = [
+        uproot.open(path)["tree"].arrays(["jet_pt", "jet_eta"], library="np") for path in files
+    ]
     assert sorted(len(jets["jet_pt"]) for jets in trees) == [30, 30, JETS]
     # two jets may have one pT by chance, in single precision
     directed = [np.column_stack([jets["jet_pt"], jets["jet_eta"]]) for jets in trees]
