@@ -4,8 +4,8 @@ Pythia evolves a collision from hard to soft, and nine tenths of the time go int
 multiple interactions, hadrons, detector. At `generator.EARLY_SCALE` the hard recoil is decided, for
 a fiftieth of that time. A collision goes on if a jet may come out of it within generous margins; a
 new and independent one takes its place otherwise, so that jets have no more in common than before.
-Of the jets selected without this, less than half a percent are given up, of QCD less than one; they
-lie at the lower edge of the window (tests/simulation/test_simulation_early.py watches both).
+Of the jets selected without this, 0.2 to 1.2 % (W) are given up, as many as the cut in pTHat takes;
+they lie at the lower edge of the window (tests/simulation/test_simulation_early.py watches both).
 Hook: doVetoPT of Pythia's "User Hooks"; C. Bierlich et al., arXiv:2203.11601.
 """
 
