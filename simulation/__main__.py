@@ -3,7 +3,8 @@
     python -m simulation jetclass --jets-per-class 2000 --seed 1 --out data/raw/jetclass
     python -m simulation top --jets 12000 --seed 1 --out data/raw/top
 
-The same seed and sizes give the same jets on any number of cores.
+The same seed and sizes give the same jets on any number of cores. After a stop, the same command
+keeps the complete files and makes only the missing ones.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError, speak
 from simulation.plan import at_least, prepare_folders
 from simulation.runner import available_cores, produce
+from simulation.unfinished import Unfinished
 
 DATASETS = {name: import_module(f"simulation.{name}") for name in CATALOGUE}
 
@@ -48,12 +50,16 @@ def parser() -> Parser:
     return parser
 
 
-def describe(args: argparse.Namespace, files: list[str]) -> None:
+def asked(args: argparse.Namespace) -> dict:
+    """What the jets depend on: the flags and the programs that make them."""
+    flags = {name: value for name, value in vars(args).items() if name not in ("out", "workers")}
+    return {"made_by": "Pythia 8 and FastJet", "pythia": version("pythia8mc"),
+            "fastjet": version("fastjet"), **flags}  # fmt: skip
+
+
+def describe(out: Path, made: dict) -> None:
     """simulation.json beside the sample: what made it, and that no detector did."""
-    asked = {name: value for name, value in vars(args).items() if name not in ("out", "workers")}
-    made = {"made_by": "Pythia 8 and FastJet", "pythia": version("pythia8mc"),
-            "fastjet": version("fastjet"), **asked, "files": files}  # fmt: skip
-    with atomic_path(args.out / "simulation.json") as temporary:
+    with atomic_path(out / "simulation.json") as temporary:
         temporary.write_text(json.dumps(made, indent=2) + "\n")
 
 
@@ -62,15 +68,22 @@ def main() -> None:
     module = DATASETS[args.dataset]
     files = module.files(args)
     prepare_folders(args.out, files)
+    made = asked(args)
+    unfinished = Unfinished(args.out, {**made, "recipe": module.RECIPE.identity()})
+    if unfinished.kept:
+        print(f"{len(unfinished.kept)} of {len(files)} files are complete from an earlier run "
+              "and kept")  # fmt: skip
     start = time.monotonic()
     try:
-        produce(module.RECIPE, files, args.seed, args.workers)
+        produce(module.RECIPE, files, args.seed, args.workers, unfinished)
     except KeyboardInterrupt as stop:
         raise UserError(
-            "interrupted; files that were complete stay, the same command makes all of them again"
+            "interrupted; complete files stay, the same command makes only the missing ones"
         ) from stop
     wall = time.monotonic() - start
-    describe(args, [str(file.path.relative_to(args.out)) for file in files])
+    describe(args.out, {**made, "files": [str(f.path.relative_to(args.out)) for f in files]})
+    unfinished.end()
+    files = [file for file in files if file.path not in unfinished.kept]
     for file in files:
         print(f"wrote {file.path} ({sum(file.jets)} jets)")
     jets = sum(sum(file.jets) for file in files)

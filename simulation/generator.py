@@ -3,8 +3,8 @@
 Reference: C. Bierlich et al., arXiv:2203.11601.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import awkward as ak
 import numpy as np
@@ -13,6 +13,8 @@ import pythia8mc
 from omnilearn.progress import stdout_nowhere
 
 LARGEST_PYTHIA_SEED = 900_000_000
+EARLY_SCALE = 10.0  # GeV in the pT of the evolution; most multiple interactions are softer
+INTERLEAVED = 5  # calls from this position on are about the decays, after the soft interactions
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,42 @@ class Events:
     weight: np.ndarray  # (events,), 1 unless a bias was asked for
 
 
-class Generator:
-    """Pythia with the given settings and seed; the same two give the same events."""
+class EarlyVeto(pythia8mc.UserHooks):
+    """Pythia's question whether to go on, asked once per collision at `EARLY_SCALE`.
 
-    def __init__(self, settings: tuple[str, ...], seed: int):
+    promising(process, event) answers it from the record of the hard process with its decays and
+    from the event as evolved down to `EARLY_SCALE`, where resonances have not decayed yet.
+    """
+
+    def __init__(self, pythia: pythia8mc.Pythia, promising: Callable[..., bool]):
+        super().__init__()
+        self.pythia, self.promising = pythia, promising
+
+    def canVetoPT(self) -> bool:
+        return True
+
+    def scaleVetoPT(self) -> float:
+        return EARLY_SCALE
+
+    def doVetoPT(self, position: int, event: pythia8mc.Event) -> bool:
+        return position < INTERLEAVED and not self.promising(self.pythia.process, event)
+
+
+class Generator:
+    """Pythia with the given settings and seed; the same two give the same events.
+
+    promising(process, event): whether to go on with a collision that has come down to
+    `EARLY_SCALE`; those given up are replaced.
+    """
+
+    def __init__(
+        self, settings: tuple[str, ...], seed: int, promising: Callable[..., bool] | None = None
+    ):
         # the empty path and False keep the banner away, but not that of the Vincia shower
         self.pythia = pythia8mc.Pythia("", False)
+        if promising:
+            self.hook = EarlyVeto(self.pythia, promising)  # Pythia does not keep it alive
+            assert self.pythia.setUserHooksPtr(self.hook)
         for setting in ("Print:quiet = on", *settings, "Random:setSeed = on",
                         f"Random:seed = {seed}"):  # fmt: skip
             # an unknown setting is only printed by Pythia
@@ -49,6 +81,7 @@ class Generator:
         with stdout_nowhere():
             initialised = self.pythia.init()
         assert initialised, "Pythia could not be initialised"
+        self.known_charges: dict[int, float] = {}  # by PDG id
 
     def events(self, count: int) -> Events:
         """The next `count` events; Pythia replaces the few it cannot finish."""
@@ -88,8 +121,7 @@ class Generator:
     def charges(self, pdg_id: np.ndarray) -> np.ndarray:
         """Electric charge of each particle in units of the positron's."""
         species, inverse = np.unique(pdg_id, return_inverse=True)
-        return np.array([self.charge(int(one)) for one in species])[inverse]
-
-    @cache  # noqa: B019  a generator lives as long as its task
-    def charge(self, pdg_id: int) -> float:
-        return self.pythia.particleData.charge(pdg_id)
+        for one in map(int, species):
+            if one not in self.known_charges:
+                self.known_charges[one] = self.pythia.particleData.charge(one)
+        return np.array([self.known_charges[int(one)] for one in species])[inverse]

@@ -13,6 +13,7 @@ import numpy as np
 from omnilearn.clustering import softdrop_mass, subjettiness
 from omnilearn.kinematics import wrap_phi
 from simulation.detector import KINDS
+from simulation.early import jet_in_sight
 from simulation.plan import OutputFile, add_sizes, at_least, sizes
 from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
@@ -43,24 +44,24 @@ def resonant(name: str, resonance: int, rate: float, *variants: tuple[str, ...])
 
 
 PROCESSES = (
-    Process("QCD", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=67),
-    resonant("Hbb", 25, 57, (*HIGGS, "25:onIfMatch = 5 -5")),
-    resonant("Hcc", 25, 68, (*HIGGS, "25:onIfMatch = 4 -4")),
-    resonant("Hgg", 25, 57, (*HIGGS, "25:onIfMatch = 21 21")),
-    resonant("H4q", 25, 59, (*HIGGS_TO_WW, f"24:onIfAny = {QUARKS}")),
+    Process("QCD", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=82),
+    resonant("Hbb", 25, 82, (*HIGGS, "25:onIfMatch = 5 -5")),
+    resonant("Hcc", 25, 85, (*HIGGS, "25:onIfMatch = 4 -4")),
+    resonant("Hgg", 25, 91, (*HIGGS, "25:onIfMatch = 21 21")),
+    resonant("H4q", 25, 97, (*HIGGS_TO_WW, f"24:onIfAny = {QUARKS}")),
     # either W may be the leptonic one: with a single setting every lepton had the same charge
     resonant(
-        "Hqql", 25, 28,
+        "Hqql", 25, 77,
         (*HIGGS_TO_WW, "24:onPosIfAny = 11 13", f"24:onNegIfAny = {QUARKS}"),
         (*HIGGS_TO_WW, "24:onNegIfAny = 11 13", f"24:onPosIfAny = {QUARKS}"),
     ),
-    resonant("Zqq", 23, 134, (
+    resonant("Zqq", 23, 141, (
         "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
         "23:onMode = off", f"23:onIfAny = {QUARKS}",
     )),
-    resonant("Wqq", 24, 69, ("WeakDoubleBoson:ffbar2ZW = on", *INVISIBLE_Z, *W_TO_QUARKS)),
-    resonant("Tbqq", 6, 65, (*TOP_PAIR, *W_TO_QUARKS)),
-    resonant("Tbl", 6, 38, (*TOP_PAIR, "24:onMode = off", "24:onIfAny = 11 13")),
+    resonant("Wqq", 24, 102, ("WeakDoubleBoson:ffbar2ZW = on", *INVISIBLE_Z, *W_TO_QUARKS)),
+    resonant("Tbqq", 6, 71, (*TOP_PAIR, *W_TO_QUARKS)),
+    resonant("Tbl", 6, 59, (*TOP_PAIR, "24:onMode = off", "24:onIfAny = 11 13")),
 )  # fmt: skip
 
 
@@ -117,10 +118,11 @@ RECIPE = Recipe(
     pt_range=(500.0, 1000.0),
     eta_max=2.0,
     match_resonance=False,
-    chunk_size=250,
+    chunk_size=1000,  # starting Pythia costs as much as fifty jets
     columns=columns,
     writer=partial(root_tree, name="tree"),
     select=jets_in_window,
+    in_sight=jet_in_sight,
 )
 
 

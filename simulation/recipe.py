@@ -41,8 +41,16 @@ class Recipe:
     select: Callable[..., Any]
     trigger_pt: float = 0.0  # GeV; an event is recorded if its hardest jet is above
     objects: Callable[..., Any] = reconstruct  # (events, rng) -> what is clustered: detector or not
+    # (recipe, process, hard process, event) -> whether a collision may give a jet: see early.py
+    in_sight: Callable[..., bool] | None = None
 
     def streams(self) -> list[tuple[int, int]]:
         """(process, variant) of every random stream, in the order that numbers them."""
         return [(p, v) for p, process in enumerate(self.processes)
                 for v in range(len(process.variants))]  # fmt: skip
+
+    def identity(self) -> dict:
+        """The numbers that decide the jets, for comparing two runs (JSON)."""
+        return {"settings": self.settings, "chunk_size": self.chunk_size,
+                "window": [*self.pt_range, self.eta_max, self.jet_radius, self.trigger_pt],
+                "processes": [[one.name, one.variants] for one in self.processes]}  # fmt: skip

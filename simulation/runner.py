@@ -24,6 +24,7 @@ from simulation.generator import LARGEST_PYTHIA_SEED
 from simulation.plan import SPLITS, OutputFile, Task, tasks
 from simulation.recipe import Recipe
 from simulation.sample import simulate
+from simulation.unfinished import Unfinished
 
 MOST_CHUNKS = 2_000_000  # per stream and split; more would run into the next one's seeds
 
@@ -91,15 +92,26 @@ def over(workers: int) -> Iterator[Callable]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def produce(recipe: Recipe, files: list[OutputFile], seed: int, workers: int) -> None:
+def produce(
+    recipe: Recipe,
+    files: list[OutputFile],
+    seed: int,
+    workers: int,
+    unfinished: Unfinished | None = None,
+) -> None:
     """Write `files`, the longest first, each appearing when it is complete.
 
-    No more than the tasks in flight is held in memory. Raises UserError when a worker dies.
+    Those that `unfinished` has from an earlier run are kept, the new ones are added to it. No more
+    than the tasks in flight is held in memory. Raises UserError when a worker dies.
     """
     work = list(zip(files, tasks(recipe, files, seed), strict=True))
+    if unfinished:  # the others keep their numbers, and with them their random streams
+        work = [(file, parts) for file, parts in work if file.path not in unfinished.kept]
     work.sort(key=lambda item: -seconds(recipe, item[0]))
     queue = [task for _, parts in work for task in parts]
-    total = sum(sum(file.jets) for file in files)
+    if not queue:
+        return
+    total = sum(sum(task.jets) for task in queue)
     with over(min(workers, len(queue))) as parallel_map, progress(total, recipe.name) as bar:
         made = iter(parallel_map(run, queue))
         for file, parts in work:
@@ -107,6 +119,8 @@ def produce(recipe: Recipe, files: list[OutputFile], seed: int, workers: int) ->
                 for task in parts:
                     writer.append(next(made))
                     bar.update(sum(task.jets))
+            if unfinished:
+                unfinished.add(file.path)
 
 
 def available_cores() -> int:

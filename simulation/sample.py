@@ -1,5 +1,7 @@
 """From a recipe to jets: generate, reconstruct, cluster, select, match, until there are enough."""
 
+from functools import partial
+
 import awkward as ak
 import numpy as np
 
@@ -22,7 +24,9 @@ def simulate(
     rng: np.random.Generator,
 ) -> ak.Array:
     """Exactly `count` records of one process: the jets or events that the recipe selects."""
-    generator = Generator((*recipe.settings, *process.variants[variant]), pythia_seed)
+    in_sight = partial(recipe.in_sight, recipe, process) if recipe.in_sight else None
+    settings = (*recipe.settings, *process.variants[variant])
+    generator = Generator(settings, pythia_seed, in_sight)
     kept, found, generated = [], 0, 0
     batch = int(np.clip(2 * count, SMALLEST_BATCH, LARGEST_BATCH))
     while found < count:
@@ -40,8 +44,9 @@ def jets_in_window(
 ) -> ak.Array:
     """The jets of a batch inside the kinematic window that hold what the process asks for.
 
-    Fields: constituents (var objects, falling pT), pt, eta, phi, energy, matched, and the matched
-    resonance as truth_{pdg_id, pt, eta, phi, px, py, pz, energy} (zeros without one).
+    Fields: event (its number in the batch), constituents (var objects, falling pT), pt, eta, phi,
+    energy, matched, and the matched resonance as truth_{pdg_id, pt, eta, phi, px, py, pz, energy}
+    (zeros without one).
     """
     objects = recipe.objects(events, rng).by_event(events.count)
     constituents, event = cluster(objects, recipe.jet_radius, recipe.pt_range[0])
@@ -68,7 +73,7 @@ def jets_in_window(
         "energy": events.energy[resonance],
     }  # fmt: skip
     matched = resonance >= 0
-    jets = {"pt": pt, "eta": eta, "phi": phi, "energy": energy, "matched": matched}
+    jets = {"event": event, "pt": pt, "eta": eta, "phi": phi, "energy": energy, "matched": matched}
     jets |= {f"truth_{name}": np.where(matched, values, 0) for name, values in truth.items()}
     return ak.zip({"constituents": constituents, **jets}, depth_limit=1)[wanted]
 

@@ -118,6 +118,7 @@ MAY_IMPORT = {
         ("benchmarks.preprocessing", "benchmarks.tiled_files"),
         (*NUMBERS, "preprocessing", "benchmarks"),
     ),
+    "benchmarks.simulation": ("simulation",),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
     **dict.fromkeys(
         SCRIPTS,

@@ -1,11 +1,14 @@
 """The commands: what they say, what they refuse, and random streams that never meet."""
 
 import sys
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+import awkward as ak
 import pandas as pd
 import pytest
+import uproot
 from small_samples import CLEAN
 
 from omnilearn.errors import speak
@@ -14,6 +17,7 @@ from simulation.__main__ import main, parser
 from simulation.generator import Generator
 from simulation.plan import tasks
 from simulation.runner import streams
+from simulation.unfinished import NAME
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -118,7 +122,7 @@ def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> N
 
 
 def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
-    flags = ["jetclass", "--jets-per-class", "30000", "--jets-per-file", "7000"]
+    flags = ["jetclass", "--jets-per-class", "120000", "--jets-per-file", "28000"]
     args = parser().parse_args([*flags, "--out", str(tmp_path)])
     pythia, detector = [], []
     for task in chain(*tasks(jetclass.RECIPE, jetclass.files(args), seed=1)):
@@ -145,3 +149,40 @@ def test_a_setting_that_pythia_does_not_know_is_an_error(capfd: pytest.CaptureFi
     with pytest.raises(AssertionError, match="Nonsense:all"):
         Generator((*CLEAN.settings, "Nonsense:all = on"), seed=1)
     assert "Nonsense" in capfd.readouterr().out
+
+
+def test_a_killed_simulation_makes_only_the_missing_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    names = ("train_100M/ZToQQ_000.root", "val_5M/ZToQQ_120.root", "test_20M/ZToQQ_100.root")
+    begun = []
+
+    def writer(path: Path):
+        begun.append(path)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return CLEAN.writer(path)
+
+    def simulate(out: str, seed: int) -> list[list[float]]:
+        status = command(
+            monkeypatch, "jetclass", "--jets-per-class", 4, "--val-jets-per-class", 3,
+            "--test-jets-per-class", 2, "--classes", "Zqq", "--workers", 1, "--seed", seed,
+            "--out", tmp_path / out,
+        )  # fmt: skip
+        found = [tmp_path / out / name for name in names if (tmp_path / out / name).exists()]
+        assert status == (0 if len(found) == 3 and not (tmp_path / out / NAME).exists() else 2)
+        return [ak.to_list(uproot.open(path)["tree"]["jet_pt"].array()) for path in found]
+
+    monkeypatch.setattr(jetclass, "RECIPE", replace(CLEAN, writer=writer))
+    stopped = simulate("stopped", seed=1)
+    assert len(stopped) == 1
+    assert "makes only the missing ones" in capfd.readouterr().err
+    resumed = simulate("stopped", seed=1)
+    assert len(begun) == 4  # the first file was not made again
+    assert "1 of 3 files are complete from an earlier run and kept" in capfd.readouterr().out
+    assert resumed == simulate("whole", seed=1)
+    # what another seed has made is never mixed in
+    begun.clear()
+    assert len(simulate("seeds", seed=1)) == 1
+    assert simulate("seeds", seed=2)[0] != resumed[0]
+    assert len(begun) == 5
