@@ -4,8 +4,8 @@ Pythia evolves a collision from hard to soft, and nine tenths of the time go int
 multiple interactions, hadrons, detector. At `generator.EARLY_SCALE` the hard recoil is decided, for
 a fiftieth of that time. A collision goes on if a jet may come out of it within generous margins; a
 new and independent one takes its place otherwise, so that jets have no more in common than before.
-Of the jets selected without this, 0.2 to 1.2 % (W) are given up, as many as the cut in pTHat takes;
-they lie at the lower edge of the window (tests/simulation/test_simulation_early.py watches both).
+Of the jets selected without this, at most half a percent is given up, fewer than the cut in pTHat
+takes; they lie at the lower edge of the window (tests/simulation/test_simulation_early.py).
 Hook: doVetoPT of Pythia's "User Hooks"; C. Bierlich et al., arXiv:2203.11601.
 """
 
@@ -18,7 +18,7 @@ from simulation.recipe import Process, Recipe
 from simulation.truth import HARD_PROCESS, HEAVY
 
 # how much of the lower edge in pT has to be in sight: a jet's pT is measured to 3 to 5 %
-LOWEST_SHARE = 0.94
+LOWEST_SHARE = 0.90
 LOWEST_SHARE_OF_PARTONS = 0.90  # a jet that no decay is asked of may collect more around it
 REACH = 0.2  # beyond the radius of a decay: what lies there may still move into the jet
 ETA_MARGIN, RADIUS_MARGIN = 0.15, 0.15  # the jet's axis is not yet that of its products
