@@ -15,6 +15,7 @@ from pathlib import Path
 from omnilearn.atomic import atomic_path
 from omnilearn.config import FREE_TO_CHANGE, Config, read_config
 from omnilearn.errors import UserError
+from omnilearn.run_lock import TRAINING, hold
 from omnilearn.training import distributed
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
@@ -23,13 +24,14 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
 def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     """Make or reopen the run directory of a configuration; the same on all ranks.
 
-    A run of the same name and configuration is resumed. Raises UserError when it has another
-    configuration, naming what differs, unless `overwrite` is set, and when the folder cannot be
-    made or holds something else.
+    This process is its only training from then on. A run of the same name and configuration is resumed. Raises UserError when it has another
+    configuration, naming what differs, unless `overwrite` is set, when another process trains in
+    the folder, and when it cannot be made or holds something else.
     """
     run = Path(config.runs) / (config.name or default_name)
     if distributed.rank() == 0:
         make_folder(run)
+        hold(run)
         if config.overwrite:
             empty_run(run)
         if (run / "config.json").exists():
@@ -74,7 +76,8 @@ def make_folder(run: Path) -> None:
             f"{run} cannot be made ({error.strerror}); choose another folder with "
             "--runs, or another --name"
         ) from error
-    if not (run / "config.json").is_file() and any(run.iterdir()):
+    others = (path for path in run.iterdir() if path.name != TRAINING)
+    if not (run / "config.json").is_file() and any(others):
         raise UserError(
             f"{run} is not a run directory (no config.json) and is left alone; choose "
             "another --name"
@@ -97,6 +100,8 @@ def empty_run(run: Path) -> None:
         )
     # the description goes last: what an interrupted removal leaves is still a run directory
     for item in sorted(run.iterdir(), key=lambda item: item.name == path.name):
+        if item.name == TRAINING:
+            continue
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         else:

@@ -1,0 +1,103 @@
+"""A run directory has one writer; the lock of a dead process holds nobody up."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from omnilearn import run_lock
+from omnilearn.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+HOLD = "import sys, time; from omnilearn.run_lock import hold; hold(sys.argv[1]); print('held'"
+HOLD += ", flush=True); time.sleep(60)"
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that holds the directory."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def written_by(path: Path, **changes) -> dict:
+    """A lock file as a process of another host leaves it."""
+    holder = {"host": "elsewhere", "process": 7, "started": "1", "token": "a", "count": 3}
+    holder |= changes
+    (path / run_lock.TRAINING).write_text(json.dumps(holder))
+    return holder
+
+
+def test_a_second_writer_is_refused_and_told_who_the_first_is(tmp_path, other):
+    with pytest.raises(UserError, match=rf"{tmp_path} is written to by process {other.pid} on"):
+        run_lock.hold(tmp_path)
+    run_lock.hold(tmp_path, run_lock.EVALUATION)  # an evaluation beside a training is no harm
+    run_lock.let_go(tmp_path, run_lock.EVALUATION)
+
+
+def test_a_killed_process_holds_nobody_up(tmp_path, other):
+    other.kill()
+    other.wait()
+    assert (tmp_path / run_lock.TRAINING).exists()
+    run_lock.hold(tmp_path)
+    assert run_lock.read(tmp_path / run_lock.TRAINING)[0].process == os.getpid()
+    run_lock.let_go(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_process_of_the_same_number_is_not_the_holder(tmp_path):
+    written_by(tmp_path, host=run_lock.socket.gethostname(), process=os.getpid(), started="5")
+    run_lock.hold(tmp_path)
+    run_lock.let_go(tmp_path)
+
+
+def test_a_holder_on_another_host_is_dead_when_its_counter_stands_still(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(run_lock, "PATIENCE", 0.5)
+    written_by(tmp_path)
+    run_lock.hold(tmp_path)
+    assert "process 7 on elsewhere; looking for" in capsys.readouterr().out
+    run_lock.let_go(tmp_path)
+
+
+def test_a_holder_on_another_host_lives_while_its_counter_moves(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, "PATIENCE", 5.0)
+    written_by(tmp_path)
+
+    def count_up(seconds: float) -> None:
+        written_by(tmp_path, count=4)
+
+    monkeypatch.setattr(run_lock.time, "sleep", count_up)
+    with pytest.raises(UserError, match="written to by process 7 on elsewhere"):
+        run_lock.hold(tmp_path)
+
+
+def test_the_holder_counts_up_and_leaves_a_lock_that_it_lost_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, "HEARTBEAT", 0.02)
+    run_lock.hold(tmp_path)
+    path, end = tmp_path / run_lock.TRAINING, time.monotonic() + 10
+    while run_lock.read(path)[1] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    theirs = written_by(tmp_path)
+    time.sleep(0.1)
+    run_lock.let_go(tmp_path)
+    assert json.loads(path.read_text()) == theirs
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"count": 1}', '{"count": "x", "host": 1}'])
+def test_what_is_no_lock_is_waited_for_and_never_trusted(tmp_path, text):
+    path = tmp_path / run_lock.TRAINING
+    path.write_text(text)
+    assert run_lock.read(path) is None
