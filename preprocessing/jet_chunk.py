@@ -62,7 +62,7 @@ class JetChunk:
         )
 
     def beside_momenta(self) -> np.ndarray | None:
-        """Identity and extra columns of all constituents, side by side; None where there are none."""
+        """Identity and extra columns of all constituents, side by side; None without any."""
         parts = [part for part in (self.identity, self.constituent_extra) if part is not None]
         return np.concatenate(parts, axis=1) if parts else None
 

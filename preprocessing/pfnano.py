@@ -43,7 +43,7 @@ FILTERS = tuple(
 
 # collections in the order in which they are looked for; a branch is COLLECTION_name
 CANDIDATES = ("PFCands", "PFCand", "JetPFCands")
-JETS = ("FatJet", "FatJetAK8")
+JETS = ("FatJet",)
 LINKS = ("FatJetPFCands", "FatJetPFCand", "JetPFCandsAK8")
 CANDIDATE_INDEX = re.compile(r"(pf?)?cands?Idx", re.IGNORECASE)  # pFCandsIdx, candIdx, ...
 JET_INDEX = re.compile(r"(fat)?jetIdx", re.IGNORECASE)
@@ -138,6 +138,12 @@ def shards(files: list[Path]) -> list[Shard]:
 def open_events(path: Path) -> Iterator[tuple[uproot.TTree, Branches]]:
     """The events of a file and how their branches are called; UserError for a missing branch."""
     with open_tree(path, (TREE,), (), "PFNano") as (tree, _):
+        size = path.stat().st_size
+        if tree.num_entries > size:  # a damaged byte made that number; nobody could read so many
+            raise UserError(
+                f"{path} claims {tree.num_entries} events in {size} bytes; it is damaged, download "
+                "it again"
+            )
         yield tree, branches(set(tree.keys()), path)
 
 
@@ -211,26 +217,19 @@ def chunk(
     arrays: ak.Array, names: Branches, path: Path, first_event: int, first_row: int
 ) -> JetChunk:
     """The selected jets of some events; rows count all AK8 jets of the file, from `first_row`."""
-    jets_of, jet = jagged(arrays, names.of_jets(JET_NEEDED), path, first_event, "event")
+    found = select(arrays, names, path, first_event)
     size, candidate = jagged(
         arrays, names.of_candidates(CANDIDATE_NEEDED), path, first_event, "event"
     )
-    event_of_jet = np.repeat(np.arange(len(arrays)), jets_of)
-    per_jet = [jet[name] for name in names.of_jets(JET_NEEDED)]
-    good_event = np.ones(len(arrays), bool)
-    if names.filters:
-        flags = per_row(arrays, tuple(names.filters), path, first_event, "event")
-        good_event = np.all([values != 0 for values in flags.values()], axis=0)
-    kept, rejected = selected(*per_jet, good_event[event_of_jet])
-
-    index, owner = links(arrays, names, jets_of, size, path, first_event)
-    taken = kept[owner]
+    index, owner = links(arrays, names, found.jets_of, size, path, first_event)
+    taken = found.kept[owner]
     index, owner = index[taken], owner[taken]
     order = np.argsort(owner, kind="stable")
-    index, owner = index[order], (np.cumsum(kept) - 1)[owner[order]]
-    needed = {name: values[index] for name, values in candidate.items()}
-    *momentum, pdg_id, weight = (needed[n] for n in names.of_candidates(CANDIDATE_NEEDED))
-    rows = first_row + np.flatnonzero(kept)
+    index, owner = index[order], (np.cumsum(found.kept) - 1)[owner[order]]
+    *momentum, pdg_id, weight = (
+        candidate[name][index] for name in names.of_candidates(CANDIDATE_NEEDED)
+    )
+    rows = first_row + np.flatnonzero(found.kept)
     weight_key, id_key = (f"{names.candidates}_{name}" for name in ("puppiWeight", "pdgId"))
     require_weights(weight, rows[owner], path, weight_key, 0, "is this PFNano with PUPPI weights?")
     beside = [
@@ -242,38 +241,55 @@ def chunk(
     energy = np.hypot(pt * np.cosh(eta), np.maximum(mass, 0.0))
     cartesian = to_cartesian(np.stack([pt, eta, phi, energy], axis=-1))
     extra = {
-        column: optional(arrays, f"{names.jets}_{branch}", names, len(kept))[kept]
+        column: optional(arrays, f"{names.jets}_{branch}", names, len(found.kept))[found.kept]
         for column, branch in JET_EXTRA.items()
     }
     for column, branch in EVENT_BRANCHES.items():
         if branch in names.optional:
-            extra[column] = ak.to_numpy(arrays[branch])[event_of_jet][kept]
+            extra[column] = ak.to_numpy(arrays[branch])[found.event]
     jets = weighted_jets(
-        np.column_stack([cartesian, *beside, pdg_id, weight]), owner,
-        np.stack(per_jet[:3], axis=-1)[kept], extra, rows, path, id_key,
+        np.column_stack([cartesian, *beside, pdg_id, weight]), owner, found.direction, extra, rows,
+        path, id_key,
     )  # fmt: skip
-    jets.rejected, jets.selection = rejected, names.selection
+    jets.rejected, jets.selection = found.rejected, names.selection
     return jets
 
 
-def selected(
-    pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, jet_id: np.ndarray, good_event: np.ndarray
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Which jets (jets,) are kept, and how many are not, by the first reason that holds."""
-    del phi
+@dataclass(frozen=True)
+class Selected:
+    """Which AK8 jets of some events the paper would keep."""
+
+    jets_of: np.ndarray  # (events,) all jets
+    kept: np.ndarray  # (all jets,) whether a jet is kept
+    event: np.ndarray  # (kept jets,) place of the event of each
+    direction: np.ndarray  # (kept jets, 3) calibrated pt [GeV], eta, phi
+    rejected: dict[str, int]  # how many are not kept, by the first reason that holds
+
+
+def select(arrays: ak.Array, names: Branches, path: Path, first_event: int) -> Selected:
+    """The jets of arXiv:2412.10504, Sec. II, among those of some events.
+
+    Raises UserError on numbers that are not finite.
+    """
+    jets_of, jet = jagged(arrays, names.of_jets(JET_NEEDED), path, first_event, "event")
+    event = np.repeat(np.arange(len(arrays)), jets_of)
+    pt, eta, phi, jet_id = (jet[name] for name in names.of_jets(JET_NEEDED))
+    good_event = np.ones(len(arrays), bool)
+    if names.filters:
+        flags = per_row(arrays, tuple(names.filters), path, first_event, "event")
+        good_event = np.all([values != 0 for values in flags.values()], axis=0)
+    identified = (jet_id.astype(np.int64) & TIGHT_LEPTON_VETO) == TIGHT_LEPTON_VETO
     kept, rejected = np.ones(len(pt), bool), {}
     for reason, passes in (
-        ("jets of events that fail a filter", good_event),
+        ("jets of events that fail a filter", good_event[event]),
         (f"jets of pt <= {LOWEST_PT:g} GeV", pt > LOWEST_PT),
         (f"jets of |eta| >= {HIGHEST_ETA:g}", np.abs(eta) < HIGHEST_ETA),
-        (
-            "jets that fail the identification",
-            (jet_id.astype(np.int64) & TIGHT_LEPTON_VETO) == TIGHT_LEPTON_VETO,
-        ),
+        ("jets that fail the identification", identified),
     ):
         rejected[reason] = int(np.count_nonzero(kept & ~passes))
         kept &= passes
-    return kept, rejected
+    direction = np.stack([pt, eta, phi], axis=-1)[kept]
+    return Selected(jets_of, kept, event[kept], direction, rejected)
 
 
 def links(

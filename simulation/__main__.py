@@ -60,11 +60,13 @@ def describe(args: argparse.Namespace, files: list[str]) -> None:
 def main() -> None:
     args = parser().parse_args()
     module = DATASETS[args.dataset]
+    # a dataset may have several public formats
+    recipe = module.recipe(args) if hasattr(module, "recipe") else module.RECIPE
     files = module.files(args)
     prepare_folders(args.out, files)
     start = time.monotonic()
     try:
-        produce(module.RECIPE, files, args.seed, args.workers)
+        produce(recipe, files, args.seed, args.workers)
     except KeyboardInterrupt as stop:
         raise UserError(
             "interrupted; files that were complete stay, the same command makes all of them again"
@@ -72,9 +74,11 @@ def main() -> None:
     wall = time.monotonic() - start
     describe(args, [str(file.path.relative_to(args.out)) for file in files])
     for file in files:
-        print(f"wrote {file.path} ({sum(file.jets)} jets)")
+        print(f"wrote {file.path} ({sum(file.jets)} {recipe.unit})")
     jets = sum(sum(file.jets) for file in files)
-    print(f"{jets} jets in {wall:.0f} s, {jets / wall:.0f} jets/s, seed {args.seed}")
+    print(
+        f"{jets} {recipe.unit} in {wall:.0f} s, {jets / wall:.0f} {recipe.unit}/s, seed {args.seed}"
+    )
 
 
 if __name__ == "__main__":
