@@ -55,7 +55,7 @@ def weighted_jets(
     calibration = np.divide(pt, summed[:, 0], out=np.ones_like(pt), where=summed[:, 0] > 0)
     energy = np.hypot(pt * np.cosh(eta), calibration * invariant_mass(summed))
     jet_extra = np.full((len(jets), len(ASPEN.jet_extra)), np.nan)
-    for name, values in extra.items():
+    for name, values in (extra | {"jet_phi": phi}).items():
         jet_extra[:, ASPEN.jet_extra.index(name)] = values
     return JetChunk(
         constituents=from_cartesian(weighted),

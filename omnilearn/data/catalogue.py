@@ -291,6 +291,7 @@ ASPEN = DatasetSpec(
         "run",
         "luminosity_block",
         "event",
+        "jet_phi",
         "soft_drop_mass",
         "stored_constituents",
         "tau1",

@@ -120,4 +120,3 @@ def test_the_sample_is_read_as_cms_data(folder: Path) -> None:
     pt, _, phi, _ = chunk.constituents.T
     px, py = (np.bincount(owner, pt * part(phi)) for part in (np.cos, np.sin))
     np.testing.assert_allclose(np.hypot(px, py), chunk.jet[:, 0], rtol=1e-4)
-    assert (chunk.identity[:, 0] == np.sign(chunk.identity[:, 0])).all()
