@@ -23,6 +23,7 @@ JET_PANELS = {
     "jet_pt": (r"jet $p_T$ [GeV]", 200, 2000, 60),
     "sum_pt": (r"$p_T$ of the constituents' sum [GeV]", 200, 2000, 60),
     "jet_eta": (r"jet $\eta$", -2.5, 2.5, 50),
+    "jet_phi": (r"jet $\phi$", -np.pi, np.pi, 50),
     "jet_mass": ("jet mass [GeV]", 0, 400, 50),
     "soft_drop_mass": ("soft-drop mass [GeV]", 0, 400, 50),
     "tau21": (r"$\tau_{21}$", 0, 1, 40),
@@ -121,6 +122,8 @@ class Features:
                   "phi_rel": column["phi_rel"], "multiplicity": part["multiplicity"]}  # fmt: skip
         for name in ("jet_pt", "jet_eta", "jet_mass"):
             values[name] = jet[:, spec.jet_features.index(name)]
+        if "jet_phi" in part:
+            values["jet_phi"] = part["jet_phi"]
         if "tau1" in part:
             with np.errstate(divide="ignore", invalid="ignore"):
                 values["tau21"] = part["tau2"] / part["tau1"]
@@ -196,7 +199,7 @@ def chunks(path: Path, spec: DatasetSpec) -> Iterator[tuple[h5py.File, dict[str,
             part = {key: file[key][rows] for key in ("data", "jet", "pid", "multiplicity")}
             part["multiplicity"] = np.minimum(part["multiplicity"], stored.slots)
             for key in ("constituents_extra", "jet_extra"):
-                if key in file:
+                if key in file and "columns" in file[key].attrs:
                     columns = np.moveaxis(file[key][rows], -1, 0)
                     part |= dict(zip(file[key].attrs["columns"], columns, strict=True))
             yield file, part
