@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import uproot
 
+from benchmarks import aspen_composition
 from omnilearn.clustering import cluster
 from omnilearn.errors import UserError
 from omnilearn.kinematics import delta_phi
 from preprocessing import aspen as reader
+from preprocessing import pfnano as nano
 from simulation import aspen, pfnano
 from simulation.__main__ import parser
 from simulation.runner import produce
@@ -120,3 +122,15 @@ def test_the_sample_is_read_as_cms_data(folder: Path) -> None:
     pt, _, phi, _ = chunk.constituents.T
     px, py = (np.bincount(owner, pt * part(phi)) for part in (np.cos, np.sin))
     np.testing.assert_allclose(np.hypot(px, py), chunk.jet[:, 0], rtol=1e-4)
+
+
+def test_jets_that_hold_a_higgs_decay_have_its_mass(folder: Path) -> None:
+    path = folder / "GluGluHToBB_Pt-200ToInf" / "nano_1.root"
+    with nano.open_events(path) as (tree, names):
+        events = tree.arrays()
+        jets = nano.select(events, names, path, 0)
+    inside = aspen_composition.holds_decay(jets, *aspen_composition.decays(events, 25, path, 0))
+    mass = ak.to_numpy(ak.flatten(events.FatJet_mass))[jets.kept]
+    assert 5 < inside.sum() < EVENTS  # one Higgs boson in an event, not all boosted enough
+    assert 105 < np.median(mass[inside]) < 145
+    assert np.median(mass[~inside]) < 90
