@@ -61,9 +61,16 @@ class JetChunk:
             **per_row,
         )
 
-    def beside_momenta(self) -> np.ndarray | None:
-        """Identity and extra columns of all constituents, side by side; None without any."""
-        parts = [part for part in (self.identity, self.constituent_extra) if part is not None]
+    def beside_momenta(self, spec: DatasetSpec) -> np.ndarray | None:
+        """Identity and extra columns of all constituents, side by side; None without any.
+
+        NaN stands for extra columns of `spec` that the reader has not.
+        """
+        extra = self.constituent_extra
+        if extra is None and spec.constituent_extra:
+            shape = (len(self.constituents), len(spec.constituent_extra))
+            extra = np.full(shape, np.nan, np.float32)
+        parts = [part for part in (self.identity, extra) if part is not None]
         return np.concatenate(parts, axis=1) if parts else None
 
 
@@ -116,7 +123,7 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     """
     jets = len(chunk.counts)
     owner = np.repeat(np.arange(jets), chunk.counts)
-    constituents, beside = chunk.constituents, chunk.beside_momenta()
+    constituents, beside = chunk.constituents, chunk.beside_momenta(spec)
     real = constituents[:, 0] > 0
     if not real.all():
         constituents, owner = constituents[real], owner[real]
@@ -166,6 +173,7 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     records["weight"] = 1.0 if chunk.weight is None else chunk.weight
     if chunk.observables is not None:
         records["observables"] = chunk.observables
+    records["jet_extra"] = np.nan
     if chunk.jet_extra is not None:
         records["jet_extra"] = chunk.jet_extra.reshape(records["jet_extra"].shape)
     records["source"][:, 1] = chunk.rows

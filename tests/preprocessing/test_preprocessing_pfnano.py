@@ -1,6 +1,8 @@
 """PFNano of CMS: the jets are those of the HDF5 layout, selected as the paper selects them."""
 
 import os
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import awkward as ak
@@ -44,9 +46,9 @@ def branches(columns):
     return pfnano_files.branches(columns)
 
 
-def read(path: Path):
+def read(path: Path, reader=aspen.read):
     """All jets of a file as they are prepared, their rejections and the last selection."""
-    chunks = list(aspen.read(path))
+    chunks = list(reader(path))
     parts = [prepare(chunk, ASPEN, path) for chunk in chunks]
     rejected = {}
     for chunk in chunks:
@@ -85,16 +87,14 @@ def test_the_same_jets_come_from_both_layouts(columns, branches, tmp_path):
     assert set(extra(found, "event")) == set(numbers.astype(np.float64))
 
 
-def test_neither_the_order_of_links_nor_the_events_read_together_matter(
-    branches, tmp_path, monkeypatch
-):
+def test_neither_the_order_of_links_nor_the_events_read_together_matter(branches, tmp_path):
     expected, wanted, _, _ = read(pfnano_files.write(tmp_path / "a.root", branches))
     rng = np.random.default_rng(5)
     order = [rng.permutation(n) for n in ak.num(branches["FatJetPFCands_jetIdx"])]
     for name in ("jetIdx", "pFCandsIdx"):
         branches[f"FatJetPFCands_{name}"] = branches[f"FatJetPFCands_{name}"][ak.Array(order)]
-    monkeypatch.setattr(pfnano, "EVENTS_AT_A_TIME", 3)
-    found, features, _, _ = read(pfnano_files.write(tmp_path / "b.root", branches))
+    path = pfnano_files.write(tmp_path / "b.root", branches)
+    found, features, _, _ = read(path, partial(pfnano.read, at_once=3))
     assert_same(found, expected)
     np.testing.assert_array_equal(features, wanted)
 
@@ -263,6 +263,22 @@ def test_extra_columns_stay_with_their_jets_through_the_shuffle(branches, tmp_pa
     assert seen == 50
     with JetFiles(paths, ASPEN) as files:  # training does not see them
         assert files.read(0, 50)["data"].shape == (50, 150, 13)
+
+
+def test_a_reader_without_extra_columns_leaves_nan(branches, tmp_path):
+    path = pfnano_files.write(tmp_path / "nano.root", branches)
+    (chunk,) = pfnano.read(path)
+    expected = prepare(chunk, ASPEN, path)
+    found = prepare(replace(chunk, constituent_extra=None, jet_extra=None), ASPEN, path)
+    np.testing.assert_array_equal(found.features[:, :13], expected.features[:, :13])
+    assert np.isnan(found.features[:, 13:]).all()
+    assert np.isnan(found.records["jet_extra"]).all()
+
+
+def test_a_file_without_any_jet_is_refused(branches, tmp_path, refused):
+    branches |= {name: values[:, :0] for name, values in branches.items() if name[:6] == "FatJet"}
+    pfnano_files.write(tmp_path / "raw/nano.root", branches)
+    assert "none of 0 rows is left" in refused("aspen", "--raw", tmp_path / "raw")
 
 
 def test_a_file_without_its_extra_columns_is_made_again(branches, tmp_path, preprocess):
