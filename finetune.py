@@ -27,6 +27,7 @@ from omnilearn.recipes import (
     TOKEN_TAGGING,
     recipe,
 )
+from omnilearn.run_lock import released
 from omnilearn.runs import repeated
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import tagging as token_tagging
@@ -46,6 +47,7 @@ def run_name(config: Config, dataset: str, kind: str) -> str:
     return "_".join(filter(None, (dataset, classes, model, kind)))
 
 
+@released()
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Adapt a model to a task.", allow_abbrev=False, add_help=False

@@ -14,12 +14,14 @@ from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
 from omnilearn.recipes import PRETRAINING, TOKEN_PRETRAINING, recipe
+from omnilearn.run_lock import released
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import task as tokens
 from omnilearn.training import distributed
 
 
+@released()
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Pre-train a model from scratch.", allow_abbrev=False, add_help=False

@@ -11,6 +11,8 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -167,6 +169,15 @@ def let_go(run: Path, name: str = TRAINING) -> None:
     lock = _held.pop(Path(run).resolve() / name, None)
     if lock is not None:
         lock.release()
+
+
+@contextmanager
+def released() -> Iterator[None]:
+    """Give back, at the end of a command, whatever it held; also a decorator."""
+    try:
+        yield
+    finally:
+        let_all_go()
 
 
 @atexit.register

@@ -1,40 +1,40 @@
 """Aspen Open Jets (O. Amram et al., arXiv:2412.10504): CMS jets of 2016 in flat HDF5 columns.
 
-The stored four-momenta are not weighted; the momentum of a CMS AK8 jet is the sum of momenta times
-PUPPI weights (arXiv:1407.6013), and so it is here: constituents carry the weighted momentum, those
-of weight 0 are none. Jet pt, eta and phi are the calibrated ones of the file, so that constituents
-need not sum to the jet. The file has no ungroomed mass: it is that of the weighted sum, scaled by
-the calibration of pt, which multiplies the whole four-momentum. The soft-drop mass is not read,
-neither are the impact parameters, whose -1 marks particles without a track.
+The same jets come from CMS's own format, PFNano, if --raw holds ROOT files (preprocessing/pfnano.py
+selects them as the paper does). What a jet is stands in preprocessing/puppi.py. Impact parameters,
+PUPPI weights, PDG ids, the soft-drop mass and the tagging variables are kept beside as they are
+stored; no training reads them, so the -1 of particles without a track does no harm.
 """
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.errors import UserError
-from omnilearn.kinematics import from_cartesian, invariant_mass
+from preprocessing import pfnano
 from preprocessing.flat_hdf5 import Column, open_columns
-from preprocessing.identity import identity
 from preprocessing.jet_chunk import JetChunk
-from preprocessing.sources import RemoteFile, Shard, require_files, require_finite
+from preprocessing.puppi import CANDIDATE, EVENT, PDG_ID, PUPPI_WEIGHT, require_weights
+from preprocessing.puppi import weighted_jets as jets_of_candidates
+from preprocessing.sources import RemoteFile, Shard, reading, require_files, require_finite
 
 SLOTS = 150
-CANDIDATE = (
-    "px", "py", "pz", "E", "d0", "d0Err", "dz", "dzErr", "charge", "pdgId", "puppiWeight",
-)  # fmt: skip
-PDG_ID, PUPPI_WEIGHT = CANDIDATE.index("pdgId"), CANDIDATE.index("puppiWeight")
 READ = (0, 1, 2, 3, PDG_ID, PUPPI_WEIGHT)
 LAYOUT = {
     "candidates": Column(("PFCands",), (SLOTS, len(CANDIDATE))),
     "jets": Column(("jet_kinematics",), (4,)),  # pt, eta, phi, soft-drop mass
 }
+TAGGING = ASPEN.jet_extra[ASPEN.jet_extra.index("stored_constituents") :]  # in the stored order
+BESIDE = {
+    "event": Column(("event_info",), (len(EVENT),)),
+    "tagging": Column(("jet_tagging",), (len(TAGGING),)),
+}
 FILE_NAME = re.compile(r"Run([GH])_batch(\d+)\.h5")
 BATCHES = 40  # of each of the two runs
-HIGHEST_WEIGHT = 1.001  # rounding of a weight of 1
 
 # addresses after the pattern of the repository; no file was fetched from them yet
 REMOTE = tuple(
@@ -46,8 +46,19 @@ REMOTE = tuple(
 def shards(raw: Path) -> list[Shard]:
     """Every public file is shared among the splits; its number stays the same however many come."""
     found = {path: FILE_NAME.fullmatch(path.name) for path in sorted(raw.glob("Run*.h5"))}
+    events = pfnano.root_files(raw)
+    if found and events:
+        raise UserError(
+            f"{raw} holds {next(iter(found)).name} and {events[0].relative_to(raw)}: the same jets "
+            "may be in both layouts and would be in training and test; keep one of the two"
+        )
+    if events:
+        return pfnano.shards(events)
     if not found:
-        raise UserError(f"{raw} holds no RunG_batch0.h5 or the like; get them from {ASPEN.source}")
+        raise UserError(
+            f"{raw} holds no RunG_batch0.h5 or the like and no PFNano .root file; get them from "
+            f"{ASPEN.source}"
+        )
     for path, name in found.items():
         if name is None or int(name[2]) >= BATCHES:
             raise UserError(
@@ -60,8 +71,24 @@ def shards(raw: Path) -> list[Shard]:
     ]
 
 
+def layout(path: Path) -> tuple[dict[str, Column], tuple[str, ...]]:
+    """The columns to read of a file, and sentences about those of the public ones it lacks."""
+    wanted, lacking = dict(LAYOUT), []
+    with reading(path), h5py.File(path, "r") as file:
+        for name, column in BESIDE.items():
+            (key,) = column.keys
+            shape = getattr(file.get(key), "shape", ())
+            if shape[1:] == column.shape:
+                wanted[name] = column
+            else:
+                lacking.append(f"no {key} of {column.shape[0]} columns: NaN is kept")
+    return wanted, tuple(lacking)
+
+
 def count(path: Path) -> int:
     """Jets in the file."""
+    if path.suffix == ".root":
+        return pfnano.count(path)
     with open_columns(path, LAYOUT, ASPEN.title) as columns:
         return columns.rows
 
@@ -72,41 +99,44 @@ def read(path: Path) -> Iterator[JetChunk]:
     Raises UserError on momenta, ids or weights that are not finite, PUPPI weights outside 0-1 and
     ids that no constituent has.
     """
-    with open_columns(path, LAYOUT, ASPEN.title) as columns:
+    if path.suffix == ".root":
+        yield from pfnano.read(path)
+        return
+    wanted, lacking = layout(path)
+    with open_columns(path, wanted, ASPEN.title) as columns:
         for first_row, stored in columns.stretches():
-            yield chunk(stored["candidates"], stored["jets"], path, first_row)
+            jets = chunk(stored.pop("candidates"), stored.pop("jets"), path, first_row, **stored)
+            jets.selection = lacking
+            yield jets
 
 
-def chunk(candidates: np.ndarray, jets: np.ndarray, path: Path, first_row: int) -> JetChunk:
-    """PFCands (jets, 150, 11) and jet_kinematics (jets, 4) of the file as jets."""
+def chunk(
+    candidates: np.ndarray,
+    jets: np.ndarray,
+    path: Path,
+    first_row: int,
+    event: np.ndarray | None = None,
+    tagging: np.ndarray | None = None,
+) -> JetChunk:
+    """PFCands (jets, 150, 11) and jet_kinematics (jets, 4) of the file as jets.
+
+    event (jets, 3) and tagging (jets, 13): event_info and jet_tagging, where the file has them.
+    """
     for column in READ:
         key = f"PFCands/{CANDIDATE[column]}"
         require_finite(candidates[..., column], path, key, first_row)
     require_finite(jets[:, :3], path, "jet_kinematics", first_row)
-    weight = candidates[..., PUPPI_WEIGHT]
-    outside = ((weight < 0) | (weight > HIGHEST_WEIGHT)).any(axis=1)
-    if outside.any():
-        raise UserError(
-            f"{path}: PFCands/puppiWeight is not between 0 and 1 in jet "
-            f"{first_row + int(np.argmax(outside))} (counted from 0); the columns of PFCands must "
-            f"be {', '.join(CANDIDATE)}"
-        )
-    real = (weight > 0) & ((candidates[..., 0] != 0) | (candidates[..., 1] != 0))
-    counts = real.sum(axis=1)
-    flat = candidates[real].astype(np.float64)
-    weighted = flat[:, :4] * flat[:, PUPPI_WEIGHT, None]
-    pt, eta, phi, _ = jets.T.astype(np.float64)
-    owner = np.nonzero(real)[0]
-    summed = from_cartesian(
-        np.stack([np.bincount(owner, part, len(jets)) for part in weighted.T], axis=-1)
-    )
-    calibration = np.divide(pt, summed[:, 0], out=np.ones_like(pt), where=summed[:, 0] > 0)
-    energy = np.hypot(pt * np.cosh(eta), calibration * invariant_mass(summed))
-    return JetChunk(
-        constituents=from_cartesian(weighted),
-        counts=counts,
-        jet=np.stack([pt, eta, phi, energy], axis=-1),
-        label=np.zeros(len(jets), np.int64),
-        rows=first_row + np.arange(len(jets)),
-        identity=identity(flat[:, PDG_ID], path, "PFCands/pdgId"),
+    number = len(jets)
+    owner = np.repeat(np.arange(number), candidates.shape[1])
+    flat = candidates.reshape(-1, len(CANDIDATE))
+    require_weights(
+        flat[:, PUPPI_WEIGHT], owner, path, "PFCands/puppiWeight", first_row,
+        f"the columns of PFCands must be {', '.join(CANDIDATE)}",
+    )  # fmt: skip
+    extra = {"soft_drop_mass": jets[:, 3]}
+    for names, values in ((EVENT, event), (TAGGING, tagging)):
+        if values is not None:
+            extra |= dict(zip(names, values.T, strict=True))
+    return jets_of_candidates(
+        flat, owner, jets[:, :3], extra, first_row + np.arange(number), path, "PFCands/pdgId"
     )

@@ -67,7 +67,7 @@ def described(file: h5py.File, path: Path) -> str:
     lines = [str(path)]
     for name in (
         "dataset", "split", "origin", "seed", "suite_version", "sources", "dropped_empty",
-        "rejected", "units",
+        "rejected", "selection", "units",
     ):  # fmt: skip
         if name in file.attrs:
             value = file.attrs[name]

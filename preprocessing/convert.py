@@ -51,7 +51,9 @@ class Job:
     @property
     def is_complete(self) -> bool:
         """Whether all files are there, made from the same sources with the same seed."""
-        return all(jet_file.is_complete(path, provenance) for path, provenance in self.outputs)
+        return all(
+            jet_file.is_complete(path, provenance, self.spec) for path, provenance in self.outputs
+        )
 
     def count(self) -> int:
         """Rows in the sources; opens each one, so that a damaged file is told at once."""
@@ -101,7 +103,10 @@ class Job:
                 if provenance.jets_per_class.sum():
                     with atomic_path(path) as temporary:
                         jet_file.write(temporary, dealt, spec, provenance, advance)
-        return "\n".join(summary(path, made, spec.class_names) for path, made in self.outputs)
+        lines = [summary(path, made, spec.class_names) for path, made in self.outputs]
+        if asked := self.outputs[0][1].selection:
+            lines.insert(0, f"selection: {'; '.join(asked)}")
+        return "\n".join(lines)
 
     def deal(
         self, number: int, spec: DatasetSpec, buckets: list[Buckets], advance: Callable[[int], None]
@@ -126,6 +131,7 @@ class Job:
                 )
                 made.clipped += prepared.clipped
                 made.dropped_empty += prepared.dropped_empty
+                made.selection += [one for one in chunk.selection if one not in made.selection]
                 for reason, rows in chunk.rejected.items():
                     made.rejected[reason] = made.rejected.get(reason, 0) + rows
 

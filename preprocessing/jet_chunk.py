@@ -31,7 +31,10 @@ class JetChunk:
     identity: np.ndarray | None = None  # (constituents, 1 or 6): charge, identity flags
     weight: np.ndarray | None = None  # (rows,)
     observables: np.ndarray | None = None  # (rows, levels, observables)
+    constituent_extra: np.ndarray | None = None  # (constituents, spec.constituent_extra), any value
+    jet_extra: np.ndarray | None = None  # (jets, spec.jet_extra), any value
     rejected: dict[str, int] = field(default_factory=dict)  # rows a reader left out, by reason
+    selection: tuple[str, ...] = ()  # what a reader asked of a row, in words
 
     def take(self, chosen: np.ndarray) -> "JetChunk":
         """The rows marked in `chosen` (rows,), with what was rejected."""
@@ -49,9 +52,26 @@ class JetChunk:
             counts=self.counts[jets],
             jet=self.jet[jets],
             identity=None if self.identity is None else self.identity[constituents],
+            constituent_extra=None
+            if self.constituent_extra is None
+            else self.constituent_extra[constituents],
+            jet_extra=None if self.jet_extra is None else self.jet_extra[jets],
             rejected=self.rejected,
+            selection=self.selection,
             **per_row,
         )
+
+    def beside_momenta(self, spec: DatasetSpec) -> np.ndarray | None:
+        """Identity and extra columns of all constituents, side by side; None without any.
+
+        NaN stands for extra columns of `spec` that the reader has not.
+        """
+        extra = self.constituent_extra
+        if extra is None and spec.constituent_extra:
+            shape = (len(self.constituents), len(spec.constituent_extra))
+            extra = np.full(shape, np.nan, np.float32)
+        parts = [part for part in (self.identity, extra) if part is not None]
+        return np.concatenate(parts, axis=1) if parts else None
 
 
 def record_type(spec: DatasetSpec) -> np.dtype:
@@ -65,6 +85,7 @@ def record_type(spec: DatasetSpec) -> np.dtype:
             ("multiplicity", "i4", (jets,)),  # all constituents
             ("kept", "i4", (jets,)),  # those that fit into the slots
             ("observables", "f4", (levels, len(spec.observables))),
+            ("jet_extra", "f8", (jets, len(spec.jet_extra))),
             ("source", "i4", (2,)),  # number of the public file, row in it
         ]
     )
@@ -75,7 +96,7 @@ class PreparedJets:
     """Rows as they are stored, without the padding."""
 
     records: np.ndarray  # (rows,) record_type(spec)
-    features: np.ndarray  # (kept constituents of all jets, features) float32
+    features: np.ndarray  # (kept constituents of all jets, spec.constituent_columns) float32
     clipped: int = 0
     dropped_empty: int = 0
 
@@ -102,11 +123,11 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     """
     jets = len(chunk.counts)
     owner = np.repeat(np.arange(jets), chunk.counts)
-    constituents, identity = chunk.constituents, chunk.identity
+    constituents, beside = chunk.constituents, chunk.beside_momenta(spec)
     real = constituents[:, 0] > 0
     if not real.all():
         constituents, owner = constituents[real], owner[real]
-        identity = None if identity is None else identity[real]
+        beside = None if beside is None else beside[real]
     multiplicity = np.bincount(owner, minlength=jets)
     require_physical(chunk, constituents, owner, multiplicity > 0, spec, path)
     shape = (len(chunk.label), max(1, len(spec.levels)), spec.jets_per_event)
@@ -115,7 +136,7 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     whole = np.repeat(filled, spec.jets_per_event)
     if (multiplicity[~whole] > 0).any():
         constituents = constituents[whole[owner]]
-        identity = None if identity is None else identity[whole[owner]]
+        beside = None if beside is None else beside[whole[owner]]
         owner = owner[whole[owner]]
         multiplicity = multiplicity * whole
 
@@ -123,19 +144,19 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     if ((pt[1:] > pt[:-1]) & (owner[1:] == owner[:-1])).any():
         order = np.lexsort((-pt, owner))  # stable: equal pt stay in file order
         constituents, owner = constituents[order], owner[order]
-        identity = None if identity is None else identity[order]
+        beside = None if beside is None else beside[order]
     kept = np.minimum(multiplicity, spec.max_constituents)
     if (kept < multiplicity).any():
         rank = np.arange(len(owner)) - (np.cumsum(multiplicity) - multiplicity)[owner]
         hardest = rank < spec.max_constituents
         constituents, owner = constituents[hardest], owner[hardest]
-        identity = None if identity is None else identity[hardest]
+        beside = None if beside is None else beside[hardest]
 
     kinematic = len(KINEMATIC_FEATURES)
-    features = np.empty((len(owner), spec.num_features), dtype=np.float32)
+    features = np.empty((len(owner), spec.constituent_columns), dtype=np.float32)
     features[:, :kinematic] = relative_features(constituents[:, None], chunk.jet[owner])[:, 0]
-    if spec.num_features > kinematic:
-        features[:, kinematic:] = identity
+    if spec.constituent_columns > kinematic:
+        features[:, kinematic:] = beside
 
     rows = filled.any(axis=1)
     records = np.zeros(len(rows), dtype=record_type(spec))
@@ -152,6 +173,9 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     records["weight"] = 1.0 if chunk.weight is None else chunk.weight
     if chunk.observables is not None:
         records["observables"] = chunk.observables
+    records["jet_extra"] = np.nan
+    if chunk.jet_extra is not None:
+        records["jet_extra"] = chunk.jet_extra.reshape(records["jet_extra"].shape)
     records["source"][:, 1] = chunk.rows
     return PreparedJets(
         records[rows], features, count_clipped(features), int(np.count_nonzero(~rows))

@@ -36,6 +36,7 @@ class Provenance:
     clipped: int = 0
     dropped_empty: int = 0
     rejected: dict[str, int] = field(default_factory=dict)  # rows of the sources left out, why
+    selection: list[str] = field(default_factory=list)  # what was asked of the others, in words
     jets_per_class: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
@@ -45,11 +46,25 @@ def suite_version() -> str:
         return tomllib.load(file)["project"]["version"]
 
 
-def is_complete(path: Path, provenance: Provenance) -> bool:
-    """Whether `path` was made from the same sources with the same seed by this format version."""
+def extra_columns(spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
+    """The datasets that no training reads, and the names of their columns."""
+    extra = {"constituents_extra": spec.constituent_extra, "jet_extra": spec.jet_extra}
+    return {key: names for key, names in extra.items() if names}
+
+
+def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
+    """Whether `path` was made from the same sources with the same seed by this format version.
+
+    A file without the extra columns of its dataset is not.
+    """
     try:
         with h5py.File(path, "r") as file:
             found = dict(file.attrs)
+            if any(
+                key not in file or tuple(file[key].attrs.get("columns", ())) != names
+                for key, names in extra_columns(spec).items()
+            ):
+                return False
     except OSError:
         return False
     expected = {
@@ -65,7 +80,7 @@ def is_complete(path: Path, provenance: Provenance) -> bool:
 
 
 def pad(jets: PreparedJets, max_constituents: int) -> np.ndarray:
-    """(rows, jets per row, max_constituents, features) float32, zero after the last constituent."""
+    """(rows, jets per row, max_constituents, columns) float32, zero after the last constituent."""
     kept = jets.records["kept"]
     padded = np.zeros((*kept.shape, max_constituents, jets.features.shape[1]), dtype=np.float32)
     padded[np.arange(max_constituents) < kept[..., None]] = jets.features
@@ -89,12 +104,17 @@ def stored(jets: PreparedJets, spec: DatasetSpec) -> dict[str, np.ndarray]:
     for number, level in enumerate(spec.levels or ("",)):
         start = number * spec.jets_per_event
         place = start if spec.jets_per_event == 1 else slice(start, start + spec.jets_per_event)
-        arrays[spec.key("data", level)] = padded[:, place]
+        arrays[spec.key("data", level)] = padded[:, place, :, : spec.num_features]
         for name in ("jet", "multiplicity"):
             arrays[spec.key(name, level)] = records[name][:, place]
         if spec.observables:
             arrays[spec.key("observables", level)] = records["observables"][:, number]
-    return arrays
+    place = 0 if spec.jets_per_row == 1 else slice(None)
+    extra = {
+        "constituents_extra": padded[:, place, :, spec.num_features :],
+        "jet_extra": records["jet_extra"][:, place],
+    }
+    return arrays | {key: extra[key] for key in extra_columns(spec)}
 
 
 class Sink(io.FileIO):
@@ -135,7 +155,7 @@ def write(
     total = int(provenance.jets_per_class.sum())
     rows = min(ROWS_PER_CHUNK, total)
     nothing = PreparedJets(
-        np.zeros(0, record_type(spec)), np.zeros((0, spec.num_features), np.float32)
+        np.zeros(0, record_type(spec)), np.zeros((0, spec.constituent_columns), np.float32)
     )
     with Sink(path) as sink, h5py.File(sink, "w", rdcc_nbytes=CHUNK_CACHE) as file:
         for name, array in stored(nothing, spec).items():
@@ -167,6 +187,8 @@ def write_provenance(file: h5py.File, spec: DatasetSpec, provenance: Provenance)
     if spec.observables:
         file.attrs["observables"] = list(spec.observables)
     file.attrs["units"] = "GeV, radians"
+    for key, names in extra_columns(spec).items():
+        file[key].attrs["columns"] = list(names)
     for key, value in vars(provenance).items():
         if isinstance(value, dict):
             value = [f"{reason}: {rows}" for reason, rows in value.items()]

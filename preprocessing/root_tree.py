@@ -41,9 +41,11 @@ def open_tree(
 
 
 def jagged(
-    arrays: ak.Array, names: tuple[str, ...], path: Path, first_row: int
+    arrays: ak.Array, names: tuple[str, ...], path: Path, first_row: int, row: str = "jet"
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Entries per row (rows,) of the branches `names`, and all their entries one behind the other.
+
+    row: the word for a row in complaints.
 
     Raises UserError on branches of unequal lengths and numbers that are not finite.
     """
@@ -58,16 +60,16 @@ def jagged(
         unequal = number != counts
         if unequal.any():
             raise UserError(
-                f"{path}: {name} and {names[0]} have unequal lengths in jet "
+                f"{path}: {name} and {names[0]} have unequal lengths in {row} "
                 f"{first_row + int(np.argmax(unequal))} (counted from 0); download it again"
             )
         flat[name] = ak.to_numpy(ak.flatten(arrays[name]))
-        require_finite(flat[name], path, name, first_row, counts)
+        require_finite(flat[name], path, name, first_row, counts, row)
     return counts, flat
 
 
 def per_row(
-    arrays: ak.Array, names: tuple[str, ...], path: Path, first_row: int
+    arrays: ak.Array, names: tuple[str, ...], path: Path, first_row: int, row: str = "jet"
 ) -> dict[str, np.ndarray]:
     """The branches `names` of one number per row; raises UserError as `jagged` does."""
     found = {}
@@ -77,5 +79,5 @@ def per_row(
                 f"{path}: {name} has not one number per row; is this file of another layout?"
             )
         found[name] = ak.to_numpy(arrays[name])
-        require_finite(found[name], path, name, first_row)
+        require_finite(found[name], path, name, first_row, row=row)
     return found

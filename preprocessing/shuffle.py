@@ -77,7 +77,7 @@ class Buckets:
         for offset, jets, constituents in zip(segments, segments, segments, strict=True):
             self.file.seek(offset)
             records = self.file.read(jets * self.record_type.itemsize)
-            features = self.file.read(constituents * self.spec.num_features * 4)
+            features = self.file.read(constituents * self.spec.constituent_columns * 4)
             waiting.append((np.frombuffer(records, self.record_type),
                             np.frombuffer(features, np.float32)))  # fmt: skip
             count += jets
@@ -89,4 +89,4 @@ class Buckets:
 
     def joined(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> PreparedJets:
         records, features = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return PreparedJets(records, features.reshape(-1, self.spec.num_features))
+        return PreparedJets(records, features.reshape(-1, self.spec.constituent_columns))

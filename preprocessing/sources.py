@@ -111,18 +111,25 @@ def require_files(paths: list[Path]) -> None:
 
 
 def require_finite(
-    values: np.ndarray, path: Path, key: str, first_row: int, counts: np.ndarray | None = None
+    values: np.ndarray,
+    path: Path,
+    key: str,
+    first_row: int,
+    counts: np.ndarray | None = None,
+    row: str = "jet",
 ) -> None:
     """Refuse NaN and infinity in `values`, naming file, key and the first such jet's row.
 
     `values` has one entry (or row) per jet, or one per constituent with `counts` (jets,).
+    row: the word for a row.
     """
     finite = np.isfinite(values)
     if finite.all():
         return
     where = int(np.argwhere(~finite)[0, 0])
-    row = where if counts is None else int(np.searchsorted(np.cumsum(counts), where, side="right"))
+    if counts is not None:
+        where = int(np.searchsorted(np.cumsum(counts), where, side="right"))
     raise UserError(
-        f"{path}: {key} is not a finite number in jet {first_row + row} (counted from 0); "
-        "the file is damaged, download it again or remove that jet"
+        f"{path}: {key} is not a finite number in {row} {first_row + where} (counted from 0); "
+        f"the file is damaged, download it again or remove that {row}"
     )

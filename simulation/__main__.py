@@ -66,16 +66,18 @@ def describe(out: Path, made: dict) -> None:
 def main() -> None:
     args = parser().parse_args()
     module = DATASETS[args.dataset]
+    # a dataset may have several public formats
+    recipe = module.recipe(args) if hasattr(module, "recipe") else module.RECIPE
     files = module.files(args)
     prepare_folders(args.out, files)
     made = asked(args)
-    unfinished = Unfinished(args.out, {**made, "recipe": module.RECIPE.identity()})
+    unfinished = Unfinished(args.out, {**made, "recipe": recipe.identity()})
     if unfinished.kept:
         print(f"{len(unfinished.kept)} of {len(files)} files are complete from an earlier run "
               "and kept")  # fmt: skip
     start = time.monotonic()
     try:
-        produce(module.RECIPE, files, args.seed, args.workers, unfinished)
+        produce(recipe, files, args.seed, args.workers, unfinished)
     except KeyboardInterrupt as stop:
         raise UserError(
             "interrupted; complete files stay, the same command makes only the missing ones"
@@ -85,9 +87,11 @@ def main() -> None:
     unfinished.end()
     files = [file for file in files if file.path not in unfinished.kept]
     for file in files:
-        print(f"wrote {file.path} ({sum(file.jets)} jets)")
+        print(f"wrote {file.path} ({sum(file.jets)} {recipe.unit})")
     jets = sum(sum(file.jets) for file in files)
-    print(f"{jets} jets in {wall:.0f} s, {jets / wall:.0f} jets/s, seed {args.seed}")
+    print(
+        f"{jets} {recipe.unit} in {wall:.0f} s, {jets / wall:.0f} {recipe.unit}/s, seed {args.seed}"
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import awkward as ak
 import numpy as np
 
 from omnilearn.clustering import softdrop_mass, subjettiness
+from omnilearn.errors import UserError
+from simulation import pfnano
 from simulation.plan import OutputFile, at_least
 from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
@@ -79,14 +81,40 @@ RECIPE = Recipe(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
-    parser.add_argument(
-        "--jets", type=at_least(1), required=True, metavar="N",
+    size = parser.add_mutually_exclusive_group(required=True)
+    size.add_argument(
+        "--jets",
+        type=at_least(1),
+        metavar="N",
         help="jets of both files; preprocessing shares them among train, val and test",
+    )
+    size.add_argument(
+        "--events",
+        type=at_least(1),
+        metavar="N",
+        help="instead: N events in CMS's own format, PFNano, of each of the --processes",
+    )
+    parser.add_argument(
+        "--processes", type=pfnano.processes, metavar="A,B",
+        help="of --events: JetHT (default) for the data, others for their composition: "
+        + ", ".join(process.name for process in pfnano.PROCESSES[1:]),
     )  # fmt: skip
 
 
+def recipe(args: argparse.Namespace) -> Recipe:
+    """Jets in the public HDF5, or events in PFNano."""
+    return pfnano.RECIPE if args.events else RECIPE
+
+
 def files(args: argparse.Namespace) -> list[OutputFile]:
-    """The first file of each run, with half of the jets."""
+    """The first file of each run, with half of the jets; or a folder of PFNano per process.
+
+    Raises UserError for --processes of jets.
+    """
+    if args.events:
+        return pfnano.files(args.out, args.events, args.processes or [pfnano.DATA])
+    if args.processes:
+        raise UserError("--processes needs --events: the HDF5 files hold jets of data alone")
     counts = (args.jets - args.jets // 2, args.jets // 2)
     return [
         OutputFile(args.out / f"Run{run}_batch0.h5", "train", (count,))

@@ -40,6 +40,7 @@ class Recipe:
     # (recipe, process, events, rng) -> the records kept of a batch of events, one per jet or event
     select: Callable[..., Any]
     trigger_pt: float = 0.0  # GeV; an event is recorded if its hardest jet is above
+    unit: str = "jets"  # what a record is: jets or events
     objects: Callable[..., Any] = reconstruct  # (events, rng) -> what is clustered: detector or not
     # (recipe, process, hard process, event) -> whether a collision may give a jet: see early.py
     in_sight: Callable[..., bool] | None = None

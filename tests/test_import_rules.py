@@ -122,7 +122,7 @@ MAY_IMPORT = {
     "simulation": (*NUMBERS, "omnilearn.clustering"),
     "benchmarks": (*NUMBERS, *LOGIN_NODE, "omnilearn.data", "omnilearn.plotting"),
     **dict.fromkeys(
-        ("benchmarks.preprocessing", "benchmarks.tiled_files"),
+        ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
         (*NUMBERS, "preprocessing", "benchmarks"),
     ),
     "benchmarks.simulation": ("simulation",),

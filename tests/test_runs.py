@@ -2,11 +2,13 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from omnilearn.config import Config, read_config
 from omnilearn.errors import UserError
+from omnilearn.run_lock import TRAINING, released
 from omnilearn.runs import prepare_run, read_history, versions
 
 ABOUT = {"task": "tagging", "dataset": "top", "backbone": None}
@@ -14,7 +16,27 @@ ABOUT = {"task": "tagging", "dataset": "top", "backbone": None}
 
 @pytest.fixture
 def config(tmp_path):
-    return Config(runs=str(tmp_path / "runs"), epochs=3, data="here")
+    with released():
+        yield Config(runs=str(tmp_path / "runs"), epochs=3, data="here")
+
+
+def names(folder) -> list[str]:
+    """What is in a folder, but for the lock of the one who writes to it."""
+    return [path.name for path in folder.iterdir() if path.name != TRAINING]
+
+
+def test_a_run_belongs_to_one_training_at_a_time(config):
+    run = prepare_run(config, "top", ABOUT)
+    lock = run / TRAINING
+    theirs = json.loads(lock.read_text()) | {"token": "of another", "process": 1}
+    theirs["started"] = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+    with released():
+        pass  # the command has ended
+    lock.write_text(json.dumps(theirs))
+    for asked in (config, replace(config, overwrite=True)):
+        with pytest.raises(UserError, match=rf"{run} is written to by process 1 on"):
+            prepare_run(asked, "top", ABOUT)
+    assert (run / "config.json").exists()
 
 
 def test_a_new_run_says_what_it_is(config):
@@ -57,7 +79,7 @@ def test_overwrite_starts_anew_and_touches_no_other_run(config):
     for folder in (other, run):
         (folder / "last.h5").write_text("weights")
     prepare_run(replace(config, lr=0.5, overwrite=True), "top", ABOUT)
-    assert [path.name for path in run.iterdir()] == ["config.json"]
+    assert names(run) == ["config.json"]
     assert (other / "last.h5").exists()
 
 
@@ -69,7 +91,7 @@ def test_a_run_directory_behind_a_link_stays_where_it_is(config, tmp_path):
     prepare_run(config, "top", ABOUT)
     (scratch / "last.h5").write_text("weights")
     prepare_run(replace(config, overwrite=True), "top", ABOUT)
-    assert [path.name for path in scratch.iterdir()] == ["config.json"]
+    assert names(scratch) == ["config.json"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -80,7 +102,7 @@ def test_a_folder_of_something_else_is_left_alone(config, tmp_path, overwrite, p
     (folder / present).write_text('{"model_type": "another"}')
     with pytest.raises(UserError, match=rf"{folder}"):
         prepare_run(replace(config, overwrite=overwrite), "top", ABOUT)
-    assert [path.name for path in folder.iterdir()] == [present]
+    assert names(folder) == [present]
     assert (folder / present).read_text() == '{"model_type": "another"}'
 
 

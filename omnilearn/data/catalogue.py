@@ -286,6 +286,28 @@ ASPEN = DatasetSpec(
     one_hot=False,
     folders=("aspen", "AspenOpenJets"),
     splits=(("train", 0.9), ("val", 0.05), ("test", 0.05)),
+    # cm; -1 in place of all four where there is no track
+    constituent_extra=("d0", "d0_error", "dz", "dz_error", "puppi_weight", "pdg_id"),
+    jet_extra=(
+        "run",
+        "luminosity_block",
+        "event",
+        "jet_phi",
+        "soft_drop_mass",
+        "stored_constituents",
+        "tau1",
+        "tau2",
+        "tau3",
+        "tau4",
+        "particlenet_H4q",
+        "particlenet_Hbb",
+        "particlenet_Hcc",
+        "particlenet_QCD",
+        "particlenet_T",
+        "particlenet_W",
+        "particlenet_Z",
+        "particlenet_mass",
+    ),  # NaN where the public file has no such number
 )
 
 CATALOGUE = {

@@ -57,6 +57,9 @@ class DatasetSpec:
     levels: tuple[str, ...] = ()  # of an event that is seen by a detector and without it
     observables: tuple[str, ...] = ()  # numbers stored beside each event, at each level
     jet_features: tuple[str, ...] = JET_FEATURES  # stored per jet, these and perhaps more
+    # columns of the public files that stay in ours although no training reads them
+    constituent_extra: tuple[str, ...] = ()  # dataset constituents_extra, float32
+    jet_extra: tuple[str, ...] = ()  # dataset jet_extra, float64: event numbers fit
     signal_region: tuple[float, float] = ()  # GeV of dijet mass
     sidebands: tuple[tuple[float, float], ...] = ()
     signal: int = 1  # class taken as signal in binary working points
@@ -67,6 +70,11 @@ class DatasetSpec:
     def jets_per_row(self) -> int:
         """Jets behind one stored row: of an event, at all its levels."""
         return self.jets_per_event * max(1, len(self.levels))
+
+    @property
+    def constituent_columns(self) -> int:
+        """Numbers kept of a constituent: its features, then its extra columns."""
+        return self.num_features + len(self.constituent_extra)
 
     def key(self, array: str, level: str = "") -> str:
         """HDF5 key of data, jet, multiplicity or observables; of one level where there are several.

@@ -5,6 +5,7 @@ from pathlib import Path
 import flat_files
 import numpy as np
 import pytest
+from public_order import in_public_order
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.kinematics import to_cartesian
@@ -54,12 +55,38 @@ def test_the_mass_is_that_of_the_weighted_sum_scaled_as_the_pt_and_not_the_groom
     np.testing.assert_array_equal(again, found)
 
 
-def test_impact_parameters_are_not_read_whatever_marks_a_missing_track(columns):
+def test_impact_parameters_stay_as_stored_and_take_no_part_in_the_features(columns):
     expected = chunk(columns)
     columns["PFCands"][..., 4:8] = np.nan
     found = chunk(columns)
     np.testing.assert_array_equal(found.constituents, expected.constituents)
     np.testing.assert_array_equal(found.identity, expected.identity)
+    assert np.isnan(found.constituent_extra[:, :4]).all()
+    real = columns["PFCands"][..., 0] != 0
+    np.testing.assert_array_equal(
+        found.constituent_extra[:, 4:], columns["PFCands"][real][:, [10, 9]]
+    )
+
+
+def test_tagging_variables_and_event_numbers_stay_in_the_files(columns, tmp_path, preprocess):
+    columns["event_info"] = np.arange(150).reshape(50, 3) + 2**40  # more than a float32 holds
+    columns["jet_tagging"] = np.random.default_rng(0).uniform(size=(50, 13)).astype(np.float32)
+    flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
+    assert preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)[0] == 0
+    found = in_public_order(tmp_path / "aspen")["jet_extra"]
+    np.testing.assert_array_equal(found[:, :3], columns["event_info"])
+    np.testing.assert_array_equal(found[:, 3:5], columns["jet_kinematics"][:, 2:])
+    np.testing.assert_array_equal(found[:, 5:], columns["jet_tagging"])
+
+
+def test_tagging_variables_of_another_width_are_not_kept_and_that_is_said(
+    columns, tmp_path, preprocess
+):
+    columns["jet_tagging"] = columns["jet_tagging"][:, :8]
+    flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
+    _, printed, _ = preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert "no jet_tagging of 13 columns: NaN is kept" in printed
+    assert np.isnan(in_public_order(tmp_path / "aspen")["jet_extra"][:, 5:]).all()
 
 
 def test_charge_and_flags_follow_the_pdg_id(columns):

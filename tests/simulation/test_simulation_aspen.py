@@ -23,7 +23,8 @@ JETS = 81
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("aspen")
     clean = replace(aspen.RECIPE, settings=(*aspen.RECIPE.settings, "PartonLevel:MPI = off"))
-    produce(clean, aspen.files(argparse.Namespace(out=out, jets=JETS)), seed=1, workers=1)
+    flags = argparse.Namespace(out=out, jets=JETS, events=None, processes=None)
+    produce(clean, aspen.files(flags), seed=1, workers=1)
     return out
 
 

@@ -1,0 +1,224 @@
+"""CMS's own format PFNano, whole events: `python -m simulation aspen --events N`.
+
+The branches are those that preprocessing and the composition of Aspen Open Jets read (O. Amram et
+al., arXiv:2412.10504): all candidates, the AK8 jets above 170 GeV and the candidates of each,
+filters of event quality and, of simulated processes, hard resonances with their decays. Without
+pile-up every PUPPI weight is 1; jet energies need no correction; events are not numbered.
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.clustering import cluster, softdrop_mass, subjettiness
+from omnilearn.kinematics import from_cartesian, invariant_mass
+from simulation.generator import Events
+from simulation.plan import OutputFile
+from simulation.recipe import Process, Recipe
+from simulation.sample import hardest_pt
+from simulation.truth import HEAVY, direction, last_copy, resonances
+from simulation.writers import root_tree
+
+LOWEST_JET_PT = 170.0  # GeV, of AK8 jets in NanoAOD
+CM = 0.1  # per mm
+NO_TRACK = -1.0
+TIGHT_LEPTON_VETO = 6
+FILTERS = ("Flag_goodVertices", "Flag_BadPFMuonFilter")
+
+QUARKS = "1 2 3 4 5"
+BOOSTED = ("PhaseSpace:pTHatMin = 300.",)
+W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
+Z_TO_QUARKS = ("WeakZ0:gmZmode = 2", "23:onMode = off", f"23:onIfAny = {QUARKS}")
+
+
+def whole_events(name: str, resonance: int, rate: float, *settings: str) -> Process:
+    return Process(name, ((*BOOSTED, *settings),), resonance, False, rate)
+
+
+# named as the data sets of CMS begin; `resonance` is that of the generator's particles kept
+PROCESSES = (
+    whole_events("JetHT", 0, 20, "HardQCD:all = on"),
+    whole_events("QCD_Pt_300to470", 0, 20, "HardQCD:all = on", "PhaseSpace:pTHatMax = 470."),
+    whole_events("TTToHadronic", 6, 20, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *W_TO_QUARKS),
+    whole_events(
+        "WJetsToQQ_HT-400to600", 24, 20, "WeakBosonAndParton:qqbar2Wg = on",
+        "WeakBosonAndParton:qg2Wq = on", *W_TO_QUARKS,
+    ),
+    whole_events(
+        "ZJetsToQQ_HT-400to600", 23, 20, "WeakBosonAndParton:qqbar2gmZg = on",
+        "WeakBosonAndParton:qg2gmZq = on", *Z_TO_QUARKS,
+    ),
+    whole_events(
+        "GluGluHToBB_Pt-200ToInf", 25, 20, "HiggsSM:gg2Hg(l:t) = on", "HiggsSM:qg2Hq(l:t) = on",
+        "25:m0 = 125.", "25:onMode = off", "25:onIfMatch = 5 -5",
+    ),
+)  # fmt: skip
+DATA = PROCESSES[0].name
+
+
+def recorded_events(
+    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+) -> ak.Array:
+    """The events that have a jet above the trigger (data: 450 GeV), (events,).
+
+    Fields: objects; jets with pt, eta, phi, mass, soft_drop_mass, tau (4); links with jet and
+    candidate, counted within the event; particles of the generator.
+    """
+    objects = recipe.objects(events, rng).by_event(events.count)
+    placed = ak.with_field(objects, ak.local_index(objects.px), "place")
+    constituents, event = cluster(placed, recipe.jet_radius, LOWEST_JET_PT)
+    momentum = np.stack(
+        [ak.to_numpy(ak.sum(constituents[p], axis=1)) for p in ("px", "py", "pz", "energy")],
+        axis=-1,
+    )
+    momentum = from_cartesian(momentum)
+    pt, eta, phi, _ = momentum.T
+    mass = invariant_mass(momentum)
+    falling = np.lexsort((-pt, event))
+    constituents, event = constituents[falling], event[falling]
+    pt, eta, phi, mass = pt[falling], eta[falling], phi[falling], mass[falling]
+    tau = subjettiness(constituents, recipe.jet_radius)
+    numbers = {
+        "pt": pt, "eta": eta, "phi": phi, "mass": mass,
+        "msoftdrop": softdrop_mass(constituents, recipe.jet_radius),
+        **{f"tau{n}": tau[:, n - 1] for n in (1, 2, 3, 4)},
+    }  # fmt: skip
+    jets_of = np.bincount(event, minlength=events.count)
+    jets = ak.unflatten(ak.zip(numbers), jets_of)
+    size = ak.to_numpy(ak.num(constituents))
+    position = np.arange(len(event)) - (np.cumsum(jets_of) - jets_of)[event]
+    links = ak.zip({
+        "jet": np.repeat(position, size), "candidate": ak.flatten(constituents.place),
+    })  # fmt: skip
+    links = ak.unflatten(links, np.bincount(event, size, events.count).astype(np.int64))
+    threshold = recipe.trigger_pt if process.name == DATA else LOWEST_JET_PT
+    recorded = np.unique(event[hardest_pt(pt, event, events.count) > threshold])
+    record = {"objects": objects, "jets": jets, "links": links,
+              "particles": generator_particles(events, process.resonance)}  # fmt: skip
+    return ak.zip(record, depth_limit=1)[recorded]
+
+
+def generator_particles(events: Events, pdg_id: int) -> ak.Array:
+    """Hard resonances, as they decay, and their decays down to quarks, (events, var particles).
+
+    Fields: index of the particle in `events`, mother in the same list, -1 for none.
+    """
+    found = resonances(events, pdg_id)
+    index, mother = [found], [np.full(len(found), -1)]
+    parents, first = found, 0
+    while len(parents):
+        heavy = np.isin(np.abs(events.pdg_id[parents]), HEAVY)
+        places = first + np.flatnonzero(heavy)
+        copy = last_copy(events, parents[heavy])
+        is_copy = copy != parents[heavy]  # it radiates before it decays
+        decays = copy[~is_copy]
+        children = np.concatenate(
+            [copy[is_copy], events.daughter1[decays], events.daughter2[decays]]
+        )
+        of = np.concatenate([places[is_copy], places[~is_copy], places[~is_copy]])
+        first += len(parents)
+        index.append(children)
+        mother.append(of)
+        parents = children
+    index, mother = np.concatenate(index), np.concatenate(mother)
+    order = np.argsort(events.event[index], kind="stable")
+    count = np.bincount(events.event[index], minlength=events.count)
+    place = np.empty(len(order), np.int64)  # of each particle in the list of its event
+    place[order] = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
+    local = np.where(mother >= 0, place[mother], -1)
+    pt, eta, phi = direction(events, index)
+    numbers = {"pdgId": events.pdg_id[index], "pt": pt, "eta": eta, "phi": phi,
+               "genPartIdxMother": local}  # fmt: skip
+    return ak.unflatten(ak.zip(numbers)[order], count)
+
+
+def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
+    """The branches of a chunk of events of one process."""
+    del split  # preprocessing makes the splits
+    part, number = events.objects, len(events)
+    pt = np.hypot(part.px, part.py)
+    track = {
+        name: ak.where(part.charge != 0, CM * part[ours], NO_TRACK)
+        for name, ours in (("d0", "d0"), ("d0Err", "d0_error"), ("dz", "dz"), ("dzErr", "dz_error"))
+    }
+    mass2 = part.energy**2 - pt**2 - part.pz**2
+    candidates = {
+        "pt": pt, "eta": np.arcsinh(part.pz / pt), "phi": np.arctan2(part.py, part.px),
+        "mass": np.sqrt(ak.where(mass2 > 0, mass2, 0.0)), "puppiWeight": ak.ones_like(pt), **track,
+    }  # fmt: skip
+    whole = {"charge": part.charge, "pdgId": part.pdg_id}
+    jets = {name: ak.values_astype(events.jets[name], np.float32) for name in events.jets.fields}
+    flag = np.full(number, 1)
+    branches = {
+        "run": flag.astype(np.uint32),
+        "luminosityBlock": np.zeros(number, np.uint32),
+        "event": np.zeros(number, np.uint64),
+        "PFCands": ak.zip(
+            {name: ak.values_astype(values, np.float32) for name, values in candidates.items()}
+            | {name: ak.values_astype(values, np.int32) for name, values in whole.items()}
+        ),
+        "FatJet": ak.zip(jets | {
+            "rawFactor": ak.zeros_like(jets["pt"]),
+            "jetId": ak.values_astype(ak.full_like(jets["pt"], TIGHT_LEPTON_VETO), np.int32),
+        }),
+        "FatJetPFCands": ak.zip({
+            "jetIdx": ak.values_astype(events.links.jet, np.int32),
+            "pFCandsIdx": ak.values_astype(events.links.candidate, np.int32),
+        }),
+        **{name: flag.astype(bool) for name in FILTERS},
+    }  # fmt: skip
+    if PROCESSES[int(events.process[0])].name != DATA:
+        particles = events.particles
+        kinds = {"pdgId": np.int32, "genPartIdxMother": np.int32}
+        branches["genWeight"] = flag.astype(np.float32)
+        branches["GenPart"] = ak.zip({
+            name: ak.values_astype(particles[name], kinds.get(name, np.float32))
+            for name in particles.fields
+        })  # fmt: skip
+    return branches
+
+
+RECIPE = Recipe(
+    name="pfnano",
+    settings=(
+        "Beams:eCM = 13000.",
+        "ParticleDecays:limitTau0 = on",
+        "ParticleDecays:tau0Max = 10.",
+    ),
+    processes=PROCESSES,
+    jet_radius=0.8,
+    pt_range=(LOWEST_JET_PT, 6500.0),
+    trigger_pt=450.0,
+    eta_max=np.inf,
+    match_resonance=False,
+    chunk_size=250,
+    columns=columns,
+    writer=partial(root_tree, name="Events"),
+    unit="events",
+    select=recorded_events,
+)
+
+
+def processes(text: str) -> list[str]:
+    """Names of processes, comma-separated."""
+    known = [process.name for process in PROCESSES]
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+    return names
+
+
+def files(out: Path, events: int, names: list[str]) -> list[OutputFile]:
+    """OUT/<process>/nano_1.root of each of the named processes, `events` in each."""
+    return [
+        OutputFile(
+            out / process.name / "nano_1.root",
+            "train",
+            tuple(events * (other is process) for other in PROCESSES),
+        )
+        for process in PROCESSES
+        if process.name in names
+    ]

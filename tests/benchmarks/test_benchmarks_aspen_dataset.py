@@ -1,0 +1,245 @@
+"""The data section of Aspen Open Jets: histograms of any number of jets, and their composition."""
+
+from pathlib import Path
+
+import awkward as ak
+import h5py
+import numpy as np
+import pytest
+import uproot
+from toy_jets import write_toy_dataset
+
+from benchmarks import aspen_composition, aspen_dataset, aspen_features
+from benchmarks.aspen_composition import composition, samples
+from benchmarks.aspen_features import features
+from omnilearn.data.catalogue import ASPEN
+from omnilearn.data.layout import find_files
+from omnilearn.errors import UserError
+from omnilearn.statistics.results import read_results
+
+JETS = {"train": 150, "val": 20, "test": 30}
+D0, ERROR = ASPEN.constituent_extra.index("d0"), ASPEN.constituent_extra.index("d0_error")
+TAU1, PHI = ASPEN.jet_extra.index("tau1"), ASPEN.jet_extra.index("jet_phi")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Toy jets of Aspen Open Jets, half of whose constituents have a track, and of JetClass."""
+    write_toy_dataset(tmp_path, "aspen", JETS)
+    write_toy_dataset(tmp_path, "jetclass", {"test": 60})
+    rng = np.random.default_rng(1)
+    for split in JETS:
+        for path in find_files(tmp_path, ASPEN, split):
+            with h5py.File(path, "r+") as file:
+                jets = len(file["jet"])
+                beside = rng.normal(0, 0.01, (jets, file["data"].shape[1], 6))
+                beside[..., ERROR] = 0.005
+                beside[:, ::2, : ERROR + 3] = -1
+                extra = rng.uniform(0.1, 1, (jets, len(ASPEN.jet_extra)))
+                extra[:3, TAU1] = np.nan
+                for key, values, names in (
+                    ("constituents_extra", beside, ASPEN.constituent_extra),
+                    ("jet_extra", extra, ASPEN.jet_extra),
+                ):
+                    file[key] = values
+                    file[key].attrs["columns"] = list(names)
+                file.attrs["fingerprints"] = ["one file for all splits"]
+                file.attrs["rejected"] = ["jets of pt <= 300 GeV: 7"]
+    return tmp_path
+
+
+def of_all(data: Path, key: str) -> np.ndarray:
+    parts = []
+    for split in JETS:
+        for path in find_files(data, ASPEN, split):
+            with h5py.File(path) as file:
+                parts.append(file[key][:])
+    return np.concatenate(parts)
+
+
+def run(data: Path, *flags) -> dict:
+    out = data / "out"
+    aspen_dataset.main(["--data", str(data), "--out", str(out), *map(str, flags)])
+    return read_results(out / "dataset.json")
+
+
+def test_numbers_of_the_figures_are_those_of_the_files(data, capsys):
+    results = run(data)
+    aspen = results[ASPEN.title]
+    jet, multiplicity = of_all(data, "jet"), of_all(data, "multiplicity")
+    assert (aspen["jets"], aspen["constituents"]) == (200, multiplicity.sum())
+    for name, column in (("jet_pt", 0), ("jet_eta", 1), ("jet_mass", 2)):
+        mean = aspen["mean"][name]
+        assert mean.value == pytest.approx(jet[:, column].mean(), rel=1e-5)
+        assert mean.error == pytest.approx(jet[:, column].std() / np.sqrt(200), rel=1e-4)
+        assert sum(aspen["counts"][name]) + aspen["outside_bins"][name] == 200
+    filled = np.arange(of_all(data, "data").shape[1]) < multiplicity[:, None]
+    beside = of_all(data, "constituents_extra")
+    track = filled & (beside[..., ERROR] > 0)
+    assert aspen["mean"]["d0"].value == pytest.approx(beside[track][:, D0].mean())
+    assert aspen["mean"]["d0"].n == track.sum()
+    assert aspen["without_track"] == (filled & ~track).sum()
+    tau = of_all(data, "jet_extra")
+    known = np.isfinite(tau[:, TAU1])
+    ratio = tau[known, TAU1 + 1] / tau[known, TAU1]
+    assert aspen["mean"]["tau21"].n == known.sum() == 191  # three files, each of three unknown
+    assert aspen["mean"]["tau21"].value == pytest.approx(ratio.mean())
+    assert aspen["rejected"] == {"jets of pt <= 300 GeV": 7}  # told by three files of one source
+    total = sum(kind.value for kind in aspen["kinds_per_jet"].values())
+    assert total == pytest.approx(multiplicity.mean(), rel=0.02)
+    assert results["JetClass QCD"]["jets"] < 60
+    printed = capsys.readouterr().out
+    assert "| tau21 (jets) |" in printed
+    for name in ("figure1_features", "figure1_identities", "figure2_eta_phi"):
+        assert (data / f"out/{name}.png").is_file()
+        assert (data / f"out/{name}.pdf").is_file()
+    assert (data / "out/tables.md").read_text() in printed
+
+
+def test_the_chunks_in_which_jets_are_read_do_not_matter(data, monkeypatch):
+    paths = find_files(data, ASPEN, "train")
+    whole = features(paths, ASPEN)
+    monkeypatch.setattr(aspen_features, "CHUNK_JETS", 7)
+    parts = features(paths, ASPEN)
+    np.testing.assert_array_equal(parts.plane, whole.plane)
+    np.testing.assert_allclose(parts.kinds, whole.kinds)
+    for name, one in whole.distributions.items():
+        np.testing.assert_array_equal(parts.distributions[name].counts, one.counts)
+    assert features(paths, ASPEN, most=10).jets == 10
+
+
+def test_figure_2_has_every_constituent_where_the_detector_saw_it(data):
+    paths = find_files(data, ASPEN, "test")
+    found = features(paths, ASPEN).plane
+    with h5py.File(paths[0]) as file:
+        rel, jet, phi = file["data"][:], file["jet"][:], file["jet_extra"][:, PHI]
+        filled = np.arange(rel.shape[1]) < file["multiplicity"][:][:, None]
+    eta = (rel[..., 0] + jet[:, 1, None])[filled]
+    around = (rel[..., 1] + phi[:, None])[filled]
+    around = np.where(around > np.pi, around - 2 * np.pi, around)
+    assert found.sum() == np.sum(np.abs(eta) < aspen_features.PLANE_ETA)
+    bins_eta, bins_phi = aspen_features.PLANE
+    upper = found[:, bins_phi // 2 :].sum()
+    assert upper == np.sum((around >= 0) & (np.abs(eta) < aspen_features.PLANE_ETA))
+    right = found[bins_eta // 2 :].sum()
+    assert abs(right - np.sum((eta >= 0) & (eta < aspen_features.PLANE_ETA))) <= 1
+
+
+def test_files_without_extra_columns_give_the_panels_they_can(tmp_path):
+    write_toy_dataset(tmp_path, "aspen", JETS)
+    results = run(tmp_path)[ASPEN.title]
+    assert "jet_mass" in results["mean"]
+    assert not {"tau21", "d0", "jet_phi"} & set(results["mean"])
+    assert not (tmp_path / "out/figure2_eta_phi.png").exists()
+    with pytest.raises(UserError, match="no test files of aspen"):
+        run(tmp_path / "nowhere")
+
+
+# two events of PFNano: jets at eta 0, phi 0 and 3; what the generator knows, then where it went
+HADRONIC_W = [(24, -1, 0, 0), (24, 0, 0, 0), (1, 1, 0.3, 0.2), (-2, 1, -0.3, -0.1)]
+OPEN_W = [(24, -1, 0, 0), (1, 0, 0.3, 0.2), (-2, 0, 1.1, 0.0)]
+LEPTONIC_W = [(24, -1, 0, 0), (11, 0, 0.1, 0.1), (-12, 0, 0.0, 0.1)]
+TOP = [
+    (6, -1, 0, 3),
+    (24, 0, 0, 3),
+    (24, 1, 0, 3),
+    (5, 0, 0.2, -3.1),
+    (3, 2, -0.2, 3),
+    (-4, 2, 0.1, 2.7),
+]
+OPEN_TOP = [*TOP[:3], (5, 0, 0.2, 1.9), *TOP[4:]]
+W_OF_TOP = [(6, -1, 0, 0), (24, 0, 0, 0), (1, 1, 0.3, 0.2), (-2, 1, -0.3, -0.1)]
+
+
+def write_sample(folder: Path, name: str, events: list, sum_of_weights: float | None = None):
+    """Simulated PFNano: two jets in each event, the particles given, event weights 2."""
+    number = len(events)
+    particles = [np.array(one, float).reshape(-1, 4) for one in events]
+    counts = [len(one) for one in particles]
+    flat = np.concatenate(particles)
+    float_jets = {"pt": [400.0, 350.0], "eta": [0.0, 0.0], "phi": [0.0, 3.0]}
+    candidates = {key: [1.0] for key in ("pt", "eta", "phi", "mass", "puppiWeight")}
+    arrays = {f"FatJet_{k}": ak.Array(np.float32([v] * number)) for k, v in float_jets.items()}
+    arrays |= {f"PFCands_{k}": ak.Array(np.float32([v] * number)) for k, v in candidates.items()}
+    whole = {"FatJet_jetId": [6, 6], "PFCands_pdgId": [211], "FatJetPFCands_jetIdx": [0],
+             "FatJetPFCands_pFCandsIdx": [0]}  # fmt: skip
+    arrays |= {k: ak.Array(np.int32([v] * number)) for k, v in whole.items()}
+    for place, (column, kind) in enumerate(
+        {"pdgId": "i4", "genPartIdxMother": "i4", "eta": "f4", "phi": "f4"}.items()
+    ):
+        arrays[f"GenPart_{column}"] = ak.unflatten(flat[:, place].astype(kind), counts)
+    arrays = {k: ak.from_regular(v) if v.ndim == 2 else v for k, v in arrays.items()}
+    arrays["genWeight"] = np.full(number, 2.0, np.float32)
+    path = folder / name / "nano.root"
+    path.parent.mkdir(parents=True)
+    with uproot.recreate(path) as file:
+        file.mktree("Events", {k: v.type.content if isinstance(v, ak.Array) else v.dtype
+                               for k, v in arrays.items()})  # fmt: skip
+        file["Events"].extend(arrays)
+        if sum_of_weights is not None:
+            file["Runs"] = {"genEventSumw": np.array([sum_of_weights])}
+    return path
+
+
+def test_jets_count_where_all_quarks_of_a_decay_lie_within_the_radius(tmp_path):
+    write_sample(
+        tmp_path, "WJetsToQQ_HT-400to600_TuneCP5", [HADRONIC_W, OPEN_W, LEPTONIC_W, HADRONIC_W]
+    )
+    write_sample(tmp_path, "TTToHadronic_TuneCP5", [TOP, OPEN_TOP, W_OF_TOP, [], TOP])
+    write_sample(tmp_path, "QCD_Pt_300to470_TuneCP5", [[], HADRONIC_W])
+    found = {sample.kind: sample for sample in samples(tmp_path)}
+    assert {kind: sample.matched for kind, sample in found.items()} == {"QCD": 4, "top": 2, "W": 2}
+    assert {sample.selected for sample in found.values()} == {4, 8, 10}
+
+
+def test_samples_count_with_cross_section_and_luminosity_over_generated_events(tmp_path):
+    write_sample(tmp_path, "ZJetsToQQ_HT-400to600", [[(23, *w[1:]) if w[0] == 24 else w
+                 for w in HADRONIC_W], LEPTONIC_W])  # fmt: skip
+    write_sample(tmp_path, "ZJetsToQQ_HT-600to800", [[(23, -1, 0, 0), (1, 0, 0, 0), (-1, 0, 0, 0)]],
+                 sum_of_weights=200.0)  # fmt: skip
+    kinds = composition(samples(tmp_path), luminosity=10.0)
+    one, other = 145.4e4 * 2 / 4, 34.0e4 * 2 / 200
+    assert kinds["Z"].value == pytest.approx(one + other)
+    assert kinds["Z"].error == pytest.approx(np.hypot(one, other))  # one jet in each
+    assert kinds["Z"].n == 2
+
+
+def test_the_composition_is_a_table_and_qcd_the_rest_of_the_data(data, monkeypatch):
+    write_sample(
+        data / "mc", "GluGluHToBB_Pt-200ToInf", [[(25, -1, 0, 0), (5, 0, 0, 0), (-5, 0, 0, 0)]]
+    )
+    monkeypatch.setattr(aspen_dataset, "figure_1", lambda *_: None)  # drawing is slow
+    monkeypatch.setattr(aspen_dataset, "figure_2", lambda *_: None)
+    results = run(data, "--samples", data / "mc", "--luminosity", 0.1)
+    assert results["composition"]["H"].value == pytest.approx(27.0)
+    text = (data / "out/tables.md").read_text()
+    assert "| GluGluHToBB_Pt-200ToInf | 0.27 | 2 | 1 | 27 ± 27 |" in text
+    assert "| QCD, the rest of the data | 173 | - |" in text
+
+
+def test_samples_that_cannot_be_normalised_are_refused(tmp_path):
+    with pytest.raises(UserError, match="holds no folders of simulated samples"):
+        samples(tmp_path)
+    (tmp_path / "DYJets").mkdir()
+    with pytest.raises(UserError, match="no cross section is known of this sample"):
+        samples(tmp_path)
+    (tmp_path / "DYJets").rename(tmp_path / "TTToHadronic")
+    with pytest.raises(UserError, match=r"holds no \.root file"):
+        samples(tmp_path)
+    (tmp_path / "TTToHadronic").rmdir()
+    path = write_sample(tmp_path, "TTToHadronic", [TOP])
+    with uproot.open(path) as file:
+        arrays = file["Events"].arrays()
+    with uproot.recreate(path) as file:
+        file["Events"] = {
+            k: arrays[k] for k in arrays.fields if k != "GenPart_pdgId" and k[0] != "n"
+        }
+    with pytest.raises(UserError, match="lacks the branch GenPart_pdgId"):
+        samples(tmp_path)
+
+
+def test_every_cross_section_belongs_to_one_kind():
+    for name in aspen_composition.CROSS_SECTIONS:
+        kinds = [kind for kind, (start, _) in aspen_composition.KINDS.items()
+                 if name.startswith(start)]  # fmt: skip
+        assert len(kinds) == 1
