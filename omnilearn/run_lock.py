@@ -68,7 +68,7 @@ class Lock:
         self.over = threading.Event()
 
     def take(self) -> None:
-        """Hold the directory, after a dead holder too; raises UserError while another one writes."""
+        """Hold the directory, after a dead holder too; UserError while another one writes."""
         while True:
             try:
                 descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
@@ -87,11 +87,8 @@ class Lock:
             time.sleep(0.1)
             return
         holder, count = found
-        if holder.host == self.holder.host:
-            lives = is_alive(holder)
-        else:
-            lives = self.moves(holder, count)
-        if lives:
+        is_here = holder.host == self.holder.host
+        if is_alive(holder) if is_here else self.moves(holder, count):
             raise UserError(
                 f"{self.path.parent} is written to by process {holder.process} on {holder.host}; "
                 "wait for its end or stop it, or choose another --name"

@@ -24,9 +24,10 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
 def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     """Make or reopen the run directory of a configuration; the same on all ranks.
 
-    This process is its only training from then on. A run of the same name and configuration is resumed. Raises UserError when it has another
-    configuration, naming what differs, unless `overwrite` is set, when another process trains in
-    the folder, and when it cannot be made or holds something else.
+    This process is its only training from then on. A run of the same name and configuration is
+    resumed. Raises UserError when it has another configuration, naming what differs, unless
+    `overwrite` is set, when another process trains in the folder, and when it cannot be made or
+    holds something else.
     """
     run = Path(config.runs) / (config.name or default_name)
     if distributed.rank() == 0:
