@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # Third word of the seed: one stream of random numbers per purpose.
-BLOCK_ORDER, BATCH_ORDER, JET_ORDER = 1, 2, 3
+BLOCK_ORDER, BATCH_ORDER, JET_ORDER, SAMPLE = 1, 2, 3, 4
 
 # The six shorter lengths at P = 150 that cost least, found by dynamic programming for a gamma
 # distribution of mean 42 and width 18, the multiplicities of JetClass. Slots per jet: 150 with no

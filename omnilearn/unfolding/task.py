@@ -224,10 +224,10 @@ def write_result(
     first = {split: files[DETECTOR] for split, files in events.files.items()}
     rows, owners, inputs = [], [], []
     for files in first.values():
-        for path, jets in files.jets_per_file():
-            owners.append(np.full(jets, len(inputs), np.int16))
-            rows.append(np.arange(jets, dtype=np.int32))
-            inputs.append({"file": str(path), "events": jets})
+        for path, own in files.rows_per_file():
+            owners.append(np.full(len(own), len(inputs), np.int16))
+            rows.append(np.int32(own))
+            inputs.append({"file": str(path), "events": len(own)})
     arrays = {
         "weight": weight,
         "event_weight": sample.weight,
