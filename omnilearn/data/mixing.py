@@ -98,10 +98,10 @@ def batch_groups(jets_per_group: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 class EpochPlan:
-    """The batches of one epoch, for all ranks.
+    """The batches of one pass over the jets, for all ranks; `epoch` is the number of the pass.
 
     Rank r owns the places [r N // R, r N // R + steps B) of the shuffled order: what is left out
-    (fewer than B jets per rank and fewer than R more) is another random choice each epoch.
+    (fewer than B jets per rank and fewer than R more) is another random choice each pass.
     """
 
     def __init__(

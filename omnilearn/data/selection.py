@@ -91,34 +91,31 @@ def selected_jets(
     """`limit` jets (0, or more than there are: all) of these classes (empty: all), by this seed.
 
     Returns them and their rows in the split, rising; rows are None where all jets take part. Events
-    of several jets are taken whole. Classes of which there is no jet are named on rank 0. Raises
+    of several jets are taken whole. A class of which there is no jet is named, on rank 0. Raises
     UserError when there is none of any.
     """
     numbers = class_numbers(spec, classes) if classes else list(range(spec.num_classes))
-    if not classes and not limit:
-        return JetFiles(paths, spec, level=level), None
     files = JetFiles(paths, spec, level=level, counted=False)
     each = spec.jets_per_event
     label = files.labels()[::each]
-    sizes = [len(rows) // each for _, rows in files.rows_per_file()]
-    wanted = np.isin(label, numbers)
-    most = -(-limit // each) if limit else len(label)
-    if not wanted.any():
+    events = np.flatnonzero(np.isin(label, numbers))
+    if not len(events):
         raise UserError(
             f"{paths[0].parent} holds no jets of the classes {classes}; make it again with those, "
             "or name others with --classes"
         )
-    if not classes and most >= len(label):
-        files.multiplicity = files.count()
-        return files, None
-    events = np.flatnonzero(wanted)
-    if most < len(events):
+    most = -(-limit // each)
+    if limit and most < len(events):
+        sizes = [len(rows) // each for _, rows in files.rows_per_file()]
         events = balanced_sample(label, sizes, numbers, most, seed)
     missing = np.setdiff1d(numbers, label[events])
     if len(missing) and distributed.rank() == 0:
         names = ", ".join(spec.class_names[number] for number in missing)
-        print(f"{spec.name}: none of the {len(events) * each} jets taken from {paths[0].parent} is "
+        print(f"{spec.name}: of the {len(events) * each} jets taken from {paths[0].parent} none is "
               f"of class {names}", flush=True)  # fmt: skip
+    if len(events) == len(label):
+        files.multiplicity = files.count()
+        return files, None
     rows = (events[:, None] * each + np.arange(each)).ravel()
     return ChosenJets(files, rows), rows
 
@@ -136,18 +133,24 @@ def balanced_sample(
                        for part in np.split(label, ends[:-1])])  # fmt: skip
     rng = np.random.default_rng((seed, 0, SAMPLE))
     per_class = equal_shares(counts.sum(axis=0), wanted, rng)
-    shares = np.stack([equal_shares(each, share, rng)
-                       for each, share in zip(counts.T, per_class, strict=True)], axis=1)  # fmt: skip
-    chosen = []
-    for end, size, share in zip(ends, sizes, shares, strict=True):
+    per_file = [equal_shares(*each, rng) for each in zip(counts.T, per_class, strict=True)]
+    chosen, least_runs = [], -(-BLOCKS_WANTED // len(sizes))
+    for end, size, share in zip(ends, sizes, np.stack(per_file, axis=1), strict=True):
         if not share.any():
             continue
-        order = (
-            end - size + shuffled_runs(size, int(share.sum()), -(-BLOCKS_WANTED // len(sizes)), rng)
-        )
+        order = end - size + shuffled_runs(size, int(share.sum()), least_runs, rng)
         for number, most in zip(numbers, share, strict=True):
             chosen.append(order[label[order] == number][:most])
     return np.sort(np.concatenate(chosen))
+
+
+def drawn(chosen: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+    """`wanted` of the chosen rows (N,) bool, or all where they are fewer, as (N,) bool."""
+    rng = np.random.default_rng((seed, 0, SAMPLE))
+    order = shuffled_runs(len(chosen), wanted, BLOCKS_WANTED, rng)
+    found = np.zeros(len(chosen), bool)
+    found[order[chosen[order]][:wanted]] = True
+    return found
 
 
 def equal_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
