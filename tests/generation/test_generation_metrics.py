@@ -36,7 +36,7 @@ def measured():
     real = with_mask(STORED["real"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distances, "EMD_BATCHES", 2)
-        return {name: generation_metrics(real, with_mask(STORED[name]), 0)
+        return {name: generation_metrics(real, with_mask(STORED[name]), 0, emd_jets=100)
                 for name in ("gen_near", "gen_far")}  # fmt: skip
 
 
@@ -66,7 +66,8 @@ def test_wasserstein_distances_are_those_of_the_jetnet_package(name, measured):
 def test_coverage_and_matching_distance_are_those_of_the_jetnet_package(name, measured):
     coverage, mmd = STORED[f"{name}.cov_mmd"]
     found = measured[name]
-    assert found["coverage"].value == pytest.approx(coverage, abs=0.1)  # 100 jets, twice
+    assert found["coverage"].n == 2 * 100  # the stored numbers are of 100 jets
+    assert found["coverage"].value == pytest.approx(coverage, abs=0.1)
     assert found["mmd"].value == pytest.approx(mmd, rel=0.1)
 
 
@@ -85,6 +86,34 @@ def test_a_generator_that_repeats_one_jet_covers_one_jet():
     jets = with_mask(STORED["real"][:20])
     coverage, _ = coverage_and_mmd(jets, np.repeat(jets[:1], 20, axis=0), 0)
     assert coverage.value == pytest.approx(1 / 20)
+
+
+def test_coverage_is_of_a_thousand_jets_as_published_and_of_all_where_there_are_fewer(monkeypatch):
+    """The value depends on the number, so the number is part of the result."""
+    monkeypatch.setattr(distances, "EMD_BATCHES", 1)
+    one = np.zeros((1200, 1, 4))
+    one[..., 2:] = 1.0  # one constituent: its distance costs nothing
+    one[..., 0] = RNG.uniform(-0.4, 0.4, (1200, 1))
+    drawn = []
+
+    def counted(ours, theirs, **_):
+        drawn.append(len(theirs))
+        return np.ones((len(ours), len(theirs)))
+
+    monkeypatch.setattr("energyflow.emd.emds", counted)
+    for jets in (1200, 300):
+        coverage, mmd = coverage_and_mmd(one, one[:jets], 0)
+        assert coverage.n == mmd.n == drawn[-1] == min(1000, jets)
+
+
+def test_distances_in_parts_are_those_of_all_at_once(monkeypatch):
+    jets = with_mask(STORED["real"][:40]), with_mask(STORED["gen_near"][:40])
+    monkeypatch.setattr(distances, "EMD_BATCHES", 2)
+    found = []
+    for rows in (7, 1000):
+        monkeypatch.setattr(distances, "EMD_ROWS", rows)
+        found.append([result.value for result in coverage_and_mmd(*jets, 0)])
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_frechet_distance_of_shifted_and_widened_gaussians_is_known():
