@@ -1,6 +1,8 @@
 """Distances of generated jets: those of the jetnet package, and cases known by hand."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -159,6 +161,23 @@ def test_mass_of_two_opposite_constituents_is_known():
     jet = np.array([[[0.1, 0.0, 0.5, 1], [-0.1, 0.0, 0.5, 1], [0.3, 0.3, 0.0, 0]]])
     # m^2 = 2 pt1 pt2 (cosh(0.2) - 1)
     assert relative_mass(jet)[0] == pytest.approx(np.sqrt(0.5 * (np.cosh(0.2) - 1)))
+
+
+def test_without_what_fpnd_needs_the_row_says_what_is_missing(monkeypatch):
+    """jetnet alone does not bring the packages that its ParticleNet runs on."""
+
+    def fpnd(*_, **__):
+        raise ModuleNotFoundError("No module named 'torch_cluster'")
+
+    evaluation = SimpleNamespace(fpnd=fpnd, w1m=lambda *_, **__: (1e-3, 1e-4))
+    package = SimpleNamespace(evaluation=evaluation)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: package)
+    monkeypatch.setitem(sys.modules, "jetnet", package)
+    jets = with_mask(STORED["real"][:5])
+    found = jetnet_package_metrics(jets, jets, "g")["fpnd"]
+    assert found.text == (
+        "undefined (No module named 'torch_cluster'; see requirements-jetnet.txt)"
+    )
 
 
 def test_without_the_jetnet_package_its_metrics_are_left_out(monkeypatch):
