@@ -1,7 +1,8 @@
 """Some jets of a split alone: those of some classes, or a seeded random sample of so many.
 
-A sample is balanced: of every class as many jets, and of a class from every file as many, as far as
-the files hold them, whatever the order of their rows.
+A sample is balanced: of every class as many jets (or its share, where the numbers of events mean
+something), and of a class from every file as many, as far as the files hold them, whatever the
+order of their rows.
 """
 
 from pathlib import Path
@@ -87,12 +88,14 @@ def selected_jets(
     classes: str = "",
     seed: int = 0,
     level: str = "",
+    keep_shares: bool = False,
 ) -> tuple[JetFiles | ChosenJets, np.ndarray | None]:
     """`limit` jets (0, or more than there are: all) of these classes (empty: all), by this seed.
 
     Returns them and their rows in the split, rising; rows are None where all jets take part. Events
-    of several jets are taken whole. A class of which there is no jet is named, on rank 0. Raises
-    UserError when there is none of any.
+    of several jets are taken whole. keep_shares: a class keeps its share of the split, instead of
+    all being equally many. A class of which there is no jet is named, on rank 0. Raises UserError
+    when there is none of any.
     """
     numbers = class_numbers(spec, classes) if classes else list(range(spec.num_classes))
     files = JetFiles(paths, spec, level=level, counted=False)
@@ -107,7 +110,7 @@ def selected_jets(
     most = -(-limit // each)
     if limit and most < len(events):
         sizes = [len(rows) // each for _, rows in files.rows_per_file()]
-        events = balanced_sample(label, sizes, numbers, most, seed)
+        events = balanced_sample(label, sizes, numbers, most, seed, keep_shares)
     missing = np.setdiff1d(numbers, label[events])
     if len(missing) and distributed.rank() == 0:
         names = ", ".join(spec.class_names[number] for number in missing)
@@ -121,18 +124,24 @@ def selected_jets(
 
 
 def balanced_sample(
-    label: np.ndarray, sizes: list[int], numbers: list[int], wanted: int, seed: int
+    label: np.ndarray,
+    sizes: list[int],
+    numbers: list[int],
+    wanted: int,
+    seed: int,
+    keep_shares: bool = False,
 ) -> np.ndarray:
     """Rows (wanted,), rising, of files of these sizes: equally many of every class and file.
 
-    label: class of every row (N,); numbers: the classes. What a class or a file lacks the others
-    give. Raises ValueError when there are fewer than `wanted`.
+    label: class of every row (N,); numbers: the classes; keep_shares: as `selected_jets`. What a
+    class or a file lacks the others give. Raises ValueError when there are fewer than `wanted`.
     """
     ends = np.cumsum(sizes)
     counts = np.stack([np.bincount(part, minlength=max(numbers) + 1)[numbers]
                        for part in np.split(label, ends[:-1])])  # fmt: skip
     rng = np.random.default_rng((seed, 0, SAMPLE))
-    per_class = equal_shares(counts.sum(axis=0), wanted, rng)
+    shared = proportional_shares if keep_shares else equal_shares
+    per_class = shared(counts.sum(axis=0), wanted, rng)
     per_file = [equal_shares(*each, rng) for each in zip(counts.T, per_class, strict=True)]
     chosen, least_runs = [], -(-BLOCKS_WANTED // len(sizes))
     for end, size, share in zip(ends, sizes, np.stack(per_file, axis=1), strict=True):
@@ -169,6 +178,13 @@ def equal_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -
         else:
             shares[rng.permutation(open_)[:rest]] += 1
     return shares
+
+
+def proportional_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers that add up to `wanted`, in proportion to what is available (n,)."""
+    exact = available * (wanted / available.sum())
+    shares = exact.astype(np.int64)
+    return shares + equal_shares((exact > shares).astype(np.int64), wanted - shares.sum(), rng)
 
 
 def shuffled_runs(size: int, wanted: int, least_runs: int, rng: np.random.Generator) -> np.ndarray:

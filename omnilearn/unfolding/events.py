@@ -25,13 +25,17 @@ class Events:
     """
 
     def __init__(self, spec: DatasetSpec, folder: str, limit: int = 0, seed: int = 0):
-        """limit: only so many training events, half simulation, half data, drawn by the seed."""
+        """limit: only so many training events, drawn by the seed.
+
+        Simulation and data keep their shares: their ratio is the normalisation of the result.
+        """
         self.spec, self.files, self.rows = spec, {}, {}
         labels, weights, passes, start = [], [], {level: [] for level in spec.levels}, 0
         for split in SPLITS:
             paths = find_files(Path(folder), spec, split)
             most = limit if split == "train" else 0
-            levels = {level: selected_jets(paths, spec, most, seed=seed, level=level)[0]
+            levels = {level: selected_jets(paths, spec, most, seed=seed, level=level,
+                                            keep_shares=True)[0]
                       for level in spec.levels}  # fmt: skip
             self.files[split] = levels
             first = levels[spec.levels[0]]

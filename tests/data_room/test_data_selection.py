@@ -5,12 +5,21 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
-from toy_jets import write_toy_file
+from toy_jets import write_toy_dataset, write_toy_file
 
+from omnilearn.config import Config
 from omnilearn.data import reader
 from omnilearn.data.catalogue import LHCO, TOP
 from omnilearn.data.pipeline import Pipeline
-from omnilearn.data.selection import balanced_sample, drawn, equal_shares, selected_jets
+from omnilearn.data.selection import (
+    balanced_sample,
+    drawn,
+    equal_shares,
+    proportional_shares,
+    selected_jets,
+)
+from omnilearn.runs import repeated
+from omnilearn.tagging.task import open_data
 
 SPEC = replace(TOP, max_constituents=24)
 
@@ -53,6 +62,14 @@ def test_what_a_class_lacks_the_other_gives(tmp_path):
     path = write_jets(tmp_path / "few.h5", np.arange(500) < 7)
     files, _ = selected_jets([path], SPEC, 100)
     assert np.bincount(files.labels()).tolist() == [93, 7]
+
+
+def test_classes_may_keep_their_shares(tmp_path):
+    """Data and simulation of an unfolding: the ratio of their numbers is a result."""
+    paths = [write_jets(tmp_path / f"{part}.h5", np.arange(500) < 100) for part in range(2)]
+    files, _ = selected_jets(paths, SPEC, 101, keep_shares=True)
+    assert abs(np.bincount(files.labels()) - [80.8, 20.2]).max() < 1
+    assert sorted(len(own) for _, own in files.rows_per_file()) == [50, 51]
 
 
 def test_another_seed_draws_other_jets_and_the_same_seed_the_same(sorted_by_class):
@@ -161,6 +178,28 @@ def test_shares_are_as_equal_as_possible_and_add_up():
     assert sorted(shares.tolist()) == [1, 1, 2, 2]
     with pytest.raises(ValueError, match="4 of 3"):
         equal_shares(np.array([1, 2]), 4, rng)
+
+
+def test_proportional_shares_add_up_whatever_the_rounding():
+    rng = np.random.default_rng(0)
+    for available, wanted in (([10, 20, 30], 6), ([1, 1, 1], 2), ([7, 0, 93], 9), ([3, 5], 8)):
+        shares = proportional_shares(np.array(available), wanted, rng)
+        assert shares.sum() == wanted
+        exact = np.array(available) * wanted / sum(available)
+        assert (abs(shares - exact) < 1).all()
+
+
+def test_repeats_are_trained_on_different_jets(tmp_path):
+    """A spread of trainings contains that of the sample where fewer than all jets are used."""
+    write_toy_dataset(tmp_path, "top", {"train": 300, "val": 100}, files=2)
+    config = Config(data=str(tmp_path), batch=10, train_jets=60, val_jets=20)
+    drawn_rows = []
+    for one in [*repeated(config, "top", 2), config]:
+        training, validation = open_data(TOP, one)
+        assert (training.num_jets, validation.num_jets) == (60, 20)
+        drawn_rows.append(training.files.rows)
+    assert not np.array_equal(drawn_rows[0], drawn_rows[1])
+    np.testing.assert_array_equal(drawn_rows[0], drawn_rows[2])  # seed 0 again
 
 
 def test_some_of_the_chosen_rows_are_drawn_among_all_of_them():
