@@ -58,7 +58,8 @@ class Config:
     classes: str = option("", "use only jets of these classes, comma-separated; empty means all")
     train_jets: int = option(
         0, "use only so many training jets, drawn by --seed, equally many of every class and file "
-        "as far as they hold them; fewer need not be among more; 0 means all",
+        "as far as they hold them (events of an unfolding: in the shares of data and simulation); "
+        "fewer need not be among more; 0 means all",
     )  # fmt: skip
     val_jets: int = option(0, "use only so many validation jets, drawn alike; 0 means all")
     checkpoint_every: int = option(

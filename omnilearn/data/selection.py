@@ -98,25 +98,30 @@ def selected_jets(
     when there is none of any.
     """
     numbers = class_numbers(spec, classes) if classes else list(range(spec.num_classes))
+    if len(numbers) == spec.num_classes == 1 and not limit:
+        return JetFiles(paths, spec, level=level), None
     files = JetFiles(paths, spec, level=level, counted=False)
     each = spec.jets_per_event
     label = files.labels()[::each]
-    events = np.flatnonzero(np.isin(label, numbers))
-    if not len(events):
+    wanted = np.isin(label, numbers)
+    if not wanted.any():
         raise UserError(
             f"{paths[0].parent} holds no jets of the classes {classes}; make it again with those, "
             "or name others with --classes"
         )
-    most = -(-limit // each)
-    if limit and most < len(events):
+    most, events = -(-limit // each), None
+    if limit and most < np.count_nonzero(wanted):
         sizes = [len(rows) // each for _, rows in files.rows_per_file()]
         events = balanced_sample(label, sizes, numbers, most, seed, keep_shares)
-    missing = np.setdiff1d(numbers, label[events])
+    elif not wanted.all():
+        events = np.flatnonzero(wanted)
+    taken = label if events is None else label[events]
+    missing = np.setdiff1d(numbers, taken)
     if len(missing) and distributed.rank() == 0:
         names = ", ".join(spec.class_names[number] for number in missing)
-        print(f"{spec.name}: of the {len(events) * each} jets taken from {paths[0].parent} none is "
+        print(f"{spec.name}: of the {len(taken) * each} jets taken from {paths[0].parent} none is "
               f"of class {names}", flush=True)  # fmt: skip
-    if len(events) == len(label):
+    if events is None:
         files.multiplicity = files.count()
         return files, None
     rows = (events[:, None] * each + np.arange(each)).ravel()

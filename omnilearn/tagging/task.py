@@ -11,7 +11,7 @@ import numpy as np
 from omnilearn.config import Config
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, filled_up
-from omnilearn.data.selection import selected_jets
+from omnilearn.data.selection import ChosenJets, selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.denoising import denoising_metrics
@@ -73,7 +73,7 @@ def evaluate(
     if config.mode == "generator":
         return {**described, **denoising_metrics(pet, pipeline, config.seed)}
     predicted = predict(pet, pipeline)
-    if config.classes:  # rows in the split, as without
+    if isinstance(pipeline.files, ChosenJets):  # rows in the split, as without --classes
         predicted["index"] = pipeline.files.rows[predicted["index"]]
     if distributed.rank() == 0:
         write_predictions(path, predicted, {**described, "split": split})
