@@ -130,10 +130,9 @@ def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) ->
 def identities(data: Path, spec: DatasetSpec, classes: str) -> np.ndarray:
     """Constituents of every kind (jets, kinds) in jets of the test split."""
     paths = find_files(data, spec, "test")
-    files, rows = selected_jets(paths, spec, IDENTITY_JETS, classes)
+    files, _ = selected_jets(paths, spec, IDENTITY_JETS, classes)
     with files:
-        taking_part = np.arange(files.num_jets) if rows is None else np.flatnonzero(rows)
-        return files.gather(taking_part)["data"][..., IDENTITY].sum(axis=1)
+        return files.gather(np.arange(files.num_jets))["data"][..., IDENTITY].sum(axis=1)
 
 
 def particle_features(jets: JetSet) -> dict[str, np.ndarray]:

@@ -40,13 +40,20 @@ def inclusive(training: JetSet, like: JetSet, seed: int) -> JetSet:
 
 
 def write_run(
-    run: Path, spec: DatasetSpec, model: str, truth: JetSet, jets: JetSet, origin: str, seed: int
+    run: Path,
+    spec: DatasetSpec,
+    model: str,
+    truth: JetSet,
+    jets: JetSet,
+    origin: str,
+    seed: int,
+    emd_jets: int = 0,
 ) -> dict:
     """A run directory of jets that no model made: the set, results.json and figures."""
     run.mkdir(parents=True, exist_ok=True)
     write_set(run / "generated", jets, spec, {"model": model, "seed": seed})
     results = {"dataset": spec.name, "model": model, "data": origin,
-               **compare(run, spec, truth, {"generated": jets}, seed)}  # fmt: skip
+               **compare(run, spec, truth, {"generated": jets}, seed, emd_jets)}  # fmt: skip
     write_results(run / "results.json", results)
     generation_figures(run, spec, results, [])
     return results
@@ -59,17 +66,19 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--data", default="data", help="folder of preprocessed datasets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
     parser.add_argument("--jets", type=int, default=250_000, help="jets of all classes at most")
+    parser.add_argument("--emd-jets", type=int, default=0, help="as of evaluate.py")
     parser.add_argument("--seed", type=int, default=0)
     flags = parser.parse_args(arguments)
     spec = dataset(flags.dataset, flags.data)
     truth, origin = read_split(Path(flags.data), spec, "test", flags.jets)
     training, _ = read_split(Path(flags.data), spec, "train", flags.jets)
+    as_many, _ = read_split(Path(flags.data), spec, "train", len(truth))
     for name, model, jets in (
         ("inclusive", "inclusive spectrum", inclusive(training, truth, flags.seed)),
-        ("truth", "true jets (training split)", training[: len(truth)]),
+        ("truth", "true jets (training split)", as_many),
     ):
         run = flags.runs / f"{spec.name}_{name}"
-        results = write_run(run, spec, model, truth, jets, origin, flags.seed)
+        results = write_run(run, spec, model, truth, jets, origin, flags.seed, flags.emd_jets)
         for class_name, found in results["generated"].items():
             print(f"{model}, {class_name}: W1M {found['w1m']}, W1P {found['w1p']}")
         print(f"results.json and figures are in {run}")

@@ -41,7 +41,11 @@ class Config:
     model: str = option("pet", "pet; or omnijet: a tokeniser of constituents and a GPT over tokens")
     preset: str = option("full", "full: the paper's model; small: two cores of a laptop")
     seed: int = option(0, "the one source of randomness")
-    epochs: int = option(10, "passes over the training jets")
+    epochs: int = option(10, "passes over the training jets, or so many --jets-per-epoch")
+    jets_per_epoch: int = option(
+        0, "training jets of an epoch, all ranks together; the next goes on with the others, so "
+        "that each is seen once in a pass; 0, or more than there are: an epoch is a pass",
+    )  # fmt: skip
     batch: int = option(256, "jets per batch and rank")
     accumulate: int = option(1, "batches per rank that make one step of the optimiser")
     lr: float = option(3e-5, "learning rate of the heads at the start of the warm-up")
@@ -50,6 +54,14 @@ class Config:
     warmup_epochs: int = option(3, "epochs of linear warm-up")
     decay: bool = option(True, "after the warm-up the rate falls as a cosine; else it is constant")
     optimiser: str = option("lion", "lion, as PET is trained; or adamw, as token models are")
+    clip_norm: float = option(
+        0.0, "gradients are scaled down to this norm: that of each weight array with lion, of all "
+        "together with adamw; 0: they are not",
+    )  # fmt: skip
+    beta2: float = option(
+        0.0, "share of the old momentum (lion) or of the old squares (adamw) that a step keeps; "
+        "0: the optimiser's own, 0.99 or 0.999",
+    )  # fmt: skip
     patience: int = option(30, "epochs without a better validation loss before stopping")
     mode: str = option("all", "heads that are trained: all, classifier or generator")
     regression_weight: float = option(
@@ -62,8 +74,12 @@ class Config:
     padding: str = option("", "released or masked; empty: the backbone's, else released")
     weighted: bool = option(True, "event weights of the files enter the loss")
     classes: str = option("", "use only jets of these classes, comma-separated; empty means all")
-    train_jets: int = option(0, "use only the first so many training jets; 0 means all")
-    val_jets: int = option(0, "use only the first so many validation jets; 0 means all")
+    train_jets: int = option(
+        0, "use only so many training jets, drawn by --seed, equally many of every class and file "
+        "as far as they hold them (events of an unfolding: in the shares of data and simulation); "
+        "fewer need not be among more; 0 means all",
+    )  # fmt: skip
+    val_jets: int = option(0, "use only so many validation jets, drawn alike; 0 means all")
     checkpoint_every: int = option(
         0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch"
     )
@@ -81,12 +97,14 @@ class Config:
             if not getattr(self, name) > 0:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected above zero")
         counts = ("seed", "warmup_epochs", "train_jets", "val_jets", "checkpoint_every")
-        for name in (*counts, "weight_decay", "regression_weight"):
+        for name in (*counts, "jets_per_epoch", "weight_decay", "clip_norm", "regression_weight"):
             if not getattr(self, name) >= 0:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected zero or more")
         for name in ("feature_drop", "label_drop"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 0 to 1")
+        if not 0 <= self.beta2 < 1:
+            raise UserError(f"--beta2 is {self.beta2}; expected 0 or more, below 1")
         choices = {
             "model": ("pet", "omnijet"),
             "optimiser": ("lion", "adamw"),

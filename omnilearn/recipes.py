@@ -16,15 +16,20 @@ ANY = "any other dataset"  # one of your own among them
 
 SMALL_PRETRAINING = {"epochs": 10, "batch": 32, "lr": 3e-4, "warmup_epochs": 1, "patience": 10}
 SMALL_GENERATOR = {**SMALL_PRETRAINING, "mode": "generator"}
-JETNET = {"epochs": 300, "batch": 128, "patience": 200, "mode": "generator"}
+JETNET = {
+    "epochs": 300, "batch": 128, "weight_decay": 0.0, "patience": 200, "clip_norm": 1.0,
+    "mode": "generator",
+}  # fmt: skip
 # a million jets, rate and batch as searched for with jetnet30 (benchmarks/results/generation)
 SMALL_JETNET = {**SMALL_GENERATOR, "epochs": 40, "batch": 64, "lr": 2e-4, "patience": 40}
 
 # train.py; jets of omnifold (detector level) and of lhco (both of an event) are taken one by one
 PRETRAINING = {
     # python train.py jetclass
-    # 128 GPUs, 256 jets each, 200 passes over a fifth of JetClass in the paper; unmeasured here
-    ("jetclass", "full"): {"epochs": 200, "batch": 256, "patience": 30},
+    # 128 GPUs, 256 jets each, 200 epochs of a fifth of JetClass in the paper; unmeasured here
+    ("jetclass", "full"): {
+        "epochs": 200, "jets_per_epoch": 20_000_000, "batch": 256, "patience": 30,
+    },
     # horovodrun -np 2 --gloo python train.py jetclass --preset small
     # make demo, benchmarks/results/demo: 15 000 simulated jets on two cores
     ("jetclass", "small"): SMALL_PRETRAINING,
@@ -92,8 +97,8 @@ FINETUNING = {
     # python finetune.py lhco --idealised --signal 500 --backbone runs/jetclass: the classifier on
     # 450 000 events, with the settings of the released script; unmeasured
     ("lhco", "full"): {
-        "epochs": 10, "batch": 128, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 1e-5,
-        "patience": 10, "mode": "classifier",
+        "epochs": 10, "batch": 128, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 0.0,
+        "patience": 10, "clip_norm": 1.0, "mode": "classifier",
     },
     ("lhco", "small"): {
         "epochs": 6, "batch": 32, "lr": 3e-4, "body_factor": 10.0, "weight_decay": 1e-5,
@@ -141,7 +146,7 @@ TOKENISER = {
 
 GPT = {
     "model": "omnijet", "mode": "generator", "optimiser": "adamw", "decay": False, "lr": 1e-3,
-    "weight_decay": 1e-2, "warmup_epochs": 0, "weighted": False,
+    "weight_decay": 1e-2, "warmup_epochs": 0, "clip_norm": 5.0, "weighted": False,
 }  # fmt: skip
 TOKEN_PRETRAINING = {
     # python train.py aspen --model omnijet
@@ -195,7 +200,7 @@ ANOMALY = {
 DENSITY = {
     "full": {
         "epochs": 99, "batch": 128, "lr": 3e-5, "body_factor": 2.0, "weight_decay": 1e-5,
-        "warmup_epochs": 10, "patience": 40, "mode": "generator",
+        "warmup_epochs": 10, "patience": 40, "clip_norm": 1.0, "beta2": 0.97, "mode": "generator",
     },
     "small": {
         "epochs": 3, "batch": 32, "lr": 3e-4, "body_factor": 2.0, "weight_decay": 1e-5,

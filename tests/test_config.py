@@ -98,6 +98,7 @@ def test_flags_are_not_abbreviated(parser, capsys):
     ("weight_decay", -0.1), ("label_drop", 1.5), ("feature_drop", float("nan")),
     ("mode", "tagger"), ("padding", "none"), ("preset", "huge"), ("name", ".."),
     ("name", "a/b"), ("model", "gpt"), ("optimiser", "ranger"), ("val_jets", -1),
+    ("jets_per_epoch", -1), ("clip_norm", -1.0), ("beta2", 1.0), ("beta2", float("nan")),
 ])  # fmt: skip
 def test_a_setting_that_makes_no_sense_is_refused_with_flag_and_value(name, value):
     with pytest.raises(UserError, match=rf"--{flag(name)} is {re.escape(repr(value))}; expected"):

@@ -28,10 +28,12 @@ def write_jets(folder: Path, **jets: int) -> Path:
     return folder
 
 
-def opened(folder: Path, split: str, batch: int, rank: int = 0, ranks: int = 1) -> Pipeline:
+def opened(
+    folder: Path, split: str, batch: int, rank: int = 0, ranks: int = 1, jets_per_epoch: int = 0
+) -> Pipeline:
     """Batches of one shape, so that one graph is compiled."""
     files = JetFiles([folder / f"{split}.h5"], SPEC)
-    return Pipeline(files, SPEC, batch, rank, ranks, lengths=(24,))
+    return Pipeline(files, SPEC, batch, rank, ranks, lengths=(24,), jets_per_epoch=jets_per_epoch)
 
 
 def tiny_pet(seed: int = 0) -> PET:

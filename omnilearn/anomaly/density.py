@@ -32,6 +32,7 @@ from omnilearn.anomaly.dijet_sampling import (
 from omnilearn.anomaly.dijets import SPLITS, Dijets
 from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.selection import drawn
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
@@ -85,19 +86,19 @@ def train(events: Dijets, config: Config, jet_config: Config, arguments) -> None
     calibrate(events, run, Solver(steps=arguments.sampling_steps), config.seed)
 
 
-def sidebands(events: Dijets, split: str, most: int = 0) -> np.ndarray:
-    """Background events (N,) bool of a split outside the signal region; at most `most`."""
+def sidebands(events: Dijets, split: str, most: int = 0, seed: int = 0) -> np.ndarray:
+    """Background events (N,) bool of a split outside the signal region; `most`, drawn, if given."""
     chosen = events.in_sidebands & ~events.signal & (events.split == SPLITS.index(split))
     if not chosen.any():
         raise UserError(f"{events.spec.name}: no background event in the sidebands of {split}")
-    return chosen & (np.cumsum(chosen) <= most) if most else chosen
+    return drawn(chosen, most, seed) if most else chosen
 
 
 def single_jets(events: Dijets, config: Config, split: str) -> Pipeline:
     """Batches of the jets of sideband events, one by one."""
     spec = events.spec
     most = -(-config.train_jets // spec.jets_per_event) if split == "train" else 0
-    chosen = np.repeat(sidebands(events, split, most), spec.jets_per_event)
+    chosen = np.repeat(sidebands(events, split, most, config.seed), spec.jets_per_event)
     return Pipeline(events.files.jets, spec, config.batch, distributed.rank(),
                     distributed.size(), config.seed, weighted=False, selected=chosen,
                     window=4096)  # fmt: skip

@@ -92,8 +92,8 @@ class Dijets:
         self.signal = files.labels_and_weights()[0][::count] == spec.signal
         owner = {path: split for split, each in enumerate(paths) for path in each}
         split, natural, start = [], [], 0
-        for path, jets in files.jets_per_file():
-            events = jets // count
+        for path, rows in files.rows_per_file():
+            events = len(rows) // count
             split.append(np.full(events, owner.get(path, SAMPLED), np.int8))
             inside = self.in_signal_region[start : start + events]
             natural.append(np.full(events, not inside.all() and path in owner))

@@ -71,6 +71,9 @@ class Options:
         if kind != "cathode" and config.train_jets:
             raise UserError("--train-jets is for the generator; choose events with "
                             "--data-background and --reference-background")  # fmt: skip
+        if config.jets_per_epoch:
+            raise UserError("--jets-per-epoch is for tagging, generation and pre-training; an "
+                            "epoch of the search is a pass")  # fmt: skip
         if config.mode != "classifier":
             raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
         signals = signal_counts(arguments.signal)

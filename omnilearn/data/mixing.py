@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 # Third word of the seed: one stream of random numbers per purpose.
-BLOCK_ORDER, BATCH_ORDER, JET_ORDER = 1, 2, 3
+BLOCK_ORDER, BATCH_ORDER, JET_ORDER, SAMPLE = 1, 2, 3, 4
 
 # The six shorter lengths at P = 150 that cost least, found by dynamic programming for a gamma
 # distribution of mean 42 and width 18, the multiplicities of JetClass. Slots per jet: 150 with no
@@ -98,10 +98,10 @@ def batch_groups(jets_per_group: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 class EpochPlan:
-    """The batches of one epoch, for all ranks.
+    """The batches of one pass over the jets, for all ranks; `epoch` is the number of the pass.
 
     Rank r owns the places [r N // R, r N // R + steps B) of the shuffled order: what is left out
-    (fewer than B jets per rank and fewer than R more) is another random choice each epoch.
+    (fewer than B jets per rank and fewer than R more) is another random choice each pass.
     """
 
     def __init__(

@@ -40,10 +40,13 @@ class Pipeline:
         window: int = 8192,
         weighted: bool = True,
         selected: np.ndarray | None = None,
+        jets_per_epoch: int = 0,
     ):
         """weighted: take the weights of the files; 1 for every jet otherwise.
 
         selected: rows of the files (num_jets,) bool that take part; all of them where absent.
+        jets_per_epoch: of all ranks together; the next epoch goes on where one ends, so that a pass
+        still shows every jet once. 0, or more than there are: an epoch is a pass.
         """
         slots = spec.max_constituents
         self.lengths = tuple(sorted(lengths or padded_lengths(slots)))
@@ -53,6 +56,7 @@ class Pipeline:
             raise ValueError(f"batch_size {batch_size}, rank {rank} of {size}")
         self.files, self.spec = files, spec
         self.batch_size, self.rank, self.size, self.seed = batch_size, rank, size, seed
+        self.jets_per_epoch = jets_per_epoch
         self._window_steps = max(1, window // batch_size)
         taking_part = np.ones(files.num_jets, bool) if selected is None else selected
         self._order = JetOrder.of_files(files.edges, files.multiplicity * taking_part)
@@ -79,6 +83,19 @@ class Pipeline:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch, equal on all ranks; raises UserError when there is not even one."""
+        steps, jets = self.steps_per_pass, self.batch_size * self.size
+        if not self.jets_per_epoch:
+            return steps
+        if self.jets_per_epoch < jets:
+            raise UserError(
+                f"--jets-per-epoch is {self.jets_per_epoch}; one batch of {self.batch_size} on "
+                f"each of {self.size} ranks takes {jets}; ask for so many, or for smaller batches"
+            )
+        return min(steps, self.jets_per_epoch // jets)
+
+    @property
+    def steps_per_pass(self) -> int:
+        """Batches in a pass over all jets, equal on all ranks; raises as `steps_per_epoch`."""
         share = self.num_jets // self.size
         if share < self.batch_size:
             mend = f"the largest batch that works is {share}" if share else "use fewer ranks"
@@ -103,13 +120,23 @@ class Pipeline:
         return prefetched(self._evaluation_batches(), self._window_steps)
 
     def _training_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
+        begin, end = epoch * self.steps_per_epoch + start_step, (epoch + 1) * self.steps_per_epoch
+        while begin < end:  # steps since the beginning of the training
+            number, first = divmod(begin, self.steps_per_pass)
+            last = min(first + end - begin, self.steps_per_pass)
+            yield from self._part_of_pass(number, first, last)
+            begin += last - first
+
+    def _part_of_pass(self, number: int, first: int, last: int) -> Iterator[Batch]:
+        """Batches `first` to `last` of one pass over the jets."""
         plan = EpochPlan(self._order, self.lengths, self.batch_size, self.size,
-                         self._window_steps, self.seed, epoch)  # fmt: skip
+                         self._window_steps, self.seed, number)  # fmt: skip
         for window in range(plan.num_windows):
             steps = plan.steps(window)
-            if steps.stop <= start_step:
+            if steps.stop <= first or steps.start >= last:
                 continue
-            batches = plan.batches(window, self.rank)[max(0, start_step - steps.start) :]
+            begin, end = max(0, first - steps.start), last - steps.start
+            batches = plan.batches(window, self.rank)[begin:end]
             yield from self._read(plan.rows(window, self.rank), batches)
 
     def _evaluation_batches(self) -> Iterator[Batch]:

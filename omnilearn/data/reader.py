@@ -8,7 +8,7 @@ as no multiplicity is stored; filled slots are moved to the front.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
-from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front
+from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front, one_hot
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 
@@ -46,33 +46,41 @@ class JetFiles:
     """
 
     def __init__(
-        self, paths: list[Path], spec: DatasetSpec, limit: int | None = None, level: str = ""
+        self,
+        paths: list[Path],
+        spec: DatasetSpec,
+        limit: int | None = None,
+        level: str = "",
+        counted: bool = True,
     ):
-        """limit: only that many jets, the first ones (the suite's files are mixed when written).
+        """limit: only that many jets, the first ones (`selection.selected_jets` takes any).
 
-        level: one of spec.levels, the first where empty.
+        level: one of spec.levels, the first where empty. counted: with multiplicities, for which
+        files without an index of them are read once.
         """
         self.spec, self.level = spec, level
         self._jet_columns = [spec.jet_features.index(name) for name in JET_FEATURES]
         self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
-        counts: list[np.ndarray] = []
         self.num_jets = self.longer = 0
         origins = set()
         for path in map(Path, paths):
             if limit is not None and self.num_jets >= limit:
                 break
-            found = self._check(path)
-            if limit is not None:
-                found = _shortened(found, limit - self.num_jets, spec.jets_per_event)
+            with self._lock:  # keys, shapes and types
+                stored = stored_layout(self._open(path), path, spec, level)
+            found = _File(path, self.num_jets, stored.rows * spec.jets_per_event, stored)
+            if limit is not None:  # in whole events
+                rest = -(-(limit - self.num_jets) // spec.jets_per_event) * spec.jets_per_event
+                found = replace(found, num_jets=min(rest, found.num_jets))
             self._files.append(found)
             origins.add(found.stored.origin)
-            counts.append(self._count(found))
             self.num_jets += found.num_jets
         if self.num_jets == 0:
             raise UserError(f"{spec.name}: 0 jets to read in {len(paths)} files (limit {limit})")
-        self.multiplicity = np.concatenate(counts)
+        if counted:
+            self.multiplicity = self.count()
         self.edges = self._block_edges()
         self.origin = next((name for name in ("simulated", "own") if name in origins), "public")
 
@@ -88,9 +96,24 @@ class JetFiles:
             while self._handles:
                 self._handles.popitem()[1].close()
 
-    def jets_per_file(self) -> list[tuple[Path, int]]:
-        """The files in the order of their rows, each with how many of its jets are read."""
-        return [(file.path, file.num_jets) for file in self._files]
+    def rows_per_file(self, rows: np.ndarray | None = None) -> list[tuple[Path, np.ndarray]]:
+        """The files in the order of their rows, each with those of its own rows that are read.
+
+        rows: only these of the whole sequence, rising.
+        """
+        return [(file.path, own) for file, own in self._own_rows(rows)]
+
+    def _own_rows(self, rows: np.ndarray | None) -> Iterator[tuple[_File, np.ndarray]]:
+        for file in self._files:
+            end = file.first + file.num_jets
+            if rows is None:
+                yield file, np.arange(file.num_jets)
+            else:
+                yield file, rows[slice(*np.searchsorted(rows, (file.first, end)))] - file.first
+
+    def count(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Filled slots, one byte each, of these rows in rising order; of all where absent."""
+        return np.concatenate([self._count(file, own) for file, own in self._own_rows(rows)])
 
     def read(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Float32 arrays of the jets in rows start..stop, unscaled.
@@ -137,56 +160,64 @@ class JetFiles:
     def kinematics(self) -> np.ndarray:
         """The jet features (num_jets, 4) of all jets, without their constituents."""
         found = np.empty((self.num_jets, len(JET_FEATURES)), np.float32)
-        for file, rows in self._stretches():
-            self._fill_jets(file, rows.start - file.first, found[rows])
+        for file in self._files:
+            self._fill_jets(file, 0, found[file.first : file.first + file.num_jets])
         return found
 
-    def mean_weight(self) -> float:
-        """Mean weight of all jets, 1 without weights; raises UserError unless it is above zero."""
-        total = 0.0
-        for file in self._files:
-            total += self._weights(file, 0, file.num_jets).sum(dtype=np.float64)
+    def weights(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Weights of these rows in rising order; of all where absent; 1 where a file has none."""
+        return self._collected(self._weights, np.float32, rows)
+
+    def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
+        """Class numbers, one byte each, of these rows in rising order; of all where absent."""
+        return self._collected(lambda *place: self._labels(*place).argmax(axis=1), np.int8, rows)
+
+    def mean_weight(self, rows: np.ndarray | None = None) -> float:
+        """Mean weight of these rows, of all where absent; raises UserError unless above zero."""
+        total, jets = 0.0, self.num_jets if rows is None else len(rows)
+        for file, own in self._own_rows(rows):
+            total += self._weights(file, 0, file.num_jets)[own].sum(dtype=np.float64)
         if not total > 0:
             raise UserError(
-                f"{self._files[0].path}: the weights of all {self.num_jets} {self.spec.name} jets "
+                f"{self._files[0].path}: the weights of all {jets} {self.spec.name} jets "
                 f"add up to {total:g}, expected more than zero, {remedy(self.spec)}"
             )
-        return float(total / self.num_jets)
+        return float(total / jets)
 
     def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Class numbers (num_jets,) int8 and weights (num_jets,) float32 of all jets."""
-        label, weight = np.empty(self.num_jets, np.int8), np.empty(self.num_jets, np.float32)
-        for file, rows in self._stretches():
-            start = rows.start - file.first
-            stop = start + rows.stop - rows.start
-            label[rows] = self._labels(file, start, stop).argmax(axis=1)
-            weight[rows] = self._weights(file, start, stop)
-        return label, weight
+        return self.labels(), self.weights()
 
-    def observable(self, name: str) -> np.ndarray:
-        """One of the spec's observables (num_jets,), at this level; that of an event for each jet.
+    def observable(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
+        """One of the spec's observables of jets at this level; that of an event for each jet.
 
         Raises UserError naming the file that has none, or a value that is not finite.
         """
         column, key = self.spec.observables.index(name), self.spec.key("observables", self.level)
-        found = np.empty(self.num_jets, np.float32)
-        for file, rows in self._stretches():
+
+        def read(file: _File, start: int, stop: int) -> np.ndarray:
             with self._lock:
                 if key not in self._open(file.path):
                     raise UserError(f"{file.path}: no {key!r} among its keys, {remedy(self.spec)}")
-            start = rows.start - file.first
-            part = np.empty((rows.stop - rows.start, len(self.spec.observables)), np.float32)
-            self._read(file.path, key, start, start + len(part), part, per_event=True)
+            part = np.empty((stop - start, len(self.spec.observables)), np.float32)
+            self._read(file.path, key, start, stop, part, per_event=True)
             check_finite(part, file.path, key, start)
-            found[rows] = part[:, column]
-        return found
+            return part[:, column]
 
-    def _stretches(self) -> Iterator[tuple[_File, slice]]:
-        """All rows in order, so many at once as are held while multiplicities are counted."""
+        return self._collected(read, np.float32, rows)
+
+    def _collected(self, read: Callable, dtype: type, rows: np.ndarray | None) -> np.ndarray:
+        """What `read(file, start, stop)` finds, chunk by chunk, of these rows in rising order."""
+        found = np.empty(self.num_jets if rows is None else len(rows), dtype)
         for file in self._files:
-            end = file.first + file.num_jets
-            for start in range(file.first, end, SCAN_ROWS):
-                yield file, slice(start, min(start + SCAN_ROWS, end))
+            for start in range(0, file.num_jets, SCAN_ROWS):
+                stop = min(start + SCAN_ROWS, file.num_jets)
+                span = np.array([file.first + start, file.first + stop])
+                begin, end = span if rows is None else np.searchsorted(rows, span)
+                if begin < end:
+                    part = read(file, start, stop)
+                    found[begin:end] = part if rows is None else part[rows[begin:end] - span[0]]
+        return found
 
     def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
         """Fill the arrays with the rows of one file that begin at `start`."""
@@ -217,7 +248,7 @@ class JetFiles:
         shape = (stop - start, self.spec.num_classes) if file.stored.one_hot else (stop - start,)
         pid = np.empty(shape, np.float32)
         self._read(file.path, "pid", start, stop, pid, per_event=True)
-        return self._one_hot(pid, file.path, start)
+        return one_hot(pid, self.spec, file.path, start)
 
     def _fill_data(self, file: _File, start: int, stop: int, out: np.ndarray) -> None:
         """Constituents (n, P, F), filled slots in front, from a file of any number of slots."""
@@ -277,14 +308,8 @@ class JetFiles:
         self._handles.move_to_end(path)
         return self._handles[path]
 
-    def _check(self, path: Path) -> _File:
-        """Keys, shapes and types of one file."""
-        with self._lock:
-            found = stored_layout(self._open(path), path, self.spec, self.level)
-        return _File(path, self.num_jets, found.rows * self.spec.jets_per_event, found)
-
-    def _count(self, file: _File) -> np.ndarray:
-        """Filled slots (jets,) of each jet in a file, from its index or by one pass over `data`."""
+    def _count(self, file: _File, own: np.ndarray) -> np.ndarray:
+        """Filled slots of these rows of a file, from its index or by one pass over `data`."""
         slots = self.spec.max_constituents
         most = min(slots, file.stored.slots)
         small = np.uint8 if slots < 256 else np.uint16
@@ -297,45 +322,29 @@ class JetFiles:
                     f"{file.path}: {key!r} is {counts.min()} in row {counts.argmin()}, "
                     f"expected 0 or more, {remedy(self.spec)}"
                 )
-            self.longer += int((counts > most).sum())
-            return np.minimum(counts, most).astype(small)
-        counts = np.empty(file.num_jets, small)
+            self.longer += int((counts[own] > most).sum())
+            return np.minimum(counts[own], most).astype(small)
+        counts = np.empty(len(own), small)
         chunk = np.empty((SCAN_ROWS, file.stored.slots, self.spec.num_features), np.float32)
-        with progress(file.num_jets, f"counting constituents in {file.path.name}") as bar:
+        with progress(len(own), f"counting constituents in {file.path.name}") as bar:
             for start in range(0, file.num_jets, SCAN_ROWS):
                 stop = min(start + SCAN_ROWS, file.num_jets)
-                key = self.spec.key("data", self.level)
-                self._read(file.path, key, start, stop, chunk[: stop - start])
-                filled = filled_slots(chunk[: stop - start]).sum(axis=1)
-                counts[start:stop] = np.minimum(filled, most)
-                bar.update(stop - start)
+                begin, end = np.searchsorted(own, (start, stop))
+                if begin < end:
+                    key = self.spec.key("data", self.level)
+                    self._read(file.path, key, start, stop, chunk[: stop - start])
+                    filled = filled_slots(chunk[own[begin:end] - start]).sum(axis=1)
+                    counts[begin:end] = np.minimum(filled, most)
+                    bar.update(end - begin)
         return counts
 
     def _block_edges(self) -> np.ndarray:
-        rows = max(1, min(BLOCK_ROWS, self.num_jets // BLOCKS_WANTED))
-        rows += -rows % self.spec.jets_per_event  # no event in two blocks
+        rows = block_rows(self.num_jets, self.spec.jets_per_event)
         starts = [np.arange(file.first, file.first + file.num_jets, rows) for file in self._files]
         return np.concatenate([*starts, [self.num_jets]])
 
-    def _one_hot(self, pid: np.ndarray, path: Path, start: int) -> np.ndarray:
-        """Labels (n, C), from (n,) class numbers or (n, C) as they are."""
-        classes = self.spec.num_classes
-        if pid.ndim == 1:
-            label = (pid[:, None] == np.arange(classes)).astype(np.float32)
-        else:
-            label = pid * np.isin(pid, (0, 1))
-        wrong = label.sum(axis=1) != 1
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise UserError(
-                f"{path}: 'pid' is {pid[row].tolist()} in row {start + row}, {self.spec.name} has "
-                f"classes 0 to {classes - 1} ({', '.join(self.spec.class_names)}), "
-                f"{remedy(self.spec)}"
-            )
-        return label
 
-
-def _shortened(file: _File, jets: int, jets_per_event: int) -> _File:
-    """The first jets of a file, in whole events."""
-    whole = -(-jets // jets_per_event) * jets_per_event
-    return replace(file, num_jets=min(whole, file.num_jets))
+def block_rows(jets: int, jets_per_event: int) -> int:
+    """Rows of a block, in whole events, so that there are enough blocks to mix the classes."""
+    rows = max(1, min(BLOCK_ROWS, jets // BLOCKS_WANTED))
+    return rows + -rows % jets_per_event

@@ -1,12 +1,73 @@
-"""Jets of some classes alone: which rows of the files they are."""
+"""Some jets of a split alone: those of some classes, or a seeded random sample of so many.
+
+A sample is balanced: of every class as many jets (or its share, where the numbers of events mean
+something), and of a class from every file as many, as far as the files hold them, whatever the
+order of their rows.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
-from omnilearn.data.reader import JetFiles
+from omnilearn.data.mixing import SAMPLE
+from omnilearn.data.reader import BLOCK_ROWS, BLOCKS_WANTED, JetFiles, block_rows
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.training import distributed
+
+
+class ChosenJets:
+    """Some rows of files as a sequence of their own, with the interface of `JetFiles`.
+
+    A jet's number is its place among the chosen ones; rows (num_jets,): where they stand in the
+    split, rising.
+    """
+
+    def __init__(self, files: JetFiles, rows: np.ndarray):
+        self.files, self.rows, self.num_jets = files, rows, len(rows)
+        self.spec, self.level, self.origin = files.spec, files.level, files.origin
+        self.multiplicity = files.count(rows)
+        step = block_rows(len(rows), files.spec.jets_per_event)
+        self.edges = np.append(np.arange(0, len(rows), step), len(rows))
+
+    def __enter__(self) -> "ChosenJets":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """As `JetFiles.close`."""
+        self.files.close()
+
+    @property
+    def longer(self) -> int:
+        """As of `JetFiles`, of the chosen jets alone."""
+        return self.files.longer
+
+    def rows_per_file(self) -> list[tuple[Path, np.ndarray]]:
+        """The files, each with the rows in it that are chosen."""
+        return self.files.rows_per_file(self.rows)
+
+    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """As `JetFiles.gather`, of the jets at these places."""
+        return self.files.gather(self.rows[rows])
+
+    def mean_weight(self) -> float:
+        """As `JetFiles.mean_weight`, of the chosen jets."""
+        return self.files.mean_weight(self.rows)
+
+    def labels(self) -> np.ndarray:
+        """Class numbers (num_jets,)."""
+        return self.files.labels(self.rows)
+
+    def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class numbers and weights (num_jets,)."""
+        return self.labels(), self.files.weights(self.rows)
+
+    def observable(self, name: str) -> np.ndarray:
+        """As `JetFiles.observable`, of the chosen jets."""
+        return self.files.observable(name, self.rows)
 
 
 def class_numbers(spec: DatasetSpec, names: str) -> list[int]:
@@ -21,31 +82,122 @@ def class_numbers(spec: DatasetSpec, names: str) -> list[int]:
 
 
 def selected_jets(
-    paths: list[Path], spec: DatasetSpec, limit: int = 0, classes: str = ""
-) -> tuple[JetFiles, np.ndarray | None]:
-    """The first `limit` jets (0: all) of these classes (empty: all): files and rows (num_jets,).
+    paths: list[Path],
+    spec: DatasetSpec,
+    limit: int = 0,
+    classes: str = "",
+    seed: int = 0,
+    level: str = "",
+    keep_shares: bool = False,
+) -> tuple[JetFiles | ChosenJets, np.ndarray | None]:
+    """`limit` jets (0, or more than there are: all) of these classes (empty: all), by this seed.
 
-    Rows are None where all jets of the files take part. No file is opened beyond the last jet.
-    Raises UserError when there is none.
+    Returns them and their rows in the split, rising; rows are None where all jets take part. Events
+    of several jets are taken whole. keep_shares: a class keeps its share of the split, instead of
+    all being equally many. A class of which there is no jet is named, on rank 0. Raises UserError
+    when there is none of any.
     """
-    if not classes:
-        return JetFiles(paths, spec, limit=limit or None), None
-    numbers, parts, found = class_numbers(spec, classes), [], 0
-    for path in paths:
-        with JetFiles([path], spec) as files:
-            label, _ = files.labels_and_weights()
-        part = np.isin(label, numbers)
-        if limit:
-            part &= found + np.cumsum(part) <= limit
-        found += int(part.sum())
-        parts.append(part)
-        if limit and found == limit:
-            break
-    if not found:
+    numbers = class_numbers(spec, classes) if classes else list(range(spec.num_classes))
+    if len(numbers) == spec.num_classes == 1 and not limit:
+        return JetFiles(paths, spec, level=level), None
+    files = JetFiles(paths, spec, level=level, counted=False)
+    each = spec.jets_per_event
+    label = files.labels()[::each]
+    wanted = np.isin(label, numbers)
+    if not wanted.any():
         raise UserError(
             f"{paths[0].parent} holds no jets of the classes {classes}; make it again with those, "
             "or name others with --classes"
         )
-    selected = np.concatenate(parts)
-    rows = int(np.flatnonzero(selected)[-1]) + 1
-    return JetFiles(paths, spec, limit=rows), selected[:rows]
+    most, events = -(-limit // each), None
+    if limit and most < np.count_nonzero(wanted):
+        sizes = [len(rows) // each for _, rows in files.rows_per_file()]
+        events = balanced_sample(label, sizes, numbers, most, seed, keep_shares)
+    elif not wanted.all():
+        events = np.flatnonzero(wanted)
+    taken = label if events is None else label[events]
+    missing = np.setdiff1d(numbers, taken)
+    if len(missing) and distributed.rank() == 0:
+        names = ", ".join(spec.class_names[number] for number in missing)
+        print(f"{spec.name}: of the {len(taken) * each} jets taken from {paths[0].parent} none is "
+              f"of class {names}", flush=True)  # fmt: skip
+    if events is None:
+        files.multiplicity = files.count()
+        return files, None
+    rows = (events[:, None] * each + np.arange(each)).ravel()
+    return ChosenJets(files, rows), rows
+
+
+def balanced_sample(
+    label: np.ndarray,
+    sizes: list[int],
+    numbers: list[int],
+    wanted: int,
+    seed: int,
+    keep_shares: bool = False,
+) -> np.ndarray:
+    """Rows (wanted,), rising, of files of these sizes: equally many of every class and file.
+
+    label: class of every row (N,); numbers: the classes; keep_shares: as `selected_jets`. What a
+    class or a file lacks the others give. Raises ValueError when there are fewer than `wanted`.
+    """
+    ends = np.cumsum(sizes)
+    counts = np.stack([np.bincount(part, minlength=max(numbers) + 1)[numbers]
+                       for part in np.split(label, ends[:-1])])  # fmt: skip
+    rng = np.random.default_rng((seed, 0, SAMPLE))
+    shared = proportional_shares if keep_shares else equal_shares
+    per_class = shared(counts.sum(axis=0), wanted, rng)
+    per_file = [equal_shares(*each, rng) for each in zip(counts.T, per_class, strict=True)]
+    chosen, least_runs = [], -(-BLOCKS_WANTED // len(sizes))
+    for end, size, share in zip(ends, sizes, np.stack(per_file, axis=1), strict=True):
+        if not share.any():
+            continue
+        order = end - size + shuffled_runs(size, int(share.sum()), least_runs, rng)
+        for number, most in zip(numbers, share, strict=True):
+            chosen.append(order[label[order] == number][:most])
+    return np.sort(np.concatenate(chosen))
+
+
+def drawn(chosen: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+    """`wanted` of the chosen rows (N,) bool, or all where they are fewer, as (N,) bool."""
+    rng = np.random.default_rng((seed, 0, SAMPLE))
+    order = shuffled_runs(len(chosen), wanted, BLOCKS_WANTED, rng)
+    found = np.zeros(len(chosen), bool)
+    found[order[chosen[order]][:wanted]] = True
+    return found
+
+
+def equal_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers that add up to `wanted`, as equal as what is available (n,) allows.
+
+    Which of them has one more than another is drawn. Raises ValueError when there are too few.
+    """
+    if wanted > available.sum():
+        raise ValueError(f"{wanted} of {available.sum()}")
+    shares = np.zeros(len(available), np.int64)
+    while rest := wanted - int(shares.sum()):
+        open_ = np.flatnonzero(shares < available)
+        level = rest // len(open_)
+        if level:
+            shares[open_] += np.minimum(level, (available - shares)[open_])
+        else:
+            shares[rng.permutation(open_)[:rest]] += 1
+    return shares
+
+
+def proportional_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers that add up to `wanted`, in proportion to what is available (n,)."""
+    exact = available * (wanted / available.sum())
+    shares = exact.astype(np.int64)
+    return shares + equal_shares((exact > shares).astype(np.int64), wanted - shares.sum(), rng)
+
+
+def shuffled_runs(size: int, wanted: int, least_runs: int, rng: np.random.Generator) -> np.ndarray:
+    """The rows 0 to size in runs of neighbours, the runs shuffled: a chunk is read for many jets.
+
+    A run is no longer than that `wanted` rows are at least so many runs, nor than a chunk.
+    """
+    length = max(1, min(BLOCK_ROWS, wanted // least_runs))
+    starts = np.arange(0, size, length)
+    order = rng.permutation(starts)[:, None] + np.arange(length)
+    return order[order < size]

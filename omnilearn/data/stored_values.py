@@ -1,9 +1,11 @@
-"""What is looked for in numbers as they are stored: filled slots, and values that are none."""
+"""What is looked for in numbers as they are stored: filled slots, classes, values that are none."""
 
 from pathlib import Path
 
 import numpy as np
 
+from omnilearn.data.layout import remedy
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 
 
@@ -32,3 +34,22 @@ def check_finite(values: np.ndarray, path: Path, key: str, start: int) -> None:
             f"{path}: {key!r} is {values[tuple(bad[0])]} in row {start + row} (element {place}), "
             f"expected finite numbers; {len(bad)} such values among these {len(values)} rows"
         )
+
+
+def one_hot(pid: np.ndarray, spec: DatasetSpec, path: Path, start: int) -> np.ndarray:
+    """Labels (n, C), from (n,) class numbers or (n, C) as they are.
+
+    Raises UserError naming file, row and classes of a value that is no class.
+    """
+    if pid.ndim == 1:
+        label = (pid[:, None] == np.arange(spec.num_classes)).astype(np.float32)
+    else:
+        label = pid * np.isin(pid, (0, 1))
+    wrong = label.sum(axis=1) != 1
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(
+            f"{path}: 'pid' is {pid[row].tolist()} in row {start + row}, {spec.name} has "
+            f"classes 0 to {spec.num_classes - 1} ({', '.join(spec.class_names)}), {remedy(spec)}"
+        )
+    return label

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.generation.distances import EMD_JETS
 from omnilearn.generation.jet_observables import observable_metrics, observables
 from omnilearn.generation.jet_sets import JetSet, four_momenta
 from omnilearn.generation.metrics import generation_metrics, jetnet_package_metrics
@@ -16,14 +17,27 @@ CONSTITUENT_COLUMNS = ("eta_rel", "phi_rel", "pt_rel")
 
 
 def compare(
-    run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
+    run: Path,
+    spec: DatasetSpec,
+    truth: JetSet,
+    sets: dict[str, JetSet],
+    seed: int,
+    emd_jets: int = 0,
 ) -> dict[str, dict[str, dict[str, Result]]]:
-    """set -> class -> metric, for every class that both have; histograms go to RUN."""
+    """set -> class -> metric, for every class that both have; histograms go to RUN.
+
+    Coverage and MMD are of batches of `emd_jets` (0: 1000, as published); it says so where they are
+    of fewer.
+    """
 
     def metrics(class_name, samples, wholes):
         pair = [sample.constituents for sample in samples]
+        fewest = min(emd_jets or EMD_JETS, *map(len, pair))
+        if fewest < EMD_JETS:
+            print(f"{class_name}: coverage and MMD are of {fewest} jets, published ones of "
+                  f"{EMD_JETS}: not to be compared", flush=True)  # fmt: skip
         return {
-            **generation_metrics(*pair, seed),
+            **generation_metrics(*pair, seed, emd_jets),
             **jetnet_package_metrics(*pair, class_name),
             **observable_metrics(*wholes, seed),
         }

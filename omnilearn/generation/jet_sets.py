@@ -78,14 +78,13 @@ def jets_of_constituents(features: np.ndarray, mask: np.ndarray, label: np.ndarr
 def read_split(
     data: Path, spec: DatasetSpec, split: str, most: int, classes: str = ""
 ) -> tuple[JetSet, str]:
-    """The first `most` jets of a split that have constituents, and the origin of the files.
+    """At most `most` jets of a split, and the origin of the files; those that are empty left out.
 
-    classes: of these classes alone, comma-separated.
+    classes: of these classes alone, comma-separated. Of each there are as many, always the same.
     """
-    files, selected = selected_jets(find_files(data, spec, split), spec, most, classes)
+    files, _ = selected_jets(find_files(data, spec, split), spec, most, classes)
     with files:
-        taking_part = files.multiplicity > 0
-        rows = np.flatnonzero(taking_part if selected is None else taking_part & selected)
+        rows = np.flatnonzero(files.multiplicity)
         found = files.gather(rows)
         mask = np.arange(spec.max_constituents) < files.multiplicity[rows, None]
         jets = JetSet(

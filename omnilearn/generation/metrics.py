@@ -52,8 +52,13 @@ def energy_flow_polynomials(constituents: np.ndarray, selection: tuple[str, ...]
     return np.asarray(efp_set(selection).batch_compute(jets, n_jobs=1))
 
 
-def generation_metrics(truth: np.ndarray, generated: np.ndarray, seed: int) -> dict[str, Result]:
-    """All distances of one class of jets; truth (N, P, 4) and generated (M, P, 4)."""
+def generation_metrics(
+    truth: np.ndarray, generated: np.ndarray, seed: int, emd_jets: int = 0
+) -> dict[str, Result]:
+    """All distances of one class of jets; truth (N, P, 4) and generated (M, P, 4).
+
+    emd_jets: jets of a batch of coverage and MMD, 0: as published.
+    """
     jets = len(generated)
     masses = [relative_mass(sample) for sample in (truth, generated)]
     per_feature = constituent_wasserstein(truth, generated, seed)
@@ -65,7 +70,7 @@ def generation_metrics(truth: np.ndarray, generated: np.ndarray, seed: int) -> d
         ]
         for a, b in draws(len(truth), len(generated), seed)
     ]
-    coverage, mmd = coverage_and_mmd(truth, generated, seed)
+    coverage, mmd = coverage_and_mmd(truth, generated, seed, emd_jets)
     features = [energy_flow_polynomials(each, UP_TO_FOUR_EDGES) for each in (truth, generated)]
     return {
         "w1m": wasserstein(*masses, seed),
@@ -110,6 +115,7 @@ def jetnet_package_metrics(
         try:
             value = evaluation.fpnd(ours, jet_type=class_name, use_tqdm=False)
             found["fpnd"] = Result(float(value), None, jets)
-        except (ImportError, OSError) as error:  # torch_cluster is missing, or its weights are
-            found["fpnd"] = Result(float("nan"), None, jets, reason=f"jetnet says: {error}")
+        except (ImportError, OSError) as error:  # torch_geometric or torch_cluster is missing
+            reason = f"{error}; see requirements-jetnet.txt"
+            found["fpnd"] = Result(float("nan"), None, jets, reason=reason)
     return found

@@ -54,6 +54,11 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
         "--jets", type=int, default=MOST_JETS,
         help="jets of all classes, at most those of the split (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--emd-jets", type=int, default=0,
+        help="jets per batch of coverage and MMD, which take ten batches and the square of this "
+        "in time; a class with fewer takes all (default: 1000, as published)",
+    )  # fmt: skip
     parser.add_argument("--rate", action="store_true", help="also measure jets/s of sampling")
     parser.add_argument(
         "--observables", action="store_true",
@@ -117,9 +122,10 @@ def evaluate(
     The sets stay in the run and are sampled again only when other ones are asked for. Rank 0 has
     the results.
     """
-    if arguments.steps < 1 or arguments.jets < 1:
+    if arguments.steps < 1 or arguments.jets < 1 or arguments.emd_jets < 0:
         raise UserError(
-            f"--steps is {arguments.steps}, --jets {arguments.jets}; expected 1 or more"
+            f"--steps is {arguments.steps}, --jets {arguments.jets}, --emd-jets "
+            f"{arguments.emd_jets}; expected 1 or more"
         )
     truth, origin = read_split(
         Path(arguments.data or config.data), spec, arguments.split, arguments.jets, config.classes
@@ -133,8 +139,10 @@ def evaluate(
         described["parameters"] = sampler.count_params()
     if distributed.rank():
         return described
-    distances = compare_observables if arguments.observables else compare
-    results = distances(run, spec, truth, sets, config.seed)
+    if arguments.observables:
+        results = compare_observables(run, spec, truth, sets, config.seed)
+    else:
+        results = compare(run, spec, truth, sets, config.seed, arguments.emd_jets)
     return {**described, "sampler": asdict(solver), **results}
 
 

@@ -12,7 +12,7 @@ from omnilearn.config import Config
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, filled_up
-from omnilearn.data.selection import selected_jets
+from omnilearn.data.selection import ChosenJets, selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.denoising import denoising_metrics
@@ -80,6 +80,8 @@ def evaluate(
     if config.mode == "generator":
         return {**described, **denoising_metrics(pet, pipeline, config.seed)}
     predicted = predict(pet, pipeline)
+    if isinstance(pipeline.files, ChosenJets):  # rows in the split, as without --classes
+        predicted["index"] = pipeline.files.rows[predicted["index"]]
     if distributed.rank() == 0:
         write_predictions(path, predicted, {**described, "split": split})
     return {**described, **metrics(spec, predicted)}
@@ -94,11 +96,12 @@ def open_pipeline(
     limit: int = 0,
     weighted: bool = True,
     classes: str = "",
+    jets_per_epoch: int = 0,
 ) -> Pipeline:
     """The batches of this rank for one split of a dataset under the folder `data`."""
-    files, rows = selected_jets(find_files(Path(data), spec, split), spec, limit, classes)
-    ranks = (distributed.rank(), distributed.size())
-    return Pipeline(files, spec, batch, *ranks, seed, weighted=weighted, selected=rows)
+    files, _ = selected_jets(find_files(Path(data), spec, split), spec, limit, classes, seed)
+    return Pipeline(files, spec, batch, distributed.rank(), distributed.size(), seed,
+                    weighted=weighted, jets_per_epoch=jets_per_epoch)  # fmt: skip
 
 
 def make_pet(
@@ -142,11 +145,13 @@ def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     Raises UserError when files are missing or wrong, or do not fill one step on every rank.
     """
     common = {"weighted": config.weighted, "classes": config.classes}
+    step = config.batch * config.accumulate * distributed.size()
     training = open_pipeline(
-        spec, config.data, "train", config.batch, config.seed, config.train_jets, **common
-    )
+        spec, config.data, "train", config.batch, config.seed, config.train_jets,
+        jets_per_epoch=config.jets_per_epoch // step * step or config.jets_per_epoch, **common,
+    )  # fmt: skip
     validation = open_pipeline(
-        spec, config.data, "val", config.batch, limit=config.val_jets, **common
+        spec, config.data, "val", config.batch, config.seed, config.val_jets, **common
     )
     if config.classes and training.num_jets < config.train_jets:
         raise UserError(

@@ -14,7 +14,6 @@ import numpy as np
 from omnilearn.config import Config
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, Standardisation, filled_up
-from omnilearn.data.reader import JetFiles
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
 from omnilearn.generation.jet_sets import jets_of_constituents
@@ -93,13 +92,13 @@ def tokeniser_quality(
     """{"data": origin, "tokeniser": numbers}; tokens of the split are left in RUN/tokens.h5."""
     data, jets = arguments.data or config.data, min(arguments.jets, QUALITY_JETS)
     paths, path = find_files(Path(data), spec, arguments.split), run / "tokens.h5"
-    files, rows = selected_jets(paths, spec, jets, config.classes)
+    files, _ = selected_jets(paths, spec, jets, config.classes)
     around, mark = Round(tokeniser, spec.max_constituents), fingerprint(tokeniser)
     if arguments.from_predictions:
         tokens, index = read_tokens(path, mark, tokeniser.config.num_codes)
     else:
         ranks = (distributed.rank(), distributed.size())
-        pipeline = Pipeline(files, spec, arguments.batch, *ranks, selected=rows)
+        pipeline = Pipeline(files, spec, arguments.batch, *ranks)
         tokens, index = tokens_of(pipeline, around)
         if distributed.rank() == 0:
             write_tokens(path, tokens, index, mark, tokeniser.config.num_codes,
@@ -146,7 +145,7 @@ def two_sample_auc(run: Path, spec: DatasetSpec, around: Round, data: str, confi
     ranks = (distributed.rank(), distributed.size())
 
     def opened(split: str, jets: int) -> HalfReconstructed:
-        files = JetFiles(find_files(Path(data), spec, split), spec, limit=jets)
+        files, _ = selected_jets(find_files(Path(data), spec, split), spec, jets)
         batch = min(settings.batch, files.num_jets // ranks[1])
         return HalfReconstructed(around, files, spec, batch, *ranks, config.seed)
 

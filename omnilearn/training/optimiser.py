@@ -10,7 +10,6 @@ import numpy as np
 from keras import ops
 
 EMA_MOMENTUM = 0.999
-CLIP_NORM = 5.0  # of all gradients together, with AdamW (arXiv:2403.05618)
 
 
 # softmax over keys does not depend on it: the gradient is rounding noise, of which Lion would take
@@ -61,15 +60,25 @@ class Lion(AveragedOptimiser, keras.optimizers.Lion):
 
 
 def make_optimiser(
-    name: str, rate_factors: dict[int, float], schedule, weight_decay: float
+    name: str,
+    rate_factors: dict[int, float],
+    schedule,
+    weight_decay: float,
+    clip_norm: float = 0.0,
+    beta2: float = 0.0,
 ) -> AveragedOptimiser:
-    """Lion with the momenta of PET's released training, or AdamW with those of the jet GPT's."""
-    averaged = {"use_ema": True, "ema_momentum": EMA_MOMENTUM}
+    """Lion with the momenta of PET's released training, or AdamW with those of the jet GPT's.
+
+    clip_norm: gradients are scaled down to this norm, each weight array's with Lion (as the
+    released code does it), all together with AdamW (arXiv:2403.05618); 0: not. They are those of
+    all ranks, averaged. beta2: the second momentum constant; 0: 0.99 of Lion, 0.999 of AdamW.
+    """
+    common = {"learning_rate": schedule, "weight_decay": weight_decay, "use_ema": True,
+              "ema_momentum": EMA_MOMENTUM}  # fmt: skip
+    clip_norm = clip_norm or None
     if name == "adamw":
-        return AdamW(rate_factors, learning_rate=schedule, weight_decay=weight_decay,
-                     global_clipnorm=CLIP_NORM, **averaged)  # fmt: skip
-    return Lion(rate_factors, learning_rate=schedule, weight_decay=weight_decay, beta_1=0.95,
-                beta_2=0.99, **averaged)  # fmt: skip
+        return AdamW(rate_factors, beta_2=beta2 or 0.999, global_clipnorm=clip_norm, **common)
+    return Lion(rate_factors, beta_1=0.95, beta_2=beta2 or 0.99, clipnorm=clip_norm, **common)
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):

@@ -71,7 +71,8 @@ class Trainer:
             schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
         else:
             schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
-        self.optimiser = make_optimiser(config.optimiser, factors, schedule, config.weight_decay)
+        self.optimiser = make_optimiser(config.optimiser, factors, schedule, config.weight_decay,
+                                        config.clip_norm, config.beta2)  # fmt: skip
         self.optimiser.build(self.variables)
         slots = objective.pet.config.max_constituents
         if earlier is None:

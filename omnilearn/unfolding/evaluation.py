@@ -48,7 +48,7 @@ def evaluate(
             "--split and --from-predictions"
         )
     arrays, made = read_weights(run / "weights.h5")
-    events = Events(spec, arguments.data or config.data, config.train_jets)
+    events = Events(spec, arguments.data or config.data, config.train_jets, config.seed)
     if len(arrays["weight"]) != events.simulated.sum():
         raise UserError(
             f"{run / 'weights.h5'} is of {len(arrays['weight'])} simulated events, the data hold "

@@ -9,7 +9,7 @@ import numpy as np
 
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import WeightedPipeline
-from omnilearn.data.reader import JetFiles
+from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.training import distributed
@@ -24,14 +24,19 @@ class Events:
     simulated (N,) bool; weight (N,); passes: level -> (N,) bool, whether it has a jet there.
     """
 
-    def __init__(self, spec: DatasetSpec, folder: str, limit: int = 0):
-        """limit: only so many events of the training split, simulation and data together."""
+    def __init__(self, spec: DatasetSpec, folder: str, limit: int = 0, seed: int = 0):
+        """limit: only so many training events, drawn by the seed.
+
+        Simulation and data keep their shares: their ratio is the normalisation of the result.
+        """
         self.spec, self.files, self.rows = spec, {}, {}
         labels, weights, passes, start = [], [], {level: [] for level in spec.levels}, 0
         for split in SPLITS:
             paths = find_files(Path(folder), spec, split)
-            most = limit if limit and split == "train" else None
-            levels = {level: JetFiles(paths, spec, most, level) for level in spec.levels}
+            most = limit if split == "train" else 0
+            levels = {level: selected_jets(paths, spec, most, seed=seed, level=level,
+                                            keep_shares=True)[0]
+                      for level in spec.levels}  # fmt: skip
             self.files[split] = levels
             first = levels[spec.levels[0]]
             self.rows[split] = slice(start, start + first.num_jets)

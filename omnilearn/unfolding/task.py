@@ -95,11 +95,14 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
         config = configured({**asdict(config), **DEEPSETS[config.preset]}, arguments)
     options = Options(**{**settings, **given})
     start = arguments.backbone or arguments.released_weights
+    if config.jets_per_epoch:
+        raise UserError("--jets-per-epoch is for tagging, generation and pre-training; an epoch of "
+                        "an unfolding is a pass")  # fmt: skip
     if not spec.levels:
         raise UserError(f"{spec.name} has one level; unfolding needs detector and particle level")
     if options.classifier == "deepsets" and start:
         raise UserError(f"--classifier deepsets is trained from scratch; leave out {start}")
-    events = Events(spec, config.data, config.train_jets)
+    events = Events(spec, config.data, config.train_jets, config.seed)
 
     def network(seed: int):
         seeded = replace(config, seed=seed)
@@ -224,10 +227,10 @@ def write_result(
     first = {split: files[DETECTOR] for split, files in events.files.items()}
     rows, owners, inputs = [], [], []
     for files in first.values():
-        for path, jets in files.jets_per_file():
-            owners.append(np.full(jets, len(inputs), np.int16))
-            rows.append(np.arange(jets, dtype=np.int32))
-            inputs.append({"file": str(path), "events": jets})
+        for path, own in files.rows_per_file():
+            owners.append(np.full(len(own), len(inputs), np.int16))
+            rows.append(np.int32(own))
+            inputs.append({"file": str(path), "events": len(own)})
     arrays = {
         "weight": weight,
         "event_weight": sample.weight,

@@ -126,6 +126,7 @@ def test_a_scan_has_median_and_interval_of_every_signal_and_the_figure(model, sc
         (["--idealised", "--signal", "5000"], "--signal is 5000, lhco has"),
         (["--idealised", "--stage", "sample"], "--idealised has no stages"),
         (["--idealised", "--train-jets", "10"], "--train-jets is for the generator"),
+        (["--jets-per-epoch", "100"], "--jets-per-epoch is for tagging, generation and pre-tr"),
         (["--idealised", "--data-background", "0"], "--data-background is 0"),
         (["--supervised", "--signal", "5"], "--supervised takes all signal"),
         (["--mode", "all"], "--mode is 'all'"),

@@ -1,6 +1,8 @@
 """Distances of generated jets: those of the jetnet package, and cases known by hand."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def measured():
     real = with_mask(STORED["real"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distances, "EMD_BATCHES", 2)
-        return {name: generation_metrics(real, with_mask(STORED[name]), 0)
+        return {name: generation_metrics(real, with_mask(STORED[name]), 0, emd_jets=100)
                 for name in ("gen_near", "gen_far")}  # fmt: skip
 
 
@@ -66,7 +68,8 @@ def test_wasserstein_distances_are_those_of_the_jetnet_package(name, measured):
 def test_coverage_and_matching_distance_are_those_of_the_jetnet_package(name, measured):
     coverage, mmd = STORED[f"{name}.cov_mmd"]
     found = measured[name]
-    assert found["coverage"].value == pytest.approx(coverage, abs=0.1)  # 100 jets, twice
+    assert found["coverage"].n == 2 * 100  # the stored numbers are of 100 jets
+    assert found["coverage"].value == pytest.approx(coverage, abs=0.1)
     assert found["mmd"].value == pytest.approx(mmd, rel=0.1)
 
 
@@ -85,6 +88,34 @@ def test_a_generator_that_repeats_one_jet_covers_one_jet():
     jets = with_mask(STORED["real"][:20])
     coverage, _ = coverage_and_mmd(jets, np.repeat(jets[:1], 20, axis=0), 0)
     assert coverage.value == pytest.approx(1 / 20)
+
+
+def test_coverage_is_of_a_thousand_jets_as_published_and_of_all_where_there_are_fewer(monkeypatch):
+    """The value depends on the number, so the number is part of the result."""
+    monkeypatch.setattr(distances, "EMD_BATCHES", 1)
+    one = np.zeros((1200, 1, 4))
+    one[..., 2:] = 1.0  # one constituent: its distance costs nothing
+    one[..., 0] = RNG.uniform(-0.4, 0.4, (1200, 1))
+    drawn = []
+
+    def counted(ours, theirs, **_):
+        drawn.append(len(theirs))
+        return np.ones((len(ours), len(theirs)))
+
+    monkeypatch.setattr("energyflow.emd.emds", counted)
+    for jets in (1200, 300):
+        coverage, mmd = coverage_and_mmd(one, one[:jets], 0)
+        assert coverage.n == mmd.n == drawn[-1] == min(1000, jets)
+
+
+def test_distances_in_parts_are_those_of_all_at_once(monkeypatch):
+    jets = with_mask(STORED["real"][:40]), with_mask(STORED["gen_near"][:40])
+    monkeypatch.setattr(distances, "EMD_BATCHES", 2)
+    found = []
+    for rows in (7, 1000):
+        monkeypatch.setattr(distances, "EMD_ROWS", rows)
+        found.append([result.value for result in coverage_and_mmd(*jets, 0)])
+    assert found[0] == pytest.approx(found[1])
 
 
 def test_frechet_distance_of_shifted_and_widened_gaussians_is_known():
@@ -130,6 +161,23 @@ def test_mass_of_two_opposite_constituents_is_known():
     jet = np.array([[[0.1, 0.0, 0.5, 1], [-0.1, 0.0, 0.5, 1], [0.3, 0.3, 0.0, 0]]])
     # m^2 = 2 pt1 pt2 (cosh(0.2) - 1)
     assert relative_mass(jet)[0] == pytest.approx(np.sqrt(0.5 * (np.cosh(0.2) - 1)))
+
+
+def test_without_what_fpnd_needs_the_row_says_what_is_missing(monkeypatch):
+    """jetnet alone does not bring the packages that its ParticleNet runs on."""
+
+    def fpnd(*_, **__):
+        raise ModuleNotFoundError("No module named 'torch_cluster'")
+
+    evaluation = SimpleNamespace(fpnd=fpnd, w1m=lambda *_, **__: (1e-3, 1e-4))
+    package = SimpleNamespace(evaluation=evaluation)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: package)
+    monkeypatch.setitem(sys.modules, "jetnet", package)
+    jets = with_mask(STORED["real"][:5])
+    found = jetnet_package_metrics(jets, jets, "g")["fpnd"]
+    assert found.text == (
+        "undefined (No module named 'torch_cluster'; see requirements-jetnet.txt)"
+    )
 
 
 def test_without_the_jetnet_package_its_metrics_are_left_out(monkeypatch):

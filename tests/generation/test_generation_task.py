@@ -227,9 +227,9 @@ def test_standardising_and_back_is_the_identity():
 
 def test_jets_of_files_standardised_and_back_have_the_momenta_of_the_files(place):
     files = find_files(place / "data", JETNET30, "test")
-    stored = JetFiles(files, JETNET30).read(0, 20)
-    scale, rows = Standardisation(JETNET30), np.arange(20)
-    truth = truth_of(place, 20)
+    stored = JetFiles(files, JETNET30).read(0, 50)
+    scale, rows = Standardisation(JETNET30), np.arange(50)
+    truth = truth_of(place, 50)
     mask = (truth.constituents[..., 3]).astype("float32")
     there = scale.constituents(stored["data"].copy(), rows, mask)
     columns = relative_columns(scale.original_constituents(there[..., :3], mask), mask)

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from omnilearn.training.optimiser import EMA_MOMENTUM, Lion, cosine_schedule
+from omnilearn.training.optimiser import EMA_MOMENTUM, Lion, cosine_schedule, make_optimiser
 
 STORED = Path(__file__).parents[1] / "data" / "extras_tiny.npz"  # numbers of the released code
 RATE, DECAY, FACTOR = 1e-2, 0.1, 10.0
@@ -32,6 +32,37 @@ def test_the_body_learns_slower_by_its_factor():
     found = steps(optimiser, weights, [([3.0, -0.1], [3.0, -0.1])])[0]
     np.testing.assert_allclose(found[1], [-RATE, RATE], rtol=1e-5)  # the sign alone
     np.testing.assert_allclose(found[0], [-RATE / FACTOR, RATE / FACTOR], rtol=1e-5)
+
+
+def test_gradients_of_a_weight_array_are_scaled_down_to_the_norm_each_by_itself():
+    """Lion's momentum shows it: after a step it is (1 - beta2) times the clipped gradient."""
+    weights = variables([0.0, 0.0], [0.0, 0.0])
+    optimiser = make_optimiser("lion", {}, RATE, 0.0, clip_norm=1.0, beta2=0.97)
+    steps(optimiser, weights, [([30.0, 40.0], [0.3, 0.4])])
+    momenta = [np.array(one) for one in optimiser.variables if "momentum" in one.path]
+    np.testing.assert_allclose(momenta, [[0.03 * 0.6, 0.03 * 0.8], [0.03 * 0.3, 0.03 * 0.4]],
+                               rtol=1e-5)  # fmt: skip
+
+
+def test_adamw_scales_all_gradients_together():
+    weights = variables([0.0], [0.0])
+    optimiser = make_optimiser("adamw", {}, RATE, 0.0, clip_norm=5.0)
+    steps(optimiser, weights, [([30.0], [40.0])])
+    momenta = [np.array(one) for one in optimiser.variables if "momentum" in one.path]
+    np.testing.assert_allclose(momenta, [[0.1 * 3.0], [0.1 * 4.0]], rtol=1e-5)
+
+
+def test_without_a_norm_gradients_are_as_they_are_and_momenta_the_published_ones():
+    for name, momentum, squares in (("lion", 0.99, None), ("adamw", 0.9, 0.999)):
+        optimiser = make_optimiser(name, {}, RATE, 0.0)
+        (weight,) = variables([0.0])
+        steps(optimiser, [weight], [([30.0],)])
+        found = {one.path.split("/")[-1]: float(np.array(one)[0]) for one in optimiser.variables
+                 if one.path.endswith(("momentum", "velocity"))}  # fmt: skip
+        values = [value for key, value in sorted(found.items())]
+        assert values[0] == pytest.approx((1 - momentum) * 30)
+        if squares:
+            assert values[1] == pytest.approx((1 - squares) * 900)
 
 
 def test_rate_times_decay_is_the_same_in_body_and_heads():

@@ -15,6 +15,7 @@ from omnilearn.config import Config
 from omnilearn.errors import UserError, speak
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.training.resume import Clock, Position
+from omnilearn.training.trainer import Trainer
 
 BATCH, STEPS = 16, 6
 CONFIG = Config(epochs=3, batch=BATCH, lr=5e-3, body_factor=2.0, warmup_epochs=0, patience=2,
@@ -109,6 +110,48 @@ def test_an_interrupted_run_ends_bit_for_bit_like_one_that_never_stopped(through
     assert without_clock(history(tmp_path)) == without_clock(history(through.run))
     best = [load_checkpoint(run / "best.h5").record["position"] for run in (tmp_path, through.run)]
     assert best[0]["best_epoch"] == best[1]["best_epoch"]
+
+
+def test_epochs_of_so_many_jets_go_on_from_the_middle_of_one_and_count_in_the_schedule(
+    trainer, jets, tmp_path
+):
+    """Four of the six steps of a pass are an epoch; the second epoch reaches into the next pass."""
+    config = replace(CONFIG, warmup_epochs=1, patience=9)
+    data = opened(jets, "train", BATCH, jets_per_epoch=4 * BATCH), opened(jets, "val", BATCH)
+
+    def started(run: str) -> Trainer:
+        run = tmp_path / run
+        run.mkdir(exist_ok=True)
+        for weight, start in zip(pet_weights(trainer.objective.pet).values(),
+                                 pet_weights(tiny_pet()).values(), strict=True):  # fmt: skip
+            weight.assign(start)
+        return Trainer(trainer.objective, config, data[0].steps_per_epoch, run, {}, trainer)
+
+    through = started("through")
+    through.fit(*data)
+    lines = history(tmp_path / "through")
+    assert [(line["steps"], line["jets"]) for line in lines] == [(4, 4 * BATCH)] * 3
+    assert int(through.optimiser.iterations) == 12
+    rates = [float(through.optimiser._learning_rate(step)) for step in (0, 4, 16)]
+    assert rates == pytest.approx([CONFIG.lr, CONFIG.lr, 0], abs=1e-9)  # warm-up, then 3 epochs
+
+    stopped = started("stopped")
+    apply, done = stopped.apply, []
+
+    def apply_until_the_power_fails(gradients):
+        if len(done) == 7:
+            raise Interrupted
+        done.append(apply(gradients))
+
+    stopped.apply = apply_until_the_power_fails
+    with pytest.raises(Interrupted):
+        stopped.fit(*data)
+    position = load_checkpoint(tmp_path / "stopped" / "last.h5").record["position"]
+    assert (position["epoch"], position["step"]) == (1, 2)
+    started("stopped").fit(*data)
+    expected, found = everything(tmp_path / "through"), everything(tmp_path / "stopped")
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
 
 
 def test_loss_falls_and_tops_are_told_from_qcd(through):

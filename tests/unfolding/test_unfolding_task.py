@@ -203,6 +203,10 @@ def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
     ("flags", "said"),
     [
         (("--iterations", "0"), "--iterations is 0; expected 1 or more"),
+        (
+            ("--jets-per-epoch", "10"),
+            "--jets-per-epoch is for tagging, generation and pre-training",
+        ),
         (("--clip", "1"), "--clip is 1; ratios are kept between 1 / clip and clip"),
         (("--classifier", "deepsets", "--backbone", "runs/x"), "is trained from scratch"),
     ],
