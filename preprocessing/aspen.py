@@ -19,7 +19,7 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, invariant_mass
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.identity import identity
-from preprocessing.jet_chunk import JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.sources import RemoteFile, Shard, require_files, require_finite
 
 SLOTS = 150
@@ -66,14 +66,14 @@ def count(path: Path) -> int:
         return columns.rows
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time.
 
     Raises UserError on momenta, ids or weights that are not finite, PUPPI weights outside 0-1 and
     ids that no constituent has.
     """
     with open_columns(path, LAYOUT, ASPEN.title) as columns:
-        for first_row, stored in columns.stretches():
+        for first_row, stored in columns.stretches(at_once):
             yield chunk(stored["candidates"], stored["jets"], path, first_row)
 
 

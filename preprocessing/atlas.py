@@ -13,7 +13,7 @@ import numpy as np
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns, require_classes
-from preprocessing.jet_chunk import JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.sources import RemoteFile, Shard, require_files, require_finite
 
 SLOTS = 200
@@ -64,14 +64,14 @@ def count(path: Path) -> int:
         return columns.rows
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time.
 
     Raises UserError on numbers that are not finite, labels other than 0 and 1, and momenta that
     look like GeV.
     """
     with open_columns(path, LAYOUT, ATLAS.title) as columns:
-        for first_row, stored in columns.stretches():
+        for first_row, stored in columns.stretches(at_once):
             for name, values in stored.items():
                 require_finite(values, path, columns.key(name), first_row)
             if first_row == 0:

@@ -156,16 +156,16 @@ def count(path: Path) -> int:
         return open_mod(file, path).jets
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time.
 
     Jets of no parton, of charm and of beauty are rejected. Raises UserError on numbers that are not
     finite, partons other than quarks and gluons, and an index that does not fit the particles.
     """
     with reading(path), h5py.File(path, "r", **CHUNK_CACHE) as file:
         mod = open_mod(file, path)
-        for first in range(0, mod.jets, CHUNK_ROWS):
-            yield chunk(mod, first, min(first + CHUNK_ROWS, mod.jets))
+        for first in range(0, mod.jets, at_once):
+            yield chunk(mod, first, min(first + at_once, mod.jets))
 
 
 def chunk(mod: ModFile, first: int, last: int) -> JetChunk:

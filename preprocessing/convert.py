@@ -19,6 +19,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 from preprocessing import jet_file
+from preprocessing.copies import FirstJets, require_different
 from preprocessing.jet_chunk import prepare, require_gev
 from preprocessing.jet_file import Provenance
 from preprocessing.shuffle import Buckets
@@ -40,7 +41,7 @@ class Job:
 
     @property
     def reader(self):
-        """The module of the dataset: `shards(raw)`, `count(path)` and `read(path)`."""
+        """The module of the dataset: `shards(raw)`, `count(path)` and `read(path, at_once)`."""
         return import_module(f"preprocessing.{self.dataset}")
 
     @property
@@ -64,6 +65,12 @@ class Job:
                 )
             total += rows
         return total
+
+    def survey(self) -> tuple[int, list[FirstJets]]:
+        """Rows in the sources, and the first jets of each, by which a copy is known."""
+        rows = self.count()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return rows, [FirstJets.of(self.reader, path) for path in self.shard.sources]
 
     def run(self, rows: int, advance: Callable[[int], None]) -> str:
         """Read, shuffle and write `rows` rows; return lines that sum it up."""
@@ -175,11 +182,12 @@ class Watch:
         self.stop.value = number
 
 
-def convert(jobs: list[Job], workers: int) -> None:
+def convert(jobs: list[Job], workers: int, kept: list[Job] = ()) -> None:
     """Run all jobs on up to `workers` processes; the result does not depend on their number.
 
-    Raises UserError on the first file that cannot be converted and after SIGTERM or SIGINT; the
-    output files finished by then stay.
+    Raises UserError before the first one where two files, also of the jobs `kept` from an earlier
+    run, hold the same jets, on the first file that cannot be converted and after SIGTERM or SIGINT;
+    the output files finished by then stay.
     """
     # spawned, not forked: HDF5 and the threads of NumPy do not survive a fork
     context = multiprocessing.get_context("spawn")
@@ -187,20 +195,23 @@ def convert(jobs: list[Job], workers: int) -> None:
     before = {number: signal.signal(number, watch.mark) for number in STOP_SIGNALS}
     try:
         if workers == 1 or len(jobs) == 1:
-            convert_here(jobs, watch)
+            convert_here(jobs, kept, watch)
         else:
-            convert_in_parallel(jobs, min(workers, len(jobs)), context, watch)
+            convert_in_parallel(jobs, kept, min(workers, len(jobs)), context, watch)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def convert_here(jobs: list[Job], watch: Watch) -> None:
+def convert_here(jobs: list[Job], kept: list[Job], watch: Watch) -> None:
     """Run all jobs in this process."""
-    counts = []
-    for job in jobs:
-        counts.append(job.count())
-        watch.advance(0)
+    surveys = []
+    with progress(len(jobs) + len(kept), "looking at the files", "jobs") as bar:
+        for job in (*jobs, *kept):
+            surveys.append(job.survey())
+            watch.advance(0)
+            bar.update()
+    counts = counted(surveys)[: len(jobs)]
     with progress(sum(counts), "preprocessing") as bar:
 
         def advance(jets: int) -> None:
@@ -211,14 +222,23 @@ def convert_here(jobs: list[Job], watch: Watch) -> None:
             bar.write(job.run(jets, advance))
 
 
-def convert_in_parallel(jobs: list[Job], workers: int, context: BaseContext, watch: Watch) -> None:
+def counted(surveys: list[tuple[int, list[FirstJets]]]) -> list[int]:
+    """Rows of each job; raises UserError for two files of the same jets."""
+    require_different([one for _, first_jets in surveys for one in first_jets])
+    return [rows for rows, _ in surveys]
+
+
+def convert_in_parallel(
+    jobs: list[Job], kept: list[Job], workers: int, context: BaseContext, watch: Watch
+) -> None:
     """Run all jobs on `workers` other processes."""
     with ProcessPoolExecutor(workers, context, initializer=_join, initargs=(watch,)) as pool:
         try:
-            counting = [pool.submit(Job.count, job) for job in jobs]
-            for _ in finished(counting, watch):
-                pass
-            counts = [future.result() for future in counting]
+            looking = [pool.submit(Job.survey, job) for job in (*jobs, *kept)]
+            with progress(len(looking), "looking at the files", "jobs") as bar:
+                for survey in finished(looking, watch):
+                    bar.update(survey is not None)
+            counts = counted([future.result() for future in looking])[: len(jobs)]
             with progress(sum(counts), "preprocessing") as bar:
                 running = [pool.submit(_run, *task) for task in zip(jobs, counts, strict=True)]
                 for line in finished(running, watch):

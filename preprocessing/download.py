@@ -1,12 +1,12 @@
 """Fetch the public files of a dataset: python -m preprocessing download top --out data/raw/top.
 
+Archives are unpacked, each into its folder, and may then be removed: they are not fetched again.
 Pooch decides by hash what has to be fetched and whether it arrived unharmed; the transfer itself
 goes on where an earlier one stopped. Hashes that the suite does not know are asked of the record.
 """
 
 import argparse
 import re
-import shutil
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import import_module
@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 
+from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import DISK_ERRORS, UserError
 from omnilearn.progress import progress
+from preprocessing.archive import Member, members, require_room, unpack
 from preprocessing.sources import RemoteFile
 
 BLOCK = 2**20  # bytes
@@ -47,7 +49,12 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
         for file in files:
+            if file.folder and (line := said_unpacked(file, arguments.out)):
+                print(line)
+                continue
             print(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
+            if file.folder:
+                print(unpacked(file, arguments.out))
     except requests.ConnectionError as error:
         host = urlsplit(file.url).netloc
         raise UserError(
@@ -58,9 +65,6 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"{file.url} cannot be fetched: {type(error).__name__}") from error
     except KeyboardInterrupt as stop:
         raise UserError("interrupted; the same command goes on from what has arrived") from stop
-    if any(file.name.endswith(".tar") for file in files):
-        print(f"unpack the archives with: for f in {arguments.out}/*.tar; do tar -xf $f -C "
-              f"{arguments.out}; done")  # fmt: skip
 
 
 def wanted(spec: DatasetSpec, patterns: list[str]) -> list[RemoteFile]:
@@ -122,6 +126,35 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
     return f"{path}: {path.stat().st_size / 1e6:.1f} MB, {checked}"
 
 
+def unpacked(file: RemoteFile, out: Path) -> str:
+    """Unpack an archive in `out` into its folder; a line that says what was done."""
+    archive, folder = out / file.name, out / file.folder
+    new = unpack(archive, folder)
+    files = members(archive)
+    with atomic_path(record_of(file, out)) as temporary:
+        temporary.write_text("".join(f"{one.size} {one.name}\n" for one in files))
+    return (
+        f"{archive}: {len(files)} files in {folder}, {new} of them new; the archive may be removed"
+    )
+
+
+def said_unpacked(file: RemoteFile, out: Path) -> str | None:
+    """A line about an archive whose files all lie in its folder, as the record of their unpacking
+    has them; None for any other."""
+    record = record_of(file, out)
+    if not record.is_file():
+        return None
+    entries = [line.partition(" ") for line in record.read_text().splitlines()]
+    if not all(Member(name, int(size)).lies_in(out / file.folder) for size, _, name in entries):
+        return None
+    return f"{file.name}: its {len(entries)} files are in {out / file.folder}: kept"
+
+
+def record_of(file: RemoteFile, out: Path) -> Path:
+    """Where names and sizes of the files of an archive are kept, so that it may be removed."""
+    return out / f".{file.name}.unpacked"
+
+
 class Transfer:
     """A downloader for Pooch that collects the bytes of `path` beside it, over several runs.
 
@@ -171,7 +204,7 @@ class Transfer:
         """Append the body to the first `have` bytes; whether the connection gave all of it."""
         length = answer.headers.get("content-length")
         total = None if length is None else have + int(length)
-        self.require_room(0 if total is None else total - have)
+        require_room(self.partial.parent, 0 if total is None else total - have, self.name)
         with (
             self.partial.open("ab" if have else "wb", buffering=0) as file,
             progress(total, self.name, "B") as bar,
@@ -191,15 +224,6 @@ class Transfer:
                     ) from error
                 bar.update(len(block))
         return total is None or self.arrived == total
-
-    def require_room(self, missing: int) -> None:
-        """Raise UserError if the disk has not `missing` bytes left."""
-        free = shutil.disk_usage(self.partial.parent).free
-        if missing > free:
-            raise UserError(
-                f"{self.partial.parent} has {free} bytes left, but {self.name} needs {missing}; "
-                "make room or choose another --out"
-            )
 
 
 def blocks(answer: requests.Response) -> Iterator[bytes]:

@@ -45,10 +45,10 @@ class Columns:
         """Rows first to last of every column, in the stored number types."""
         return {name: stored_rows(column, first, last) for name, column in self.datasets.items()}
 
-    def stretches(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """The whole file, CHUNK_ROWS rows at a time: the number of the first row, the columns."""
-        for first in range(0, self.rows, CHUNK_ROWS):
-            yield first, self.read(first, min(first + CHUNK_ROWS, self.rows))
+    def stretches(self, at_once: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The whole file, `at_once` rows at a time: the number of the first row, the columns."""
+        for first in range(0, self.rows, at_once):
+            yield first, self.read(first, min(first + at_once, self.rows))
 
 
 @contextmanager

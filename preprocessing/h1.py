@@ -56,8 +56,8 @@ def count(path: Path) -> int:
         return tree.num_entries
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The leading jets of the selected events of one file, a stretch at a time.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The leading jets of the selected events of one file, `at_once` rows at a time.
 
     Raises UserError on branches of unequal lengths, numbers that are not finite, a negative pt and
     a tree of another generator than the file name says.
@@ -71,7 +71,7 @@ def read(path: Path) -> Iterator[JetChunk]:
                 f"{promised[0]}; rename it"
             )
         label = H1.class_names.index(generator)
-        for arrays in tree.iterate(BRANCHES, step_size=CHUNK_ROWS, library="ak"):
+        for arrays in tree.iterate(BRANCHES, step_size=at_once, library="ak"):
             yield chunk(arrays, label, path, first_row)
             first_row += len(arrays)
 

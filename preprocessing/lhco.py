@@ -94,8 +94,8 @@ def count(path: Path) -> int:
         return len(table)
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The two leading jets of the events of one file, a stretch of events at a time.
+def read(path: Path, at_once: int = EVENTS_AT_ONCE) -> Iterator[JetChunk]:
+    """The two leading jets of the events of one file, `at_once` events at a time.
 
     Raises UserError on numbers that are not finite or cannot be pt, eta, phi, and on labels other
     than 0 and 1.
@@ -103,8 +103,8 @@ def read(path: Path) -> Iterator[JetChunk]:
     with reading(path), h5py.File(path, "r") as file:
         table = open_table(file, path, LHCO.name)
         particles, label = columns(table, path)
-        for first in range(0, len(table), EVENTS_AT_ONCE):
-            stretch = table.read(first, min(first + EVENTS_AT_ONCE, len(table)))
+        for first in range(0, len(table), at_once):
+            stretch = table.read(first, min(first + at_once, len(table)))
             labels = np.zeros(len(stretch)) if label is None else stretch[:, label]
             yield chunk(stretch[:, particles].reshape(-1, SLOTS, 3), labels, path, first)
 

@@ -16,7 +16,7 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.identity import identity, masses
-from preprocessing.jet_chunk import JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.npz_stream import NpzRows, open_npz
 from preprocessing.sources import RemoteFile, Shard, require_files, require_finite
 
@@ -83,15 +83,15 @@ def count(path: Path) -> int:
         return arrays.rows
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time; the jet is the sum of all its constituents.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time; the jet is the sum of all its constituents.
 
     Raises UserError on numbers that are not finite, labels other than 0 (gluon) and 1 (quark), and
     particles that no jet has.
     """
     with open_npz(path, KEYS, QG.title) as arrays:
         require_layout(arrays, path)
-        for first_row, stretch in arrays.stretches():
+        for first_row, stretch in arrays.stretches(at_once):
             yield chunk(stretch["X"], stretch["y"], path, first_row)
 
 

@@ -66,16 +66,16 @@ def count(path: Path) -> int:
         return len(open_table(file, path)[0])
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time; the jet is the sum of all its constituents.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time; the jet is the sum of all its constituents.
 
     Raises UserError on numbers that are not finite, labels other than 0 and 1, and columns whose
     energy is below the momentum.
     """
     with reading(path), h5py.File(path, "r") as file:
         table, order = open_table(file, path)
-        for first in range(0, len(table), CHUNK_ROWS):
-            stretch = table.read(first, min(first + CHUNK_ROWS, len(table)))
+        for first in range(0, len(table), at_once):
+            stretch = table.read(first, min(first + at_once, len(table)))
             yield chunk(stretch if order is None else stretch[:, order], path, first)
 
 

@@ -104,7 +104,7 @@ def test_training_files_give_train_and_val_and_test_files_are_kept_whole(raw, pr
 def test_both_releases_are_read_with_their_key_of_the_weights(raw, toy_jets, preprocess, tmp_path):
     weights = flat_files.columns("atlas", toy_jets)["weights"]
     raw("train_nominal_000.h5", {"weights": None, "training_weights": weights})
-    folder = raw("test-public.h5")
+    folder = raw("test-public.h5", seed=1)
     assert [shard.index for shard in atlas.shards(folder)] == [0, 0]
     assert preprocess("atlas", "--raw", folder, "--out", tmp_path, "--workers", 1)[0] == 0
     found = []

@@ -273,8 +273,3 @@ def test_an_interruption_says_that_the_same_command_goes_on(
     assert "the same command goes on" in complaint
     assert (tmp_path / ".train.h5.partial").stat().st_size == 700
     assert files_in(tmp_path) == [".train.h5.partial"]
-
-
-def test_archives_come_with_the_command_that_unpacks_them(public, preprocess, tmp_path):
-    public(MD5, ("JetClass_Pythia_val_5M.tar",))
-    assert "unpack the archives with: " in preprocess("download", "top", "--out", tmp_path)[1]
