@@ -45,19 +45,20 @@ def shards(raw: Path) -> list[Shard]:
 def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
     """The public table, and where each of its columns is stored; None if all are in place.
 
-    Raises UserError if the key is missing or there are not 806 columns. Without names the public
-    order holds.
+    Columns of other names are left aside; without names the public order holds. Raises UserError if
+    there is no table, or there are not 806 columns.
     """
     table = pandas_table.open_table(file, path, TOP.name, KEY)
+    place = {name: number for number, name in enumerate(table.names or ())}
+    if set(COLUMNS) <= set(place):
+        in_place = tuple(table.names) == COLUMNS
+        return table, None if in_place else [place[name] for name in COLUMNS]
     if table.width != len(COLUMNS):
         raise UserError(
             f"{path}: the table {KEY!r} has {table.width} columns, but the public "
             f"files of top have {len(COLUMNS)}"
         )
-    names = table.names or []
-    if tuple(names) == COLUMNS or set(names) != set(COLUMNS):
-        return table, None
-    return table, [names.index(name) for name in COLUMNS]
+    return table, None
 
 
 def count(path: Path) -> int:

@@ -155,12 +155,59 @@ def test_absurd_momenta_are_refused_without_overflow(top_table, tmp_path, refuse
     assert "jet 8 " in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
+@pytest.mark.filterwarnings("ignore")  # pandas and PyTables find so many columns slow
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"format": "table", "data_columns": ["is_signal_new", "PX_3", "E_0"]},
+        {"format": "table", "data_columns": ["ttv"], "index": False},
+        {"format": "fixed", "key": "jets/of/top"},
+        {"format": "table", "key": "events", "complib": "blosc", "complevel": 3},
+    ],
+)
+def test_however_pandas_was_told_to_write_the_jets_are_the_same(
+    top_table, write_top, tmp_path, written
+):
+    table = top_table(30)
+    frame = as_frame(table)
+    frame.index = np.arange(30) * 0.5  # rows chosen from a larger table keep their numbers
+    frame.insert(0, "run", 7)  # a column of one's own
+    frame.to_hdf(tmp_path / "pandas.h5", **({"key": "table"} | written))
+    expected = read_all(write_top(tmp_path / "plain.h5", table))
+    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+def test_a_column_of_text_is_named(top_table, refused, tmp_path, layout):
+    frame = as_frame(top_table(30))
+    frame.insert(0, "comment", ["a", "b"] * 15)
+    (tmp_path / "raw").mkdir()
+    frame.to_hdf(tmp_path / "raw/train.h5", key="table", format=layout, data_columns=["comment"])
+    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "and no numbers; drop that column" in complaint
+
+
+def test_of_several_tables_the_public_key_is_taken_and_nothing_guessed(
+    top_table, write_top, refused, tmp_path
+):
+    path = write_top(tmp_path / "raw/train.h5")
+    expected = read_all(path)
+    as_frame(top_table(10, seed=9)).to_hdf(path, key="more", mode="a")
+    for ours, theirs in zip(read_all(path), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with h5py.File(path, "a") as file:
+        file.move("table", "less")
+    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "several pandas tables, none under the key 'table': less, more" in complaint
+
+
 def test_another_key_is_named(refused, tmp_path):
     (tmp_path / "raw").mkdir()
     with h5py.File(tmp_path / "raw/train.h5", "w") as file:
         file["events"] = np.zeros(3)
     complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
-    assert "no pandas table under the key 'table' but events" in complaint
+    assert "has no pandas table: events" in complaint
 
 
 def test_a_compression_without_reader_is_refused_with_the_command_that_mends_it(
