@@ -17,6 +17,7 @@ from preprocessing.sources import (
     files_below,
     mixed,
     require_files,
+    what_is_in,
 )
 
 RECORD = 6619768
@@ -104,8 +105,8 @@ def files_per_split(raw: Path) -> dict[str | None, list[Path]]:
     require_unpacked(raw, found)
     if not found:
         raise UserError(
-            f"{raw} holds no .root file of JetClass; get them with: python -m preprocessing "
-            f"download jetclass --out {raw}"
+            f"{raw} holds no .root file of JetClass but {what_is_in(raw)}; get them with: python "
+            f"-m preprocessing download jetclass --out {raw}"
         )
     if None in found and len(found) > 1:
         other = next(files[0] for split, files in found.items() if split)

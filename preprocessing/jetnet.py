@@ -15,7 +15,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import Shard, require_files, require_finite
+from preprocessing.sources import Shard, require_files, require_finite, what_is_in
 
 
 def file_names(spec: DatasetSpec) -> dict[str, str]:
@@ -28,7 +28,10 @@ def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:
     names = file_names(spec)
     found = [raw / name for name in names if (raw / name).is_file()]
     if not found:
-        raise UserError(f"{raw} holds none of {', '.join(names)}; get them from {spec.source}")
+        raise UserError(
+            f"{raw} holds none of {', '.join(names)} but {what_is_in(raw)}; get them from "
+            f"{spec.source}"
+        )
     require_files(found)
     return [Shard(spec.splits, 0, tuple(found))]
 

@@ -18,7 +18,7 @@ from preprocessing.flat_hdf5 import require_classes
 from preprocessing.identity import identity, masses
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.npz_stream import NpzRows, open_npz
-from preprocessing.sources import RemoteFile, Shard, require_files, require_finite
+from preprocessing.sources import RemoteFile, Shard, require_files, require_finite, what_is_in
 
 KEYS = ("X", "y")
 COLUMNS = ("pt", "rapidity", "phi", "PDG id")
@@ -52,7 +52,9 @@ def shards(raw: Path) -> list[Shard]:
         if name := FILE_NAME.fullmatch(path.name):
             found[name[1]][int(name[2] or 0), path.name] = path
     if not found:
-        raise UserError(f"{raw} holds no QG_jets*.npz; get them from {QG.source}")
+        raise UserError(
+            f"{raw} holds no QG_jets*.npz but {what_is_in(raw)}; get them from {QG.source}"
+        )
     if len(found) > 1:
         first, second = (next(iter(found[name].values())) for name in sorted(found)[:2])
         raise UserError(

@@ -81,6 +81,13 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(found)
 
 
+def what_is_in(folder: Path, most: int = 5) -> str:
+    """Names in a folder, the first few of many, for a sentence about what is missing there."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join(names[:most] + more) or "nothing"
+
+
 def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
     """The sources of each output file, so that every one has its share of all classes.
 

@@ -19,6 +19,7 @@ from preprocessing.sources import (
     reading,
     require_files,
     require_finite,
+    what_is_in,
 )
 
 REMOTE = tuple(RemoteFile.zenodo(2603256, f"{split}.h5") for split in SPLITS)
@@ -36,7 +37,8 @@ def shards(raw: Path) -> list[Shard]:
     found = [split for split in SPLITS if (raw / f"{split}.h5").is_file()]
     if not found:
         raise UserError(
-            f"{raw} holds none of train.h5, val.h5, test.h5; get them from {TOP.source}"
+            f"{raw} holds none of train.h5, val.h5, test.h5 but {what_is_in(raw)}; get them from "
+            f"{TOP.source}"
         )
     require_files([raw / f"{split}.h5" for split in found])
     return [Shard.whole(split, 0, (raw / f"{split}.h5",)) for split in found]

@@ -1,6 +1,6 @@
 """LHC Olympics R&D: QCD dijets and W' -> XY in one pandas table of events, as the public file.
 
-G. Kasieczka et al., arXiv:2101.08320, and doi:10.5281/zenodo.4536377: 13 TeV, no multiple
+G. Kasieczka et al., arXiv:2101.08320, and doi:10.5281/zenodo.6466204: 13 TeV, no multiple
 interactions, a W' of 3.5 TeV to X (500 GeV) and Y (100 GeV), both to quarks; leading anti-kT 1.0
 jet above 1.2 TeV. There the detector is the default card of Delphes; here it is the CMS-like one.
 """
