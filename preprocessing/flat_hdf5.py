@@ -11,6 +11,7 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.blosc import rows as stored_rows
+from preprocessing.gzip_file import plain
 from preprocessing.jet_chunk import CHUNK_ROWS
 from preprocessing.sources import reading
 
@@ -58,7 +59,7 @@ def open_columns(path: Path, layout: dict[str, Column], title: str) -> Iterator[
     Raises UserError naming file and key for a missing or differently shaped column, columns of
     unequal lengths, and a file of no jets; `title` names the dataset in the sentence.
     """
-    with reading(path), h5py.File(path, "r", **CHUNK_CACHE) as file:
+    with reading(path), h5py.File(plain(path), "r", **CHUNK_CACHE) as file:
         datasets = {name: find(file, column, path, title) for name, column in layout.items()}
         columns = Columns(datasets, path)
         for name, dataset in datasets.items():
