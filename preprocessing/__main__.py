@@ -15,7 +15,8 @@ from pathlib import Path
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError, speak
-from preprocessing.convert import Job, convert
+from preprocessing import omnilearned
+from preprocessing.convert import Job, convert, reader_of
 from preprocessing.jet_file import Provenance
 from preprocessing.sources import SPLITS, Shard, fingerprint
 
@@ -67,7 +68,9 @@ def parse_arguments() -> argparse.Namespace:
     return arguments.parse_args()
 
 
-def plan(name: str, shards: list[Shard], raw: Path, out: Path, seed: int) -> list[Job]:
+def plan(
+    name: str, shards: list[Shard], raw: Path, out: Path, seed: int, repacked: bool = False
+) -> list[Job]:
     """The output files to be made from `shards`, complete ones among them."""
     jobs = []
     # `python -m simulation` leaves this beside the files it makes
@@ -82,7 +85,7 @@ def plan(name: str, shards: list[Shard], raw: Path, out: Path, seed: int) -> lis
             )
             for split, share in shard.shares
         )
-        jobs.append(Job(name, shard, seed, outputs))
+        jobs.append(Job(name, shard, seed, outputs, repacked=repacked))
     return jobs
 
 
@@ -157,12 +160,13 @@ def preprocess(arguments: argparse.Namespace) -> None:
     for folder in (arguments.out, arguments.out / spec.name):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file, but a folder is needed; choose another --out")
-    shards = import_module(f"preprocessing.{spec.name}").shards(arguments.raw)
+    repacked = bool(omnilearned.files_of(arguments.raw))
+    shards = reader_of(spec, repacked).shards(arguments.raw)
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         print(f"{split}: {files} public files" if files else f"{split}: no public files found")
     shards = chosen(shards, arguments.splits, spec)
-    jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed)
+    jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed, repacked)
     require_no_strangers(jobs)
     todo, kept = [], []
     for job in jobs:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -18,7 +18,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
-from preprocessing import jet_file
+from preprocessing import jet_file, omnilearned
 from preprocessing.copies import FirstJets, require_different
 from preprocessing.jet_chunk import prepare, require_gev
 from preprocessing.jet_file import Provenance
@@ -30,6 +30,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _watch = None  # of a worker process
 
 
+def reader_of(spec: DatasetSpec, repacked: bool):
+    """What offers `shards(raw)`, `count(path)` and `read(path, at_once)`: the module of the dataset
+    or, of files that OmniLearned repacked, their reader."""
+    return omnilearned.Reader(spec) if repacked else import_module(f"preprocessing.{spec.name}")
+
+
 @dataclass(frozen=True)
 class Job:
     """The output files to be made from one shard, one per split that has a share of it."""
@@ -38,11 +44,12 @@ class Job:
     shard: Shard
     seed: int
     outputs: tuple[tuple[Path, Provenance], ...]  # in the order of the shares
+    repacked: bool = field(default=False, kw_only=True)  # by OmniLearned
 
     @property
     def reader(self):
-        """The module of the dataset: `shards(raw)`, `count(path)` and `read(path, at_once)`."""
-        return import_module(f"preprocessing.{self.dataset}")
+        """What reads the files."""
+        return reader_of(self.spec, self.repacked)
 
     @property
     def spec(self) -> DatasetSpec:

@@ -21,11 +21,13 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import DISK_ERRORS, UserError
 from omnilearn.progress import progress
+from preprocessing import omnilearned
 from preprocessing.archive import Member, members, require_room, unpack
 from preprocessing.sources import RemoteFile
 
 BLOCK = 2**20  # bytes
 PATIENCE = 30.0  # seconds without a byte
+REPACKED = "omnilearned"  # one HDF5 layout of many datasets
 ZENODO_FILE = re.compile(r"(?P<host>.+)/records/(?P<record>\d+)/files/")
 
 
@@ -37,18 +39,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--files", nargs="+", default=["*"], metavar="PATTERN",
         help="only files whose name fits one of these, as in '*_0.npz' (all)",
     )  # fmt: skip
+    parser.add_argument(
+        "--source", default="", metavar="NAME",
+        help=f"another place that has the dataset: {REPACKED} (HDF5 of its authors), 80030 (the "
+        "second record of atlas)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch what is missing; raises UserError in the first file that cannot be had."""
     spec = dataset(arguments.dataset)
-    files = wanted(spec, arguments.files)
-    print(f"{spec.title}: {len(files)} files of {spec.source}")
     pooch.get_logger().setLevel("ERROR")
     hashes = {}
     try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        files = wanted(spec, arguments.files, arguments.source)
+        print(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
         for file in files:
+            (arguments.out / file.name).parent.mkdir(parents=True, exist_ok=True)
             if file.folder and (line := said_unpacked(file, arguments.out)):
                 print(line)
                 continue
@@ -56,25 +63,44 @@ def run(arguments: argparse.Namespace) -> None:
             if file.folder:
                 print(unpacked(file, arguments.out))
     except requests.ConnectionError as error:
-        host = urlsplit(file.url).netloc
+        host = urlsplit(error.request.url if error.request else spec.source).netloc
         raise UserError(
             f"{host} cannot be reached; with a network the same command goes on, and files of "
             f"{spec.source} fetched in another way belong into {arguments.out}"
         ) from error
     except requests.RequestException as error:
-        raise UserError(f"{file.url} cannot be fetched: {type(error).__name__}") from error
+        url = error.request.url if error.request else spec.source
+        raise UserError(f"{url} cannot be fetched: {type(error).__name__}") from error
     except KeyboardInterrupt as stop:
         raise UserError("interrupted; the same command goes on from what has arrived") from stop
 
 
-def wanted(spec: DatasetSpec, patterns: list[str]) -> list[RemoteFile]:
-    """The public files whose name fits one of the patterns; raises UserError if none does."""
-    public = getattr(import_module(f"preprocessing.{spec.name}"), "REMOTE", ())
-    if not public:
+def offered(spec: DatasetSpec, source: str) -> list[RemoteFile]:
+    """The public files of a place that has the dataset, by default the one its authors chose.
+
+    Raises UserError for a place that does not have it, and what `requests` raises.
+    """
+    module = import_module(f"preprocessing.{spec.name}")
+    places = {REPACKED: (), **getattr(module, "OTHER_SOURCES", {})}
+    public = getattr(module, "REMOTE", ())
+    if not source and not public:
         raise UserError(
-            f"{spec.title} cannot be downloaded; it comes from {spec.source}. A sample of its "
-            f"layout is made by: python -m simulation {spec.name} --jets 1000 --out DIR"
+            f"{spec.title} comes from {spec.source}; what is public of it is fetched with "
+            f"--source {REPACKED}, and a sample of its layout is made by: python -m simulation "
+            f"{spec.name} --jets 1000 --out DIR"
         )
+    if source and source not in places:
+        raise UserError(
+            f"--source {source} is no place of {spec.title}; known: {', '.join(places)}"
+        )
+    if source == REPACKED:
+        return omnilearned.remote(spec)
+    return list(places[source] if source else public)
+
+
+def wanted(spec: DatasetSpec, patterns: list[str], source: str = "") -> list[RemoteFile]:
+    """The public files whose name fits one of the patterns; raises UserError if none does."""
+    public = offered(spec, source)
     found = [file for file in public if any(fnmatch(file.name, one) for one in patterns)]
     if not found:
         names = [file.name for file in public]
@@ -116,7 +142,7 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
         print(f"{path} is not the public file ({hash_name} differs): fetched again")
     transfer = Transfer(path)
     try:
-        pooch.retrieve(file.url, checksum, path.name, out, downloader=transfer)
+        pooch.retrieve(file.url, checksum, path.name, path.parent, downloader=transfer)
     except ValueError as error:
         raise UserError(
             f"{file.url} arrived with another {hash_name} than {checksum.partition(':')[2]} and "

@@ -166,9 +166,7 @@ def energy_flow(
     }
 
 
-def reconstruct(
-    events: Events, rng: np.random.Generator, lowest_pt: float = LOWEST_PT
-) -> Objects:
+def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOWEST_PT) -> Objects:
     """Tracks, photons and neutral hadrons that the final particles of `events` leave behind, above
     `lowest_pt` [GeV]."""
     final = np.flatnonzero(

@@ -138,7 +138,8 @@ H1 = DatasetSpec(
     name="h1",
     title="H1 deep inelastic scattering",
     task="tagging",
-    source="the H1 Collaboration; the data are not public",
+    source="https://portal.nersc.gov/cfs/dasrepo/omnilearned/h1 (the ROOT files of the H1 "
+    "Collaboration are not public)",
     citation="H1 Collaboration, Measurement of lepton-jet correlation in deep-inelastic "
     "scattering, arXiv:2108.12376",
     labels=(JetLabel("Djangoh", "Djangoh", "#3f90da"), JetLabel("Rapgap", "Rapgap", "#bd1f01")),

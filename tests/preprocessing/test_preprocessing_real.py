@@ -26,7 +26,7 @@ def expected(folder: str) -> dict[str, np.ndarray]:
 
 def test_real_events_of_the_lhc_olympics_agree_with_pandas_and_fastjet(preprocess, tmp_path):
     known = expected("lhco_tiny")
-    status, said, complaint = preprocess(
+    status, _, complaint = preprocess(
         "lhco", "--raw", REAL / "lhco_tiny", "--out", tmp_path, "--workers", 1
     )
     assert status == 0, complaint
