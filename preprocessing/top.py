@@ -9,7 +9,7 @@ import numpy as np
 from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian
-from preprocessing import pandas_table
+from preprocessing import converted, pandas_table
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.pandas_table import Table
 from preprocessing.sources import (
@@ -33,8 +33,15 @@ COLUMNS = (
 
 
 def shards(raw: Path) -> list[Shard]:
-    """train.h5, val.h5 and test.h5 become one file each."""
+    """train.h5, val.h5 and test.h5 become one file each; so do converted ones in their place.
+
+    Raises UserError if there is none, or both kinds.
+    """
     found = [split for split in SPLITS if (raw / f"{split}.h5").is_file()]
+    others = converted.shards(raw)
+    converted.require_alone(others, [raw / f"{split}.h5" for split in found])
+    if others:
+        return others
     if not found:
         raise UserError(
             f"{raw} holds none of train.h5, val.h5, test.h5 but {what_is_in(raw)}; get them from "
@@ -65,6 +72,8 @@ def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
 
 def count(path: Path) -> int:
     """Jets in the file."""
+    if converted.is_converted(path):
+        return converted.count(path, TOP)
     with reading(path), h5py.File(path, "r") as file:
         return len(open_table(file, path)[0])
 
@@ -75,6 +84,9 @@ def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     Raises UserError on numbers that are not finite, labels other than 0 and 1, and columns whose
     energy is below the momentum.
     """
+    if converted.is_converted(path):
+        yield from converted.read(path, TOP, at_once)
+        return
     with reading(path), h5py.File(path, "r") as file:
         table, order = open_table(file, path)
         for first in range(0, len(table), at_once):
