@@ -195,6 +195,8 @@ def test_the_files_of_both_records_are_offered():
     names = {file.name for file in atlas.OTHER_SOURCES["80030"]}
     assert len(names) == 929 + 104
     assert {"train_nominal_928.h5.gz", "test_nominal_103.h5.gz"} < names
+    assert "record/15013" in ATLAS.source
+    assert "record/80030" in ATLAS.source  # what `list` says
 
 
 def test_files_of_two_releases_are_not_mixed(raw, refused):
