@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omnilearn.data.limits import is_mixed, limited, spread
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -23,14 +24,16 @@ def class_numbers(spec: DatasetSpec, names: str) -> list[int]:
 def selected_jets(
     paths: list[Path], spec: DatasetSpec, limit: int = 0, classes: str = ""
 ) -> tuple[JetFiles, np.ndarray | None]:
-    """The first `limit` jets (0: all) of these classes (empty: all): files and rows (num_jets,).
+    """`limit` jets (0: all) of these classes (empty: all): files and rows (num_jets,).
 
-    Rows are None where all jets of the files take part. No file is opened beyond the last jet.
+    Of the suite's files they are the first, of others spread over files and classes. Rows are None
+    where all jets of the files take part. Of the suite's files none is opened beyond the last jet.
     Raises UserError when there is none.
     """
     if not classes:
-        return JetFiles(paths, spec, limit=limit or None), None
+        return limited(paths, spec, limit)
     numbers, parts, found = class_numbers(spec, classes), [], 0
+    asked, limit = limit, limit if all(map(is_mixed, paths)) else 0
     for path in paths:
         with JetFiles([path], spec) as files:
             label, _ = files.labels_and_weights()
@@ -47,5 +50,7 @@ def selected_jets(
             "or name others with --classes"
         )
     selected = np.concatenate(parts)
+    if asked and not limit and found > asked:
+        selected = np.isin(np.arange(len(selected)), np.flatnonzero(selected)[spread(asked, found)])
     rows = int(np.flatnonzero(selected)[-1]) + 1
     return JetFiles(paths, spec, limit=rows), selected[:rows]
