@@ -23,13 +23,22 @@ from omnilearn.errors import UserError
 from omnilearn.own_content import insist_on_own_content
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, MOMENTUM_LIMIT, JetChunk
-from preprocessing.sources import SPLITS, RemoteFile, Shard, reading, require_files, require_finite
+from preprocessing.sources import (
+    SPLITS,
+    RemoteFile,
+    Shard,
+    files_below,
+    reading,
+    require_files,
+    require_finite,
+)
 
 ADDRESS = "https://portal.nersc.gov/cfs/dasrepo/omnilearned"
 NAMES = ("jetclass", "top", "qg", "atlas", "h1", "aspen")  # there as here
 PATIENCE = 30.0  # seconds without a byte
 LISTED = re.compile(r'href="([\w.+-]+\.h5)"')
 KEYS = ("data", "pid", "global")
+OTHER_ENDINGS = (".root", ".npz", ".h5", ".hdf5", ".h5.gz", ".parquet")  # of public files
 IDENTITIES = np.array([-211, -13, -11, 0, 11, 13, 22, 130, 211])
 FIRST_LABELS = {"jetclass": (0, 2), "aspen": (0, 200)}  # alone, and in the mix for pre-training
 STEPS = 8  # of the fit of eta
@@ -85,9 +94,15 @@ class Reader:
     spec: DatasetSpec
 
     def shards(self, raw: Path) -> list[Shard]:
-        """Each file is one of its split."""
+        """Each file is one of its split; raises UserError where files of another layout lie by."""
         found = files_of(raw)
-        require_files([path for paths in found.values() for path in paths])
+        paths = [path for paths in found.values() for path in paths]
+        require_files(paths)
+        if others := [path for path in files_below(raw, *OTHER_ENDINGS) if path not in paths]:
+            raise UserError(
+                f"{others[0]} and {paths[0]} are of two layouts and may hold the same jets; keep "
+                "one kind in the folder"
+            )
         return [
             Shard.whole(split, index, (path,))
             for split, paths in found.items()

@@ -99,6 +99,15 @@ def test_all_splits_become_files_that_say_where_they_are_from(write, preprocess,
             np.testing.assert_array_equal(file["pid"][:].argmax(axis=1), file["source"][:, 1] % 10)
 
 
+def test_files_of_another_layout_beside_them_are_not_passed_over(
+    write, write_jetclass, refused, tmp_path
+):
+    write("train/a.h5")
+    path = write_jetclass(tmp_path / "raw/train/ZToQQ_000.root", "Zqq")
+    complaint = refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
+    assert f"{path} and {tmp_path / 'raw/train/a.h5'} are of two layouts" in complaint
+
+
 def test_numbers_of_the_jet_that_the_constituents_confirm_are_taken(write, jets):
     _, counts, jet, _ = jets()
     calibrated = np.column_stack([1.1 * jet[:, 0], jet[:, 1], np.full(60, 77.0), counts])
