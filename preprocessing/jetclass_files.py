@@ -68,17 +68,24 @@ def split_of(path: Path, raw: Path) -> str | None:
     """The split of a file below `raw`: of the nearest folder that is named after one, else by its
     public number; None for a name without a number, whose jets are shared.
 
-    Raises UserError for a number that is in no split.
+    Raises UserError for a number that is in no split, or in another than that of a public folder.
     """
-    for folder in path.relative_to(raw).parents:
-        if split := SPLIT_OF_FOLDER.get(folder.name):
-            return split
     name = FILE_NAME.fullmatch(path.name)
-    if name is None:
-        return None
-    for split, numbers in FILE_NUMBERS.items():
-        if int(name[2]) in numbers:
-            return split
+    public = [split for split, numbers in FILE_NUMBERS.items() if name and int(name[2]) in numbers]
+    for folder in path.relative_to(raw).parents:
+        split = SPLIT_OF_FOLDER.get(folder.name)
+        if split is None:
+            continue
+        # a large simulated sample has numbers of its own
+        named = folder.name != split and not (raw / "simulation.json").is_file()
+        if named and public and public[0] != split:
+            raise UserError(
+                f"{path} is a file of {FOLDERS[public[0]]} by its number; move it there, or call "
+                f"its folder {split} if it is meant to be of that split"
+            )
+        return split
+    if public or name is None:
+        return public[0] if public else None
     raise UserError(
         f"{path} does not say which split it belongs to; put it into a folder train_100M, val_5M "
         "or test_20M, or give it a public number (000-099 train, 100-119 test, 120-124 val)"

@@ -101,8 +101,8 @@ def test_file_numbers_decide_the_split_of_a_flat_folder(write_jetclass, preproce
 
 
 def test_the_folders_of_the_public_download_are_found(write_jetclass, tmp_path):
-    for folder in ("train_100M", "val_5M", "test_20M"):
-        write_jetclass(tmp_path / f"Pythia/{folder}/WToQQ_007.root", "Wqq", n=10)
+    for folder, number in (("train_100M", "007"), ("val_5M", "124"), ("test_20M", "110")):
+        write_jetclass(tmp_path / f"Pythia/{folder}/WToQQ_{number}.root", "Wqq", n=10)
     assert [shard.shares[0][0] for shard in jetclass.shards(tmp_path)] == ["train", "val", "test"]
 
 

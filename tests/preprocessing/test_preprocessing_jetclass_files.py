@@ -14,6 +14,7 @@ import pytest
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
+from omnilearn.errors import UserError
 from preprocessing import jetclass, jetclass_files
 from preprocessing.sources import RemoteFile
 
@@ -254,6 +255,17 @@ def test_every_arrangement_of_the_public_files_is_found(write_jetclass, tmp_path
     assert all(len(files) == 2 for files in found.values())
 
 
+def test_a_file_in_the_public_folder_of_another_split_is_refused(write_jetclass, tmp_path):
+    path = write_jetclass(tmp_path / "val_5M/ZToQQ_090.root", n=2)
+    with pytest.raises(UserError, match=r"is a file of train_100M by its number; move it there"):
+        jetclass_files.files_per_split(tmp_path)
+    (tmp_path / "simulation.json").touch()  # a large sample numbers its files further
+    assert jetclass_files.files_per_split(tmp_path) == {"val": [path]}
+    (tmp_path / "simulation.json").unlink()
+    (tmp_path / "val_5M").rename(tmp_path / "val")
+    assert list(jetclass_files.files_per_split(tmp_path)) == ["val"]
+
+
 def test_split_folders_that_are_links_are_entered_once(write_jetclass, tmp_path):
     write_jetclass(tmp_path / "disk/a/ZToQQ_000.root", n=2)
     (tmp_path / "raw").mkdir()
@@ -263,7 +275,7 @@ def test_split_folders_that_are_links_are_entered_once(write_jetclass, tmp_path)
     assert found == {"train": [tmp_path / "raw/train_100M/ZToQQ_000.root"]}
     os.remove(tmp_path / "disk/a/ZToQQ_000.root")
     (tmp_path / "disk/a/ZToQQ_000.root").symlink_to("gone.root")
-    with pytest.raises(Exception, match="a link to one that is gone"):
+    with pytest.raises(UserError, match="a link to one that is gone"):
         jetclass_files.files_per_split(tmp_path / "raw")
 
 
