@@ -13,11 +13,14 @@ from importlib import import_module
 from pathlib import Path
 
 from omnilearn.data.catalogue import CATALOGUE, dataset
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError, speak
-from preprocessing.convert import Job, convert
+from preprocessing import omnilearned
+from preprocessing.convert import Job, convert, reader_of
 from preprocessing.jet_file import Provenance
 from preprocessing.sources import SPLITS, Shard, fingerprint
 
+NEEDED = ("train", "val")  # without these splits nothing can be trained
 # a first word that is no dataset -> module with add_arguments(parser) and run(arguments)
 COMMANDS = {"list": "listing", "download": "download", "check": "check"}
 
@@ -55,10 +58,19 @@ def parse_arguments() -> argparse.Namespace:
         default=len(os.sched_getaffinity(0)),
         help="processes, one output file each (all cores)",
     )
+    arguments.add_argument(
+        "--splits",
+        nargs="+",
+        choices=SPLITS,
+        metavar="SPLIT",
+        help="make these of train, val and test alone (all that there are; train and val must be)",
+    )
     return arguments.parse_args()
 
 
-def plan(name: str, shards: list[Shard], raw: Path, out: Path, seed: int) -> list[Job]:
+def plan(
+    name: str, shards: list[Shard], raw: Path, out: Path, seed: int, repacked: bool = False
+) -> list[Job]:
     """The output files to be made from `shards`, complete ones among them."""
     jobs = []
     # `python -m simulation` leaves this beside the files it makes
@@ -73,7 +85,7 @@ def plan(name: str, shards: list[Shard], raw: Path, out: Path, seed: int) -> lis
             )
             for split, share in shard.shares
         )
-        jobs.append(Job(name, shard, seed, outputs))
+        jobs.append(Job(name, shard, seed, outputs, repacked=repacked))
     return jobs
 
 
@@ -87,6 +99,44 @@ def require_no_strangers(jobs: list[Job]) -> None:
                     f"{path} is left from another run and would be read together with the new "
                     "files; remove it or choose another --out"
                 )
+
+
+def chosen(shards: list[Shard], splits: list[str] | None, spec: DatasetSpec) -> list[Shard]:
+    """The shards of these splits, of all where none is asked for.
+
+    Raises UserError if a split that was asked for, or that training needs, has no files, and where
+    public files are shared with splits that were not asked for.
+    """
+    there = [split for split in SPLITS if any(split in dict(shard.shares) for shard in shards)]
+    for split in splits or NEEDED:
+        if split not in there:
+            raise UserError(
+                f"there are no {split} files of {spec.title}, which "
+                f"{'were asked for' if splits else 'training needs'}; get them from {spec.source}, "
+                f"or make what there is alone with: --splits {' '.join(there)}"
+            )
+    if not splits:
+        return shards
+    found = [shard for shard in shards if not set(splits).isdisjoint(dict(shard.shares))]
+    for shard in found:
+        shared = list(dict(shard.shares))
+        if not set(shared) <= set(splits):
+            raise UserError(
+                f"{shard.sources[0]} is shared among the splits {', '.join(shared)} of "
+                f"{spec.title}; ask for all of them: --splits {' '.join(shared)}"
+            )
+    return found
+
+
+def require_jets(jobs: list[Job], splits: tuple[str, ...]) -> None:
+    """Raise UserError for the first of the splits that no jet fell into."""
+    for split in splits:
+        made = [path for job in jobs for path, one in job.outputs if one.split == split]
+        if not any(path.is_file() for path in made):
+            raise UserError(
+                f"no jet fell into the {split} split, which is needed; the public files hold too "
+                "few jets, add some or choose another --seed"
+            )
 
 
 def main() -> None:
@@ -110,21 +160,25 @@ def preprocess(arguments: argparse.Namespace) -> None:
     for folder in (arguments.out, arguments.out / spec.name):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is a file, but a folder is needed; choose another --out")
-    shards = import_module(f"preprocessing.{spec.name}").shards(arguments.raw)
-    jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed)
-    require_no_strangers(jobs)
+    repacked = bool(omnilearned.files_of(arguments.raw))
+    shards = reader_of(spec, repacked).shards(arguments.raw)
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         print(f"{split}: {files} public files" if files else f"{split}: no public files found")
-    todo = []
+    shards = chosen(shards, arguments.splits, spec)
+    jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed, repacked)
+    require_no_strangers(jobs)
+    todo, kept = [], []
     for job in jobs:
         if job.is_complete:
             for path, _ in job.outputs:
                 print(f"{path} is complete, from the same files and seed: kept")
+            kept.append(job)
         else:
             todo.append(job)
     if todo:
-        convert(todo, arguments.workers)
+        convert(todo, arguments.workers, kept)
+    require_jets(jobs, arguments.splits or NEEDED)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,17 @@ from omnilearn.data.catalogue import ASPEN
 from omnilearn.errors import UserError
 from preprocessing import pfnano
 from preprocessing.flat_hdf5 import Column, open_columns
-from preprocessing.jet_chunk import JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.puppi import CANDIDATE, EVENT, PDG_ID, PUPPI_WEIGHT, require_weights
 from preprocessing.puppi import weighted_jets as jets_of_candidates
-from preprocessing.sources import RemoteFile, Shard, reading, require_files, require_finite
+from preprocessing.sources import (
+    RemoteFile,
+    Shard,
+    files_below,
+    reading,
+    require_files,
+    require_finite,
+)
 
 SLOTS = 150
 READ = (0, 1, 2, 3, PDG_ID, PUPPI_WEIGHT)
@@ -46,7 +53,7 @@ REMOTE = tuple(
 def shards(raw: Path) -> list[Shard]:
     """Every public file is shared among the splits; its number stays the same however many come."""
     found = {path: FILE_NAME.fullmatch(path.name) for path in sorted(raw.glob("Run*.h5"))}
-    events = pfnano.root_files(raw)
+    events = files_below(raw, ".root")
     if found and events:
         raise UserError(
             f"{raw} holds {next(iter(found)).name} and {events[0].relative_to(raw)}: the same jets "
@@ -93,18 +100,18 @@ def count(path: Path) -> int:
         return columns.rows
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time.
 
     Raises UserError on momenta, ids or weights that are not finite, PUPPI weights outside 0-1 and
     ids that no constituent has.
     """
     if path.suffix == ".root":
-        yield from pfnano.read(path)
+        yield from pfnano.read(path, at_once)
         return
     wanted, lacking = layout(path)
     with open_columns(path, wanted, ASPEN.title) as columns:
-        for first_row, stored in columns.stretches():
+        for first_row, stored in columns.stretches(at_once):
             jets = chunk(stored.pop("candidates"), stored.pop("jets"), path, first_row, **stored)
             jets.selection = lacking
             yield jets

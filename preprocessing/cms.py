@@ -24,10 +24,12 @@ from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
 from preprocessing.sources import (
     RemoteFile,
     Shard,
+    files_below,
     mixed,
     reading,
     require_files,
     require_finite,
+    what_is_in,
 )
 
 LOWEST_PT = 1.0  # GeV, of a particle
@@ -67,17 +69,27 @@ REMOTE = tuple(
 def shards(raw: Path) -> list[Shard]:
     """Output file i takes the i-th file of every slice, so each one covers the whole spectrum.
 
-    Folders below `raw` are searched too. Raises UserError if there is no simulated file.
+    Folders below `raw`, links among them, are searched too. Raises UserError if there is no
+    simulated file, or the same one of a slice twice.
     """
-    slices = defaultdict(list)
-    for path in raw.rglob("*.h5"):
+    slices = defaultdict(dict)
+    below = files_below(raw, ".h5")
+    for path in below:
         if name := FILE_NAME.fullmatch(path.name):
-            slices[int(name[1])].append((int(name[2]), path))
+            twin = slices[int(name[1])].setdefault(int(name[2]), path)
+            if twin != path:
+                raise UserError(
+                    f"{twin} and {path} are the same public file twice (slice {name[1]}, number "
+                    f"{name[2]}), whose jets would count twice; remove one of them"
+                )
     if not slices:
-        others = any(raw.rglob("GEN*.h5")) or any(raw.rglob("CMS*.h5"))
+        others = any(path.name.startswith(("GEN", "CMS")) for path in below)
         mend = "recorded and generated ones tell no parton or no detector; " if others else ""
-        raise UserError(f"{raw} holds no simulated SIM*.h5; {mend}get them from {CMS.source}")
-    files = [[path for _, path in sorted(slices[pt])] for pt in sorted(slices)]
+        raise UserError(
+            f"{raw} holds no simulated SIM*.h5 but {what_is_in(raw)}; {mend}get them from "
+            f"{CMS.source}"
+        )
+    files = [[slices[pt][number] for number in sorted(slices[pt])] for pt in sorted(slices)]
     for paths in files:
         require_files(paths)
     return [Shard(CMS.splits, index, sources) for index, sources in enumerate(mixed(files))]
@@ -156,16 +168,16 @@ def count(path: Path) -> int:
         return open_mod(file, path).jets
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time.
 
     Jets of no parton, of charm and of beauty are rejected. Raises UserError on numbers that are not
     finite, partons other than quarks and gluons, and an index that does not fit the particles.
     """
     with reading(path), h5py.File(path, "r", **CHUNK_CACHE) as file:
         mod = open_mod(file, path)
-        for first in range(0, mod.jets, CHUNK_ROWS):
-            yield chunk(mod, first, min(first + CHUNK_ROWS, mod.jets))
+        for first in range(0, mod.jets, at_once):
+            yield chunk(mod, first, min(first + at_once, mod.jets))
 
 
 def chunk(mod: ModFile, first: int, last: int) -> JetChunk:

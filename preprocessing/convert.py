@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -18,7 +18,8 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
-from preprocessing import jet_file
+from preprocessing import jet_file, omnilearned
+from preprocessing.copies import FirstJets, require_different
 from preprocessing.jet_chunk import prepare, require_gev
 from preprocessing.jet_file import Provenance
 from preprocessing.shuffle import Buckets
@@ -29,6 +30,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _watch = None  # of a worker process
 
 
+def reader_of(spec: DatasetSpec, repacked: bool):
+    """What offers `shards(raw)`, `count(path)` and `read(path, at_once)`: the module of the dataset
+    or, of files that OmniLearned repacked, their reader."""
+    return omnilearned.Reader(spec) if repacked else import_module(f"preprocessing.{spec.name}")
+
+
 @dataclass(frozen=True)
 class Job:
     """The output files to be made from one shard, one per split that has a share of it."""
@@ -37,11 +44,12 @@ class Job:
     shard: Shard
     seed: int
     outputs: tuple[tuple[Path, Provenance], ...]  # in the order of the shares
+    repacked: bool = field(default=False, kw_only=True)  # by OmniLearned
 
     @property
     def reader(self):
-        """The module of the dataset: `shards(raw)`, `count(path)` and `read(path)`."""
-        return import_module(f"preprocessing.{self.dataset}")
+        """What reads the files."""
+        return reader_of(self.spec, self.repacked)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -66,6 +74,12 @@ class Job:
                 )
             total += rows
         return total
+
+    def survey(self) -> tuple[int, list[FirstJets]]:
+        """Rows in the sources, and the first jets of each, by which a copy is known."""
+        rows = self.count()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return rows, [FirstJets.of(self.reader, path) for path in self.shard.sources]
 
     def run(self, rows: int, advance: Callable[[int], None]) -> str:
         """Read, shuffle and write `rows` rows; return lines that sum it up."""
@@ -181,11 +195,12 @@ class Watch:
         self.stop.value = number
 
 
-def convert(jobs: list[Job], workers: int) -> None:
+def convert(jobs: list[Job], workers: int, kept: list[Job] = ()) -> None:
     """Run all jobs on up to `workers` processes; the result does not depend on their number.
 
-    Raises UserError on the first file that cannot be converted and after SIGTERM or SIGINT; the
-    output files finished by then stay.
+    Raises UserError before the first one where two files, also of the jobs `kept` from an earlier
+    run, hold the same jets, on the first file that cannot be converted and after SIGTERM or SIGINT;
+    the output files finished by then stay.
     """
     # spawned, not forked: HDF5 and the threads of NumPy do not survive a fork
     context = multiprocessing.get_context("spawn")
@@ -193,20 +208,23 @@ def convert(jobs: list[Job], workers: int) -> None:
     before = {number: signal.signal(number, watch.mark) for number in STOP_SIGNALS}
     try:
         if workers == 1 or len(jobs) == 1:
-            convert_here(jobs, watch)
+            convert_here(jobs, kept, watch)
         else:
-            convert_in_parallel(jobs, min(workers, len(jobs)), context, watch)
+            convert_in_parallel(jobs, kept, min(workers, len(jobs)), context, watch)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def convert_here(jobs: list[Job], watch: Watch) -> None:
+def convert_here(jobs: list[Job], kept: list[Job], watch: Watch) -> None:
     """Run all jobs in this process."""
-    counts = []
-    for job in jobs:
-        counts.append(job.count())
-        watch.advance(0)
+    surveys = []
+    with progress(len(jobs) + len(kept), "looking at the files", "jobs") as bar:
+        for job in (*jobs, *kept):
+            surveys.append(job.survey())
+            watch.advance(0)
+            bar.update()
+    counts = counted(surveys)[: len(jobs)]
     with progress(sum(counts), "preprocessing") as bar:
 
         def advance(jets: int) -> None:
@@ -217,14 +235,23 @@ def convert_here(jobs: list[Job], watch: Watch) -> None:
             bar.write(job.run(jets, advance))
 
 
-def convert_in_parallel(jobs: list[Job], workers: int, context: BaseContext, watch: Watch) -> None:
+def counted(surveys: list[tuple[int, list[FirstJets]]]) -> list[int]:
+    """Rows of each job; raises UserError for two files of the same jets."""
+    require_different([one for _, first_jets in surveys for one in first_jets])
+    return [rows for rows, _ in surveys]
+
+
+def convert_in_parallel(
+    jobs: list[Job], kept: list[Job], workers: int, context: BaseContext, watch: Watch
+) -> None:
     """Run all jobs on `workers` other processes."""
     with ProcessPoolExecutor(workers, context, initializer=_join, initargs=(watch,)) as pool:
         try:
-            counting = [pool.submit(Job.count, job) for job in jobs]
-            for _ in finished(counting, watch):
-                pass
-            counts = [future.result() for future in counting]
+            looking = [pool.submit(Job.survey, job) for job in (*jobs, *kept)]
+            with progress(len(looking), "looking at the files", "jobs") as bar:
+                for survey in finished(looking, watch):
+                    bar.update(survey is not None)
+            counts = counted([future.result() for future in looking])[: len(jobs)]
             with progress(sum(counts), "preprocessing") as bar:
                 running = [pool.submit(_run, *task) for task in zip(jobs, counts, strict=True)]
                 for line in finished(running, watch):

@@ -1,12 +1,12 @@
 """Fetch the public files of a dataset: python -m preprocessing download top --out data/raw/top.
 
+Archives are unpacked, each into its folder, and may then be removed: they are not fetched again.
 Pooch decides by hash what has to be fetched and whether it arrived unharmed; the transfer itself
 goes on where an earlier one stopped. Hashes that the suite does not know are asked of the record.
 """
 
 import argparse
 import re
-import shutil
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import import_module
@@ -16,14 +16,18 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 
+from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import DISK_ERRORS, UserError
 from omnilearn.progress import progress
+from preprocessing import omnilearned
+from preprocessing.archive import Member, members, require_room, unpack
 from preprocessing.sources import RemoteFile
 
 BLOCK = 2**20  # bytes
 PATIENCE = 30.0  # seconds without a byte
+REPACKED = "omnilearned"  # one HDF5 layout of many datasets
 ZENODO_FILE = re.compile(r"(?P<host>.+)/records/(?P<record>\d+)/files/")
 
 
@@ -35,42 +39,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--files", nargs="+", default=["*"], metavar="PATTERN",
         help="only files whose name fits one of these, as in '*_0.npz' (all)",
     )  # fmt: skip
+    parser.add_argument(
+        "--source", default="", metavar="NAME",
+        help=f"another place that has the dataset: {REPACKED} (HDF5 of its authors), 80030 (the "
+        "second record of atlas)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Fetch what is missing; raises UserError in the first file that cannot be had."""
     spec = dataset(arguments.dataset)
-    files = wanted(spec, arguments.files)
-    print(f"{spec.title}: {len(files)} files of {spec.source}")
     pooch.get_logger().setLevel("ERROR")
     hashes = {}
     try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
+        files = wanted(spec, arguments.files, arguments.source)
+        print(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
         for file in files:
+            (arguments.out / file.name).parent.mkdir(parents=True, exist_ok=True)
+            if file.folder and (line := said_unpacked(file, arguments.out)):
+                print(line)
+                continue
             print(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
+            if file.folder:
+                print(unpacked(file, arguments.out))
     except requests.ConnectionError as error:
-        host = urlsplit(file.url).netloc
+        host = urlsplit(error.request.url if error.request else spec.source).netloc
         raise UserError(
             f"{host} cannot be reached; with a network the same command goes on, and files of "
             f"{spec.source} fetched in another way belong into {arguments.out}"
         ) from error
     except requests.RequestException as error:
-        raise UserError(f"{file.url} cannot be fetched: {type(error).__name__}") from error
+        url = error.request.url if error.request else spec.source
+        raise UserError(f"{url} cannot be fetched: {type(error).__name__}") from error
     except KeyboardInterrupt as stop:
         raise UserError("interrupted; the same command goes on from what has arrived") from stop
-    if any(file.name.endswith(".tar") for file in files):
-        print(f"unpack the archives with: for f in {arguments.out}/*.tar; do tar -xf $f -C "
-              f"{arguments.out}; done")  # fmt: skip
 
 
-def wanted(spec: DatasetSpec, patterns: list[str]) -> list[RemoteFile]:
-    """The public files whose name fits one of the patterns; raises UserError if none does."""
-    public = getattr(import_module(f"preprocessing.{spec.name}"), "REMOTE", ())
-    if not public:
+def offered(spec: DatasetSpec, source: str) -> list[RemoteFile]:
+    """The public files of a place that has the dataset, by default the one its authors chose.
+
+    Raises UserError for a place that does not have it, and what `requests` raises.
+    """
+    module = import_module(f"preprocessing.{spec.name}")
+    places = {REPACKED: (), **getattr(module, "OTHER_SOURCES", {})}
+    public = getattr(module, "REMOTE", ())
+    if not source and not public:
         raise UserError(
-            f"{spec.title} cannot be downloaded; it comes from {spec.source}. A sample of its "
-            f"layout is made by: python -m simulation {spec.name} --jets 1000 --out DIR"
+            f"{spec.title} comes from {spec.source}; what is public of it is fetched with "
+            f"--source {REPACKED}, and a sample of its layout is made by: python -m simulation "
+            f"{spec.name} --jets 1000 --out DIR"
         )
+    if source and source not in places:
+        raise UserError(
+            f"--source {source} is no place of {spec.title}; known: {', '.join(places)}"
+        )
+    if source == REPACKED:
+        return omnilearned.remote(spec)
+    return list(places[source] if source else public)
+
+
+def wanted(spec: DatasetSpec, patterns: list[str], source: str = "") -> list[RemoteFile]:
+    """The public files whose name fits one of the patterns; raises UserError if none does."""
+    public = offered(spec, source)
     found = [file for file in public if any(fnmatch(file.name, one) for one in patterns)]
     if not found:
         names = [file.name for file in public]
@@ -112,7 +142,7 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
         print(f"{path} is not the public file ({hash_name} differs): fetched again")
     transfer = Transfer(path)
     try:
-        pooch.retrieve(file.url, checksum, path.name, out, downloader=transfer)
+        pooch.retrieve(file.url, checksum, path.name, path.parent, downloader=transfer)
     except ValueError as error:
         raise UserError(
             f"{file.url} arrived with another {hash_name} than {checksum.partition(':')[2]} and "
@@ -120,6 +150,35 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
         ) from error
     checked = f"{hash_name} as published" if checksum else "its hash is not published"
     return f"{path}: {path.stat().st_size / 1e6:.1f} MB, {checked}"
+
+
+def unpacked(file: RemoteFile, out: Path) -> str:
+    """Unpack an archive in `out` into its folder; a line that says what was done."""
+    archive, folder = out / file.name, out / file.folder
+    new = unpack(archive, folder)
+    files = members(archive)
+    with atomic_path(record_of(file, out)) as temporary:
+        temporary.write_text("".join(f"{one.size} {one.name}\n" for one in files))
+    return (
+        f"{archive}: {len(files)} files in {folder}, {new} of them new; the archive may be removed"
+    )
+
+
+def said_unpacked(file: RemoteFile, out: Path) -> str | None:
+    """A line about an archive whose files all lie in its folder, as the record of their unpacking
+    has them; None for any other."""
+    record = record_of(file, out)
+    if not record.is_file():
+        return None
+    entries = [line.partition(" ") for line in record.read_text().splitlines()]
+    if not all(Member(name, int(size)).lies_in(out / file.folder) for size, _, name in entries):
+        return None
+    return f"{file.name}: its {len(entries)} files are in {out / file.folder}: kept"
+
+
+def record_of(file: RemoteFile, out: Path) -> Path:
+    """Where names and sizes of the files of an archive are kept, so that it may be removed."""
+    return out / f".{file.name}.unpacked"
 
 
 class Transfer:
@@ -171,7 +230,7 @@ class Transfer:
         """Append the body to the first `have` bytes; whether the connection gave all of it."""
         length = answer.headers.get("content-length")
         total = None if length is None else have + int(length)
-        self.require_room(0 if total is None else total - have)
+        require_room(self.partial.parent, 0 if total is None else total - have, self.name)
         with (
             self.partial.open("ab" if have else "wb", buffering=0) as file,
             progress(total, self.name, "B") as bar,
@@ -191,15 +250,6 @@ class Transfer:
                     ) from error
                 bar.update(len(block))
         return total is None or self.arrived == total
-
-    def require_room(self, missing: int) -> None:
-        """Raise UserError if the disk has not `missing` bytes left."""
-        free = shutil.disk_usage(self.partial.parent).free
-        if missing > free:
-            raise UserError(
-                f"{self.partial.parent} has {free} bytes left, but {self.name} needs {missing}; "
-                "make room or choose another --out"
-            )
 
 
 def blocks(answer: requests.Response) -> Iterator[bytes]:

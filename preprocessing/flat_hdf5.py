@@ -11,6 +11,7 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.blosc import rows as stored_rows
+from preprocessing.gzip_file import plain
 from preprocessing.jet_chunk import CHUNK_ROWS
 from preprocessing.sources import reading
 
@@ -45,10 +46,10 @@ class Columns:
         """Rows first to last of every column, in the stored number types."""
         return {name: stored_rows(column, first, last) for name, column in self.datasets.items()}
 
-    def stretches(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """The whole file, CHUNK_ROWS rows at a time: the number of the first row, the columns."""
-        for first in range(0, self.rows, CHUNK_ROWS):
-            yield first, self.read(first, min(first + CHUNK_ROWS, self.rows))
+    def stretches(self, at_once: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The whole file, `at_once` rows at a time: the number of the first row, the columns."""
+        for first in range(0, self.rows, at_once):
+            yield first, self.read(first, min(first + at_once, self.rows))
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def open_columns(path: Path, layout: dict[str, Column], title: str) -> Iterator[
     Raises UserError naming file and key for a missing or differently shaped column, columns of
     unequal lengths, and a file of no jets; `title` names the dataset in the sentence.
     """
-    with reading(path), h5py.File(path, "r", **CHUNK_CACHE) as file:
+    with reading(path), h5py.File(plain(path), "r", **CHUNK_CACHE) as file:
         datasets = {name: find(file, column, path, title) for name, column in layout.items()}
         columns = Columns(datasets, path)
         for name, dataset in datasets.items():

@@ -16,7 +16,7 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import wrap_phi
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
 from preprocessing.root_tree import jagged, open_tree, per_row
-from preprocessing.sources import Shard, mixed, require_files
+from preprocessing.sources import Shard, mixed, require_files, what_is_in
 
 FOLDER = "out_ep0607"
 TREES = {"Django/minitree": "Djangoh", "Rapgap/minitree": "Rapgap"}
@@ -43,7 +43,8 @@ def shards(raw: Path) -> list[Shard]:
         files = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         if not files:
             raise UserError(
-                f"{folder} holds no {pattern} file of {name}; {H1.title} comes from {H1.source}"
+                f"{folder} holds no {pattern} file of {name} but {what_is_in(folder)}; {H1.title} "
+                f"comes from {H1.source}"
             )
         groups.append(files)
     require_files([path for files in groups for path in files])
@@ -56,8 +57,8 @@ def count(path: Path) -> int:
         return tree.num_entries
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The leading jets of the selected events of one file, a stretch at a time.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The leading jets of the selected events of one file, `at_once` rows at a time.
 
     Raises UserError on branches of unequal lengths, numbers that are not finite, a negative pt and
     a tree of another generator than the file name says.
@@ -71,7 +72,7 @@ def read(path: Path) -> Iterator[JetChunk]:
                 f"{promised[0]}; rename it"
             )
         label = H1.class_names.index(generator)
-        for arrays in tree.iterate(BRANCHES, step_size=CHUNK_ROWS, library="ak"):
+        for arrays in tree.iterate(BRANCHES, step_size=at_once, library="ak"):
             yield chunk(arrays, label, path, first_row)
             first_row += len(arrays)
 

@@ -1,4 +1,4 @@
-"""LHC Olympics R&D (doi 10.5281/zenodo.4536377): events of up to 700 particles -> two jets each.
+"""LHC Olympics R&D (doi 10.5281/zenodo.6466204): events of up to 700 particles -> two jets each.
 
 G. Kasieczka et al., arXiv:2101.08320: 700 massless (pt, eta, phi) per event, zero-padded, then the
 label. Jets are anti-kT, R = 1; an event stays whole, with the dijet mass as its observable. The
@@ -19,7 +19,14 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, invariant_mass, sum_constituents, to_cartesian
 from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
 from preprocessing.pandas_table import Table, open_table
-from preprocessing.sources import RemoteFile, Shard, reading, require_files, require_finite
+from preprocessing.sources import (
+    RemoteFile,
+    Shard,
+    reading,
+    require_files,
+    require_finite,
+    what_is_in,
+)
 
 SLOTS = 700
 EVENTS_AT_ONCE = 2048  # 17 kB of numbers each, before they are clustered
@@ -27,9 +34,14 @@ LEADING_PT, LEADING_ETA = 1200.0, 2.5
 UNTRIGGERED = f"events without a leading jet above {LEADING_PT:g} GeV in |eta| < {LEADING_ETA:g}"
 SOFTEST_JET = 20.0  # GeV; what FastJet finds below is not called a jet
 
-EVENTS = ("events_anomalydetection_v2.h5", "events_anomalydetection.h5")  # the same twice
+EVENTS = "events_anomalydetection*.h5"  # _v2 is the public one, _tiny its first 1000 events
 EXTRA = "events_anomalydetection_qcd_extra_inneronly_4vecs_and_features.h5"  # background alone
-REMOTE = (RemoteFile.zenodo(4536377, EVENTS[0]), RemoteFile.zenodo(8370758, EXTRA))
+FEATURES = "features"  # in the names of tables that hold numbers of the two jets alone
+SHA256 = "5da8fda2ca78edf8fa5acc0af92fcb6a2d464ba7bf0fd75e3944a169b88cecc6"
+REMOTE = (
+    RemoteFile.zenodo(6466204, "events_anomalydetection_v2.h5", f"sha256:{SHA256}"),
+    RemoteFile.zenodo(8370758, EXTRA),
+)
 
 MOMENTUM, CARTESIAN = ("pt", "eta", "phi", "energy"), ("px", "py", "pz", "energy")
 HIGH_LEVEL = re.compile(r"j[12]")  # in the name of a column: of a jet, not of a particle
@@ -37,19 +49,22 @@ PARTICLE = re.compile(r"p([xyz])_?(\d+)")
 
 
 def shards(raw: Path) -> list[Shard]:
-    """The events of the challenge, and the extra background of the signal region if it is there."""
-    found = [raw / name for name in EVENTS if (raw / name).is_file()]
+    """The events of the challenge, and the extra background of the signal region if it is there.
+
+    Raises UserError for two files of events: versions and parts of it hold the same ones.
+    """
+    found = [path for path in sorted(raw.glob(EVENTS)) if FEATURES not in path.name]
     if len(found) > 1:
         raise UserError(
-            f"{found[0]} and {found[1]} are two versions of the same events, which would count "
-            "twice; keep one of them"
+            f"{' and '.join(map(str, found))} are versions or parts of the same events, which "
+            "would count twice; keep one of them in the folder"
         )
     if (raw / EXTRA).is_file():
         found.append(raw / EXTRA)
     if not found:
         raise UserError(
-            f"{raw} holds no {EVENTS[0]}; "
-            "get it with: python -m preprocessing download lhco --out DIR"
+            f"{raw} holds no {EVENTS} with the particles of the events but {what_is_in(raw)}; "
+            f"get it with: python -m preprocessing download lhco --out {raw}"
         )
     require_files(found)
     return [Shard(LHCO.splits, index, (path,)) for index, path in enumerate(found)]
@@ -94,8 +109,8 @@ def count(path: Path) -> int:
         return len(table)
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The two leading jets of the events of one file, a stretch of events at a time.
+def read(path: Path, at_once: int = EVENTS_AT_ONCE) -> Iterator[JetChunk]:
+    """The two leading jets of the events of one file, `at_once` events at a time.
 
     Raises UserError on numbers that are not finite or cannot be pt, eta, phi, and on labels other
     than 0 and 1.
@@ -103,8 +118,8 @@ def read(path: Path) -> Iterator[JetChunk]:
     with reading(path), h5py.File(path, "r") as file:
         table = open_table(file, path, LHCO.name)
         particles, label = columns(table, path)
-        for first in range(0, len(table), EVENTS_AT_ONCE):
-            stretch = table.read(first, min(first + EVENTS_AT_ONCE, len(table)))
+        for first in range(0, len(table), at_once):
+            stretch = table.read(first, min(first + at_once, len(table)))
             labels = np.zeros(len(stretch)) if label is None else stretch[:, label]
             yield chunk(stretch[:, particles].reshape(-1, SLOTS, 3), labels, path, first)
 

@@ -19,9 +19,17 @@ from omnilearn.data.catalogue import OMNIFOLD
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian
 from preprocessing.identity import identity, masses
-from preprocessing.jet_chunk import MOMENTUM_LIMIT, JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, MOMENTUM_LIMIT, JetChunk
 from preprocessing.npz_stream import open_npz
-from preprocessing.sources import RemoteFile, Shard, mixed, reading, require_files, require_finite
+from preprocessing.sources import (
+    RemoteFile,
+    Shard,
+    mixed,
+    reading,
+    require_files,
+    require_finite,
+    what_is_in,
+)
 
 LEVELS = ("sim", "gen")  # in the public files, for our reco and gen
 FILE_NAME = re.compile(r"(\w+)_Zjet_pTZ-200GeV_(\d+)\.npz")
@@ -72,7 +80,7 @@ def shards(raw: Path) -> list[Shard]:
         if not samples:
             raise UserError(
                 f"{raw} holds no {label} file ({' or '.join(GENERATORS[label])}_Zjet_pTZ-200GeV_"
-                f"0.npz ...); get them from {OMNIFOLD.source}"
+                f"0.npz ...) but {what_is_in(raw)}; get them from {OMNIFOLD.source}"
             )
         if len(samples) > 1:
             raise UserError(
@@ -104,15 +112,15 @@ def count(path: Path) -> int:
         return stored.rows
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The events of one file, a stretch at a time; a level without constituents has no jet there.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The events of one file, `at_once` rows at a time; an empty level has no jet there.
 
     Raises UserError on numbers that are not finite, negative pt and codes of no particle.
     """
     label = OMNIFOLD.class_names.index(generator(path)[0])
     with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
         require_columns(stored.shapes, path)
-        for first_row, arrays in stored.stretches():
+        for first_row, arrays in stored.stretches(at_once):
             for key, values in arrays.items():
                 require_finite(values, path, key, first_row)
             yield chunk(arrays, label, path, first_row)

@@ -1,4 +1,7 @@
-"""Tables that pandas keeps in HDF5, in both of its layouts, read with h5py alone.
+"""Tables that pandas keeps in HDF5, in all of its layouts, read with h5py alone.
+
+The fixed layout has a dataset per block of columns of one type; the table layout one compound
+dataset, in which blocks and single columns (`data_columns`) are fields.
 
 pandas and PyTables would unpickle the attributes of the file, and run what they say.
 """
@@ -13,6 +16,7 @@ import numpy as np
 from omnilearn.errors import UserError
 from preprocessing.blosc import rows
 
+BLOCK = "values_block"  # begins the name of a field of several columns
 # the words of the pickle language that are a column's name, or its number
 NAME_OPCODES = {
     "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING",
@@ -45,27 +49,41 @@ class Table:
                 stored[dataset.name] = rows(dataset, first, last)
             block = stored[dataset.name] if name is None else stored[dataset.name][name]
             start, stop = stop, stop + width
-            table[:, start:stop] = block
+            table[:, start:stop] = block.reshape(len(block), width)
         return table
 
 
 def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) -> Table:
-    """The table under `key`, or the only one of the file; pandas format 'table' or 'fixed'.
+    """The only table of the file, or the one under `key`; pandas format 'table' or 'fixed'.
 
-    Raises UserError, calling the files `title`, if it is missing, empty or of unequal columns.
+    Raises UserError, calling the files `title`, if it is missing, empty, of unequal columns or of
+    something else than numbers.
     """
     group = table_group(file, path, title, key)
     if "table" in group:  # pandas format='table': one compound dataset
         dataset = group["table"]
-        fields = sorted(name for name in dataset.dtype.names or () if "values_block" in name)
+        kinds = {name: bytes(dataset.attrs.get(f"{name}_kind", b""))
+                 for name in dataset.dtype.names or ()}  # fmt: skip
+        fields = [name for name, kind in kinds.items() if not is_index(name, kind)]
         blocks = [(dataset, name) for name in fields]
+        types = [dataset.dtype[name].base for name in fields]
         widths = [int(np.prod(dataset.dtype[name].shape)) for name in fields]
-        names = [pickled_names(bytes(dataset.attrs.get(f"{name}_kind", b""))) for name in fields]
+        names = [
+            pickled_names(kinds[name]) or ([] if name.startswith(BLOCK) else [name])
+            for name in fields
+        ]
     else:  # pandas format='fixed': one dataset per block
         fields = sorted(name[: -len("_values")] for name in group if name.endswith("_values"))
         blocks = [(group[f"{name}_values"], None) for name in fields]
-        widths = [dataset.shape[1] for dataset, _ in blocks]
+        types = [dataset.dtype for dataset, _ in blocks]
+        widths = [(*dataset.shape, 0, 0)[1] for dataset, _ in blocks]
         names = [stored_names(rows(group[f"{name}_items"], 0, None)) for name in fields]
+    for name, kind in zip(fields, types, strict=True):
+        if kind.kind not in "biuf":
+            raise UserError(
+                f"{path}: {group.name[1:]}/{name} holds {kind} and no numbers; drop that column or "
+                "make it a number, and write the table again"
+            )
     if len({len(dataset) for dataset, _ in blocks}) > 1:
         raise UserError(
             f"{path}: the columns of {group.name[1:]!r} have unequal lengths; download it again"
@@ -78,27 +96,35 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
 
 def table_group(file: h5py.File, path: Path, title: str, key: str | None) -> h5py.Group:
     """The group that holds the table; raises UserError if there is none, or more than one."""
-    tables = [
-        name
-        for name, item in file.items()
-        if isinstance(item, h5py.Group) and ("table" in item or "axis0" in item)
-    ]
-    if key in tables or (key is None and len(tables) == 1):
-        return file[key or tables[0]]
-    wanted = "has no pandas table" if not tables or key else "has several pandas tables"
-    wanted += f" under the key {key!r} but" if key else ":"
+    tables = []
+
+    def look(name: str, item: h5py.HLObject) -> None:
+        if isinstance(item, h5py.Group) and ("table" in item or "axis0" in item):
+            tables.append(name)
+
+    file.visititems(look)
+    if key in tables or len(tables) == 1:
+        return file[key if key in tables else tables[0]]
+    wanted = "has several pandas tables" if tables else "has no pandas table"
+    wanted += f", none under the key {key!r}" if tables and key else ""
     raise UserError(
-        f"{path} {wanted} {', '.join(tables or file) or 'nothing'}; the public files of {title} "
+        f"{path} {wanted}: {', '.join(tables or file) or 'nothing'}; the public files of {title} "
         "have one"
     )
+
+
+def is_index(name: str, kind: bytes) -> bool:
+    """Whether a field of a compound table numbers its rows: pandas says integer or the like of it,
+    of columns a pickled list of their names."""
+    return name == "index" or (bool(kind) and not kind.startswith((b"(", b"\x80")))
 
 
 def stored_names(items: np.ndarray) -> list[str]:
     """Column names (columns,) of a fixed table: text, numbers, or pickled where they are mixed."""
     if items.dtype.kind == "S":
         return [name.decode() for name in items.tolist()]
-    if items.dtype.kind in "iu":
-        return [str(number) for number in items.tolist()]
+    if items.dtype.kind in "iuf":
+        return [f"{number:.0f}" for number in items.tolist()]
     return [name for one in items for name in pickled_names(bytes(one))]
 
 

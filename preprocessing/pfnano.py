@@ -105,11 +105,6 @@ class Branches:
         )  # fmt: skip
 
 
-def root_files(raw: Path) -> list[Path]:
-    """All ROOT files below a folder, sorted."""
-    return sorted(path for path in raw.rglob("*.root") if not path.name.startswith("."))
-
-
 def shards(files: list[Path]) -> list[Shard]:
     """Output files of about 2 GB of events each, every one shared among the splits.
 

@@ -14,11 +14,12 @@ import numpy as np
 from omnilearn.data.catalogue import QG
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian
+from preprocessing import converted
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.identity import identity, masses
-from preprocessing.jet_chunk import JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.npz_stream import NpzRows, open_npz
-from preprocessing.sources import RemoteFile, Shard, require_files, require_finite
+from preprocessing.sources import RemoteFile, Shard, require_files, require_finite, what_is_in
 
 KEYS = ("X", "y")
 COLUMNS = ("pt", "rapidity", "phi", "PDG id")
@@ -45,14 +46,21 @@ REMOTE = tuple(
 def shards(raw: Path) -> list[Shard]:
     """Each public file is shared among the splits.
 
-    Raises UserError if there is none, or files of two of the four public sets.
+    Converted files are taken in their place. Raises UserError if there is none, both kinds, or
+    files of two of the four public sets.
     """
     found = defaultdict(dict)
     for path in sorted(raw.glob("*.npz")):
         if name := FILE_NAME.fullmatch(path.name):
             found[name[1]][int(name[2] or 0), path.name] = path
+    others = converted.shards(raw)
+    converted.require_alone(others, [path for files in found.values() for path in files.values()])
+    if others:
+        return others
     if not found:
-        raise UserError(f"{raw} holds no QG_jets*.npz; get them from {QG.source}")
+        raise UserError(
+            f"{raw} holds no QG_jets*.npz but {what_is_in(raw)}; get them from {QG.source}"
+        )
     if len(found) > 1:
         first, second = (next(iter(found[name].values())) for name in sorted(found)[:2])
         raise UserError(
@@ -78,20 +86,25 @@ def require_layout(arrays: NpzRows, path: Path) -> None:
 
 def count(path: Path) -> int:
     """Jets in the file."""
+    if converted.is_converted(path):
+        return converted.count(path, QG)
     with open_npz(path, KEYS, QG.title) as arrays:
         require_layout(arrays, path)
         return arrays.rows
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time; the jet is the sum of all its constituents.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time; the jet is the sum of all its constituents.
 
     Raises UserError on numbers that are not finite, labels other than 0 (gluon) and 1 (quark), and
     particles that no jet has.
     """
+    if converted.is_converted(path):
+        yield from converted.read(path, QG, at_once)
+        return
     with open_npz(path, KEYS, QG.title) as arrays:
         require_layout(arrays, path)
-        for first_row, stretch in arrays.stretches():
+        for first_row, stretch in arrays.stretches(at_once):
             yield chunk(stretch["X"], stretch["y"], path, first_row)
 
 

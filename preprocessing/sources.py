@@ -1,6 +1,7 @@
 """The public files a run reads: which go into which output file, and how their damage is told."""
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -51,13 +52,40 @@ class RemoteFile:
     name: str
     url: str
     checksum: str | None = None  # md5:... or sha256:...
+    folder: str = ""  # of an archive: its files belong there
 
     @staticmethod
-    def zenodo(record: int, name: str, checksum: str | None = None) -> "RemoteFile":
+    def zenodo(
+        record: int, name: str, checksum: str | None = None, folder: str = ""
+    ) -> "RemoteFile":
         """A file of the Zenodo record of that number."""
-        return RemoteFile(
-            name, f"https://zenodo.org/records/{record}/files/{name}?download=1", checksum
-        )
+        url = f"https://zenodo.org/records/{record}/files/{name}?download=1"
+        return RemoteFile(name, url, checksum, folder)
+
+
+def files_below(folder: Path, *suffixes: str) -> list[Path]:
+    """The files of any of these endings in `folder` and all folders below it, sorted.
+
+    Linked folders are entered, each place once; names that begin with a dot are not looked at.
+    """
+    found, entered = [], set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        place = os.path.realpath(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if place in entered:
+            folders.clear()
+            continue
+        entered.add(place)
+        found += [Path(here) / name for name in files
+                  if name.endswith(suffixes) and not name.startswith(".")]  # fmt: skip
+    return sorted(found)
+
+
+def what_is_in(folder: Path, most: int = 5) -> str:
+    """Names in a folder, the first few of many, for a sentence about what is missing there."""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join(names[:most] + more) or "nothing"
 
 
 def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
@@ -104,8 +132,10 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def require_files(paths: list[Path]) -> None:
-    """Raise UserError naming the first file without a byte."""
+    """Raise UserError naming the first file that is gone or without a byte."""
     for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path} is no file, or a link to one that is gone; remove it")
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty (0 bytes); download it again")
 

@@ -9,7 +9,7 @@ import numpy as np
 from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian
-from preprocessing import pandas_table
+from preprocessing import converted, pandas_table
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.pandas_table import Table
 from preprocessing.sources import (
@@ -19,6 +19,7 @@ from preprocessing.sources import (
     reading,
     require_files,
     require_finite,
+    what_is_in,
 )
 
 REMOTE = tuple(RemoteFile.zenodo(2603256, f"{split}.h5") for split in SPLITS)
@@ -32,11 +33,19 @@ COLUMNS = (
 
 
 def shards(raw: Path) -> list[Shard]:
-    """train.h5, val.h5 and test.h5 become one file each."""
+    """train.h5, val.h5 and test.h5 become one file each; so do converted ones in their place.
+
+    Raises UserError if there is none, or both kinds.
+    """
     found = [split for split in SPLITS if (raw / f"{split}.h5").is_file()]
+    others = converted.shards(raw)
+    converted.require_alone(others, [raw / f"{split}.h5" for split in found])
+    if others:
+        return others
     if not found:
         raise UserError(
-            f"{raw} holds none of train.h5, val.h5, test.h5; get them from {TOP.source}"
+            f"{raw} holds none of train.h5, val.h5, test.h5 but {what_is_in(raw)}; get them from "
+            f"{TOP.source}"
         )
     require_files([raw / f"{split}.h5" for split in found])
     return [Shard.whole(split, 0, (raw / f"{split}.h5",)) for split in found]
@@ -45,37 +54,43 @@ def shards(raw: Path) -> list[Shard]:
 def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
     """The public table, and where each of its columns is stored; None if all are in place.
 
-    Raises UserError if the key is missing or there are not 806 columns. Without names the public
-    order holds.
+    Columns of other names are left aside; without names the public order holds. Raises UserError if
+    there is no table, or there are not 806 columns.
     """
     table = pandas_table.open_table(file, path, TOP.name, KEY)
+    place = {name: number for number, name in enumerate(table.names or ())}
+    if set(COLUMNS) <= set(place):
+        in_place = tuple(table.names) == COLUMNS
+        return table, None if in_place else [place[name] for name in COLUMNS]
     if table.width != len(COLUMNS):
         raise UserError(
             f"{path}: the table {KEY!r} has {table.width} columns, but the public "
             f"files of top have {len(COLUMNS)}"
         )
-    names = table.names or []
-    if tuple(names) == COLUMNS or set(names) != set(COLUMNS):
-        return table, None
-    return table, [names.index(name) for name in COLUMNS]
+    return table, None
 
 
 def count(path: Path) -> int:
     """Jets in the file."""
+    if converted.is_converted(path):
+        return converted.count(path, TOP)
     with reading(path), h5py.File(path, "r") as file:
         return len(open_table(file, path)[0])
 
 
-def read(path: Path) -> Iterator[JetChunk]:
-    """The jets of one file, a stretch at a time; the jet is the sum of all its constituents.
+def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `at_once` rows at a time; the jet is the sum of all its constituents.
 
     Raises UserError on numbers that are not finite, labels other than 0 and 1, and columns whose
     energy is below the momentum.
     """
+    if converted.is_converted(path):
+        yield from converted.read(path, TOP, at_once)
+        return
     with reading(path), h5py.File(path, "r") as file:
         table, order = open_table(file, path)
-        for first in range(0, len(table), CHUNK_ROWS):
-            stretch = table.read(first, min(first + CHUNK_ROWS, len(table)))
+        for first in range(0, len(table), at_once):
+            stretch = table.read(first, min(first + at_once, len(table)))
             yield chunk(stretch if order is None else stretch[:, order], path, first)
 
 

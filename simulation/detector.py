@@ -16,7 +16,7 @@ NEUTRINOS = (12, 14, 16)
 KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 
-LOWEST_PT = 0.5  # GeV, for every object
+LOWEST_PT = 0.5  # GeV, for every object, where a sample has no threshold of its own
 RESPONSE = 0.979  # mean pt of a reconstructed jet over the true one
 TRACKER_ETA = 2.5
 CALORIMETER_ETA = 5.0
@@ -166,8 +166,9 @@ def energy_flow(
     }
 
 
-def reconstruct(events: Events, rng: np.random.Generator) -> Objects:
-    """Tracks, photons and neutral hadrons that the final particles of `events` leave behind."""
+def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOWEST_PT) -> Objects:
+    """Tracks, photons and neutral hadrons that the final particles of `events` leave behind, above
+    `lowest_pt` [GeV]."""
     final = np.flatnonzero(
         (events.status > 0) & ~np.isin(np.abs(events.pdg_id), NEUTRINOS)
     )  # (stable visible particles,)
@@ -214,7 +215,9 @@ def reconstruct(events: Events, rng: np.random.Generator) -> Objects:
     pdg_id = assumed_pdg_id(kind, charge)
     tracks = Objects(event, scale * px, scale * py, scale * pz, track_energy, charge, pdg_id, kind,
                      d0, d0_error, dz, dz_error)[tracked]  # fmt: skip
-    return assemble(tracks, massless(photons, PHOTON), massless(neutrals, NEUTRAL_HADRON))
+    return assemble(
+        tracks, massless(photons, PHOTON), massless(neutrals, NEUTRAL_HADRON), lowest_pt=lowest_pt
+    )
 
 
 def kinds(species: np.ndarray, charge: np.ndarray) -> np.ndarray:
@@ -256,10 +259,10 @@ def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
     )  # fmt: skip
 
 
-def assemble(*parts: Objects) -> Objects:
-    """All objects above the threshold, event by event."""
+def assemble(*parts: Objects, lowest_pt: float) -> Objects:
+    """All objects above `lowest_pt` [GeV], event by event."""
     together = Objects(**{name: np.concatenate([getattr(part, name) for part in parts])
                           for name in vars(parts[0])})  # fmt: skip
-    above = np.hypot(together.px, together.py) > LOWEST_PT
+    above = np.hypot(together.px, together.py) > lowest_pt
     order = np.argsort(together.event, kind="stable")
     return together[order[above[order]]]

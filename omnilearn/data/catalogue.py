@@ -111,7 +111,7 @@ ATLAS = DatasetSpec(
     name="atlas",
     title="ATLAS top tagging",
     task="tagging",
-    source="https://opendata.cern.ch/record/15013",
+    source="https://opendata.cern.ch/record/15013 and https://opendata.cern.ch/record/80030",
     citation="ATLAS Collaboration, Constituent-Based Top-Quark Tagging with the ATLAS Detector, "
     "ATL-PHYS-PUB-2022-039",
     labels=(JetLabel("QCD", "QCD", "#4d4d4d"), JetLabel("top", r"$t\to bqq'$", "#b9ac70")),
@@ -139,7 +139,8 @@ H1 = DatasetSpec(
     name="h1",
     title="H1 deep inelastic scattering",
     task="tagging",
-    source="the H1 Collaboration; the data are not public",
+    source="https://portal.nersc.gov/cfs/dasrepo/omnilearned/h1 (the ROOT files of the H1 "
+    "Collaboration are not public)",
     citation="H1 Collaboration, Measurement of lepton-jet correlation in deep-inelastic "
     "scattering, arXiv:2108.12376",
     labels=(JetLabel("Djangoh", "Djangoh", "#3f90da"), JetLabel("Rapgap", "Rapgap", "#bd1f01")),
@@ -249,7 +250,7 @@ LHCO = DatasetSpec(
     name="lhco",
     title="LHC Olympics R&D",
     task="anomaly",
-    source="https://doi.org/10.5281/zenodo.4536377",
+    source="https://doi.org/10.5281/zenodo.6466204",
     citation="G. Kasieczka et al., The LHC Olympics 2020, arXiv:2101.08320",
     labels=(
         JetLabel("background", "QCD dijets", "#4d4d4d"),

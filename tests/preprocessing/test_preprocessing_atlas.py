@@ -1,5 +1,9 @@
 """ATLAS jets: calibrated four-momenta, MeV, weights, the files of two releases; golden numbers."""
 
+import errno
+import gzip
+import shutil
+import tempfile
 from pathlib import Path
 
 import flat_files
@@ -9,7 +13,7 @@ import pytest
 
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.kinematics import LOG_FLOOR
-from preprocessing import atlas
+from preprocessing import atlas, gzip_file
 from preprocessing.jet_chunk import prepare
 from preprocessing.jet_file import stored
 
@@ -104,7 +108,7 @@ def test_training_files_give_train_and_val_and_test_files_are_kept_whole(raw, pr
 def test_both_releases_are_read_with_their_key_of_the_weights(raw, toy_jets, preprocess, tmp_path):
     weights = flat_files.columns("atlas", toy_jets)["weights"]
     raw("train_nominal_000.h5", {"weights": None, "training_weights": weights})
-    folder = raw("test-public.h5")
+    folder = raw("test-public.h5", seed=1)
     assert [shard.index for shard in atlas.shards(folder)] == [0, 0]
     assert preprocess("atlas", "--raw", folder, "--out", tmp_path, "--workers", 1)[0] == 0
     found = []
@@ -112,6 +116,87 @@ def test_both_releases_are_read_with_their_key_of_the_weights(raw, toy_jets, pre
         with h5py.File(tmp_path / f"atlas/{split}/atlas_{split}_000.h5") as file:
             found.append(file["weight"][:])
     np.testing.assert_allclose(np.sort(np.concatenate(found)), np.sort(weights), rtol=1e-6)
+
+
+@pytest.fixture
+def second_release(raw, toy_jets):
+    """write(numbers): compressed files of record 80030 as `raw` writes them; the folder."""
+
+    def write(*names: str) -> Path:
+        for seed, name in enumerate(names):
+            weights = flat_files.columns("atlas", toy_jets, seed=seed)["weights"]
+            folder = raw(name, {"weights": None, "training_weights": weights}, seed=seed)
+            plain = folder / name
+            (folder / f"{name}.gz").write_bytes(gzip.compress(plain.read_bytes()))
+            plain.rename(folder.parent / name)
+        return folder
+
+    return write
+
+
+def test_compressed_files_are_read_as_they_are(second_release, preprocess, tmp_path):
+    folder = second_release("train_nominal_000.h5", "train_nominal_001.h5", "test_nominal_000.h5")
+    plain, compressed = tmp_path / "train_nominal_001.h5", folder / "train_nominal_001.h5.gz"
+    assert atlas.count(compressed) == atlas.count(plain) == 50
+    for ours, theirs in zip(atlas.read(compressed), atlas.read(plain), strict=True):
+        for name, values in vars(theirs).items():
+            np.testing.assert_array_equal(getattr(ours, name), values)
+    status, _, complaint = preprocess("atlas", "--raw", folder, "--out", tmp_path / "data")
+    assert status == 0, complaint
+    with h5py.File(tmp_path / "data/atlas/test/atlas_test_000.h5") as file:
+        assert list(file.attrs["sources"]) == ["test_nominal_000.h5.gz"]
+        assert len(file["pid"]) == 50
+    assert sorted(path.suffix for path in folder.iterdir()) == [".gz"] * 3
+
+
+def test_what_is_unpacked_is_held_on_the_disk_one_file_at_a_time_and_leaves_no_name(
+    second_release, tmp_path, monkeypatch
+):
+    folder = second_release("train_nominal_000.h5", "train_nominal_001.h5")
+    (tmp_path / "room").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "room"))
+    contents = [gzip_file.plain(folder / f"train_nominal_00{i}.h5.gz") for i in (0, 0, 1)]
+    assert contents[0] is contents[1]
+    assert [content.closed for content in contents] == [True, True, False]
+    assert not list((tmp_path / "room").iterdir())
+
+
+def test_a_compressed_file_that_is_cut_off_or_none_is_refused(second_release, refused):
+    folder = second_release("train_nominal_000.h5")
+    path = folder / "train_nominal_000.h5.gz"
+    content = path.read_bytes()
+    for damaged in (content[: len(content) // 2], b"no gzip" + content):
+        path.write_bytes(damaged)
+        complaint = refused("atlas", "--raw", folder)
+        assert f"{path} cannot be read" in complaint
+        assert "truncated or damaged" in complaint
+
+
+def test_a_full_disk_names_the_folder_of_temporary_files(second_release, refused, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = second_release("train_nominal_000.h5")
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    complaint = refused("atlas", "--raw", folder)
+    assert "the disk is full; make room or set TMPDIR to a larger folder" in complaint
+
+
+def test_a_compressed_file_beside_what_was_unpacked_of_it_is_refused(
+    second_release, refused, tmp_path
+):
+    folder = second_release("train_nominal_000.h5")
+    (tmp_path / "train_nominal_000.h5").rename(folder / "train_nominal_000.h5")
+    assert "hold the same jets" in refused("atlas", "--raw", folder)
+
+
+def test_the_files_of_both_records_are_offered():
+    assert [file.name for file in atlas.REMOTE] == ["train.h5", "test.h5"]
+    names = {file.name for file in atlas.OTHER_SOURCES["80030"]}
+    assert len(names) == 929 + 104
+    assert {"train_nominal_928.h5.gz", "test_nominal_103.h5.gz"} < names
+    assert "record/15013" in ATLAS.source
+    assert "record/80030" in ATLAS.source  # what `list` says
 
 
 def test_files_of_two_releases_are_not_mixed(raw, refused):

@@ -70,7 +70,8 @@ def test_printed_numbers_are_those_of_the_file(preprocess, top_file, monkeypatch
 
 def test_what_a_file_remembers_of_its_making_is_told(preprocess, write_top, tmp_path):
     write_top(tmp_path / "raw" / "train.h5", n=30)
-    assert preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path, "--seed", 4)[0] == 0
+    command = ("top", "--splits", "train", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert preprocess(*command, "--seed", 4)[0] == 0
     (path,) = tmp_path.rglob("top_train_*.h5")
     status, out, err = preprocess("check", path)
     assert (status, err) == (0, "")

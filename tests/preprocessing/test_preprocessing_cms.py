@@ -1,5 +1,6 @@
 """The MOD files of CMS: columns by name, corrected jets, weights, what is left out is counted."""
 
+import shutil
 from pathlib import Path
 
 import h5py
@@ -158,6 +159,55 @@ def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, prep
         rows |= here
     assert len(rows) == 50 * 3 - 3 * 18
     assert len(list((tmp_path / "cms/train").glob("*.h5"))) == 2
+
+
+def test_slices_behind_linked_folders_are_found(write, preprocess, tmp_path):
+    write(0).parent.rename(tmp_path / "disk")
+    raw = write(1, seed=1).parent
+    (raw / "SIM470").symlink_to(tmp_path / "disk")
+    (raw / "SIM470/back").symlink_to(raw)  # in a circle
+    (shard,) = {source for one in cms.shards(raw) for source in one.sources} - {
+        raw / NAME.format(1)
+    }
+    assert shard == raw / "SIM470" / NAME.format(0)
+    assert len(cms.shards(raw)) == 2
+
+
+def test_the_same_public_file_twice_is_refused_by_its_name(write, refused, tmp_path):
+    path = write(0)
+    (tmp_path / "raw/more").mkdir()
+    shutil.copy(path, tmp_path / "raw/more" / path.name)
+    complaint = refused("cms", "--raw", tmp_path / "raw")
+    assert "are the same public file twice (slice 470, number 0)" in complaint
+
+
+@pytest.mark.parametrize("rows", [50, 30])
+def test_a_repacked_copy_of_another_name_is_refused_by_its_jets(write, arrays, refused, rows):
+    path = write(0)
+    public = arrays()
+    last = public["pfcs_index"][rows]
+    repacked = {
+        "jets_i": public["jets_i"][:rows].astype(np.int32),
+        "jets_f": public["jets_f"][:rows].astype(np.float32),
+        "pfcs": public["pfcs"][:last].astype(np.float32),
+        "pfcs_index": public["pfcs_index"][: rows + 1],
+    }
+    copy = write(7, **repacked)
+    write(3, seed=3)
+    assert copy.stat().st_size != path.stat().st_size
+    complaint = refused("cms", "--raw", path.parent)
+    assert f"{path} and {copy} hold the same jets" in complaint
+
+
+def test_a_copy_of_a_file_of_an_earlier_run_is_refused(write, preprocess, tmp_path):
+    path = write(0)
+    arguments = ("cms", "--raw", path.parent, "--out", tmp_path, "--workers", 1)
+    assert preprocess(*arguments)[0] == 0
+    write(5)
+    status, said, complaint = preprocess(*arguments)
+    assert status == 2
+    assert "kept" in said
+    assert "hold the same jets" in complaint
 
 
 def test_jets_without_hard_particles_are_counted_and_single_ones_kept(

@@ -24,7 +24,7 @@ def contents(folder) -> dict:
 
 
 def test_a_second_run_keeps_what_is_complete(raw, preprocess, tmp_path):
-    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
     preprocess(*arguments)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.h5")}
     status, printed, _ = preprocess(*arguments)
@@ -34,7 +34,7 @@ def test_a_second_run_keeps_what_is_complete(raw, preprocess, tmp_path):
 
 
 def test_a_missing_or_damaged_output_alone_is_made_again(raw, preprocess, tmp_path):
-    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
     preprocess(*arguments)
     before = contents(tmp_path)
     damaged = tmp_path / "jetclass/train/jetclass_train_001.h5"
@@ -47,7 +47,18 @@ def test_a_missing_or_damaged_output_alone_is_made_again(raw, preprocess, tmp_pa
 def test_another_seed_or_another_source_makes_the_file_again(
     raw, write_jetclass, preprocess, tmp_path
 ):
-    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1, "--seed")
+    arguments = (
+        "jetclass",
+        "--splits",
+        "train",
+        "--raw",
+        raw,
+        "--out",
+        tmp_path,
+        "--workers",
+        1,
+        "--seed",
+    )
     preprocess(*arguments, 0)
     first = contents(tmp_path)
     _, printed, _ = preprocess(*arguments, 1)
@@ -62,7 +73,7 @@ def test_another_seed_or_another_source_makes_the_file_again(
 
 
 def test_files_of_an_earlier_larger_run_are_not_mixed_in(raw, preprocess, tmp_path):
-    arguments = ("jetclass", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
     preprocess(*arguments)
     (raw / "train/HToBB_001.root").unlink()
     status, _, complaint = preprocess(*arguments)
@@ -71,7 +82,19 @@ def test_files_of_an_earlier_larger_run_are_not_mixed_in(raw, preprocess, tmp_pa
 
 
 def test_the_file_says_where_its_jets_come_from(raw, preprocess, tmp_path):
-    preprocess("jetclass", "--raw", raw, "--out", tmp_path, "--seed", 5, "--workers", 1)
+    preprocess(
+        "jetclass",
+        "--splits",
+        "train",
+        "--raw",
+        raw,
+        "--out",
+        tmp_path,
+        "--seed",
+        5,
+        "--workers",
+        1,
+    )
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
         made = dict(file.attrs)
         shapes = {name: file[name].shape for name in file}
@@ -109,7 +132,9 @@ def test_a_wrong_argument_is_told_in_a_sentence(preprocess, arguments, words):
 
 def test_the_output_must_be_a_folder(raw, preprocess, tmp_path):
     (tmp_path / "jetclass").touch()
-    status, _, complaint = preprocess("jetclass", "--raw", raw, "--out", tmp_path)
+    status, _, complaint = preprocess(
+        "jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path
+    )
     assert status == 2
     assert "is a file, but a folder is needed" in complaint
 
@@ -119,7 +144,7 @@ def test_a_damaged_file_of_one_process_stops_the_others_in_a_sentence(
 ):
     write_jetclass(raw / "train/HToBB_001.root", "Hbb", jet_phi=np.full(50, np.nan, np.float32))
     status, _, complaint = preprocess(
-        "jetclass", "--raw", raw, "--out", tmp_path / "out", "--workers", 2
+        "jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path / "out", "--workers", 2
     )
     assert status == 2
     assert "HToBB_001.root: jet_phi is not a finite number in jet 0" in complaint
@@ -133,7 +158,7 @@ def test_a_full_disk_leaves_nothing(raw, preprocess, tmp_path, monkeypatch):
 
     monkeypatch.setattr(jet_file.Sink, "write", full)
     status, _, complaint = preprocess(
-        "jetclass", "--raw", raw, "--out", tmp_path / "out", "--workers", 1
+        "jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path / "out", "--workers", 1
     )
     assert status == 2
     assert "the disk is full" in complaint
@@ -145,6 +170,7 @@ def test_a_stopped_run_leaves_nothing_half_written(write_jetclass, tmp_path, num
     for index in range(2):
         write_jetclass(tmp_path / f"raw/train/HToBB_00{index}.root", "Hbb", n=20000, seed=index)
     command = [sys.executable, "-m", "preprocessing", "jetclass", "--workers", "2"]
+    command += ["--splits", "train"]
     command += ["--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "out")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not list((tmp_path / "out").rglob("train")):

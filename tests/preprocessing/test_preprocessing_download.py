@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from preprocessing import download, top
+from preprocessing import download, omnilearned, top
 from preprocessing.sources import RemoteFile
 
 CONTENT = bytes(range(256)) * 40_000  # 10 MB
@@ -26,6 +26,10 @@ class Record(BaseHTTPRequestHandler):
         self.server.asked.append((self.path, self.headers.get("Range")))
         if self.path.startswith("/api/"):
             return self.answer(200, json.dumps(manners.listing).encode(), "application/json")
+        if self.path.endswith("/"):
+            page = manners.pages.get(self.path)
+            status = 404 if page is None else 200
+            return self.answer(status, (page or "").encode(), "text/html")
         if manners.status != 200:
             return self.answer(manners.status, b"no", "text/plain")
         if manners.web_page:
@@ -58,7 +62,12 @@ def server():
     """A record on a free port; `manners` can be changed, `asked` lists path and range."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Record) as server:
         server.manners = SimpleNamespace(
-            status=200, ranges=True, at_once=len(CONTENT), web_page=False, listing={"files": []}
+            status=200,
+            ranges=True,
+            at_once=len(CONTENT),
+            web_page=False,
+            listing={"files": []},
+            pages={},
         )
         server.asked = []
         server.root = f"http://127.0.0.1:{server.server_port}"
@@ -253,10 +262,45 @@ def test_a_disk_that_fills_up_is_told(public, preprocess, tmp_path):
     assert not (tmp_path / "train.h5").exists()
 
 
+def test_another_place_is_asked_for_by_its_name_and_an_unknown_one_refused(
+    server, preprocess, tmp_path, monkeypatch
+):
+    second = (RemoteFile("v2.h5", f"{server.root}/records/5/files/v2.h5?download=1", MD5),)
+    monkeypatch.setattr(top, "OTHER_SOURCES", {"second": second}, raising=False)
+    assert preprocess("download", "top", "--out", tmp_path, "--source", "second")[0] == 0
+    assert files_in(tmp_path) == ["v2.h5"]
+    complaint = preprocess("download", "top", "--out", tmp_path, "--source", "third")[2]
+    assert "--source third is no place of Top tagging; known: omnilearned, second" in complaint
+
+
+def test_repacked_files_are_listed_by_their_server_and_keep_their_split(
+    server, preprocess, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(omnilearned, "ADDRESS", f"{server.root}/omnilearned")
+    server.manners.pages = {
+        f"/omnilearned/h1/{split}/": f'<a href="../">up</a> <a href="h1_{split}_0.h5">x</a> '
+        '<a href="/etc/passwd.h5">x</a> <a href="../../out.h5">x</a> <a href="h1.txt">x</a>'
+        for split in ("train", "test")
+    }
+    status, said, complaint = preprocess(
+        "download", "h1", "--out", tmp_path, "--source", "omnilearned"
+    )
+    assert status == 0, complaint
+    assert said.count("its hash is not published") == 2
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    assert found == ["test/h1_test_0.h5", "train/h1_train_0.h5"]
+    assert (tmp_path / "train/h1_train_0.h5").read_bytes() == CONTENT
+    server.manners.pages = {}
+    for name in ("qg", "lhco"):
+        complaint = preprocess("download", name, "--out", tmp_path, "--source", "omnilearned")[2]
+        assert f"omnilearned/{name} lists no .h5 file" in complaint
+
+
 def test_data_that_are_not_public_are_named_with_their_owner(preprocess, tmp_path):
     status, _, complaint = preprocess("download", "h1", "--out", tmp_path)
     assert status == 2
-    assert "it comes from the H1 Collaboration; the data are not public" in complaint
+    assert "the ROOT files of the H1 Collaboration are not public" in complaint
+    assert "--source omnilearned" in complaint
     assert "python -m simulation h1" in complaint
 
 
@@ -273,8 +317,3 @@ def test_an_interruption_says_that_the_same_command_goes_on(
     assert "the same command goes on" in complaint
     assert (tmp_path / ".train.h5.partial").stat().st_size == 700
     assert files_in(tmp_path) == [".train.h5.partial"]
-
-
-def test_archives_come_with_the_command_that_unpacks_them(public, preprocess, tmp_path):
-    public(MD5, ("JetClass_Pythia_val_5M.tar",))
-    assert "unpack the archives with: " in preprocess("download", "top", "--out", tmp_path)[1]

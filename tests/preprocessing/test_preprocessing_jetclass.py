@@ -11,11 +11,12 @@ import uproot
 
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.kinematics import from_cartesian, from_relative
-from preprocessing import jetclass
+from preprocessing import jetclass, jetclass_files
 from preprocessing.jet_chunk import JetChunk, prepare
 
 GOLDEN = Path(__file__).parents[1] / "data" / "jetclass_50.root"
-PUBLIC = {name: file for file, name in jetclass.CLASS_OF_FILE.items()}
+TRAIN = ("--splits", "train")  # alone
+PUBLIC = {name: file for file, name in jetclass_files.CLASS_OF_FILE.items()}
 
 
 def jet_pts(*paths: Path) -> np.ndarray:
@@ -39,7 +40,9 @@ def test_each_output_takes_one_file_of_every_class_and_mixes_them(
         for i, (name, file) in enumerate(PUBLIC.items())
         for k in range(2)
     ]
-    status, printed, _ = preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    status, printed, _ = preprocess(
+        "jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path
+    )
     assert status == 0
     assert "train: 20 public files" in printed
     assert "val: no public files found" in printed
@@ -62,7 +65,8 @@ def test_unequal_numbers_of_files_lose_no_jet(write_jetclass, preprocess, tmp_pa
         for k, (name, number) in enumerate(numbers.items())
         for i in range(number)
     ]
-    preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    command = ("jetclass", "--splits", "val", "--raw", tmp_path / "raw", "--out", tmp_path)
+    preprocess(*command, "--workers", 1)
     made = sorted((tmp_path / "jetclass/val").iterdir())
     assert len(made) == 5
     np.testing.assert_array_equal(jet_pts(*made), jet_pts(*raw))
@@ -73,7 +77,14 @@ def test_the_jets_do_not_depend_on_the_number_of_processes(write_jetclass, prepr
         write_jetclass(tmp_path / f"raw/train/HToBB_{number:03d}.root", "Hbb", seed=number)
     for out, workers in (("one", 1), ("two", 2)):
         status, _, complaint = preprocess(
-            "jetclass", "--raw", tmp_path / "raw", "--out", tmp_path / out, "--workers", workers
+            "jetclass",
+            *TRAIN,
+            "--raw",
+            tmp_path / "raw",
+            "--out",
+            tmp_path / out,
+            "--workers",
+            workers,
         )
         assert status == 0, complaint
     for path in (tmp_path / "one").rglob("*.h5"):
@@ -90,15 +101,15 @@ def test_file_numbers_decide_the_split_of_a_flat_folder(write_jetclass, preproce
 
 
 def test_the_folders_of_the_public_download_are_found(write_jetclass, tmp_path):
-    for folder in ("train_100M", "val_5M", "test_20M"):
-        write_jetclass(tmp_path / f"Pythia/{folder}/WToQQ_007.root", "Wqq", n=10)
+    for folder, number in (("train_100M", "007"), ("val_5M", "124"), ("test_20M", "110")):
+        write_jetclass(tmp_path / f"Pythia/{folder}/WToQQ_{number}.root", "Wqq", n=10)
     assert [shard.shares[0][0] for shard in jetclass.shards(tmp_path)] == ["train", "val", "test"]
 
 
 def test_a_file_of_mixed_classes_is_labelled_by_its_branches(write_jetclass, preprocess, tmp_path):
     names = np.array(JETCLASS.class_names)[np.arange(50) % 10]
     write_jetclass(tmp_path / "raw/train/mixed.root", names)
-    assert preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)[0] == 0
+    assert preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)[0] == 0
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
         np.testing.assert_array_equal(file["pid"][:].sum(axis=0), [5] * 10)
 
@@ -106,7 +117,7 @@ def test_a_file_of_mixed_classes_is_labelled_by_its_branches(write_jetclass, pre
 def test_constituents_are_ordered_cut_to_the_slots_and_all_counted(preprocess, tmp_path):
     (tmp_path / "raw/train").mkdir(parents=True)
     shutil.copy(GOLDEN, tmp_path / "raw/train")
-    _, printed, _ = preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    _, printed, _ = preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     assert "5 values of log(1 - rel) clipped" in printed
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
         data, multiplicity = file["data"][:], file["multiplicity"][:]
@@ -152,7 +163,9 @@ def test_constituents_without_pt_are_none_and_jets_without_constituents_are_drop
         part_px=ak.unflatten(np.float32(px), counts),
         part_py=ak.unflatten(np.float32(py), counts),
     )
-    status, printed, _ = preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    status, printed, _ = preprocess(
+        "jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path
+    )
     assert status == 0
     assert "3 without constituents: left out" in printed
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
@@ -164,7 +177,7 @@ def test_constituents_without_pt_are_none_and_jets_without_constituents_are_drop
 
 def test_the_jet_mass_is_that_of_the_jet_branches(write_jetclass, toy_jets, preprocess, tmp_path):
     write_jetclass(tmp_path / "raw/train/ZToQQ_000.root", "Zqq")
-    preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     _, _, jets = toy_jets(50)
     mass = np.sqrt(jets[:, 3] ** 2 - (jets[:, 0] * np.cosh(jets[:, 1])) ** 2)
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
@@ -184,7 +197,7 @@ def test_the_jet_mass_is_that_of_the_jet_branches(write_jetclass, toy_jets, prep
 )
 def test_a_wrong_branch_is_named(write_jetclass, refused, tmp_path, changes, words):
     path = write_jetclass(tmp_path / "raw/train/mine.root", **changes)
-    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    complaint = refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
     for word in (str(path), *words):
         assert word in complaint
 
@@ -194,7 +207,7 @@ def test_nan_in_a_constituent_names_branch_and_jet(write_jetclass, toy_jets, ref
     values = np.ones(len(momenta), np.float32)
     values[counts[:31].sum()] = np.inf  # the first constituent of jet 31
     path = write_jetclass(tmp_path / "raw/train/QCD.root", part_energy=ak.unflatten(values, counts))
-    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    complaint = refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
     assert f"{path}: part_energy is not a finite number in jet 31" in complaint
 
 
@@ -204,29 +217,27 @@ def test_ragged_branches_of_unequal_length_are_refused(write_jetclass, toy_jets,
     counts[[4, 5]] += (1, -1)
     charge = ak.unflatten(np.zeros(len(momenta), np.float32), counts)
     write_jetclass(tmp_path / "raw/train/QCD.root", part_charge=charge)
-    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    complaint = refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
     assert "part_charge and part_px have unequal lengths in jet 4" in complaint
 
 
 def test_a_file_named_after_another_class_is_refused(write_jetclass, refused, tmp_path):
     write_jetclass(tmp_path / "raw/train/HToCC_000.root", "Hbb")
-    complaint = refused("jetclass", "--raw", tmp_path / "raw")
+    complaint = refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
     assert "labelled Hbb, but the file name promises Hcc" in complaint
 
 
 def test_a_file_of_no_split_is_refused(write_jetclass, refused, tmp_path):
     write_jetclass(tmp_path / "raw/HToCC_500.root", "Hcc")
-    assert "does not say which split" in refused("jetclass", "--raw", tmp_path / "raw")
+    assert "does not say which split" in refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
 
 
-def test_an_empty_folder_an_archive_and_an_empty_file_are_told_apart(refused, tmp_path):
+def test_an_empty_folder_and_an_empty_file_are_told_apart(refused, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
-    assert "holds no .root file" in refused("jetclass", "--raw", raw)
-    (raw / "JetClass_Pythia_val_5M.tar").touch()
-    assert "unpack" in refused("jetclass", "--raw", raw)
+    assert "holds no .root file" in refused("jetclass", *TRAIN, "--raw", raw)
     (raw / "HToBB_000.root").touch()
-    assert "is empty (0 bytes)" in refused("jetclass", "--raw", raw)
+    assert "is empty (0 bytes)" in refused("jetclass", *TRAIN, "--raw", raw)
 
 
 def test_a_tree_of_another_name_or_without_jets_is_refused(refused, tmp_path):
@@ -234,12 +245,12 @@ def test_a_tree_of_another_name_or_without_jets_is_refused(refused, tmp_path):
     with uproot.recreate(tmp_path / "raw/HToBB_000.root") as file:
         file.mktree("Events", {"x": "f4"})
         file["Events"].extend({"x": np.ones(3, np.float32)})
-    assert "has no tree 'tree' but Events" in refused("jetclass", "--raw", tmp_path / "raw")
+    assert "has no tree 'tree' but Events" in refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_momenta_of_one_jet_come_back_from_its_features(write_jetclass, preprocess, tmp_path):
     path = write_jetclass(tmp_path / "raw/train/HToBB_000.root", "Hbb", n=1)
-    preprocess("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path)
+    preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     with uproot.open(path) as file:
         tree = file["tree"].arrays(library="ak")
     names = ("px", "py", "pz", "energy")

@@ -16,6 +16,7 @@ from simulation import lhco as simulated
 from simulation.plan import OutputFile
 from simulation.runner import produce
 
+NAME = "events_anomalydetection_v2.h5"
 DATA = Path(__file__).parents[1] / "data"
 
 
@@ -50,7 +51,7 @@ def raw(tmp_path):
     """put(table): the folder with these events as the public file."""
 
     def put(table: np.ndarray) -> Path:
-        return write(tmp_path / "raw" / lhco.EVENTS[0], table).parent
+        return write(tmp_path / "raw" / NAME, table).parent
 
     return put
 
@@ -155,11 +156,10 @@ def test_columns_without_a_number_are_taken_in_the_order_of_the_file(tmp_path):
     np.testing.assert_array_equal(ours.label, expected.label)
 
 
-def test_stretches_of_events_do_not_matter(tmp_path, monkeypatch):
+def test_stretches_of_events_do_not_matter(tmp_path):
     path = write(tmp_path / "raw.h5", raw_events(20))
     (whole,) = lhco.read(path)
-    monkeypatch.setattr(lhco, "EVENTS_AT_ONCE", 7)
-    parts = list(lhco.read(path))
+    parts = list(lhco.read(path, at_once=7))
     assert [len(part.label) for part in parts] == [7, 7, 6]
     for name in ("constituents", "counts", "jet", "label", "rows", "observables"):
         together = np.concatenate([getattr(part, name) for part in parts])
@@ -272,17 +272,28 @@ def test_another_number_of_columns_is_refused(raw, refused, columns):
     assert "the public file has 2100 and 1" in complaint
 
 
+@pytest.mark.parametrize("name", ["events_anomalydetection_tiny.h5", "events_anomalydetection.h5"])
+def test_any_name_of_the_events_is_found_beside_tables_of_features(tmp_path, name):
+    for one in (name, "events_anomalydetection_v2.features.h5", lhco.EXTRA):
+        write(tmp_path / one, raw_events(2))
+    assert [shard.sources[0].name for shard in lhco.shards(tmp_path)] == [name, lhco.EXTRA]
+
+
 def test_files_that_are_missing_or_twice_the_same_are_named(raw, refused, tmp_path):
     (tmp_path / "raw").mkdir()
+    for name in ("events_anomalydetection_v2.features.h5", "events_LHCO2020_BlackBox1.h5"):
+        (tmp_path / "raw" / name).touch()
     complaint = refused("lhco", "--raw", tmp_path / "raw")
-    assert "holds no events_anomalydetection_v2.h5" in complaint
+    assert "holds no events_anomalydetection*.h5 with the particles of the events" in complaint
+    assert "but events_LHCO2020_BlackBox1.h5, events_anomalydetection_v2.features.h5" in complaint
     raw(raw_events())
-    write(tmp_path / "raw" / lhco.EVENTS[1], raw_events())
-    assert "two versions of the same events" in refused("lhco", "--raw", tmp_path / "raw")
+    write(tmp_path / "raw/events_anomalydetection.h5", raw_events())
+    complaint = refused("lhco", "--raw", tmp_path / "raw")
+    assert "are versions or parts of the same events" in complaint
 
 
 def test_a_file_without_a_table_or_with_two_or_cut_off_is_refused(raw, refused, tmp_path):
-    path = raw(raw_events()) / lhco.EVENTS[0]
+    path = raw(raw_events()) / NAME
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     assert "truncated or damaged" in refused("lhco", "--raw", path.parent)
@@ -302,7 +313,7 @@ def test_no_event_that_passes_is_a_sentence(raw, refused):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 def test_damaged_files_are_refused_in_a_sentence(tmp_path, layout):
-    path = tmp_path / lhco.EVENTS[0]
+    path = tmp_path / NAME
     write(path, raw_events(8, counts=4), format=layout, complib="blosc", complevel=4)
     assert survives("lhco", path, tmp_path / "out") > MUTATIONS // 12
 

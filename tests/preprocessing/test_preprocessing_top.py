@@ -9,6 +9,8 @@ from omnilearn.kinematics import from_cartesian, jet_mass
 from preprocessing import top
 from preprocessing.jet_chunk import CHUNK_ROWS
 
+TRAIN = ("--splits", "train")  # alone
+
 
 def as_frame(table: np.ndarray, floats: str = "float32", labels: str = "int64") -> pd.DataFrame:
     frame = pd.DataFrame(table[:, :804].astype(floats), columns=top.COLUMNS[:804])
@@ -87,7 +89,7 @@ def test_stretches_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
 def test_the_jet_is_the_sum_of_all_its_constituents(top_table, write_top, preprocess, tmp_path):
     table = top_table(50)
     write_top(tmp_path / "raw/train.h5", table)
-    status, printed, _ = preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path)
+    status, printed, _ = preprocess("top", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     assert status == 0
     assert "test: no public files found" in printed
     momenta = from_cartesian(table[:, :800].reshape(50, 200, 4)[..., [1, 2, 3, 0]])
@@ -115,26 +117,26 @@ def test_a_table_in_px_py_pz_e_order_is_refused(top_table, write_top, refused, t
     table = top_table(50)
     table[:, :800] = table[:, :800].reshape(50, 200, 4)[..., [1, 2, 3, 0]].reshape(50, 800)
     write_top(tmp_path / "raw/train.h5", table)
-    assert "less energy than momentum" in refused("top", "--raw", tmp_path / "raw")
+    assert "less energy than momentum" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_a_table_of_805_columns_is_refused(top_table, write_top, refused, tmp_path):
     write_top(tmp_path / "raw/train.h5", top_table(50)[:, 1:])
-    assert "has 805 columns" in refused("top", "--raw", tmp_path / "raw")
+    assert "has 805 columns" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_megaelectronvolts_are_refused(top_table, write_top, refused, tmp_path):
     table = top_table(50)
     table[:, :804] *= 1000
     write_top(tmp_path / "raw/train.h5", table)
-    assert "MeV" in refused("top", "--raw", tmp_path / "raw")
+    assert "MeV" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_nan_names_column_and_jet(top_table, write_top, refused, tmp_path):
     table = top_table(50)
     table[[17, 30], 6] = np.nan
     path = write_top(tmp_path / "raw/val.h5", table)
-    complaint = refused("top", "--raw", tmp_path / "raw")
+    complaint = refused("top", "--splits", "val", "--raw", tmp_path / "raw")
     assert f"{path}: table/PY_1 is not a finite number in jet 17" in complaint
 
 
@@ -142,7 +144,7 @@ def test_a_third_label_is_refused(top_table, write_top, refused, tmp_path):
     table = top_table(50)
     table[9, 805] = 2
     write_top(tmp_path / "raw/train.h5", table)
-    assert "is_signal_new is 2 in jet 9" in refused("top", "--raw", tmp_path / "raw")
+    assert "is_signal_new is 2 in jet 9" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_absurd_momenta_are_refused_without_overflow(top_table, tmp_path, refused):
@@ -150,15 +152,62 @@ def test_absurd_momenta_are_refused_without_overflow(top_table, tmp_path, refuse
     table[8, :4] = 1e300
     (tmp_path / "raw").mkdir()
     as_frame(table, "float64").to_hdf(tmp_path / "raw/train.h5", key="table", format="table")
-    assert "jet 8 " in refused("top", "--raw", tmp_path / "raw")
+    assert "jet 8 " in refused("top", *TRAIN, "--raw", tmp_path / "raw")
+
+
+@pytest.mark.filterwarnings("ignore")  # pandas and PyTables find so many columns slow
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"format": "table", "data_columns": ["is_signal_new", "PX_3", "E_0"]},
+        {"format": "table", "data_columns": ["ttv"], "index": False},
+        {"format": "fixed", "key": "jets/of/top"},
+        {"format": "table", "key": "events", "complib": "blosc", "complevel": 3},
+    ],
+)
+def test_however_pandas_was_told_to_write_the_jets_are_the_same(
+    top_table, write_top, tmp_path, written
+):
+    table = top_table(30)
+    frame = as_frame(table)
+    frame.index = np.arange(30) * 0.5  # rows chosen from a larger table keep their numbers
+    frame.insert(0, "run", 7)  # a column of one's own
+    frame.to_hdf(tmp_path / "pandas.h5", **({"key": "table"} | written))
+    expected = read_all(write_top(tmp_path / "plain.h5", table))
+    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+def test_a_column_of_text_is_named(top_table, refused, tmp_path, layout):
+    frame = as_frame(top_table(30))
+    frame.insert(0, "comment", ["a", "b"] * 15)
+    (tmp_path / "raw").mkdir()
+    frame.to_hdf(tmp_path / "raw/train.h5", key="table", format=layout, data_columns=["comment"])
+    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "and no numbers; drop that column" in complaint
+
+
+def test_of_several_tables_the_public_key_is_taken_and_nothing_guessed(
+    top_table, write_top, refused, tmp_path
+):
+    path = write_top(tmp_path / "raw/train.h5")
+    expected = read_all(path)
+    as_frame(top_table(10, seed=9)).to_hdf(path, key="more", mode="a")
+    for ours, theirs in zip(read_all(path), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with h5py.File(path, "a") as file:
+        file.move("table", "less")
+    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "several pandas tables, none under the key 'table': less, more" in complaint
 
 
 def test_another_key_is_named(refused, tmp_path):
     (tmp_path / "raw").mkdir()
     with h5py.File(tmp_path / "raw/train.h5", "w") as file:
         file["events"] = np.zeros(3)
-    complaint = refused("top", "--raw", tmp_path / "raw")
-    assert "no pandas table under the key 'table' but events" in complaint
+    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "has no pandas table: events" in complaint
 
 
 def test_a_compression_without_reader_is_refused_with_the_command_that_mends_it(
@@ -169,16 +218,16 @@ def test_a_compression_without_reader_is_refused_with_the_command_that_mends_it(
     frame.to_hdf(
         tmp_path / "raw/train.h5", key="table", format="table", complib="bzip2", complevel=5
     )
-    assert "ptrepack" in refused("top", "--raw", tmp_path / "raw")
+    assert "ptrepack" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_an_empty_folder_and_an_empty_table_are_refused(top_table, write_top, refused, tmp_path):
     (tmp_path / "raw").mkdir()
-    assert "none of train.h5, val.h5, test.h5" in refused("top", "--raw", tmp_path / "raw")
+    assert "none of train.h5, val.h5, test.h5" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
     write_top(tmp_path / "raw/train.h5", top_table(50)[:0])
-    assert "holds no jets" in refused("top", "--raw", tmp_path / "raw")
+    assert "holds no jets" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_jets_that_are_all_empty_are_refused(top_table, write_top, refused, tmp_path):
     write_top(tmp_path / "raw/train.h5", 0 * top_table(50))
-    assert "50 without constituents" in refused("top", "--raw", tmp_path / "raw")
+    assert "50 without constituents" in refused("top", *TRAIN, "--raw", tmp_path / "raw")

@@ -1,0 +1,160 @@
+"""The files of JetClass as people have them: archives, split folders, flat by number, the example.
+
+The ten training archives hold their files without a folder, those of validation and test bring
+one; the authors' own download unpacks all of them below Pythia/ (doi 10.5281/zenodo.6619768).
+"""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from omnilearn.errors import UserError
+from preprocessing.archive import members
+from preprocessing.sources import (
+    SPLITS,
+    RemoteFile,
+    Shard,
+    files_below,
+    mixed,
+    require_files,
+    what_is_in,
+)
+
+RECORD = 6619768
+FOLDERS = {"train": "train_100M", "val": "val_5M", "test": "test_20M"}
+SPLIT_OF_FOLDER = {folder: split for split, folder in FOLDERS.items()} | {
+    split: split for split in SPLITS
+}
+FILE_NUMBERS = {"train": range(100), "test": range(100, 120), "val": range(120, 125)}
+CLASS_OF_FILE = {
+    "ZJetsToNuNu": "QCD", "HToBB": "Hbb", "HToCC": "Hcc", "HToGG": "Hgg", "HToWW4Q": "H4q",
+    "HToWW2Q1L": "Hqql", "ZToQQ": "Zqq", "WToQQ": "Wqq", "TTBar": "Tbqq", "TTBarLep": "Tbl",
+}  # fmt: skip
+FILE_NAME = re.compile(r"(.+)_(\d+)\.root")
+# of the jets of a file without a number, as JetClass_example_100k.root
+SHARES = (("train", 0.8), ("val", 0.1), ("test", 0.1))
+
+# archive, without JetClass_Pythia_ and .tar -> its md5
+ARCHIVES = {
+    "train_100M_part0": "de4fd2dca2e68ab3c85d5cfd3bcc65c3",
+    "train_100M_part1": "9722a359c5ef697bea0fbf79bf50f003",
+    "train_100M_part2": "1e9f66cd1f915f9d10e90ae1d7761720",
+    "train_100M_part3": "47348fc8985319fa4806da87500482fa",
+    "train_100M_part4": "6b0ce16bd93b442a8d51914466990279",
+    "train_100M_part5": "416e347512e716de51d392bee327b8e9",
+    "train_100M_part6": "e9b9c1557b1b39bf0a16e4ab631ae451",
+    "train_100M_part7": "5bfc6cb285ccb7680cefa9ac82ad1a2e",
+    "train_100M_part8": "540c1a0d66dfad78d2b363c5740ccf86",
+    "train_100M_part9": "668f40b3275167ff7104c48317c0ae2a",
+    "val_5M": "7235ccb577ed85023ea3ab4d5e6160cf",
+    "test_20M": "64e5156d26d101adeb43b8388207d767",
+}
+ARCHIVE_NAME = re.compile(r"JetClass_Pythia_(train_100M|val_5M|test_20M)\w*\.tar")
+REMOTE = tuple(
+    RemoteFile.zenodo(
+        RECORD, f"JetClass_Pythia_{name}.tar", f"md5:{md5}", folder=name.partition("_part")[0]
+    )
+    for name, md5 in ARCHIVES.items()
+)
+
+
+def file_class(path: Path) -> str | None:
+    """The class a public file name promises; None for any other name (labels decide then)."""
+    name = FILE_NAME.fullmatch(path.name)
+    return CLASS_OF_FILE.get(name[1]) if name else None
+
+
+def split_of(path: Path, raw: Path) -> str | None:
+    """The split of a file below `raw`: of the nearest folder that is named after one, else by its
+    public number; None for a name without a number, whose jets are shared.
+
+    Raises UserError for a number that is in no split, or in another than that of a public folder.
+    """
+    name = FILE_NAME.fullmatch(path.name)
+    public = [split for split, numbers in FILE_NUMBERS.items() if name and int(name[2]) in numbers]
+    for folder in path.relative_to(raw).parents:
+        split = SPLIT_OF_FOLDER.get(folder.name)
+        if split is None:
+            continue
+        # a large simulated sample has numbers of its own
+        named = folder.name != split and not (raw / "simulation.json").is_file()
+        if named and public and public[0] != split:
+            raise UserError(
+                f"{path} is a file of {FOLDERS[public[0]]} by its number; move it there, or call "
+                f"its folder {split} if it is meant to be of that split"
+            )
+        return split
+    if public or name is None:
+        return public[0] if public else None
+    raise UserError(
+        f"{path} does not say which split it belongs to; put it into a folder train_100M, val_5M "
+        "or test_20M, or give it a public number (000-099 train, 100-119 test, 120-124 val)"
+    )
+
+
+def files_per_split(raw: Path) -> dict[str | None, list[Path]]:
+    """The ROOT files below `raw` of every split; under None those that are shared.
+
+    Raises UserError if there is none, for two files of one name in a split, for archives that are
+    not unpacked, and where jets of all splits lie beside files of one.
+    """
+    found, seen = defaultdict(list), {}
+    for path in files_below(raw, ".root"):
+        split = split_of(path, raw)
+        if twin := seen.get((split, path.name)):
+            raise UserError(
+                f"{twin} and {path} are the same {split or 'public'} file twice, and its jets "
+                "would count twice; keep one of them"
+            )
+        seen[split, path.name] = path
+        found[split].append(path)
+    require_files([path for files in found.values() for path in files])
+    require_unpacked(raw, found)
+    if not found:
+        raise UserError(
+            f"{raw} holds no .root file of JetClass but {what_is_in(raw)}; get them with: python "
+            f"-m preprocessing download jetclass --out {raw}"
+        )
+    if None in found and len(found) > 1:
+        other = next(files[0] for split, files in found.items() if split)
+        raise UserError(
+            f"{found[None][0]} has no public number: its jets would be shared among the splits, "
+            f"but they may be those of {other.name} and its like; keep one kind in the folder"
+        )
+    return found
+
+
+def require_unpacked(raw: Path, found: dict[str | None, list[Path]]) -> None:
+    """Raise UserError for an archive below `raw` with files that are not among those `found`."""
+    for archive in files_below(raw, ".tar"):
+        name = ARCHIVE_NAME.fullmatch(archive.name)
+        if not name:
+            continue
+        split = SPLIT_OF_FOLDER[name[1]]
+        there = {(path.name, path.stat().st_size) for path in found.get(split, ())}
+        files = members(archive)
+        missing = [one for one in files if (one.name, one.size) not in there]
+        if missing:
+            folder = raw / name[1]
+            by_hand = f"mkdir -p {folder} && tar -xf {archive} -C {folder}"
+            if split != "train":  # these archives bring their folder
+                by_hand = f"tar -xf {archive} -C {raw}"
+            raise UserError(
+                f"{archive}: {len(missing)} of its {len(files)} files are not unpacked and would "
+                f"be left out; unpack it with: python -m preprocessing download jetclass --out "
+                f"{archive.parent} --files {archive.name} (or by hand: {by_hand}), or move it away"
+            )
+
+
+def shards(raw: Path) -> list[Shard]:
+    """Output file i takes the i-th public file of every class, so it mixes the ten classes."""
+    result = []
+    found = files_per_split(raw)
+    for split in SPLITS:
+        classes = defaultdict(list)
+        for path in found.get(split, ()):
+            classes[file_class(path)].append(path)
+        if classes:
+            outputs = mixed(classes.values())
+            result += [Shard.whole(split, i, sources) for i, sources in enumerate(outputs)]
+    return result + [Shard(SHARES, i, (path,)) for i, path in enumerate(found.get(None, ()))]

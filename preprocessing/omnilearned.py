@@ -1,0 +1,290 @@
+"""HDF5 files of OmniLearned: public data sets repacked, DIR/{train,val,test}/*.h5.
+
+`data` (jets, slots, 4 or more) holds eta and phi relative to the jet, log pt, log E and, of data
+sets with identity, a place in IDENTITIES; further columns are not read. `pid` is the label,
+`global` (jets, n) numbers of the jet, the multiplicity last. Where these are pt, eta, mass and
+multiplicity, as the constituents confirm, they are the jet's. Else it is recovered: pt and mass
+from the sum of the constituents (those beyond the slots are not in it), eta from the ratios of
+energy to pt, which fix it together with the relative eta. Its phi is lost, no feature needs it: 0
+stands for it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import requests
+
+from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.own_content import insist_on_own_content
+from preprocessing.identity import identity
+from preprocessing.jet_chunk import CHUNK_ROWS, MOMENTUM_LIMIT, JetChunk
+from preprocessing.sources import (
+    SPLITS,
+    RemoteFile,
+    Shard,
+    files_below,
+    reading,
+    require_files,
+    require_finite,
+)
+
+ADDRESS = "https://portal.nersc.gov/cfs/dasrepo/omnilearned"
+NAMES = ("jetclass", "top", "qg", "atlas", "h1", "aspen")  # there as here
+PATIENCE = 30.0  # seconds without a byte
+LISTED = re.compile(r'href="([\w.+-]+\.h5)"')
+KEYS = ("data", "pid", "global")
+OTHER_ENDINGS = (".root", ".npz", ".h5", ".hdf5", ".h5.gz", ".parquet")  # of public files
+IDENTITIES = np.array([-211, -13, -11, 0, 11, 13, 22, 130, 211])
+FIRST_LABELS = {"jetclass": (0, 2), "aspen": (0, 200)}  # alone, and in the mix for pre-training
+STEPS = 8  # of the fit of eta
+RECOVERED = 0.03  # relative distance of the energies to those of the fitted eta
+CENTRAL = 0.1  # |eta| below which a wrong sign is forgiven
+ALIKE = (0.3, 0.02)  # relative in pt, in eta: what `global` says of the jets, and what is recovered
+LOST = "jets whose eta their energies do not tell"
+
+
+def remote(spec: DatasetSpec) -> list[RemoteFile]:
+    """The files that the server lists, each in the folder of its split.
+
+    Raises UserError where the data set is not there, and what `requests` raises.
+    """
+    files = []
+    for split in SPLITS if spec.name in NAMES else ():
+        address = f"{ADDRESS}/{spec.name}/{split}/"
+        with requests.get(address, timeout=PATIENCE) as answer:
+            if answer.ok:
+                names = sorted(set(LISTED.findall(answer.text)))
+                files += [RemoteFile(f"{split}/{name}", address + name) for name in names]
+    if not files:
+        raise UserError(
+            f"{ADDRESS}/{spec.name} lists no .h5 file; look there with a browser, or leave "
+            "--source away"
+        )
+    return files
+
+
+def files_of(raw: Path) -> dict[str, list[Path]]:
+    """The HDF5 files of each split folder of `raw` that are in this layout."""
+    found = {}
+    for split in SPLITS:
+        paths = sorted(path for path in (raw / split).glob("*.h5") if path.name[0] != ".")
+        if paths and is_one(paths[0]):
+            found[split] = paths
+    return found
+
+
+def is_one(path: Path) -> bool:
+    """Whether a file has the keys of this layout."""
+    try:
+        with h5py.File(path, "r") as file:
+            return set(KEYS) <= set(file)
+    except OSError:  # whatever it is, its reader will say so
+        return False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What the module of a dataset offers, for its files in this layout."""
+
+    spec: DatasetSpec
+
+    def shards(self, raw: Path) -> list[Shard]:
+        """Each file is one of its split; raises UserError where files of another layout lie by."""
+        found = files_of(raw)
+        paths = [path for paths in found.values() for path in paths]
+        require_files(paths)
+        if others := [path for path in files_below(raw, *OTHER_ENDINGS) if path not in paths]:
+            raise UserError(
+                f"{others[0]} and {paths[0]} are of two layouts and may hold the same jets; keep "
+                "one kind in the folder"
+            )
+        return [
+            Shard.whole(split, index, (path,))
+            for split, paths in found.items()
+            for index, path in enumerate(paths)
+        ]
+
+    def count(self, path: Path) -> int:
+        """Jets in the file."""
+        with reading(path), h5py.File(path, "r") as file:
+            return len(self.arrays(file, path)["data"])
+
+    def read(self, path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+        """The jets of one file, `at_once` rows at a time.
+
+        Raises UserError on numbers that are not finite, and labels and identities of none.
+        """
+        with reading(path), h5py.File(path, "r") as file:
+            arrays = self.arrays(file, path)
+            first_label = self.first_label(arrays["pid"], path)
+            for first in range(0, len(arrays["data"]), at_once):
+                stored = {key: array[first : first + at_once] for key, array in arrays.items()}
+                for key, values in stored.items():
+                    require_finite(values, path, key, first)
+                stored["pid"] = stored["pid"].reshape(-1).astype(np.int64) - first_label
+                yield self.chunk(stored, path, first)
+
+    def arrays(self, file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
+        """The arrays of an open file; raises UserError if they do not fit the dataset."""
+        insist_on_own_content(file, path)
+        if missing := [key for key in KEYS if not isinstance(file.get(key), h5py.Dataset)]:
+            raise UserError(f"{path} has no array {missing[0]} but {', '.join(file) or 'nothing'}")
+        arrays = {key: file[key] for key in KEYS}
+        shapes = {key: array.shape for key, array in arrays.items()}
+        jets = (*shapes["data"], 0)[0]
+        wanted = 5 if self.spec.num_features > len(KINEMATIC_FEATURES) else 4
+        if len(shapes["data"]) != 3 or shapes["data"][2] < wanted:
+            raise UserError(
+                f"{path}: data has shape {shapes['data']}, but {self.spec.title} needs (jets, "
+                f"slots, {wanted} or more): eta_rel, phi_rel, log pt, log E"
+                f"{', identity' if wanted == 5 else ''}"
+            )
+        if shapes["pid"] not in ((jets,), (jets, 1)) or shapes["global"][:1] != (jets,):
+            raise UserError(
+                f"{path}: data, pid and global have shapes {', '.join(map(str, shapes.values()))}, "
+                "which do not belong together; download it again"
+            )
+        if jets == 0:
+            raise UserError(f"{path} holds no jets; download it again")
+        return arrays
+
+    def first_label(self, labels: h5py.Dataset, path: Path) -> int:
+        """The label of class 0, which the labels of the whole file tell; raises UserError if they
+        are of no class, or of two."""
+        edges = [
+            (part.min(), part.max())
+            for part in (labels[i : i + 2**20] for i in range(0, len(labels), 2**20))
+        ]
+        low, high = min(low for low, _ in edges), max(high for _, high in edges)
+        possible = [
+            first for first in FIRST_LABELS.get(self.spec.name, (0,))
+            if first <= low and high < first + self.spec.num_classes
+        ]  # fmt: skip
+        if len(possible) != 1:
+            raise UserError(
+                f"{path}: pid runs from {low:g} to {high:g}, which "
+                f"{'does not tell' if possible else 'is not'} the "
+                f"{self.spec.num_classes} classes of {self.spec.title}, counted from "
+                f"{' or '.join(map(str, FIRST_LABELS.get(self.spec.name, (0,))))}"
+            )
+        return possible[0]
+
+    def chunk(self, stored: dict[str, np.ndarray], path: Path, first_row: int) -> JetChunk:
+        """Rows of the arrays as jets."""
+        data = stored["data"].astype(np.float64)
+        real = (data[..., :4] != 0).any(axis=-1)
+        counts, flat = real.sum(axis=1), data[real]
+        owner = np.repeat(np.arange(len(data)), counts)
+        absurd = (flat[:, 2:4] > np.log(MOMENTUM_LIMIT)).any(axis=1)
+        if absurd.any():
+            raise UserError(
+                f"{path}: data has a momentum above {MOMENTUM_LIMIT:g} GeV in jet "
+                f"{first_row + owner[absurd][0]} (counted from 0); its columns must be eta_rel, "
+                "phi_rel, log pt, log E"
+            )
+        eta_rel, phi_rel = flat[:, :2].T
+        pt, energy = np.exp(flat[:, 2:4]).T
+        flags = None
+        if self.spec.num_features > len(KINEMATIC_FEATURES):
+            pdg_id = pdg_ids(flat[:, 4], owner, path, first_row)
+            flags = identity(pdg_id, path, "data")[:, : self.spec.num_features - 7]
+        jet, known = recovered(counts, pt, eta_rel, phi_rel, energy)
+        if (told := told_jets(stored["global"], jet)) is not None:
+            jet, known = told, np.ones(len(jet), bool)
+        jets = JetChunk(
+            constituents=np.stack([pt, jet[owner, 1] + eta_rel, phi_rel, energy], axis=-1),
+            counts=counts,
+            jet=jet,
+            label=stored["pid"],
+            rows=first_row + np.arange(len(data)),
+            identity=flags,
+        )
+        lost = int(np.count_nonzero(~known))
+        jets.rejected = {LOST: lost} if lost else {}
+        return jets.take(known)
+
+
+def pdg_ids(places: np.ndarray, owner: np.ndarray, path: Path, first_row: int) -> np.ndarray:
+    """PDG ids (n,) of places in IDENTITIES (n,) of constituents of the jets `owner` (n,)."""
+    good = np.isin(places, np.arange(len(IDENTITIES)))
+    if not good.all():
+        bad = int(np.argmin(good))
+        raise UserError(
+            f"{path}: the identity {places[bad]:g} of a constituent of jet "
+            f"{first_row + owner[bad]} (counted from 0) is no place in the list of the "
+            f"{len(IDENTITIES)} identities"
+        )
+    return IDENTITIES[places.astype(np.int64)]
+
+
+def told_jets(numbers: np.ndarray, jet: np.ndarray) -> np.ndarray | None:
+    """Jets (jets, 4) pt, eta, 0, energy of the numbers (jets, n) of `global`, if these are pt, eta,
+    mass and multiplicity as the recovered `jet` (jets, 4) confirms; else None."""
+    if numbers.ndim != 2 or numbers.shape[1] != 4:
+        return None
+    pt, eta, mass, _ = numbers.astype(np.float64).T
+    filled = jet[:, 0] > 0
+    if not filled.any() or not (pt[filled] > 0).all() or (mass < 0).any():
+        return None
+    off_pt = np.median(np.abs(pt / jet[:, 0].clip(1e-9) - 1)[filled])
+    off_eta = np.median(np.abs(eta - jet[:, 1])[filled])
+    if off_pt > ALIKE[0] or off_eta > ALIKE[1]:
+        return None
+    return np.stack([pt, eta, np.zeros_like(pt), np.hypot(pt * np.cosh(eta), mass)], axis=-1)
+
+
+def recovered(
+    counts: np.ndarray,
+    pt: np.ndarray,
+    eta_rel: np.ndarray,
+    phi_rel: np.ndarray,
+    energy: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Jets (jets, 4) pt, eta, 0, energy [GeV], and whether they are known (jets,).
+
+    Arrays (constituents,) belong to jets with `counts` (jets,). The eta is that at which momenta
+    pt cosh(eta + eta_rel) fit the energies best, in least squares: linear in cosh eta and sinh eta,
+    then by Newton's method. A jet is known if the fit is good and, but for central jets, the
+    opposite eta fits worse.
+    """
+    owner = np.repeat(np.arange(len(counts)), counts)
+
+    def summed(values: np.ndarray) -> np.ndarray:
+        return np.bincount(owner, values, len(counts))
+
+    even, odd = pt * np.cosh(eta_rel), pt * np.sinh(eta_rel)
+    a, b, c = summed(even * even), summed(even * odd), summed(odd * odd)
+    u, v = summed(even * energy), summed(odd * energy)
+    ratio = np.divide(a * v - b * u, c * u - b * v, out=np.zeros_like(a), where=c * u != b * v)
+    eta = np.arctanh(np.clip(ratio, -1 + 1e-9, 1 - 1e-9))
+
+    def distance(at: np.ndarray) -> np.ndarray:
+        fitted = pt * np.cosh(at[owner] + eta_rel)
+        total = summed(energy)
+        return np.divide(summed(np.abs(fitted - energy)), total, out=total * 0 + np.inf,
+                         where=total > 0)  # fmt: skip
+
+    for _ in range(STEPS):
+        slope = pt * np.sinh(eta[owner] + eta_rel)
+        gap = pt * np.cosh(eta[owner] + eta_rel) - energy
+        curvature = summed(slope * slope)
+        step = np.divide(
+            summed(slope * gap), curvature, out=np.zeros_like(eta), where=curvature > 0
+        )
+        trial = eta - np.clip(step, -0.5, 0.5)
+        eta = np.where(distance(trial) < distance(eta), trial, eta)
+    fit = distance(eta)
+    known = (fit < RECOVERED) & ((distance(-eta) > 2 * fit) | (np.abs(eta) < CENTRAL))
+    x, y = summed(pt * np.cos(phi_rel)), summed(pt * np.sin(phi_rel))
+    jet_pt = np.hypot(x, y)
+    # in a frame that moves with the jet, where an error of eta is none of the mass
+    mass2 = energy**2 - (pt * np.cosh(eta[owner] + eta_rel)) ** 2
+    along, rest = summed(odd), summed(np.sqrt(np.maximum(even**2 + mass2, 0.0)))
+    jet_mass2 = np.maximum(rest**2 - along**2 - jet_pt**2, 0.0)
+    jet_energy = np.sqrt((jet_pt * np.cosh(eta)) ** 2 + jet_mass2)
+    return np.stack([jet_pt, eta, np.zeros_like(eta), jet_energy], axis=-1), known

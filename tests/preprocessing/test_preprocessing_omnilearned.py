@@ -1,0 +1,209 @@
+"""OmniLearned's HDF5: jets recovered from relative constituents, labels of the mix, identities."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from omnilearn.data.catalogue import ASPEN, H1, JETCLASS, TOP
+from omnilearn.kinematics import delta_phi, invariant_mass, sum_constituents, to_cartesian
+from preprocessing import omnilearned
+from preprocessing.jet_chunk import JetChunk, prepare
+
+SLOTS = 40
+MASS = {211: 0.13957, 11: 0.000511, 13: 0.105658, 130: 0.0, 22: 0.0, 0: 0.0}
+
+
+@pytest.fixture
+def jets(toy_jets):
+    """make(n, seed, jet_pt): momenta (constituents, 4), counts, jets (n, 4), PDG ids; massive."""
+
+    def make(n: int = 60, seed: int = 0, jet_pt: float = 600.0):
+        momenta, counts, _ = toy_jets(n, seed, jet_pt)
+        ids = np.random.default_rng(seed).choice(omnilearned.IDENTITIES, len(momenta))
+        mass = np.vectorize(MASS.get)(np.abs(ids))
+        momenta = momenta.copy()
+        momenta[:, 3] = np.hypot(momenta[:, 0] * np.cosh(momenta[:, 1]), mass)
+        padded = np.zeros((n, SLOTS, 4))
+        padded[np.arange(SLOTS) < counts[:, None]] = momenta
+        return momenta, counts, sum_constituents(padded), ids
+
+    return make
+
+
+@pytest.fixture
+def write(jets, tmp_path):
+    """write(name, columns, first label, classes, replace): a file of toy jets; its path."""
+
+    def write(name="train/a.h5", columns=5, first=0, classes=10, replace=None, **toys) -> Path:
+        momenta, counts, jet, ids = jets(**toys)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        filled = np.arange(SLOTS) < counts[:, None]
+        flat = np.zeros((len(momenta), 7))
+        flat[:, 0] = momenta[:, 1] - jet[owner, 1]
+        flat[:, 1] = delta_phi(momenta[:, 2], jet[owner, 2])
+        flat[:, 2], flat[:, 3] = np.log(momenta[:, 0]), np.log(momenta[:, 3])
+        flat[:, 4] = np.searchsorted(omnilearned.IDENTITIES, ids)
+        flat[:, 5:] = 0.7  # impact parameters: not read
+        data = np.zeros((len(counts), SLOTS, columns), np.float32)
+        data[filled] = flat[:, :columns]
+        label = np.arange(len(counts)) % classes + first
+        arrays = {"data": data, "pid": label, "global": np.column_stack([counts, counts])}
+        path = tmp_path / "raw" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(path, "w") as file:
+            for key, values in (arrays | (replace or {})).items():
+                if values is not None:
+                    file[key] = values
+        return path
+
+    return write
+
+
+def test_pt_eta_and_mass_come_back_from_the_constituents(write, jets):
+    _, counts, jet, _ = jets(300)
+    (chunk,) = omnilearned.Reader(JETCLASS).read(write(n=300))
+    np.testing.assert_array_equal(chunk.rows, np.arange(300))
+    np.testing.assert_array_equal(chunk.counts, counts)
+    np.testing.assert_allclose(chunk.jet[:, 0], jet[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(chunk.jet[:, 1], jet[:, 1], atol=2e-3)
+    assert np.median(np.abs(chunk.jet[:, 1] - jet[:, 1])) < 1e-4
+    np.testing.assert_allclose(invariant_mass(chunk.jet), invariant_mass(jet), rtol=2e-3)
+
+
+def test_the_features_are_those_of_the_jets_themselves(write, jets):
+    momenta, counts, jet, ids = jets()
+    (chunk,) = omnilearned.Reader(JETCLASS).read(write())
+    own = JetChunk(momenta, counts, jet, chunk.label, chunk.rows, chunk.identity)
+    ours, theirs = (prepare(one, JETCLASS, Path("a")) for one in (chunk, own))
+    # log(1 - rel) of one that carries nearly the whole jet loses digits
+    plain = np.exp(theirs.features[:, [2, 4]]).min(axis=1) > 0.05
+    np.testing.assert_allclose(ours.features[plain], theirs.features[plain], atol=2e-3)
+    np.testing.assert_array_equal(ours.features[:, 7:], theirs.features[:, 7:])
+    charged = np.isin(np.abs(ids), (211, 11, 13))
+    np.testing.assert_array_equal(chunk.identity[:, 0] != 0, charged)
+    assert (chunk.identity[ids == 11, 0] == -1).all()  # PDG 11 is an electron
+
+
+def test_all_splits_become_files_that_say_where_they_are_from(write, preprocess, tmp_path):
+    for seed, split in enumerate(("train", "val", "test")):
+        write(f"{split}/{split}_0.h5", first=2, seed=seed)
+    command = ("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 2)
+    status, _, complaint = preprocess(*command)
+    assert status == 0, complaint
+    for split in ("train", "val", "test"):
+        with h5py.File(tmp_path / f"jetclass/{split}/jetclass_{split}_000.h5") as file:
+            assert list(file.attrs["sources"]) == [f"{split}/{split}_0.h5"]
+            np.testing.assert_array_equal(file["pid"][:].sum(axis=0), [6] * 10)
+            np.testing.assert_array_equal(file["pid"][:].argmax(axis=1), file["source"][:, 1] % 10)
+
+
+def test_files_of_another_layout_beside_them_are_not_passed_over(
+    write, write_jetclass, refused, tmp_path
+):
+    write("train/a.h5")
+    path = write_jetclass(tmp_path / "raw/train/ZToQQ_000.root", "Zqq")
+    complaint = refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
+    assert f"{path} and {tmp_path / 'raw/train/a.h5'} are of two layouts" in complaint
+
+
+def test_numbers_of_the_jet_that_the_constituents_confirm_are_taken(write, jets):
+    _, counts, jet, _ = jets()
+    calibrated = np.column_stack([1.1 * jet[:, 0], jet[:, 1], np.full(60, 77.0), counts])
+    (chunk,) = omnilearned.Reader(JETCLASS).read(write(replace={"global": calibrated}))
+    np.testing.assert_allclose(chunk.jet[:, 0], 1.1 * jet[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(chunk.jet[:, 1], jet[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(invariant_mass(chunk.jet), 77, rtol=1e-6)
+    for other in (calibrated[:, [1, 0, 2, 3]], calibrated * [1e-3, 1, 1, 1]):
+        (chunk,) = omnilearned.Reader(JETCLASS).read(write(replace={"global": other}))
+        np.testing.assert_allclose(chunk.jet[:, 0], jet[:, 0], rtol=1e-6)
+
+
+def test_datasets_without_identity_or_with_charge_alone_are_read(write, jets):
+    *_, ids = jets()
+    (chunk,) = omnilearned.Reader(TOP).read(write(columns=4, classes=2))
+    assert chunk.identity is None
+    (chunk,) = omnilearned.Reader(H1).read(write(columns=5, classes=2))
+    assert chunk.identity.shape == (len(ids), 1)
+    charged = np.isin(np.abs(ids), (211, 11, 13))
+    np.testing.assert_array_equal(chunk.identity[:, 0] != 0, charged)
+
+
+@pytest.mark.parametrize("label", [0, 200])
+def test_data_have_one_class_whatever_its_number_in_the_mix(write, label):
+    (chunk,) = omnilearned.Reader(ASPEN).read(write(classes=1, first=label))
+    assert not chunk.label.any()
+
+
+def test_jets_whose_eta_has_no_sign_are_counted_and_left_out(write, preprocess, tmp_path):
+    path = write()
+    with h5py.File(path, "a") as file:
+        data = file["data"][:]
+        data[:5, 1:] = 0  # one constituent, on the axis
+        data[:5, 0, 0] = 0
+        file["data"][...] = data
+    (chunk,) = omnilearned.Reader(JETCLASS).read(path)
+    lost = 60 - len(chunk.label)
+    assert 3 <= lost <= 5  # the sign of a central jet is forgiven
+    assert chunk.rejected == {omnilearned.LOST: lost}
+    assert set(range(5, 60)) <= set(chunk.rows.tolist())
+    status, said, _ = preprocess(
+        "jetclass", "--splits", "train", "--raw", tmp_path / "raw", "--out", tmp_path
+    )
+    assert status == 0
+    assert f"{lost} jets whose eta their energies do not tell: left out" in said
+
+
+def test_stretches_do_not_matter(write):
+    path = write()
+    (whole,) = omnilearned.Reader(JETCLASS).read(path)
+    parts = list(omnilearned.Reader(JETCLASS).read(path, at_once=7))
+    for name in ("constituents", "jet", "label", "rows", "identity"):
+        together = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_allclose(together, getattr(whole, name), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"columns": 4}, "needs (jets, slots, 5 or more): eta_rel, phi_rel, log pt, log E"),
+        ({"first": 1}, "pid runs from 1 to 10, which is not the 10 classes of JetClass"),
+        ({"first": 2, "classes": 3}, "which does not tell the 10 classes"),
+        ({"replace": {"pid": np.arange(7)}}, "which do not belong together"),
+        ({"replace": {"pid": np.full(60, np.nan)}}, "pid runs from nan"),
+    ],
+)
+def test_what_does_not_fit_is_named(write, refused, tmp_path, change, words):
+    path = write(**change)
+    complaint = refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
+    assert str(path) in complaint
+    assert words in complaint
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        (4, 9, "the identity 9 of a constituent of jet 3"),
+        (2, np.nan, "data is not a finite number in jet 3"),
+        (3, 900, "data has a momentum above 1e+08 GeV in jet 3"),
+    ],
+)
+def test_an_impossible_number_names_its_jet(write, refused, tmp_path, column, value, words):
+    path = write()
+    with h5py.File(path, "a") as file:
+        file["data"][3, 0, column] = value
+    assert words in refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
+
+
+def test_recovered_jets_are_at_rest_in_no_frame_but_their_own(jets):
+    """The sum of the recovered four-momenta is the jet: eta was the only unknown."""
+    momenta, counts, jet, _ = jets(50, seed=4)
+    owner = np.repeat(np.arange(50), counts)
+    found, known = omnilearned.recovered(
+        counts, momenta[:, 0], momenta[:, 1] - jet[owner, 1],
+        delta_phi(momenta[:, 2], jet[owner, 2]), momenta[:, 3],
+    )  # fmt: skip
+    assert known.all()
+    total = np.stack([np.bincount(owner, one) for one in to_cartesian(momenta).T], axis=-1)
+    np.testing.assert_allclose(found[:, 3], total[:, 3], rtol=1e-3)
