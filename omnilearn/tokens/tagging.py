@@ -32,7 +32,7 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
     omnijet = started_omnijet(spec, config, arguments, spec.num_classes)
     about = {"task": "token_tagging", "dataset": spec.name, "backbone": arguments.backbone or None,
              "tokeniser": arguments.tokeniser or None}  # fmt: skip
-    training, validation = open_data(spec, config, omnijet.config.max_constituents)
+    training, validation = open_data(spec, config, omnijet.config.tokeniser)
     run = prepare_run(config, name, about)
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
@@ -49,6 +49,6 @@ def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
 ) -> dict:
     """Results of the logits, as those of any tagger."""
-    most = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config.max_constituents
-    read = token_spec(spec, most)
+    stored = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config
+    read = token_spec(spec, stored.tokeniser)
     return tagging.evaluate(run, read, config, about, arguments, best_omnijet)

@@ -38,11 +38,12 @@ from omnilearn.tokens.token_models import (
     token_spec,
 )
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
-from omnilearn.tokens.tokeniser_quality import tokeniser_quality
+from omnilearn.tokens.tokeniser_quality import read_constituents, tokeniser_quality
 from omnilearn.training import distributed
 from omnilearn.training.resume import whole_checkpoint
 from omnilearn.training.trainer import Trainer, optimiser_steps
 
+JETS_LOOKED_AT = 1000  # for the share of constituents that are out of reach
 MIXTURE = "all"  # name of a sample of several classes: tokens know of none
 
 
@@ -103,11 +104,11 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
     about = {"task": "tokens", "dataset": spec.name, "backbone": None,
              "tokeniser": arguments.tokeniser or None, "tokeniser_epochs": own.epochs}  # fmt: skip
     if arguments.tokeniser:
-        tokeniser = load_tokeniser(arguments.tokeniser, spec)
+        tokeniser = load_tokeniser(arguments.tokeniser)
         run = prepare_run(config, name, about)
     else:
         tokeniser = fresh_tokeniser(spec, config.preset, config.seed)
-        data = open_data(spec, own, tokeniser.config.max_constituents)
+        data = open_data(spec, own, tokeniser.config)
         run = prepare_run(config, name, about)
         train_tokeniser(data, tokeniser, own, run / TOKENISER_FOLDER, about)
     if arguments.tokeniser_only:
@@ -141,9 +142,9 @@ def started_omnijet(
     if arguments.released_weights:
         raise UserError("--released-weights are PET's; a token model starts from --backbone")
     if arguments.backbone:
-        omnijet, report = load_omnijet(arguments.backbone, spec, num_classes)
+        omnijet, report = load_omnijet(arguments.backbone, num_classes)
         if arguments.tokeniser:
-            tokeniser = load_tokeniser(arguments.tokeniser, spec)
+            tokeniser = load_tokeniser(arguments.tokeniser)
             insist_on_tokeniser(omnijet, tokeniser, arguments.backbone, arguments.tokeniser)
         if distributed.rank() == 0:
             print(report)
@@ -153,17 +154,26 @@ def started_omnijet(
             "a token model needs --backbone RUN, or --tokeniser RUN to begin with a fresh GPT; "
             f"make either with: python train.py {spec.name} --model omnijet"
         )
-    tokeniser = load_tokeniser(arguments.tokeniser, spec)
+    tokeniser = load_tokeniser(arguments.tokeniser)
     return fresh_omnijet(tokeniser, config.preset, config.seed, num_classes)
 
 
-def open_data(spec: DatasetSpec, config: Config, most: int) -> tuple:
-    """Training and validation jets with `most` constituents at most."""
-    data = tagging.open_data(token_spec(spec, most), config)
-    longer = sum(pipeline.files.longer for pipeline in data)
+def open_data(spec: DatasetSpec, config: Config, tokeniser: TokeniserConfig) -> tuple:
+    """Training and validation jets as the tokeniser reads them; what is left out is said."""
+    read = token_spec(spec, tokeniser)
+    data = tagging.open_data(read, config)
+    longer, most = sum(pipeline.files.longer for pipeline in data), tokeniser.max_constituents
     if longer and distributed.rank() == 0:
         print(f"{spec.name}: {longer} jets have more than {most} constituents: the softest of "
               "those are left out", flush=True)  # fmt: skip
+    files = data[1].files
+    jets = np.arange(min(files.num_jets, JETS_LOOKED_AT))
+    _, mask = read_constituents(files, read, jets, tokeniser)
+    beyond = 1 - mask.sum() / files.multiplicity[jets].sum()
+    if beyond and distributed.rank() == 0:
+        print(f"{spec.name}: {beyond:.2%} of the constituents have |eta_rel| or |phi_rel| of "
+              f"{tokeniser.reach:g} or more ({len(jets)} validation jets): such are left out",
+              flush=True)  # fmt: skip
     return data
 
 
@@ -183,10 +193,10 @@ def train_tokeniser(
 
 def train_gpt(spec: DatasetSpec, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
     """Fit the GPT to the tokens; raises UserError when the run has begun with other ones."""
-    training, validation = open_data(spec, config, omnijet.config.max_constituents)
+    training, validation = open_data(spec, config, omnijet.config.tokeniser)
     begun = whole_checkpoint(run, OmniJetConfig)
     if begun:
-        before, _ = load_omnijet(str(begun), spec)
+        before, _ = load_omnijet(str(begun))
         insist_on_tokeniser(before, omnijet.tokeniser, str(begun), "the tokeniser of this run")
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
@@ -205,13 +215,13 @@ def evaluate(
         raise UserError(f"--jets is {arguments.jets}; expected 1 or more")
     data = Path(arguments.data or config.data)
     if not (run / "best.h5").is_file() and (run / TOKENISER_FOLDER / "best.h5").is_file():
-        tokeniser = load_tokeniser(str(run), spec)
-        read = token_spec(spec, tokeniser.config.max_constituents)
+        tokeniser = load_tokeniser(str(run))
+        read = token_spec(spec, tokeniser.config)
         found = tokeniser_quality(run, read, tokeniser, config, arguments)
         return {"dataset": spec.name, "model": run.name, **found}
     settings = TokenSettings(arguments.temperature, arguments.top_k)
-    most = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config.max_constituents
-    read = token_spec(spec, most)
+    stored = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config
+    read = token_spec(spec, stored.tokeniser)
     sampler = TokenSampler(run, read, settings, arguments.batch, config.seed)
     truth, origin = read_split(data, read, arguments.split, arguments.jets, config.classes)
     sample, truth = one_sample(read, truth, config.classes)
