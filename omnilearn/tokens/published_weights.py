@@ -7,6 +7,7 @@ are npz or safetensors; nothing is unpickled.
 
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,9 +61,10 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, SafetensorError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, SafetensorError,
+            zipfile.BadZipFile) as error:  # fmt: skip
         raise UserError(f"{path} cannot be read as arrays ({error})") from error
 
 
@@ -75,10 +77,10 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
     found: dict[str, dict[str, np.ndarray]] = {}
     origin: dict[str, str] = {}
     for name, array in flattened(arrays).items():
+        if is_causal_mask(array):
+            continue
         part, own_name = identified(name)
         if part is None:
-            if is_causal_mask(array):
-                continue
             hint = ""
             if "affine" in name:
                 hint = ("; store the codebook as the model uses it, after that transformation, "

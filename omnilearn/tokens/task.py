@@ -27,7 +27,14 @@ from omnilearn.tagging import task as tagging
 from omnilearn.tokens.codebook import start_codebook
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective, TokenObjective
+from omnilearn.tokens.published_weights import GPT_HEADS, TOKENISER_HEADS
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
+from omnilearn.tokens.start import (
+    given_tokeniser,
+    say_what_is_restored,
+    start_of,
+    started_omnijet,
+)
 from omnilearn.tokens.token_models import (
     TOKENISER_FOLDER,
     fresh_omnijet,
@@ -49,7 +56,7 @@ MIXTURE = "all"  # name of a sample of several classes: tokens know of none
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of train.py for token models."""
-    add_flags(parser)
+    add_tokeniser_flags(parser)
     parser.add_argument(
         "--tokeniser-epochs", type=int, default=0,
         help="epochs of the tokeniser (default: the recipe's)",
@@ -60,10 +67,26 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of train.py and finetune.py for token models."""
+    """Flags of finetune.py for token models."""
+    add_tokeniser_flags(parser)
+    parser.add_argument(
+        "--gpt-heads", type=int, default=GPT_HEADS,
+        help="heads of a GPT in --published-weights, whose arrays do not tell (default: "
+        "%(default)s)",
+    )  # fmt: skip
+
+
+def add_tokeniser_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of train.py and finetune.py that say which tokeniser is used."""
     parser.add_argument(
         "--tokeniser", default="",
-        help="run whose tokeniser is used (default: a backbone has its own; train.py trains one)",
+        help="run whose tokeniser is used, or an npz or safetensors file of the public "
+        "OmniJet-alpha (default: a backbone has its own; train.py trains one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tokeniser-heads", type=int, default=TOKENISER_HEADS,
+        help="heads of a tokeniser in such a file, whose arrays do not tell (default: %(default)s; "
+        "arXiv:2403.05618 has 8)",
     )  # fmt: skip
 
 
@@ -104,7 +127,7 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
     about = {"task": "tokens", "dataset": spec.name, "backbone": None,
              "tokeniser": arguments.tokeniser or None, "tokeniser_epochs": own.epochs}  # fmt: skip
     if arguments.tokeniser:
-        tokeniser = load_tokeniser(arguments.tokeniser)
+        tokeniser = given_tokeniser(arguments)
         run = prepare_run(config, name, about)
     else:
         tokeniser = fresh_tokeniser(spec, config.preset, config.seed)
@@ -119,7 +142,10 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
         distributed.barrier()
         return
     omnijet = fresh_omnijet(tokeniser, config.preset, config.seed)
-    train_gpt(spec, omnijet, config, run, about)
+    data = open_data(spec, config, tokeniser.config)
+    if arguments.tokeniser:
+        say_what_is_restored(tokeniser, data[1], arguments)
+    train_gpt(data, omnijet, config, run, about)
 
 
 def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Namespace) -> None:
@@ -130,32 +156,10 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
     if config.mode != "generator":
         raise UserError(f"--mode is {config.mode!r}; {spec.name} is generated from tokens")
     omnijet = started_omnijet(spec, config, arguments)
-    about = {"task": "tokens", "dataset": spec.name, "backbone": arguments.backbone or None,
-             "tokeniser": arguments.tokeniser or None}  # fmt: skip
-    train_gpt(spec, omnijet, config, prepare_run(config, name, about), about)
-
-
-def started_omnijet(
-    spec: DatasetSpec, config: Config, arguments: argparse.Namespace, num_classes: int = 0
-) -> OmniJet:
-    """The model that finetune.py begins with: that of the backbone, or fresh on a tokeniser."""
-    if arguments.released_weights:
-        raise UserError("--released-weights are PET's; a token model starts from --backbone")
-    if arguments.backbone:
-        omnijet, report = load_omnijet(arguments.backbone, num_classes)
-        if arguments.tokeniser:
-            tokeniser = load_tokeniser(arguments.tokeniser)
-            insist_on_tokeniser(omnijet, tokeniser, arguments.backbone, arguments.tokeniser)
-        if distributed.rank() == 0:
-            print(report)
-        return omnijet
-    if not arguments.tokeniser:
-        raise UserError(
-            "a token model needs --backbone RUN, or --tokeniser RUN to begin with a fresh GPT; "
-            f"make either with: python train.py {spec.name} --model omnijet"
-        )
-    tokeniser = load_tokeniser(arguments.tokeniser)
-    return fresh_omnijet(tokeniser, config.preset, config.seed, num_classes)
+    about = {"task": "tokens", "dataset": spec.name, **start_of(arguments)}
+    data = open_data(spec, config, omnijet.config.tokeniser)
+    say_what_is_restored(omnijet.tokeniser, data[1], arguments)
+    train_gpt(data, omnijet, config, prepare_run(config, name, about), about)
 
 
 def open_data(spec: DatasetSpec, config: Config, tokeniser: TokeniserConfig) -> tuple:
@@ -191,9 +195,9 @@ def train_tokeniser(
     assign_weights(tokeniser, checkpoint.weights, str(checkpoint.path))
 
 
-def train_gpt(spec: DatasetSpec, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
+def train_gpt(data: tuple, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
     """Fit the GPT to the tokens; raises UserError when the run has begun with other ones."""
-    training, validation = open_data(spec, config, omnijet.config.tokeniser)
+    training, validation = data
     begun = whole_checkpoint(run, OmniJetConfig)
     if begun:
         before, _ = load_omnijet(str(begun))

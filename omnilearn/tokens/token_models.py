@@ -18,6 +18,13 @@ from omnilearn.model.checkpoint import (
 )
 from omnilearn.recipes import TOKEN_ARCHITECTURES
 from omnilearn.tokens.jet_gpt import GPTConfig, OmniJet, OmniJetConfig
+from omnilearn.tokens.published_weights import (
+    load_published_weights,
+    published_gpt_config,
+    published_parts,
+    published_tokeniser_config,
+    read_arrays,
+)
 from omnilearn.tokens.tokeniser import COLUMNS, PUBLISHED_REACH, Tokeniser, TokeniserConfig
 
 TOKENISER_FOLDER = "tokeniser"  # of a run of train.py --model omnijet
@@ -53,9 +60,15 @@ def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int
     config = tokeniser.config
     gpt = GPTConfig(**sizes, num_codes=config.num_codes, max_constituents=config.max_constituents)
     omnijet = OmniJet(OmniJetConfig(config, gpt, num_classes))
-    for name, weight in named_weights(omnijet.tokeniser).items():
-        weight.assign(named_weights(tokeniser)[name])
+    copy_weights(tokeniser, omnijet.tokeniser)
     return omnijet
+
+
+def copy_weights(source: Tokeniser, target: Tokeniser) -> None:
+    """Give the target the weights of the source, of the same architecture."""
+    values = named_weights(source)
+    for name, weight in named_weights(target).items():
+        weight.assign(values[name])
 
 
 def load_tokeniser(path: str) -> Tokeniser:
@@ -90,6 +103,57 @@ def load_omnijet(path: str, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
     fresh = {name: np.array(weight) for name, weight in head.items()}
     report = assign_weights(omnijet, {**arrays, **fresh}, str(checkpoint.path))
     report.loaded, report.fresh = list(arrays), list(fresh)
+    return omnijet, report
+
+
+def published_tokeniser(path: str, heads: int) -> Tokeniser:
+    """The tokeniser in a file of the public OmniJet-alpha; raises UserError where there is none."""
+    parts = published_parts(read_arrays(path), path)
+    if "tokeniser" not in parts:
+        raise UserError(f"{path} holds no tokeniser, but {' and '.join(parts)}")
+    tokeniser = Tokeniser(published_tokeniser_config(parts["tokeniser"], path, heads))
+    load_published_weights(tokeniser, parts["tokeniser"], path)
+    return tokeniser
+
+
+def published_omnijet(
+    path: str, given: Tokeniser | None, num_classes: int, gpt_heads: int, tokeniser_heads: int
+) -> tuple[OmniJet, LoadReport]:
+    """The GPT in a file of the public OmniJet-alpha, with the tokeniser in it or the one given.
+
+    A classifier in the file takes no part: its classes have no names. Raises UserError, saying what
+    is missing, without a GPT, without a tokeniser, and where one has other codes than the other.
+    """
+    parts = published_parts(read_arrays(path), path)
+    if "gpt" not in parts:
+        mend = f"; begin with a fresh GPT: --tokeniser {path}" if "tokeniser" in parts else ""
+        raise UserError(f"{path} holds no GPT, but {' and '.join(parts)}{mend}")
+    if "tokeniser" not in parts and given is None:
+        raise UserError(
+            f"{path} holds a GPT without its tokeniser, so nothing says what its tokens mean; name "
+            "the file or run of the tokeniser with --tokeniser"
+        )
+    gpt = published_gpt_config(parts["gpt"], path, gpt_heads)
+    if "tokeniser" in parts:
+        config = published_tokeniser_config(parts["tokeniser"], path, tokeniser_heads)
+    else:
+        config = given.config
+    if config.num_codes != gpt.num_codes:
+        raise UserError(
+            f"{path}: its GPT knows {gpt.num_codes} codes (and start and stop), the tokeniser has "
+            f"{config.num_codes}; name the one that it was trained with by --tokeniser"
+        )
+    gpt = replace(gpt, max_constituents=config.max_constituents)
+    omnijet = OmniJet(OmniJetConfig(config, gpt, num_classes))
+    report = load_published_weights(omnijet.gpt, parts["gpt"], path)
+    report.loaded = [f"gpt.{name}" for name in report.loaded]
+    if "tokeniser" in parts:
+        loaded = load_published_weights(omnijet.tokeniser, parts["tokeniser"], path).loaded
+        report.loaded += [f"tokeniser.{name}" for name in loaded]
+    else:
+        copy_weights(given, omnijet.tokeniser)
+    report.fresh = [*named_weights(omnijet.head, "head.")] if num_classes else []
+    report.unused = [*parts.get("class_head", ())]
     return omnijet, report
 
 

@@ -34,6 +34,7 @@ from omnilearn.training.trainer import Trainer, optimiser_steps
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 QUALITY_JETS = 10_000  # at most
+RESTORED_JETS, RESTORED_BATCH = 128, 16  # of a quick look at what a tokeniser keeps
 SAMPLES = (JetLabel("original", "original", "#4d4d4d"), JetLabel("restored", "restored", "#bd1f01"))
 TWO_SAMPLE_JETS = 20_000  # of training; validation and test have half as many
 
@@ -108,7 +109,8 @@ def tokeniser_quality(
         if distributed.rank() == 0:
             write_tokens(path, tokens, index, mark, tokeniser.config.num_codes,
                          {"dataset": spec.name, "split": arguments.split})  # fmt: skip
-    original, mask = read_constituents(files, spec, index, tokeniser.config)
+    features, mask = read_constituents(files, spec, index, tokeniser.config)
+    original = Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)
     filled = int(files.multiplicity[index].sum())
     found = codebook_use(tokens[mask > 0], tokeniser.config.num_codes)
     found["out_of_reach"] = Result(1 - float(mask.sum()) / filled, None, filled)
@@ -123,13 +125,28 @@ def tokeniser_quality(
 def read_constituents(
     files: JetFiles, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is tokenised of these jets: unscaled TOKEN_FEATURES (N, P, 3) and mask (N, P)."""
+    """What is tokenised of the jets in these rows: scaled features (N, P, 3) and mask (N, P)."""
     filled = (np.arange(spec.max_constituents) < files.multiplicity[rows, None]).astype("float32")
-    scaling = Standardisation(spec)
-    scaled = scaling.constituents(files.gather(rows)["data"], np.arange(len(rows)), filled)
-    features, mask = token_inputs({"constituents": scaled, "mask": filled}, config)
-    mask = np.asarray(mask)
-    return scaling.original_constituents(np.asarray(features), mask, TOKEN_FEATURES), mask
+    data = files.gather(rows)["data"]
+    scaled = Standardisation(spec).constituents(data, np.arange(len(rows)), filled)
+    found = token_inputs({"constituents": scaled, "mask": filled}, config)
+    return tuple(np.asarray(part) for part in found)
+
+
+def variance_restored(files: JetFiles, spec: DatasetSpec, tokeniser: Tokeniser) -> float:
+    """Share of the variance of the scaled features of the first jets that is there in their codes.
+
+    Near one where a tokeniser suits the jets, near zero or below where its codes mean little.
+    """
+    rows = np.arange(min(files.num_jets, RESTORED_JETS))
+    features, mask = read_constituents(files, spec, rows, tokeniser.config)
+    error = 0.0
+    for part in np.array_split(rows, -(-len(rows) // RESTORED_BATCH)):  # (B, P, codes) is large
+        code = tokeniser.encode(features[part], mask[part])
+        restored = np.asarray(tokeniser.decode(code, mask[part]))
+        error += float(np.square(restored - features[part])[mask[part] > 0].sum())
+    real = features[mask > 0]
+    return 1 - error / max(float(np.square(real - real.mean(axis=0)).sum()), 1e-9)
 
 
 def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray]:

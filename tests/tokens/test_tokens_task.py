@@ -33,12 +33,13 @@ from omnilearn.tokens.token_models import (
     load_tokeniser,
     token_spec,
 )
-from omnilearn.tokens.tokeniser import Tokeniser
+from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 
 SLOTS = 24  # of jets that the tiny models read
 TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64,
                              "max_constituents": SLOTS},
                "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2}}  # fmt: skip
+READ = TokeniserConfig(max_constituents=SLOTS)
 COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
 
 
@@ -113,10 +114,10 @@ def test_one_run_holds_tokeniser_and_gpt_and_is_left_alone_when_finished(run, pl
 
 
 def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
-    trained = load_tokeniser(str(run), ASPEN)
+    trained = load_tokeniser(str(run))
     keras.utils.set_random_seed(1)
     random = Tokeniser(trained.config)
-    pipeline = open_pipeline(token_spec(ASPEN, SLOTS), str(place / "data"), "test", 40)
+    pipeline = open_pipeline(token_spec(ASPEN, READ), str(place / "data"), "test", 40)
     (batch,) = pipeline.ordered()
     prepared = token_objectives.prepared_batch(batch, pipeline.constituents_per_jet)
     errors = [
@@ -145,8 +146,8 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
 
 
 def test_generated_jets_are_those_of_their_constituents(run, evaluated, place):
-    spec, truth = one_sample(token_spec(ASPEN, SLOTS), read_split(
-        place / "data", token_spec(ASPEN, SLOTS), "test", 40)[0], "")  # fmt: skip
+    spec, truth = one_sample(token_spec(ASPEN, READ), read_split(
+        place / "data", token_spec(ASPEN, READ), "test", 40)[0], "")  # fmt: skip
     made, about = read_set(run / "generated", spec)
     assert len(made) == len(truth) == 40
     assert about["temperature"] == 1.0
@@ -167,7 +168,7 @@ def test_evaluation_again_uses_what_is_there(run, evaluated):
 
 
 def test_tokens_of_another_codebook_are_refused(run, evaluated):
-    tokeniser = load_tokeniser(str(run), ASPEN)
+    tokeniser = load_tokeniser(str(run))
     tokens, index = read_tokens(run / "tokens.h5", fingerprint(tokeniser), 64)
     assert tokens.shape == (40, SLOTS)
     assert sorted(index) == list(range(40))
@@ -206,8 +207,8 @@ def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, pl
     said(place, "finetune.py jetclass", "--classes", "Tbqq", "--train-jets", 16, "--batch", 16,
          "--epochs", 1, "--tokeniser", run)  # fmt: skip
     made = place / "runs" / "jetclass_Tbqq_omnijet_scratch"
-    found = load_tokeniser(str(made), ASPEN)
-    assert fingerprint(found) == fingerprint(load_tokeniser(str(run), ASPEN))
+    found = load_tokeniser(str(made))
+    assert fingerprint(found) == fingerprint(load_tokeniser(str(run)))
     assert json.loads((made / "config.json").read_text())["backbone"] is None
 
 
@@ -224,8 +225,8 @@ def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
 
 
 def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run):
-    other = load_tokeniser(str(run), ASPEN)
-    begun, _ = load_omnijet(str(run), ASPEN)
+    other = load_tokeniser(str(run))
+    begun, _ = load_omnijet(str(run))
     insist_on_tokeniser(begun, other, "begun", "this")
     codes = other.codebook.codes
     codes.assign(np.array(codes) + 1)
@@ -251,7 +252,7 @@ def test_longer_jets_are_cut_and_counted(tmp_path, capsys):
     for path in tmp_path.rglob("*train*.h5"):
         with h5py.File(path, "a") as file:
             file["multiplicity"][:3] = 140
-    training, _ = open_data(ASPEN, Config(data=str(tmp_path), batch=8), 128)
+    training, _ = open_data(ASPEN, Config(data=str(tmp_path), batch=8), TokeniserConfig())
     assert training.files.multiplicity.max() == training.spec.max_constituents == 128
     assert "aspen: 3 jets have more than 128 constituents" in capsys.readouterr().out
 
@@ -270,12 +271,11 @@ def test_classes_select_the_first_jets_of_a_class(place):
 
 
 @pytest.mark.parametrize(("line", "sentence"), [
-    ("finetune.py jetclass", "a token model needs --backbone RUN, or --tokeniser RUN"),
+    ("finetune.py jetclass", "a token model needs --backbone RUN, --published-weights FILE, or"),
     ("finetune.py jetclass --classes quark --tokeniser {run}", "--classes is 'quark'; jetclass"),
     ("finetune.py jetclass --classes QCD --train-jets 4000 --tokeniser {run}",
      "--train-jets is 4000; "),
     ("finetune.py jetclass --released-weights x.h5", "--released-weights are PET's"),
-    ("finetune.py jetnet30 --tokeniser {run}", "its tokeniser standardises log_pt"),
     ("train.py aspen --mode classifier", "--mode is 'classifier'; token models are trained as"),
     ("train.py aspen --tokeniser-only --tokeniser {run}", "--tokeniser-only trains one"),
     ("train.py aspen --tokeniser-epochs -1", "--tokeniser-epochs is -1"),
