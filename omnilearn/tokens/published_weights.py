@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import LoadReport, named_weights
-from omnilearn.tokens.jet_gpt import GPT, GPTConfig, OmniJet
+from omnilearn.tokens.jet_gpt import GPT, SUMMED, GPTConfig, OmniJet
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 
 GPT_HEADS, TOKENISER_HEADS = 8, 4  # published; no shape tells of them
@@ -76,7 +76,8 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     origin: dict[str, str] = {}
-    for name, array in flattened(arrays).items():
+    for name, value in flattened(arrays).items():
+        array = as_floats(value, f"{source}: parameter {name}")
         if is_causal_mask(array):
             continue
         part, own_name = identified(name)
@@ -109,6 +110,16 @@ def flattened(arrays: Mapping, prefix: str = "") -> dict[str, np.ndarray]:
         else:
             found[f"{prefix}{name}"] = np.asarray(value)
     return found
+
+
+def as_floats(array: np.ndarray, what: str) -> np.ndarray:
+    """The array in float32, whatever its precision; UserError where it holds no real numbers."""
+    try:
+        if array.dtype.kind in "cOSU":
+            raise TypeError("no real numbers")
+        return array.astype("float32")
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{what} has type {array.dtype}, expected real numbers") from error
 
 
 def identified(name: str) -> tuple[str | None, str]:
@@ -245,6 +256,8 @@ def load_published_weights(
             raise UserError(f"{source}: parameter {theirs} holds NaN or infinite values")
         array = array if third is None else np.split(array, 3)[third]
         values[ours] = (array.T if ours.endswith(".kernel") else array).reshape(shape)
+        if ours == "head.logits.kernel":
+            values[ours] = SUMMED * values[ours]
     left_over = sorted(set(given) - {theirs for theirs, _ in names.values()})
     if left_over:
         raise UserError(
@@ -252,6 +265,6 @@ def load_published_weights(
             f"model (and {len(left_over) - 1} more)"
         )
     for ours, value in values.items():
-        weights[ours].assign(np.asarray(value, "float32"))
+        weights[ours].assign(value)
     report.loaded = list(values)
     return report

@@ -33,6 +33,8 @@ def omnijet():
     made = OmniJet(OmniJetConfig(TOKENISER, SMALL_GPT, num_classes=3))
     for weight in made.gpt.weights:  # a fresh GPT hardly has an opinion
         weight.assign(4 * np.array(weight))
+    kernel = made.head.logits.kernel  # zero at the start
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     return made
 
 

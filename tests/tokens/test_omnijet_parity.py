@@ -107,6 +107,12 @@ def test_classes_are_told_from_the_sum_over_real_places(numbers):
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=NOISE)
 
 
+def test_a_fresh_classifier_has_no_opinion(numbers):
+    tokens, _, mask = gpt_inputs(numbers)
+    omnijet = OmniJet(OmniJetConfig(TINY_TOKENISER, TINY_GPT, num_classes=3))
+    assert not np.asarray(omnijet.head(omnijet.gpt.hidden(tokens), real=mask)).any()
+
+
 def test_latents_codes_and_reconstruction_are_the_published_ones(numbers):
     tokeniser = published_tokeniser(numbers)
     features, mask = numbers["vq.in.features"], numbers["vq.in.mask"].astype("float32")

@@ -74,6 +74,13 @@ def test_what_stands_in_front_of_a_name_is_overlooked(numbers, prefix):
     np.testing.assert_array_equal(gpt.token, expected["token"])
 
 
+def test_weights_in_half_precision_are_taken(numbers):
+    gpt = GPT(TINY_GPT)
+    arrays = {name: array.astype("float16") for name, array in gpt_arrays(numbers).items()}
+    load_published_weights(gpt, arrays)
+    np.testing.assert_allclose(gpt.token, numbers["gpt.w.embedding_table.weight"], atol=1e-3)
+
+
 def test_a_causal_mask_among_the_arrays_is_no_parameter(numbers):
     arrays = gpt_arrays(numbers)
     arrays["GPT_blocks.0.mha_block.tril"] = np.tril(np.ones((13, 13), "float32"))
@@ -110,6 +117,7 @@ def broken(arrays: dict, change: str) -> dict:
         "unknown": {"optimizer.momentum": np.zeros(3)},
         "affine": {"vqlayer.affine_transform.scale": np.zeros((1, 4))},
         "twice": {f"ema.{name}": arrays[name]},
+        "words": {name: np.full((64, 16), "0.5")},
         "scalar": {"embedding_table.weight": np.zeros(())},
     }
     return {**arrays, **extra[change]}
@@ -123,6 +131,7 @@ def broken(arrays: dict, change: str) -> dict:
     ("unknown", r"optimizer\.momentum \(3,\) is none of the public OmniJet-alpha's"),
     ("affine", r"scale \(1, 4\) is none of .* store the codebook as the model uses it"),
     ("twice", r"weight and ema\.GPT.* are one parameter"),
+    ("words", r"net\.0\.weight has type <U3, expected real numbers"),
     ("scalar", r"embedding_table\.weight has shape \(\), expected \(34, 16\)"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_named_and_nothing_is_changed(numbers, change, sentence):
