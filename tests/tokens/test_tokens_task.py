@@ -34,6 +34,7 @@ from omnilearn.tokens.token_models import (
     token_spec,
 )
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
+from omnilearn.tokens.tokeniser_quality import read_constituents, variance_restored
 
 SLOTS = 24  # of jets that the tiny models read
 TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64,
@@ -125,6 +126,8 @@ def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
         for each in (trained, random)
     ]
     assert errors[0] < 0.7 * errors[1]
+    shares = [variance_restored(pipeline.files, pipeline.spec, each) for each in (trained, random)]
+    assert 1 > shares[0] > 0.3 > shares[1]
 
 
 def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
@@ -134,6 +137,7 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
         "jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")} == found.keys()  # fmt: skip
     quality = results["tokeniser"]
     assert {"codes_used", "code_perplexity", "two_sample_auc"} < quality.keys()
+    assert 0 <= quality["out_of_reach"].value < 0.5
     for name in ("jet_pt", "jet_mass", "tau21", "tau32", "log_pt", "eta_rel", "phi_rel"):
         assert quality[f"resolution_{name}"].error > 0
         assert isinstance(quality[f"bias_{name}"], Result)
@@ -245,6 +249,29 @@ def test_the_summation_head_tags_from_the_backbone(run, place):
     found = load_checkpoint(made / "best.h5", OmniJetConfig).weights
     assert (found["gpt.token"] != start["gpt.token"]).any()
     np.testing.assert_array_equal(found["gpt.next_token.kernel"], start["gpt.next_token.kernel"])
+
+
+def test_constituents_out_of_reach_are_counted_in_what_is_said(tmp_path, capsys):
+    write_toy_dataset(tmp_path, "aspen", {"train": 32, "val": 16})
+    for path in tmp_path.rglob("*val*.h5"):
+        with h5py.File(path, "a") as file:
+            angles = file["data"][..., :2]
+            file["data"][..., :2] = np.clip(angles, -0.79, 0.79)
+            file["data"][0, 0, 0] = -0.8
+            filled = file["multiplicity"][:].sum()
+    tokeniser = TokeniserConfig()
+    _, validation = open_data(ASPEN, Config(data=str(tmp_path), batch=8), tokeniser)
+    said = capsys.readouterr().out
+    assert (
+        f"{1 / filled:.2%} of the constituents have |eta_rel| or |phi_rel| of 0.8 or more" in said
+    )
+    rows = np.arange(16)
+    features, mask = read_constituents(validation.files, validation.spec, rows, tokeniser)
+    number = validation.files.multiplicity
+    np.testing.assert_array_equal(mask.sum(axis=1), number - (rows == 0))
+    assert np.abs(features[..., 1:]).max() < 3 * 0.8  # scaled as published
+    log_pt = validation.files.gather(rows)["data"][1, : number[1], 3]
+    np.testing.assert_allclose(features[1, : number[1], 0], log_pt - 1.8, atol=1e-5)
 
 
 def test_longer_jets_are_cut_and_counted(tmp_path, capsys):
