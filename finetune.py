@@ -8,6 +8,7 @@ python finetune.py jetnet30 --backbone runs/jetclass     # generation, as --mode
 python finetune.py lhco --backbone runs/jetclass --idealised --signal 0,500   # a resonance
 python finetune.py jetclass --model omnijet --backbone runs/aspen_omnijet --classes QCD
 python finetune.py jetclass --model omnijet --tokeniser runs/jetclass_omnijet --classes QCD
+python finetune.py top --model omnijet --published-weights omnijet_alpha.npz    # of the public code
 horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 """
 
@@ -17,7 +18,7 @@ import sys
 from omnilearn.anomaly import task as anomaly
 from omnilearn.config import Config, add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
-from omnilearn.errors import speak
+from omnilearn.errors import UserError, speak
 from omnilearn.generation import task as generation
 from omnilearn.recipes import (
     FINETUNING,
@@ -60,6 +61,10 @@ def main() -> None:
         default="",
         help="a .weights.h5 file of the released OmniLearn to start from",
     )
+    source.add_argument(
+        "--published-weights", default="",
+        help="an npz or safetensors file of the public OmniJet-alpha to start from (omnijet)",
+    )  # fmt: skip
     parser.add_argument(
         "--repeats", type=int, default=1,
         help="trainings, with seeds counted up from --seed; a finished one is not repeated",
@@ -72,7 +77,9 @@ def main() -> None:
     known, _ = parser.parse_known_args()
     spec = dataset(known.dataset, chosen(known, "data"))
     preset = chosen(known, "preset")
-    start = known.backbone or known.released_weights
+    start = known.backbone or known.released_weights or known.published_weights
+    if known.published_weights and chosen(known, "model") != "omnijet":
+        raise UserError("--published-weights are a token model's: add --model omnijet")
     if chosen(known, "model") == "omnijet":
         tags = spec.task == "tagging" or chosen(known, "mode") == "classifier"
         tags = tags and chosen(known, "mode") != "generator"

@@ -158,7 +158,8 @@ TOKEN_FINETUNING = {
     # python finetune.py jetclass --model omnijet --backbone runs/aspen_omnijet --classes QCD
     # 256 jets per GPU, patience 10, the best validation loss in the paper; unmeasured here
     (ANY, "full"): {**GPT, "epochs": 1000, "batch": 256, "patience": 10},
-    # the rate as searched for with 100 and 1000 jets of QCD: at 1e-3 the first epoch is the best
+    # the rate as searched for with 100 and 1000 jets of QCD, with the blocks before the published
+    # ones: at 1e-3 the first epoch is the best
     (ANY, "small"): {**GPT, "epochs": 40, "batch": 50, "lr": 3e-4, "patience": 10},
 }
 # without --backbone: a fresh GPT, which has to learn everything

@@ -139,56 +139,69 @@ class LayerScale(keras.layers.Layer):
 
 
 class Projection(keras.layers.Layer):
-    """Kernel and bias of one attention projection, stored as (D, H, D/H) or (H, D/H, D)."""
+    """Kernel and bias of one attention projection, stored as (D, H, D/H) or (H, D/H, D).
+
+    bias_shape None: there is no bias.
+    """
 
     def __init__(self, kernel_shape, bias_shape, **kwargs):
         super().__init__(**kwargs)
         self.kernel = self.add_weight(
             shape=kernel_shape, initializer="glorot_uniform", name="kernel"
         )
-        self.bias = self.add_weight(shape=bias_shape, initializer="zeros", name="bias")
+        if bias_shape is not None:
+            self.bias = self.add_weight(shape=bias_shape, initializer="zeros", name="bias")
         self.built = True
 
 
 class Attention(keras.layers.Layer):
-    """Multi-head attention with biases, scale 1/sqrt(D/H); a key counts by its slot's weight."""
+    """Multi-head attention, scale 1/sqrt(D/H); a key counts by its slot's weight.
 
-    def __init__(self, dim: int, heads: int, **kwargs):
+    offsets: query, key and value have biases, as in PET; the output always has one.
+    """
+
+    def __init__(self, dim: int, heads: int, offsets: bool = True, **kwargs):
         super().__init__(**kwargs)
         if dim % heads:
             raise ValueError(f"projection_dim {dim} is not a multiple of num_heads {heads}")
         self.dim, self.heads, self.head_dim = dim, heads, dim // heads
+        self.offsets = offsets
         split = (dim, heads, self.head_dim)
-        self.query = Projection(split, split[1:], name="query")
-        self.key = Projection(split, split[1:], name="key")
-        self.value = Projection(split, split[1:], name="value")
+        bias_shape = split[1:] if offsets else None
+        self.query = Projection(split, bias_shape, name="query")
+        self.key = Projection(split, bias_shape, name="key")
+        self.value = Projection(split, bias_shape, name="value")
         self.attention_output = Projection((*split[1:], dim), (dim,), name="attention_output")
         self.built = True
 
-    def call(self, x, bias=None):
+    def call(self, x, bias=None, drop=None):
         """Every slot attends to every slot: x (B, S, D), bias (B or 1, 1, 1 or S, S) -> (B, S, D).
 
         A bias with a row per asking slot hides keys from some of them, as a causal one does.
+        drop: what is done to the shares in training, a dropout.
         """
-        return self.attended(*self.projected(x), bias)
+        return self.attended(*self.projected(x), bias, drop)
 
     def projected(self, x):
         """Query, key and value of every slot: x (B, S, D) -> three times (B, H, S, D/H)."""
         parts = (self.query, self.key, self.value)
         kernel = [ops.reshape(part.kernel, (self.dim, self.dim)) for part in parts]
-        offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
         flat = ops.reshape(x, (-1, self.dim))  # (B S, D): product and bias become one operation
-        fused = biased(ops.matmul(flat, ops.concatenate(kernel, axis=1)), ops.concatenate(offset))
+        fused = ops.matmul(flat, ops.concatenate(kernel, axis=1))
+        if self.offsets:
+            offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
+            fused = biased(fused, ops.concatenate(offset))
         split = (-1, ops.shape(x)[1], self.heads, self.head_dim)
         return [
             ops.transpose(ops.reshape(part, split), (0, 2, 1, 3))  # (B, H, S, D/H)
             for part in ops.split(fused, 3, axis=-1)
         ]
 
-    def attended(self, query, key, value, bias=None):
+    def attended(self, query, key, value, bias=None, drop=None):
         """Slots that ask, (B, H, Q, D/H), and those that answer, (B, H, S, D/H) -> (B, Q, D)."""
         logits = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
-        mixed = ops.matmul(attention_shares(logits, bias), value)  # (B, H, Q, D/H)
+        shares = attention_shares(logits, bias)
+        mixed = ops.matmul(drop(shares) if drop else shares, value)  # (B, H, Q, D/H)
         return self.joined(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
 
     def token(self, x, bias=None):

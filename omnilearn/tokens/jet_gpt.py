@@ -2,7 +2,8 @@
 
 arXiv:2403.05618. A sentence is start, the tokens of the constituents by falling pT, stop; the
 model predicts each from those before it. Token 0 starts, code k is token k + 1, the last one stops.
-A sum over the sentence serves as a classifier.
+Where a token stands is not told: a place knows how many are before it by attention alone. A sum
+over the sentence serves as a classifier.
 """
 
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
-from omnilearn.model.layers import NEVER, dense
-from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig, token_features
-from omnilearn.tokens.transformer import TransformerBlock, causal_bias, layer_norm
+from omnilearn.model.layers import NEVER
+from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig, token_inputs
+from omnilearn.tokens.transformer import PostNormBlock, built_dense, causal_bias, padding_bias
 
 START = 0
-SUMMED = 10.0  # a sum over a jet divided by this is of the size of its terms
+# the classifier's kernel is so many times that of the public code, on a sum divided by it: the same
+# logits from smaller steps, which teach it more steadily
+SUMMED = 10.0
 
 
 @dataclass(frozen=True)
@@ -68,29 +71,28 @@ class GPT(keras.layers.Layer):
         self.token = self.add_weight(
             shape=(config.vocabulary, dim), initializer="random_normal", name="token"
         )
-        self.place = self.add_weight(
-            shape=(config.max_constituents + 1, dim), initializer="random_normal", name="place"
-        )
         self.blocks = [
-            TransformerBlock(dim, config.num_heads, name=f"block{i}")
-            for i in range(config.num_blocks)
+            PostNormBlock(dim, config.num_heads, name=f"block{i}") for i in range(config.num_blocks)
         ]
-        self.norm = layer_norm(dim, "norm")
-        self.next_token = dense(config.vocabulary, "next_token")
-        self.next_token.build((None, None, dim))
+        self.next_token = built_dense(dim, config.vocabulary, "next_token")
         self.built = True
 
-    def hidden(self, tokens):
-        """Tokens (B, S), start in front -> (B, S, D); what comes later is never felt."""
-        slots = ops.shape(tokens)[1]
-        x = ops.take(self.token.value, tokens, axis=0) + self.place.value[None, :slots]
-        bias = causal_bias(slots)
+    def hidden(self, tokens, real=None):
+        """Tokens (B, S), start in front -> (B, S, D); what comes later is never felt.
+
+        real (B, S) hides padded places from each other; to real ones in front it makes no
+        difference.
+        """
+        bias = causal_bias(ops.shape(tokens)[1])
+        if real is not None:
+            bias = ops.minimum(bias, padding_bias(real))
+        x = ops.take(self.token.value, tokens, axis=0)
         for block in self.blocks:
             x = block(x, bias=bias)
-        return self.norm(x)
+        return x
 
-    def call(self, tokens):
-        return self.next_token(self.hidden(tokens))
+    def call(self, tokens, real=None):
+        return self.next_token(self.hidden(tokens, real))
 
     def step(self, token, place, cache):
         """Logits (B, V) after one more token (B,) at `place` (), and the cache with it.
@@ -101,13 +103,12 @@ class GPT(keras.layers.Layer):
         here = ops.cast(ops.equal(places, place), "float32")
         bias = ops.where(places <= place, 0.0, NEVER)[None, None, None, :]
         x = ops.take(self.token.value, token[:, None], axis=0)
-        x = x + ops.take(self.place.value, place, axis=0)[None, None]
         keys, values = [], []
         for number, block in enumerate(self.blocks):
             x, key, value = block.step(x, cache[0, number], cache[1, number], here, bias)
             keys.append(key)
             values.append(value)
-        logits = self.next_token(self.norm(x))[:, 0]
+        logits = self.next_token(x)[:, 0]
         return logits, ops.stack([ops.stack(keys), ops.stack(values)])
 
     def empty_cache(self, jets: int, places: int):
@@ -118,12 +119,12 @@ class GPT(keras.layers.Layer):
 
 
 class SummationHead(keras.layers.Layer):
-    """Logits of classes from the sum over the sentence."""
+    """Logits of classes from the sum over the sentence; zero at the start."""
 
     def __init__(self, config: OmniJetConfig, **kwargs):
         super().__init__(**kwargs)
-        self.logits = dense(config.num_classes, "logits")
-        self.logits.build((None, config.gpt.dim))
+        self.logits = built_dense(config.gpt.dim, config.num_classes, "logits")
+        self.logits.kernel.assign(ops.zeros_like(self.logits.kernel))
         self.built = True
 
     def call(self, hidden, real):
@@ -145,36 +146,41 @@ class OmniJet(keras.Model):
         self.head = SummationHead(config, name="head") if config.num_classes else None
         self.built = True
 
-    def tokens(self, batch):
-        """The sentences (B, L + 1) of a batch: start, then a token per constituent, zeros."""
-        mask = ops.cast(batch["mask"], "float32")
-        code = self.tokeniser.encode(token_features(batch["constituents"]), mask)
+    def sentences(self, batch):
+        """Tokens (B, L + 1) of a batch and the mask (B, L) of the constituents they stand for.
+
+        Start, then a token per constituent that the tokeniser reads, zeros.
+        """
+        features, mask = token_inputs(batch, self.config.tokeniser)
+        code = self.tokeniser.encode(features, mask)
         token = ops.where(mask > 0, ops.cast(code, "int32") + 1, START)
-        return ops.pad(token, ((0, 0), (1, 0)), constant_values=START)
+        return ops.pad(token, ((0, 0), (1, 0)), constant_values=START), mask
 
     def classify(self, batch):
         """Logits of classes (B, C)."""
-        real = ops.pad(ops.cast(batch["mask"], "float32"), ((0, 0), (1, 0)), constant_values=1.0)
-        return self.head(self.gpt.hidden(self.tokens(batch)), real=real)
+        tokens, mask = self.sentences(batch)
+        real = ops.pad(mask, ((0, 0), (1, 0)), constant_values=1.0)
+        return self.head(self.gpt.hidden(tokens), real=real)
 
     def call(self, batch):
         """Logits of the classes where there is a classifier, else of the next token."""
-        return self.classify(batch) if self.head else self.gpt(self.tokens(batch))
+        return self.classify(batch) if self.head else self.gpt(self.sentences(batch)[0])
 
     def parts(self) -> dict[str, keras.layers.Layer]:
         found = {"tokeniser": self.tokeniser, "gpt": self.gpt}
         return found | ({"head": self.head} if self.head else {})
 
 
-def targets(tokens, mask, config: GPTConfig):
+def targets(tokens, mask, was_cut, config: GPTConfig):
     """What follows each place of sentences (B, S) with mask (B, L): (B, S) and weights (B, S).
 
-    A jet that fills all places may have been cut: it is not taught to stop.
+    was_cut (B,): jets that may have had more constituents; they are not taught to stop.
     """
     number = ops.cast(ops.sum(mask, axis=1), "int32")[:, None]  # (B, 1)
     following = ops.pad(tokens[:, 1:], ((0, 0), (0, 1)))
     place = ops.arange(ops.shape(tokens)[1], dtype="int32")[None]
     stops = ops.equal(place, number)
-    is_cut = ops.equal(number, config.max_constituents)
-    counted = ops.logical_and(place <= number, ops.logical_not(ops.logical_and(stops, is_cut)))
+    counted = ops.logical_and(
+        place <= number, ops.logical_not(ops.logical_and(stops, was_cut[:, None]))
+    )
     return ops.where(stops, config.stop, following), ops.cast(counted, "float32")

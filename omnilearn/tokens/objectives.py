@@ -1,6 +1,6 @@
 """What tokeniser, jet GPT and the classifier on it minimise; the protocol of `training.Trainer`.
 
-arXiv:2403.05618 and arXiv:2412.10504. No random numbers enter a loss.
+arXiv:2403.05618 and arXiv:2412.10504. The tokeniser's dropout draws from a seed of its batch.
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,8 @@ from keras import ops
 from omnilearn.data.spec import TOKEN_FEATURES
 from omnilearn.model.checkpoint import pet_weights
 from omnilearn.tokens.jet_gpt import OmniJet, targets
-from omnilearn.tokens.tokeniser import Tokeniser, token_features
+from omnilearn.tokens.tokeniser import Tokeniser, token_inputs
+from omnilearn.tokens.transformer import Dropout
 from omnilearn.training import distributed, losses
 from omnilearn.training.gradients import compiled_for_batches
 
@@ -47,12 +48,13 @@ class TokeniserObjective:
     latent_of: object = field(init=False)
 
     def __post_init__(self):
-        self.latent_of = compiled_for_batches(
-            lambda batch: self.tokeniser.encoder(
-                token_features(batch["constituents"]), real=batch["mask"]
-            ),
-            self.tokeniser.config.max_constituents,
-        )
+        config = self.tokeniser.config
+
+        def latent_and_mask(batch):
+            features, mask = token_inputs(batch, config)
+            return self.tokeniser.encoder(features, real=mask), mask
+
+        self.latent_of = compiled_for_batches(latent_and_mask, config.max_constituents)
 
     @property
     def pet(self) -> Tokeniser:
@@ -64,13 +66,18 @@ class TokeniserObjective:
         return {name: weight for name, weight in named.items() if weight.trainable}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
-        return prepared_batch(batch, constituents_per_jet)
+        """Batches of training alone have a seed of the dropout."""
+        prepared = prepared_batch(batch, constituents_per_jet)
+        if training:
+            prepared["seed"] = rng.integers(0, 2**31, 2).astype("int32")
+        return prepared
 
     def losses(self, batch: dict) -> dict:
         """Both terms are means over constituents and features."""
-        mask = batch["mask"]
-        features = token_features(batch["constituents"])
-        reconstructed, latent, vectors = self.tokeniser(features, mask)
+        config = self.tokeniser.config
+        features, mask = token_inputs(batch, config)
+        drop = Dropout(config.dropout, batch["seed"]) if "seed" in batch else None
+        reconstructed, latent, vectors = self.tokeniser(features, mask, drop=drop)
         per_jet = 1 / batch["constituents_per_jet"]
         error = losses.velocity_error(features, reconstructed, mask) / len(TOKEN_FEATURES)
         terms = {
@@ -82,10 +89,8 @@ class TokeniserObjective:
 
     def latents(self, batch: dict) -> np.ndarray:
         """The encoder's vectors (constituents, latent) of the real slots of a prepared batch."""
-        mask = np.asarray(batch["mask"])
-        return np.asarray(self.latent_of({key: batch[key] for key in ("constituents", "mask")}))[
-            mask > 0
-        ]
+        latent, mask = self.latent_of({key: batch[key] for key in ("constituents", "mask")})
+        return np.asarray(latent)[np.asarray(mask) > 0]
 
     def after_step(self, number: int, gradients: dict, batch: dict) -> None:
         """Count the codes in use, those with a gradient; at times put the others where jets are.
@@ -133,8 +138,10 @@ class TokenObjective(OmniJetObjective):
 
     def losses(self, batch: dict) -> dict:
         """Cross-entropy, a mean over tokens: those of all constituents and one stop per jet."""
-        tokens = ops.stop_gradient(self.omnijet.tokens(batch))
-        following, counted = targets(tokens, batch["mask"], self.omnijet.config.gpt)
+        tokens, mask = (ops.stop_gradient(part) for part in self.omnijet.sentences(batch))
+        config = self.omnijet.config.gpt
+        was_cut = ops.sum(batch["mask"], axis=1) >= config.max_constituents
+        following, counted = targets(tokens, mask, was_cut, config)
         logits = self.omnijet.gpt(tokens)
         entropy = ops.sparse_categorical_crossentropy(following, logits, from_logits=True)
         per_jet = ops.sum(entropy * counted, axis=1) / (batch["constituents_per_jet"] + 1)

@@ -12,7 +12,8 @@ from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokenTaggingObjective
-from omnilearn.tokens.task import add_flags, open_data, started_omnijet
+from omnilearn.tokens.start import say_what_is_restored, start_of, started_omnijet
+from omnilearn.tokens.task import add_flags, open_data
 from omnilearn.tokens.token_models import built_omnijet, token_spec
 from omnilearn.training.trainer import Trainer, optimiser_steps
 
@@ -30,9 +31,9 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
             "model tags with --mode classifier and two classes or more"
         )
     omnijet = started_omnijet(spec, config, arguments, spec.num_classes)
-    about = {"task": "token_tagging", "dataset": spec.name, "backbone": arguments.backbone or None,
-             "tokeniser": arguments.tokeniser or None}  # fmt: skip
-    training, validation = open_data(spec, config, omnijet.config.max_constituents)
+    about = {"task": "token_tagging", "dataset": spec.name, **start_of(arguments)}
+    training, validation = open_data(spec, config, omnijet.config.tokeniser)
+    say_what_is_restored(omnijet.tokeniser, validation, arguments)
     run = prepare_run(config, name, about)
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
@@ -49,6 +50,6 @@ def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
 ) -> dict:
     """Results of the logits, as those of any tagger."""
-    most = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config.max_constituents
-    read = token_spec(spec, most)
+    stored = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config
+    read = token_spec(spec, stored.tokeniser)
     return tagging.evaluate(run, read, config, about, arguments, best_omnijet)

@@ -27,7 +27,14 @@ from omnilearn.tagging import task as tagging
 from omnilearn.tokens.codebook import start_codebook
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective, TokenObjective
+from omnilearn.tokens.published_weights import GPT_HEADS, TOKENISER_HEADS
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
+from omnilearn.tokens.start import (
+    given_tokeniser,
+    say_what_is_restored,
+    start_of,
+    started_omnijet,
+)
 from omnilearn.tokens.token_models import (
     TOKENISER_FOLDER,
     fresh_omnijet,
@@ -38,17 +45,18 @@ from omnilearn.tokens.token_models import (
     token_spec,
 )
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
-from omnilearn.tokens.tokeniser_quality import tokeniser_quality
+from omnilearn.tokens.tokeniser_quality import read_constituents, tokeniser_quality
 from omnilearn.training import distributed
 from omnilearn.training.resume import whole_checkpoint
 from omnilearn.training.trainer import Trainer, optimiser_steps
 
+JETS_LOOKED_AT = 1000  # for the share of constituents that are out of reach
 MIXTURE = "all"  # name of a sample of several classes: tokens know of none
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of train.py for token models."""
-    add_flags(parser)
+    add_tokeniser_flags(parser)
     parser.add_argument(
         "--tokeniser-epochs", type=int, default=0,
         help="epochs of the tokeniser (default: the recipe's)",
@@ -59,10 +67,26 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of train.py and finetune.py for token models."""
+    """Flags of finetune.py for token models."""
+    add_tokeniser_flags(parser)
+    parser.add_argument(
+        "--gpt-heads", type=int, default=GPT_HEADS,
+        help="heads of a GPT in --published-weights, whose arrays do not tell (default: "
+        "%(default)s)",
+    )  # fmt: skip
+
+
+def add_tokeniser_flags(parser: argparse.ArgumentParser) -> None:
+    """Flags of train.py and finetune.py that say which tokeniser is used."""
     parser.add_argument(
         "--tokeniser", default="",
-        help="run whose tokeniser is used (default: a backbone has its own; train.py trains one)",
+        help="run whose tokeniser is used, or an npz or safetensors file of the public "
+        "OmniJet-alpha (default: a backbone has its own; train.py trains one)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tokeniser-heads", type=int, default=TOKENISER_HEADS,
+        help="heads of a tokeniser in such a file, whose arrays do not tell (default: %(default)s; "
+        "arXiv:2403.05618 has 8)",
     )  # fmt: skip
 
 
@@ -103,11 +127,11 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
     about = {"task": "tokens", "dataset": spec.name, "backbone": None,
              "tokeniser": arguments.tokeniser or None, "tokeniser_epochs": own.epochs}  # fmt: skip
     if arguments.tokeniser:
-        tokeniser = load_tokeniser(arguments.tokeniser, spec)
+        tokeniser = given_tokeniser(arguments)
         run = prepare_run(config, name, about)
     else:
         tokeniser = fresh_tokeniser(spec, config.preset, config.seed)
-        data = open_data(spec, own, tokeniser.config.max_constituents)
+        data = open_data(spec, own, tokeniser.config)
         run = prepare_run(config, name, about)
         train_tokeniser(data, tokeniser, own, run / TOKENISER_FOLDER, about)
     if arguments.tokeniser_only:
@@ -118,7 +142,10 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
         distributed.barrier()
         return
     omnijet = fresh_omnijet(tokeniser, config.preset, config.seed)
-    train_gpt(spec, omnijet, config, run, about)
+    data = open_data(spec, config, tokeniser.config)
+    if arguments.tokeniser:
+        say_what_is_restored(tokeniser, data[1], arguments)
+    train_gpt(data, omnijet, config, run, about)
 
 
 def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Namespace) -> None:
@@ -129,41 +156,28 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
     if config.mode != "generator":
         raise UserError(f"--mode is {config.mode!r}; {spec.name} is generated from tokens")
     omnijet = started_omnijet(spec, config, arguments)
-    about = {"task": "tokens", "dataset": spec.name, "backbone": arguments.backbone or None,
-             "tokeniser": arguments.tokeniser or None}  # fmt: skip
-    train_gpt(spec, omnijet, config, prepare_run(config, name, about), about)
+    about = {"task": "tokens", "dataset": spec.name, **start_of(arguments)}
+    data = open_data(spec, config, omnijet.config.tokeniser)
+    say_what_is_restored(omnijet.tokeniser, data[1], arguments)
+    train_gpt(data, omnijet, config, prepare_run(config, name, about), about)
 
 
-def started_omnijet(
-    spec: DatasetSpec, config: Config, arguments: argparse.Namespace, num_classes: int = 0
-) -> OmniJet:
-    """The model that finetune.py begins with: that of the backbone, or fresh on a tokeniser."""
-    if arguments.released_weights:
-        raise UserError("--released-weights are PET's; a token model starts from --backbone")
-    if arguments.backbone:
-        omnijet, report = load_omnijet(arguments.backbone, spec, num_classes)
-        if arguments.tokeniser:
-            tokeniser = load_tokeniser(arguments.tokeniser, spec)
-            insist_on_tokeniser(omnijet, tokeniser, arguments.backbone, arguments.tokeniser)
-        if distributed.rank() == 0:
-            print(report)
-        return omnijet
-    if not arguments.tokeniser:
-        raise UserError(
-            "a token model needs --backbone RUN, or --tokeniser RUN to begin with a fresh GPT; "
-            f"make either with: python train.py {spec.name} --model omnijet"
-        )
-    tokeniser = load_tokeniser(arguments.tokeniser, spec)
-    return fresh_omnijet(tokeniser, config.preset, config.seed, num_classes)
-
-
-def open_data(spec: DatasetSpec, config: Config, most: int) -> tuple:
-    """Training and validation jets with `most` constituents at most."""
-    data = tagging.open_data(token_spec(spec, most), config)
-    longer = sum(pipeline.files.longer for pipeline in data)
+def open_data(spec: DatasetSpec, config: Config, tokeniser: TokeniserConfig) -> tuple:
+    """Training and validation jets as the tokeniser reads them; what is left out is said."""
+    read = token_spec(spec, tokeniser)
+    data = tagging.open_data(read, config)
+    longer, most = sum(pipeline.files.longer for pipeline in data), tokeniser.max_constituents
     if longer and distributed.rank() == 0:
         print(f"{spec.name}: {longer} jets have more than {most} constituents: the softest of "
               "those are left out", flush=True)  # fmt: skip
+    files = data[1].files
+    jets = np.arange(min(files.num_jets, JETS_LOOKED_AT))
+    _, mask = read_constituents(files, read, jets, tokeniser)
+    beyond = 1 - mask.sum() / files.multiplicity[jets].sum()
+    if beyond and distributed.rank() == 0:
+        print(f"{spec.name}: {beyond:.2%} of the constituents have |eta_rel| or |phi_rel| of "
+              f"{tokeniser.reach:g} or more ({len(jets)} validation jets): such are left out",
+              flush=True)  # fmt: skip
     return data
 
 
@@ -181,12 +195,12 @@ def train_tokeniser(
     assign_weights(tokeniser, checkpoint.weights, str(checkpoint.path))
 
 
-def train_gpt(spec: DatasetSpec, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
+def train_gpt(data: tuple, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
     """Fit the GPT to the tokens; raises UserError when the run has begun with other ones."""
-    training, validation = open_data(spec, config, omnijet.config.max_constituents)
+    training, validation = data
     begun = whole_checkpoint(run, OmniJetConfig)
     if begun:
-        before, _ = load_omnijet(str(begun), spec)
+        before, _ = load_omnijet(str(begun))
         insist_on_tokeniser(before, omnijet.tokeniser, str(begun), "the tokeniser of this run")
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
@@ -205,13 +219,13 @@ def evaluate(
         raise UserError(f"--jets is {arguments.jets}; expected 1 or more")
     data = Path(arguments.data or config.data)
     if not (run / "best.h5").is_file() and (run / TOKENISER_FOLDER / "best.h5").is_file():
-        tokeniser = load_tokeniser(str(run), spec)
-        read = token_spec(spec, tokeniser.config.max_constituents)
+        tokeniser = load_tokeniser(str(run))
+        read = token_spec(spec, tokeniser.config)
         found = tokeniser_quality(run, read, tokeniser, config, arguments)
         return {"dataset": spec.name, "model": run.name, **found}
     settings = TokenSettings(arguments.temperature, arguments.top_k)
-    most = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config.max_constituents
-    read = token_spec(spec, most)
+    stored = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config
+    read = token_spec(spec, stored.tokeniser)
     sampler = TokenSampler(run, read, settings, arguments.batch, config.seed)
     truth, origin = read_split(data, read, arguments.split, arguments.jets, config.classes)
     sample, truth = one_sample(read, truth, config.classes)

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from omnilearn.data.spec import FEATURES, TOKEN_FEATURES, DatasetSpec
+from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import (
     Checkpoint,
@@ -18,29 +18,39 @@ from omnilearn.model.checkpoint import (
 )
 from omnilearn.recipes import TOKEN_ARCHITECTURES
 from omnilearn.tokens.jet_gpt import GPTConfig, OmniJet, OmniJetConfig
-from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
+from omnilearn.tokens.published_weights import (
+    load_published_weights,
+    published_gpt_config,
+    published_parts,
+    published_tokeniser_config,
+    read_arrays,
+)
+from omnilearn.tokens.tokeniser import COLUMNS, PUBLISHED_REACH, Tokeniser, TokeniserConfig
 
 TOKENISER_FOLDER = "tokeniser"  # of a run of train.py --model omnijet
 
 
-def token_spec(spec: DatasetSpec, most: int) -> DatasetSpec:
-    """The dataset as token models read it: the hardest constituents of each jet, `most` at most."""
-    return replace(spec, max_constituents=min(spec.max_constituents, most))
-
-
-def constants(spec: DatasetSpec) -> dict[str, tuple[float, ...]]:
-    """What the tokenised features of a dataset are standardised with."""
-    columns = [FEATURES.index(name) for name in TOKEN_FEATURES]
-    return {
-        name: tuple(float(getattr(spec.normalisation, name)[column]) for column in columns)
-        for name in ("feature_mean", "feature_std")
-    }
+def token_spec(spec: DatasetSpec, config: TokeniserConfig) -> DatasetSpec:
+    """The dataset as a token model reads it: the hardest constituents, scaled as it was taught."""
+    normalisation = spec.normalisation
+    constants = {}
+    for name in ("feature_mean", "feature_std"):
+        values = list(getattr(normalisation, name))
+        for column, value in zip(COLUMNS, getattr(config, name), strict=True):
+            values[column] = value
+        constants[name] = tuple(values)
+    return replace(
+        spec,
+        max_constituents=min(spec.max_constituents, config.max_constituents),
+        normalisation=replace(normalisation, **constants),
+    )
 
 
 def fresh_tokeniser(spec: DatasetSpec, preset: str, seed: int) -> Tokeniser:
+    """With the published scaling; of jets with a larger radius it reads all constituents."""
     keras.utils.set_random_seed(seed)
-    sizes = TOKEN_ARCHITECTURES[preset]["tokeniser"]
-    return Tokeniser(TokeniserConfig(**sizes, **constants(spec)))
+    reach = max(PUBLISHED_REACH, spec.jet_radius)
+    return Tokeniser(TokeniserConfig(**TOKEN_ARCHITECTURES[preset]["tokeniser"], reach=reach))
 
 
 def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int = 0) -> OmniJet:
@@ -50,15 +60,21 @@ def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int
     config = tokeniser.config
     gpt = GPTConfig(**sizes, num_codes=config.num_codes, max_constituents=config.max_constituents)
     omnijet = OmniJet(OmniJetConfig(config, gpt, num_classes))
-    for name, weight in named_weights(omnijet.tokeniser).items():
-        weight.assign(named_weights(tokeniser)[name])
+    copy_weights(tokeniser, omnijet.tokeniser)
     return omnijet
 
 
-def load_tokeniser(path: str, spec: DatasetSpec) -> Tokeniser:
+def copy_weights(source: Tokeniser, target: Tokeniser) -> None:
+    """Give the target the weights of the source, of the same architecture."""
+    values = named_weights(source)
+    for name, weight in named_weights(target).items():
+        weight.assign(values[name])
+
+
+def load_tokeniser(path: str) -> Tokeniser:
     """The tokeniser of a run, alone or with its GPT, or of a checkpoint file.
 
-    Raises UserError when it was made for constituents that are standardised in another way.
+    Raises UserError when an earlier version of the suite made it.
     """
     place = Path(path)
     found = place
@@ -70,17 +86,17 @@ def load_tokeniser(path: str, spec: DatasetSpec) -> Tokeniser:
         tokeniser = built_omnijet(checkpoint).tokeniser
     else:
         checkpoint = load_checkpoint(found, TokeniserConfig)
+        insist_on_published_scaling(checkpoint.pet_config, str(found))
         tokeniser = Tokeniser(checkpoint.pet_config)
         assign_weights(tokeniser, checkpoint.weights, str(found))
-    insist_on_constants(tokeniser.config, spec, str(found))
     return tokeniser
 
 
-def load_omnijet(path: str, spec: DatasetSpec, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
+def load_omnijet(path: str, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
     """Tokeniser and GPT of a run or a checkpoint file, with a fresh classifier if asked for one."""
     place = Path(path)
     checkpoint = load_checkpoint(place / "best.h5" if place.is_dir() else place, OmniJetConfig)
-    insist_on_constants(checkpoint.pet_config.tokeniser, spec, str(checkpoint.path))
+    insist_on_published_scaling(checkpoint.pet_config.tokeniser, str(checkpoint.path))
     omnijet = OmniJet(replace(checkpoint.pet_config, num_classes=num_classes))
     arrays = {name: value for name, value in checkpoint.weights.items() if name[:5] != "head."}
     head = named_weights(omnijet.head, "head.") if num_classes else {}
@@ -90,30 +106,84 @@ def load_omnijet(path: str, spec: DatasetSpec, num_classes: int = 0) -> tuple[Om
     return omnijet, report
 
 
+def published_tokeniser(path: str, heads: int) -> Tokeniser:
+    """The tokeniser in a file of the public OmniJet-alpha; raises UserError where there is none."""
+    parts = published_parts(read_arrays(path), path)
+    if "tokeniser" not in parts:
+        raise UserError(f"{path} holds no tokeniser, but {' and '.join(parts)}")
+    tokeniser = Tokeniser(published_tokeniser_config(parts["tokeniser"], path, heads))
+    load_published_weights(tokeniser, parts["tokeniser"], path)
+    return tokeniser
+
+
+def published_omnijet(
+    path: str, given: Tokeniser | None, num_classes: int, gpt_heads: int, tokeniser_heads: int
+) -> tuple[OmniJet, LoadReport]:
+    """The GPT in a file of the public OmniJet-alpha, with the tokeniser in it or the one given.
+
+    A classifier in the file takes no part: its classes have no names. Raises UserError, saying what
+    is missing, without a GPT, without a tokeniser, and where one has other codes than the other.
+    """
+    parts = published_parts(read_arrays(path), path)
+    if "gpt" not in parts:
+        mend = f"; begin with a fresh GPT: --tokeniser {path}" if "tokeniser" in parts else ""
+        raise UserError(f"{path} holds no GPT, but {' and '.join(parts)}{mend}")
+    if "tokeniser" not in parts and given is None:
+        raise UserError(
+            f"{path} holds a GPT without its tokeniser, so nothing says what its tokens mean; name "
+            "the file or run of the tokeniser with --tokeniser"
+        )
+    gpt = published_gpt_config(parts["gpt"], path, gpt_heads)
+    if "tokeniser" in parts:
+        config = published_tokeniser_config(parts["tokeniser"], path, tokeniser_heads)
+    else:
+        config = given.config
+    if config.num_codes != gpt.num_codes:
+        raise UserError(
+            f"{path}: its GPT knows {gpt.num_codes} codes (and start and stop), the tokeniser has "
+            f"{config.num_codes}; name the one that it was trained with by --tokeniser"
+        )
+    gpt = replace(gpt, max_constituents=config.max_constituents)
+    omnijet = OmniJet(OmniJetConfig(config, gpt, num_classes))
+    report = load_published_weights(omnijet.gpt, parts["gpt"], path)
+    report.loaded = [f"gpt.{name}" for name in report.loaded]
+    if "tokeniser" in parts:
+        loaded = load_published_weights(omnijet.tokeniser, parts["tokeniser"], path).loaded
+        report.loaded += [f"tokeniser.{name}" for name in loaded]
+    else:
+        copy_weights(given, omnijet.tokeniser)
+    report.fresh = [*named_weights(omnijet.head, "head.")] if num_classes else []
+    report.unused = [*parts.get("class_head", ())]
+    return omnijet, report
+
+
 def built_omnijet(checkpoint: Checkpoint) -> OmniJet:
     """Both models of a checkpoint with its weights at the best epoch, not their averages.
 
     Averages over a thousand steps would still be those of the beginning after a short training.
     """
+    insist_on_published_scaling(checkpoint.pet_config.tokeniser, str(checkpoint.path))
     omnijet = OmniJet(checkpoint.pet_config)
     assign_weights(omnijet, checkpoint.weights, str(checkpoint.path))
     return omnijet
 
 
-def insist_on_constants(config: TokeniserConfig, spec: DatasetSpec, source: str) -> None:
-    """Raise UserError unless a tokeniser standardises constituents as this dataset does."""
-    theirs = {"feature_mean": config.feature_mean, "feature_std": config.feature_std}
-    if theirs != constants(spec):
+def insist_on_published_scaling(config: TokeniserConfig, source: str) -> None:
+    """Raise UserError for a token model of an earlier version: other blocks, another scaling."""
+    theirs, ours = ((each.feature_mean, each.feature_std) for each in (config, TokeniserConfig()))
+    if theirs != ours:
         raise UserError(
-            f"{source}: its tokeniser standardises {', '.join(TOKEN_FEATURES)} with {theirs}, "
-            f"{spec.name} with {constants(spec)}; train a tokeniser with: python train.py "
-            f"{spec.name} --model omnijet"
+            f"{source}: its tokeniser was made before the token models had the published blocks: "
+            f"it scales {', '.join(TOKEN_FEATURES)} with mean and width {theirs}, expected {ours}; "
+            "train it again with: python train.py DATASET --model omnijet"
         )
 
 
 def fingerprint(tokeniser: Tokeniser) -> str:
-    """SHA-256 over all weights that decide what a token means."""
-    digest = hashlib.sha256()
+    """SHA-256 over all that decides what a token means: weights, heads, scaling and reach."""
+    config = tokeniser.config
+    told = (config.num_heads, config.feature_mean, config.feature_std, config.reach)
+    digest = hashlib.sha256(str(told).encode())
     for name, weight in sorted(named_weights(tokeniser).items()):
         if weight.trainable:
             digest.update(name.encode())

@@ -13,18 +13,20 @@ import keras
 from keras import ops
 
 from omnilearn.data.spec import FEATURES, TOKEN_FEATURES
-from omnilearn.model.layers import NEVER, dense
-from omnilearn.tokens.transformer import TransformerBlock, layer_norm
+from omnilearn.tokens.transformer import NormFormerBlock, built_dense
 
 COLUMNS = tuple(FEATURES.index(name) for name in TOKEN_FEATURES)
+# scaling of log pT (GeV), eta_rel, phi_rel and the largest |eta_rel|, |phi_rel|, as published
+PUBLISHED_MEAN, PUBLISHED_STD, PUBLISHED_REACH = (1.8, 0.0, 0.0), (1.0, 1 / 3, 1 / 3), 0.8
 
 
 @dataclass(frozen=True)
 class TokeniserConfig:
     """The architecture, as stored in every checkpoint; the defaults are those of arXiv:2412.10504.
 
-    feature_mean, feature_std: what constituents are standardised with, so that tokens of another
-    standardisation are noticed.
+    feature_mean, feature_std: what TOKEN_FEATURES are scaled with, z = (x - mean) / std. Only
+    constituents with |eta_rel| and |phi_rel| below `reach` are tokenised. dropout: its probability
+    in training.
     """
 
     dim: int = 128
@@ -33,8 +35,10 @@ class TokeniserConfig:
     num_heads: int = 4
     num_codes: int = 8192
     max_constituents: int = 128
-    feature_mean: tuple[float, ...] = ()
-    feature_std: tuple[float, ...] = ()
+    feature_mean: tuple[float, ...] = PUBLISHED_MEAN
+    feature_std: tuple[float, ...] = PUBLISHED_STD
+    reach: float = PUBLISHED_REACH
+    dropout: float = 0.1
 
     def __post_init__(self):  # JSON has lists
         object.__setattr__(self, "feature_mean", tuple(self.feature_mean))
@@ -47,23 +51,20 @@ class Coder(keras.layers.Layer):
     def __init__(self, inputs: int, outputs: int, config: TokeniserConfig, **kwargs):
         super().__init__(**kwargs)
         dim = config.dim
-        self.embedding, self.output_layer = dense(dim, "embedding"), dense(outputs, "output_layer")
+        self.embedding = built_dense(inputs, dim, "embedding")
         self.blocks = [
-            TransformerBlock(dim, config.num_heads, normformer=True, name=f"block{i}")
+            NormFormerBlock(dim, config.num_heads, name=f"block{i}")
             for i in range(config.num_blocks)
         ]
-        self.norm = layer_norm(dim, "norm")
-        self.embedding.build((None, None, inputs))
-        self.output_layer.build((None, None, dim))
+        self.output_layer = built_dense(dim, outputs, "output_layer")
         self.built = True
 
-    def call(self, x, real):
+    def call(self, x, real, drop=None):
         """x (B, L, inputs), real (B, L) -> (B, L, outputs), zero in padded slots."""
-        hidden_keys = ops.where(real > 0, 0.0, NEVER)[:, None, None, :]
-        x = self.embedding(x * real[..., None])
+        x = self.embedding(x)
         for block in self.blocks:
-            x = block(x, bias=hidden_keys)
-        return self.output_layer(self.norm(x)) * real[..., None]
+            x = block(x, real=real, drop=drop)
+        return self.output_layer(x * real[..., None]) * real[..., None]
 
 
 class Codebook(keras.layers.Layer):
@@ -94,7 +95,7 @@ def straight_through(latent, vectors):
 
 
 class Tokeniser(keras.Model):
-    """Arrays: features (B, L, 3) standardised in TOKEN_FEATURES, mask (B, L), code (B, L)."""
+    """Arrays: features (B, L, 3) scaled in TOKEN_FEATURES, mask (B, L), code (B, L)."""
 
     def __init__(self, config: TokeniserConfig | None = None, name: str = "tokeniser"):
         super().__init__(name=name)
@@ -110,19 +111,35 @@ class Tokeniser(keras.Model):
         return self.codebook(self.encoder(features, real=mask))
 
     def decode(self, code, mask):
-        """Standardised features (B, L, 3) of codes, zero in padded slots."""
+        """Scaled features (B, L, 3) of codes, zero in padded slots."""
         return self.decoder(self.codebook.vectors(code), real=mask)
 
-    def call(self, features, mask):
-        """What training needs: reconstruction (B, L, 3), latent and its vectors (B, L, latent)."""
-        latent = self.encoder(features, real=mask)
+    def call(self, features, mask, drop=None):
+        """What training needs: reconstruction (B, L, 3), latent and its vectors (B, L, latent).
+
+        drop: a `Dropout`, while it learns.
+        """
+        latent = self.encoder(features, real=mask, drop=drop)
         vectors = self.codebook.vectors(self.codebook(latent))
-        return self.decoder(straight_through(latent, vectors), real=mask), latent, vectors
+        restored = self.decoder(straight_through(latent, vectors), real=mask, drop=drop)
+        return restored, latent, vectors
 
     def parts(self) -> dict[str, keras.layers.Layer]:
         return {"encoder": self.encoder, "codebook": self.codebook, "decoder": self.decoder}
 
 
-def token_features(constituents):
-    """The columns of a batch (B, L, 13) that are tokenised, (B, L, 3)."""
-    return ops.stack([constituents[..., column] for column in COLUMNS], axis=-1)
+def token_inputs(batch, config: TokeniserConfig):
+    """What of a batch is tokenised: features (B, L, 3) and mask (B, L), both zero in empty slots.
+
+    Constituents beyond the tokeniser's reach are left out and those behind them move up.
+    """
+    mask = ops.cast(batch["mask"], "float32")
+    features = ops.stack([batch["constituents"][..., column] for column in COLUMNS], axis=-1)
+    for axis in (1, 2):  # eta_rel, phi_rel
+        angle = features[..., axis] * config.feature_std[axis] + config.feature_mean[axis]
+        mask = mask * ops.cast(ops.abs(angle) < config.reach, "float32")
+    slots = ops.shape(mask)[1]
+    place = ops.arange(slots, dtype="int32")[None] + slots * ops.cast(mask < 1, "int32")
+    order = ops.argsort(place, axis=1)
+    features = ops.take_along_axis(features * mask[..., None], order[..., None], axis=1)
+    return features, ops.take_along_axis(mask, order, axis=1)

@@ -19,12 +19,13 @@ from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
 from omnilearn.generation.jet_sets import jets_of_constituents
 from omnilearn.model.checkpoint import assign_weights, load_checkpoint
 from omnilearn.recipes import TWO_SAMPLES
+from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import auc
 from omnilearn.tagging.task import predict
 from omnilearn.tokens.metrics import codebook_use, resolutions
 from omnilearn.tokens.token_files import read_tokens, write_tokens
 from omnilearn.tokens.token_models import fingerprint
-from omnilearn.tokens.tokeniser import COLUMNS, Tokeniser, token_features
+from omnilearn.tokens.tokeniser import COLUMNS, Tokeniser, TokeniserConfig, token_inputs
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import Objective
@@ -32,6 +33,7 @@ from omnilearn.training.trainer import Trainer, optimiser_steps
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 QUALITY_JETS = 10_000  # at most
+RESTORED_JETS, RESTORED_BATCH = 128, 16  # of a quick look at what a tokeniser keeps
 SAMPLES = (JetLabel("original", "original", "#4d4d4d"), JetLabel("restored", "restored", "#bd1f01"))
 TWO_SAMPLE_JETS = 20_000  # of training; validation and test have half as many
 
@@ -40,26 +42,30 @@ class Round:
     """Encoding and decoding of batches, compiled."""
 
     def __init__(self, tokeniser: Tokeniser, slots: int):
-        def code(batch):
-            return tokeniser.encode(token_features(batch["constituents"]), batch["mask"])
+        def read_and_code(batch):
+            features, mask = token_inputs(batch, tokeniser.config)
+            return features, mask, tokeniser.encode(features, mask)
 
-        self.encoded = compiled_for_batches(code, slots)
+        self.encoded = compiled_for_batches(read_and_code, slots)
         self.decoded = compiled_for_batches(
             lambda batch: tokeniser.decode(batch["code"], batch["mask"]), slots
         )
 
-    def codes(self, batch: dict) -> np.ndarray:
-        return np.asarray(self.encoded({key: batch[key] for key in ("constituents", "mask")}))
+    def read(self, batch: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scaled features (B, L, 3) that the tokeniser reads, their mask (B, L), codes (B, L)."""
+        found = self.encoded({key: batch[key] for key in ("constituents", "mask")})
+        return tuple(np.asarray(part) for part in found)
 
     def features(self, code: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Standardised features (B, L, 3) of codes (B, L)."""
+        """Scaled features (B, L, 3) of codes (B, L)."""
         return np.asarray(self.decoded({"code": np.int32(code), "mask": mask}))
 
 
 class HalfReconstructed(Pipeline):
     """Every other jet after encoding and decoding, label 1; the others as they are, label 0.
 
-    Constituents have the tokenised features alone, and of the jet nothing is told.
+    Constituents are those that the tokeniser reads, with the tokenised features alone, and of the
+    jet nothing is told.
     """
 
     def __init__(self, around: Round, *rest, **more):
@@ -70,15 +76,14 @@ class HalfReconstructed(Pipeline):
     def _read(self, rows, batches):
         for batch in super()._read(rows, batches):
             is_second = batch["index"] % 2
-            whole = filled_up(batch, self.batch_size)
-            made = self._round.features(self._round.codes(whole), whole["mask"])
+            jets = len(is_second)
+            read, mask, code = self._round.read(filled_up(batch, self.batch_size))
+            made = self._round.features(code, mask)
             constituents = np.zeros_like(batch["constituents"])
-            constituents[..., COLUMNS] = np.where(
-                is_second[:, None, None], made[: len(is_second)],
-                batch["constituents"][..., COLUMNS],
-            )  # fmt: skip
+            second = is_second[:, None, None] > 0
+            constituents[..., COLUMNS] = np.where(second, made[:jets], read[:jets])
             label = np.eye(2, dtype="float32")[is_second]
-            yield {**batch, "constituents": constituents, "label": label,
+            yield {**batch, "constituents": constituents, "mask": mask[:jets], "label": label,
                    "jet": np.zeros_like(batch["jet"])}  # fmt: skip
 
 
@@ -103,9 +108,11 @@ def tokeniser_quality(
         if distributed.rank() == 0:
             write_tokens(path, tokens, index, mark, tokeniser.config.num_codes,
                          {"dataset": spec.name, "split": arguments.split})  # fmt: skip
-    mask = (np.arange(spec.max_constituents) < files.multiplicity[index, None]).astype("float32")
+    features, mask = read_constituents(files, spec, index, tokeniser.config)
+    original = Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)
+    filled = int(files.multiplicity[index].sum())
     found = codebook_use(tokens[mask > 0], tokeniser.config.num_codes)
-    original = files.gather(index)["data"][..., COLUMNS]
+    found["out_of_reach"] = Result(1 - float(mask.sum()) / filled, None, filled)
     restored = restored_features(around, spec, tokens, mask, arguments.batch)
     label = np.zeros(len(index), int)
     sets = [jets_of_constituents(each, mask > 0, label) for each in (original, restored)]
@@ -114,12 +121,40 @@ def tokeniser_quality(
     return {"data": files.origin, "tokeniser": found}
 
 
+def read_constituents(
+    files: JetFiles, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is tokenised of the jets in these rows: scaled features (N, P, 3) and mask (N, P)."""
+    filled = (np.arange(spec.max_constituents) < files.multiplicity[rows, None]).astype("float32")
+    data = files.gather(rows)["data"]
+    scaled = Standardisation(spec).constituents(data, np.arange(len(rows)), filled)
+    found = token_inputs({"constituents": scaled, "mask": filled}, config)
+    return tuple(np.asarray(part) for part in found)
+
+
+def variance_restored(files: JetFiles, spec: DatasetSpec, tokeniser: Tokeniser) -> float:
+    """Share of the variance of the scaled features of the first jets that is there in their codes.
+
+    Near one where a tokeniser suits the jets, near zero or below where its codes mean little.
+    """
+    rows = np.arange(min(files.num_jets, RESTORED_JETS))
+    features, mask = read_constituents(files, spec, rows, tokeniser.config)
+    error = 0.0
+    for part in np.array_split(rows, -(-len(rows) // RESTORED_BATCH)):  # (B, P, codes) is large
+        code = tokeniser.encode(features[part], mask[part])
+        restored = np.asarray(tokeniser.decode(code, mask[part]))
+        error += float(np.square(restored - features[part])[mask[part] > 0].sum())
+    real = features[mask > 0]
+    return 1 - error / max(float(np.square(real - real.mean(axis=0)).sum()), 1e-9)
+
+
 def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (N, P) of every jet of a split once, on all ranks, zeros in padded slots; rows (N,)."""
+    """Codes (N, P) of every jet of a split once, on all ranks, zeros in empty slots; rows (N,)."""
     codes, index = [np.zeros((0, pipeline.spec.max_constituents), "int32")], [np.zeros(0, int)]
     for batch in pipeline.ordered():
         jets, slots = batch["mask"].shape
-        found = around.codes(filled_up(batch, pipeline.batch_size))[:jets] * (batch["mask"] > 0)
+        _, mask, found = around.read(filled_up(batch, pipeline.batch_size))
+        found = found[:jets] * (mask[:jets] > 0)
         codes.append(np.pad(found, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
         index.append(batch["index"])
     codes, index = (distributed.gathered(np.concatenate(parts)) for parts in (codes, index))

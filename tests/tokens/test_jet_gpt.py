@@ -13,7 +13,13 @@ from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens.jet_gpt import GPT, GPTConfig, OmniJet, OmniJetConfig, targets
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings, drawn_token
 from omnilearn.tokens.token_models import fingerprint
-from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig, straight_through
+from omnilearn.tokens.tokeniser import (
+    COLUMNS,
+    Tokeniser,
+    TokeniserConfig,
+    straight_through,
+    token_inputs,
+)
 
 SLOTS, CODES = 12, 20
 TOKENISER = TokeniserConfig(dim=8, num_blocks=1, num_heads=2, num_codes=CODES,
@@ -27,6 +33,8 @@ def omnijet():
     made = OmniJet(OmniJetConfig(TOKENISER, SMALL_GPT, num_classes=3))
     for weight in made.gpt.weights:  # a fresh GPT hardly has an opinion
         weight.assign(4 * np.array(weight))
+    kernel = made.head.logits.kernel  # zero at the start
+    kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
     return made
 
 
@@ -35,6 +43,7 @@ def jets(number: int = 4, slots: int = SLOTS, seed: int = 0) -> dict:
     filled = rng.integers(1, slots + 1, number)
     mask = (np.arange(slots) < filled[:, None]).astype("float32")
     constituents = rng.normal(size=(number, slots, len(FEATURES))).astype("float32")
+    constituents = np.clip(constituents, -2.3, 2.3)  # angles times 3: within 0.8
     return {"constituents": constituents * mask[..., None], "mask": mask,
             "label": np.eye(3, dtype="float32")[rng.integers(0, 3, number)],
             "weight": np.ones(number, "float32"),
@@ -56,11 +65,12 @@ def test_padded_slots_are_never_felt(omnijet):
     batch = jets()
     mask, hidden = batch["mask"], 1 - batch["mask"][..., None]
     filthy = batch["constituents"] + 7 * hidden
-    clean = np.asarray(omnijet.tokens(batch))
-    np.testing.assert_array_equal(omnijet.tokens({**batch, "constituents": filthy}), clean)
+    tokens = [omnijet.sentences(each)[0] for each in (batch, {**batch, "constituents": filthy})]
+    clean = np.asarray(tokens[0])
+    np.testing.assert_array_equal(tokens[1], clean)
     short = int(mask.sum(axis=1).max())
     cut = {"constituents": filthy[:, :short], "mask": mask[:, :short]}
-    np.testing.assert_array_equal(omnijet.tokens(cut), clean[:, : short + 1])
+    np.testing.assert_array_equal(omnijet.sentences(cut)[0], clean[:, : short + 1])
     code = np.maximum(clean[:, 1:] - 1, 0)
     decoded = np.asarray(omnijet.tokeniser.decode(code, mask))
     other = np.where(mask > 0, code, CODES - 1)
@@ -69,6 +79,26 @@ def test_padded_slots_are_never_felt(omnijet):
     np.testing.assert_allclose(
         omnijet.classify({**batch, "constituents": filthy}), omnijet.classify(batch), atol=1e-5
     )
+
+
+def test_constituents_beyond_reach_are_left_out_and_others_move_up(omnijet):
+    batch = jets(3)
+    batch["mask"][:] = 1
+    near = np.asarray(omnijet.sentences(batch)[0])
+    far = {**batch, "constituents": batch["constituents"].copy()}
+    far["constituents"][1, 4, 0] = -3 * 0.81  # eta_rel
+    far["constituents"][2, [0, 1], 1] = 3 * 0.8  # phi_rel; below it counts
+    features, mask = (np.asarray(part) for part in token_inputs(far, TOKENISER))
+    np.testing.assert_array_equal(mask.sum(axis=1), [SLOTS, SLOTS - 1, SLOTS - 2])
+    for jet, gone in ((1, [4]), (2, [0, 1])):
+        stayed = np.delete(far["constituents"][jet][:, COLUMNS], gone, axis=0)
+        np.testing.assert_array_equal(features[jet, : len(stayed)], stayed)
+        assert not features[jet, len(stayed) :].any()
+    tokens, _ = omnijet.sentences(far)
+    np.testing.assert_array_equal(tokens[0], near[0])
+    short = {"constituents": np.delete(far["constituents"], [0, 1], axis=1),
+             "mask": batch["mask"][:, 2:]}  # fmt: skip
+    np.testing.assert_array_equal(tokens[2, : SLOTS - 1], omnijet.sentences(short)[0][2])
 
 
 def test_a_code_is_the_nearest_vector_of_the_codebook(omnijet):
@@ -122,8 +152,8 @@ def test_codes_that_nobody_uses_are_put_where_jets_are(monkeypatch):
     monkeypatch.setattr(token_objectives, "REPLACE_EVERY", 2)
     tokeniser, batch = Tokeniser(TOKENISER), jets()
     objective = token_objectives.TokeniserObjective(tokeniser, seed=1)
-    monkeypatch.setattr(objective, "latent_of", lambda batch: tokeniser.encoder(
-        batch["constituents"][..., :3], real=batch["mask"]))  # fmt: skip
+    monkeypatch.setattr(objective, "latent_of", lambda batch: (tokeniser.encoder(
+        batch["constituents"][..., :3], real=batch["mask"]), batch["mask"]))  # fmt: skip
     codes = tokeniser.codebook.codes
     codes.assign(np.full((CODES, 4), 50.0, "float32"))
     gradient = np.zeros((CODES, 4), "float32")
@@ -145,7 +175,8 @@ def test_a_sentence_ends_with_stop_unless_it_was_cut():
     tokens = np.array([[0, 5, 6, 0], [0, 1, 2, 3]])
     mask = np.float32([[1, 1, 0], [1, 1, 1]])
     config = GPTConfig(num_codes=CODES, max_constituents=3)
-    following, counted = (np.asarray(part) for part in targets(tokens, mask, config))
+    was_cut = np.array([False, True])
+    following, counted = (np.asarray(part) for part in targets(tokens, mask, was_cut, config))
     assert following[0, :3].tolist() == [5, 6, config.stop]
     assert following[1, :3].tolist() == [1, 2, 3]
     assert counted.tolist() == [[1, 1, 1, 0], [1, 1, 1, 0]]
@@ -155,7 +186,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_all_that_follows(omnijet):
     batch = jets(6)
     batch["constituents_per_jet"] = np.float32(batch["mask"].sum() / 6)
     found = float(token_objectives.TokenObjective(omnijet).losses(batch)["loss"])
-    tokens = np.asarray(omnijet.tokens(batch))
+    tokens = np.asarray(omnijet.sentences(batch)[0])
     logits = np.float64(omnijet.gpt(tokens))
     terms = []  # the literal twin
     for jet, number in enumerate(batch["mask"].sum(axis=1).astype(int)):
@@ -259,8 +290,8 @@ def test_the_published_sizes():
     keras.utils.set_random_seed(0)
     config = GPTConfig()
     assert (config.dim, config.num_blocks, config.num_heads, config.vocabulary) == (256, 3, 8, 8194)
-    block = 12 * 256**2 + 13 * 256  # attention, two layers, two normalisations, all biases
-    expected = 2 * 8194 * 256 + 8194 + 129 * 256 + 3 * block + 2 * 256
+    block = 12 * 256**2 + 10 * 256  # no biases of query, key, value
+    expected = 2 * 8194 * 256 + 8194 + 3 * block
     assert GPT(config).count_params() == expected
 
 

@@ -33,12 +33,14 @@ from omnilearn.tokens.token_models import (
     load_tokeniser,
     token_spec,
 )
-from omnilearn.tokens.tokeniser import Tokeniser
+from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
+from omnilearn.tokens.tokeniser_quality import read_constituents, variance_restored
 
 SLOTS = 24  # of jets that the tiny models read
 TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64,
                              "max_constituents": SLOTS},
                "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2}}  # fmt: skip
+READ = TokeniserConfig(max_constituents=SLOTS)
 COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
 
 
@@ -113,10 +115,10 @@ def test_one_run_holds_tokeniser_and_gpt_and_is_left_alone_when_finished(run, pl
 
 
 def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
-    trained = load_tokeniser(str(run), ASPEN)
+    trained = load_tokeniser(str(run))
     keras.utils.set_random_seed(1)
     random = Tokeniser(trained.config)
-    pipeline = open_pipeline(token_spec(ASPEN, SLOTS), str(place / "data"), "test", 40)
+    pipeline = open_pipeline(token_spec(ASPEN, READ), str(place / "data"), "test", 40)
     (batch,) = pipeline.ordered()
     prepared = token_objectives.prepared_batch(batch, pipeline.constituents_per_jet)
     errors = [
@@ -124,6 +126,8 @@ def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
         for each in (trained, random)
     ]
     assert errors[0] < 0.7 * errors[1]
+    shares = [variance_restored(pipeline.files, pipeline.spec, each) for each in (trained, random)]
+    assert 1 > shares[0] > 0.3 > shares[1]
 
 
 def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
@@ -133,6 +137,7 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
         "jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")} == found.keys()  # fmt: skip
     quality = results["tokeniser"]
     assert {"codes_used", "code_perplexity", "two_sample_auc"} < quality.keys()
+    assert 0 <= quality["out_of_reach"].value < 0.5
     for name in ("jet_pt", "jet_mass", "tau21", "tau32", "log_pt", "eta_rel", "phi_rel"):
         assert quality[f"resolution_{name}"].error > 0
         assert isinstance(quality[f"bias_{name}"], Result)
@@ -145,8 +150,8 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
 
 
 def test_generated_jets_are_those_of_their_constituents(run, evaluated, place):
-    spec, truth = one_sample(token_spec(ASPEN, SLOTS), read_split(
-        place / "data", token_spec(ASPEN, SLOTS), "test", 40)[0], "")  # fmt: skip
+    spec, truth = one_sample(token_spec(ASPEN, READ), read_split(
+        place / "data", token_spec(ASPEN, READ), "test", 40)[0], "")  # fmt: skip
     made, about = read_set(run / "generated", spec)
     assert len(made) == len(truth) == 40
     assert about["temperature"] == 1.0
@@ -167,7 +172,7 @@ def test_evaluation_again_uses_what_is_there(run, evaluated):
 
 
 def test_tokens_of_another_codebook_are_refused(run, evaluated):
-    tokeniser = load_tokeniser(str(run), ASPEN)
+    tokeniser = load_tokeniser(str(run))
     tokens, index = read_tokens(run / "tokens.h5", fingerprint(tokeniser), 64)
     assert tokens.shape == (40, SLOTS)
     assert sorted(index) == list(range(40))
@@ -206,8 +211,8 @@ def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, pl
     said(place, "finetune.py jetclass", "--classes", "Tbqq", "--train-jets", 16, "--batch", 16,
          "--epochs", 1, "--tokeniser", run)  # fmt: skip
     made = place / "runs" / "jetclass_Tbqq_omnijet_scratch"
-    found = load_tokeniser(str(made), ASPEN)
-    assert fingerprint(found) == fingerprint(load_tokeniser(str(run), ASPEN))
+    found = load_tokeniser(str(made))
+    assert fingerprint(found) == fingerprint(load_tokeniser(str(run)))
     assert json.loads((made / "config.json").read_text())["backbone"] is None
 
 
@@ -224,8 +229,8 @@ def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
 
 
 def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run):
-    other = load_tokeniser(str(run), ASPEN)
-    begun, _ = load_omnijet(str(run), ASPEN)
+    other = load_tokeniser(str(run))
+    begun, _ = load_omnijet(str(run))
     insist_on_tokeniser(begun, other, "begun", "this")
     codes = other.codebook.codes
     codes.assign(np.array(codes) + 1)
@@ -246,12 +251,35 @@ def test_the_summation_head_tags_from_the_backbone(run, place):
     np.testing.assert_array_equal(found["gpt.next_token.kernel"], start["gpt.next_token.kernel"])
 
 
+def test_constituents_out_of_reach_are_counted_in_what_is_said(tmp_path, capsys):
+    write_toy_dataset(tmp_path, "aspen", {"train": 32, "val": 16})
+    for path in tmp_path.rglob("*val*.h5"):
+        with h5py.File(path, "a") as file:
+            angles = file["data"][..., :2]
+            file["data"][..., :2] = np.clip(angles, -0.79, 0.79)
+            file["data"][0, 0, 0] = -0.8
+            filled = file["multiplicity"][:].sum()
+    tokeniser = TokeniserConfig()
+    _, validation = open_data(ASPEN, Config(data=str(tmp_path), batch=8), tokeniser)
+    said = capsys.readouterr().out
+    assert (
+        f"{1 / filled:.2%} of the constituents have |eta_rel| or |phi_rel| of 0.8 or more" in said
+    )
+    rows = np.arange(16)
+    features, mask = read_constituents(validation.files, validation.spec, rows, tokeniser)
+    number = validation.files.multiplicity
+    np.testing.assert_array_equal(mask.sum(axis=1), number - (rows == 0))
+    assert np.abs(features[..., 1:]).max() < 3 * 0.8  # scaled as published
+    log_pt = validation.files.gather(rows)["data"][1, : number[1], 3]
+    np.testing.assert_allclose(features[1, : number[1], 0], log_pt - 1.8, atol=1e-5)
+
+
 def test_longer_jets_are_cut_and_counted(tmp_path, capsys):
     write_toy_dataset(tmp_path, "aspen", {"train": 32, "val": 16})
     for path in tmp_path.rglob("*train*.h5"):
         with h5py.File(path, "a") as file:
             file["multiplicity"][:3] = 140
-    training, _ = open_data(ASPEN, Config(data=str(tmp_path), batch=8), 128)
+    training, _ = open_data(ASPEN, Config(data=str(tmp_path), batch=8), TokeniserConfig())
     assert training.files.multiplicity.max() == training.spec.max_constituents == 128
     assert "aspen: 3 jets have more than 128 constituents" in capsys.readouterr().out
 
@@ -271,12 +299,11 @@ def test_classes_select_jets_of_a_class(place):
 
 
 @pytest.mark.parametrize(("line", "sentence"), [
-    ("finetune.py jetclass", "a token model needs --backbone RUN, or --tokeniser RUN"),
+    ("finetune.py jetclass", "a token model needs --backbone RUN, --published-weights FILE, or"),
     ("finetune.py jetclass --classes quark --tokeniser {run}", "--classes is 'quark'; jetclass"),
     ("finetune.py jetclass --classes QCD --train-jets 4000 --tokeniser {run}",
      "--train-jets is 4000; "),
     ("finetune.py jetclass --released-weights x.h5", "--released-weights are PET's"),
-    ("finetune.py jetnet30 --tokeniser {run}", "its tokeniser standardises log_pt"),
     ("train.py aspen --mode classifier", "--mode is 'classifier'; token models are trained as"),
     ("train.py aspen --tokeniser-only --tokeniser {run}", "--tokeniser-only trains one"),
     ("train.py aspen --tokeniser-epochs -1", "--tokeniser-epochs is -1"),
