@@ -44,7 +44,7 @@ class StepFiles(MutableMapping):
                 file["weight"] = weights
                 file.attrs["events"] = self.events
             # the optimiser's state of a finished training is of no more use
-            for last in (self.run / name).glob("seed*/last.h5"):
+            for last in (self.run / name).glob("seed*/fold*/last.h5"):
                 last.unlink()
         distributed.barrier()
 
