@@ -25,8 +25,8 @@ from omnilearn.training.objective import Objective
 from omnilearn.training.optimiser import AveragedOptimiser
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import pulled
-from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.repetitions import sample_of
+from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 
 JETS = 12  # per step, of both ranks together
 CONFIG = Config(epochs=5, batch=8, lr=5e-3, warmup_epochs=1, patience=1, checkpoint_every=2)

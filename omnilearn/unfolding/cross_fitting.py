@@ -1,4 +1,4 @@
-"""Likelihood ratios that are cross-fitted: no event is weighted by a classifier that learnt from it.
+"""Cross-fitted likelihood ratios: no event is weighted by a classifier that learnt from it.
 
 arXiv:2502.14652, Section VII: the ratio is exp(logit). It is clipped on both sides and normalised
 by one number per fold; an event without a jet at the level has the ratio 1.
@@ -86,8 +86,8 @@ class CrossFit(ABC):
         before, after = reference.sum(), np.sum(reference * ratio)
         if not (before > 0 and after > 0):
             raise UserError(
-                f"{name}: the weights of a fold of {len(logit)} events add up to {before:g}, and to "
-                f"{after:g} once reweighted; expected both above zero: take fewer --folds, or more "
+                f"{name}: the weights of a fold of {len(logit)} events add up to {before:g}, "
+                f"reweighted to {after:g}; expected both above zero: take fewer --folds, or more "
                 "events"
             )
         return ratio * before / after

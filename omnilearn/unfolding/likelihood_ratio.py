@@ -15,7 +15,9 @@ def ratio_of(logit: np.ndarray, clip: float) -> np.ndarray:
     return np.exp(np.clip(logit, -limit, limit))
 
 
-def ratio_quality(logit: np.ndarray, weights: np.ndarray, clip: float) -> dict[str, Result | float | None]:
+def ratio_quality(
+    logit: np.ndarray, weights: np.ndarray, clip: float
+) -> dict[str, Result | float | None]:
     """Clipped fraction of the events (N,) with these logits and weights, and what weighting costs.
 
     `effective_share` is the effective size after weighting by the ratio over that before; None

@@ -74,7 +74,7 @@ class Unfolding:
         return before, sample
 
     def again(self, run: Path, name: str, number: int, counts_of: Callable) -> np.ndarray:
-        """Weights (number, S) of repetitions in RUN/<name><k>, each the work of one rank.
+        """Weights (number, S), on rank 0, of repetitions in RUN/<name><k>, each by one rank alone.
 
         counts_of: repetition -> Counts, or None where all events count once. The weights are those
         that the event weights and the normalisation of the run itself are multiplied by: how often
@@ -88,6 +88,8 @@ class Unfolding:
                 self(run / f"{name}{repetition}", counts_of(repetition))
         fit.seed = seed
         distributed.barrier()
+        if distributed.rank() != 0:
+            return np.zeros((0, int(events.simulated.sum())), np.float32)
         found = np.zeros((number, int(events.simulated.sum())), np.float32)
         for repetition in range(number):
             counts = counts_of(repetition)

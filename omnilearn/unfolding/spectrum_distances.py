@@ -22,6 +22,7 @@ BINNING = {
 }
 TOYS = 100  # variations of a histogram, as in the papers
 LEAST_EVENTS = 10.0  # effective events of either histogram in a bin of the chi2
+TOO_FEW = "all events lie in one bin, once bins are joined to 10 effective events"
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def chi2_per_bin(spectrum: Spectrum, truth: Spectrum) -> Result:
     variances = [np.add.reduceat(one.share_variance, groups) for one in (spectrum, truth)]
     freedom = len(groups) - 1
     if freedom < 1:
-        return Result(np.nan, None, spectrum.entries, reason="all events lie in one bin")
+        return Result(np.nan, None, spectrum.entries, reason=TOO_FEW)
     chi2 = np.sum((shares[0] - shares[1]) ** 2 / (variances[0] + variances[1]))
     return Result(float(chi2) / freedom, float(np.sqrt(2 / freedom)), spectrum.entries)
 

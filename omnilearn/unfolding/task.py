@@ -105,9 +105,7 @@ def chosen_options(
     classifier = given.get("classifier", Options.classifier)
     if classifier in CLASSIFIERS:
         if start:
-            raise UserError(
-                f"--classifier {classifier} is trained from scratch; leave out {start}"
-            )
+            raise UserError(f"--classifier {classifier} is trained from scratch; leave out {start}")
         config = configured({**asdict(config), **CLASSIFIERS[classifier][config.preset]}, arguments)
         settings = {**settings, **CLASSIFIERS_UNFOLDING[classifier][config.preset]}
     for name in LATER:

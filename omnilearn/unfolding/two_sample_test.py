@@ -79,6 +79,11 @@ def signed_auc(score: np.ndarray, is_signal: np.ndarray, weight: np.ndarray) -> 
         background = np.concatenate([np.zeros((len(weights), 1)), background], axis=1)
         below = 0.5 * (background[:, first] + background[:, last])  # ties count half
         signal = weights * is_signal
-        return np.sum(signal * below, axis=1) / (signal.sum(axis=1) * background[:, -1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.sum(signal * below, axis=1) / (signal.sum(axis=1) * background[:, -1])
 
-    return Result(float(areas(weight[None])[0]), bootstrap_error(areas, weight, 0), len(score))
+    value, error = float(areas(weight[None])[0]), bootstrap_error(areas, weight, 0)
+    if not np.isfinite(error):
+        reason = "the weights of a sample cancel in some bootstrap replica"
+        return Result(value, None, len(score), reason=reason)
+    return Result(value, error, len(score))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING
-from benchmarks.unfolding import METHODS, report, rows, verdict
+from benchmarks.unfolding import METHODS, main, report, rows, verdict
 from omnilearn.data.catalogue import OMNIFOLD
+from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum
 
@@ -18,7 +19,8 @@ DISTANCE = {"simulation": 9.0, "ibu": 3.0, "unfolded": 1.0, "reweighted": 0.5}
 
 def results_of(method: str) -> dict:
     """What evaluate.py writes, with round numbers."""
-    found = {"dataset": "omnifold", "model": method, "data": "simulated", "spectra": {}}
+    found = {"dataset": "omnifold", "model": method, "data": "simulated", "spectra": {},
+             "ibu_iterations": 4}  # fmt: skip
     rng = np.random.default_rng(0)
     for level, kinds in KINDS.items():
         found["spectra"][level] = {}
@@ -70,7 +72,8 @@ def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(run
     lines = [line for line in particle.splitlines() if line.startswith("| ")][2:]
     assert [line.split(" | ")[0] for line in lines] == [
         "| IBU (arXiv:2404.16091, Table 2)", "| OmniFold DeepSets (arXiv:2404.16091, Table 2)",
-        "| simulation", "| *Noise floor*", "| IBU",
+        "| simulation", "| *Noise floor*", "| IBU, 4 iterations",
+        "| OmniFold, trees",
         "| OmniFold, DeepSets", "| OmniFold, from scratch", "| OmniFold, OmniLearn",
     ]  # fmt: skip
     assert "0.027 ± 0.008" in detector
@@ -99,4 +102,25 @@ def test_the_verdict_counts_observables_and_not_methods():
 def test_a_spectrum_that_no_method_made_has_one_row():
     measured = {method: results_of(method) for method in METHODS}
     assert len(rows(measured, "particle", {"ibu": "IBU"})) == 1
-    assert len(rows(measured, "particle", {"unfolded": ""})) == 3
+    assert len(rows(measured, "particle", {"unfolded": ""})) == 4
+
+
+def test_undefined_distances_are_said_in_the_table():
+    results = results_of("trees")
+    reason = "the weights add up to -1"
+    for name in OBSERVABLES:
+        key = f"particle_{name}_simulation"
+        results[f"triangular_{key}"] = Result(np.nan, None, 5, reason=reason)
+        results[f"floor_{key}"] = None
+    line, floor = rows({"trees": results}, "particle", {"simulation": "simulation"})
+    assert line[2] == f"undefined ({reason})"
+    assert floor[2] == "undefined"
+    assert "the simulation in 0 of 6" in verdict({"trees": results})
+
+
+def test_only_omnilearn_needs_a_backbone(tmp_path, runs, capsys):
+    folders = ["--data", str(tmp_path), "--runs", str(runs), "--out", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="--backbone is None, expected the run"):
+        main(folders)
+    main([*folders, "--methods", "trees", "DeepSets"])  # both have run
+    assert "OmniFold, trees" in capsys.readouterr().out

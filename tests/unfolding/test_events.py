@@ -153,7 +153,7 @@ def test_a_negative_weight_stays_negative(events):
 
 
 def test_a_sample_without_events_is_refused_with_level_and_sums(events):
-    with pytest.raises(UserError, match="of 160 events at level gen .* add up to .* and 0;"):
+    with pytest.raises(UserError, match=r"of 160 events at level gen .* add up to .* and 0;"):
         events.pipeline("gen", (events.weight, 0 * events.weight), everyone(events), 16)
 
 

@@ -70,11 +70,15 @@ def test_the_spread_over_repeated_experiments_is_the_uncertainty_that_toys_give(
         reco, gen = smeared(simulated, 0.0, 2 * number)
         data, _ = smeared(seen, 0.2, 2 * number + 1)
         bins = Binned.of(everything(reco), everything(gen), everything(data), edges)
-        found = bins.unfolded(*ones, 3, poisson(40, simulated, seen) if number < 8 else poisson(2, simulated, seen))
+        found = bins.unfolded(
+            *ones, 3, poisson(40, simulated, seen) if number < 8 else poisson(2, simulated, seen)
+        )
         results.append(found.sums)
         if number < 8:
             estimates.append(found.variances)
-            of_data = bins.unfolded(*ones, 3, [(ones[0], toy[1]) for toy in poisson(40, simulated, seen)])
+            of_data = bins.unfolded(
+                *ones, 3, [(ones[0], toy[1]) for toy in poisson(40, simulated, seen)]
+            )
     spread = np.std(results, axis=0, ddof=1)
     np.testing.assert_allclose(np.sqrt(np.mean(estimates, axis=0)), spread, rtol=0.35)
     assert (np.sqrt(of_data.variances) < 0.75 * spread).all()
@@ -89,7 +93,8 @@ def test_negative_weights_unfold_to_the_same_spectrum_as_without():
     signed = np.where(rng.random(len(gen)) < 1 / 6, -1.0, 1.0)
     toys = poisson(3, len(gen), len(data))
     with_signs, without = (
-        bins.unfolded(weights, np.ones(len(data)), 3, toys) for weights in (signed, np.ones(len(gen)))
+        bins.unfolded(weights, np.ones(len(data)), 3, toys)
+        for weights in (signed, np.ones(len(gen)))
     )
     np.testing.assert_allclose(with_signs.sums, without.sums, rtol=0.08)
 
