@@ -31,7 +31,7 @@ class Events:
     def __init__(
         self, spec: DatasetSpec, folder: str, limit: int = 0, folds: int = 2, seed: int = 0
     ):
-        """limit: only so many events of the training split, simulation and data together.
+        """limit: only so many events of the training split, drawn (seed) from both samples.
 
         folds: parts of the events for cross-fitting, shared out at random (seed) within each split
         and sample, so that every fold has as many of each.
@@ -47,10 +47,10 @@ class Events:
                  np.repeat(range(3), [len(paths[split]) for split in SPLITS]),
                  first.jets_per_file(), strict=True)]
         )  # fmt: skip
-        # rows of the files that take part: the training split comes first
-        self.kept = (owner != 0) | (np.arange(len(owner)) < (limit or len(owner)))
-        self.split = owner[self.kept]
-        label, weight = (column[self.kept] for column in first.labels_and_weights())
+        label, weight = first.labels_and_weights()
+        # rows of the files that take part
+        self.kept = taken(owner == 0, label, limit, np.random.default_rng((seed, limit)))
+        self.split, label, weight = (column[self.kept] for column in (owner, label, weight))
         self.simulated = label != DATA
         self.weight = weight.astype("float64")
         self.passes = {
@@ -174,3 +174,19 @@ class Events:
     def positions(self, index: np.ndarray) -> np.ndarray:
         """Which of all events (N,) stand in these rows of all files."""
         return (np.cumsum(self.kept) - 1)[index]
+
+
+def taken(
+    training: np.ndarray, label: np.ndarray, limit: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Which events (F,) take part: of those for training (F,) bool only `limit`, if it is not 0.
+
+    Each sample keeps its share, whatever the order of events in the files.
+    """
+    kept, total = np.ones(len(training), bool), int(training.sum())
+    if not limit or limit >= total:
+        return kept
+    for kind in (label == DATA, label != DATA):
+        rows = rng.permutation(np.flatnonzero(training & kind))
+        kept[rows[max(1, round(limit * len(rows) / total)) :]] = False
+    return kept

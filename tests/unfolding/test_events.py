@@ -6,7 +6,7 @@ import pytest
 from toy_events import SPEC, write_events
 
 from omnilearn.errors import UserError
-from omnilearn.unfolding.events import Events
+from omnilearn.unfolding.events import Events, taken
 
 EVENTS = {"train": 90, "val": 40, "test": 30}
 
@@ -40,23 +40,34 @@ def test_events_of_all_splits_stand_one_behind_the_other(events):
     assert (events.observable("gen", "multiplicity") > 0).all()
 
 
-def test_fewer_training_events_are_the_first_ones_and_other_splits_stay_whole(tmp_path):
+def test_fewer_training_events_are_drawn_from_both_samples_and_other_splits_stay_whole(tmp_path):
     folder = write_events(tmp_path, EVENTS)
     whole, part = Events(SPEC, folder), Events(SPEC, folder, limit=20)
     assert [part.within(split).sum() for split in EVENTS] == [20, 40, 30]
-    first = np.concatenate([np.arange(20), np.arange(90, 160)])
-    np.testing.assert_array_equal(part.weight, whole.weight[first])
+    assert (part.simulated & part.within("train")).sum() == 10
+    np.testing.assert_array_equal(part.weight, whole.weight[part.kept])
     values = [one.observable("gen", "jet_mass") for one in (part, whole)]
-    np.testing.assert_array_equal(values[0], values[1][first])
+    np.testing.assert_array_equal(values[0], values[1][part.kept])
     owner, row, inputs = part.places()
     assert [one["events"] for one in inputs] == list(EVENTS.values())
-    with h5py.File(inputs[1]["file"]) as file:
-        stored = file["weight"][:][row[owner == 1]]
-    np.testing.assert_allclose(part.weight[owner == 1], stored)
+    for number, one in enumerate(inputs):
+        with h5py.File(one["file"]) as file:
+            stored = file["weight"][:][row[owner == number]]
+        np.testing.assert_allclose(part.weight[owner == number], stored)
     samples = (part.weight * part.simulated, part.weight * ~part.simulated)
     found = batches(part, "gen", samples, everyone(part))
     np.testing.assert_array_equal(np.sort(found["event"]), np.arange(90))
     np.testing.assert_array_equal(found["label"][:, 0] == 1, part.simulated[found["event"]])
+    assert (Events(SPEC, folder, limit=20, seed=1).kept != part.kept).any()
+    assert Events(SPEC, folder, limit=500).kept.all()
+
+
+def test_a_limit_takes_both_samples_from_files_that_are_sorted_by_them():
+    label = np.repeat([0, 1], [600, 300])
+    training = np.arange(900) % 3 > 0
+    kept = taken(training, label, 60, np.random.default_rng(0))
+    assert kept[~training].all()
+    assert [(kept & training & (label == kind)).sum() for kind in (0, 1)] == [40, 20]
 
 
 def test_no_classifier_learns_from_or_is_stopped_by_an_event_that_it_weighs(events):
