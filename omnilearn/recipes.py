@@ -79,12 +79,12 @@ FINETUNING = {
         "patience": 3, "mode": "classifier",
     },
     # python finetune.py omnifold --backbone runs/jetclass: each step; the cross-entropy alone, and
-    # identities are never hidden, as a ratio is wanted for what is seen; full is unmeasured
+    # identities are never hidden, as a ratio is wanted for what is seen; unmeasured
     ("omnifold", "full"): {
         "epochs": 20, "batch": 512, "lr": 3e-5, "body_factor": 5.0, "weight_decay": 0.1,
         "patience": 3, "mode": "classifier", "feature_drop": 0.0, "regression_weight": 0.0,
     },
-    # four epochs with the regression in the loss were too few: closer in five of six observables
+    # longer than the four epochs behind benchmarks/results/unfolding, which were too few
     ("omnifold", "small"): {
         "epochs": 12, "batch": 64, "lr": 3e-4, "body_factor": 5.0, "weight_decay": 0.1,
         "patience": 4, "warmup_epochs": 1, "mode": "classifier", "feature_drop": 0.0,

@@ -5,7 +5,7 @@ classifiers and weights, iterations.json (when to stop) and weights.h5, the resu
 """
 
 import argparse
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,11 @@ from omnilearn.unfolding.unfolded_weights import write_weights
 
 __all__ = ["add_evaluation_flags", "add_flags", "evaluate", "finetune"]
 
-LATER = ("later_epochs", "later_lr")  # of trees there is nothing to go on from
+# without effect on trees: they are grown anew in every iteration, and are no network
+NETWORKS_ALONE = (
+    "later_epochs", "later_lr", "batch", "accumulate", "warmup_epochs", "decay", "optimiser",
+    "body_factor", "regression_weight", "feature_drop", "label_drop", "padding", "checkpoint_every",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,11 +112,11 @@ def chosen_options(
             raise UserError(f"--classifier {classifier} is trained from scratch; leave out {start}")
         config = configured({**asdict(config), **CLASSIFIERS[classifier][config.preset]}, arguments)
         settings = {**settings, **CLASSIFIERS_UNFOLDING[classifier][config.preset]}
-    for name in LATER:
-        if classifier == "trees" and name in given:
+    for name in NETWORKS_ALONE:
+        if classifier == "trees" and getattr(arguments, name) not in (None, MISSING):
             raise UserError(
                 f"--{name.replace('_', '-')} has no effect on trees, which are grown anew in every "
-                "iteration; leave it out"
+                "step; leave it out"
             )
     return config, Options(**{**settings, **given})
 

@@ -217,6 +217,7 @@ def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
         (("--backbone", "runs/x"), "--classifier trees is trained from scratch; leave out runs/x"),
         (("--folds", "1"), "--folds is 1; expected 2 or more"),
         (("--later-lr", "1e-4"), "--later-lr has no effect on trees"),
+        (("--no-decay",), "--decay has no effect on trees"),
         (("--trainings", "-1"), "--trainings is -1; expected 0 or more"),
     ],
 )
