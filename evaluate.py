@@ -86,7 +86,7 @@ def parsed() -> argparse.Namespace:
     if known.batch < 1:
         raise UserError(f"--batch is {known.batch}; expected 1 or more")
     _, about = read_config(trainings(known.run)[0] / "config.json")
-    if about.get("task") in ("generation", "tokens", "density"):
+    if about.get("task") in ("generation", "tokens", "density", "unfolding"):
         TASKS[about["task"]][0].add_evaluation_flags(parser)
     if about.get("task") not in ("unfolding", "anomaly", "density"):
         parser.set_defaults(split="test")

@@ -1,7 +1,8 @@
-"""Unfolding by four methods on the same events: binned, and OmniFold with three classifiers.
+"""Unfolding by five methods on the same events: binned, and OmniFold with four classifiers.
 
     python -m benchmarks unfolding --data data --backbone runs/jetclass --preset small
     python -m benchmarks unfolding ... --iterations 2 --train-jets 16000   # more for finetune.py
+    python -m benchmarks unfolding --data data --methods trees             # no backbone, no GPU
 
 Table 7 of arXiv:2502.14652 (detector level, first step), Table II and Figure 1 of
 arXiv:2404.16091v2. Every method is a run of finetune.py and evaluate.py; a finished one is not
@@ -28,8 +29,8 @@ from omnilearn.tagging.figures import LossHistory, loss_curves
 from omnilearn.unfolding.figures import LABELS, iteration_figure, panels_of, spectra_figure
 
 ROOT = Path(__file__).parents[1]
-METHODS = {"DeepSets": "omnifold_deepsets", "from scratch": "omnifold_scratch",
-           "OmniLearn": "omnifold_omnilearn"}  # fmt: skip
+METHODS = {"trees": "omnifold_trees", "DeepSets": "omnifold_deepsets",
+           "from scratch": "omnifold_scratch", "OmniLearn": "omnifold_omnilearn"}  # fmt: skip
 PET_METHODS = ("from scratch", "OmniLearn")
 DISTANCES = {"triangular": "triangular discriminator", "chi2": "chi2 per bin"}
 FOOTNOTE = "\nSimulated rows cannot be ranked against published ones.\n"
@@ -41,7 +42,11 @@ def command(method: str, flags: argparse.Namespace, more: list[str]) -> list[str
         sys.executable, "finetune.py", "omnifold", "--preset", flags.preset,
         "--data", str(flags.data), "--runs", str(flags.runs), "--name", METHODS[method], *more,
     ]  # fmt: skip
-    own = {"DeepSets": ["--classifier", "deepsets"], "OmniLearn": ["--backbone", flags.backbone]}
+    own = {
+        "trees": ["--classifier", "trees"],
+        "DeepSets": ["--classifier", "deepsets"],
+        "OmniLearn": ["--backbone", flags.backbone],
+    }
     return [*found, *map(str, own.get(method, []))]
 
 
@@ -135,20 +140,24 @@ def main(arguments: list[str]) -> None:
                                      description=__doc__.splitlines()[0],
                                      epilog="further flags go to finetune.py")  # fmt: skip
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
+    parser.add_argument("--backbone", type=Path, help="pre-trained run, of OmniLearn")
     parser.add_argument("--preset", default="small", help="full or small")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
     parser.add_argument("--out", type=Path, default=Path("unfolding"), help="table and figures")
+    parser.add_argument("--ibu-iterations", type=int, default=3, help="of the binned unfolding")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     flags, more = parser.parse_known_args(arguments)
-    if not flags.backbone.exists():
-        raise UserError(f"{flags.backbone} not found; make it with: python train.py jetclass")
+    if "OmniLearn" in flags.methods and not (flags.backbone and flags.backbone.exists()):
+        raise UserError(f"--backbone is {flags.backbone}, expected the run that OmniLearn starts "
+                        "from; make it with: python train.py jetclass")  # fmt: skip
     for place in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
-        setattr(flags, place, getattr(flags, place).resolve())
+        if getattr(flags, place):
+            setattr(flags, place, getattr(flags, place).resolve())
     for number, method in enumerate(flags.methods, start=1):
         print(f"[{number}/{len(flags.methods)}] OmniFold, {method}", flush=True)
         run = flags.runs / METHODS[method]
         if not (run / "results.json").is_file():
             execute(command(method, flags, more))
-            execute([sys.executable, "evaluate.py", str(run)])
+            execute([sys.executable, "evaluate.py", str(run),
+                     "--ibu-iterations", str(flags.ibu_iterations)])  # fmt: skip
     print(report(flags.runs, flags.out, flags.methods))

@@ -27,10 +27,11 @@ PARTICLE = {"simulation": "Simulation, not reweighted", "ibu": "IBU"}
 TWO_SAMPLE = {"simulation": "two_sample_simulation", "unfolded": "two_sample_unfolded"}
 FLOOR = "Noise floor"
 NOTE = """\
-Triangular discriminator x 1000 against the data (detector level) or their truth (particle level);
-uncertainties of our rows from 100 variations of the histogram. Noise floor: expected of two samples
-of this size from one distribution. Two-sample AUC: a DeepSets classifier over all constituents, 0.5
-where it cannot tell."""
+Triangular discriminator x 1000 against data that no classifier learnt from (detector level) or the
+particle level of data that were not unfolded (runs older than cross-fitting: all data, and their own
+particle level); uncertainties of our rows from 100 variations of the histogram. Noise floor: expected of two samples of this size from the same distribution. Trees:
+boosted trees on the six observables. Two-sample AUC: a DeepSets classifier over all constituents,
+0.5 where it cannot tell."""
 CHI2_NOTE = """\
 The distance in units of the statistical uncertainty, of the result and of the truth; no paper
 quotes it."""
@@ -126,7 +127,7 @@ def rows(
 
 def ibu_name(run: Run) -> str:
     """Binned unfolding with its iterations, where the run says how many."""
-    iterations = run.about.get("ibu_iterations") or run.about.get("iterations")
+    iterations = run.metrics.get("ibu_iterations") or run.about.get("iterations")
     return f"IBU ({iterations} iterations)" if iterations else "IBU"
 
 
@@ -148,6 +149,10 @@ def text_of(result: Result | None) -> str:
     return BLANK if result is None else result.text
 
 
+def floor_text(floor: float | None) -> str:
+    return "undefined" if floor is None else f"{floor:.2f}"
+
+
 def floors(run: Run, level: str, kind: str, distance: str) -> list[list[str]]:
     """What two samples of one distribution are apart, below the row of the simulation."""
     if kind != "simulation":
@@ -155,7 +160,7 @@ def floors(run: Run, level: str, kind: str, distance: str) -> list[list[str]]:
     keys = [f"floor_{level}_{name}_{kind}" for name in OBSERVABLES]
     if not all(key in run.metrics for key in keys):
         return []
-    numbers = ["1" if distance == CHI2 else f"{run.metrics[key]:.2f}" for key in keys]
+    numbers = ["1" if distance == CHI2 else floor_text(run.metrics[key]) for key in keys]
     events = cells(run, level, kind, distance)[1]
     tested = "0.5" if level == "particle" else BLANK
     return [[FLOOR, run.data, events, *numbers, tested, run.source]]

@@ -119,8 +119,9 @@ class Config:
 
 
 # changing these does not make it another training, so a run may be resumed with others; of an
-# unfolding, more iterations or replicas go on from those that are there
-FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite", "iterations", "replicas")
+# unfolding, more iterations or repetitions go on from those that are there
+FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite", "iterations", "replicas",
+                  "trainings")  # fmt: skip
 
 
 def flag(name: str) -> str:

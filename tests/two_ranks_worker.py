@@ -25,8 +25,8 @@ from omnilearn.training.objective import Objective
 from omnilearn.training.optimiser import AveragedOptimiser
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import pulled
+from omnilearn.unfolding.repetitions import sample_of
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
-from omnilearn.unfolding.task import sample_of
 
 JETS = 12  # per step, of both ranks together
 CONFIG = Config(epochs=5, batch=8, lr=5e-3, warmup_epochs=1, patience=1, checkpoint_every=2)
@@ -156,8 +156,9 @@ def unfolded(data: Path, run: Path) -> dict:
     events = Events(EVENTS_SPEC, str(data))
     settings = replace(CONFIG, mode="classifier", epochs=1, checkpoint_every=500)
     keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps too small to be seen
-    fit = NetworkFit(events, lambda seed: deepsets(events, keep), run, keep, keep, {})
-    sample = sample_of(events, np.ones(int((~events.simulated).sum())))
+    fit = NetworkFit(events, run, 0, make=lambda seed: deepsets(events, keep), first=keep,
+                     later=keep, about={})  # fmt: skip
+    sample = sample_of(events)
     pull = pulled(sample, np.ones(len(sample.weight)), fit, "iteration1_step1", "prior")
     with distributed.alone():
         own = [distributed.rank(), distributed.size(), float(distributed.total(1))]

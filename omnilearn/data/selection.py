@@ -88,14 +88,12 @@ def selected_jets(
     classes: str = "",
     seed: int = 0,
     level: str = "",
-    keep_shares: bool = False,
 ) -> tuple[JetFiles | ChosenJets, np.ndarray | None]:
     """`limit` jets (0, or more than there are: all) of these classes (empty: all), by this seed.
 
     Returns them and their rows in the split, rising; rows are None where all jets take part. Events
-    of several jets are taken whole. keep_shares: a class keeps its share of the split, instead of
-    all being equally many. A class of which there is no jet is named, on rank 0. Raises UserError
-    when there is none of any.
+    of several jets are taken whole. A class of which there is no jet is named, on rank 0. Raises
+    UserError when there is none of any.
     """
     numbers = class_numbers(spec, classes) if classes else list(range(spec.num_classes))
     if len(numbers) == spec.num_classes == 1 and not limit:
@@ -112,7 +110,7 @@ def selected_jets(
     most, events = -(-limit // each), None
     if limit and most < np.count_nonzero(wanted):
         sizes = [len(rows) // each for _, rows in files.rows_per_file()]
-        events = balanced_sample(label, sizes, numbers, most, seed, keep_shares)
+        events = balanced_sample(label, sizes, numbers, most, seed)
     elif not wanted.all():
         events = np.flatnonzero(wanted)
     taken = label if events is None else label[events]
@@ -138,8 +136,9 @@ def balanced_sample(
 ) -> np.ndarray:
     """Rows (wanted,), rising, of files of these sizes: equally many of every class and file.
 
-    label: class of every row (N,); numbers: the classes; keep_shares: as `selected_jets`. What a
-    class or a file lacks the others give. Raises ValueError when there are fewer than `wanted`.
+    label: class of every row (N,); numbers: the classes; keep_shares: a class keeps its share of
+    the split. What a class or a file lacks the others give. Raises ValueError when there are fewer
+    than `wanted`.
     """
     ends = np.cumsum(sizes)
     counts = np.stack([np.bincount(part, minlength=max(numbers) + 1)[numbers]

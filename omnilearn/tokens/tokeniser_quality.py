@@ -14,7 +14,8 @@ import numpy as np
 from omnilearn.config import Config
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, Standardisation, filled_up
-from omnilearn.data.selection import selected_jets
+from omnilearn.data.reader import JetFiles
+from omnilearn.data.selection import ChosenJets, selected_jets
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
 from omnilearn.generation.jet_sets import jets_of_constituents
 from omnilearn.model.checkpoint import assign_weights, load_checkpoint
@@ -122,7 +123,7 @@ def tokeniser_quality(
 
 
 def read_constituents(
-    files: JetFiles, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
+    files: JetFiles | ChosenJets, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """What is tokenised of the jets in these rows: scaled features (N, P, 3) and mask (N, P)."""
     filled = (np.arange(spec.max_constituents) < files.multiplicity[rows, None]).astype("float32")
@@ -132,7 +133,9 @@ def read_constituents(
     return tuple(np.asarray(part) for part in found)
 
 
-def variance_restored(files: JetFiles, spec: DatasetSpec, tokeniser: Tokeniser) -> float:
+def variance_restored(
+    files: JetFiles | ChosenJets, spec: DatasetSpec, tokeniser: Tokeniser
+) -> float:
     """Share of the variance of the scaled features of the first jets that is there in their codes.
 
     Near one where a tokeniser suits the jets, near zero or below where its codes mean little.

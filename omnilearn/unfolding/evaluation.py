@@ -1,7 +1,7 @@
 """What an unfolding is worth: spectra against the truth, and a classifier over all constituents.
 
-The truth is the particle level of the data, which only simulated data have; of others the detector
-level alone is compared.
+The truth is the particle level of data that were not unfolded, which only simulated data have; of
+others the detector level alone is compared, with data that no classifier has learnt from.
 """
 
 import argparse
@@ -13,14 +13,10 @@ import numpy as np
 from omnilearn.config import Config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.recipes import TWO_SAMPLES
 from omnilearn.statistics.results import read_results
-from omnilearn.tagging.metrics import auc
-from omnilearn.training import distributed
-from omnilearn.unfolding import ibu
 from omnilearn.unfolding.events import Events
-from omnilearn.unfolding.omnifold import DETECTOR, PARTICLE, Step
-from omnilearn.unfolding.reweighting import NetworkFit, deepsets
+from omnilearn.unfolding.ibu import Binned
+from omnilearn.unfolding.omnifold import DETECTOR, PARTICLE
 from omnilearn.unfolding.spectrum_distances import (
     BINNING,
     Spectrum,
@@ -29,45 +25,58 @@ from omnilearn.unfolding.spectrum_distances import (
     triangular_discriminator,
 )
 from omnilearn.unfolding.step_files import StepFiles
+from omnilearn.unfolding.two_sample_test import two_sample_test
 from omnilearn.unfolding.unfolded_weights import read_weights
 
 LEVEL_NAMES = {DETECTOR: "detector", PARTICLE: "particle"}
+IBU_TOYS = 100  # the first of them are the replicas of the unfolding
+LEAST_REPLICAS = 10  # fewer say too little of a variance
+
+
+def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
+    """What only the evaluation of an unfolding asks."""
+    parser.add_argument(
+        "--ibu-iterations", type=int, default=3,
+        help="iterations of the binned unfolding beside it: it is best stopped early (3)",
+    )  # fmt: skip
 
 
 def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
 ) -> dict:
-    """Results of an unfolding on all its events; raises UserError for flags of other tasks.
+    """Results of an unfolding; raises UserError for flags of other tasks.
 
     Per level and observable: triangular discriminator and chi2 of the simulation, of the unfolded
-    one and of iterative Bayesian unfolding, against the data; AUC of a two-sample test.
+    one and of iterative Bayesian unfolding, against data that were held out; AUC of a two-sample
+    test. A number that signed weights leave without a meaning is null and says why.
     """
     if arguments.from_predictions or arguments.split:
         raise UserError(
             f"{run} is an unfolding: it is measured on all events, from its weights.h5; leave out "
             "--split and --from-predictions"
         )
+    if arguments.ibu_iterations < 1:
+        raise UserError(f"--ibu-iterations is {arguments.ibu_iterations}; expected 1 or more")
     arrays, made = read_weights(run / "weights.h5")
-    events = Events(spec, arguments.data or config.data, config.train_jets, config.seed)
+    data = arguments.data or config.data
+    events = Events(spec, data, config.train_jets, about["folds"], config.seed)
     if len(arrays["weight"]) != events.simulated.sum():
         raise UserError(
             f"{run / 'weights.h5'} is of {len(arrays['weight'])} simulated events, the data hold "
             f"{events.simulated.sum()}; unfold again, or give the same --data"
         )
-    weight = arrays["weight"]
     results = {"dataset": spec.name, "model": run.name, "data": events.origin}
     levels = [DETECTOR]
-    if about["step"] == "unfold" and events.passes[PARTICLE][~events.simulated].any():
+    if about["step"] == "unfold" and events.has_truth:
         levels.append(PARTICLE)
-    results["spectra"] = {}
+    results |= {"ibu_iterations": arguments.ibu_iterations, "spectra": {}}
     kept = StepFiles(run, len(events.simulated))
     arrays["reweighted"] = kept["iteration1_step1"]
     for level in levels:
-        found, drawn = compared(events, level, arrays, about["iterations"])
+        found, drawn = compared(events, level, arrays, arguments.ibu_iterations, config.seed)
         results |= found
         results["spectra"][LEVEL_NAMES[level]] = drawn
-    level = levels[-1]
-    results |= two_sample_test(run, events, config, level, weight)
+    results |= two_sample_test(run, events, config, levels[-1], arrays["weight"])
     results["effective_size"] = float(made["effective_size"])
     results["by_iteration"] = by_iteration(kept, events, about) if PARTICLE in levels else {}
     step = run / "iteration1_step1" / "report.json"
@@ -75,17 +84,22 @@ def evaluate(
     return results
 
 
+def reference(events: Events, level: str) -> np.ndarray:
+    """Weights (N,) of the data that a result is compared with: none that it was made from."""
+    taken = events.truth if level == PARTICLE else events.unseen
+    return events.weight * events.passes[level] * taken
+
+
 def compared(
-    events: Events, level: str, arrays: dict[str, np.ndarray], iterations: int
+    events: Events, level: str, arrays: dict[str, np.ndarray], ibu_iterations: int, seed: int
 ) -> tuple[dict, dict]:
     """Distances of every observable at one level, and the histograms behind them."""
     found, drawn = {}, {}
-    passing, simulated = events.passes[level], events.simulated
-    prior = (events.weight * passing)[simulated]
-    truth_weight = (events.weight * passing)[~simulated]
+    simulated, against = events.simulated, reference(events, level)
+    prior = (events.weight * events.passes[level])[simulated]
     for name, edges in BINNING.items():
         values = events.observable(level, name)
-        truth = Spectrum.of(values[~simulated], truth_weight, edges)
+        truth = Spectrum.of(values, against, edges)
         spectra = {
             "simulation": Spectrum.of(values[simulated], prior, edges),
             "unfolded": with_replicas(
@@ -97,7 +111,7 @@ def compared(
             weights = prior * arrays["reweighted"]
             spectra["reweighted"] = Spectrum.of(values[simulated], weights, edges)
         else:
-            spectra["ibu"] = binned(events, name, values, edges, iterations)
+            spectra["ibu"] = binned(events, name, values, edges, ibu_iterations, seed)
         drawn[name] = {"edges": edges.tolist(), "truth": truth.drawn()}
         for kind, spectrum in spectra.items():
             key = f"{LEVEL_NAMES[level]}_{name}_{kind}"
@@ -115,71 +129,44 @@ def with_replicas(
     arrays: dict[str, np.ndarray],
     edges: np.ndarray,
 ) -> Spectrum:
-    """The spectrum with the variance over replicas of the data added to that of the simulation."""
-    if "replicas" not in arrays or len(arrays["replicas"]) < 2:
+    """The spectrum with the variance over replicas, where there are enough of them.
+
+    They contain data, simulation and trainings; without them the variance is that of the simulated
+    events alone.
+    """
+    if len(arrays.get("replicas", ())) < LEAST_REPLICAS:
         return spectrum
     sums = [np.histogram(values, edges, weights=prior * one)[0] for one in arrays["replicas"]]
-    return replace(spectrum, variances=spectrum.variances + np.var(sums, axis=0, ddof=1))
+    return replace(spectrum, variances=np.var(sums, axis=0, ddof=1))
 
 
 def binned(
-    events: Events, name: str, gen: np.ndarray, edges: np.ndarray, iterations: int
+    events: Events, name: str, gen: np.ndarray, edges: np.ndarray, iterations: int, seed: int
 ) -> Spectrum:
-    """The observable unfolded bin by bin from the same events in as many iterations."""
+    """The observable unfolded bin by bin, from the events and with the toys of the unfolding."""
     reco, simulated = events.observable(DETECTOR, name), events.simulated
-    passes = tuple(events.passes[level][simulated] for level in (DETECTOR, PARTICLE))
-    weight = events.weight
-    response = ibu.Response.of(reco[simulated], gen[simulated], weight[simulated], passes, edges)
-    data_weight = (weight * events.passes[DETECTOR])[~simulated]
-    data = Spectrum.of(reco[~simulated], data_weight, edges)
-    return ibu.unfolded_spectrum(data, response, iterations)
+    data = ~simulated & ~events.truth
+    at_reco, at_gen = events.passes[DETECTOR], events.passes[PARTICLE]
+    bins = Binned.of(
+        (reco[simulated], at_reco[simulated]), (gen[simulated], at_gen[simulated]),
+        (reco[~simulated], (at_reco & data)[~simulated]), edges,
+    )  # fmt: skip
+    toys = (events.resampled(seed, number) for number in range(IBU_TOYS))
+    return bins.unfolded(events.weight[simulated], events.weight[~simulated], iterations, toys)
 
 
 def by_iteration(kept: StepFiles, events: Events, about: dict) -> dict[str, list]:
     """Triangular discriminator at particle level after 0, 1, 2 ... iterations, per observable."""
-    passing, simulated = events.passes[PARTICLE], events.simulated
-    prior = (events.weight * passing)[simulated]
+    simulated, against = events.simulated, reference(events, PARTICLE)
+    prior = (events.weight * events.passes[PARTICLE])[simulated]
     weights = [np.ones(len(prior))]
     weights += [kept[f"iteration{number}_step2"] for number in range(1, about["iterations"] + 1)]
     found = {}
     for name, edges in BINNING.items():
         values = events.observable(PARTICLE, name)
-        truth = Spectrum.of(values[~simulated], (events.weight * passing)[~simulated], edges)
+        truth = Spectrum.of(values, against, edges)
         found[name] = [
             triangular_discriminator(Spectrum.of(values[simulated], prior * one, edges), truth)
             for one in weights
         ]
-    return found
-
-
-def two_sample_test(
-    run: Path, events: Events, config: Config, level: str, weight: np.ndarray
-) -> dict:
-    """AUC of a classifier over all constituents, on events of the test split it never saw.
-
-    One half means that it cannot tell; `two_sample_simulation` is the AUC before the weights.
-    """
-    settings = replace(Config(**TWO_SAMPLES), seed=config.seed, data=config.data)
-    test = events.rows["test"]
-    simulated, passing = events.simulated, events.passes[level]
-    fit = NetworkFit(
-        events, lambda seed: deepsets(events, replace(settings, seed=seed)), run,
-        settings, settings, {"task": "two_sample_test"},
-    )  # fmt: skip
-    found = {}
-    for kind, weights in (("simulation", np.ones_like(weight)), ("unfolded", weight)):
-        step = Step(
-            f"two_sample_{kind}", level,
-            (events.weight * passing)[simulated] * weights,
-            (events.weight * passing)[~simulated], against_data=True,
-        )  # fmt: skip
-        samples = fit.samples(step)
-        fit.train(step, samples, settings.seed)
-        total = samples[0] + samples[1]
-        there = (total != 0)[test]
-        logit = fit.log_ratio(level, total != 0, ("test",))[test]
-        label = (~simulated)[test][there].astype(int)
-        found[f"two_sample_{kind}"] = auc(logit[there], label, total[test][there])
-    if distributed.rank() == 0:
-        print(f"two-sample test: {found['two_sample_unfolded']}", flush=True)
     return found

@@ -74,7 +74,7 @@ def _draw(upper, lower, edges: np.ndarray, spectra: Spectra, reference: str) -> 
     """One observable; returns the lines by label."""
     lines, position = {}, 0
     against = np.asarray(spectra[reference]["density"])
-    filled = against > 0.002 * against.max()
+    filled = against > max(0.0, 0.002 * against.max())
     for label, spectrum in spectra.items():
         density, error = (np.asarray(spectrum[key]) for key in ("density", "uncertainty"))
         if label == reference:
@@ -87,7 +87,7 @@ def _draw(upper, lower, edges: np.ndarray, spectra: Spectra, reference: str) -> 
         lower.stairs(ratio + band, edges, baseline=ratio - band, fill=True, color=colour,
                      alpha=0.25, linewidth=0)  # fmt: skip
         lower.stairs(ratio, edges, color=colour, linewidth=1.2, baseline=None)
-    shown = np.flatnonzero(filled)
+    shown = np.flatnonzero(filled) if filled.any() else [0, len(filled) - 1]
     for axes in (upper, lower):
         axes.set_xlim(edges[shown[0]], edges[shown[-1] + 1])
         axes.tick_params(labelsize="x-small", which="both")
@@ -106,7 +106,7 @@ def iteration_figure(
         colours = (*matplotlib.color_sequences["tab10"],)
         for (name, found), colour in zip(distances.items(), colours, strict=False):
             values = np.array([result.value for result in found])
-            errors = np.array([result.error for result in found])
+            errors = [np.nan if result.error is None else result.error for result in found]
             axes.errorbar(np.arange(len(found)), values, errors, color=colour, marker="o",
                           markersize=5, label=OBSERVABLE_LABELS.get(name, name))  # fmt: skip
         axes.set_yscale("log")

@@ -3,18 +3,19 @@
 G. D'Agostini, Nucl. Instrum. Meth. A362 (1995) 487; L. Lucy, Astron. J. 79 (1974) 745.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from omnilearn.unfolding.spectrum_distances import Spectrum
 
-REPLICAS = 100  # variations of the data
+OUTSIDE = -1  # the bin of an event that is not accepted, or lies outside the edges
 
 
 @dataclass(frozen=True)
 class Response:
-    """What simulation says of a binned observable.
+    """What simulation says of a binned observable, in sums of weights.
 
     joint (reco bins, gen bins): events that both levels accept; gen (gen bins): all that particle
     level accepts; reco (reco bins): all that detector level accepts.
@@ -24,50 +25,88 @@ class Response:
     gen: np.ndarray
     reco: np.ndarray
 
+
+@dataclass(frozen=True)
+class Binned:
+    """Bins of simulated events at both levels (S,) and of the data at detector level (D,)."""
+
+    edges: np.ndarray
+    reco: np.ndarray
+    gen: np.ndarray
+    data: np.ndarray
+
     @classmethod
     def of(
         cls,
-        reco: np.ndarray,
-        gen: np.ndarray,
-        weights: np.ndarray,
-        passes: tuple[np.ndarray, np.ndarray],
+        reco: tuple[np.ndarray, np.ndarray],
+        gen: tuple[np.ndarray, np.ndarray],
+        data: tuple[np.ndarray, np.ndarray],
         edges: np.ndarray,
-    ) -> "Response":
-        """Values at both levels (N,), weights (N,), acceptance (reco, gen) of each, (N,) bool."""
-        both = passes[0] & passes[1]
-        joint = np.histogram2d(reco[both], gen[both], (edges, edges), weights=weights[both])[0]
-        spectra = [
-            np.histogram(values[passing], edges, weights=weights[passing])[0]
-            for values, passing in ((gen, passes[1]), (reco, passes[0]))
-        ]
-        return cls(joint, *spectra)
+    ) -> "Binned":
+        """Each of values (n,) and acceptance (n,) bool."""
+        return cls(np.asarray(edges), *(bins_of(*level, edges) for level in (reco, gen, data)))
+
+    def response(self, weights: np.ndarray) -> Response:
+        """The response of the simulated events with weights (S,); some may be negative."""
+        count = len(self.edges) - 1
+        both = (self.reco != OUTSIDE) & (self.gen != OUTSIDE)
+        joint = np.bincount((self.reco * count + self.gen)[both], weights[both], count * count)
+        return Response(joint.reshape(count, count), self.sums(self.gen, weights),
+                        self.sums(self.reco, weights))  # fmt: skip
+
+    def sums(self, bins: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """Sums (bins,) of the weights (n,) of events in these bins (n,)."""
+        inside = bins != OUTSIDE
+        return np.bincount(bins[inside], weights[inside], len(self.edges) - 1)
+
+    def unfolded(
+        self,
+        simulation: np.ndarray,
+        data: np.ndarray,
+        iterations: int,
+        toys: Iterable[tuple[np.ndarray, np.ndarray]],
+    ) -> Spectrum:
+        """The unfolded spectrum from weights of simulated events (S,) and data (D,).
+
+        toys: how often each event is drawn, simulated ones (S,) and data (D,). The variances are
+        those over the toys, of data and response together: the square of half the central 68 % of
+        a bin, since signed weights of a sparse bin may cancel in a toy, which then lies far off.
+        """
+
+        def unfold(simulated_weights, data_weights):
+            response = self.response(simulated_weights)
+            return unfolded(self.sums(self.data, data_weights), response, iterations)
+
+        varied = [unfold(simulation * drawn, data * seen) for drawn, seen in toys]
+        low, high = np.percentile(varied, (15.87, 84.13), axis=0)
+        return Spectrum(self.edges, unfold(simulation, data), ((high - low) / 2) ** 2,
+                        int(np.count_nonzero((self.data != OUTSIDE) & (data != 0))))  # fmt: skip
+
+
+def bins_of(values: np.ndarray, accepted: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Bin of each value (n,), as `np.histogram` counts it; OUTSIDE where there is none."""
+    bins = np.searchsorted(edges, values, side="right") - 1
+    bins[values == edges[-1]] = len(edges) - 2
+    return np.where(accepted & (bins >= 0) & (bins < len(edges) - 1), bins, OUTSIDE)
 
 
 def unfolded(data: np.ndarray, response: Response, iterations: int) -> np.ndarray:
     """Particle-level sums (gen bins,) from detector-level sums (..., reco bins) of the data.
 
     Fakes are taken off by their simulated share in each bin, misses added by the efficiency. The
-    simulation is the prior.
+    simulation is the prior; a bin in which its signed weights do not add up to more than zero has
+    no events in it, so that nothing is unfolded into it.
     """
     safe_reco = np.where(response.reco > 0, response.reco, 1.0)
-    matched = data * response.joint.sum(axis=1) / safe_reco
-    safe_gen = np.where(response.gen > 0, response.gen, 1.0)
-    probability = response.joint / safe_gen  # P(reco bin | gen bin), (reco bins, gen bins)
+    matched = np.where(response.reco > 0, data * response.joint.sum(axis=1) / safe_reco, 0.0)
+    filled = response.gen > 0
+    # P(reco bin | gen bin), (reco bins, gen bins)
+    probability = np.where(filled, response.joint / np.where(filled, response.gen, 1.0), 0.0)
     efficiency = probability.sum(axis=0)
-    truth = np.broadcast_to(response.gen, (*data.shape[:-1], len(response.gen))).astype(float)
+    prior = np.where(filled, response.gen, 0.0)
+    truth = np.broadcast_to(prior, (*data.shape[:-1], len(prior))).astype(float)
     for _ in range(iterations):
         folded = truth @ probability.T  # (..., reco bins)
         ratio = np.where(folded > 0, matched / np.where(folded > 0, folded, 1.0), 0.0)
         truth = truth * (ratio @ probability) / np.where(efficiency > 0, efficiency, 1.0)
     return truth
-
-
-def unfolded_spectrum(
-    data: Spectrum, response: Response, iterations: int, seed: int = 0
-) -> Spectrum:
-    """The unfolded spectrum; variances from Gaussian replicas of the data, bin by bin."""
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((REPLICAS, len(data.sums))) * np.sqrt(data.variances)
-    toys = unfolded(np.maximum(data.sums + noise, 0.0), response, iterations)
-    return Spectrum(data.edges, unfolded(data.sums, response, iterations),
-                    np.var(toys, axis=0, ddof=1), data.entries)  # fmt: skip

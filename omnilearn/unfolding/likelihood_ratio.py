@@ -15,19 +15,25 @@ def ratio_of(logit: np.ndarray, clip: float) -> np.ndarray:
     return np.exp(np.clip(logit, -limit, limit))
 
 
-def ratio_quality(logit: np.ndarray, weights: np.ndarray, clip: float) -> dict[str, Result | float]:
+def ratio_quality(
+    logit: np.ndarray, weights: np.ndarray, clip: float
+) -> dict[str, Result | float | None]:
     """Clipped fraction of the events (N,) with these logits and weights, and what weighting costs.
 
-    `effective_share` is the effective size after weighting by the ratio over that before.
+    `effective_share` is the effective size after weighting by the ratio over that before; None
+    where signed weights cancel, so that there is nothing to compare with.
     """
     taking_part = weights != 0
     logit, weights = logit[taking_part], weights[taking_part]
+    if not len(logit):
+        none = Result(np.nan, None, 0, reason="no event of the reference has a jet at this level")
+        return {"clipped_fraction": none, "effective_size": 0.0, "effective_share": None}
     clipped, error = fraction(np.abs(logit) >= np.log(clip), np.abs(weights))
-    reweighted = weights * ratio_of(logit, clip)
+    before, after = (effective_size(one) for one in (weights, weights * ratio_of(logit, clip)))
     return {
         "clipped_fraction": Result(clipped, error, len(logit)),
-        "effective_size": effective_size(reweighted),
-        "effective_share": effective_size(reweighted) / effective_size(weights),
+        "effective_size": after,
+        "effective_share": after / before if before > 0 else None,
     }
 
 
@@ -38,6 +44,8 @@ def closure(logit: np.ndarray, samples: tuple[np.ndarray, np.ndarray], clip: flo
     independent, which makes the chi2 of step 2 smaller than one.
     """
     reference, target = samples
+    if not len(logit):
+        return Result(np.nan, None, 0, reason="no event of the val split has a jet at this level")
     inner = np.quantile(logit, np.linspace(0, 1, CLOSURE_BINS + 1)[1:-1])
     edges = np.concatenate([[-np.inf], np.unique(inner), [np.inf]])
     bins = np.searchsorted(edges, logit, side="right") - 1

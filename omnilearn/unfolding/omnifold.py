@@ -4,6 +4,9 @@ A. Andreassen et al., arXiv:1911.09107. Step 1, detector level: the pull weights
 to the data. Step 2, particle level: the push weights are that reweighting as a function of what was
 there before the detector. Events that only one level accepts follow arXiv:2105.04448: a miss has
 the average pull weight of its particle level, a fake the average push weight of its detector level.
+
+The ratio of step 1 multiplies the push weights of the iteration before. That of step 2 is taken to
+the simulation as generated, in every iteration: it is the push weight itself.
 """
 
 from collections.abc import Callable, Iterator, MutableMapping
@@ -22,6 +25,8 @@ class Step:
 
     reference (S,): weights of the simulated events, zero where one takes no part. target: weights
     of the events of the data (D,) if `against_data`, else other weights of the simulation (S,).
+    multiplies: the ratio multiplies push weights that the reference has already, so that it is one
+    when the unfolding has converged; else it is the whole weight.
     """
 
     name: str  # iteration1_step1 and so on
@@ -29,6 +34,7 @@ class Step:
     reference: np.ndarray
     target: np.ndarray
     against_data: bool
+    multiplies: bool = False
 
 
 # Step -> density of the target over that of the reference (S,), up to a factor; also for simulated
@@ -68,14 +74,14 @@ def pulled(sample: Sample, push: np.ndarray, fit: Fit, name: str, misses: str) -
     is "average" (arXiv:2105.04448, step 1b) or "prior": they keep their push weight.
     """
     weight = sample.weight * sample.passes_reco
-    step = Step(name, DETECTOR, weight * push, sample.data_weight, against_data=True)
+    step = Step(name, DETECTOR, weight * push, sample.data_weight, True, multiplies=True)
     ratio = np.where(sample.passes_reco, fit(step), 0.0)
     scale = np.sum(weight) / np.sum(weight * push * ratio)
     pull = np.where(sample.passes_reco, push * ratio * scale, push)
     missed = sample.passes_gen & ~sample.passes_reco
     if misses == "average" and missed.any():
         both = sample.weight * (sample.passes_gen & sample.passes_reco)
-        step = Step(f"{name}_misses", PARTICLE, both * push, both * pull, against_data=False)
+        step = Step(f"{name}_misses", PARTICLE, both * push, both * pull, False, multiplies=True)
         pull[missed] = (push * averaged(fit, step))[missed]
     return pull
 

@@ -1,6 +1,8 @@
 """How close weighted spectra are: triangular discriminator and chi2 of the six observables.
 
 Binning and definition are those of arXiv:2502.14652, Table 7, and arXiv:2404.16091v2, Table II.
+Weights may be negative: sums are signed. A spectrum whose sum is not above zero has no area to be
+scaled to one, so that its distances are undefined, with the reason.
 """
 
 from collections.abc import Iterable
@@ -8,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result
 
 BINNING = {
@@ -21,6 +22,7 @@ BINNING = {
 }
 TOYS = 100  # variations of a histogram, as in the papers
 LEAST_EVENTS = 10.0  # effective events of either histogram in a bin of the chi2
+TOO_FEW = "all events lie in one bin, once bins are joined to 10 effective events"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,14 @@ class Spectrum:
         return cls(np.asarray(edges), sums, variances, int(np.count_nonzero(weights)))
 
     @property
+    def problem(self) -> str | None:
+        """Why the spectrum cannot be scaled to an area of one, if so."""
+        if self.total > 0:
+            return None
+        return (f"the weights of {self.entries} events between {self.edges[0]:g} and "
+                f"{self.edges[-1]:g} add up to {self.total:g}, not to more than zero")  # fmt: skip
+
+    @property
     def share(self) -> np.ndarray:
         """Fraction of the sum in each bin."""
         return self.sums / self.total
@@ -51,20 +61,26 @@ class Spectrum:
         """Variance of `share`, (bins,), the sum of all bins being free."""
         return self.variances / self.total**2
 
-    def drawn(self) -> dict[str, list[float]]:
-        """Density and its uncertainty per bin, for results.json."""
-        widths = np.diff(self.edges)
-        uncertainty = np.sqrt(self.share_variance) / widths
-        return {"density": (self.share / widths).tolist(), "uncertainty": uncertainty.tolist()}
+    def drawn(self) -> dict[str, list[float] | str]:
+        """Density and its uncertainty per bin, for results.json.
+
+        A spectrum that cannot be scaled to one has its sums per unit instead, and `undefined` says
+        why.
+        """
+        scale = np.diff(self.edges) * (1.0 if self.problem else self.total)
+        drawn = {"density": (self.sums / scale).tolist(),
+                 "uncertainty": (np.sqrt(self.variances) / scale).tolist()}  # fmt: skip
+        return drawn | ({"undefined": self.problem} if self.problem else {})
 
     @property
     def total(self) -> float:
-        total = float(self.sums.sum())
-        if not total > 0:
-            raise UserError(f"a histogram of {self.entries} events between {self.edges[0]:g} and "
-                            f"{self.edges[-1]:g} has the sum {total:g}; expected events with "
-                            "positive weights there")  # fmt: skip
-        return total
+        return float(self.sums.sum())
+
+
+def without_meaning(*spectra: Spectrum) -> Result | None:
+    """The result of a distance between spectra of which one cannot be scaled to one; else none."""
+    problems = [one.problem for one in spectra if one.problem]
+    return Result(np.nan, None, spectra[0].entries, reason=problems[0]) if problems else None
 
 
 def separation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -81,17 +97,27 @@ def triangular_discriminator(spectrum: Spectrum, truth: Spectrum, seed: int = 0)
     sigma and the whole renormalised (arXiv:2404.16091v2, Table II). Statistics alone give
     `noise_floor`.
     """
+    if undefined := without_meaning(spectrum, truth):
+        return undefined
     value = 1000 * float(separation(spectrum.share, truth.share))
     rng = np.random.default_rng(seed)
     sigma = np.sqrt(spectrum.variances)
     toys = spectrum.sums + rng.uniform(-1, 1, (TOYS, len(sigma))) * sigma
-    toys /= toys.sum(axis=-1, keepdims=True)
-    spread = 1000 * float(np.std(separation(toys, truth.share), ddof=1))
+    totals = toys.sum(axis=-1, keepdims=True)
+    if not (totals > 0).all():
+        reason = "within one sigma the weights of the spectrum add up to nothing"
+        return Result(value, None, spectrum.entries, reason=reason)
+    spread = 1000 * float(np.std(separation(toys / totals, truth.share), ddof=1))
     return Result(value, spread, spectrum.entries)
 
 
-def noise_floor(spectrum: Spectrum, truth: Spectrum) -> float:
-    """1000 times the triangular discriminator expected of two samples of one distribution."""
+def noise_floor(spectrum: Spectrum, truth: Spectrum) -> float | None:
+    """1000 times the triangular discriminator expected of two samples of the same distribution.
+
+    None where the discriminator itself is undefined.
+    """
+    if without_meaning(spectrum, truth):
+        return None
     variance = spectrum.share_variance + truth.share_variance
     total = np.abs(spectrum.share) + np.abs(truth.share)
     return 1000 * float(0.5 * np.sum(variance / np.where(total > 0, total, 1.0)))
@@ -102,12 +128,14 @@ def chi2_per_bin(spectrum: Spectrum, truth: Spectrum) -> Result:
 
     Neighbouring bins are joined until both spectra have 10 effective events.
     """
+    if undefined := without_meaning(spectrum, truth):
+        return undefined
     groups = joined_bins((spectrum, truth))
     shares = [np.add.reduceat(one.share, groups) for one in (spectrum, truth)]
     variances = [np.add.reduceat(one.share_variance, groups) for one in (spectrum, truth)]
     freedom = len(groups) - 1
     if freedom < 1:
-        return Result(np.nan, None, spectrum.entries, reason="all events lie in one bin")
+        return Result(np.nan, None, spectrum.entries, reason=TOO_FEW)
     chi2 = np.sum((shares[0] - shares[1]) ** 2 / (variances[0] + variances[1]))
     return Result(float(chi2) / freedom, float(np.sqrt(2 / freedom)), spectrum.entries)
 

@@ -9,6 +9,7 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.training import distributed
+from omnilearn.training.resume import LAST, PREVIOUS
 
 
 class StepFiles(MutableMapping):
@@ -44,8 +45,9 @@ class StepFiles(MutableMapping):
                 file["weight"] = weights
                 file.attrs["events"] = self.events
             # the optimiser's state of a finished training is of no more use
-            for last in (self.run / name).glob("seed*/last.h5"):
-                last.unlink()
+            for state in (LAST, PREVIOUS):
+                for path in (self.run / name).glob(f"seed*/fold*/{state}"):
+                    path.unlink()
         distributed.barrier()
 
     def __delitem__(self, name: str) -> None:

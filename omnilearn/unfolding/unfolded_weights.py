@@ -10,7 +10,7 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
-FORMAT, FORMAT_VERSION = "omnilearn-unfolded-weights", 1
+FORMAT, FORMAT_VERSION = "omnilearn-unfolded-weights", 2
 ARRAYS = ("weight", "event_weight", "passes_reco", "passes_gen", "file", "row")
 
 
@@ -18,8 +18,9 @@ def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> Non
     """Write the arrays of simulated events, each (S,), and `about` as attributes.
 
     weight: what the unfolding multiplies event_weight by; file, row: where the event stands in
-    the inputs; replicas (R, S): weights of bootstrap replicas of the data, if any. Lists and
-    dictionaries of `about` are JSON.
+    the inputs; replicas (R, S) and trainings (T, S), if any: the weights of bootstrap replicas of
+    data and simulation, and of trainings with other seeds, in place of `weight`. They contain how
+    often an event was drawn. Lists and dictionaries of `about` are JSON.
     """
     composed = io.BytesIO()
     with h5py.File(composed, "w") as file:
@@ -43,6 +44,11 @@ def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict]:
         raise UserError(f"{path}: no readable file of weights ({error}); {mend}") from error
     if about.get("format") != FORMAT:
         raise UserError(f"{path} is HDF5 but no file of unfolded weights; {mend}")
+    if about.get("format_version") != FORMAT_VERSION:
+        raise UserError(
+            f"{path} has version {about.get('format_version')} of unfolded weights, expected "
+            f"{FORMAT_VERSION}: weights were not cross-fitted before; {mend}"
+        )
     for name in ARRAYS:
         if name not in arrays:
             raise UserError(f"{path}: no {name!r} among its keys; {mend}")

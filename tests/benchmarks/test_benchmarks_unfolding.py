@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING
 from benchmarks.runs import Run, read_runs
-from benchmarks.unfolding import METHODS, report, verdict
+from benchmarks.unfolding import METHODS, main, report, verdict
 from benchmarks.unfolding_tables import rows, unfolding_tables
 from omnilearn.data.catalogue import OMNIFOLD
+from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum
 
@@ -20,7 +21,8 @@ DISTANCE = {"simulation": 9.0, "ibu": 3.0, "unfolded": 1.0, "reweighted": 0.5}
 
 def results_of(method: str) -> dict:
     """What evaluate.py writes, with round numbers."""
-    found = {"dataset": "omnifold", "model": method, "data": "simulated", "spectra": {}}
+    found = {"dataset": "omnifold", "model": method, "data": "simulated", "spectra": {},
+             "ibu_iterations": 4}  # fmt: skip
     rng = np.random.default_rng(0)
     for level, kinds in KINDS.items():
         found["spectra"][level] = {}
@@ -76,7 +78,7 @@ def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(run
     detector, particle, chi2 = map(lines_of, text.split("## ")[1:])
     assert [line[0].strip("*") for line in particle[2:]] == [
         "IBU", "OmniFold DeepSets", "OmniFold PET classifier", "OmniFold OmniLearn",
-        "Simulation, not reweighted", "Noise floor", "IBU",
+        "Simulation, not reweighted", "Noise floor", "IBU (4 iterations)", "OmniFold, trees",
         "OmniFold, DeepSets", "OmniFold, from scratch", "OmniFold, OmniLearn",
     ]  # fmt: skip
     assert "0.027 ± 0.008" in text
@@ -145,5 +147,27 @@ def test_a_reweighting_alone_has_no_row_among_the_unfolded(tmp_path):
 
 def test_a_spectrum_that_no_method_made_has_one_row(tmp_path):
     entries = [(method, Run(tmp_path, method, results_of(method))) for method in METHODS]
-    assert len(rows(entries, "particle", {"ibu": "IBU"}, "unfolded")) == 1 + 3
-    assert len(rows(entries, "particle", {}, "unfolded")) == 3
+    assert len(rows(entries, "particle", {"ibu": "IBU"}, "unfolded")) == 1 + 4
+    assert len(rows(entries, "particle", {}, "unfolded")) == 4
+
+
+def test_undefined_distances_are_said_in_the_table(tmp_path):
+    results = results_of("trees")
+    reason = "the weights add up to -1"
+    for name in OBSERVABLES:
+        key = f"particle_{name}_simulation"
+        results[f"triangular_{key}"] = Result(np.nan, None, 5, reason=reason)
+        results[f"floor_{key}"] = None
+    entries = [("trees", Run(tmp_path, "trees", results))]
+    line, floor, _ = rows(entries, "particle", {"simulation": "simulation"}, "unfolded")
+    assert line[3] == f"undefined ({reason})"
+    assert floor[3] == "undefined"
+    assert "the simulation in 0 of 6" in verdict({"trees": results})
+
+
+def test_only_omnilearn_needs_a_backbone(tmp_path, runs, capsys):
+    folders = ["--data", str(tmp_path), "--runs", str(runs), "--out", str(tmp_path / "out")]
+    with pytest.raises(UserError, match="--backbone is None, expected the run"):
+        main(folders)
+    main([*folders, "--methods", "trees", "DeepSets"])  # both have run
+    assert "OmniFold, trees" in capsys.readouterr().out

@@ -64,12 +64,12 @@ def test_what_a_class_lacks_the_other_gives(tmp_path):
     assert np.bincount(files.labels()).tolist() == [93, 7]
 
 
-def test_classes_may_keep_their_shares(tmp_path):
+def test_classes_may_keep_their_shares():
     """Data and simulation of an unfolding: the ratio of their numbers is a result."""
-    paths = [write_jets(tmp_path / f"{part}.h5", np.arange(500) < 100) for part in range(2)]
-    files, _ = selected_jets(paths, SPEC, 101, keep_shares=True)
-    assert abs(np.bincount(files.labels()) - [80.8, 20.2]).max() < 1
-    assert sorted(len(own) for _, own in files.rows_per_file()) == [50, 51]
+    label = np.tile(np.arange(500) < 100, 2).astype(int)
+    rows = balanced_sample(label, [500, 500], [0, 1], 101, seed=0, keep_shares=True)
+    assert abs(np.bincount(label[rows]) - [80.8, 20.2]).max() < 1
+    assert sorted(np.bincount(rows // 500)) == [50, 51]
 
 
 def test_another_seed_draws_other_jets_and_the_same_seed_the_same(sorted_by_class):

@@ -124,6 +124,38 @@ def test_an_unfolding_that_was_stopped_goes_on_after_its_last_step():
             np.testing.assert_array_equal(part[name], weights)
 
 
+def test_ratios_of_step_1_multiply_the_push_weights_and_those_of_step_2_are_the_weights():
+    toys = Gaussians.of(1000, 0.3)
+    simulated, _ = with_acceptance(toys)
+    seen = []
+
+    def remembering(step):
+        seen.append(step)
+        return toys.fit(step)
+
+    fake = np.random.default_rng(1).random(1000) < 0.1
+    unfolded(toys.sample(passes_reco=simulated, passes_gen=~fake), remembering, 2)
+    assert {step.name: step.multiplies for step in seen} == {
+        f"iteration{iteration}_step{step}": step.startswith("1")
+        for iteration in (1, 2) for step in ("1", "1_misses", "2", "2_fakes")
+    }  # fmt: skip
+    first, second = (step for step in seen if step.name.endswith("step2"))
+    np.testing.assert_array_equal(first.reference, second.reference)  # simulation as generated
+
+
+def test_from_converged_weights_a_step_of_ratio_one_leaves_the_weights_as_they_are():
+    toys = Gaussians.of(1000, 0.3)
+    kept = {}
+    push = unfolded(toys.sample(), toys.fit, 3, kept)[-1]
+
+    def learns_nothing(step):
+        """Step 1 starts at ratio one, step 2 from the whole ratio of the iteration before."""
+        return np.ones(1000) if step.multiplies else push
+
+    again = unfolded(toys.sample(), learns_nothing, 4, kept)[-1]
+    np.testing.assert_allclose(again, push, rtol=1e-12)
+
+
 def test_a_sample_without_events_at_a_level_is_refused_with_its_name():
     toys = Gaussians.of(10, 0.0)
     with pytest.raises(UserError, match="data at detector level add up to 0"):

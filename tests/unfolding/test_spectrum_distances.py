@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 
 from omnilearn.data.catalogue import OMNIFOLD
-from omnilearn.errors import UserError
-from omnilearn.unfolding.ibu import Response, unfolded, unfolded_spectrum
 from omnilearn.unfolding.spectrum_distances import (
     BINNING,
     Spectrum,
@@ -75,41 +73,37 @@ def test_events_in_one_bin_have_no_chi2():
     assert "one bin" in chi2_per_bin(two_bins(20, 0), two_bins(20, 0)).reason
 
 
-def test_a_histogram_without_events_is_refused():
+def test_a_spectrum_that_adds_up_to_nothing_has_undefined_distances_and_is_written():
     empty = Spectrum.of(np.array([5.0]), np.ones(1), EDGES)
-    with pytest.raises(UserError, match="between 0 and 2 has the sum 0"):
-        triangular_discriminator(empty, two_bins(1, 1))
+    cancelling = Spectrum.of(np.array([0.5, 1.5]), np.array([1.0, -1.5]), EDGES)
+    for spectrum, sums in ((empty, "0"), (cancelling, "-0.5")):
+        for distance in (triangular_discriminator, chi2_per_bin):
+            for pair in ((spectrum, two_bins(1, 1)), (two_bins(1, 1), spectrum)):
+                found = distance(*pair)
+                assert np.isnan(found.value)
+                assert f"between 0 and 2 add up to {sums}, not to more than zero" in found.reason
+        assert noise_floor(spectrum, two_bins(1, 1)) is None
+        assert np.isfinite(spectrum.drawn()["density"]).all()
+        assert "add up to" in spectrum.drawn()["undefined"]
 
 
-def gaussian_response(events: int, shift: float, seed: int):
-    rng = np.random.default_rng(seed)
-    gen = rng.normal(shift, 1.0, events)
-    return gen + rng.normal(0, 0.5, events), gen, np.ones(events)
+def test_negative_weights_are_added_with_their_sign():
+    rng = np.random.default_rng(3)
+    edges, values = np.linspace(0, 1, 11), rng.random(40_000)
+    weights = np.where(rng.random(len(values)) < 0.2, -1.0, 1.0)
+    signed = Spectrum.of(values, weights, edges)
+    assert signed.total == pytest.approx(0.6 * 40_000, rel=0.05)
+    np.testing.assert_allclose(signed.variances, 4000, rtol=0.1)  # of all events, not of the sum
+    # a sample of the same distribution without negative weights is as far as the noise says
+    other = Spectrum.of(rng.random(40_000), np.ones(40_000), edges)
+    assert chi2_per_bin(signed, other).value == pytest.approx(1.0, abs=1.2)
+    floor = noise_floor(signed, other)
+    assert triangular_discriminator(signed, other).value == pytest.approx(floor, rel=1.2)
 
 
-def test_a_perfect_detector_is_unfolded_in_one_iteration():
-    gen = np.random.default_rng(0).random(100) * 2
-    everything = np.ones(100, bool)
-    response = Response.of(gen, gen, np.ones(100), (everything, everything), EDGES)
-    np.testing.assert_allclose(unfolded(np.array([7.0, 3.0]), response, 1), [7, 3])
-
-
-def test_binned_unfolding_recovers_a_gaussian_shift_with_misses_and_fakes():
-    edges = np.linspace(-3, 3.6, 23)
-    rng = np.random.default_rng(7)
-
-    def accepted(gen):
-        return rng.random(len(gen)) < 1 / (1 + np.exp(-2 * gen - 2)), rng.random(len(gen)) < 0.9
-
-    reco, gen, weights = gaussian_response(100_000, 0.0, 1)
-    response = Response.of(reco, gen, weights, accepted(gen), edges)
-    reco, gen, weights = gaussian_response(100_000, 0.4, 2)
-    passes = accepted(gen)
-    data = Spectrum.of(reco[passes[0]], weights[passes[0]], edges)
-    truth = Spectrum.of(gen[passes[1]], weights[passes[1]], edges)
-    prior = Spectrum(edges, response.gen, response.gen, 1)
-    found = unfolded_spectrum(data, response, iterations=5)
-    far = triangular_discriminator(prior, truth).value
-    assert triangular_discriminator(found, truth).value < 0.05 * far
-    assert found.sums.sum() == pytest.approx(truth.sums.sum(), rel=0.02)
-    assert (found.variances[5:-5] > 0).all()
+def test_bins_with_negative_sums_leave_all_numbers_finite():
+    sums = np.array([50.0, -2.0, 30.0, 22.0])
+    one = Spectrum(np.arange(5.0), sums, np.abs(sums) + 5, 100)
+    other = Spectrum(np.arange(5.0), np.full(4, 25.0), np.full(4, 25.0), 100)
+    for found in (triangular_discriminator(one, other), chi2_per_bin(one, other)):
+        assert np.isfinite([found.value, found.error]).all()

@@ -2,59 +2,46 @@
 
 import json
 import re
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
 from commands import ROOT, python
-from tiny_models import tiny_and_eager
+from tiny_unfolding import EVENTS, NETWORK, finetuned, tiny_unfolding
 from toy_events import SPEC, write_events
 
-from omnilearn.config import Config, read_config
-from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.recipes import DEEPSETS, DEEPSETS_UNFOLDING, TWO_SAMPLES
+from omnilearn.config import read_config
+from omnilearn.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.statistics.results import read_results
+from omnilearn.unfolding import evaluation, figures
 from omnilearn.unfolding import task as unfolding
+from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.events import Events
-from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_quality
-from omnilearn.unfolding.omnifold import Step
-from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.step_files import StepFiles
 from omnilearn.unfolding.unfolded_weights import read_weights
-
-EVENTS = {"train": 44, "val": 20, "test": 24}
-TINY_RUN = (
-    "finetune.py omnifold --preset small --epochs 1 --later-epochs 1 --iterations 2 --batch 16 "
-    "--warmup-epochs 0 --misses prior"
-)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny():
-    """Few slots, a small network, and no graph: tracing it takes longer than one step."""
-    with tiny_and_eager() as patch:
-        patch.setitem(CATALOGUE, "omnifold", SPEC)
-        patch.setitem(TWO_SAMPLES, "epochs", 1)
-        patch.setitem(TWO_SAMPLES, "batch", 16)
+    with tiny_unfolding():
         yield
+
+
+@pytest.fixture
+def spectra_alone(monkeypatch):
+    """Neither the two-sample test nor figures: they take longer than all the rest."""
+    monkeypatch.setattr(evaluation, "two_sample_test", lambda *_: {})
+    monkeypatch.setattr(figures, "unfolding_figures", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A folder with data and a finished unfolding, evaluated."""
+    """A folder with data and a finished unfolding."""
     place = tmp_path_factory.mktemp("unfolding")
     write_events(place / "data", EVENTS)
     code, _, err = finetuned(place)
     assert code == 0, err
-    code, _, err = python("evaluate.py", place / "runs" / "toy")
-    assert code == 0, err
     return place
-
-
-def finetuned(place, *more, name="toy"):
-    folders = ("--data", place / "data", "--runs", place / "runs", "--name", name)
-    return python(TINY_RUN, *folders, *more)
 
 
 def test_a_run_holds_the_weights_of_every_step_and_says_when_to_stop(place):
@@ -64,10 +51,11 @@ def test_a_run_holds_the_weights_of_every_step_and_says_when_to_stop(place):
             folder = run / f"iteration{iteration}_step{step}"
             assert {path.name for path in folder.iterdir()} == {
                 "seed0", "weights.h5", "report.json"}  # fmt: skip
+            assert {path.name for path in (folder / "seed0").iterdir()} == {"fold0", "fold1"}
     iterations = read_results(run / "iterations.json")["iterations"]
     assert len(iterations) == 2
     assert set(iterations[0]["chi2"]) == set(SPEC.observables)
-    assert all(one["change"] > 0 for one in iterations)
+    assert all(one["change"].value > 0 for one in iterations)
     report = read_results(run / "iteration1_step1" / "report.json")["seed0"]
     assert report["clipped_fraction"].value < 0.5
     assert report["closure_chi2"].n > 0
@@ -89,40 +77,36 @@ def test_the_published_file_says_what_made_it_and_where_its_events_stand(place):
     assert {"numpy", "keras"} <= set(json.loads(about["versions"]))
     total = (arrays["event_weight"] * arrays["passes_reco"]).sum() * about["normalisation"]
     events = Events(SPEC, str(place / "data"))
-    data = (events.weight * events.passes["reco"])[~events.simulated].sum()
+    data = (events.weight * events.passes["reco"])[~events.simulated & ~events.truth].sum()
     assert total == pytest.approx(data)
 
 
-def test_the_reader_in_the_docs_reads_the_file(place, monkeypatch, capsys):
+def test_the_reader_in_the_docs_has_the_covariance_of_any_binning(
+    place, several, monkeypatch, capsys
+):
     text = (ROOT / "docs" / "unfolding.md").read_text()
     (reader,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(reader.splitlines()) <= 11  # one of them prints
+    assert len([line for line in reader.splitlines() if line]) <= 13  # with import and print
     monkeypatch.chdir(place)
-    exec(compile(reader.replace("runs/omnifold_finetuned", "runs/toy"), "docs", "exec"), {})
-    assert "jet mass" in capsys.readouterr().out
-
-
-def test_evaluation_compares_both_levels_with_the_data(place):
-    run = place / "runs" / "toy"
-    results = read_results(run / "results.json")
-    for level, kinds in (("detector", ()), ("particle", ("ibu",))):
-        for name in SPEC.observables:
-            for kind in ("simulation", "unfolded", *kinds):
-                assert results[f"triangular_{level}_{name}_{kind}"].error > 0
-                assert results[f"chi2_{level}_{name}_{kind}"].n > 0
-        assert (run / f"spectra_{level}.png").is_file()
-    assert results["two_sample_simulation"].n == EVENTS["test"]
-    assert [len(found) for found in results["by_iteration"].values()] == [3] * 6
-    assert (run / "iterations.png").is_file()
-    assert (run / "loss.png").is_file()
-    code, _, err = python("evaluate.py", run, "--split", "val")
-    assert code == 2
-    assert "leave out --split" in err
+    known = {}
+    exec(compile(reader.replace("runs/omnifold_finetuned", "runs/several"), "docs", "exec"), known)
+    assert "GeV" in capsys.readouterr().out
+    arrays, about = read_weights(several / "weights.h5")
+    events = Events(SPEC, str(place / "data"))
+    mass, passes = (one[events.simulated] for one in (events.observable("gen", "jet_mass"),
+                                                      events.passes["gen"]))  # fmt: skip
+    event = arrays["event_weight"] * passes * about["normalisation"]
+    edges = known["edges"]
+    expected = np.histogram(mass, edges, weights=event * arrays["weight"])[0]
+    np.testing.assert_allclose(known["spectrum"], expected)
+    toys = [np.histogram(mass, edges, weights=event * one)[0] for one in arrays["replicas"]]
+    np.testing.assert_allclose(known["covariance"], np.cov(toys, rowvar=False))
+    assert np.diag(known["covariance"]).max() > 0
 
 
 def test_an_unfolding_goes_on_after_the_last_step_that_was_finished(place, tmp_path):
     (tmp_path / "data").symlink_to(place / "data")
-    stopped = NetworkFit.__call__
+    stopped = CrossFit.__call__
 
     def stopping(self, step):
         if step.name == "iteration2_step1":
@@ -130,7 +114,7 @@ def test_an_unfolding_goes_on_after_the_last_step_that_was_finished(place, tmp_p
         return stopped(self, step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(NetworkFit, "__call__", stopping)
+        patch.setattr(CrossFit, "__call__", stopping)
         assert finetuned(tmp_path)[0] == 130
     run = tmp_path / "runs" / "toy"
     assert sorted(path.name for path in run.glob("iteration*_*")) == [
@@ -160,7 +144,7 @@ def test_fewer_iterations_are_those_that_were_done(place):
     np.testing.assert_array_equal(arrays["weight"], whole["iteration2_step2"])
 
 
-def test_reweighting_is_the_first_step_alone(place):
+def test_reweighting_is_the_first_step_alone(place, spectra_alone):
     code, _, err = finetuned(place, "--step", "reweight", name="reweighted")
     assert code == 0, err
     run = place / "runs" / "reweighted"
@@ -176,27 +160,52 @@ def test_reweighting_is_the_first_step_alone(place):
     assert not any(key.startswith("triangular_particle") for key in results)
 
 
-def test_replicas_of_the_data_and_ensembles_are_part_of_the_result(place):
-    code, _, err = finetuned(place, "--replicas", 2, "--ensemble", 2, "--iterations", 1,
-                             "--lr", 2e-3, "--classifier", "deepsets", name="several")  # fmt: skip
+@pytest.fixture(scope="module")
+def several(place):
+    """A run with an ensemble, two replicas and a repeated training."""
+    code, _, err = finetuned(place, "--replicas", 2, "--trainings", 1, "--ensemble", 2,
+                             "--iterations", 1, name="several")  # fmt: skip
     assert code == 0, err
-    run = place / "runs" / "several"
-    arrays, _ = read_weights(run / "weights.h5")
+    return place / "runs" / "several"
+
+
+def test_replicas_trainings_and_ensembles_are_part_of_the_result(several):
+    arrays, _ = read_weights(several / "weights.h5")
     assert arrays["replicas"].shape == (2, sum(EVENTS.values()) // 2)
     assert not np.allclose(*arrays["replicas"])
-    assert {path.name for path in (run / "iteration1_step1").glob("seed*")} == {"seed0", "seed1"}
-    reports = read_results(run / "iteration1_step1" / "report.json")
+    assert (arrays["replicas"] == 0).any()  # events that were not drawn
+    assert arrays["trainings"].shape == (1, sum(EVENTS.values()) // 2)
+    assert {path.name for path in (several / "iteration1_step1").glob("seed*")} == {
+        "seed0", "seed1"}  # fmt: skip
+    assert {path.name for path in (several / "replica1/iteration1_step1").glob("seed*")} == {
+        "seed4", "seed5"}  # fmt: skip
+    reports = read_results(several / "iteration1_step1" / "report.json")
     assert set(reports) == {"seed0", "seed1"}
+
+
+def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(place):
+    code, _, err = finetuned(place, name="pet", command=NETWORK)
+    assert code == 0, err
+    run = place / "runs" / "pet"
+    for step in (1, 2):
+        for fold in (0, 1):
+            folder = run / f"iteration1_step{step}" / "seed0" / f"fold{fold}"
+            # the step is finished: no state of an optimiser is left
+            assert {path.name for path in folder.iterdir()} == {"best.h5", "history.jsonl"}
+    arrays, _ = read_weights(run / "weights.h5")
+    assert np.std(arrays["weight"]) > 0
+    config, about = read_config(run / "config.json")
+    assert (config.regression_weight, about["folds"], about["iterations"]) == (0.0, 2, 1)
 
 
 def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
     code, _, err = finetuned(place, "--iterations", 1, "--classifier", "deepsets", "--lr", 3e-3,
-                             name="deep")  # fmt: skip
+                             name="deep", command=NETWORK)  # fmt: skip
     assert code == 0, err
     config, about = read_config(place / "runs" / "deep" / "config.json")
     assert config.lr == 3e-3
-    assert config.patience == DEEPSETS["small"]["patience"]
-    assert about["later_lr"] == DEEPSETS_UNFOLDING["small"]["later_lr"]
+    assert config.patience == CLASSIFIERS["deepsets"]["small"]["patience"]
+    assert about["later_lr"] == CLASSIFIERS_UNFOLDING["deepsets"]["small"]["later_lr"]
 
 
 @pytest.mark.parametrize(
@@ -209,6 +218,11 @@ def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
         ),
         (("--clip", "1"), "--clip is 1; ratios are kept between 1 / clip and clip"),
         (("--classifier", "deepsets", "--backbone", "runs/x"), "is trained from scratch"),
+        (("--backbone", "runs/x"), "--classifier trees is trained from scratch; leave out runs/x"),
+        (("--folds", "1"), "--folds is 1; expected 2 or more"),
+        (("--later-lr", "1e-4"), "--later-lr has no effect on trees"),
+        (("--no-decay",), "--decay has no effect on trees"),
+        (("--trainings", "-1"), "--trainings is -1; expected 0 or more"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(place, flags, said):
@@ -216,47 +230,6 @@ def test_settings_that_mean_nothing_are_refused(place, flags, said):
     assert code == 2
     assert said in err
     assert not (place / "runs" / "refused").exists()
-
-
-def test_data_without_a_truth_are_compared_at_detector_level_alone(tmp_path):
-    write_events(tmp_path / "data", EVENTS, truth=False)
-    settings = ("--iterations", "1", "--classifier", "deepsets")
-    assert finetuned(tmp_path, *settings)[0] == 0
-    assert python("evaluate.py", tmp_path / "runs" / "toy")[0] == 0
-    results = read_results(tmp_path / "runs" / "toy" / "results.json")
-    assert list(results["spectra"]) == ["detector"]
-
-
-def test_a_classifier_learns_the_ratio_of_two_samples_of_events(tmp_path):
-    """The same simulated events with and without known weights: the ratio is those weights."""
-    events = Events(SPEC, str(write_events(tmp_path, {"train": 500, "val": 100, "test": 10})))
-    simulated = events.simulated
-    number = events.observable("gen", "multiplicity")[simulated]
-    known = np.where(number > np.median(number), 3.0, 1.0)
-    config = Config(epochs=4, batch=16, lr=1e-3, warmup_epochs=0, mode="classifier",
-                    feature_drop=0.0)  # fmt: skip
-    fit = NetworkFit(events, lambda seed: deepsets(events, replace(config, seed=seed)), tmp_path,
-                     config, config, {"task": "test"})  # fmt: skip
-    weight = events.weight[simulated]
-    ratio = fit(Step("known", "gen", weight, weight * known, against_data=False))
-    assert np.average(ratio, weights=weight) == pytest.approx(1.0)
-    expected = known / np.average(known, weights=weight)
-    assert np.corrcoef(np.log(ratio), np.log(expected))[0, 1] > 0.7
-
-
-def test_a_perfect_ratio_closes_and_a_wrong_one_does_not():
-    rng = np.random.default_rng(0)
-    x = np.concatenate([rng.normal(0, 1, 5000), rng.normal(0.5, 1, 5000)])
-    is_target = np.arange(10_000) >= 5000
-    logit = 0.5 * x - 0.125
-    samples = (1.0 * ~is_target, 1.0 * is_target)
-    assert closure(logit, samples, 100.0).value < 2.5
-    assert closure(2 * logit, samples, 100.0).value > 10
-    found = ratio_quality(logit, samples[0], clip=1.5)
-    # |x / 2 - 1 / 8| above log 1.5, for a Gaussian
-    assert found["clipped_fraction"].value == pytest.approx(0.436, abs=0.02)
-    assert found["clipped_fraction"].n == 5000
-    assert ratio_of(np.array([9.0, 0.0, -9.0]), 4.0).tolist() == pytest.approx([4, 1, 0.25])
 
 
 def test_every_option_has_its_help():

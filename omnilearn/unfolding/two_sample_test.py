@@ -1,0 +1,89 @@
+"""Can a classifier over all constituents tell an unfolding from the truth? Its AUC says how well.
+
+It learns from the train split and is measured on the test split, whose data were not unfolded where
+they have a truth.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.config import Config
+from omnilearn.recipes import TWO_SAMPLES
+from omnilearn.statistics.results import Result
+from omnilearn.statistics.uncertainty import bootstrap_error
+from omnilearn.tagging.metrics import auc
+from omnilearn.training import distributed
+from omnilearn.unfolding.events import Events
+from omnilearn.unfolding.omnifold import Step
+from omnilearn.unfolding.reweighting import NetworkFit, deepsets
+
+
+def two_sample_test(
+    run: Path, events: Events, config: Config, level: str, weight: np.ndarray
+) -> dict[str, Result]:
+    """AUC of a DeepSets classifier at one level, before (`two_sample_simulation`) and after.
+
+    weight (S,): what the unfolding multiplies the simulated events by. One half means that the
+    classifier cannot tell.
+    """
+    settings = replace(Config(**TWO_SAMPLES), seed=config.seed, data=config.data)
+    simulated, passing = events.simulated, events.passes[level]
+    fit = NetworkFit(
+        events, run, settings.seed, first=settings, later=settings,
+        make=lambda seed: deepsets(events, replace(settings, seed=seed)),
+        about={"task": "two_sample_test"},
+    )  # fmt: skip
+    rows = (events.within("train"), events.within("val"))
+    found = {}
+    for kind, weights in (("simulation", np.ones_like(weight)), ("unfolded", weight)):
+        step = Step(
+            f"two_sample_{kind}", level,
+            (events.weight * passing)[simulated] * weights,
+            (events.weight * passing)[~simulated], against_data=True,
+        )  # fmt: skip
+        samples = fit.samples(step)
+        folder = run / step.name / f"seed{settings.seed}" / "whole"
+        fit.train(step, samples, rows, folder, settings.seed)
+        total = samples[0] + samples[1]
+        there = events.within("test") & (total != 0)
+        logit = fit.log_ratio(level, there)[there]
+        found[f"two_sample_{kind}"] = signed_auc(logit, ~simulated[there], total[there])
+    if distributed.rank() == 0:
+        print(f"two-sample test: {found['two_sample_unfolded']}", flush=True)
+    return found
+
+
+def signed_auc(score: np.ndarray, is_signal: np.ndarray, weight: np.ndarray) -> Result:
+    """AUC (n,) of events of which some may have negative weights.
+
+    Without such weights it is `tagging.metrics.auc`. With them, sums of weights take the place of
+    counts, and the uncertainty is the spread over bootstrap replicas.
+    """
+    if len(weight) and weight.min() >= 0 and all((weight * kind).any() for kind in
+                                                 (is_signal, ~is_signal)):  # fmt: skip
+        return auc(score, is_signal.astype(int), weight)
+    sums = [weight[kind].sum() for kind in (~is_signal, is_signal)]
+    if not min(sums) > 0:
+        reason = (f"the weights of the two samples add up to {sums[0]:g} and {sums[1]:g}, not to "
+                  "more than zero each")  # fmt: skip
+        return Result(np.nan, None, len(score), reason=reason)
+    order = np.argsort(score, kind="stable")
+    score, is_signal, weight = score[order], is_signal[order], weight[order]
+    first = np.searchsorted(score, score, side="left")
+    last = np.searchsorted(score, score, side="right")
+
+    def areas(weights: np.ndarray) -> np.ndarray:  # (R, n) -> (R,)
+        background = np.cumsum(weights * ~is_signal, axis=1)
+        background = np.concatenate([np.zeros((len(weights), 1)), background], axis=1)
+        below = 0.5 * (background[:, first] + background[:, last])  # ties count half
+        signal = weights * is_signal
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.sum(signal * below, axis=1) / (signal.sum(axis=1) * background[:, -1])
+
+    value, error = float(areas(weight[None])[0]), bootstrap_error(areas, weight, 0)
+    if not np.isfinite(error):
+        reason = "the weights of a sample cancel in some bootstrap replica"
+        return Result(value, None, len(score), reason=reason)
+    return Result(value, error, len(score))

@@ -1,0 +1,162 @@
+"""evaluate.py of an unfolding: held-out truth, IBU beside it, negative weights, missing truth."""
+
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+from commands import python
+from tiny_unfolding import EVENTS, finetuned, tiny_unfolding
+from toy_events import SPEC, write_events
+
+from omnilearn.statistics.results import Result, read_results
+from omnilearn.unfolding import evaluation, figures
+from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_quality
+from omnilearn.unfolding.two_sample_test import signed_auc
+from omnilearn.unfolding.unfolded_weights import read_weights
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny():
+    with tiny_unfolding():
+        yield
+
+
+@pytest.fixture
+def spectra_alone(monkeypatch):
+    """Neither the two-sample test nor figures: they take longer than all the rest."""
+    monkeypatch.setattr(evaluation, "two_sample_test", lambda *_: {})
+    monkeypatch.setattr(figures, "unfolding_figures", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with data and a finished unfolding, evaluated."""
+    place = tmp_path_factory.mktemp("unfolding")
+    write_events(place / "data", EVENTS)
+    code, _, err = finetuned(place)
+    assert code == 0, err
+    code, _, err = python("evaluate.py", place / "runs" / "toy")
+    assert code == 0, err
+    return place
+
+
+def test_evaluation_compares_both_levels_with_the_data(place):
+    run = place / "runs" / "toy"
+    results = read_results(run / "results.json")
+    for level, kinds in (("detector", ()), ("particle", ("ibu",))):
+        for name in SPEC.observables:
+            for kind in ("simulation", "unfolded", *kinds):
+                assert results[f"triangular_{level}_{name}_{kind}"].error > 0
+                assert results[f"chi2_{level}_{name}_{kind}"].n > 0
+        assert (run / f"spectra_{level}.png").is_file()
+    assert results["two_sample_simulation"].n == EVENTS["test"]
+    assert [len(found) for found in results["by_iteration"].values()] == [3] * 6
+    assert (run / "iterations.png").is_file()
+    assert (run / "loss.png").is_file()
+    code, _, err = python("evaluate.py", run, "--split", "val")
+    assert code == 2
+    assert "leave out --split" in err
+
+
+def test_data_without_a_truth_are_compared_at_detector_level_alone(tmp_path, spectra_alone):
+    write_events(tmp_path / "data", EVENTS, truth=False)
+    assert finetuned(tmp_path, "--iterations", "1")[0] == 0
+    assert python("evaluate.py", tmp_path / "runs" / "toy")[0] == 0
+    results = read_results(tmp_path / "runs" / "toy" / "results.json")
+    assert list(results["spectra"]) == ["detector"]
+
+
+def test_the_particle_level_of_unfolded_data_is_never_looked_at(place, tmp_path, spectra_alone):
+    """Results with the truth of unfolded events destroyed, and of the events held out kept."""
+    code, _, err = python("evaluate.py", place / "runs" / "toy")
+    assert code == 0, err
+    before = read_results(place / "runs" / "toy" / "results.json")
+    copied = shutil.copytree(place / "data", tmp_path / "data")
+    for split in ("train", "val"):
+        with h5py.File(copied / f"omnifold/{split}/omnifold_{split}_000.h5", "r+") as file:
+            for key in ("gen_subs", "gen_jets", "gen"):
+                file[key][...] = np.where((file["pid"][:] == 1).reshape(
+                    -1, *[1] * (file[key].ndim - 1)), 0.01, file[key][:])  # fmt: skip
+    assert finetuned(tmp_path)[0] == 0
+    assert python("evaluate.py", tmp_path / "runs" / "toy")[0] == 0
+    after = read_results(tmp_path / "runs" / "toy" / "results.json")
+    for key, result in before.items():
+        if key.startswith(("chi2_", "triangular_")):
+            assert result.value == pytest.approx(after[key].value, nan_ok=True), key
+
+
+def test_the_iterations_of_ibu_are_a_flag_of_their_own(place, spectra_alone):
+    run, found = place / "runs" / "toy", {}
+    for iterations in (1, 9):
+        assert python("evaluate.py", run, "--ibu-iterations", iterations)[0] == 0
+        found[iterations] = read_results(run / "results.json")
+        assert found[iterations]["ibu_iterations"] == iterations
+    keys = [f"triangular_particle_{name}" for name in SPEC.observables]
+    assert any(found[1][f"{key}_ibu"] != found[9][f"{key}_ibu"] for key in keys)
+    assert all(found[1][f"{key}_unfolded"] == found[9][f"{key}_unfolded"] for key in keys)
+    code, _, err = python("evaluate.py", run, "--ibu-iterations", 0)
+    assert code == 2
+    assert "--ibu-iterations is 0; expected 1 or more" in err
+
+
+def test_negative_event_weights_are_unfolded_to_the_last_number(tmp_path):
+    write_events(tmp_path / "data", EVENTS)
+    rng = np.random.default_rng(0)
+    for path in sorted((tmp_path / "data").rglob("*.h5")):
+        with h5py.File(path, "r+") as file:
+            sign = np.where((file["pid"][:] == 0) & (rng.random(len(file["pid"])) < 1 / 6), -1, 1)
+            file["weight"][...] = file["weight"][:] * sign
+    code, _, err = finetuned(tmp_path, "--replicas", 2)
+    assert code == 0, err
+    run = tmp_path / "runs" / "toy"
+    code, _, err = python("evaluate.py", run)
+    assert code == 0, err
+    arrays, _ = read_weights(run / "weights.h5")
+    assert (arrays["event_weight"] < 0).any()
+    assert (arrays["weight"] > 0).all()  # a ratio of densities, times signed weights
+    assert arrays["replicas"].shape[0] == 2
+    results = read_results(run / "results.json")
+    for key, result in results.items():
+        if isinstance(result, Result):
+            assert np.isfinite(result.value) or result.reason, key
+    for level in ("detector", "particle"):
+        assert (run / f"spectra_{level}.png").is_file()
+        for name in SPEC.observables:
+            assert np.isfinite(results["spectra"][level][name]["unfolded"]["density"]).all()
+    assert np.isfinite(results["two_sample_unfolded"].value)
+    assert results["two_sample_unfolded"].error > 0
+
+
+def test_the_auc_of_signed_weights_is_that_of_their_sums():
+    score = np.array([0.1, 0.2, 0.2, 0.3, 0.9])
+    signal = np.array([False, True, False, True, False])
+    weight = np.array([2.0, 1.0, 1.0, 2.0, -0.5])
+    # pairs: 1 x (2 + half of 1) and 2 x (2 + 1), of 3 x 2.5
+    assert signed_auc(score, signal, weight).value == pytest.approx((2.5 + 6) / 7.5)
+    positive = np.abs(weight)
+    bootstrap = signed_auc(np.append(score, 5.0), np.append(signal, True),
+                           np.append(positive, -1e-12))  # fmt: skip
+    assert bootstrap.value == pytest.approx(signed_auc(score, signal, positive).value)
+    undefined = signed_auc(score, signal, np.array([1.0, 1.0, -1.0, 1.0, -0.5]))
+    assert np.isnan(undefined.value)
+    assert "add up to -0.5 and 2" in undefined.reason
+
+
+def test_a_perfect_ratio_closes_and_a_wrong_one_does_not():
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, 5000), rng.normal(0.5, 1, 5000)])
+    is_target = np.arange(10_000) >= 5000
+    logit = 0.5 * x - 0.125
+    samples = (1.0 * ~is_target, 1.0 * is_target)
+    assert closure(logit, samples, 100.0).value < 2.5
+    assert closure(2 * logit, samples, 100.0).value > 10
+    found = ratio_quality(logit, samples[0], clip=1.5)
+    # |x / 2 - 1 / 8| above log 1.5, for a Gaussian
+    assert found["clipped_fraction"].value == pytest.approx(0.436, abs=0.02)
+    assert found["clipped_fraction"].n == 5000
+    cancelling = ratio_quality(np.zeros(2), np.array([1.0, -1.0]), clip=2.0)
+    assert cancelling["effective_share"] is None
+    assert "no event" in ratio_quality(logit[:1], np.zeros(1), 2.0)["clipped_fraction"].reason
+    assert "no event" in closure(logit[:0], (logit[:0],) * 2, 2.0).reason
+    assert ratio_of(np.array([9.0, 0.0, -9.0]), 4.0).tolist() == pytest.approx([4, 1, 0.25])
