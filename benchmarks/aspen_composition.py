@@ -18,7 +18,7 @@ from omnilearn.progress import progress
 from omnilearn.statistics.results import Result
 from preprocessing import pfnano
 from preprocessing.root_tree import jagged
-from preprocessing.sources import require_files
+from preprocessing.sources import files_below, require_files
 
 RADIUS = 0.8
 LUMINOSITY = 16.4  # fb^-1, of the runs G and H of 2016
@@ -71,7 +71,7 @@ def samples(folder: Path) -> list[Sample]:
         if name is None:
             raise UserError(f"{place}: no cross section is known of this sample, only of {known()}")
         kind = next(kind for kind, (start, _) in KINDS.items() if name.startswith(start))
-        files = pfnano.root_files(place)
+        files = files_below(place, ".root")
         if not files:
             raise UserError(f"{place} holds no .root file of PFNano")
         require_files(files)

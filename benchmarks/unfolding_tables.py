@@ -28,10 +28,11 @@ TWO_SAMPLE = {"simulation": "two_sample_simulation", "unfolded": "two_sample_unf
 FLOOR = "Noise floor"
 NOTE = """\
 Triangular discriminator x 1000 against data that no classifier learnt from (detector level) or the
-particle level of data that were not unfolded (runs older than cross-fitting: all data, and their own
-particle level); uncertainties of our rows from 100 variations of the histogram. Noise floor: expected of two samples of this size from the same distribution. Trees:
-boosted trees on the six observables. Two-sample AUC: a DeepSets classifier over all constituents,
-0.5 where it cannot tell."""
+particle level of data that were not unfolded (runs older than cross-fitting: all data, and their
+own particle level); uncertainties of our rows from 100 variations of the histogram. Noise floor:
+expected of two samples of this size from the same distribution. Trees: boosted trees on the six
+observables. Two-sample AUC: a DeepSets classifier over all constituents, 0.5 where it cannot tell.\
+"""
 CHI2_NOTE = """\
 The distance in units of the statistical uncertainty, of the result and of the truth; no paper
 quotes it."""
