@@ -63,11 +63,12 @@ def test_fewer_training_events_are_drawn_from_both_samples_and_other_splits_stay
 
 
 def test_a_limit_takes_both_samples_from_files_that_are_sorted_by_them():
-    label = np.repeat([0, 1], [600, 300])
-    training = np.arange(900) % 3 > 0
-    kept = taken(training, label, 60, np.random.default_rng(0))
+    label = np.repeat([0, 1, 0, 1], [400, 200, 200, 100])  # the last two are of other splits
+    training = np.arange(900) < 600
+    kept = taken(label, [400, 200], 60, seed=0)
     assert kept[~training].all()
     assert [(kept & training & (label == kind)).sum() for kind in (0, 1)] == [40, 20]
+    assert not np.array_equal(kept, taken(label, [400, 200], 60, seed=1))
 
 
 def test_no_classifier_learns_from_or_is_stopped_by_an_event_that_it_weighs(events):
