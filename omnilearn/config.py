@@ -49,6 +49,7 @@ class Config:
     body_factor: float = option(1.0, "the body learns this many times slower than the heads")
     warmup_epochs: int = option(3, "epochs of linear warm-up")
     decay: bool = option(True, "after the warm-up the rate falls as a cosine; else it is constant")
+    precision: str = option("float32", "float32; or bfloat16: products of bfloat16, on a GPU")
     optimiser: str = option("lion", "lion, as PET is trained; or adamw, as token models are")
     patience: int = option(30, "epochs without a better validation loss before stopping")
     mode: str = option("all", "heads that are trained: all, classifier or generator")
@@ -90,6 +91,7 @@ class Config:
         choices = {
             "model": ("pet", "omnijet"),
             "optimiser": ("lion", "adamw"),
+            "precision": ("float32", "bfloat16"),
             "preset": ("full", "small"),
             "mode": ("all", "classifier", "generator"),
             "padding": ("", "released", "masked"),

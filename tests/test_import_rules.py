@@ -87,7 +87,7 @@ MAY_IMPORT = {
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
     "omnilearn.training.rendezvous": (),
     "omnilearn.training.distributed": RANKS,
-    "omnilearn.training.gradients": RANKS,
+    "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": RANKS,
     "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, "omnilearn.data", "omnilearn.config"),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.statistics"),

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from omnilearn.model.layers import NEVER, Attention, dense, gelu
+from omnilearn.model.precision import applied, restored
 
 WIDENING = 4  # hidden units of the feed-forward part per channel
 
@@ -56,5 +57,7 @@ class TransformerBlock(keras.layers.Layer):
     def fed_forward(self, x, update):
         """What attention found is added, then the dense layers."""
         x = x + (self.norm_attention(update) if self.norm_attention else update)
-        hidden = gelu(self.first(self.norm2(x)))
-        return x + self.second(self.norm_hidden(hidden) if self.norm_hidden else hidden)
+        hidden = gelu(applied(self.first, self.norm2(x)))
+        if self.norm_hidden:
+            hidden = self.norm_hidden(restored(hidden))
+        return x + restored(applied(self.second, hidden))
