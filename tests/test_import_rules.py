@@ -70,6 +70,7 @@ LOGIN_NODE = tuple(
 # the benchmarks that run the model; the others work on a login node
 MODEL_BENCHMARKS = (
     "benchmarks.throughput",
+    "benchmarks.gpu",
     "benchmarks.profile",
     "benchmarks.scaling",
     "benchmarks.soak",

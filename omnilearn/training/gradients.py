@@ -43,6 +43,13 @@ def gpu_name() -> str:
     return tf.config.experimental.get_device_details(found[0])["device_name"] if found else ""
 
 
+def has_tf32() -> bool:
+    """Is there a GPU with fast products of TF32 and bfloat16 (compute capability 8.0 on)?"""
+    found = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(found[0]) if found else {}
+    return details.get("compute_capability", (0, 0)) >= (8, 0)
+
+
 def allow_tf32(allowed: bool) -> None:
     """May float32 products keep 10 bits of mantissa, on GPUs that are faster at it?
 

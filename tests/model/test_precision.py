@@ -1,4 +1,4 @@
-"""Mixed precision: bfloat16 products between float32 weights, normalisations, softmax and losses."""
+"""Mixed precision: bfloat16 products between float32 weights, normalisations and losses."""
 
 import keras
 import numpy as np
