@@ -87,7 +87,8 @@ class Measurements:
     not_begun: list[str] = field(default_factory=list)
     peaks: dict[str, float] = field(default_factory=dict)
     runs: dict[Setting, Callable] = field(default_factory=dict)
-    seconds: dict[tuple[bool, bool], float] = field(default_factory=dict)
+    first_seconds: dict[bool, float] = field(default_factory=dict)  # without and with XLA
+    other_seconds: float = 0.0
 
     def __post_init__(self):
         slots = JETCLASS.max_constituents
@@ -97,8 +98,8 @@ class Measurements:
         """One row, or a line that the time does not suffice, or what stopped it."""
         slots = batch["mask"].shape[1]
         name, started = f"{setting}, {slots} slots", time.monotonic()
-        kind = (setting.xla, self.is_traced(setting, slots))
-        expected = self.seconds.get(kind, max(self.seconds.values(), default=0.0))
+        traces = self.traces(setting, slots)
+        expected = self.expected_seconds(setting, traces)
         if started + expected > self.until:
             self.not_begun.append(name)
             print(f"{name}: not begun, it would take {expected:.0f} s", flush=True)
@@ -114,10 +115,19 @@ class Measurements:
         except Exception as error:  # out of memory at one length is no reason to end
             row["error"] = (str(error) or type(error).__name__).splitlines()[0]
             print(f"{name}: {row['error']}", flush=True)
-        self.seconds[kind] = max(self.seconds.get(kind, 0.0), time.monotonic() - started)
+        first = row["first_step_seconds"] or 0.0
+        if traces:
+            self.first_seconds[setting.xla] = max(first, self.first_seconds.get(setting.xla, 0.0))
+        self.other_seconds = max(self.other_seconds, time.monotonic() - started - first)
         self.write()
 
-    def is_traced(self, setting: Setting, slots: int) -> bool:
+    def expected_seconds(self, setting: Setting, traces: bool) -> float:
+        """What a measurement took at most so far, with the making of a graph where it needs one."""
+        longest = max(self.first_seconds.values(), default=0.0)
+        making = self.first_seconds.get(setting.xla, longest) if traces else 0.0
+        return making + self.other_seconds
+
+    def traces(self, setting: Setting, slots: int) -> bool:
         """Does this length need a graph that this setting does not have yet?"""
         full = self.config.max_constituents
         had = [row["slots"] for row in self.rows if setting_of(row) == setting]

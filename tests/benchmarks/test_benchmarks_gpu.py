@@ -97,16 +97,19 @@ def test_one_length_of_every_setting_comes_first_then_the_lengths_that_need_no_n
 
 def test_what_would_not_end_in_time_is_not_begun_and_is_named(tmp_path, fake, capsys):
     measured = measurements(tmp_path / "gpu.json", seconds=100)
-    measured.seconds = {(False, True): 30.0, (True, True): 400.0}
+    measured.first_seconds, measured.other_seconds = {False: 30.0, True: 395.0}, 5.0
     plain, fused = (Setting("all", "training", "float32", xla) for xla in (False, True))
     measured.measure(fused, BATCHES[46])
     measured.measure(plain, BATCHES[46])
     assert measured.not_begun == ["all, training, float32, XLA, 46 slots"]
     assert "XLA, 46 slots: not begun, it would take 400 s" in capsys.readouterr().out
     assert [row["xla"] for row in measured.rows] == [False]
-    measured.until = time.monotonic() - 1
+    # the graph is there: only its steps take time
+    measured.until = time.monotonic() + 20
     measured.measure(plain, BATCHES[26])
-    assert len(measured.rows) == 1
+    assert [row["slots"] for row in measured.rows] == [46, 26]
+    measured.measure(plain, BATCHES[150])  # needs a graph of its own
+    assert measured.not_begun[1:] == ["all, training, float32, no XLA, 150 slots"]
 
 
 def test_numbers_are_in_the_file_before_the_next_is_begun(tmp_path, fake, monkeypatch):
@@ -142,7 +145,7 @@ def test_a_graph_is_traced_once_for_all_shortened_lengths_but_by_xla_for_each(tm
     for xla, expected in ((False, [True, False, True]), (True, [True, True, True])):
         setting, found = Setting("all", "training", "float32", xla), []
         for slots in (46, 26, 150):
-            found.append(measured.is_traced(setting, slots))
+            found.append(measured.traces(setting, slots))
             measured.measure(setting, BATCHES[slots])
         assert found == expected
 
