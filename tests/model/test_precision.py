@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 from tiny_training import ARCHITECTURE, tiny_pet
 
@@ -148,6 +149,16 @@ def test_float32_casts_nothing(pet, batch, monkeypatch):
     np.testing.assert_array_equal(in_precision(pet.call, FULL)(batch), plain)
     a, b = np.float32([[1.00390625]]), np.float32([[1.0]])
     assert float(product(a, b)[0, 0]) == a[0, 0]
+
+
+def test_float32_beside_bfloat16_is_exact_on_a_gpu_too():
+    """TensorFlow's float32 products there have 10 bits, too few to tell near neighbours apart."""
+    is_on = tf.config.experimental.tensor_float_32_execution_enabled
+    for precision, expected in ((FULL, True), (REDUCED, False)):
+        tf.config.experimental.enable_tensor_float_32_execution(True)
+        compiled_for_batches(lambda batch: batch, SLOTS, precision)
+        assert is_on() is expected
+    tf.config.experimental.enable_tensor_float_32_execution(True)
 
 
 def test_precision_ends_with_the_call_also_with_one_that_fails():
