@@ -2,6 +2,8 @@
 
 python -m benchmarks pipeline                made-up jets of JetClass size, stored in four ways
 python -m benchmarks pipeline --data DIR     files at hand
+python -m benchmarks pipeline --consumers 4  ranks of one node, processes that take their batches
+                                             and compute nothing: what four GPUs could get
 """
 
 import argparse
@@ -34,6 +36,7 @@ STORAGE = {
 }
 ROWS_PER_CHUNK = 256
 WINDOW = 8192  # jets, as in the pipeline
+RESULTS = Path("benchmarks/results")
 STEP_SECONDS = 0.01  # of a pretended training step, so that the thread gets ahead
 MEMORY = Path("/proc/self/status")
 NUMBER_OF_FILES = 4
@@ -49,18 +52,24 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--dataset", default="jetclass", help="which of them (jetclass)")
     parser.add_argument("--jets", type=int, default=64000, help="jets to use (64000)")
     parser.add_argument("--batch-size", type=int, default=256, help="jets per batch (256)")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/pipeline.json"),
-                        help="where the numbers go (benchmarks/results/pipeline.json)")  # fmt: skip
+    parser.add_argument("--consumers", type=int, default=0,
+                        help="measure only so many ranks that take batches at once")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="where the numbers go (benchmarks/results/"
+                        "pipeline.json, or pipeline_ranks.json of consumers)")  # fmt: skip
     flags = parser.parse_args(arguments)
+    name = "pipeline_ranks.json" if flags.consumers else "pipeline.json"
+    output = flags.output or RESULTS / name
+    measure = _measure_ranks if flags.consumers else _measure
     spec = dataset(flags.dataset)
     measured = {}
     if flags.data:
-        measured["files"] = _measure(find_files(flags.data, spec, "train"), spec, flags)
+        measured["files"] = measure(find_files(flags.data, spec, "train"), spec, flags)
     else:
-        for name, options in STORAGE.items():
+        # ranks: as preprocessing writes
+        for name, options in list(STORAGE.items())[: 1 if flags.consumers else None]:
             with tempfile.TemporaryDirectory() as folder:
                 paths = _write_files(Path(folder), spec, flags.jets, options)
-                measured[name] = _measure(paths, spec, flags)
+                measured[name] = measure(paths, spec, flags)
     for name, numbers in measured.items():
         print(f"{spec.title}, {name}, batches of {flags.batch_size}:")
         for quantity, value in numbers.items():
@@ -72,9 +81,9 @@ def main(arguments: list[str]) -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "measured": measured,
     }
-    with atomic_path(flags.output) as path:
+    with atomic_path(output) as path:
         path.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"written: {flags.output}")
+    print(f"written: {output}")
 
 
 def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) -> dict[str, float]:
@@ -115,6 +124,37 @@ def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) ->
             peak = process.submit(_peak_memory, paths, spec, limit, flags.batch_size).result()
         numbers[f"peak_megabytes_{name}"] = peak
     return numbers
+
+
+def _measure_ranks(
+    paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace
+) -> dict[str, float]:
+    """Jets per second that each of several ranks on this node gets, all at once, and their sum."""
+    ranks = flags.consumers
+    numbers = {"ranks": ranks, "cores": len(os.sched_getaffinity(0))}
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Manager() as manager, ProcessPoolExecutor(ranks, mp_context=spawn) as processes:
+        start = manager.Barrier(ranks)
+        share = (paths, spec, flags.jets, flags.batch_size)
+        started = [processes.submit(_consume, *share, rank, ranks, start) for rank in range(ranks)]
+        jets, seconds, cpu_seconds = np.transpose([process.result() for process in started])
+    for rank, rate in enumerate(jets / seconds):
+        numbers[f"jets_per_second_of_rank_{rank}"] = float(rate)
+    numbers["jets_per_second_in_total"] = float(jets.sum() / seconds.max())
+    numbers["jets_per_cpu_second"] = float(jets.sum() / cpu_seconds.sum())
+    return numbers
+
+
+def _consume(
+    paths: list[Path], spec: DatasetSpec, limit: int, batch_size: int, rank: int, ranks: int, start
+) -> tuple[int, float, float]:
+    """One rank's jets of an epoch, and the seconds and CPU seconds until it has taken them all."""
+    with JetFiles(paths, spec, limit=limit) as files:
+        pipeline = Pipeline(files, spec, batch_size, rank, ranks)
+        start.wait()
+        began, cpu_began = time.perf_counter(), time.process_time()
+        jets = sum(len(batch["mask"]) for batch in pipeline.epoch(0))
+        return jets, time.perf_counter() - began, time.process_time() - cpu_began
 
 
 def _cpu_seconds(work) -> float:

@@ -20,6 +20,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.mixing import padded_lengths
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.precision import FULL, in_precision, reduced
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.training import distributed
 from omnilearn.training.gradients import (
@@ -73,17 +74,18 @@ def grouped_batches(size: int, slots: int) -> list[tuple[dict, float]]:
     return found
 
 
-def work(mode: str, config: PETConfig, training: bool) -> Callable[[dict], None]:
-    """A function that trains on, or evaluates, a batch."""
+def work(
+    mode: str, config: PETConfig, training: bool, precision: str = FULL
+) -> Callable[[dict], None]:
+    """A function that trains on, or evaluates, a batch, with products in that precision."""
     objective = Objective(PET(config), mode)
     variables = list(objective.trained().values())
     optimiser = Lion(learning_rate=1e-5, weight_decay=1e-5, use_ema=True)
     optimiser.build(variables)
-    gradients = compiled_for_batches(
-        with_gradients(objective.losses, variables), config.max_constituents
-    )
+    slots = config.max_constituents
+    gradients = compiled_for_batches(with_gradients(objective.losses, variables), slots, precision)
     apply = compiled(lambda found: optimiser.apply(found, variables), xla=uses_xla())
-    evaluate = compiled_for_batches(objective.losses, config.max_constituents)
+    evaluate = compiled_for_batches(objective.losses, slots, precision)
     rng = np.random.default_rng(1)
 
     def run(batch: dict) -> None:
@@ -113,12 +115,18 @@ def products(config: PETConfig, mode: str, slots: int) -> float:
     return 2.0 * passes[mode]
 
 
-def peak_flops() -> float:
-    """Operations per second of a large float32 matrix product on this machine."""
+def operations_per_jet(config: PETConfig, mode: str, training: bool, slots: int) -> float:
+    """Of the matrix products, for a jet that comes in `slots` slots: those the model computes."""
+    computed = slots + (slots < config.max_constituents)  # one stands for the absent ones
+    return products(config, mode, computed) * (3 if training else 1)  # backward: two forward ones
+
+
+def peak_flops(precision: str = FULL) -> float:
+    """Operations per second of a large matrix product in a precision on this machine."""
     side = MATRIX["gpu" if gpu_name() else "cpu"]
     product = compiled(lambda a: (a @ a)[:1, :1])  # next to nothing comes back from the device
     drawn = np.random.default_rng(0).standard_normal((side, side), dtype="float32")
-    matrix = compiled(lambda a: a + 0)(drawn)  # on the device
+    matrix = compiled(in_precision(lambda a: reduced(a + 0), precision))(drawn)  # on the device
     np.asarray(product(matrix))
     seconds = [seconds_of(lambda: np.asarray(product(matrix))) for _ in range(10)]
     return 2 * side**3 / float(np.median(seconds))
@@ -148,10 +156,9 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
         rates["default"].append(size / mean)
         rates["padded"].append(size / seconds_of(run, full))
     operations = sum(
-        share * products(config, mode, batch["mask"].shape[1] + (batch["mask"].shape[1] < slots))
+        share * operations_per_jet(config, mode, training, batch["mask"].shape[1])
         for batch, share in grouped
     )
-    operations *= 3 if training else 1  # a backward pass is two forward ones
     default, padded = (float(np.median(rates[name])) for name in ("default", "padded"))
     ratios = np.divide(rates["default"], rates["padded"])
     return {

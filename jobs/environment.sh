@@ -19,6 +19,11 @@ export HOROVOD_GLOO_TIMEOUT_SECONDS=${HOROVOD_GLOO_TIMEOUT_SECONDS:-120}
 export HOROVOD_STALL_CHECK_TIME_SECONDS=${HOROVOD_STALL_CHECK_TIME_SECONDS:-60}
 export HOROVOD_STALL_SHUTDOWN_TIME_SECONDS=${HOROVOD_STALL_SHUTDOWN_TIME_SECONDS:-600}
 
+# kernels that TensorFlow compiles at their first use (on GPUs newer than its own: H100, H200) are kept
+# on a disk that stays and that a container sees; the driver's 1 GiB is too little for them
+export CUDA_CACHE_PATH=${CUDA_CACHE_PATH:-$PWD/.cuda_cache}
+export CUDA_CACHE_MAXSIZE=${CUDA_CACHE_MAXSIZE:-4294967296}
+
 in_container=()             # what starts the container, in front of python
 site_python=.venv/bin/python
 site_sbatch=()              # options of sbatch for any job

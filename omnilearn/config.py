@@ -53,6 +53,7 @@ class Config:
     body_factor: float = option(1.0, "the body learns this many times slower than the heads")
     warmup_epochs: int = option(3, "epochs of linear warm-up")
     decay: bool = option(True, "after the warm-up the rate falls as a cosine; else it is constant")
+    precision: str = option("float32", "float32; or bfloat16: products of bfloat16, on a GPU")
     optimiser: str = option("lion", "lion, as PET is trained; or adamw, as token models are")
     clip_norm: float = option(
         0.0, "gradients are scaled down to this norm: that of each weight array with lion, of all "
@@ -108,6 +109,7 @@ class Config:
         choices = {
             "model": ("pet", "omnijet"),
             "optimiser": ("lion", "adamw"),
+            "precision": ("float32", "bfloat16"),
             "preset": ("full", "small"),
             "mode": ("all", "classifier", "generator"),
             "padding": ("", "released", "masked"),

@@ -54,7 +54,7 @@ def test_every_field_is_read_somewhere(item):
 @every_field
 def test_every_flag_sets_its_field(item, parser):
     texts = {"preset": "small", "mode": "generator", "padding": "masked", "model": "omnijet",
-             "optimiser": "adamw"}  # fmt: skip
+             "optimiser": "adamw", "precision": "bfloat16"}  # fmt: skip
     if item.type is bool:
         no = "no-" if item.default else ""
         given, value = [f"--{no}{flag(item.name)}"], not item.default

@@ -71,6 +71,7 @@ LOGIN_NODE = tuple(
 # the benchmarks that run the model; the others work on a login node
 MODEL_BENCHMARKS = (
     "benchmarks.throughput",
+    "benchmarks.gpu",
     "benchmarks.profile",
     "benchmarks.scaling",
     "benchmarks.soak",
@@ -88,7 +89,7 @@ MAY_IMPORT = {
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
     "omnilearn.training.rendezvous": (),
     "omnilearn.training.distributed": RANKS,
-    "omnilearn.training.gradients": RANKS,
+    "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": RANKS,
     "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, "omnilearn.data", "omnilearn.config"),
     "omnilearn.run_lock": (),

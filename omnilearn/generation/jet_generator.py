@@ -12,6 +12,7 @@ from keras import ops
 from omnilearn.data.spec import JET_FEATURES
 from omnilearn.model.embedding import TimeEmbedding
 from omnilearn.model.layers import LayerScale, dense, gelu
+from omnilearn.model.precision import applied, restored
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class ResidualBlock(keras.layers.Layer):
     def call(self, x):
         """x (B, units) -> (B, width)."""
         x = self.norm(x)
-        update = ops.silu(self.second(ops.silu(self.first(x))))
-        return self.residual(x) + self.layer_scale(update)
+        update = ops.silu(applied(self.second, ops.silu(applied(self.first, x))))
+        return self.residual(x) + self.layer_scale(restored(update))
 
 
 class JetNetwork(keras.layers.Layer):

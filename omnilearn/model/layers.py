@@ -12,6 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from omnilearn.model.precision import biased, product, reduced, restored
+
 NEVER = -1e9  # attention logit of a slot with weight zero
 FAR_AWAY = 999.0  # added to the coordinates of padded slots, as the released model does
 DISTANCE_OFFSET = 1e-5
@@ -42,8 +44,8 @@ def gelu(x):
 
 def two_layers(x, first: keras.layers.Dense, second: keras.layers.Dense):
     """second(gelu(first(x))) for x (N, D), the constants of gelu taken into the weights."""
-    hidden = biased(ops.matmul(x, SQRT_HALF * first.kernel), SQRT_HALF * first.bias)
-    return biased(ops.matmul(scaled_gelu(hidden), SQRT_HALF * second.kernel), second.bias)
+    hidden = biased(product(x, SQRT_HALF * first.kernel), SQRT_HALF * first.bias)
+    return biased(restored(product(scaled_gelu(hidden), SQRT_HALF * second.kernel)), second.bias)
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,6 @@ class Slots:
             return None
         seen = ops.where(self.weight > 0, ops.log(ops.maximum(self.weight, 1e-9)), NEVER)
         return seen[:, None, None, :]
-
-
-def biased(x, bias):
-    """x (..., D) + bias (D,), written so that TensorFlow sums the bias's gradient quickly."""
-    return ops.add(x, bias)
 
 
 def dense(units: int, name: str, bias: bool = True) -> keras.layers.Dense:
@@ -187,7 +184,7 @@ class Attention(keras.layers.Layer):
         parts = (self.query, self.key, self.value)
         kernel = [ops.reshape(part.kernel, (self.dim, self.dim)) for part in parts]
         flat = ops.reshape(x, (-1, self.dim))  # (B S, D): product and bias become one operation
-        fused = ops.matmul(flat, ops.concatenate(kernel, axis=1))
+        fused = product(flat, ops.concatenate(kernel, axis=1))
         if self.offsets:
             offset = [ops.reshape(part.bias, (self.dim,)) for part in parts]
             fused = biased(fused, ops.concatenate(offset))
@@ -199,9 +196,9 @@ class Attention(keras.layers.Layer):
 
     def attended(self, query, key, value, bias=None, drop=None):
         """Slots that ask, (B, H, Q, D/H), and those that answer, (B, H, S, D/H) -> (B, Q, D)."""
-        logits = ops.matmul(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
-        shares = attention_shares(logits, bias)
-        mixed = ops.matmul(drop(shares) if drop else shares, value)  # (B, H, Q, D/H)
+        logits = product(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
+        shares = attention_shares(restored(logits), bias)
+        mixed = product(drop(shares) if drop else shares, value)  # (B, H, Q, D/H)
         return self.joined(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
 
     def token(self, x, bias=None):
@@ -212,15 +209,15 @@ class Attention(keras.layers.Layer):
         """
         query = ops.einsum("bd,dhk->bhk", x[:, 0], self.query.kernel) + self.query.bias
         asked = ops.einsum("bhk,dhk->bhd", query * self.head_dim**-0.5, self.key.kernel)
-        logits = ops.matmul(asked, ops.transpose(x, (0, 2, 1)))[:, :, None]  # (B, H, 1, S)
-        mean = ops.matmul(attention_shares(logits, bias)[:, :, 0], x)  # (B, H, D)
+        logits = restored(product(asked, ops.transpose(x, (0, 2, 1))))[:, :, None]  # (B, H, 1, S)
+        mean = restored(product(attention_shares(logits, bias)[:, :, 0], x))  # (B, H, D)
         mixed = ops.einsum("bhd,dhk->bhk", mean, self.value.kernel) + self.value.bias
         return self.joined(mixed, 1)
 
     def joined(self, mixed, slots):
         """The heads' outputs, (B, S, H, D/H) in memory, projected to (B, S, D)."""
         kernel = ops.reshape(self.attention_output.kernel, (self.dim, self.dim))
-        flat = ops.matmul(ops.reshape(mixed, (-1, self.dim)), kernel)
+        flat = restored(product(ops.reshape(mixed, (-1, self.dim)), kernel))
         return ops.reshape(biased(flat, self.attention_output.bias), (-1, slots, self.dim))
 
 
@@ -269,10 +266,12 @@ class LocalEncoding(keras.layers.Layer):
         kernel, own_bias = SQRT_HALF * self.first.kernel, SQRT_HALF * self.first.bias
         of_neighbour, of_self = kernel[: self.in_dim], kernel[self.in_dim :]
         own = biased(ops.matmul(features, of_self - of_neighbour), own_bias)
-        hidden = gathered(ops.matmul(features, of_neighbour), nearest) + own[:, :, None]
+        # neighbours differ little: they are subtracted in float32
+        hidden = reduced(gathered(ops.matmul(features, of_neighbour), nearest) + own[:, :, None])
         flat = ops.reshape(scaled_gelu(hidden), (-1, 2 * self.dim))  # (B S K, 2D)
-        flat = biased(ops.matmul(flat, 0.5 * self.second.kernel), SQRT_HALF * self.second.bias)
-        edges = ops.reshape(scaled_gelu(flat), (*ops.shape(nearest), self.dim))  # (B, S, K, D)
+        flat = biased(product(flat, 0.5 * self.second.kernel), SQRT_HALF * self.second.bias)
+        flat = restored(scaled_gelu(flat))
+        edges = ops.reshape(flat, (*ops.shape(nearest), self.dim))  # (B, S, K, D)
         if not slots.masked:
             return SQRT_HALF * ops.mean(edges, axis=2)
         real = gathered(slots.mask, nearest)  # (B, S, K, 1)

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from omnilearn.model.layers import NEVER, Attention, dense
+from omnilearn.model.precision import applied, restored
 
 WIDENING = 4  # hidden units of the GPT's feed-forward part per channel
 
@@ -66,7 +67,8 @@ class PostNormBlock(keras.layers.Layer):
     def fed_forward(self, x, update):
         """What attention found is added, then what the dense layers make of it."""
         x = self.norm1(update + x)
-        return self.norm2(self.second(ops.relu(self.first(x))) + x)
+        hidden = ops.relu(applied(self.first, x))
+        return self.norm2(restored(applied(self.second, hidden)) + x)
 
 
 class NormFormerBlock(keras.layers.Layer):
@@ -91,8 +93,8 @@ class NormFormerBlock(keras.layers.Layer):
         x = x * real[..., None]
         update = self.attention(self.norm1(x), bias=padding_bias(real), drop=drop)
         x = x + self.norm_attention(update)
-        hidden = ops.silu(self.first(self.norm2(x)))
-        return x + self.second(drop(hidden) if drop else hidden)
+        hidden = ops.silu(applied(self.first, self.norm2(x)))
+        return x + restored(applied(self.second, drop(hidden) if drop else hidden))
 
 
 class Dropout:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from omnilearn.errors import UserError
+from omnilearn.model.precision import FULL, in_precision
 
 # Rewritings of graphs that add gradients in the order in which they arrive change the last bit of a
 # sum from call to call, and Lion's sign makes a whole step of it. "remapping" fuses products with
@@ -42,6 +43,32 @@ def gpu_name() -> str:
     return tf.config.experimental.get_device_details(found[0])["device_name"] if found else ""
 
 
+def has_tf32() -> bool:
+    """Is there a GPU with fast products of TF32 and bfloat16 (compute capability 8.0 on)?"""
+    found = tf.config.list_physical_devices("GPU")
+    details = tf.config.experimental.get_device_details(found[0]) if found else {}
+    return details.get("compute_capability", (0, 0)) >= (8, 0)
+
+
+def allow_tf32(allowed: bool) -> None:
+    """May float32 products keep 10 bits of mantissa, on GPUs that are faster at it?
+
+    TensorFlow's default is yes. Near neighbours may then change places.
+    """
+    tf.config.experimental.enable_tensor_float_32_execution(allowed)
+
+
+def forget_peak_memory() -> None:
+    """Count the device's peak memory anew, from what is allocated now."""
+    if gpu_name():
+        tf.config.experimental.reset_memory_stats("GPU:0")
+
+
+def peak_memory() -> int | None:
+    """Bytes of the first GPU that tensors took at most since it was forgotten; None without one."""
+    return tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpu_name() else None
+
+
 def compiled(
     function: Callable,
     signature: Callable = lambda *arguments: arguments,
@@ -65,12 +92,15 @@ def compiled(
     return call
 
 
-def compiled_for_batches(function: Callable, slots: int) -> Callable:
+def compiled_for_batches(function: Callable, slots: int, precision: str = FULL) -> Callable:
     """A function of a batch (a dict) as two graphs: for `slots` slots, and for any fewer.
 
-    With XLA as one for each number of slots.
+    With XLA as one for each number of slots. `precision` is that of products (`model.precision`);
+    where they are not float32, those that stay so are exact: TF32 ends for the process.
     """
     xla = uses_xla()
+    if precision != FULL:
+        allow_tf32(False)
 
     def signature(batch: dict) -> tuple[dict[str, tf.TensorSpec]]:
         is_open = batch["mask"].shape[1] != slots and not xla
@@ -82,7 +112,7 @@ def compiled_for_batches(function: Callable, slots: int) -> Callable:
             specs[name] = tf.TensorSpec(shape, value.dtype)
         return (specs,)
 
-    return compiled(function, signature, xla)
+    return compiled(in_precision(function, precision), signature, xla)
 
 
 def with_gradients(losses: Callable[[dict], dict], variables: list) -> Callable:

@@ -77,9 +77,9 @@ class Trainer:
         slots = objective.pet.config.max_constituents
         if earlier is None:
             self.gradients = compiled_for_batches(
-                with_gradients(objective.losses, self.variables), slots
+                with_gradients(objective.losses, self.variables), slots, config.precision
             )
-            self.evaluated = compiled_for_batches(objective.losses, slots)
+            self.evaluated = compiled_for_batches(objective.losses, slots, config.precision)
         else:
             self.gradients, self.evaluated = earlier.gradients, earlier.evaluated
         self.joined = compiled(

@@ -11,6 +11,7 @@ from keras import ops
 
 from omnilearn.data.spec import FEATURES, JET_FEATURES
 from omnilearn.model.layers import dense, gelu
+from omnilearn.model.precision import applied, restored
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Stack(keras.layers.Layer):
     def call(self, x):
         """(..., inputs) -> (..., last width)."""
         for layer in self.layers:
-            x = gelu(layer(x))
-        return x
+            x = gelu(applied(layer, x))
+        return restored(x)
 
 
 class DeepSetsHead(keras.layers.Layer):

@@ -170,3 +170,41 @@ def test_the_container_is_made_by_the_set_up_of_everybody():
     assert "./setup.sh" in text
     assert not re.search(r"pip install", text)  # versions stand in requirements.txt alone
     assert Path(ROOT / "requirements.txt").name in text
+
+
+def warm_up() -> str:
+    """The command of the Containerfile that compiles the kernels of a GPU, for this shell."""
+    lines = (ROOT / "Containerfile").read_text().replace("\\\n", " ").splitlines()
+    (found,) = [
+        line for line in lines if line.startswith("RUN --mount") and "benchmarks gpu" in line
+    ]
+    return found.split("target=/checkout", 1)[1].replace("/checkout", ".")
+
+
+@pytest.mark.parametrize(("gpu", "benchmark", "said"), [
+    ("exit 1", "echo warm", ""),
+    ("exit 0", "echo warm", "warm\n"),
+    ("exit 0", "exit 1", "kernels were not compiled: the first step does it\n"),
+])  # fmt: skip
+def test_the_container_compiles_kernels_where_a_gpu_is_and_is_built_whatever_comes_of_it(
+    tmp_path, gpu, benchmark, said
+):
+    for name, what in (("nvidia-smi", gpu), ("python", benchmark)):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{what}\n")
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(["sh", "-c", warm_up()], check=False, text=True, capture_output=True,
+                          cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, said)
+
+
+def test_compiled_kernels_are_kept_in_the_checkout_unless_told_otherwise():
+    show = 'cd "$1" && . jobs/environment.sh && echo "$CUDA_CACHE_PATH $CUDA_CACHE_MAXSIZE"'
+    clean = {"PATH": os.environ["PATH"], "OMNILEARN_SITE": "laptop"}
+    for given, expected in (
+        ({}, f"{ROOT}/.cuda_cache {4 * 2**30}"),
+        ({"CUDA_CACHE_PATH": "/kept", "CUDA_CACHE_MAXSIZE": "7"}, "/kept 7"),
+    ):
+        done = subprocess.run(["bash", "-c", show, "-", ROOT], check=True, text=True,
+                              capture_output=True, env={**clean, **given})  # fmt: skip
+        assert done.stdout.strip() == expected
+    assert "/.cuda_cache/" in (ROOT / ".gitignore").read_text().splitlines()
