@@ -1,6 +1,5 @@
 """The one writer of the suite's HDF5: padded constituents, jets, labels, provenance."""
 
-import io
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 
 from omnilearn.data.spec import FEATURES, DatasetSpec
+from omnilearn.hdf5 import Sink, attributes, open_for_reading, written_to
 from preprocessing.jet_chunk import PreparedJets, record_type
 from preprocessing.shuffle import Buckets
 
@@ -48,8 +48,8 @@ def suite_version() -> str:
 def is_complete(path: Path, provenance: Provenance) -> bool:
     """Whether `path` was made from the same sources with the same seed by this format version."""
     try:
-        with h5py.File(path, "r") as file:
-            found = dict(file.attrs)
+        with open_for_reading(path) as file:
+            found = attributes(file)
     except OSError:
         return False
     expected = {
@@ -97,30 +97,6 @@ def stored(jets: PreparedJets, spec: DatasetSpec) -> dict[str, np.ndarray]:
     return arrays
 
 
-class Sink(io.FileIO):
-    """The file below HDF5, which must not see a full disk: it crashes when it cannot write."""
-
-    def __init__(self, path: Path):
-        super().__init__(path, "w+")
-        self.error: OSError | None = None
-
-    def write(self, data) -> int:
-        """Write all of `data`; after a first failure nothing more, `check` tells."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        while len(rest) and self.error is None:
-            try:
-                rest = rest[super().write(rest) :]
-            except OSError as error:
-                self.error = error
-        return size
-
-    def check(self) -> None:
-        """Raise the OSError that kept something from being written."""
-        if self.error is not None:
-            raise self.error
-
-
 def write(
     path: Path,
     buckets: Buckets,
@@ -137,7 +113,7 @@ def write(
     nothing = PreparedJets(
         np.zeros(0, record_type(spec)), np.zeros((0, spec.num_features), np.float32)
     )
-    with Sink(path) as sink, h5py.File(sink, "w", rdcc_nbytes=CHUNK_CACHE) as file:
+    with Sink(path) as sink, written_to(sink, rdcc_nbytes=CHUNK_CACHE) as file:
         for name, array in stored(nothing, spec).items():
             shape = array.shape[1:]
             file.create_dataset(

@@ -5,12 +5,11 @@ import os
 import textwrap
 from pathlib import Path
 
-import h5py
-
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.layout import find_files, stored_layout
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from preprocessing.sources import SPLITS
 
 WIDTH = 100
@@ -74,7 +73,7 @@ def rows(spec: DatasetSpec, files: list[Path]) -> str:
     total, origins = 0, set()
     for path in files:
         try:
-            with h5py.File(path, "r") as file:
+            with open_for_reading(path) as file:
                 layout = stored_layout(file, path, spec)
         except OSError:
             return f"{path.name} cannot be read"

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import awkward as ak
-import h5py
 import numpy as np
 
 from omnilearn.data.catalogue import CATALOGUE, JETCLASS_NORMALISATION
 from omnilearn.data.declared import FILE_NAME, write_declaration
 from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec, JetLabel
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian, to_cartesian
 from omnilearn.progress import progress
 from preprocessing.convert import Job
@@ -263,7 +263,7 @@ def require_momenta(momenta: np.ndarray, counts: np.ndarray) -> None:
 
 def measured(path: Path):
     """JetClass constants for constituents, as a backbone knows them; mean and std of these jets."""
-    with h5py.File(path, "r") as file:
+    with open_for_reading(path) as file:
         jet = file["jet"][:].astype(np.float64)
     std = jet.std(axis=0)
     return replace(

@@ -11,7 +11,6 @@ import h5py
 import numpy as np
 
 from omnilearn.errors import UserError
-from preprocessing.blosc import rows
 
 # the words of the pickle language that are a column's name, or its number
 NAME_OPCODES = {
@@ -42,7 +41,7 @@ class Table:
         stop, stored = 0, {}
         for (dataset, name), width in zip(self.blocks, self.widths, strict=True):
             if dataset.name not in stored:
-                stored[dataset.name] = rows(dataset, first, last)
+                stored[dataset.name] = dataset[first:last]
             block = stored[dataset.name] if name is None else stored[dataset.name][name]
             start, stop = stop, stop + width
             table[:, start:stop] = block
@@ -65,7 +64,7 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
         fields = sorted(name[: -len("_values")] for name in group if name.endswith("_values"))
         blocks = [(group[f"{name}_values"], None) for name in fields]
         widths = [dataset.shape[1] for dataset, _ in blocks]
-        names = [stored_names(rows(group[f"{name}_items"], 0, None)) for name in fields]
+        names = [stored_names(group[f"{name}_items"][:]) for name in fields]
     if len({len(dataset) for dataset, _ in blocks}) > 1:
         raise UserError(
             f"{path}: the columns of {group.name[1:]!r} have unequal lengths; download it again"

@@ -8,6 +8,7 @@ import numpy as np
 
 from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian
 from preprocessing import pandas_table
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
@@ -62,7 +63,7 @@ def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
 
 def count(path: Path) -> int:
     """Jets in the file."""
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         return len(open_table(file, path)[0])
 
 
@@ -72,7 +73,7 @@ def read(path: Path) -> Iterator[JetChunk]:
     Raises UserError on numbers that are not finite, labels other than 0 and 1, and columns whose
     energy is below the momentum.
     """
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         table, order = open_table(file, path)
         for first in range(0, len(table), CHUNK_ROWS):
             stretch = table.read(first, min(first + CHUNK_ROWS, len(table)))

@@ -16,7 +16,7 @@ NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 EVERYWHERE = (
     "omnilearn.errors",
     "omnilearn.atomic",
-    "omnilearn.own_content",
+    "omnilearn.hdf5",
     "omnilearn.progress",
 )
 DESCRIPTIONS = (

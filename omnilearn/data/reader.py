@@ -19,6 +19,7 @@ from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.progress import progress
 
 OPEN_FILES = 16  # handles kept: blocks come from random files, and a handle costs about 1 MB
@@ -267,7 +268,7 @@ class JetFiles:
         """The handle of this file; the least recently used one makes room."""
         if path not in self._handles:
             try:
-                self._handles[path] = h5py.File(path, "r")
+                self._handles[path] = open_for_reading(path)
             except OSError as error:
                 raise UserError(
                     f"{path}: no readable HDF5 file ({error}), {remedy(self.spec)}"
