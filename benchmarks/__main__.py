@@ -5,6 +5,7 @@ import pkgutil
 import sys
 
 import benchmarks
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.errors import UserError, speak
 
 

@@ -21,7 +21,6 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
-
 NOT_READ = "such a file is not read, copy the content into one file"
 OPEN_HERE = "locking flag values don't match"  # this process has it open already, with a lock
 

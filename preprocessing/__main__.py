@@ -12,6 +12,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.errors import UserError, speak
 from preprocessing.convert import Job, convert
@@ -45,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
     arguments.add_argument(
         "--out",
         type=Path,
-        default=Path(os.environ.get("OMNILEARN_DATA", "data")),
+        default=Path(os.environ.get("OMNILEARN_DATA", "data")).expanduser(),
         help="folder for our files ($OMNILEARN_DATA or data): OUT/<dataset>/<split>/",
     )
     arguments.add_argument("--seed", type=int, default=0, help="of the shuffle of the jets (0)")

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path(os.environ.get("OMNILEARN_DATA", "data")),
+        default=Path(os.environ.get("OMNILEARN_DATA", "data")).expanduser(),
         help="folder of our files ($OMNILEARN_DATA or data)",
     )
 

@@ -69,7 +69,7 @@ def test_a_file_that_another_program_is_writing_is_not_called_damaged(tmp_path):
 def test_damage_and_absence_are_left_to_the_reader_to_name(path):
     path.write_bytes(path.read_bytes()[:900])
     for broken in (path, path.with_name("none.h5"), path.parent):
-        with pytest.raises(OSError):
+        with pytest.raises(OSError, match="Unable to synchronously open file"):
             open_for_reading(broken)
 
 
@@ -116,9 +116,8 @@ def test_attributes_of_bytes_are_text(path):
 
 
 def test_a_new_file_appears_whole_or_not_at_all(tmp_path):
-    with pytest.raises(ValueError, match="half"), atomic_file(tmp_path / "a.h5") as file:
-        file["data"] = NUMBERS
-        raise ValueError("half")
+    with pytest.raises(TypeError), atomic_file(tmp_path / "a.h5") as file:
+        file["data"] = object()
     assert not list(tmp_path.iterdir())
     with atomic_file(tmp_path / "a.h5") as file:
         file["data"] = NUMBERS

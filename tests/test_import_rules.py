@@ -17,6 +17,7 @@ EVERYWHERE = (
     "omnilearn.errors",
     "omnilearn.atomic",
     "omnilearn.hdf5",
+    "omnilearn.environment",
     "omnilearn.progress",
 )
 DESCRIPTIONS = (
