@@ -21,5 +21,7 @@ UNSET = (
 )
 
 os.environ.update(OURS)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # greetings of TensorFlow and its network
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 for name in UNSET:
     os.environ.pop(name, None)

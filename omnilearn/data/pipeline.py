@@ -57,8 +57,10 @@ class Pipeline:
         taking_part = np.ones(files.num_jets, bool) if selected is None else selected
         self._order = JetOrder.of_files(files.edges, files.multiplicity * taking_part)
         self._standardise = Standardisation(spec)
-        # cross sections may differ by orders of magnitude from one: rates of learning may not
-        self._weight_scale = np.float32(1 / files.mean_weight()) if weighted else None
+        self._weighted = weighted
+        if weighted:
+            # cross sections may differ by orders of magnitude from one: rates of learning may not
+            files.normalise_weights()
         wanted = int(taking_part.sum())
         empty = wanted - len(self._order)
         if empty and rank == 0:
@@ -136,12 +138,11 @@ class Pipeline:
                 "mask": mask,
                 "jet": self._standardise.jets(jets["jet"][places]),
                 "label": jets["pid"][places],
-                "weight": self._weight(jets["weight"][places]),
+                "weight": jets["weight"][places]
+                if self._weighted
+                else np.ones(len(places), np.float32),
                 "index": rows[places],
             }
-
-    def _weight(self, weight: np.ndarray) -> np.ndarray:
-        return np.ones_like(weight) if self._weight_scale is None else weight * self._weight_scale
 
 
 class WeightedPipeline(Pipeline):

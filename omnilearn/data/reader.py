@@ -55,6 +55,7 @@ class JetFiles:
         """
         self.spec, self.level = spec, level
         self._jet_columns = [spec.jet_features.index(name) for name in JET_FEATURES]
+        self._weight_unit = 1.0
         self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
@@ -154,9 +155,13 @@ class JetFiles:
             )
         return float(total / self.num_jets)
 
+    def normalise_weights(self) -> None:
+        """From now on the weights that are read have mean one, whatever their unit."""
+        self._weight_unit = self.mean_weight()
+
     def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class numbers (num_jets,) int8 and weights (num_jets,) float32 of all jets."""
-        label, weight = np.empty(self.num_jets, np.int8), np.empty(self.num_jets, np.float32)
+        """Class numbers (num_jets,) int8 and weights (num_jets,) float64 of all jets."""
+        label, weight = np.empty(self.num_jets, np.int8), np.empty(self.num_jets)
         for file, rows in self._stretches():
             start = rows.start - file.first
             stop = start + rows.stop - rows.start
@@ -193,7 +198,7 @@ class JetFiles:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])
         self._fill_jets(file, start, jets["jet"])
-        jets["weight"][...] = self._weights(file, start, stop)
+        jets["weight"][...] = self._weights(file, start, stop) / self._weight_unit
         self._fill_data(file, start, stop, jets["data"])
         jets["pid"][...] = self._labels(file, start, stop)
 
@@ -206,8 +211,8 @@ class JetFiles:
         check_finite(out, file.path, key, start)
 
     def _weights(self, file: _File, start: int, stop: int) -> np.ndarray:
-        """Weights (n,) of these rows of a file, 1 where it has none."""
-        weight = np.ones(stop - start, np.float32)
+        """Weights (n,) float64, of any unit, of these rows of a file; 1 where it has none."""
+        weight = np.ones(stop - start)
         if file.stored.weight:
             self._read(file.path, file.stored.weight, start, stop, weight, per_event=True)
             check_finite(weight, file.path, file.stored.weight, start)

@@ -170,13 +170,15 @@ def test_identity_is_kept_where_it_is_stored(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("unit", [1e-7, 1e-45, 1e45])
 @pytest.mark.parametrize("weighted", [True, False])
-def test_the_scale_of_weights_does_not_matter(tmp_path, weighted):
+def test_the_scale_of_weights_does_not_matter(tmp_path, weighted, unit):
     write_toy_dataset(tmp_path, "top", {"train": 64})
     (path,) = find_files(tmp_path, TOP, "train")
-    weight = 1e-7 * np.linspace(1, 3, 64)  # cross sections in some unit
+    weight = unit * np.linspace(1, 3, 64)  # cross sections in some unit
     with h5py.File(path, "r+") as file:
-        file["weight"][...] = weight
+        del file["weight"]
+        file["weight"] = weight
     with JetFiles([path], TOP) as files:
         batches = list(Pipeline(files, TOP, 16, weighted=weighted).ordered())
     index, found = (
