@@ -35,6 +35,8 @@ class Provenance:
     share: float = 1.0  # of the rows of the sources
     clipped: int = 0
     dropped_empty: int = 0
+    weight_scale: float = 1.0  # what the stored weights are to be multiplied by, where they are not
+    # stored in the unit of the sources because float32 could not hold them
     rejected: dict[str, int] = field(default_factory=dict)  # rows of the sources left out, why
     jets_per_class: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 

@@ -198,7 +198,8 @@ class JetFiles:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])
         self._fill_jets(file, start, jets["jet"])
-        jets["weight"][...] = self._weights(file, start, stop) / self._weight_unit
+        with np.errstate(over="ignore"):  # of a unit that nobody has asked to normalise
+            jets["weight"][...] = self._weights(file, start, stop) / self._weight_unit
         self._fill_data(file, start, stop, jets["data"])
         jets["pid"][...] = self._labels(file, start, stop)
 
