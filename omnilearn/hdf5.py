@@ -40,6 +40,8 @@ def open_for_reading(path: Path | str, **options) -> h5py.File:
                 raise
             file = h5py.File(path, "r", **options)
     except OSError as error:
+        if os.path.islink(path) and not os.path.exists(path):
+            raise UserError(f"{path} is a link to {os.readlink(path)}, which is gone") from error
         if reason := obstacle(error):
             raise UserError(f"{path} {reason}") from error
         raise

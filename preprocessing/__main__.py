@@ -16,8 +16,8 @@ import omnilearn.environment  # noqa: F401 - before anything loads Keras or matp
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.errors import UserError, speak
 from preprocessing.convert import Job, convert
-from preprocessing.jet_file import Provenance
-from preprocessing.sources import SPLITS, Shard, fingerprint
+from preprocessing.jet_file import Provenance, is_complete, stored_fingerprints
+from preprocessing.sources import SPLITS, Shard, fingerprint, strangers
 
 # a first word that is no dataset -> module with add_arguments(parser) and run(arguments)
 COMMANDS = {"list": "listing", "download": "download", "check": "check"}
@@ -78,16 +78,29 @@ def plan(name: str, shards: list[Shard], raw: Path, out: Path, seed: int) -> lis
     return jobs
 
 
-def require_no_strangers(jobs: list[Job]) -> None:
-    """Raise UserError if a folder holds files of an earlier, larger run: their jets would count."""
+def require_no_strangers(jobs: list[Job], folder: Path) -> None:
+    """Raise UserError if a folder holds files of an earlier, larger run: their jets would count.
+
+    A whole split that this run does not make may stay beside new ones, as when the public files
+    come one after the other; but not when a split is made anew of other files, or of its own.
+    """
     expected = {path for job in jobs for path, _ in job.outputs}
-    for folder in {path.parent for path in expected}:
-        for path in sorted(folder.glob("*.h5")):
-            if path not in expected and not path.name.startswith("."):
-                raise UserError(
-                    f"{path} is left from another run and would be read together with the new "
-                    "files; remove it or choose another --out"
-                )
+    remade = {path.parent.name for path in expected}
+    ours = {one for job in jobs for _, made in job.outputs for one in made.fingerprints}
+    replaced = [path for job in jobs for path, made in job.outputs
+                if path.exists() and not is_complete(path, made)]  # fmt: skip
+    for path in strangers(folder, expected):
+        if path.parent.name in remade:
+            raise UserError(
+                f"{path} is left from another run and would be read together with the new "
+                "files; remove it or choose another --out"
+            )
+        if replaced or ours & set(stored_fingerprints(path)):
+            raise UserError(
+                f"{path} is left from another run, and this one makes no {path.parent.name} split: "
+                "its jets may be among the new ones of the other splits; remove it or choose "
+                "another --out"
+            )
 
 
 def main() -> None:
@@ -113,7 +126,7 @@ def preprocess(arguments: argparse.Namespace) -> None:
             raise UserError(f"{folder} is a file, but a folder is needed; choose another --out")
     shards = import_module(f"preprocessing.{spec.name}").shards(arguments.raw)
     jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed)
-    require_no_strangers(jobs)
+    require_no_strangers(jobs, arguments.out / spec.name)
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         print(f"{split}: {files} public files" if files else f"{split}: no public files found")

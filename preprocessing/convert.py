@@ -101,6 +101,8 @@ class Job:
                 if provenance.jets_per_class.sum():
                     with atomic_path(path) as temporary:
                         jet_file.write(temporary, dealt, spec, provenance, advance)
+                else:  # what an earlier run left there is of other jets
+                    path.unlink(missing_ok=True)
         return "\n".join(summary(path, made, spec.class_names) for path, made in self.outputs)
 
     def deal(

@@ -66,6 +66,15 @@ def is_complete(path: Path, provenance: Provenance) -> bool:
     )
 
 
+def stored_fingerprints(path: Path) -> list[str]:
+    """Fingerprints of the public files that one of ours was made of; none where it says nothing."""
+    try:
+        with open_for_reading(path) as file:
+            return list(attributes(file).get("fingerprints", []))
+    except OSError:
+        return []
+
+
 def pad(jets: PreparedJets, max_constituents: int) -> np.ndarray:
     """(rows, jets per row, max_constituents, features) float32, zero after the last constituent."""
     kept = jets.records["kept"]

@@ -5,7 +5,8 @@ import os
 import textwrap
 from pathlib import Path
 
-from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.catalogue import CATALOGUE, dataset
+from omnilearn.data.declared import FILE_NAME
 from omnilearn.data.layout import find_files, stored_layout
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -26,8 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print all entries of the catalogue."""
-    print("\n\n".join(entry(spec, arguments.out) for spec in CATALOGUE.values()))
+    """Print all entries of the catalogue, and the data sets that are declared in the folder."""
+    entries = [entry(spec, arguments.out) for spec in CATALOGUE.values()]
+    for path in sorted(arguments.out.glob(f"*/{FILE_NAME}")):
+        try:
+            entries.append(entry(dataset(path.parent.name, arguments.out), arguments.out))
+        except UserError as error:
+            entries.append(str(error))
+    print("\n\n".join(entries))
 
 
 def entry(spec: DatasetSpec, data: Path) -> str:
@@ -51,6 +58,7 @@ def entry(spec: DatasetSpec, data: Path) -> str:
                     break_on_hyphens=False, break_long_words=False,
                 )
                 for title, text in lines.items()
+                if text
             ),
         ]
     )  # fmt: skip

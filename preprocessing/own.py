@@ -95,12 +95,10 @@ def write_dataset(
             f"{left[0]} is left of an earlier {name} and would be read beside the new jets, some "
             f"of which it may hold; remove {left[0].parent}, or choose another name"
         )
+    job.require_jets_in_every_split()
     with progress(count, f"writing {name}") as bar:
         bar.write(job.run(count, bar.update))
     for path, made in job.outputs:
-        if not made.jets_per_class.sum():
-            raise UserError(f"none of {count} jets fell into {made.split} ({path}); more "
-                            "jets are needed, or a larger share")  # fmt: skip
         if without := [one for one, jets in zip(classes, made.jets_per_class, strict=True)
                        if not jets]:  # fmt: skip
             print(f"{path}: no jets of {', '.join(without)}, which was declared")
@@ -183,6 +181,17 @@ class OwnJob(Job):
         )  # fmt: skip
         shard = GroupedShard(spec.splits, 0, (source,), group)
         return OwnJob(spec.name, shard, seed, outputs, spec, jets)
+
+    def require_jets_in_every_split(self) -> None:
+        """Raise UserError, before anything is written, for a split that no jet falls into."""
+        given = self.jets.constituents
+        jets = len(given.counts)
+        pt = np.bincount(np.repeat(np.arange(jets), given.counts), given.momenta[:, 0], jets)
+        split = self.shard.split_of(np.flatnonzero(pt > 0), self.shard.sources[0], self.seed)
+        for share, (path, made) in enumerate(self.outputs):
+            if not (split == share).any():
+                raise UserError(f"none of {jets} jets fell into {made.split} ({path}); more jets "
+                                "are needed, or a larger share")  # fmt: skip
 
     @property
     def spec(self) -> DatasetSpec:

@@ -153,6 +153,11 @@ def columns_of_jets(jets: list) -> tuple[dict[str, np.ndarray], np.ndarray]:
 def columns_of_awkward(array: ak.Array) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The fields of jets of records, or of records of lists as a ROOT tree has them."""
     columns = fields_of(array)
+    if not columns and array.ndim == 3:  # lists of four or five numbers
+        require_jets(array)
+        flat = np.ma.asarray(ak.to_numpy(ak.flatten(array, axis=1), allow_missing=True))
+        if flat.ndim == 2 and flat.shape[1] in (4, 5):
+            return by_name(flat), whole(ak.num(array, axis=1)).astype(np.int64)
     if not columns:
         raise UserError(f"constituents: no record with {array.ndim} axes; {EXPECTED}")
     for key, values in columns.items():

@@ -109,7 +109,6 @@ def strangers(folder: Path, expected: set[Path]) -> list[Path]:
     They would be read together with the new ones. A name that begins with a dot is being written.
     """
     found = [path for split in SPLITS for path in folder.glob(f"{split}/*.h5")]
-    found += [path for split in SPLITS for path in folder.glob(f"{split}*.h5")]
     return sorted(path for path in found if path not in expected and path.name[0] != ".")
 
 

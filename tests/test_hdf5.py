@@ -66,6 +66,13 @@ def test_a_file_that_another_program_is_writing_is_not_called_damaged(tmp_path):
     assert f"UserError: {path} is being written by another program" in said
 
 
+def test_a_link_to_a_file_that_is_gone_is_told_as_one(path):
+    link = path.with_name("link.h5")
+    link.symlink_to("purged/jets.h5")
+    with pytest.raises(UserError, match=r"link\.h5 is a link to purged/jets\.h5, which is gone"):
+        open_for_reading(link)
+
+
 def test_damage_and_absence_are_left_to_the_reader_to_name(path):
     path.write_bytes(path.read_bytes()[:900])
     for broken in (path, path.with_name("none.h5"), path.parent):

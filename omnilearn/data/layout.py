@@ -32,11 +32,16 @@ def class_files(spec: DatasetSpec) -> dict[str, str]:
     return {name: f"{name}{suffix}.hdf5" for name in spec.class_names}
 
 
-def remedy(spec: DatasetSpec) -> str:
-    """The command that mends a file of this dataset."""
+def maker(spec: DatasetSpec, data: Path | str = "DATA") -> str:
+    """What makes the files of this dataset."""
     if spec.name not in CATALOGUE:
-        return "make it again with preprocessing.own.write_dataset"
-    return f"make it again with: python -m preprocessing {spec.name} --raw DIR --out DATA"
+        return " preprocessing.own.write_dataset"
+    return f": python -m preprocessing {spec.name} --raw DIR --out {data}"
+
+
+def remedy(spec: DatasetSpec) -> str:
+    """How a file of this dataset is mended."""
+    return f"make it again with{maker(spec)}"
 
 
 def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
@@ -51,7 +56,7 @@ def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
                 return sorted(found, key=_natural)
     raise UserError(
         f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
-        f"make them with: python -m preprocessing {spec.name} --raw DIR --out {data}"
+        f"make them with{maker(spec, data)}"
     )
 
 
