@@ -21,6 +21,7 @@ from omnilearn.model.reference_weights import load_released_weights, released_co
 from omnilearn.progress import progress
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.runs import prepare_run
+from omnilearn.statistics.results import Result
 from omnilearn.tagging import metrics as classification
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
@@ -211,6 +212,8 @@ def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict:
         equal = classification.tagging_metrics(logits, label, None, spec)
         found |= {f"{name}_unweighted": value for name, value in equal.items()}
     if spec.num_classes > 2:
-        matrix = classification.confusion_matrix(*sample[:3], spec.num_classes)
-        found["confusion"] = matrix.tolist()
+        matrix = classification.or_undefined(
+            classification.confusion_matrix, *sample[:3], spec.num_classes
+        )
+        found["confusion"] = matrix if isinstance(matrix, Result) else matrix.tolist()
     return {**found, "curves": classification.tagging_curves(*sample)}
