@@ -14,7 +14,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading, written_to
+from omnilearn.hdf5 import attributes, open_for_reading, written_to
 from omnilearn.model.pet import PET, PETConfig
 
 FORMAT = "omnilearn-checkpoint"
@@ -176,7 +176,7 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
         )
     try:
         with open_for_reading(path) as file:
-            if file.attrs.get("format") != FORMAT:
+            if attributes(file).get("format") != FORMAT:
                 raise UserError(
                     f"{path} is an HDF5 file but no checkpoint of this suite; weights "
                     "of the released code go through --released-weights"
@@ -186,7 +186,7 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
                 for group in ("weights", "ema", "optimizer")
             }
             meta = {key: file[key].asstr()[()] for key in ("architecture", "record")}
-            intact = file.attrs.get("checksum") == checksum(groups, meta)
+            intact = attributes(file).get("checksum") == checksum(groups, meta)
     except UserError:
         raise
     except Exception as error:  # a flipped bit makes HDF5 and h5py raise almost any kind
