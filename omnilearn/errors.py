@@ -10,6 +10,10 @@ from collections.abc import Callable
 class UserError(Exception):
     """Something the user can mend: what was found, where, what was expected, what to run."""
 
+    def __str__(self) -> str:
+        """One line, also where a library that is quoted speaks in several."""
+        return " ".join(super().__str__().splitlines())
+
 
 class Stopped(Exception):
     """The system asked the run to stop, and it did: the same command goes on from here."""

@@ -96,6 +96,10 @@ def write_dataset(
             f"of which it may hold; remove {left[0].parent}, or choose another name"
         )
     job.require_jets_in_every_split()
+    try:
+        (data / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{data / name} cannot be made ({error.strerror})") from error
     with progress(count, f"writing {name}") as bar:
         bar.write(job.run(count, bar.update))
     for path, made in job.outputs:

@@ -68,7 +68,8 @@ def class_numbers(given, classes: Sequence[str], jets: int) -> np.ndarray:
     """
     values = column("label", given)
     if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
+        is_one_hot = len(classes) == 1 and values.dtype.kind in "biuf" and (values == 1).all()
+        values = np.zeros(len(values), int) if is_one_hot else values[:, 0]
     if values.dtype.kind in "SU":
         if values.ndim == 1:
             require_length("label", values, jets)
@@ -123,4 +124,6 @@ def group_numbers(given, jets: int) -> np.ndarray | None:
             "the same for the jets of one event"
         )
     require_length("group", values, jets)
+    if values.dtype.kind == "f":
+        require_numbers("group", values, jets)
     return np.unique(values, return_inverse=True)[1]

@@ -47,6 +47,10 @@ def test_an_error_of_ours_keeps_its_traceback(error):
         speak(raising(error))
 
 
+def test_a_library_that_is_quoted_in_several_lines_leaves_one_sentence():
+    assert str(UserError("a.h5: read failed (time = Sunday\n, errno = 5)")).count("\n") == 0
+
+
 def test_a_link_to_a_file_that_is_gone_is_told_as_one(tmp_path, capsys):
     (tmp_path / "link").symlink_to("nowhere.h5")
     assert speak((tmp_path / "link").read_bytes) == 2

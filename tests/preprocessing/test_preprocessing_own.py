@@ -142,6 +142,7 @@ MISTAKES = {
                       "weight: missing in jet 9"),
     "weight of nothing": ({"weight": np.zeros(JETS)}, "weight: zero for all jets"),
     "not one-hot": ({"label": lambda y: np.ones((JETS, 2))}, r"label: \[1.0, 1.0\] in jet 0"),
+    "group of NaN": ({"group": np.full(JETS, np.nan)}, "group: not a finite number in jet 0"),
     "groups": ({"group": np.zeros(3)}, "group: 3 of them for 120 jets"),
     "missing group": ({"group": [None] * JETS}, "group: missing in jet 0"),
     "range": ({"jet_pt_range": (650.0, 550.0)}, "expected two rising numbers in GeV"),

@@ -226,6 +226,8 @@ def test_one_class_alone_is_a_data_set_for_a_generator(padded, tmp_path):
     write_dataset(tmp_path, "mine", padded, np.zeros(JETS, int), **about)
     spec = dataset("mine", tmp_path)
     assert (spec.num_classes, spec.signal) == (1, 0)
+    write_dataset(tmp_path, "one_hot", padded, np.ones((JETS, 1)), **about)
+    assert not stored(tmp_path, "pid", "one_hot").any()
     with JetFiles(find_files(tmp_path, spec, "train"), spec) as files:
         assert files.read(0, 5)["pid"].tolist() == [[1.0]] * 5
 
