@@ -55,7 +55,7 @@ class JetFiles:
         """
         self.spec, self.level = spec, level
         self._jet_columns = [spec.jet_features.index(name) for name in JET_FEATURES]
-        self._weight_unit = 1.0
+        self.weight_unit = 1.0  # what the weights of `read` are divided by
         self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
@@ -155,10 +155,6 @@ class JetFiles:
             )
         return float(total / self.num_jets)
 
-    def normalise_weights(self) -> None:
-        """From now on the weights that are read have mean one, whatever their unit."""
-        self._weight_unit = self.mean_weight()
-
     def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
         """Class numbers (num_jets,) int8 and weights (num_jets,) float64 of all jets."""
         label, weight = np.empty(self.num_jets, np.int8), np.empty(self.num_jets)
@@ -199,7 +195,7 @@ class JetFiles:
         stop = start + len(jets["weight"])
         self._fill_jets(file, start, jets["jet"])
         with np.errstate(over="ignore"):  # of a unit that nobody has asked to normalise
-            jets["weight"][...] = self._weights(file, start, stop) / self._weight_unit
+            jets["weight"][...] = self._weights(file, start, stop) / self.weight_unit
         self._fill_data(file, start, stop, jets["data"])
         jets["pid"][...] = self._labels(file, start, stop)
 

@@ -137,6 +137,7 @@ def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     validation = open_pipeline(
         spec, config.data, "val", config.batch, limit=config.val_jets, **common
     )
+    validation.require_weights()
     if config.classes and training.num_jets < config.train_jets:
         raise UserError(
             f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "

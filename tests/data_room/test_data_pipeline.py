@@ -188,6 +188,20 @@ def test_the_scale_of_weights_does_not_matter(tmp_path, weighted, unit):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+def test_weights_that_cancel_train_nothing_but_are_evaluated(tmp_path):
+    write_toy_dataset(tmp_path, "top", {"train": 64})
+    (path,) = find_files(tmp_path, TOP, "train")
+    with h5py.File(path, "r+") as file:
+        file["weight"][...] = np.where(np.arange(64) % 2, 2.0, -2.0)
+    with JetFiles([path], TOP) as files:
+        pipeline = Pipeline(files, TOP, 16)
+        found = np.concatenate([batch["weight"] for batch in pipeline.ordered()])
+        assert sorted(set(found)) == [-1.0, 1.0]
+        for refuse in (pipeline.require_weights, lambda: pipeline.steps_per_epoch):
+            with pytest.raises(UserError, match="weights of all 64 top jets add up to 0"):
+                refuse()
+
+
 def test_a_dataset_of_released_files_gives_the_same_batches(tmp_path):
     for released in (False, True):
         write_toy_dataset(tmp_path / str(released), "top", {"train": 300}, released=released)
