@@ -113,9 +113,10 @@ def maximum_improvement(scores: np.ndarray, labels: np.ndarray, seed: int) -> Re
 
     ones = np.ones(len(scores))
     value, events = float(largest(ones[None])[0]), int(np.count_nonzero(~is_signal))
+    reason = f"{events} background events, of which a cut must keep {FEW_PASSING} to count"
+    if events <= FEW_PASSING:
+        return Result(float("nan"), None, len(scores), reason=reason)
+    error = bootstrap_error(largest, ones, seed, REPLICAS)
     if events < MEASURING:
-        reason = f"{events} background events, of which a cut must keep {FEW_PASSING} to count"
-        if events <= FEW_PASSING:
-            return Result(float("nan"), None, len(scores), reason=reason)
-        return Result(value, None, len(scores), bound="lower", reason=reason)
-    return Result(value, bootstrap_error(largest, ones, seed, REPLICAS), len(scores))
+        return Result(value, error, len(scores), bound="lower", reason=reason)
+    return Result(value, error, len(scores))
