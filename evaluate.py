@@ -14,6 +14,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.anomaly import density
 from omnilearn.anomaly import task as anomaly
 from omnilearn.anomaly.figures import anomaly_figures, closure_figures

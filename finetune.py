@@ -15,6 +15,7 @@ horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 import argparse
 import sys
 
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.anomaly import task as anomaly
 from omnilearn.config import Config, add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset

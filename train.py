@@ -10,6 +10,7 @@ srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
 import argparse
 import sys
 
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak

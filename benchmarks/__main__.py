@@ -5,6 +5,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.errors import UserError, speak
 
 FOLDER = Path(__file__).parent

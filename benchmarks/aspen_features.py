@@ -14,6 +14,7 @@ import numpy as np
 from omnilearn.data.layout import stored_layout
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import wrap_phi
 from omnilearn.progress import progress
 
@@ -190,7 +191,7 @@ def features(
 
 def chunks(path: Path, spec: DatasetSpec) -> Iterator[tuple[h5py.File, dict[str, np.ndarray]]]:
     """The open file and a chunk of its rows: its datasets, and the extra columns by name."""
-    with h5py.File(path, "r") as file:
+    with open_for_reading(path) as file:
         stored = stored_layout(file, path, spec)
         if not stored.multiplicity:
             raise UserError(f"{path} has no 'multiplicity'; make it again with this suite")

@@ -17,7 +17,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from omnilearn.atomic import atomic_path
@@ -27,6 +26,7 @@ from omnilearn.data.mixing import EpochPlan, JetOrder
 from omnilearn.data.pipeline import Pipeline, padded_lengths
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.hdf5 import new_file
 
 STORAGE = {
     "gzip-1": {"compression": "gzip", "compression_opts": 1},  # as preprocessing writes
@@ -191,7 +191,7 @@ def _write_files(folder: Path, spec: DatasetSpec, jets: int, options: dict) -> l
         label = rng.integers(0, spec.num_classes, number)
         jet = rng.standard_normal((number, 4), dtype=np.float32)
         paths.append(folder / f"{spec.name}_train_{part:03d}.h5")
-        with h5py.File(paths[-1], "w") as file:
+        with new_file(paths[-1]) as file:
             file.create_dataset("data", data=data, chunks=(ROWS_PER_CHUNK, slots, features),
                                 **options)  # fmt: skip
             file["jet"], file["multiplicity"] = jet, multiplicity

@@ -26,7 +26,6 @@ import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 from tqdm import tqdm
 
@@ -37,6 +36,7 @@ from omnilearn.data.catalogue import TOP
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError, speak
+from omnilearn.hdf5 import new_file
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.progress import progress
 from omnilearn.training import trainer as training
@@ -59,7 +59,7 @@ def write_jets(folder: Path) -> None:
     """Random jets, one file per split."""
     for split, number in JETS.items():
         jets = made_batch(2 + np.arange(number) % (SLOTS - 1), SLOTS)
-        with h5py.File(folder / f"{split}.h5", "w") as file:
+        with new_file(folder / f"{split}.h5") as file:
             file["data"] = jets["constituents"][:, :, : SPEC.num_features]
             file["jet"], file["pid"] = jets["jet"], np.arange(number) % 2
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import uproot
 
-from preprocessing.blosc import rows
+from omnilearn.hdf5 import new_file, open_for_reading
 
 WHOLE = ("axis0", "items")  # names of columns in a pandas file, which have no rows
 CHUNK_BYTES = 2**18
@@ -59,14 +59,14 @@ def tile_root(source: Path, target: Path, copies: int) -> None:
 
 def tile_hdf5(source: Path, target: Path, copies: int) -> None:
     """Every dataset, repeated along axis 0; running indices go on; attributes are kept."""
-    with h5py.File(source, "r") as file, h5py.File(target, "w") as out:
+    with open_for_reading(source) as file, new_file(target) as out:
         out.attrs.update(file.attrs)
 
         def copy(name: str, item: h5py.HLObject) -> None:
             if isinstance(item, h5py.Group):
                 out.require_group(name).attrs.update(item.attrs)
                 return
-            values = rows(item, 0, None)
+            values = item[:]
             if name.endswith(WHOLE):
                 new = out.create_dataset(name, data=values)
             elif name.endswith("_index"):  # where the rows of each jet begin, and the end

@@ -12,6 +12,11 @@ from pathlib import Path
 from omnilearn.errors import UserError
 
 
+def data_folder() -> str:
+    """$OMNILEARN_DATA, or data."""
+    return os.path.expanduser(os.environ.get("OMNILEARN_DATA", "data"))
+
+
 def option(default, help: str, kind: type | None = None):
     """A field with its help line; a flag without one cannot be written.
 
@@ -35,7 +40,7 @@ def by_mode(name: str, value: float | None, mode: str) -> float:
 class Config:
     """What a training run does. Learning rates are for one batch; see `cosine_schedule`."""
 
-    data: str = option(os.environ.get("OMNILEARN_DATA", "data"), "folder of preprocessed datasets")
+    data: str = option(data_folder(), "folder of preprocessed datasets")
     runs: str = option("runs", "folder of run directories")
     name: str = option("", "name of the run directory; made from the dataset when empty")
     model: str = option("pet", "pet; or omnijet: a tokeniser of constituents and a GPT over tokens")

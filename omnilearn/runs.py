@@ -142,8 +142,11 @@ def versions() -> dict[str, str]:
 
 def revision() -> str:
     """The git revision of this checkout, or "unknown"."""
-    asked = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-                           capture_output=True, text=True, check=False)  # fmt: skip
+    try:
+        asked = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+                               capture_output=True, text=True, check=False)  # fmt: skip
+    except OSError:  # a container without git
+        return "unknown"
     return asked.stdout.strip() if asked.returncode == 0 else "unknown"
 
 

@@ -12,13 +12,14 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError, speak
 from preprocessing import omnilearned
 from preprocessing.convert import Job, convert, reader_of
-from preprocessing.jet_file import Provenance
-from preprocessing.sources import SPLITS, Shard, fingerprint
+from preprocessing.jet_file import Provenance, is_complete, stored_fingerprints
+from preprocessing.sources import SPLITS, Shard, fingerprint, strangers
 
 NEEDED = ("train", "val")  # without these splits nothing can be trained
 # a first word that is no dataset -> module with add_arguments(parser) and run(arguments)
@@ -48,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     arguments.add_argument(
         "--out",
         type=Path,
-        default=Path(os.environ.get("OMNILEARN_DATA", "data")),
+        default=Path(os.environ.get("OMNILEARN_DATA", "data")).expanduser(),
         help="folder for our files ($OMNILEARN_DATA or data): OUT/<dataset>/<split>/",
     )
     arguments.add_argument("--seed", type=int, default=0, help="of the shuffle of the jets (0)")
@@ -89,16 +90,30 @@ def plan(
     return jobs
 
 
-def require_no_strangers(jobs: list[Job]) -> None:
-    """Raise UserError if a folder holds files of an earlier, larger run: their jets would count."""
+def require_no_strangers(jobs: list[Job], folder: Path) -> None:
+    """Raise UserError if a folder holds files of an earlier, larger run: their jets would count.
+
+    A whole split that this run does not make may stay beside new ones, as when the public files
+    come one after the other; but not when a split is made anew of other files, or of its own.
+    """
     expected = {path for job in jobs for path, _ in job.outputs}
-    for folder in {path.parent for path in expected}:
-        for path in sorted(folder.glob("*.h5")):
-            if path not in expected and not path.name.startswith("."):
-                raise UserError(
-                    f"{path} is left from another run and would be read together with the new "
-                    "files; remove it or choose another --out"
-                )
+    remade = {path.parent.name for path in expected}
+    ours = {one for job in jobs for _, made in job.outputs for one in made.fingerprints}
+    spec = dataset(folder.name)
+    replaced = [path for job in jobs for path, made in job.outputs
+                if path.exists() and not is_complete(path, made, spec)]  # fmt: skip
+    for path in strangers(folder, expected):
+        if path.parent.name in remade:
+            raise UserError(
+                f"{path} is left from another run and would be read together with the new "
+                "files; remove it or choose another --out"
+            )
+        if replaced or ours & set(stored_fingerprints(path)):
+            raise UserError(
+                f"{path} is left from another run, and this one makes no {path.parent.name} split: "
+                "its jets may be among the new ones of the other splits; remove it or choose "
+                "another --out"
+            )
 
 
 def chosen(shards: list[Shard], splits: list[str] | None, spec: DatasetSpec) -> list[Shard]:
@@ -167,7 +182,7 @@ def preprocess(arguments: argparse.Namespace) -> None:
         print(f"{split}: {files} public files" if files else f"{split}: no public files found")
     shards = chosen(shards, arguments.splits, spec)
     jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed, repacked)
-    require_no_strangers(jobs)
+    require_no_strangers(jobs, arguments.out / spec.name)
     todo, kept = [], []
     for job in jobs:
         if job.is_complete:

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from preprocessing import pfnano
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
@@ -81,7 +81,7 @@ def shards(raw: Path) -> list[Shard]:
 def layout(path: Path) -> tuple[dict[str, Column], tuple[str, ...]]:
     """The columns to read of a file, and sentences about those of the public ones it lacks."""
     wanted, lacking = dict(LAYOUT), []
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         for name, column in BESIDE.items():
             (key,) = column.keys
             shape = getattr(file.get(key), "shape", ())

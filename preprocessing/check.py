@@ -16,6 +16,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import attributes, open_for_reading
 from omnilearn.kinematics import count_clipped
 from omnilearn.plotting.distributions import Panel, input_distributions
 from omnilearn.progress import progress
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not path.is_file():
         raise UserError(f"{path} not found; expected an HDF5 file of jets")
     wrong, figures = [], []
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         print(described(file, path))
         spec = spec_of(file, path, arguments.dataset)
         for level in spec.levels or ("",):
@@ -64,13 +65,13 @@ def run(arguments: argparse.Namespace) -> None:
 
 def described(file: h5py.File, path: Path) -> str:
     """Keys and provenance, as they are stored."""
-    lines = [str(path)]
+    lines, said = [str(path)], attributes(file)
     for name in (
         "dataset", "split", "origin", "seed", "suite_version", "sources", "dropped_empty",
         "rejected", "selection", "units",
     ):  # fmt: skip
-        if name in file.attrs:
-            value = file.attrs[name]
+        if name in said:
+            value = said[name]
             text = value if isinstance(value, str) else ", ".join(map(str, np.atleast_1d(value)))
             lines.append(f"  {name + ':':15}{text or 'none'}")
     for name, item in file.items():
@@ -81,7 +82,7 @@ def described(file: h5py.File, path: Path) -> str:
 
 def spec_of(file: h5py.File, path: Path, asked: str) -> DatasetSpec:
     """The dataset a file says it is of, else the one asked for; one of your own lies above it."""
-    stored = str(file.attrs.get("dataset", ""))
+    stored = str(attributes(file).get("dataset", ""))
     if stored and asked and stored != asked:
         raise UserError(f"{path} says it is of {stored}, but --dataset is {asked}")
     name = stored or asked

@@ -16,8 +16,8 @@ import numpy as np
 
 from omnilearn.data.catalogue import CMS
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_rapidity
-from preprocessing.blosc import rows as stored_rows
 from preprocessing.flat_hdf5 import CHUNK_CACHE
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
@@ -110,7 +110,7 @@ class ModFile:
 
     def read(self, array: str, first: int, last: int) -> dict[str, np.ndarray]:
         """The needed columns of rows first to last."""
-        table = stored_rows(self.arrays[array], first, last)
+        table = self.arrays[array][first:last]
         return {
             name: table[:, place]
             for name, place in zip(NEEDED[array], self.places[array], strict=True)
@@ -164,7 +164,7 @@ def column_names(file: h5py.File, array: h5py.Dataset, key: str) -> list[str]:
 
 def count(path: Path) -> int:
     """Jets in the file, rejected ones among them."""
-    with reading(path), h5py.File(path, "r", **CHUNK_CACHE) as file:
+    with reading(path), open_for_reading(path, **CHUNK_CACHE) as file:
         return open_mod(file, path).jets
 
 
@@ -174,7 +174,7 @@ def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     Jets of no parton, of charm and of beauty are rejected. Raises UserError on numbers that are not
     finite, partons other than quarks and gluons, and an index that does not fit the particles.
     """
-    with reading(path), h5py.File(path, "r", **CHUNK_CACHE) as file:
+    with reading(path), open_for_reading(path, **CHUNK_CACHE) as file:
         mod = open_mod(file, path)
         for first in range(0, mod.jets, at_once):
             yield chunk(mod, first, min(first + at_once, mod.jets))
@@ -183,7 +183,7 @@ def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
 def chunk(mod: ModFile, first: int, last: int) -> JetChunk:
     """Rows first to last of the file as jets."""
     path = mod.path
-    edges = stored_rows(mod.index, first, last + 1).astype(np.int64)
+    edges = mod.index[first : last + 1].astype(np.int64)
     counts = np.diff(edges)
     bad = (counts < 0) | (counts > MOST_PARTICLES) | (edges[1:] > len(mod.arrays["pfcs"]))
     if bad.any() or edges[0] < 0:

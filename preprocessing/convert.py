@@ -57,6 +57,11 @@ class Job:
         return dataset(self.dataset)
 
     @property
+    def unit(self) -> str:
+        """What a row is: a jet, or an event of several, or of one that is seen at two levels."""
+        return unit(self.spec)
+
+    @property
     def is_complete(self) -> bool:
         """Whether all files are there, made from the same sources with the same seed."""
         return all(
@@ -70,7 +75,8 @@ class Job:
             rows, size = self.reader.count(path), path.stat().st_size
             if rows > size:  # memory would be asked for by a number that a damaged byte made
                 raise UserError(
-                    f"{path} claims {rows} jets in {size} bytes; it is damaged, download it again"
+                    f"{path} claims {rows} {self.unit} in {size} bytes; it is damaged, download "
+                    "it again"
                 )
             total += rows
         return total
@@ -117,7 +123,9 @@ class Job:
                 if provenance.jets_per_class.sum():
                     with atomic_path(path) as temporary:
                         jet_file.write(temporary, dealt, spec, provenance, advance)
-        lines = [summary(path, made, spec.class_names) for path, made in self.outputs]
+                else:  # what an earlier run left there is of other jets
+                    path.unlink(missing_ok=True)
+        lines = [summary(path, made, spec) for path, made in self.outputs]
         if asked := self.outputs[0][1].selection:
             lines.insert(0, f"selection: {'; '.join(asked)}")
         return "\n".join(lines)
@@ -150,12 +158,17 @@ class Job:
                     made.rejected[reason] = made.rejected.get(reason, 0) + rows
 
 
-def summary(path: Path, made: Provenance, classes: tuple[str, ...]) -> str:
+def unit(spec: DatasetSpec) -> str:
+    """Jets or events: what a stored row is."""
+    return "jets" if spec.jets_per_row == 1 else "events"
+
+
+def summary(path: Path, made: Provenance, spec: DatasetSpec) -> str:
     """One line about an output file."""
     if not made.jets_per_class.sum():
-        return f"{path}: no jet fell into this split; not written"
-    parts = [f"{name} {n}" for name, n in zip(classes, made.jets_per_class, strict=True)]
-    line = f"{path}: {made.jets_per_class.sum()} jets ({', '.join(parts)}){said(made)}"
+        return f"{path}: no {unit(spec)[:-1]} fell into this split; not written"
+    parts = [f"{name} {n}" for name, n in zip(spec.class_names, made.jets_per_class, strict=True)]
+    line = f"{path}: {made.jets_per_class.sum()} {unit(spec)} ({', '.join(parts)}){said(made)}"
     if made.clipped:
         line += f"; {made.clipped} values of log(1 - rel) clipped"
     return line
@@ -225,7 +238,7 @@ def convert_here(jobs: list[Job], kept: list[Job], watch: Watch) -> None:
             watch.advance(0)
             bar.update()
     counts = counted(surveys)[: len(jobs)]
-    with progress(sum(counts), "preprocessing") as bar:
+    with progress(sum(counts), "preprocessing", jobs[0].unit) as bar:
 
         def advance(jets: int) -> None:
             watch.advance(jets)
@@ -252,7 +265,7 @@ def convert_in_parallel(
                 for survey in finished(looking, watch):
                     bar.update(survey is not None)
             counts = counted([future.result() for future in looking])[: len(jobs)]
-            with progress(sum(counts), "preprocessing") as bar:
+            with progress(sum(counts), "preprocessing", jobs[0].unit) as bar:
                 running = [pool.submit(_run, *task) for task in zip(jobs, counts, strict=True)]
                 for line in finished(running, watch):
                     bar.update(watch.jets.value - bar.n)

@@ -10,7 +10,7 @@ import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from preprocessing.blosc import rows as stored_rows
+from omnilearn.hdf5 import open_for_reading
 from preprocessing.gzip_file import plain
 from preprocessing.jet_chunk import CHUNK_ROWS
 from preprocessing.sources import reading
@@ -44,7 +44,7 @@ class Columns:
 
     def read(self, first: int, last: int) -> dict[str, np.ndarray]:
         """Rows first to last of every column, in the stored number types."""
-        return {name: stored_rows(column, first, last) for name, column in self.datasets.items()}
+        return {name: column[first:last] for name, column in self.datasets.items()}
 
     def stretches(self, at_once: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """The whole file, `at_once` rows at a time: the number of the first row, the columns."""
@@ -59,7 +59,7 @@ def open_columns(path: Path, layout: dict[str, Column], title: str) -> Iterator[
     Raises UserError naming file and key for a missing or differently shaped column, columns of
     unequal lengths, and a file of no jets; `title` names the dataset in the sentence.
     """
-    with reading(path), h5py.File(plain(path), "r", **CHUNK_CACHE) as file:
+    with reading(path), open_for_reading(plain(path), **CHUNK_CACHE) as file:
         datasets = {name: find(file, column, path, title) for name, column in layout.items()}
         columns = Columns(datasets, path)
         for name, dataset in datasets.items():

@@ -229,7 +229,8 @@ def refuse(bad: np.ndarray, what: str, chunk: JetChunk, path: Path) -> None:
     """Raise UserError about the first row marked in `bad` (rows,) or (jets,)."""
     if bad.any():
         row = chunk.rows[int(np.argmax(bad)) * len(chunk.rows) // len(bad)]
+        one = "jet" if len(chunk.counts) == len(chunk.rows) else "event"
         raise UserError(
-            f"{path}: jet {row} (counted from 0) {what}; the file is damaged or of another "
+            f"{path}: {one} {row} (counted from 0) {what}; the file is damaged or of another "
             "layout, download it again"
         )

@@ -1,6 +1,5 @@
 """The one writer of the suite's HDF5: padded constituents, jets, labels, provenance."""
 
-import io
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ import h5py
 import numpy as np
 
 from omnilearn.data.spec import FEATURES, DatasetSpec
+from omnilearn.hdf5 import Sink, attributes, open_for_reading, written_to
 from preprocessing.jet_chunk import PreparedJets, record_type
 from preprocessing.shuffle import Buckets
 
@@ -35,6 +35,8 @@ class Provenance:
     share: float = 1.0  # of the rows of the sources
     clipped: int = 0
     dropped_empty: int = 0
+    weight_scale: float = 1.0  # what the stored weights are to be multiplied by, where they are not
+    # stored in the unit of the sources because float32 could not hold them
     rejected: dict[str, int] = field(default_factory=dict)  # rows of the sources left out, why
     selection: list[str] = field(default_factory=list)  # what was asked of the others, in words
     jets_per_class: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -58,10 +60,10 @@ def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
     A file without the extra columns of its dataset is not.
     """
     try:
-        with h5py.File(path, "r") as file:
-            found = dict(file.attrs)
+        with open_for_reading(path) as file:
+            found = attributes(file)
             if any(
-                key not in file or tuple(file[key].attrs.get("columns", ())) != names
+                key not in file or tuple(attributes(file[key]).get("columns", ())) != names
                 for key, names in extra_columns(spec).items()
             ):
                 return False
@@ -77,6 +79,15 @@ def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
     return all(found.get(key) == value for key, value in expected.items()) and all(
         list(found.get(key, [])) == getattr(provenance, key) for key in ("sources", "fingerprints")
     )
+
+
+def stored_fingerprints(path: Path) -> list[str]:
+    """Fingerprints of the public files that one of ours was made of; none where it says nothing."""
+    try:
+        with open_for_reading(path) as file:
+            return list(attributes(file).get("fingerprints", []))
+    except OSError:
+        return []
 
 
 def pad(jets: PreparedJets, max_constituents: int) -> np.ndarray:
@@ -117,30 +128,6 @@ def stored(jets: PreparedJets, spec: DatasetSpec) -> dict[str, np.ndarray]:
     return arrays | {key: extra[key] for key in extra_columns(spec)}
 
 
-class Sink(io.FileIO):
-    """The file below HDF5, which must not see a full disk: it crashes when it cannot write."""
-
-    def __init__(self, path: Path):
-        super().__init__(path, "w+")
-        self.error: OSError | None = None
-
-    def write(self, data) -> int:
-        """Write all of `data`; after a first failure nothing more, `check` tells."""
-        rest = memoryview(data).cast("B")
-        size = len(rest)
-        while len(rest) and self.error is None:
-            try:
-                rest = rest[super().write(rest) :]
-            except OSError as error:
-                self.error = error
-        return size
-
-    def check(self) -> None:
-        """Raise the OSError that kept something from being written."""
-        if self.error is not None:
-            raise self.error
-
-
 def write(
     path: Path,
     buckets: Buckets,
@@ -157,7 +144,7 @@ def write(
     nothing = PreparedJets(
         np.zeros(0, record_type(spec)), np.zeros((0, spec.constituent_columns), np.float32)
     )
-    with Sink(path) as sink, h5py.File(sink, "w", rdcc_nbytes=CHUNK_CACHE) as file:
+    with Sink(path) as sink, written_to(sink, rdcc_nbytes=CHUNK_CACHE) as file:
         for name, array in stored(nothing, spec).items():
             shape = array.shape[1:]
             file.create_dataset(

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import awkward as ak
-import h5py
 import numpy as np
 
 from omnilearn.clustering import cluster
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian, invariant_mass, sum_constituents, to_cartesian
 from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
 from preprocessing.pandas_table import Table, open_table
@@ -103,7 +103,7 @@ def slot(name: str) -> int | None:
 
 def count(path: Path) -> int:
     """Events in the file."""
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         table = open_table(file, path, LHCO.name)
         columns(table, path)
         return len(table)
@@ -115,7 +115,7 @@ def read(path: Path, at_once: int = EVENTS_AT_ONCE) -> Iterator[JetChunk]:
     Raises UserError on numbers that are not finite or cannot be pt, eta, phi, and on labels other
     than 0 and 1.
     """
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         table = open_table(file, path, LHCO.name)
         particles, label = columns(table, path)
         for first in range(0, len(table), at_once):

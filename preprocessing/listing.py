@@ -5,12 +5,12 @@ import os
 import textwrap
 from pathlib import Path
 
-import h5py
-
-from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.catalogue import CATALOGUE, dataset
+from omnilearn.data.declared import FILE_NAME
 from omnilearn.data.layout import find_files, stored_layout
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from preprocessing.sources import SPLITS
 
 WIDTH = 100
@@ -21,14 +21,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        default=Path(os.environ.get("OMNILEARN_DATA", "data")),
+        default=Path(os.environ.get("OMNILEARN_DATA", "data")).expanduser(),
         help="folder of our files ($OMNILEARN_DATA or data)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print all entries of the catalogue."""
-    print("\n\n".join(entry(spec, arguments.out) for spec in CATALOGUE.values()))
+    """Print all entries of the catalogue, and the data sets that are declared in the folder."""
+    entries = [entry(spec, arguments.out) for spec in CATALOGUE.values()]
+    for path in sorted(arguments.out.glob(f"*/{FILE_NAME}")):
+        try:
+            entries.append(entry(dataset(path.parent.name, arguments.out), arguments.out))
+        except UserError as error:
+            entries.append(str(error))
+    print("\n\n".join(entries))
 
 
 def entry(spec: DatasetSpec, data: Path) -> str:
@@ -52,6 +58,7 @@ def entry(spec: DatasetSpec, data: Path) -> str:
                     break_on_hyphens=False, break_long_words=False,
                 )
                 for title, text in lines.items()
+                if text
             ),
         ]
     )  # fmt: skip
@@ -74,7 +81,7 @@ def rows(spec: DatasetSpec, files: list[Path]) -> str:
     total, origins = 0, set()
     for path in files:
         try:
-            with h5py.File(path, "r") as file:
+            with open_for_reading(path) as file:
                 layout = stored_layout(file, path, spec)
         except OSError:
             return f"{path.name} cannot be read"

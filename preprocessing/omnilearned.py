@@ -20,7 +20,7 @@ import requests
 
 from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.own_content import insist_on_own_content
+from omnilearn.hdf5 import open_for_reading
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, MOMENTUM_LIMIT, JetChunk
 from preprocessing.sources import (
@@ -81,7 +81,7 @@ def files_of(raw: Path) -> dict[str, list[Path]]:
 def is_one(path: Path) -> bool:
     """Whether a file has the keys of this layout."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_for_reading(path) as file:
             return set(KEYS) <= set(file)
     except OSError:  # whatever it is, its reader will say so
         return False
@@ -111,7 +111,7 @@ class Reader:
 
     def count(self, path: Path) -> int:
         """Jets in the file."""
-        with reading(path), h5py.File(path, "r") as file:
+        with reading(path), open_for_reading(path) as file:
             return len(self.arrays(file, path)["data"])
 
     def read(self, path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
@@ -119,7 +119,7 @@ class Reader:
 
         Raises UserError on numbers that are not finite, and labels and identities of none.
         """
-        with reading(path), h5py.File(path, "r") as file:
+        with reading(path), open_for_reading(path) as file:
             arrays = self.arrays(file, path)
             first_label = self.first_label(arrays["pid"], path)
             for first in range(0, len(arrays["data"]), at_once):
@@ -131,7 +131,6 @@ class Reader:
 
     def arrays(self, file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
         """The arrays of an open file; raises UserError if they do not fit the dataset."""
-        insist_on_own_content(file, path)
         if missing := [key for key in KEYS if not isinstance(file.get(key), h5py.Dataset)]:
             raise UserError(f"{path} has no array {missing[0]} but {', '.join(file) or 'nothing'}")
         arrays = {key: file[key] for key in KEYS}

@@ -14,7 +14,6 @@ import h5py
 import numpy as np
 
 from omnilearn.errors import UserError
-from preprocessing.blosc import rows
 
 BLOCK = "values_block"  # begins the name of a field of several columns
 # the words of the pickle language that are a column's name, or its number
@@ -46,7 +45,7 @@ class Table:
         stop, stored = 0, {}
         for (dataset, name), width in zip(self.blocks, self.widths, strict=True):
             if dataset.name not in stored:
-                stored[dataset.name] = rows(dataset, first, last)
+                stored[dataset.name] = dataset[first:last]
             block = stored[dataset.name] if name is None else stored[dataset.name][name]
             start, stop = stop, stop + width
             table[:, start:stop] = block.reshape(len(block), width)
@@ -77,7 +76,7 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
         blocks = [(group[f"{name}_values"], None) for name in fields]
         types = [dataset.dtype for dataset, _ in blocks]
         widths = [(*dataset.shape, 0, 0)[1] for dataset, _ in blocks]
-        names = [stored_names(rows(group[f"{name}_items"], 0, None)) for name in fields]
+        names = [stored_names(group[f"{name}_items"][:]) for name in fields]
     for name, kind in zip(fields, types, strict=True):
         if kind.kind not in "biuf":
             raise UserError(

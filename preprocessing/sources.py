@@ -131,6 +131,15 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
+def strangers(folder: Path, expected: set[Path]) -> list[Path]:
+    """Files in the splits of a dataset's folder that are not `expected` to be made now, sorted.
+
+    They would be read together with the new ones. A name that begins with a dot is being written.
+    """
+    found = [path for split in SPLITS for path in folder.glob(f"{split}/*.h5")]
+    return sorted(path for path in found if path not in expected and path.name[0] != ".")
+
+
 def require_files(paths: list[Path]) -> None:
     """Raise UserError naming the first file that is gone or without a byte."""
     for path in paths:

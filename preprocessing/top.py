@@ -8,6 +8,7 @@ import numpy as np
 
 from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian
 from preprocessing import converted, pandas_table
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
@@ -74,7 +75,7 @@ def count(path: Path) -> int:
     """Jets in the file."""
     if converted.is_converted(path):
         return converted.count(path, TOP)
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         return len(open_table(file, path)[0])
 
 
@@ -87,7 +88,7 @@ def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     if converted.is_converted(path):
         yield from converted.read(path, TOP, at_once)
         return
-    with reading(path), h5py.File(path, "r") as file:
+    with reading(path), open_for_reading(path) as file:
         table, order = open_table(file, path)
         for first in range(0, len(table), at_once):
             stretch = table.read(first, min(first + at_once, len(table)))

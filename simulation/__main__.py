@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
+import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError, speak

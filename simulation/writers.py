@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 import uproot
 
+from omnilearn.hdf5 import new_file
+
 ROWS_PER_CHUNK = 1000
 
 
@@ -100,13 +102,7 @@ class HDF5Writer:
 
 @contextmanager
 def hdf5(path: Path, attributes: dict | None = None) -> Iterator[HDF5Writer]:
-    """A flat HDF5 file with these attributes.
-
-    It grows in memory and is then written at once: a full disk is an OSError that way, while HDF5
-    on the disk itself may crash.
-    """
-    with h5py.File.in_memory() as file:
+    """A flat HDF5 file with these attributes."""
+    with new_file(path) as file:
         file.attrs.update(attributes or {})
         yield HDF5Writer(file)
-        file.flush()
-        path.write_bytes(file.id.get_file_image())

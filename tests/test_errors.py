@@ -1,10 +1,16 @@
 """Whatever a user can mend, or has asked for, is one sentence on stderr and an exit code."""
 
 import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from omnilearn.errors import UserError, speak
+
+ROOT = Path(__file__).parent.parent
 
 
 def raising(error):
@@ -23,6 +29,8 @@ def test_a_command_that_works_says_nothing(capsys):
     (UserError("jets.h5 holds 0 jets"), 2, "error: jets.h5 holds 0 jets\n"),
     (OSError(errno.ENOSPC, "No space left", "last.h5"), 2, "error: last.h5: the disk is full. "),
     (PermissionError(errno.EACCES, "denied", "runs"), 2, "error: runs: writing or reading is not"),
+    (FileNotFoundError(errno.ENOENT, "none", "a.h5"), 2, "error: a.h5: there is no such file"),
+    (NotADirectoryError(errno.ENOTDIR, "none", "a/b"), 2, "error: a/b: a file stands"),
     (KeyboardInterrupt(), 130, "interrupted. Nothing half-written was left; "),
 ], ids=lambda value: type(value).__name__)  # fmt: skip
 def test_an_error_of_the_user_is_one_sentence(error, code, said, capsys):
@@ -37,3 +45,51 @@ def test_an_error_of_the_user_is_one_sentence(error, code, said, capsys):
 def test_an_error_of_ours_keeps_its_traceback(error):
     with pytest.raises(type(error), match="a bug"):
         speak(raising(error))
+
+
+def test_a_library_that_is_quoted_in_several_lines_leaves_one_sentence():
+    assert str(UserError("a.h5: read failed (time = Sunday\n, errno = 5)")).count("\n") == 0
+
+
+def test_a_link_to_a_file_that_is_gone_is_told_as_one(tmp_path, capsys):
+    (tmp_path / "link").symlink_to("nowhere.h5")
+    assert speak((tmp_path / "link").read_bytes) == 2
+    assert capsys.readouterr().err.endswith("(it is a link to nowhere.h5, which is gone)\n")
+
+
+def command(line: str, **environment) -> subprocess.CompletedProcess:
+    """`line` in a shell, with `python` for this interpreter."""
+    line = line.replace("python", sys.executable)
+    return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True,
+                          env=os.environ | environment, check=False)  # fmt: skip
+
+
+def test_output_that_nobody_reads_any_more_ends_a_command_quietly(tmp_path):
+    program = "for i in range(20000): print('a line of the list')"
+    (tmp_path / "talk.py").write_text(
+        f"import sys\nfrom omnilearn.errors import speak\ndef main():\n    {program}\n"
+        "sys.exit(speak(main))"
+    )
+    for long in (f"python {tmp_path}/talk.py", "python -m preprocessing list"):
+        done = command(f"{long} | head -1; exit ${{PIPESTATUS[0]}}", PYTHONPATH=str(ROOT))
+        assert done.stdout.count("\n") == 1
+        assert done.stderr == ""
+        assert done.returncode in (0, 141)
+
+
+@pytest.mark.parametrize("environment", [
+    {"PYTHONIOENCODING": "ascii"},
+    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+])  # fmt: skip
+def test_what_a_terminal_cannot_show_is_replaced(environment):
+    program = "from omnilearn.errors import speak; speak(lambda: print('0.98', chr(177), '0.01'))"
+    done = command(f'python -c "{program}"', **environment)
+    assert (done.stdout, done.stderr) == ("0.98 ? 0.01\n", "")
+
+
+def test_a_tilde_that_the_shell_left_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/her")
+    words = ["finetune.py", "top", "--data=~/data", "~/runs", "a~b", "--name=x=~"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert speak(lambda: None) == 0
+    assert sys.argv[1:] == ["top", "--data=/home/her/data", "/home/her/runs", "a~b", "--name=x=~"]

@@ -17,7 +17,8 @@ NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 EVERYWHERE = (
     "omnilearn.errors",
     "omnilearn.atomic",
-    "omnilearn.own_content",
+    "omnilearn.hdf5",
+    "omnilearn.environment",
     "omnilearn.progress",
 )
 DESCRIPTIONS = (

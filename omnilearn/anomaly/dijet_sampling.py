@@ -9,7 +9,6 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from omnilearn.anomaly.dijet_kinematics import KinematicsScale, condition
@@ -20,6 +19,7 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.generation.jet_generator import JetGeneratorConfig
 from omnilearn.generation.jet_sets import relative_columns
 from omnilearn.generation.sampling import Sampler, Solver, begin_anew, column
+from omnilearn.hdf5 import atomic_file
 from omnilearn.kinematics import (
     invariant_mass,
     relative_features,
@@ -191,7 +191,7 @@ def sampled_reference(
 
 def write_events(path: Path, arrays: dict[str, np.ndarray], spec: DatasetSpec, about: dict) -> None:
     """Events as a file of the suite, which all readers read."""
-    with atomic_path(path) as temporary, h5py.File.in_memory() as file:
+    with atomic_file(path) as file:
         for key, array in arrays.items():
             chunks = (min(256, len(array)), *array.shape[1:])
             file.create_dataset(key, data=array, chunks=chunks, compression="gzip",
@@ -199,6 +199,3 @@ def write_events(path: Path, arrays: dict[str, np.ndarray], spec: DatasetSpec, a
         file.attrs["classes"] = list(spec.class_names)
         file.attrs["features"] = list(FEATURES[: spec.num_features])
         file.attrs["about"] = json.dumps(about, sort_keys=True)
-        file.flush()
-        # through memory: HDF5 itself may crash where a disk is full
-        temporary.write_bytes(file.id.get_file_image())

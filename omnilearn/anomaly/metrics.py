@@ -77,8 +77,9 @@ def point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if not len(values):
             continue
         low, middle, high = np.quantile(values, (INTERVAL[0], 0.5, INTERVAL[1]))
-        error = (high - low) / 2 if len(values) > 1 else cells[0][name].error
-        found[name] = Result(float(middle), float(error), cells[0][name].n)
+        error = float(high - low) / 2 if len(values) > 1 else cells[0][name].error
+        bound = "lower" if any(cell[name].bound for cell in cells) else None
+        found[name] = Result(float(middle), error, cells[0][name].n, bound)
         found[f"{name}_interval"] = [float(low), float(high)]
         found[f"{name}_values"] = values.tolist()
     return found

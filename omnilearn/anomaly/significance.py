@@ -13,6 +13,7 @@ from omnilearn.statistics.uncertainty import bootstrap_error
 from omnilearn.tagging.roc import FEW_PASSING, RocCounts, checked_sample, refuse_missing_classes
 
 FLOOR = 1e-4  # background efficiencies below do not count, as in the released code
+MEASURING = 10 * FEW_PASSING  # background events to measure a cut that keeps a tenth of them
 CURVE_POINTS = 60
 REPLICAS = 100
 
@@ -91,7 +92,11 @@ class Improvement:
 
 
 def maximum_improvement(scores: np.ndarray, labels: np.ndarray, seed: int) -> Result:
-    """The largest eS / sqrt(eB) above the floor; the uncertainty is a bootstrap of the maximum."""
+    """The largest eS / sqrt(eB) above the floor; the uncertainty is a bootstrap of the maximum.
+
+    With less background than MEASURING no cut that matters can be measured: it is a lower limit,
+    and undefined where only the cut that all pass keeps FEW_PASSING events.
+    """
     scores, labels, _ = checked_sample(scores, labels, None)
     refuse_missing_classes(labels, 2)
     order = np.argsort(-scores, kind="stable")
@@ -107,5 +112,11 @@ def maximum_improvement(scores: np.ndarray, labels: np.ndarray, seed: int) -> Re
         return np.max(signal / signal[:, -1:] / np.sqrt(safe), axis=1)
 
     ones = np.ones(len(scores))
-    value = float(largest(ones[None])[0])
-    return Result(value, bootstrap_error(largest, ones, seed, REPLICAS), len(scores))
+    value, events = float(largest(ones[None])[0]), int(np.count_nonzero(~is_signal))
+    reason = f"{events} background events, of which a cut must keep {FEW_PASSING} to count"
+    if events <= FEW_PASSING:
+        return Result(float("nan"), None, len(scores), reason=reason)
+    error = bootstrap_error(largest, ones, seed, REPLICAS)
+    if events < MEASURING:
+        return Result(value, error, len(scores), bound="lower", reason=reason)
+    return Result(value, error, len(scores))

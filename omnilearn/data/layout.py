@@ -9,7 +9,7 @@ import h5py
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.own_content import insist_on_own_content
+from omnilearn.hdf5 import attributes
 
 FORMAT_VERSION = 1
 
@@ -32,11 +32,16 @@ def class_files(spec: DatasetSpec) -> dict[str, str]:
     return {name: f"{name}{suffix}.hdf5" for name in spec.class_names}
 
 
-def remedy(spec: DatasetSpec) -> str:
-    """The command that mends a file of this dataset."""
+def maker(spec: DatasetSpec, data: Path | str = "DATA") -> str:
+    """What makes the files of this dataset."""
     if spec.name not in CATALOGUE:
-        return "make it again with preprocessing.own.write_dataset"
-    return f"make it again with: python -m preprocessing {spec.name} --raw DIR --out DATA"
+        return " preprocessing.own.write_dataset"
+    return f": python -m preprocessing {spec.name} --raw DIR --out {data}"
+
+
+def remedy(spec: DatasetSpec) -> str:
+    """How a file of this dataset is mended."""
+    return f"make it again with{maker(spec)}"
 
 
 def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
@@ -51,7 +56,7 @@ def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
                 return sorted(found, key=_natural)
     raise UserError(
         f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
-        f"make them with: python -m preprocessing {spec.name} --raw DIR --out {data}"
+        f"make them with{maker(spec, data)}"
     )
 
 
@@ -66,10 +71,9 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     Raises UserError naming file and key when a key is missing or has another shape than the
     dataset asks for, or when classes, features or the version of the format are others.
     """
-    insist_on_own_content(file, path)
     shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
-    attributes = dict(file.attrs)
-    version = attributes.get("format_version", FORMAT_VERSION)
+    said = attributes(file)
+    version = said.get("format_version", FORMAT_VERSION)
     if version > FORMAT_VERSION:
         raise UserError(
             f"{path}: format_version {version}, this suite reads up to {FORMAT_VERSION}; "
@@ -79,9 +83,9 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
         ("classes", spec.class_names),
         ("features", FEATURES[: spec.num_features]),
     ):
-        if key in attributes and tuple(attributes[key]) != wanted:
+        if key in said and tuple(said[key]) != wanted:
             raise UserError(
-                f"{path}: its {key} are {', '.join(attributes[key])}, {spec.name} expects "
+                f"{path}: its {key} are {', '.join(said[key])}, {spec.name} expects "
                 f"{', '.join(wanted)}, {remedy(spec)}"
             )
     data, multiplicity = (spec.key(name, level) for name in ("data", "multiplicity"))
@@ -110,7 +114,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
         raise UserError(f"{path}: {data!r} holds 0 jets, {remedy(spec)}")
     weight = next((key for key in ("weight", "weights") if key in shapes), None)
     one_hot = shapes["pid"] == (rows, spec.num_classes) and spec.num_classes > 1
-    origin = str(attributes.get("origin", "public"))
+    origin = str(said.get("origin", "public"))
     return StoredLayout(rows, slots, multiplicity in shapes, weight, one_hot, origin)
 
 

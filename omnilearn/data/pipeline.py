@@ -61,8 +61,14 @@ class Pipeline:
         taking_part = np.ones(files.num_jets, bool) if selected is None else selected
         self._order = JetOrder.of_files(files.edges, files.multiplicity * taking_part)
         self._standardise = Standardisation(spec)
-        # cross sections may differ by orders of magnitude from one: rates of learning may not
-        self._weight_scale = np.float32(1 / files.mean_weight()) if weighted else None
+        self._weighted, self._cancelling = weighted, None
+        if weighted:
+            # cross sections may differ by orders of magnitude from one: rates of learning may not
+            try:
+                files.weight_unit = files.mean_weight()
+            except UserError as error:  # an evaluation has numbers that need no weights
+                self._cancelling = error
+                files.weight_unit = float(np.abs(files.labels_and_weights()[1]).mean()) or 1.0
         wanted = int(taking_part.sum())
         empty = wanted - len(self._order)
         if empty and rank == 0:
@@ -80,6 +86,11 @@ class Pipeline:
         """Mean over the jets that take part, of all ranks."""
         return float(self._order.multiplicity.sum(dtype=np.int64) / len(self._order))
 
+    def require_weights(self) -> None:
+        """Raise UserError where the weights add up to nothing that could be trained with."""
+        if self._cancelling:
+            raise self._cancelling
+
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch, equal on all ranks; raises UserError when there is not even one."""
@@ -95,7 +106,11 @@ class Pipeline:
 
     @property
     def steps_per_pass(self) -> int:
-        """Batches in a pass over all jets, equal on all ranks; raises as `steps_per_epoch`."""
+        """Batches in a pass over all jets, equal on all ranks; raises as `steps_per_epoch`.
+
+        So it does where weights of both signs cancel.
+        """
+        self.require_weights()
         share = self.num_jets // self.size
         if share < self.batch_size:
             mend = f"the largest batch that works is {share}" if share else "use fewer ranks"
@@ -163,12 +178,11 @@ class Pipeline:
                 "mask": mask,
                 "jet": self._standardise.jets(jets["jet"][places]),
                 "label": jets["pid"][places],
-                "weight": self._weight(jets["weight"][places]),
+                "weight": jets["weight"][places]
+                if self._weighted
+                else np.ones(len(places), np.float32),
                 "index": rows[places],
             }
-
-    def _weight(self, weight: np.ndarray) -> np.ndarray:
-        return np.ones_like(weight) if self._weight_scale is None else weight * self._weight_scale
 
 
 class WeightedPipeline(Pipeline):

@@ -19,6 +19,7 @@ from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front, one_hot
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.progress import progress
 
 OPEN_FILES = 16  # handles kept: blocks come from random files, and a handle costs about 1 MB
@@ -60,6 +61,7 @@ class JetFiles:
         """
         self.spec, self.level = spec, level
         self._jet_columns = [spec.jet_features.index(name) for name in JET_FEATURES]
+        self.weight_unit = 1.0  # what the weights of `read` are divided by
         self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
@@ -166,7 +168,7 @@ class JetFiles:
 
     def weights(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Weights of these rows in rising order; of all where absent; 1 where a file has none."""
-        return self._collected(self._weights, np.float32, rows)
+        return self._collected(self._weights, np.float64, rows)
 
     def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Class numbers, one byte each, of these rows in rising order; of all where absent."""
@@ -185,7 +187,7 @@ class JetFiles:
         return float(total / jets)
 
     def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class numbers (num_jets,) int8 and weights (num_jets,) float32 of all jets."""
+        """Class numbers (num_jets,) int8 and weights (num_jets,) float64 of all jets."""
         return self.labels(), self.weights()
 
     def observable(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
@@ -223,7 +225,8 @@ class JetFiles:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])
         self._fill_jets(file, start, jets["jet"])
-        jets["weight"][...] = self._weights(file, start, stop)
+        with np.errstate(over="ignore"):  # of a unit that nobody has asked to normalise
+            jets["weight"][...] = self._weights(file, start, stop) / self.weight_unit
         self._fill_data(file, start, stop, jets["data"])
         jets["pid"][...] = self._labels(file, start, stop)
 
@@ -236,8 +239,8 @@ class JetFiles:
         check_finite(out, file.path, key, start)
 
     def _weights(self, file: _File, start: int, stop: int) -> np.ndarray:
-        """Weights (n,) of these rows of a file, 1 where it has none."""
-        weight = np.ones(stop - start, np.float32)
+        """Weights (n,) float64, of any unit, of these rows of a file; 1 where it has none."""
+        weight = np.ones(stop - start)
         if file.stored.weight:
             self._read(file.path, file.stored.weight, start, stop, weight, per_event=True)
             check_finite(weight, file.path, file.stored.weight, start)
@@ -298,7 +301,7 @@ class JetFiles:
         """The handle of this file; the least recently used one makes room."""
         if path not in self._handles:
             try:
-                self._handles[path] = h5py.File(path, "r")
+                self._handles[path] = open_for_reading(path)
             except OSError as error:
                 raise UserError(
                     f"{path}: no readable HDF5 file ({error}), {remedy(self.spec)}"

@@ -41,6 +41,15 @@ class ChosenJets:
         self.files.close()
 
     @property
+    def weight_unit(self) -> float:
+        """As of `JetFiles`."""
+        return self.files.weight_unit
+
+    @weight_unit.setter
+    def weight_unit(self, unit: float) -> None:
+        self.files.weight_unit = unit
+
+    @property
     def longer(self) -> int:
         """As of `JetFiles`, of the chosen jets alone."""
         return self.files.longer

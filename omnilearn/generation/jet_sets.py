@@ -8,14 +8,13 @@ import json
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from omnilearn.atomic import atomic_path
 from omnilearn.data.layout import class_files, find_files
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import atomic_file, open_for_reading
 from omnilearn.kinematics import LOG_FLOOR, delta_phi, invariant_mass, sum_constituents
 
 COLUMNS = ("eta_rel", "phi_rel", "pt_rel", "mask")
@@ -97,7 +96,7 @@ def write_set(folder: Path, jet_set: JetSet, spec: DatasetSpec, about: dict) -> 
     """One file per class; `about`, plain JSON, says what made the jets."""
     for label, name in enumerate(class_files(spec).values()):
         part = jet_set.of_class(label)
-        with atomic_path(folder / name) as temporary, h5py.File.in_memory() as file:
+        with atomic_file(folder / name) as file:
             for key, array in (
                 ("particle_features", part.constituents),
                 ("jet_features", part.jets),
@@ -106,9 +105,6 @@ def write_set(folder: Path, jet_set: JetSet, spec: DatasetSpec, about: dict) -> 
                     key, data=array.astype(np.float32), compression="gzip", compression_opts=1
                 )
             file.attrs["about"] = json.dumps(about, sort_keys=True)
-            file.flush()
-            # through memory: HDF5 itself may crash where a disk is full
-            temporary.write_bytes(file.id.get_file_image())
 
 
 def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
@@ -121,7 +117,7 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
         path = folder / name
         mend = f"remove {folder} and make it again with: python evaluate.py {folder.parent}"
         try:
-            with h5py.File(path, "r") as file:
+            with open_for_reading(path) as file:
                 part = JetSet(file["particle_features"][:], file["jet_features"][:], np.empty(0))
                 made = json.loads(file.attrs["about"])
         except (OSError, KeyError, ValueError) as error:

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import h5py
 import keras
 import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import attributes, open_for_reading, written_to
 from omnilearn.model.pet import PET, PETConfig
-from omnilearn.own_content import insist_on_own_content
 
 FORMAT = "omnilearn-checkpoint"
 # replaced, and nothing else, when the classes are others
@@ -149,7 +148,7 @@ def save_checkpoint(
     groups = {"weights": weights, "ema": ema or {}, "optimizer": optimizer or {}}
     meta = {"architecture": json.dumps(asdict(pet_config)), "record": json.dumps(record)}
     composed = io.BytesIO()
-    with h5py.File(composed, "w") as file:
+    with written_to(composed) as file:
         file.attrs["format"] = FORMAT
         for group, arrays in groups.items():
             for name, array in arrays.items():
@@ -188,19 +187,18 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
             "with train.py or finetune.py"
         )
     try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
+        with open_for_reading(path) as file:
+            if attributes(file).get("format") != FORMAT:
                 raise UserError(
                     f"{path} is an HDF5 file but no checkpoint of this suite; weights "
                     "of the released code go through --released-weights"
                 )
-            insist_on_own_content(file, path)
             groups = {
                 group: {name: array[()] for name, array in file.get(group, {}).items()}
                 for group in ("weights", "ema", "optimizer")
             }
             meta = {key: file[key].asstr()[()] for key in ("architecture", "record")}
-            intact = file.attrs.get("checksum") == checksum(groups, meta)
+            intact = attributes(file).get("checksum") == checksum(groups, meta)
     except UserError:
         raise
     except Exception as error:  # a flipped bit makes HDF5 and h5py raise almost any kind

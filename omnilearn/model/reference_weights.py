@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import open_for_reading
 from omnilearn.model.checkpoint import LoadReport, assign_weights
 from omnilearn.model.pet import PET, PETConfig
-from omnilearn.own_content import insist_on_own_content
 
 INSIDE = "_layer_checkpoint_dependencies"
 # part of the model -> container; a file is one of these or is refused
@@ -177,8 +177,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
     try:
-        with h5py.File(path, "r") as file:
-            insist_on_own_content(file, path)
+        with open_for_reading(path) as file:
             yield file
     except (OSError, RuntimeError) as error:
         raise UserError(f"{path} cannot be read as HDF5 ({error})") from error

@@ -1,6 +1,7 @@
 """The look of every figure: mplhep's style, the catalogue's labels and colours, PNG and PDF.
 
 Figures are made without pyplot, so none stays open and no display is needed (Agg draws the PNG).
+A user's own matplotlibrc does not change them.
 """
 
 from collections.abc import Iterator
@@ -65,7 +66,9 @@ def figure(path_stem: Path | str) -> Iterator[Axes]:
     If drawing fails, nothing is written. Equal drawings give equal bytes.
     """
     stem = Path(path_stem)
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
         canvas = Figure()
         yield canvas.add_subplot()
         for suffix, metadata in METADATA.items():

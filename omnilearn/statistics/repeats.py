@@ -56,7 +56,10 @@ def _together(name: str, values: list[Any]) -> Any:
 
 def spread(values: list[Result]) -> Result:
     """Mean and sample standard deviation of a number over trainings."""
-    limits = [value for value in values if value.bound or not np.isfinite(value.value)]
+    undefined = [value for value in values if not np.isfinite(value.value)]
+    if undefined:
+        return undefined[0]
+    limits = [value for value in values if value.bound]
     if limits:
         return min(limits, key=lambda value: value.value)
     numbers = [value.value for value in values]

@@ -23,7 +23,7 @@ def effective_size(weights: np.ndarray) -> float:
 def fraction(passed: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """Weighted fraction of jets that pass and its one-sigma uncertainty.
 
-    `passed` (N,) bool, `weights` (N,) non-negative, not all zero. If all pass or none does, the
+    `passed` (N,) bool, `weights` (N,) of any sign with a sum above zero. If all pass or none, the
     uncertainty is the distance to the one-sided Clopper-Pearson limit, since the binomial
     variance is zero there although the sample is finite.
     """

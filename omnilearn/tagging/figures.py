@@ -90,12 +90,12 @@ def _draw_rejection(axes: Axes, curve: RocCurve, colour: str) -> float:
     measured = np.where(limit, np.nan, value)
     axes.plot(x, measured, color=colour, label=curve.label)
     axes.fill_between(x, measured - error, measured + error, color=colour, alpha=0.25, linewidth=0)
-    drawn = ~limit
+    drawn = ~limit & np.isfinite(value)
     if np.any(limit):
         last = np.flatnonzero(limit)[-1]
         axes.plot(x[last], value[last], color=colour, marker="^", linestyle="", markersize=7)
         drawn[last] = True
-    return float(np.max((value + error)[drawn]))
+    return float(np.max((value + error)[drawn], initial=1.0))
 
 
 def loss_curves(
@@ -165,7 +165,7 @@ def evaluation_figures(
         )
     if curves:
         roc_curves(curves, Path(run) / "roc", title=spec.title)
-    if "confusion" in results:
+    if isinstance(results.get("confusion"), list):
         confusion_figure(spec, results["confusion"], Path(run) / "confusion")
     if history:
         training, validation = (

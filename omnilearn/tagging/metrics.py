@@ -4,7 +4,9 @@ Each number is a `Result` with its statistical uncertainty. The spread over trai
 published tables often quote, is another thing.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,13 @@ from scipy.special import softmax
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.statistics.results import Result
 from omnilearn.statistics.uncertainty import effective_size, fraction
-from omnilearn.tagging.roc import RocCounts, checked_sample, refuse_missing_classes
+from omnilearn.tagging.roc import (
+    RocCounts,
+    Undefined,
+    checked_sample,
+    refuse_missing_classes,
+    require_positive_sum,
+)
 
 CURVE_EFFICIENCIES = tuple(round(0.02 * step, 2) for step in range(1, 50))
 
@@ -47,8 +55,17 @@ def accuracy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None 
     `logits` (N, C), `labels` (N,) class numbers. Raises UserError as `roc` does.
     """
     logits, labels, weights = checked_sample(logits, labels, weights)
+    require_positive_sum(weights, "all jets")
     value, error = fraction(np.argmax(logits, axis=1) == labels, weights)
+    require_fraction(value, "accuracy")
     return Result(value, error, len(labels))
+
+
+def require_fraction(value: float, what: str) -> None:
+    """Raise Undefined where weights of both signs make a fraction of less than none or all."""
+    if not -1e-9 <= value <= 1 + 1e-9:
+        raise Undefined(f"the {what} comes out as {value:.3g}: negative weights nearly cancel "
+                        "the others")  # fmt: skip
 
 
 def auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> Result:
@@ -116,6 +133,8 @@ def rejection_curve(
     shift of the threshold; the slope is the ROC's own over one sigma of eS to both sides. Weighted
     samples use sums of squared weights. With fewer than 10 (effective) background jets passing, the
     value is the 68 % one-sided Clopper-Pearson lower limit at that threshold and `bound` says so.
+    Where equal scores put the point far above the efficiency, `reason` says at which it is; and
+    where all jets are equal the value, one, is a bound: the rejection does not rise with eS.
     """
     curve = RocCounts.of(scores, labels, weights)
     return [curve.rejection(efficiency) for efficiency in efficiencies]
@@ -128,23 +147,39 @@ def tagging_metrics(
 
     With two classes the signal is `spec.signal`; with more, each class is set against class 0 as
     rejection_<class>_<efficiency>. Beside each rejection stands the number of background jets
-    passing. `logits` (N, C), `labels` (N,) class numbers. Raises UserError as `roc` does.
+    passing. `logits` (N, C), `labels` (N,) class numbers. A number that weights of both signs leave
+    without a meaning is NaN with its reason. Raises UserError as `roc` does for all others.
     """
     logits, labels, weights = checked_sample(logits, labels, weights)
-    results: dict[str, Result | int] = {"accuracy": accuracy(logits, labels, weights)}
+    sample = logits, labels, weights
+    results: dict[str, Result | int] = {"accuracy": or_undefined(accuracy, *sample)}
     if spec.num_classes == 2:
         scores = pair_score(logits, spec.signal, 1 - spec.signal)
-        results["auc"] = auc(scores, labels == spec.signal, weights)
+        results["auc"] = or_undefined(auc, scores, labels == spec.signal, weights)
     else:
-        results["auc"] = auc_one_vs_one(logits, labels, weights)
-        results["auc_one_vs_rest"] = auc_one_vs_rest(logits, labels, weights)
-    for name, curve in _signals(logits, labels, weights, spec):
+        results["auc"] = or_undefined(auc_one_vs_one, *sample)
+        results["auc_one_vs_rest"] = or_undefined(auc_one_vs_rest, *sample)
+    own = dict(spec.class_working_points)
+    for name, pair in _signals(*sample, spec):
         prefix = "" if spec.num_classes == 2 else f"{name}_"
-        own = dict(spec.class_working_points)
         for efficiency in (own[name],) if name in own else spec.working_points:
-            results[f"rejection_{prefix}{efficiency:g}"] = curve.rejection(efficiency)
-            results[f"background_passing_{prefix}{efficiency:g}"] = curve.passing(efficiency)
+            point = f"{prefix}{efficiency:g}"
+            results[f"rejection_{point}"] = or_undefined(background_rejection, *pair, efficiency)
+            results[f"background_passing_{point}"] = or_undefined(passing, *pair, efficiency)
     return results
+
+
+def or_undefined(metric: Callable, scores: np.ndarray, labels: np.ndarray, weights, *more):
+    """metric(scores, labels, weights, ...), or NaN with the reason why it is not defined."""
+    try:
+        return metric(scores, labels, weights, *more)
+    except Undefined as reason:
+        return Result(math.nan, None, len(labels), reason=str(reason))
+
+
+def passing(scores: np.ndarray, labels: np.ndarray, weights, efficiency: float) -> int:
+    """Background jets that pass where `background_rejection` is read off."""
+    return RocCounts.of(scores, labels, weights).passing(efficiency)
 
 
 def confusion_matrix(
@@ -158,6 +193,8 @@ def confusion_matrix(
     refuse_missing_classes(labels, classes)
     counts = np.bincount(labels * classes + np.argmax(logits, axis=1), weights, classes**2)
     counts = counts.reshape(classes, classes)
+    for number in range(classes):
+        require_positive_sum(weights[labels == number], f"the jets of class {number}")
     return counts / counts.sum(axis=1, keepdims=True)
 
 
@@ -167,29 +204,28 @@ def tagging_curves(
     """Rejection curves for figures: signal class -> signal_efficiency and rejection, equally long.
 
     Shapes, signals and background as in `tagging_metrics`; fit for results.json as "curves".
+    Without the curves that weights of both signs leave undefined.
     """
     logits, labels, weights = checked_sample(logits, labels, weights)
-    return {
-        name: {
-            "signal_efficiency": list(CURVE_EFFICIENCIES),
-            "rejection": [curve.rejection(efficiency) for efficiency in CURVE_EFFICIENCIES],
-        }
-        for name, curve in _signals(logits, labels, weights, spec)
-    }
+    curves = {}
+    for name, pair in _signals(logits, labels, weights, spec):
+        with suppress(Undefined):
+            curves[name] = {
+                "signal_efficiency": list(CURVE_EFFICIENCIES),
+                "rejection": rejection_curve(*pair),
+            }
+    return curves
 
 
-def _signals(logits, labels, weights, spec: DatasetSpec) -> Iterator[tuple[str, RocCounts]]:
-    """Each signal class of a dataset with its ROC against the background class."""
+def _signals(logits, labels, weights, spec: DatasetSpec) -> Iterator[tuple[str, tuple]]:
+    """Each signal class of a dataset with its scores, labels and weights and the background's."""
     binary = spec.num_classes == 2
     background = 1 - spec.signal if binary else 0
     signals = (spec.signal,) if binary else range(1, spec.num_classes)
     for signal in signals:
         both = (labels == signal) | (labels == background)
         scores = pair_score(logits[both], signal, background)
-        yield (
-            spec.class_names[signal],
-            RocCounts.of(scores, labels[both] == signal, weights[both]),
-        )
+        yield spec.class_names[signal], (scores, labels[both] == signal, weights[both])
 
 
 def _add_influence(influence, scores, signal, background, weights) -> float:
@@ -200,6 +236,8 @@ def _add_influence(influence, scores, signal, background, weights) -> float:
     the AUC is their mean, the influence weight * (placement - AUC) / sum of weights, with the
     m / (m - 1) of a sample variance.
     """
+    for chosen, whose in ((signal, "one class"), (background, "those it is set against")):
+        require_positive_sum(weights[chosen], f"the jets of {whose}")
     value = 0.0
     for own, other, sign in ((signal, background, 1), (background, signal, -1)):
         order = np.argsort(scores[other], kind="stable")
@@ -241,6 +279,7 @@ def _mean_auc(logits, labels, weights, one_vs_one: bool) -> Result:
 
 
 def _auc_result(value: float, influence: np.ndarray) -> Result:
+    require_fraction(value, "area under the ROC curve")
     error = float(np.sqrt(np.sum(influence**2)))
     if error < 1e-12:  # zero but for rounding
         reason = "the classes do not overlap, or all scores are equal"

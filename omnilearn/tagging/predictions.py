@@ -5,9 +5,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
-from omnilearn.own_content import insist_on_own_content
+from omnilearn.hdf5 import atomic_file, attributes, open_for_reading
 
 ARRAYS = ("logits", "label", "weight", "index")
 
@@ -17,13 +16,10 @@ def write_predictions(path: Path, predicted: dict[str, np.ndarray], about: dict[
 
     Whatever else is predicted or known of each jet (N,) is kept too.
     """
-    with atomic_path(path) as temporary, h5py.File.in_memory() as file:
+    with atomic_file(path) as file:
         for name in (*ARRAYS, *(name for name in predicted if name not in ARRAYS)):
             file[name] = predicted[name]
         file.attrs.update(about)
-        file.flush()
-        # through memory: HDF5 itself may crash where a disk is full
-        temporary.write_bytes(file.id.get_file_image())
 
 
 def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -33,11 +29,10 @@ def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     """
     mend = f"make it again with: python evaluate.py {path.parent}"
     try:
-        with h5py.File(path, "r") as file:
-            insist_on_own_content(file, path)
+        with open_for_reading(path) as file:
             found = {name: array[()] for name, array in file.items()
                      if isinstance(array, h5py.Dataset)}  # fmt: skip
-            about = {key: str(value) for key, value in file.attrs.items()}
+            about = {key: str(value) for key, value in attributes(file).items()}
     except OSError as error:
         raise UserError(f"{path}: no readable file of predictions ({error}); {mend}") from error
     for name in ARRAYS:

@@ -28,6 +28,7 @@ from omnilearn.model.reference_weights import load_released_weights, released_co
 from omnilearn.progress import progress
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.runs import prepare_run
+from omnilearn.statistics.results import Result
 from omnilearn.tagging import metrics as classification
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
@@ -153,6 +154,7 @@ def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     validation = open_pipeline(
         spec, config.data, "val", config.batch, config.seed, config.val_jets, **common
     )
+    validation.require_weights()
     if config.classes and training.num_jets < config.train_jets:
         raise UserError(
             f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "
@@ -228,6 +230,8 @@ def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict:
         equal = classification.tagging_metrics(logits, label, None, spec)
         found |= {f"{name}_unweighted": value for name, value in equal.items()}
     if spec.num_classes > 2:
-        matrix = classification.confusion_matrix(*sample[:3], spec.num_classes)
-        found["confusion"] = matrix.tolist()
+        matrix = classification.or_undefined(
+            classification.confusion_matrix, *sample[:3], spec.num_classes
+        )
+        found["confusion"] = matrix if isinstance(matrix, Result) else matrix.tolist()
     return {**found, "curves": classification.tagging_curves(*sample)}

@@ -7,12 +7,10 @@ HDF5 with `tokens` (jets, slots), codes in the slots of constituents and zeros b
 import json
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
-from omnilearn.own_content import insist_on_own_content
+from omnilearn.hdf5 import as_text, atomic_file, open_for_reading
 
 
 def write_tokens(
@@ -20,15 +18,13 @@ def write_tokens(
 ) -> None:
     """Codes (N, P) below `num_codes` of jets in rows `index` (N,); `about` is plain JSON."""
     small = np.uint16 if num_codes <= 2**16 else np.uint32
-    with atomic_path(path) as temporary, h5py.File.in_memory() as file:
+    with atomic_file(path) as file:
         file.create_dataset("tokens", data=tokens.astype(small), compression="gzip",
                             compression_opts=1)  # fmt: skip
         file["index"] = index.astype(np.int64)
         file.attrs["codebook"] = codebook
         file.attrs["num_codes"] = num_codes
         file.attrs["about"] = json.dumps(about)
-        file.flush()
-        temporary.write_bytes(file.id.get_file_image())
 
 
 def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -40,10 +36,9 @@ def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, 
     if not path.is_file():
         raise UserError(f"{path} not found; {mend}")
     try:
-        with h5py.File(path, "r") as file:
-            insist_on_own_content(file, path)
+        with open_for_reading(path) as file:
             tokens, index = file["tokens"][:].astype(np.int32), file["index"][:]
-            theirs, codes = str(file.attrs["codebook"]), int(file.attrs["num_codes"])
+            theirs, codes = str(as_text(file.attrs["codebook"])), int(file.attrs["num_codes"])
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"{path}: no readable file of tokens ({error}); {mend}") from error
     if (theirs, codes) != (codebook, num_codes):

@@ -18,9 +18,6 @@ import numpy as np
 from omnilearn.errors import UserError
 from omnilearn.training import rendezvous
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-
 # what launchers tell each process about the number of processes of this step
 LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 _alone = False  # see `alone`

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import atomic_file, open_for_reading
 from omnilearn.training import distributed
 from omnilearn.training.resume import LAST, PREVIOUS
 
@@ -27,7 +26,7 @@ class StepFiles(MutableMapping):
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.path(name)
         try:
-            with h5py.File(path, "r") as file:
+            with open_for_reading(path) as file:
                 events, weights = int(file.attrs["events"]), file["weight"][()]
         except (OSError, KeyError) as error:
             raise UserError(f"{path} holds no weights of a step ({error}); remove it, and the step "
@@ -41,7 +40,7 @@ class StepFiles(MutableMapping):
 
     def __setitem__(self, name: str, weights: np.ndarray) -> None:
         if distributed.rank() == 0:
-            with atomic_path(self.path(name)) as temporary, h5py.File(temporary, "w") as file:
+            with atomic_file(self.path(name)) as file:
                 file["weight"] = weights
                 file.attrs["events"] = self.events
             # the optimiser's state of a finished training is of no more use

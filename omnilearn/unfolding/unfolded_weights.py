@@ -1,14 +1,12 @@
 """The result of an unfolding as it is published: one weight per simulated event, self-described."""
 
-import io
 import json
 from pathlib import Path
 
-import h5py
 import numpy as np
 
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import atomic_file, attributes, open_for_reading
 
 FORMAT, FORMAT_VERSION = "omnilearn-unfolded-weights", 2
 ARRAYS = ("weight", "event_weight", "passes_reco", "passes_gen", "file", "row")
@@ -22,24 +20,21 @@ def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> Non
     data and simulation, and of trainings with other seeds, in place of `weight`. They contain how
     often an event was drawn. Lists and dictionaries of `about` are JSON.
     """
-    composed = io.BytesIO()
-    with h5py.File(composed, "w") as file:
+    with atomic_file(path) as file:
         for name, array in arrays.items():
             file.create_dataset(name, data=array, compression="gzip", compression_opts=1)
         file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION})
         for key, value in about.items():
             file.attrs[key] = json.dumps(value) if isinstance(value, dict | list) else value
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(composed.getbuffer())
 
 
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """What `write_weights` wrote; raises UserError naming the file and what is missing."""
     mend = "make it again with: python finetune.py omnifold"
     try:
-        with h5py.File(path, "r") as file:
+        with open_for_reading(path) as file:
             arrays = {name: file[name][()] for name in file}
-            about = dict(file.attrs)
+            about = attributes(file)
     except OSError as error:
         raise UserError(f"{path}: no readable file of weights ({error}); {mend}") from error
     if about.get("format") != FORMAT:

@@ -54,6 +54,17 @@ def test_uncertainty_of_the_maximum_is_its_spread_over_samples():
     assert np.mean([one.error for one in values]) == pytest.approx(spread, rel=0.5)
 
 
+@pytest.mark.parametrize("background", [10, 30, 99])
+def test_little_background_measures_no_maximum(background):
+    found = maximum_improvement(*scores(100, background, 1.5), seed=1)
+    assert f"{background} background events" in found.reason
+    if background == 10:
+        assert (np.isnan(found.value), found.error) == (True, None)
+    else:
+        assert found.bound == "lower"
+        assert found.text.startswith("> ")
+
+
 def test_an_excess_over_a_known_background_is_counted_in_standard_deviations():
     assert excess_significance(10_000 + 300, 10_000, 0) == pytest.approx(3, rel=0.02)
     assert excess_significance(10_000 + 300, 10_000, 100) == pytest.approx(3 / 2**0.5, rel=0.02)

@@ -170,13 +170,15 @@ def test_identity_is_kept_where_it_is_stored(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("unit", [1e-7, 1e-45, 1e45])
 @pytest.mark.parametrize("weighted", [True, False])
-def test_the_scale_of_weights_does_not_matter(tmp_path, weighted):
+def test_the_scale_of_weights_does_not_matter(tmp_path, weighted, unit):
     write_toy_dataset(tmp_path, "top", {"train": 64})
     (path,) = find_files(tmp_path, TOP, "train")
-    weight = 1e-7 * np.linspace(1, 3, 64)  # cross sections in some unit
+    weight = unit * np.linspace(1, 3, 64)  # cross sections in some unit
     with h5py.File(path, "r+") as file:
-        file["weight"][...] = weight
+        del file["weight"]
+        file["weight"] = weight
     with JetFiles([path], TOP) as files:
         batches = list(Pipeline(files, TOP, 16, weighted=weighted).ordered())
     index, found = (
@@ -184,6 +186,20 @@ def test_the_scale_of_weights_does_not_matter(tmp_path, weighted):
     )
     expected = weight[index] / weight.mean() if weighted else np.ones(64)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_weights_that_cancel_train_nothing_but_are_evaluated(tmp_path):
+    write_toy_dataset(tmp_path, "top", {"train": 64})
+    (path,) = find_files(tmp_path, TOP, "train")
+    with h5py.File(path, "r+") as file:
+        file["weight"][...] = np.where(np.arange(64) % 2, 2.0, -2.0)
+    with JetFiles([path], TOP) as files:
+        pipeline = Pipeline(files, TOP, 16)
+        found = np.concatenate([batch["weight"] for batch in pipeline.ordered()])
+        assert sorted(set(found)) == [-1.0, 1.0]
+        for refuse in (pipeline.require_weights, lambda: pipeline.steps_per_epoch):
+            with pytest.raises(UserError, match="weights of all 64 top jets add up to 0"):
+                refuse()
 
 
 def test_a_dataset_of_released_files_gives_the_same_batches(tmp_path):

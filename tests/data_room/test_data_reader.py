@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 from toy_jets import write_toy_file
@@ -11,6 +12,7 @@ from toy_jets import write_toy_file
 from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import OPEN_FILES, JetFiles
+from omnilearn.data.spec import FEATURES
 from omnilearn.errors import UserError
 
 SPEC = replace(TOP, max_constituents=40)
@@ -274,3 +276,30 @@ def test_a_file_of_a_newer_suite_is_refused(path):
         file.attrs["format_version"] = 2
     with pytest.raises(UserError, match="format_version 2, this suite reads up to 1"):
         JetFiles([path], SPEC)
+
+
+def test_attributes_that_another_tool_wrote_as_bytes_mean_the_same(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["classes"] = np.array([b"QCD", b"top"])
+        file.attrs["features"] = np.array([name.encode() for name in FEATURES[:7]])
+        file.attrs["origin"] = np.bytes_("simulated")
+    with JetFiles([path], SPEC) as files:
+        assert files.origin == "simulated"
+    with h5py.File(path, "r+") as file:
+        file.attrs["classes"] = np.array([b"QCD", b"W"])
+    with pytest.raises(UserError, match="its classes are QCD, W, top expects QCD, top"):
+        JetFiles([path], SPEC)
+
+
+def test_compressions_that_h5py_lacks_are_read(path):
+    with h5py.File(path, "r+") as file:
+        data = file["data"][()]
+        del file["data"]
+        file.create_dataset("data", data=data, **hdf5plugin.Blosc())
+    with JetFiles([path], SPEC) as files:
+        np.testing.assert_array_equal(files.read(0, 60)["data"], data)
+
+
+def test_a_file_held_open_by_a_notebook_is_read(path):
+    with h5py.File(path, "r+"), JetFiles([path], SPEC) as files:
+        assert files.num_jets == 60

@@ -182,3 +182,31 @@ def test_a_stopped_run_leaves_nothing_half_written(write_jetclass, tmp_path, num
     assert complaint.count("\n") == 1
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert all(not path.name.startswith(".") for path in left)
+
+
+def test_a_split_that_is_not_made_again_does_not_stay_beside_new_jets(
+    write_top, preprocess, tmp_path
+):
+    command = ("top", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    for seed, split in enumerate(("train", "val", "test")):
+        write_top(tmp_path / f"raw/{split}.h5", n=20, seed=seed)
+    assert preprocess(*command)[0] == 0
+    (tmp_path / "raw/test.h5").rename(tmp_path / "raw/train.h5")
+    before = (tmp_path / "top/train/top_train_000.h5").read_bytes()
+    status, _, complaint = preprocess(*command)
+    assert status == 2
+    assert "top_test_000.h5 is left from another run, and this one makes no test split" in complaint
+    assert (tmp_path / "top/train/top_train_000.h5").read_bytes() == before
+    # the first files gone, its own jets come back as training jets
+    (tmp_path / "top/train/top_train_000.h5").unlink()
+    assert preprocess(*command)[0] == 2
+    (tmp_path / "top/test/top_test_000.h5").unlink()
+    assert preprocess(*command)[0] == 0
+
+
+def test_public_files_may_come_one_after_the_other(write_top, preprocess, tmp_path):
+    for seed, split in enumerate(("train", "val", "test")):
+        write_top(tmp_path / f"{split}/{split}.h5", n=20, seed=seed)
+        status, _, said = preprocess("top", "--raw", tmp_path / split, "--out", tmp_path)
+        assert (status, said) == (0, "")
+    assert len(list((tmp_path / "top").rglob("*.h5"))) == 3

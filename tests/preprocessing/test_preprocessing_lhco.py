@@ -324,6 +324,7 @@ def test_a_simulated_sample_becomes_pairs_of_jets_that_a_training_reads(preproce
     status, said, _ = preprocess("lhco", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert status == 0
     assert "left out" not in said  # the trigger was that of the reader
+    assert " events (background " in said
     events = 0
     for split_file in tmp_path.rglob("lhco_*.h5"):
         with JetFiles([split_file], LHCO) as files:

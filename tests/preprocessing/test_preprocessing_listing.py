@@ -1,6 +1,9 @@
 """The list of datasets: all of them, with what lies on the disk."""
 
+import numpy as np
+
 from omnilearn.data.catalogue import CATALOGUE
+from preprocessing.own import write_dataset
 
 
 def test_every_dataset_is_listed_with_its_origin_and_citation(preprocess, tmp_path):
@@ -27,6 +30,23 @@ def test_files_and_jets_of_every_split_are_counted(write_top, preprocess, tmp_pa
     assert "train 1 files, 50 jets (public)" in together
     assert "val 1 files, 20 jets (public)" in together
     assert " test " not in together[together.index("val 1") : together.index("qg: ")]
+
+
+def test_data_sets_of_ones_own_are_listed(preprocess, tmp_path, toy_jets):
+    momenta, counts, _ = toy_jets(200)
+    jets = np.split(momenta, np.cumsum(counts)[:-1])
+    about = {"classes": ("QCD", "top"), "jet_radius": 0.8, "jet_pt_range": (550.0, 650.0)}
+    write_dataset(tmp_path, "my_tops", jets, np.arange(200) % 2, **about)
+    (tmp_path / "spoilt").mkdir()
+    (tmp_path / "spoilt/dataset.json").write_text("{}")
+    status, said, _ = preprocess("list", "--out", tmp_path)
+    *_, mine, spoilt = said.strip().split("\n\n")
+    assert status == 0
+    together = " ".join(mine.split())
+    assert together.startswith("my_tops: my_tops task: tagging classes: QCD, top constituents: 150")
+    assert "jets (own) in" in together
+    assert "citation" not in together
+    assert "spoilt/dataset.json does not declare a dataset" in spoilt
 
 
 def test_a_file_that_cannot_be_read_is_named(preprocess, tmp_path):

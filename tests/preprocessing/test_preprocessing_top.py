@@ -28,7 +28,9 @@ def read_all(path):
 
 
 @pytest.mark.parametrize("layout", ["table", "fixed"])
-@pytest.mark.parametrize("compression", [None, "zlib", "blosc", "blosc:zstd", "blosc:lz4hc"])
+@pytest.mark.parametrize(
+    "compression", [None, "zlib", "bzip2", "blosc", "blosc:zstd", "blosc:lz4hc"]
+)
 def test_every_layout_and_compression_gives_the_same_jets(
     top_table, write_top, tmp_path, layout, compression
 ):
@@ -208,17 +210,6 @@ def test_another_key_is_named(refused, tmp_path):
         file["events"] = np.zeros(3)
     complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
     assert "has no pandas table: events" in complaint
-
-
-def test_a_compression_without_reader_is_refused_with_the_command_that_mends_it(
-    top_table, refused, tmp_path
-):
-    (tmp_path / "raw").mkdir()
-    frame = as_frame(top_table(50))
-    frame.to_hdf(
-        tmp_path / "raw/train.h5", key="table", format="table", complib="bzip2", complevel=5
-    )
-    assert "ptrepack" in refused("top", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_an_empty_folder_and_an_empty_table_are_refused(top_table, write_top, refused, tmp_path):

@@ -1,0 +1,82 @@
+"""What a user has set for other work does not reach the suite: Keras, matplotlib, git."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from omnilearn import runs
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = (
+    {"KERAS_BACKEND": "torch"},
+    {"KERAS_BACKEND": "jax", "TF_USE_LEGACY_KERAS": "1"},
+    {"KERAS_MAX_EPOCHS": "1", "KERAS_HOME": "HOME/.keras"},
+    {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+    {"MPLBACKEND": "module://a_backend_of_another_kernel"},
+    {"MATPLOTLIBRC": "HOME"},
+)
+REPORT = """
+import os, runpy, sys
+sys.argv = ["evaluate.py", "--help"]
+try:
+    runpy.run_path("evaluate.py", run_name="__main__")
+except SystemExit as stop:
+    assert not stop.code
+import keras, matplotlib
+from matplotlib import pyplot
+pyplot.figure()
+print("found:", keras.backend.backend(), keras.config.floatx(), matplotlib.get_backend().lower(),
+      matplotlib.rcParams["text.usetex"], os.environ.get("TF_USE_LEGACY_KERAS"))
+"""
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The home folder of someone who works with other settings."""
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras/keras.json").write_text(
+        json.dumps({"floatx": "float16", "backend": "theano", "epsilon": 0.1})
+    )
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nbackend: Qt5Agg\n")
+    return tmp_path
+
+
+def test_settings_of_keras_and_matplotlib_do_not_matter(home):
+    environment = os.environ | {"HOME": str(home)}
+    for settings in SETTINGS:
+        environment |= {key: value.replace("HOME", str(home)) for key, value in settings.items()}
+    run = subprocess.run([sys.executable, "-c", REPORT], cwd=ROOT, env=environment,
+                         capture_output=True, text=True, check=False)  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-1] == "found: tensorflow float32 agg False None"
+
+
+@pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "Qt5Agg"])
+def test_figures_do_not_depend_on_the_users_style(home, backend, tmp_path):
+    draw = (
+        "import sys\n"
+        "import omnilearn.environment\n"
+        "import matplotlib\n"
+        "matplotlib.rcParams.update({'text.usetex': True, 'font.size': 40})\n"
+        "from omnilearn.plotting.style import figure\n"
+        "with figure(sys.argv[1]) as axes: axes.plot([0, 1], [0, 1], label='$t$')\n"
+        "assert matplotlib.rcParams['text.usetex']\n"
+    )
+    drawn = []
+    for name, settings in (("theirs", {"MPLBACKEND": backend, "MATPLOTLIBRC": str(home)}),
+                           ("ours", {})):  # fmt: skip
+        run = subprocess.run([sys.executable, "-c", draw, tmp_path / name], cwd=ROOT,
+                             env=os.environ | settings, capture_output=True, text=True,
+                             check=False)  # fmt: skip
+        assert run.returncode == 0, run.stderr
+        drawn.append((tmp_path / f"{name}.png").read_bytes())
+    assert drawn[0] == drawn[1]
+
+
+def test_without_git_the_revision_is_unknown(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert runs.revision() == "unknown"
