@@ -28,9 +28,10 @@ OPEN_HERE = "locking flag values don't match"  # this process has it open alread
 def open_for_reading(path: Path | str | BinaryIO, **options) -> h5py.File:
     """The open file, a context manager; `options` are those of h5py.File.
 
-    `path` may be an open binary file, whose content is read. Raises OSError for a file that is not there or damaged, and UserError for a sound file that
-    cannot be read: a lock, another program that is writing it, no permission, content or
-    compressions that are not in the file or not installed.
+    `path` may be an open binary file, whose content is read. Raises OSError for a file that is not
+    there or damaged, and UserError for a sound file that cannot be read: a lock, another program
+    that is writing it, no permission, content or compressions that are not in the file or not
+    installed.
     """
     try:
         try:

@@ -89,7 +89,7 @@ class Dijets:
         self.files = EventFiles(files)
         count = spec.jets_per_event
         self.mass = files.observable("dijet_mass")[::count]
-        self.signal = files.labels_and_weights()[0][::count] == spec.signal
+        self.signal = files.labels()[::count] == spec.signal
         owner = {path: split for split, each in enumerate(paths) for path in each}
         split, natural, start = [], [], 0
         for path, rows in files.rows_per_file():

@@ -186,10 +186,6 @@ class JetFiles:
             )
         return float(total / jets)
 
-    def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class numbers (num_jets,) int8 and weights (num_jets,) float64 of all jets."""
-        return self.labels(), self.weights()
-
     def observable(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One of the spec's observables of jets at this level; that of an event for each jet.
 

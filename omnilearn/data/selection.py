@@ -70,9 +70,9 @@ class ChosenJets:
         """Class numbers (num_jets,)."""
         return self.files.labels(self.rows)
 
-    def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
-        """Class numbers and weights (num_jets,)."""
-        return self.labels(), self.files.weights(self.rows)
+    def weights(self) -> np.ndarray:
+        """Weights (num_jets,)."""
+        return self.files.weights(self.rows)
 
     def observable(self, name: str) -> np.ndarray:
         """As `JetFiles.observable`, of the chosen jets."""

@@ -290,7 +290,7 @@ def test_classes_select_jets_of_a_class(place):
         pipeline = open_pipeline(spec, str(place / "data"), "train", 4, limit=limit, classes="QCD")
         assert isinstance(pipeline, Pipeline)
         whole = open_pipeline(spec, str(place / "data"), "train", 4)
-        label, _ = whole.files.labels_and_weights()
+        label = whole.files.labels()
         rows = pipeline.files.rows
         assert len(rows) == (limit or np.count_nonzero(label == 0))
         assert not label[rows].any()
