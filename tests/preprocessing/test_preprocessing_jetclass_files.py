@@ -10,11 +10,14 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from commands import python
+from tiny_models import tiny_and_eager
 
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
+from omnilearn.runs import read_history
 from preprocessing import jetclass, jetclass_files
 from preprocessing.sources import RemoteFile
 
@@ -77,9 +80,7 @@ def test_all_twelve_archives_have_their_hash_and_their_folder():
     assert folders == ["train_100M"] * 10 + ["val_5M", "test_20M"]
 
 
-def test_the_public_archives_go_all_the_way_to_what_a_training_reads(
-    archives, preprocess, tmp_path
-):
+def test_the_public_archives_go_all_the_way_to_a_training(archives, preprocess, tmp_path):
     status, said, complaint = preprocess("download", "jetclass", "--out", archives)
     assert status == 0, complaint
     assert "2 files in" in said
@@ -97,6 +98,13 @@ def test_the_public_archives_go_all_the_way_to_what_a_training_reads(
         with JetFiles(find_files(tmp_path / "data", JETCLASS, split), JETCLASS) as files:
             labels = files.read(0, files.num_jets)["pid"].argmax(axis=1)
         np.testing.assert_array_equal(np.bincount(labels, minlength=10)[[0, 8]], [jets / 2] * 2)
+    with tiny_and_eager():
+        line = "train.py jetclass --preset small --epochs 1 --batch 16 --warmup-epochs 0"
+        code, out, complaint = python(line, "--data", tmp_path / "data", "--runs", tmp_path)
+    assert (code, complaint) == (0, "")
+    assert "80 training jets in 5 steps per epoch, 40 validation jets" in out
+    (epoch,) = read_history(tmp_path / "jetclass")
+    assert np.isfinite(epoch["validation"]["loss"])
 
 
 def test_archives_that_were_unpacked_may_go_and_are_not_fetched_again(archives, preprocess):
