@@ -21,6 +21,16 @@ BLOCK_ORDER, BATCH_ORDER, JET_ORDER, SAMPLE = 1, 2, 3, 4
 LENGTHS_AT_150 = (26, 36, 46, 57, 71, 93)
 
 
+BLOCK_ROWS = 256  # rows read together; the suite's files are chunked alike
+BLOCKS_WANTED = 64  # small sets are cut finer, or too few blocks would be permuted to mix classes
+
+
+def block_rows(jets: int, jets_per_event: int) -> int:
+    """Rows of a block, in whole events, so that there are enough blocks to mix the classes."""
+    rows = max(1, min(BLOCK_ROWS, jets // BLOCKS_WANTED))
+    return rows + -rows % jets_per_event
+
+
 def padded_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, ...]:
     """The slots a batch may have: a few short lengths where those are exact, and all slots.
 

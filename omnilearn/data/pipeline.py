@@ -68,7 +68,7 @@ class Pipeline:
                 files.weight_unit = files.mean_weight()
             except UserError as error:  # an evaluation has numbers that need no weights
                 self._cancelling = error
-                files.weight_unit = float(np.abs(files.weights()).mean()) or 1.0
+                files.weight_unit = float(np.abs(files.labels_and_weights()[1]).mean()) or 1.0
         wanted = int(taking_part.sum())
         empty = wanted - len(self._order)
         if empty and rank == 0:

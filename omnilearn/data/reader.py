@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
+from omnilearn.data.mixing import BLOCK_ROWS, block_rows
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front, one_hot
 from omnilearn.errors import UserError
@@ -23,8 +24,6 @@ from omnilearn.hdf5 import open_for_reading
 from omnilearn.progress import progress
 
 OPEN_FILES = 16  # handles kept: blocks come from random files, and a handle costs about 1 MB
-BLOCK_ROWS = 256  # rows read together; the suite's files are chunked alike
-BLOCKS_WANTED = 64  # small sets are cut finer, or too few blocks would be permuted to mix classes
 SCAN_ROWS = 1024  # rows held while multiplicities are counted
 
 
@@ -186,6 +185,10 @@ class JetFiles:
             )
         return float(total / jets)
 
+    def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class numbers and weights of all jets, (num_jets,) each."""
+        return self.labels(), self.weights()
+
     def observable(self, name: str, rows: np.ndarray | None = None) -> np.ndarray:
         """One of the spec's observables of jets at this level; that of an event for each jet.
 
@@ -341,9 +344,3 @@ class JetFiles:
         rows = block_rows(self.num_jets, self.spec.jets_per_event)
         starts = [np.arange(file.first, file.first + file.num_jets, rows) for file in self._files]
         return np.concatenate([*starts, [self.num_jets]])
-
-
-def block_rows(jets: int, jets_per_event: int) -> int:
-    """Rows of a block, in whole events, so that there are enough blocks to mix the classes."""
-    rows = max(1, min(BLOCK_ROWS, jets // BLOCKS_WANTED))
-    return rows + -rows % jets_per_event

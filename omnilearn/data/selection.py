@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.data.mixing import SAMPLE
-from omnilearn.data.reader import BLOCK_ROWS, BLOCKS_WANTED, JetFiles, block_rows
+from omnilearn.data.mixing import BLOCK_ROWS, BLOCKS_WANTED, SAMPLE, block_rows
+from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.training import distributed
@@ -70,9 +70,9 @@ class ChosenJets:
         """Class numbers (num_jets,)."""
         return self.files.labels(self.rows)
 
-    def weights(self) -> np.ndarray:
-        """Weights (num_jets,)."""
-        return self.files.weights(self.rows)
+    def labels_and_weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """Class numbers and weights (num_jets,)."""
+        return self.labels(), self.files.weights(self.rows)
 
     def observable(self, name: str) -> np.ndarray:
         """As `JetFiles.observable`, of the chosen jets."""

@@ -49,7 +49,7 @@ class Events:
                  np.repeat(range(3), [len(paths[split]) for split in SPLITS]),
                  sizes, strict=True)]
         )  # fmt: skip
-        label, weight = first.labels(), first.weights()
+        label, weight = first.labels_and_weights()
         # rows of the files that take part
         self.kept = taken(label, sizes[: len(paths["train"])], limit, seed)
         self.split, label, weight = (column[self.kept] for column in (owner, label, weight))
