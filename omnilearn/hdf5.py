@@ -1,9 +1,9 @@
-"""HDF5 files are opened here alone: read without a lock, written whole or not at all.
+"""HDF5 files are opened here alone: no lock is needed to read, files are written whole or not at all.
 
 Clusters mount disks that know no locks, and a notebook that holds a file open is no reason to call
-it damaged; so none is asked for. Blosc, bzip2, Zstandard and the other registered compressions are
-those of hdf5plugin. A file is read only if all of it is in the file: it cannot show what lies
-elsewhere.
+it damaged: where a lock cannot be had, the file is read without one. Blosc, bzip2, Zstandard and
+the other registered compressions are those of hdf5plugin. A file is read only if all of it is in
+the file: it cannot show what lies elsewhere.
 """
 
 import errno
@@ -22,7 +22,6 @@ from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
 NOT_READ = "such a file is not read, copy the content into one file"
-OPEN_HERE = "locking flag values don't match"  # this process has it open already, with a lock
 
 
 def open_for_reading(path: Path | str | BinaryIO, **options) -> h5py.File:
@@ -35,11 +34,12 @@ def open_for_reading(path: Path | str | BinaryIO, **options) -> h5py.File:
     """
     try:
         try:
-            file = h5py.File(path, "r", locking=False, **options)
-        except OSError as error:
-            if OPEN_HERE not in str(error):
-                raise
+            # as any other reader in this process does: HDF5 opens no file twice in two ways
             file = h5py.File(path, "r", **options)
+        except OSError as error:
+            if "lock" not in str(error):
+                raise
+            file = h5py.File(path, "r", locking=False, **options)
     except OSError as error:
         is_path = isinstance(path, str | os.PathLike)
         if is_path and os.path.islink(path) and not os.path.exists(path):

@@ -35,6 +35,11 @@ def test_a_file_that_a_notebook_holds_open_is_read_there_and_elsewhere(path, mod
         assert in_a_process(program) == ""
 
 
+def test_a_file_that_is_read_here_may_be_opened_beside_by_any_program(path):
+    with open_for_reading(path), h5py.File(path) as file:
+        np.testing.assert_array_equal(file["data"], NUMBERS)
+
+
 def in_a_process(program: str, **environment) -> str:
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
                          env=os.environ | environment, check=False)  # fmt: skip
@@ -44,8 +49,10 @@ def in_a_process(program: str, **environment) -> str:
 def test_a_lock_that_the_environment_asks_for_is_called_a_lock(path):
     program = (
         "from omnilearn.hdf5 import open_for_reading\n"
+        "from omnilearn.data.catalogue import TOP\n"
         "from preprocessing.jet_file import Provenance, is_complete\n"
-        "for read in (open_for_reading, lambda p: is_complete(p, Provenance('', '', 0, [], []))):\n"
+        "made = Provenance('', '', 0, [], [])\n"
+        "for read in (open_for_reading, lambda p: is_complete(p, made, TOP)):\n"
         f"    try: read({str(path)!r})\n"
         "    except Exception as error: print(type(error).__name__, error)\n"
     )
