@@ -1,4 +1,4 @@
-"""HDF5 files are opened here alone: no lock is needed to read, files are written whole or not at all.
+"""HDF5 files are opened here alone: reading needs no lock, files are written whole or not at all.
 
 Clusters mount disks that know no locks, and a notebook that holds a file open is no reason to call
 it damaged: where a lock cannot be had, the file is read without one. Blosc, bzip2, Zstandard and
