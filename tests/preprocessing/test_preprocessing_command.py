@@ -207,6 +207,8 @@ def test_a_split_that_is_not_made_again_does_not_stay_beside_new_jets(
 def test_public_files_may_come_one_after_the_other(write_top, preprocess, tmp_path):
     for seed, split in enumerate(("train", "val", "test")):
         write_top(tmp_path / f"{split}/{split}.h5", n=20, seed=seed)
-        status, _, said = preprocess("top", "--raw", tmp_path / split, "--out", tmp_path)
+        status, _, said = preprocess(
+            "top", "--raw", tmp_path / split, "--out", tmp_path, "--splits", split
+        )
         assert (status, said) == (0, "")
     assert len(list((tmp_path / "top").rglob("*.h5"))) == 3

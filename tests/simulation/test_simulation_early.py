@@ -37,8 +37,8 @@ def test_hardly_a_selected_jet_comes_from_a_collision_that_is_given_up(name: str
     per_event = np.bincount(ak.to_numpy(jets.event), minlength=EVENTS)
     assert per_event.sum() > 50
     assert per_event[~in_sight].sum() <= 0.03 * per_event.sum()
-    # and it is worth asking: most of what gives no jet is recognised
-    assert np.mean(~in_sight) > 0.3
+    # and it is worth asking: much of what gives no jet is recognised
+    assert np.mean(~in_sight) > 0.25
 
 
 @pytest.mark.parametrize("name", CLASSES)
