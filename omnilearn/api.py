@@ -98,7 +98,7 @@ class Tagger:
         return background_rejection(scores, numbers == signal, weight, signal_efficiency)
 
     def export_onnx(self, path: Path | str) -> Path:
-        """Write the classifier as ONNX and return its path; see `omnilearn.onnx_file.write_onnx`."""
+        """Write the classifier as ONNX and return its path; see `onnx_file.write_onnx`."""
         return write_onnx(Path(path).expanduser(), self.pet, self.spec, self.classes, self.name)
 
     def _evaluated(self, model: Callable, jets) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A tagger from Python: the numbers of evaluate.py for jets in memory, in whatever form they are."""
+"""A tagger from Python gives jets in memory, in whatever form, the numbers of evaluate.py."""
 
 import awkward as ak
 import h5py
