@@ -1,4 +1,4 @@
-"""The exported tagger is the model: under onnxruntime, for any number of jets, with its metadata."""
+"""The exported tagger is the model under onnxruntime, for any number of jets; its metadata."""
 
 import json
 from dataclasses import replace
@@ -101,5 +101,5 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(onnx_file, "import_module", absent)
-    with pytest.raises(UserError, match="tf2onnx is missing.*requirements-onnx.txt"):
+    with pytest.raises(UserError, match=r"tf2onnx is missing.*requirements-onnx\.txt"):
         onnx_file.write_onnx(tmp_path / "tagger.onnx", None, QG, QG.class_names)
