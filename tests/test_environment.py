@@ -80,3 +80,14 @@ def test_figures_do_not_depend_on_the_users_style(home, backend, tmp_path):
 def test_without_git_the_revision_is_unknown(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert runs.revision() == "unknown"
+
+
+def test_the_revision_is_not_that_of_a_checkout_around_the_installed_package(monkeypatch, tmp_path):
+    package = tmp_path / "site-packages/omnilearn/runs.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "another project"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(runs, "__file__", str(package))
+    assert runs.revision() == "unknown"
