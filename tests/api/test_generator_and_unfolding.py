@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
+from documented import run_example
 from tiny_models import tiny_and_eager
 from tiny_unfolding import EVENTS, finetuned, tiny_unfolding
 from toy_events import write_events
@@ -134,3 +135,15 @@ def test_what_cannot_be_loaded_is_refused_in_a_sentence(generated, unfolded, tmp
         load(tmp_path)
     with pytest.raises(UserError, match="batch is 0"):
         load(unfolded, batch=0)
+
+
+def test_the_documented_examples_run(generated, unfolded, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "Solver", lambda: FEW_STEPS)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/jetnet30_finetuned").symlink_to(generated)
+    (tmp_path / "runs/omnifold_finetuned").symlink_to(unfolded)
+    new = run_example("python.md", "generator.sample")["new"]
+    assert len(new) == 1000
+    weights = run_example("python.md", "omnifold_finetuned")["weights"]
+    assert weights.passes_gen.any()

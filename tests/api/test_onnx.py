@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from commands import TINY, python
+from documented import run_example
 from tiny_tagger import toy_momenta
 
 from omnilearn import onnx_file
@@ -67,11 +68,13 @@ def test_the_exported_tagger_gives_the_probabilities_of_the_run(checkpoint, tmp_
         np.testing.assert_allclose(found, expected[batch["index"]][:number], atol=1e-5)
 
 
-def test_the_metadata_turn_features_into_inputs(checkpoint, tmp_path):
+def test_the_metadata_turn_features_into_inputs(checkpoint, tmp_path, monkeypatch):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
     tagger, jets = load(checkpoint, batch=12), quark_gluon_jets()
-    session = onnxruntime.InferenceSession(tagger.export_onnx(tmp_path / "tagger.onnx"))
+    monkeypatch.chdir(tmp_path)
+    run_example("python.md", "export_onnx", tagger=tagger)
+    session = onnxruntime.InferenceSession("tagger.onnx")
     found = session.get_modelmeta().custom_metadata_map
     about = {name: json.loads(text) for name, text in found.items()}
     assert about["classes"] == list(QG.class_names)
@@ -94,6 +97,12 @@ def test_the_metadata_say_what_a_file_without_identity_holds():
     about = {k: json.loads(v) for k, v in onnx_file.metadata(spec, ("a", "b"), "run", 9).items()}
     assert len(about["constituents_mean"]) == len(about["constituents_std"]) == 7
     assert len(about["constituents"]) == 13
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    pytest.importorskip("tf2onnx")
+    with pytest.raises(UserError, match="nowhere is no folder; choose another place for tagger"):
+        onnx_file.write_onnx(tmp_path / "nowhere/tagger.onnx", None, QG, QG.class_names)
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path):

@@ -4,6 +4,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+from documented import run_example
 from scipy.special import softmax
 from tiny_models import tiny_and_eager
 from tiny_tagger import ABOUT, SLOTS, toy_momenta, trained_tagger
@@ -54,11 +55,8 @@ def test_jets_in_memory_get_the_probabilities_that_evaluation_gives_their_files(
 def test_every_form_of_jets_gives_the_same_numbers(tagger, test_jets):
     jets = test_jets[0][:5]
     expected = tagger.probabilities(jets)
-    pt, eta, phi = (ak.to_numpy(ak.fill_none(ak.pad_none(jets[name], 160), 0))
-                    for name in ("pt", "eta", "phi"))  # fmt: skip
-    padded = np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)
-    backwards = [jet[jet[:, 0] > 0][::-1] for jet in padded]
-    for form in (padded, backwards, ak.with_name(jets, "Momentum4D"), jets.to_list()):
+    backwards = [jet[jet[:, 0] > 0][::-1] for jet in padded(jets)]
+    for form in (padded(jets), backwards, ak.with_name(jets, "Momentum4D"), jets.to_list()):
         np.testing.assert_allclose(tagger.probabilities(form), expected, atol=1e-6)
 
 
@@ -111,3 +109,23 @@ def test_a_checkpoint_file_is_the_same_tagger(run, tagger, test_jets):
 def test_unusable_jets_are_refused_in_a_sentence(tagger, test_jets, change, sentence):
     with pytest.raises(UserError, match=sentence):
         tagger.probabilities(change(test_jets[0]))
+
+
+def padded(jets) -> np.ndarray:
+    """Awkward jets as NumPy (jets, slots, 4) of pt, eta, phi, energy."""
+    slots = int(ak.max(ak.num(jets)))
+    pt, eta, phi = (ak.to_numpy(ak.fill_none(ak.pad_none(jets[name], slots), 0))
+                    for name in ("pt", "eta", "phi"))  # fmt: skip
+    return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)
+
+
+def test_the_documented_example_runs(run, test_jets, tmp_path, monkeypatch, capsys):
+    jets, label = test_jets
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/top_finetuned").symlink_to(run)
+    np.savez("jets.npz", momenta=padded(jets), is_top=label)
+    names = run_example("python.md", "tagger.probabilities(")
+    assert names["scores"].shape == (len(jets), 2)
+    assert names["tokens"].shape == (len(jets), 8)
+    assert "('QCD', 'top')" in capsys.readouterr().out
