@@ -118,6 +118,18 @@ def test_unfolded_weights_come_with_their_replicas(unfolded):
         assert (file["pid"][:][weights.row[first]] == 0).all()  # simulated
 
 
+def test_an_unfolding_is_not_written_as_onnx(unfolded, tmp_path):
+    code, _, err = python("-m omnilearn.export", unfolded, tmp_path / "tagger.onnx")
+    assert code == 2
+    assert "holds no tagger; only classifiers are written as ONNX" in err
+
+
+def test_keras_with_another_backend_is_refused(unfolded, monkeypatch):
+    monkeypatch.setattr(api.keras.backend, "backend", lambda: "jax")
+    with pytest.raises(UserError, match=r"backend jax before; import omnilearn\.api first"):
+        load(unfolded)
+
+
 def test_what_cannot_be_loaded_is_refused_in_a_sentence(generated, unfolded, tmp_path):
     with pytest.raises(UserError, match=r"no run directory .* make one with train\.py"):
         load(tmp_path / "nowhere")
@@ -143,7 +155,7 @@ def test_the_documented_examples_run(generated, unfolded, tmp_path, monkeypatch)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/jetnet30_finetuned").symlink_to(generated)
     (tmp_path / "runs/omnifold_finetuned").symlink_to(unfolded)
-    new = run_example("python.md", "generator.sample")["new"]
+    new = run_example("docs/python.md", "generator.sample")["new"]
     assert len(new) == 1000
-    weights = run_example("python.md", "omnifold_finetuned")["weights"]
+    weights = run_example("docs/python.md", "omnifold_finetuned")["weights"]
     assert weights.passes_gen.any()

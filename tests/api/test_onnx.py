@@ -73,7 +73,7 @@ def test_the_metadata_turn_features_into_inputs(checkpoint, tmp_path, monkeypatc
     pytest.importorskip("tf2onnx")
     tagger, jets = load(checkpoint, batch=12), quark_gluon_jets()
     monkeypatch.chdir(tmp_path)
-    run_example("python.md", "export_onnx", tagger=tagger)
+    run_example("docs/python.md", "export_onnx", tagger=tagger)
     session = onnxruntime.InferenceSession("tagger.onnx")
     found = session.get_modelmeta().custom_metadata_map
     about = {name: json.loads(text) for name, text in found.items()}

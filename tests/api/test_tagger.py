@@ -9,8 +9,10 @@ from scipy.special import softmax
 from tiny_models import tiny_and_eager
 from tiny_tagger import ABOUT, SLOTS, toy_momenta, trained_tagger
 
+from omnilearn import api
 from omnilearn.api import Tagger, load
 from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.tagging.predictions import read_predictions
 
 
@@ -111,6 +113,26 @@ def test_unusable_jets_are_refused_in_a_sentence(tagger, test_jets, change, sent
         tagger.probabilities(change(test_jets[0]))
 
 
+def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_path):
+    def changed(**record):
+        known = load_checkpoint(run / "best.h5")
+        path = tmp_path / "changed.h5"
+        save_checkpoint(path, known.pet_config, known.weights, {**known.record, **record})
+        return path
+
+    config = load_checkpoint(run / "best.h5").record["config"]
+    with pytest.raises(UserError, match="trained with --mode generator, without a classifier"):
+        load(changed(config={**config, "mode": "generator"}))
+    with pytest.raises(UserError, match=r"trained for QCD, W in 24 slots, but mine has now QCD, t"):
+        load(changed(class_names=["QCD", "W"]))
+    tagger = load(run)
+    tagger.classes = (*tagger.classes, "W")
+    with pytest.raises(UserError, match=r"classes, QCD, top, W; a rejection is that of one back"):
+        tagger.rejection(None, None)
+    with pytest.raises(UserError, match="unknown dataset 'mine'"):
+        load(run, data=tmp_path)
+
+
 def padded(jets) -> np.ndarray:
     """Awkward jets as NumPy (jets, slots, 4) of pt, eta, phi, energy."""
     slots = int(ak.max(ak.num(jets)))
@@ -125,7 +147,20 @@ def test_the_documented_example_runs(run, test_jets, tmp_path, monkeypatch, caps
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs/top_finetuned").symlink_to(run)
     np.savez("jets.npz", momenta=padded(jets), is_top=label)
-    names = run_example("python.md", "tagger.probabilities(")
+    names = run_example("docs/python.md", "tagger.probabilities(")
     assert names["scores"].shape == (len(jets), 2)
     assert names["tokens"].shape == (len(jets), 8)
     assert "('QCD', 'top')" in capsys.readouterr().out
+
+
+def test_the_example_of_the_readme_runs(tagger, test_jets, monkeypatch):
+    def sample(number, class_name, *, seed):
+        return ["jet"] * number
+
+    monkeypatch.setattr(api, "load", lambda place: tagger)
+    monkeypatch.setattr(tagger, "sample", sample, raising=False)  # a generator's
+    monkeypatch.setattr(tagger, "export_onnx", lambda path: path)  # takes long: test_onnx.py
+    jets, labels = test_jets
+    names = run_example("README.md", "omnilearn.api", jets=jets, labels=labels)
+    assert names["scores"].shape == (len(jets), 2)
+    assert names["rejection"] == tagger.rejection(jets, labels)
