@@ -17,7 +17,8 @@ import numpy as np
 from scipy.special import softmax
 
 from omnilearn.config import data_folder, read_config
-from omnilearn.data.catalogue import dataset
+from omnilearn.data.catalogue import CATALOGUE, dataset
+from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
@@ -165,9 +166,9 @@ def load(
 ) -> Tagger | Generator | Unfolding:
     """What was trained in a run directory, or a tagger from its checkpoint file.
 
-    data: the folder of datasets, needed for a dataset of one's own where it is not the folder that
-    the training was given; batch: jets evaluated together. Raises UserError for a place that holds
-    nothing of the kind.
+    batch: jets evaluated together. A dataset of one's own is described by the run directory; data:
+    the folder of datasets that describes it instead, for a checkpoint that was taken out of its
+    run. Raises UserError for a place that holds nothing of the kind.
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError(
@@ -186,7 +187,8 @@ def load(
                 f"{place} is one part of a run of the task {about.get('task')!r}; load the run "
                 f"directory, {place.parent}"
             )
-        return tagger(place.stem, checkpoint, about, data or folder, mode, batch)
+        spec = described(about, place.parent, data, folder)
+        return tagger(place.stem, checkpoint, spec, mode, batch)
     runs = trainings(place)
     if len(runs) > 1:
         raise UserError(f"{place} holds {len(runs)} trainings; load one of them, such as {runs[0]}")
@@ -195,9 +197,10 @@ def load(
     task = about.get("task")
     if task in TAGGING:
         checkpoint = load_checkpoint(run / "best.h5")
-        return tagger(run.name, checkpoint, about, data or config.data, config.mode, batch)
+        spec = described(about, run, data, config.data)
+        return tagger(run.name, checkpoint, spec, config.mode, batch)
     if task == "generation":
-        return Generator(run, dataset(about["dataset"], data or config.data), batch)
+        return Generator(run, described(about, run, data, config.data), batch)
     if task == "unfolding":
         return Unfolding(run)
     raise UserError(
@@ -206,16 +209,25 @@ def load(
     )
 
 
-def tagger(
-    name: str, checkpoint: Checkpoint, about: dict, data: Path | str, mode: str, batch: int
-) -> Tagger:
+def described(about: dict, run: Path, data: Path | str, before: str) -> DatasetSpec:
+    """The dataset of a run: by the folder `data` if given, by the run, or by that of the training.
+
+    Raises UserError where none of them knows it.
+    """
+    name, own = about["dataset"], run / FILE_NAME
+    if not data and name not in CATALOGUE and own.is_file():
+        return read_declaration(own, name)
+    return dataset(name, data or before)
+
+
+def tagger(name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batch: int) -> Tagger:
     """The classifier of a checkpoint; raises UserError where none was trained."""
     if mode == "generator":
         raise UserError(
             f"{checkpoint.path} was trained with --mode generator, without a classifier; nothing "
             "can be told apart with it"
         )
-    return Tagger(name, checkpoint, dataset(about["dataset"], data), batch)
+    return Tagger(name, checkpoint, spec, batch)
 
 
 def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
@@ -226,8 +238,8 @@ def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
     if theirs != ours:
         raise UserError(
             f"{checkpoint.path} was trained for {', '.join(names)} in {theirs[2]} slots, but "
-            f"{spec.name} has now {', '.join(spec.class_names)} in {spec.max_constituents}; the "
-            "dataset was declared anew: train again, or name the old folder with data="
+            f"{spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; the "
+            "dataset was declared anew: train again, or name the folder of the old one with data="
         )
 
 

@@ -1,5 +1,7 @@
 """A tagger from Python gives jets in memory, in whatever form, the numbers of evaluate.py."""
 
+import shutil
+
 import awkward as ak
 import h5py
 import numpy as np
@@ -123,7 +125,7 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
     config = load_checkpoint(run / "best.h5").record["config"]
     with pytest.raises(UserError, match="trained with --mode generator, without a classifier"):
         load(changed(config={**config, "mode": "generator"}))
-    with pytest.raises(UserError, match=r"trained for QCD, W in 24 slots, but mine has now QCD, t"):
+    with pytest.raises(UserError, match=r"for QCD, W in 24 slots, but mine has QCD, top in 24"):
         load(changed(class_names=["QCD", "W"]))
     tagger = load(run)
     tagger.classes = (*tagger.classes, "W")
@@ -131,6 +133,20 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
         tagger.rejection(None, None)
     with pytest.raises(UserError, match="unknown dataset 'mine'"):
         load(run, data=tmp_path)
+
+
+def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, monkeypatch):
+    shutil.copytree(run, tmp_path / "elsewhere")
+    path = tmp_path / "elsewhere/config.json"
+    path.write_text(path.read_text().replace(str(run.parents[1] / "data"), "data"))
+    monkeypatch.chdir(tmp_path)
+    expected = tagger.probabilities(test_jets[0])
+    for place in ("elsewhere", "elsewhere/best.h5"):
+        found = load(place).probabilities(test_jets[0])
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    (tmp_path / "elsewhere/dataset.json").unlink()
+    with pytest.raises(UserError, match=r"one of your own by data/mine/dataset\.json"):
+        load("elsewhere")
 
 
 def padded(jets) -> np.ndarray:
