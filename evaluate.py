@@ -122,5 +122,10 @@ def main() -> None:
         print(f"figures and results.json are in {arguments.run}")
 
 
+def command() -> int:
+    """The command omnilearn-evaluate of the installed package; returns the exit status."""
+    return speak(main)
+
+
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(command())

@@ -103,5 +103,10 @@ def main() -> None:
         task.finetune(spec, one, name, arguments)
 
 
+def command() -> int:
+    """The command omnilearn-finetune of the installed package; returns the exit status."""
+    return speak(main)
+
+
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(command())

@@ -53,5 +53,10 @@ def main() -> None:
     tagging.train(data, pet, config, run, about)
 
 
+def command() -> int:
+    """The command omnilearn-train of the installed package; returns the exit status."""
+    return speak(main)
+
+
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(command())

@@ -141,13 +141,18 @@ def versions() -> dict[str, str]:
 
 
 def revision() -> str:
-    """The git revision of this checkout, or "unknown"."""
+    """The git revision of this checkout, or "unknown", as for an installed package."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
     try:
-        asked = subprocess.run(["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        # an environment may lie inside the checkout of something else
+        is_tracked = not subprocess.run([*git, "ls-files", "--error-unmatch", here.name],
+                                        capture_output=True, check=False).returncode  # fmt: skip
+        asked = subprocess.run([*git, "rev-parse", "HEAD"],
                                capture_output=True, text=True, check=False)  # fmt: skip
     except OSError:  # a container without git
         return "unknown"
-    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+    return asked.stdout.strip() if is_tracked and asked.returncode == 0 else "unknown"
 
 
 def read_history(run: Path) -> list[dict]:

@@ -196,5 +196,10 @@ def preprocess(arguments: argparse.Namespace) -> None:
     require_jets(jobs, arguments.splits or NEEDED)
 
 
+def command() -> int:
+    """The command omnilearn-preprocess of the installed package; returns the exit status."""
+    return speak(main)
+
+
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(command())

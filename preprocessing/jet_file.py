@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import h5py
@@ -43,9 +44,12 @@ class Provenance:
 
 
 def suite_version() -> str:
-    """The version in pyproject.toml."""
-    with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as file:
-        return tomllib.load(file)["project"]["version"]
+    """The version in pyproject.toml of a checkout, else that of the installed package."""
+    try:
+        with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as file:
+            return tomllib.load(file)["project"]["version"]
+    except FileNotFoundError:  # installed
+        return version("omnilearn")
 
 
 def extra_columns(spec: DatasetSpec) -> dict[str, tuple[str, ...]]:

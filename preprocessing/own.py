@@ -121,26 +121,29 @@ class JetArrays:
 
     def read(self, source: Path) -> Iterator[JetChunk]:
         """A stretch at a time."""
+        for first in range(0, len(self.label), CHUNK_ROWS):
+            yield self.chunk(source, first, first + CHUNK_ROWS)
+
+    def chunk(self, source: Path, first: int, stop: int) -> JetChunk:
+        """The jets first to stop, each the sum of its constituents."""
         all_counts, pdg_id = self.constituents.counts, self.constituents.pdg_id
-        ends = np.concatenate([[0], np.cumsum(all_counts)])
-        for first in range(0, len(all_counts), CHUNK_ROWS):
-            rows = slice(first, first + CHUNK_ROWS)
-            counts = all_counts[rows]
-            part = slice(ends[first], ends[first + len(counts)])
-            momenta = self.constituents.momenta[part].astype(np.float64)
-            owner = np.repeat(np.arange(len(counts)), counts)
-            real = momenta[:, 0] > 0
-            cartesian = to_cartesian(momenta[real])
-            total = [np.bincount(owner[real], column, len(counts)) for column in cartesian.T]
-            yield JetChunk(
-                constituents=momenta,
-                counts=counts,
-                jet=from_cartesian(np.stack(total, axis=-1)),
-                label=self.label[rows],
-                rows=first + np.arange(len(counts)),
-                identity=None if pdg_id is None else identity(pdg_id[part], source, PDG_ID),
-                weight=None if self.weight is None else self.weight[rows],
-            )
+        counts = all_counts[first:stop]
+        begin = int(all_counts[:first].sum())
+        part = slice(begin, begin + int(counts.sum()))
+        momenta = self.constituents.momenta[part].astype(np.float64)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        real = momenta[:, 0] > 0
+        cartesian = to_cartesian(momenta[real])
+        total = [np.bincount(owner[real], column, len(counts)) for column in cartesian.T]
+        return JetChunk(
+            constituents=momenta,
+            counts=counts,
+            jet=from_cartesian(np.stack(total, axis=-1)),
+            label=self.label[first:stop],
+            rows=first + np.arange(len(counts)),
+            identity=None if pdg_id is None else identity(pdg_id[part], source, PDG_ID),
+            weight=None if self.weight is None else self.weight[first:stop],
+        )
 
 
 @dataclass(frozen=True)

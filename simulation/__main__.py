@@ -95,5 +95,10 @@ def main() -> None:
     )
 
 
+def command() -> int:
+    """The command omnilearn-simulate of the installed package; returns the exit status."""
+    return speak(main)
+
+
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(command())

@@ -80,3 +80,30 @@ def test_figures_do_not_depend_on_the_users_style(home, backend, tmp_path):
 def test_without_git_the_revision_is_unknown(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert runs.revision() == "unknown"
+
+
+def test_the_revision_is_not_that_of_a_checkout_around_the_installed_package(monkeypatch, tmp_path):
+    package = tmp_path / "site-packages/omnilearn/runs.py"
+    package.parent.mkdir(parents=True)
+    package.write_text("")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "another project"]):
+        subprocess.run([*git, *words], check=True)
+    monkeypatch.setattr(runs, "__file__", str(package))
+    assert runs.revision() == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("backend", "left"), [("svg", "svg"), ("module://a_backend_of_another_kernel", "None")]
+)
+def test_the_api_in_a_notebook_sets_keras_and_leaves_matplotlib_alone(backend, left):
+    program = (
+        "import os, omnilearn.api, keras\n"
+        "print(keras.backend.backend(), os.environ.get('MPLBACKEND'),\n"
+        "      os.environ.get('MATPLOTLIBRC'))\n"
+    )
+    environment = os.environ | {"KERAS_BACKEND": "jax", "MPLBACKEND": backend}
+    environment.pop("MATPLOTLIBRC", None)
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
+                         env=environment)  # fmt: skip
+    assert run.stdout.split() == ["tensorflow", left, "None"], run.stderr

@@ -19,6 +19,7 @@ EVERYWHERE = (
     "omnilearn.atomic",
     "omnilearn.hdf5",
     "omnilearn.environment",
+    "omnilearn.keras_settings",
     "omnilearn.progress",
 )
 DESCRIPTIONS = (
@@ -109,6 +110,16 @@ MAY_IMPORT = {
     "omnilearn.generation": (*BASE, "omnilearn.tagging", "omnilearn.tokens.power_law"),
     "omnilearn.anomaly": (*BASE, "omnilearn.tagging", "omnilearn.generation"),
     "omnilearn.tokens": (*BASE, "omnilearn.tagging", "omnilearn.generation"),
+    # trained models from Python: jets in memory are read as `write_dataset` reads them
+    "omnilearn.api": (
+        *BASE,
+        *(f"omnilearn.{task}" for task in TASKS),
+        "omnilearn.onnx_file",
+        "preprocessing.jets_in_memory",
+        "preprocessing.own_columns",
+    ),
+    "omnilearn.export": ("omnilearn.api",),
+    "omnilearn.onnx_file": (*NETWORK, *DESCRIPTIONS, "omnilearn.training.gradients"),
     **dict.fromkeys(
         LOGIN_NODE,
         (
@@ -154,6 +165,8 @@ MAY_NAME = {
         *NETWORK,
         "omnilearn.training",
         *(f"omnilearn.{task}" for task in TASKS),
+        "omnilearn.api",
+        "omnilearn.onnx_file",
         "benchmarks.profile",
         "benchmarks.soak",
         "tests",

@@ -29,12 +29,16 @@ def write_declaration(path: Path, spec: DatasetSpec) -> None:
         temporary.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
 
 
-def read_declaration(path: Path) -> DatasetSpec:
-    """The dataset declared in `path`, named by its folder; raises UserError if it is malformed."""
+def read_declaration(path: Path, name: str = "") -> DatasetSpec:
+    """The dataset declared in `path`, named by its folder unless `name` is given.
+
+    Raises UserError if it is malformed.
+    """
+    name = name or path.parent.name
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         spec = DatasetSpec(
-            name=path.parent.name,
+            name=name,
             task="tagging",
             labels=tuple(JetLabel(**label) for label in stored["classes"]),
             jet_pt_range=tuple(stored["jet_pt_range"]),
@@ -43,7 +47,7 @@ def read_declaration(path: Path) -> DatasetSpec:
                 **{name: tuple(values) for name, values in stored["normalisation"].items()}
             ),
             one_hot=False,
-            folders=(path.parent.name,),
+            folders=(name,),
             **{key: stored[key] for key in PLAIN},
         )
         # a number written by hand as text would only be noticed deep inside

@@ -6,7 +6,6 @@ Uncertainties are the spread over bootstrap samples of both sets, drawn with rep
 import os
 from collections.abc import Callable
 
-import energyflow
 import numpy as np
 from scipy.stats import entropy, wasserstein_distance
 
@@ -99,6 +98,8 @@ def coverage_and_mmd(
     nearest generated one; both depend on that number, which is n / EMD_BATCHES of the results.
     arXiv:2106.11535, Section 4; jets are drawn with replacement as the jetnet package does.
     """
+    import energyflow  # late: no other distance needs it
+
     rng = np.random.default_rng(seed)
     drawn = min(most or EMD_JETS, len(truth), len(generated))
     coverage, distance = [], []

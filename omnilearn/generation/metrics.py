@@ -7,7 +7,6 @@ test compares. Jets are constituents (N, P, 4): eta_rel, phi_rel, pt_rel, mask, 
 import importlib.util
 from functools import cache
 
-import energyflow
 import numpy as np
 from scipy.stats import wasserstein_distance
 
@@ -39,7 +38,10 @@ def relative_momenta(constituents: np.ndarray) -> np.ndarray:
 
 
 @cache
-def efp_set(selection: tuple[str, ...]) -> energyflow.EFPSet:
+def efp_set(selection: tuple[str, ...]):
+    """The polynomials of these graphs, an energyflow.EFPSet."""
+    import energyflow  # late: evaluation of generated jets alone needs it
+
     return energyflow.EFPSet(*selection, measure="hadr", beta=1, normed=None, coords="ptyphim")
 
 

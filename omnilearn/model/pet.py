@@ -166,12 +166,16 @@ class ClassifierHead(keras.layers.Layer):
 
     def read_off(self, constituents, slots: Slots):
         """constituents (B, S, D), of one jet or of several -> logits (B, C), regression (B, J)."""
+        token = self.class_token(constituents, slots)
+        return self.logits(token), self.regression(token)
+
+    def class_token(self, constituents, slots: Slots):
+        """constituents (B, S, D) -> (B, D), what logits and regression are linear functions of."""
         token = ops.tile(self.token[None], (ops.shape(constituents)[0], 1, 1))
         slots = slots.with_token()
         for layer in self.layers:
             token = layer(token, constituents, slots=slots)
-        token = self.norm_final(token)[:, 0]
-        return self.logits(token), self.regression(token)
+        return self.norm_final(token)[:, 0]
 
 
 class GeneratorHead(keras.layers.Layer):
@@ -265,6 +269,12 @@ class PET(keras.Model):
         return self.classifier(
             self.body(features, slots=slots, time=as_column(time)), slots=slots, jet=jet
         )
+
+    def embed(self, features, mask, jet):
+        """The class token (B, D) after all layers of the classifier head."""
+        features, slots = self.slots(features, mask)
+        body = self.body(features, slots=slots)
+        return self.classifier.class_token(self.classifier.told(body, jet), slots)
 
     def velocity(self, features, mask, jet, time, label):
         """Velocity of every slot and feature, (B, L, F); only the first three are diffused."""

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from omnilearn.config import Config
-from omnilearn.data.catalogue import JETCLASS
+from omnilearn.data.catalogue import CATALOGUE, JETCLASS
+from omnilearn.data.declared import FILE_NAME, write_declaration
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.selection import ChosenJets, selected_jets
@@ -177,6 +178,10 @@ def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
 def train(data: tuple[Pipeline, Pipeline], pet: PET, config: Config, run: Path, about: dict):
     """Fit PET to what `open_data` opened, by the configuration; pre-training and tagging alike."""
     training, validation = data
+    spec = training.spec
+    if spec.name not in CATALOGUE and distributed.rank() == 0:
+        # the run says what its jets are, wherever it is taken (`omnilearn.api`)
+        write_declaration(run / FILE_NAME, spec)
     objective = Objective(
         pet, config.mode, config.regression_weight, config.feature_drop, config.label_drop
     )

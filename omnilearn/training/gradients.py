@@ -115,6 +115,14 @@ def compiled_for_batches(function: Callable, slots: int, precision: str = FULL) 
     return compiled(in_precision(function, precision), signature, xla)
 
 
+def traced_for_jets(function: Callable, shapes: dict[str, tuple]) -> tuple[Callable, list]:
+    """A function of float32 arrays (B, *shape) by name as a graph for any B, and its signature."""
+    signature = [
+        tf.TensorSpec((None, *shape), tf.float32, name=name) for name, shape in shapes.items()
+    ]
+    return tf.function(function, input_signature=signature, autograph=False), signature
+
+
 def with_gradients(losses: Callable[[dict], dict], variables: list) -> Callable:
     """batch -> (terms, gradients), for the given Keras variables.
 

@@ -1,6 +1,7 @@
 """The result of an unfolding as it is published: one weight per simulated event, self-described."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,35 @@ from omnilearn.hdf5 import atomic_file, attributes, open_for_reading
 
 FORMAT, FORMAT_VERSION = "omnilearn-unfolded-weights", 2
 ARRAYS = ("weight", "event_weight", "passes_reco", "passes_gen", "file", "row")
+
+
+@dataclass(frozen=True)
+class UnfoldedWeights:
+    """One weight per simulated event (S,), and what its uncertainty is estimated with.
+
+    A spectrum at particle level: events that pass `passes_gen`, each with event_weight * weight;
+    its spread over `replicas` is the statistical uncertainty, over `trainings` that of training.
+    """
+
+    weight: np.ndarray  # (S,) what the unfolding multiplies event_weight by
+    event_weight: np.ndarray  # (S,) of the simulation
+    passes_reco: np.ndarray  # (S,) bool: the event is there at detector level
+    passes_gen: np.ndarray  # (S,) bool: and at particle level
+    file: np.ndarray  # (S,) number of the input file, counted from 0
+    row: np.ndarray  # (S,) row of the event in that file
+    replicas: np.ndarray  # (R, S) in place of `weight`, of bootstrap replicas; R = 0 without any
+    trainings: np.ndarray  # (T, S) in place of `weight`, of other seeds; T = 0 without any
+    about: dict  # inputs, origin, level, versions and settings of the unfolding
+
+    @staticmethod
+    def read(path: Path) -> "UnfoldedWeights":
+        """The content of a weights.h5; raises UserError as `read_weights`."""
+        arrays, about = read_weights(path)
+        none = np.zeros((0, len(arrays["weight"])), arrays["weight"].dtype)
+        kinds = {"replicas": none, "trainings": none, **arrays}
+        flags = {name: kinds[name].astype(bool) for name in ("passes_reco", "passes_gen")}
+        named = {name: kinds[name] for name in (*ARRAYS, "replicas", "trainings")}
+        return UnfoldedWeights(**{**named, **flags}, about=about)
 
 
 def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> None:

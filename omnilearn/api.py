@@ -1,0 +1,259 @@
+"""Trained models from Python: arrays in, arrays out. docs/python.md is the example.
+
+`load` gives a Tagger, a Generator or an Unfolding, by what was trained. Jets come in any of the
+forms that `preprocessing.own.write_dataset` takes, GeV and radians, and are answered by the same
+sentences (`omnilearn.errors.UserError`) where something is wrong with them.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import omnilearn.keras_settings  # noqa: F401 - before anything loads Keras
+
+# isort: split
+import awkward as ak
+import keras
+import numpy as np
+from scipy.special import softmax
+
+from omnilearn.config import data_folder, read_config
+from omnilearn.data.catalogue import CATALOGUE, dataset
+from omnilearn.data.declared import FILE_NAME, read_declaration
+from omnilearn.data.pipeline import Pipeline, filled_up
+from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.generation.jet_sets import JetSet, four_momenta
+from omnilearn.generation.sampling import PART, Sampler, Solver
+from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
+from omnilearn.onnx_file import write_onnx
+from omnilearn.runs import trainings
+from omnilearn.statistics.results import Result
+from omnilearn.tagging.metrics import background_rejection, pair_score
+from omnilearn.training.gradients import compiled_for_batches
+from omnilearn.unfolding.unfolded_weights import UnfoldedWeights
+from preprocessing.jets_in_memory import JetsInMemory
+from preprocessing.own_columns import class_numbers, weights_and_scale
+
+TAGGING = ("tagging", "pretraining")
+
+
+class Tagger:
+    """A classifier of jets.
+
+    name: of the run; classes: what the columns of `probabilities` stand for, in order; spec: the
+    dataset it was trained on; pet: the model.
+    """
+
+    def __init__(self, name: str, checkpoint: Checkpoint, spec: DatasetSpec, batch: int = 256):
+        """batch: jets evaluated together; raises UserError where the model is not one of `spec`."""
+        self.name, self.spec, self.batch = name, spec, batch
+        self.classes = checkpoint.class_names or spec.class_names
+        require_same_dataset(checkpoint, spec)
+        self.pet = build_pet(checkpoint)
+        slots = self.pet.config.max_constituents
+        self._logits = compiled_for_batches(self.pet.call, slots)
+        self._tokens = compiled_for_batches(
+            lambda batch: self.pet.embed(batch["constituents"], batch["mask"], batch["jet"]), slots
+        )
+
+    def probabilities(self, jets) -> np.ndarray:
+        """Probability (jets, classes) float64 of every class for every jet; each row adds up to 1.
+
+        jets: constituents of jets as `preprocessing.own.write_dataset` takes them: awkward records,
+        four-vectors of the package vector, NumPy (jets, slots, 4) of pt, eta, phi, energy, or a
+        list with one array per jet; GeV and radians, with pdg_id where the training had it. The jet
+        is the sum of its constituents; of more constituents than slots the hardest count. Raises
+        UserError saying what is wrong with which jet.
+        """
+        return softmax(self.logits(jets).astype(np.float64), axis=1)
+
+    def logits(self, jets) -> np.ndarray:
+        """Logits (jets, classes) float32, whose softmax are the probabilities."""
+        return self._evaluated(self._logits, jets)
+
+    def embed(self, jets) -> np.ndarray:
+        """The class token (jets, dim) float32 after all layers of the classifier head.
+
+        The logits are linear functions of it; for plots, clustering and heads of one's own.
+        """
+        return self._evaluated(self._tokens, jets)
+
+    def rejection(self, jets, labels, signal_efficiency: float = 0.5, weight=None) -> Result:
+        """1 / eB at this signal efficiency, with its statistical uncertainty.
+
+        labels (jets,): numbers or names of the two classes, or one-hot; weight (jets,) or None.
+        See `omnilearn.tagging.metrics.rejection_curve` for definition and uncertainty. Raises
+        UserError for more than two classes.
+        """
+        if len(self.classes) != 2:
+            raise UserError(
+                f"{self.name} has {len(self.classes)} classes, {', '.join(self.classes)}; a "
+                "rejection is that of one background against one signal: take two columns of "
+                "logits(jets), and omnilearn.tagging.metrics.background_rejection"
+            )
+        logits = self.logits(jets)
+        numbers = class_numbers(labels, self.classes, len(logits))
+        weight, _ = weights_and_scale(weight, len(logits))
+        signal = self.spec.signal
+        scores = pair_score(logits, signal, 1 - signal)
+        return background_rejection(scores, numbers == signal, weight, signal_efficiency)
+
+    def export_onnx(self, path: Path | str) -> Path:
+        """Write the classifier as ONNX and return its path; see `onnx_file.write_onnx`."""
+        return write_onnx(Path(path).expanduser(), self.pet, self.spec, self.classes, self.name)
+
+    def _evaluated(self, model: Callable, jets) -> np.ndarray:
+        """What the compiled model says of every jet, (jets, ...), batch by batch."""
+        source = JetsInMemory(jets, self.spec)
+        pipeline = Pipeline(source, source.spec, self.batch, weighted=False)
+        found = None
+        for batch in pipeline.ordered():
+            rows = batch.pop("index")
+            values = np.asarray(model(filled_up(batch, self.batch)))[: len(rows)]
+            if found is None:
+                found = np.empty((source.num_jets, *values.shape[1:]), values.dtype)
+            found[rows] = values
+        return found
+
+
+class Generator:
+    """A source of new jets: the network of jet kinematics and PET, with averaged weights."""
+
+    def __init__(self, run: Path, spec: DatasetSpec, batch: int = 256):
+        """batch: jets made together."""
+        self.name, self.classes = run.name, spec.class_names
+        self._sampler = Sampler(run, spec, Solver(), batch)
+
+    def sample(
+        self, number: int, class_name: str, *, seed: int = 0, solver: Solver | None = None
+    ) -> ak.Array:
+        """`number` new jets of a class: records of `jet` and of a list `constituents`.
+
+        jet: pt, eta, mass [GeV] and multiplicity, as the network of jet kinematics drew them.
+        constituents: massless pt, eta, phi, energy [GeV, radians] around phi = 0, hardest first,
+        with the name Momentum4D of the package vector; `Tagger.probabilities` takes them. The same
+        seed gives the same jets, and the first of them when fewer are asked for. solver: how noise
+        becomes jets, by default in 20 steps. Raises UserError for an unknown class.
+        """
+        if class_name not in self.classes:
+            raise UserError(
+                f"class_name {class_name!r}: {self.name} generates {', '.join(self.classes)}"
+            )
+        if number < 1 or seed < 0:
+            raise UserError(f"number {number}, seed {seed}: expected 1 or more, and 0 or more")
+        self._sampler.seed, self._sampler.solver = seed, solver or Solver()
+        parts = []
+        for start in range(0, number, PART):
+            index = np.arange(start, min(start + PART, number))
+            label = np.full(len(index), self.classes.index(class_name))
+            parts.append(records(self._sampler.jet_set(index, label, None)))
+        return ak.concatenate(parts)
+
+
+class Unfolding:
+    """The result of an unfolding."""
+
+    def __init__(self, run: Path):
+        self.name, self._run = run.name, run
+
+    def weights(self) -> UnfoldedWeights:
+        """One weight per simulated event, those of replicas, and what they belong to."""
+        return UnfoldedWeights.read(self._run / "weights.h5")
+
+
+def load(
+    place: Path | str, *, data: Path | str = "", batch: int = 256
+) -> Tagger | Generator | Unfolding:
+    """What was trained in a run directory, or a tagger from its checkpoint file.
+
+    batch: jets evaluated together. A dataset of one's own is described by the run directory; data:
+    the folder of datasets that describes it instead, for a checkpoint that was taken out of its
+    run. Raises UserError for a place that holds nothing of the kind.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise UserError(
+            f"Keras was loaded with the backend {keras.backend.backend()} before; import "
+            "omnilearn.api first, or set KERAS_BACKEND=tensorflow"
+        )
+    if batch < 1:
+        raise UserError(f"batch is {batch}; expected 1 or more")
+    place = Path(place).expanduser()
+    if place.is_file():
+        checkpoint = load_checkpoint(place)
+        config, about = checkpoint.record.get("config", {}), checkpoint.record
+        folder, mode = config.get("data", data_folder()), config.get("mode", "all")
+        if about.get("task") not in TAGGING:
+            raise UserError(
+                f"{place} is one part of a run of the task {about.get('task')!r}; load the run "
+                f"directory, {place.parent}"
+            )
+        spec = described(about, place.parent, data, folder)
+        return tagger(place.stem, checkpoint, spec, mode, batch)
+    runs = trainings(place)
+    if len(runs) > 1:
+        raise UserError(f"{place} holds {len(runs)} trainings; load one of them, such as {runs[0]}")
+    run = runs[0]
+    config, about = read_config(run / "config.json")
+    task = about.get("task")
+    if task in TAGGING:
+        checkpoint = load_checkpoint(run / "best.h5")
+        spec = described(about, run, data, config.data)
+        return tagger(run.name, checkpoint, spec, config.mode, batch)
+    if task == "generation":
+        return Generator(run, described(about, run, data, config.data), batch)
+    if task == "unfolding":
+        return Unfolding(run)
+    raise UserError(
+        f"{run} is of the task {task!r}; those of {', '.join(TAGGING)}, generation and unfolding "
+        "are used from Python, others through evaluate.py"
+    )
+
+
+def described(about: dict, run: Path, data: Path | str, before: str) -> DatasetSpec:
+    """The dataset of a run: by the folder `data` if given, by the run, or by that of the training.
+
+    Raises UserError where none of them knows it.
+    """
+    name, own = about["dataset"], run / FILE_NAME
+    if not data and name not in CATALOGUE and own.is_file():
+        return read_declaration(own, name)
+    return dataset(name, data or before)
+
+
+def tagger(name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batch: int) -> Tagger:
+    """The classifier of a checkpoint; raises UserError where none was trained."""
+    if mode == "generator":
+        raise UserError(
+            f"{checkpoint.path} was trained with --mode generator, without a classifier; nothing "
+            "can be told apart with it"
+        )
+    return Tagger(name, checkpoint, spec, batch)
+
+
+def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
+    """Raise UserError where `spec` has other classes or slots than the model was trained with."""
+    names = checkpoint.class_names or spec.class_names
+    theirs = (names, checkpoint.pet_config.num_classes, checkpoint.pet_config.max_constituents)
+    ours = (spec.class_names, spec.num_classes, spec.max_constituents)
+    if theirs != ours:
+        raise UserError(
+            f"{checkpoint.path} was trained for {', '.join(names)} in {theirs[2]} slots, but "
+            f"{spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; the "
+            "dataset was declared anew: train again, or name the folder of the old one with data="
+        )
+
+
+def records(jets: JetSet) -> ak.Array:
+    """Generated jets as awkward records of `jet` and `constituents`."""
+    momenta, mask = four_momenta(jets)
+    order = np.argsort(-momenta[..., 0], axis=1, kind="stable")
+    momenta, mask = (np.take_along_axis(momenta, order[..., None], axis=1),
+                     np.take_along_axis(mask, order, axis=1))  # fmt: skip
+    counts, flat = mask.sum(axis=1), momenta[mask]
+    columns = zip(("pt", "eta", "phi", "energy"), flat.T, strict=True)
+    constituents = ak.zip(
+        {name: ak.unflatten(values, counts) for name, values in columns}, with_name="Momentum4D"
+    )
+    columns = zip(JET_FEATURES, jets.jets.astype(np.float64).T, strict=True)
+    jet = ak.zip({name.removeprefix("jet_"): values for name, values in columns})
+    return ak.zip({"jet": jet, "constituents": constituents}, depth_limit=1)

@@ -1,0 +1,32 @@
+"""The classifier of a run as ONNX, for programs that have neither Python nor TensorFlow.
+
+python -m omnilearn.export runs/top_finetuned tagger.onnx
+
+Needs the packages of requirements-onnx.txt. docs/python.md says what is in the file.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from omnilearn.api import Tagger, load
+from omnilearn.errors import UserError, speak
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m omnilearn.export", description="Write the classifier of a run as ONNX.",
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("run", type=Path, help="run directory or checkpoint of a tagger")
+    parser.add_argument("file", type=Path, help="the file to write, for instance tagger.onnx")
+    parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")
+    arguments = parser.parse_args()
+    tagger = load(arguments.run, data=arguments.data)
+    if not isinstance(tagger, Tagger):
+        raise UserError(f"{arguments.run} holds no tagger; only classifiers are written as ONNX")
+    print(f"wrote {tagger.export_onnx(arguments.file)}")
+
+
+if __name__ == "__main__":
+    sys.exit(speak(main))

@@ -1,0 +1,85 @@
+"""A trained classifier as ONNX, for programs that have neither Python nor TensorFlow.
+
+Needs the packages of requirements-onnx.txt.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from keras import ops
+
+from omnilearn.atomic import atomic_path
+from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.model.pet import PET
+from omnilearn.training.gradients import traced_for_jets
+
+OPSET = 17  # understood by onnxruntime from 1.12 (2022) on
+
+
+def write_onnx(
+    path: Path, pet: PET, spec: DatasetSpec, classes: Sequence[str], name: str = ""
+) -> Path:
+    """Write the classifier of `pet` to `path`, whole or not at all, and return the path.
+
+    Inputs, float32, for any number of jets B: constituents (B, P, 13), standardised, zero in empty
+    slots, the hardest first; mask (B, P) 1 where there is a constituent; jet (B, 4), standardised.
+    Output: probabilities (B, C). P slots are all that the model has. Features, units, shift and
+    width of the standardisation, and classes stand in the metadata of the file, as JSON. Raises
+    UserError where the packages are missing.
+    """
+    try:
+        tf2onnx, onnx = import_module("tf2onnx"), import_module("onnx")
+    except ImportError as error:
+        raise UserError(
+            f"{error.name or error} is missing, which ONNX files are written with; install it "
+            "with: pip install -r requirements-onnx.txt"
+        ) from error
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent} is no folder; choose another place for {path.name}")
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)  # a line for every step otherwise
+    config = pet.config
+    shapes = {
+        "constituents": (config.max_constituents, config.num_features),
+        "mask": (config.max_constituents,),
+        "jet": (config.num_jet,),
+    }
+
+    def probabilities(constituents, mask, jet):
+        return {"probabilities": ops.softmax(pet.classify(constituents, mask, jet)[0], axis=-1)}
+
+    function, signature = traced_for_jets(probabilities, shapes)
+    model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    onnx.helper.set_model_props(model, metadata(spec, classes, name, config.max_constituents))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(model.SerializeToString())
+    return path
+
+
+def metadata(spec: DatasetSpec, classes: Sequence[str], name: str, slots: int) -> dict[str, str]:
+    """What a user of the file has to know, name -> JSON."""
+    known = spec.num_features
+    constants = spec.normalisation
+    described = {
+        "model": name,
+        "dataset": spec.name,
+        "classes": list(classes),
+        "slots": slots,
+        "units": "GeV, radians",
+        "constituents": list(FEATURES),
+        "constituents_known": known,
+        "constituents_mean": list(constants.feature_mean[:known]),
+        "constituents_std": list(constants.feature_std[:known]),
+        "jet": list(JET_FEATURES),
+        "jet_mean": list(constants.jet_mean),
+        "jet_std": list(constants.jet_std),
+        "standardisation": (
+            f"(x - mean) / std for the first {known} features of a constituent and for those of "
+            "the jet; further features, and all of an empty slot, are 0"
+        ),
+        "order": "constituents by falling pt; more than the slots: the hardest",
+    }
+    return {key: json.dumps(value) for key, value in described.items()}

@@ -1,0 +1,89 @@
+"""Four-momenta in memory as the batches of a model read them, without a file in between.
+
+The features are those that `preprocessing.own.write_dataset` stores for the same jets.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.data.spec import JET_FEATURES, KINEMATIC_FEATURES, DatasetSpec
+from omnilearn.errors import UserError
+from preprocessing.jet_chunk import CHUNK_ROWS, prepare, require_gev
+from preprocessing.jet_file import pad
+from preprocessing.own import JetArrays
+from preprocessing.own_constituents import PDG_ID, constituents_of
+
+SOURCE = Path("constituents")  # what sentences about these jets call them
+BLOCK_ROWS = 256
+
+
+def jet_by_jet(spec: DatasetSpec) -> DatasetSpec:
+    """The dataset as its jets alone: no events of several jets, no levels, no extra columns."""
+    return replace(spec, jets_per_event=1, levels=(), observables=(), jet_features=JET_FEATURES,
+                   constituent_extra=(), jet_extra=())  # fmt: skip
+
+
+class JetsInMemory:
+    """Jets in any of the forms of `write_dataset`; in place of `data.reader.JetFiles`.
+
+    num_jets; multiplicity (num_jets,): filled slots per jet; edges (blocks + 1,): rows at which
+    blocks begin, and the end. Features are made for the jets that are asked for, so that beside the
+    four-momenta only those of one window of batches are held.
+    """
+
+    origin = "own"
+
+    def __init__(self, constituents, spec: DatasetSpec):
+        """Raises UserError as `write_dataset`, for jets without constituents, or another identity.
+
+        The median jet pT must lie near the range of `spec`, as that of a file.
+        """
+        given = constituents_of(constituents)
+        require_identity(given.pdg_id is not None, spec)
+        self.spec, jets = jet_by_jet(spec), len(given.counts)
+        owner = np.repeat(np.arange(jets), given.counts)
+        filled = np.bincount(owner[given.momenta[:, 0] > 0], minlength=jets)
+        if not filled.all():
+            raise UserError(
+                f"constituents: jet {int(np.argmin(filled))} (counted from 0) has none, and "
+                f"{int((filled == 0).sum()) - 1} more; leave such jets out"
+            )
+        self.num_jets = jets
+        self.multiplicity = np.minimum(filled, spec.max_constituents)
+        self.edges = np.append(np.arange(0, jets, BLOCK_ROWS), jets)
+        self._arrays = JetArrays(given, np.zeros(jets, np.int64), None)
+        require_gev(self._arrays.chunk(SOURCE, 0, CHUNK_ROWS).jet[:, 0], spec, SOURCE)
+
+    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Float32 arrays of the jets at `rows`, which rise, as `JetFiles.gather`; classes unknown.
+
+        data (n, P, F), jet (n, 4), pid (n, C) zeros, weight (n,) ones.
+        """
+        first = int(rows[0])
+        chunk = self._arrays.chunk(SOURCE, first, int(rows[-1]) + 1)
+        if chunk.identity is not None:  # some datasets know the charge alone
+            chunk.identity = chunk.identity[:, : self.spec.num_features - len(KINEMATIC_FEATURES)]
+        jets, places = prepare(chunk, self.spec, SOURCE), rows - first
+        return {
+            "data": pad(jets, self.spec.max_constituents)[:, 0][places],
+            "jet": jets.records["jet"][:, 0][places],
+            "pid": np.zeros((len(rows), self.spec.num_classes), np.float32),
+            "weight": np.ones(len(rows), np.float32),
+        }
+
+
+def require_identity(is_given: bool, spec: DatasetSpec) -> None:
+    """Raise UserError where the model needs PDG ids that are not given, or knows none."""
+    needed = spec.num_features > len(KINEMATIC_FEATURES)
+    if needed and not is_given:
+        raise UserError(
+            f"constituents: no {PDG_ID}; the model was trained on jets of {spec.title} with the "
+            "identity of their constituents, so give it as a field or as a fifth column"
+        )
+    if is_given and not needed:
+        raise UserError(
+            f"constituents: {PDG_ID} is given, but the model was trained on jets of {spec.title}, "
+            "without the identity of constituents; leave it out"
+        )

@@ -1,0 +1,182 @@
+"""A tagger from Python gives jets in memory, in whatever form, the numbers of evaluate.py."""
+
+import shutil
+
+import awkward as ak
+import h5py
+import numpy as np
+import pytest
+from documented import run_example
+from scipy.special import softmax
+from tiny_models import tiny_and_eager
+from tiny_tagger import ABOUT, SLOTS, toy_momenta, trained_tagger
+
+from omnilearn import api
+from omnilearn.api import Tagger, load
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
+from omnilearn.tagging.predictions import read_predictions
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_and_eager():
+    with tiny_and_eager():
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained_tagger(tmp_path_factory.mktemp("tagger"))
+
+
+@pytest.fixture(scope="module")
+def tagger(run):
+    return load(run, batch=16)
+
+
+@pytest.fixture(scope="module")
+def test_jets(run):
+    """The jets of the test split in the order of its file, with their labels."""
+    with h5py.File(run.parents[1] / "data/mine/test/mine_test_000.h5") as file:
+        rows = file["source"][:, 1]
+    jets, label = toy_momenta()
+    return jets[rows], label[rows]
+
+
+def test_jets_in_memory_get_the_probabilities_that_evaluation_gives_their_files(
+    run, tagger, test_jets
+):
+    predicted, _ = read_predictions(run / "predictions.h5")
+    jets, label = test_jets
+    assert int(ak.max(ak.num(jets))) > SLOTS  # some are cut to the hardest
+    np.testing.assert_array_equal(predicted["label"], label)
+    probabilities = tagger.probabilities(jets)
+    np.testing.assert_allclose(probabilities, softmax(predicted["logits"], axis=1), atol=1e-6)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert np.ptp(probabilities[:, 0]) > 1e-4  # not all alike
+
+
+def test_every_form_of_jets_gives_the_same_numbers(tagger, test_jets):
+    jets = test_jets[0][:5]
+    expected = tagger.probabilities(jets)
+    backwards = [jet[jet[:, 0] > 0][::-1] for jet in padded(jets)]
+    for form in (padded(jets), backwards, ak.with_name(jets, "Momentum4D"), jets.to_list()):
+        np.testing.assert_allclose(tagger.probabilities(form), expected, atol=1e-6)
+
+
+def test_a_jet_does_not_depend_on_its_neighbours(tagger, test_jets):
+    jets = test_jets[0]
+    apart = np.concatenate([tagger.probabilities(jets[row : row + 1]) for row in range(4)])
+    np.testing.assert_allclose(tagger.probabilities(jets)[:4], apart, atol=1e-6)
+
+
+def test_logits_are_linear_functions_of_the_embedding(tagger, test_jets):
+    token = tagger.embed(test_jets[0])
+    assert token.shape == (len(test_jets[0]), tagger.pet.config.projection_dim)
+    layer = tagger.pet.classifier.logits
+    logits = token @ np.asarray(layer.kernel) + np.asarray(layer.bias)
+    np.testing.assert_allclose(logits, tagger.logits(test_jets[0]), atol=1e-5)
+
+
+def test_rejection_has_an_uncertainty_and_takes_names_of_classes(tagger, test_jets):
+    jets, label = test_jets
+    by_number = tagger.rejection(jets, label, 0.3)
+    assert by_number == tagger.rejection(jets, np.array(ABOUT["classes"])[label], 0.3)
+    assert by_number.n == len(jets)
+    assert by_number.error or by_number.bound == "lower"
+    with pytest.raises(UserError, match="signal efficiency 2 is not between 0 and 1"):
+        tagger.rejection(jets, label, 2)
+    with pytest.raises(UserError, match=r"label: .* expected 0 to 1, for QCD, top"):
+        tagger.rejection(jets, label + 1)
+
+
+def test_a_checkpoint_file_is_the_same_tagger(run, tagger, test_jets):
+    again = load(run / "best.h5")
+    assert isinstance(again, Tagger)
+    assert again.classes == tagger.classes == ABOUT["classes"]
+    expected = tagger.probabilities(test_jets[0])
+    np.testing.assert_allclose(again.probabilities(test_jets[0]), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda jets: ak.with_field(jets, 1e3 * jets.pt, "pt"), "looks like MeV"),
+        (lambda jets: ak.with_field(jets, jets.phi + 90, "phi"), "radians are expected"),
+        (lambda jets: ak.with_field(jets, 22, "pdg_id"), "without the identity of constituents"),
+        (lambda jets: ak.with_field(jets, jets.pt, "colour"), "the field 'colour' is not known"),
+        (lambda jets: ak.concatenate([jets[:1], jets[1:2, :0]]), r"jet 1 .* has none, and 0 more"),
+        (lambda jets: np.zeros((3, 4)), r"shape \(3, 4\)"),
+        (lambda jets: jets[:0], "no jets"),
+    ],
+)  # fmt: skip
+def test_unusable_jets_are_refused_in_a_sentence(tagger, test_jets, change, sentence):
+    with pytest.raises(UserError, match=sentence):
+        tagger.probabilities(change(test_jets[0]))
+
+
+def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_path):
+    def changed(**record):
+        known = load_checkpoint(run / "best.h5")
+        path = tmp_path / "changed.h5"
+        save_checkpoint(path, known.pet_config, known.weights, {**known.record, **record})
+        return path
+
+    config = load_checkpoint(run / "best.h5").record["config"]
+    with pytest.raises(UserError, match="trained with --mode generator, without a classifier"):
+        load(changed(config={**config, "mode": "generator"}))
+    with pytest.raises(UserError, match=r"for QCD, W in 24 slots, but mine has QCD, top in 24"):
+        load(changed(class_names=["QCD", "W"]))
+    tagger = load(run)
+    tagger.classes = (*tagger.classes, "W")
+    with pytest.raises(UserError, match=r"classes, QCD, top, W; a rejection is that of one back"):
+        tagger.rejection(None, None)
+    with pytest.raises(UserError, match="unknown dataset 'mine'"):
+        load(run, data=tmp_path)
+
+
+def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, monkeypatch):
+    shutil.copytree(run, tmp_path / "elsewhere")
+    path = tmp_path / "elsewhere/config.json"
+    path.write_text(path.read_text().replace(str(run.parents[1] / "data"), "data"))
+    monkeypatch.chdir(tmp_path)
+    expected = tagger.probabilities(test_jets[0])
+    for place in ("elsewhere", "elsewhere/best.h5"):
+        found = load(place).probabilities(test_jets[0])
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    (tmp_path / "elsewhere/dataset.json").unlink()
+    with pytest.raises(UserError, match=r"one of your own by data/mine/dataset\.json"):
+        load("elsewhere")
+
+
+def padded(jets) -> np.ndarray:
+    """Awkward jets as NumPy (jets, slots, 4) of pt, eta, phi, energy."""
+    slots = int(ak.max(ak.num(jets)))
+    pt, eta, phi = (ak.to_numpy(ak.fill_none(ak.pad_none(jets[name], slots), 0))
+                    for name in ("pt", "eta", "phi"))  # fmt: skip
+    return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)
+
+
+def test_the_documented_example_runs(run, test_jets, tmp_path, monkeypatch, capsys):
+    jets, label = test_jets
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/top_finetuned").symlink_to(run)
+    np.savez("jets.npz", momenta=padded(jets), is_top=label)
+    names = run_example("docs/python.md", "tagger.probabilities(")
+    assert names["scores"].shape == (len(jets), 2)
+    assert names["tokens"].shape == (len(jets), 8)
+    assert "('QCD', 'top')" in capsys.readouterr().out
+
+
+def test_the_example_of_the_readme_runs(tagger, test_jets, monkeypatch):
+    def sample(number, class_name, *, seed):
+        return ["jet"] * number
+
+    monkeypatch.setattr(api, "load", lambda place: tagger)
+    monkeypatch.setattr(tagger, "sample", sample, raising=False)  # a generator's
+    monkeypatch.setattr(tagger, "export_onnx", lambda path: path)  # takes long: test_onnx.py
+    jets, labels = test_jets
+    names = run_example("README.md", "omnilearn.api", jets=jets, labels=labels)
+    assert names["scores"].shape == (len(jets), 2)
+    assert names["rejection"] == tagger.rejection(jets, labels)
