@@ -18,6 +18,7 @@ EVERYWHERE = (
     "omnilearn.errors",
     "omnilearn.atomic",
     "omnilearn.hdf5",
+    "omnilearn.content",
     "omnilearn.environment",
     "omnilearn.progress",
 )
@@ -92,6 +93,7 @@ MAY_IMPORT = {
     "omnilearn.training.distributed": RANKS,
     "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": RANKS,
+    "omnilearn.training.fingerprint": (*RANKS, "omnilearn.data", "omnilearn.runs"),
     "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, "omnilearn.data", "omnilearn.config"),
     "omnilearn.run_lock": (),
     "omnilearn.runs": (

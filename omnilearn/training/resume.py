@@ -54,6 +54,14 @@ class Position:
         with atomic_path(run / "history.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in self.history))
 
+    def tell(self, run: Path, steps_per_epoch: int) -> None:
+        """Print where the run goes on, or that it has finished."""
+        if self.finished:
+            print(f"{run} has finished: {self.epoch} epochs", flush=True)
+            return
+        where = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
+        print(f"resuming {run} at epoch {self.epoch + 1}, {where}", flush=True)
+
     def restart_epoch(self) -> None:
         """Forget the steps of the epoch that has begun."""
         self.step, self.sums, self.seconds = 0, {}, 0.0
