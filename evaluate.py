@@ -104,6 +104,7 @@ def numbers(results: dict, prefix: str = ""):
             yield from numbers(found, f"{prefix}{name} ")
 
 
+@distributed.ranks_that_end()
 def main() -> None:
     arguments = parsed()
     runs = trainings(arguments.run)
