@@ -22,6 +22,7 @@ from omnilearn.anomaly.metrics import scan
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
+from omnilearn.leftovers import remove_leftovers
 from omnilearn.generation import task as generation
 from omnilearn.generation.figures import generation_figures
 from omnilearn.runs import read_history, trainings
@@ -57,6 +58,8 @@ def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
     task, figures = TASKS[about["task"]]
     results = task.evaluate(run, spec, config, about, arguments)
     if distributed.rank() == 0:
+        inside = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
+        remove_leftovers(run, *inside)
         write_results(run / "results.json", results)
         figures(run, spec, results, history)
     distributed.barrier()

@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from omnilearn.errors import UserError
 from omnilearn.hdf5 import attributes, open_for_reading
 
 DIGEST = "content_digest"  # the attribute that carries it
@@ -87,8 +88,9 @@ def is_as_written(path: Path, advance: Callable[[int], None] = lambda size: None
                     digest.add(name, rows)
                     advance(round(size * rows.nbytes / total))
             return digest.of(file) == stored
-    # a flipped bit makes HDF5 and h5py raise almost any kind
-    except Exception:
+    except UserError:  # of a sound file that cannot be read now: a lock, no permission
+        raise
+    except Exception:  # a flipped bit makes HDF5 and h5py raise almost any kind
         return False
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
+from omnilearn.leftovers import remove_leftovers
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.pet import PETConfig
 from omnilearn.training import distributed
@@ -102,10 +103,17 @@ def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
     return None if chosen == -1 else run / names[chosen]
 
 
-def remove_leftovers(run: Path) -> None:
-    """Delete what a killed process had half written in a run directory."""
-    for path in run.glob(".*.partial*"):
-        path.unlink(missing_ok=True)
+def remove_unfinished(run: Path) -> None:
+    """Delete what a killed process had half written in a run directory.
+
+    What a training writes is left of one that died, on whatever host, since it alone trains there;
+    an evaluation may be writing beside it.
+    """
+    for name in (LAST, PREVIOUS, "best.h5", "history.jsonl"):
+        stem, suffix = Path(name).stem, Path(name).suffix
+        for path in run.glob(f".{stem}.*.partial{suffix}"):
+            path.unlink(missing_ok=True)
+    remove_leftovers(run)
 
 
 class Clock:

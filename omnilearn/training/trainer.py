@@ -30,7 +30,7 @@ from omnilearn.training.resume import (
     Position,
     StopRequest,
     keep_for_study,
-    remove_leftovers,
+    remove_unfinished,
     whole_checkpoint,
 )
 
@@ -303,7 +303,7 @@ class Trainer:
         weights, with the learning rate of its beginning.
         """
         if self.rank == 0:
-            remove_leftovers(self.run)
+            remove_unfinished(self.run)
         path = whole_checkpoint(self.run, type(self.objective.pet.config))
         if path is None:
             return
