@@ -14,7 +14,6 @@ from commands import ROOT
 
 from benchmarks.soak import ARCHITECTURE, RESULTS, damage, differing, end_while_writing
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
-from omnilearn.unfolding.deepsets import DeepSetsConfig
 
 
 def test_a_single_bit_makes_a_difference():
@@ -73,7 +72,7 @@ def test_an_end_in_the_midst_of_a_checkpoint_leaves_a_whole_one(
     size = last.stat().st_size
     with pytest.raises(Ended):
         save(2)
-    found = {path.name: load_checkpoint(path, DeepSetsConfig).record["number"]
+    found = {path.name: load_checkpoint(path).record["number"]
              for path in tmp_path.glob("*.h5")}  # fmt: skip
     assert found == left
     expected = {"half written": [size // 2], "after the renames": []}
