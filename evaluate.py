@@ -22,9 +22,9 @@ from omnilearn.anomaly.metrics import scan
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
-from omnilearn.leftovers import remove_leftovers
 from omnilearn.generation import task as generation
 from omnilearn.generation.figures import generation_figures
+from omnilearn.leftovers import remove_leftovers
 from omnilearn.runs import read_history, trainings
 from omnilearn.statistics.repeats import over_trainings
 from omnilearn.statistics.results import Result, write_results

@@ -18,7 +18,7 @@ from omnilearn.hdf5 import attributes, open_for_reading
 DIGEST = "content_digest"  # the attribute that carries it
 STRETCH_BYTES = 2**23  # read at a time
 NARROW = 64  # bytes per row up to which an array is looked at as a whole: labels, weights, jets
-LOOKS, ROWS_PER_LOOK = 16, 64  # evenly spread over any other array
+LOOKS, ROWS_PER_LOOK = 4, 64  # evenly spread over any other array
 
 
 def hashed(*parts: bytes | np.ndarray) -> str:
@@ -57,8 +57,8 @@ def described_by(item: h5py.HLObject) -> dict:
 
 def arrays_of(file: h5py.File) -> dict[str, h5py.Dataset]:
     """The arrays of numbers in a file, by name."""
-    return {name: item for name, item in sorted(file.items())
-            if isinstance(item, h5py.Dataset) and item.ndim and item.dtype.kind in "biuf"}  # fmt: skip
+    arrays = ((name, item) for name, item in sorted(file.items()) if isinstance(item, h5py.Dataset))
+    return {name: item for name, item in arrays if item.ndim and item.dtype.kind in "biuf"}
 
 
 def stretch_rows(array: h5py.Dataset) -> int:

@@ -73,8 +73,14 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def plan(
-    name: str, shards: list[Shard], raw: Path, out: Path, seed: int, repacked: bool = False,
-    digests: SourceDigests | None = None, workers: int = 1,
+    name: str,
+    shards: list[Shard],
+    raw: Path,
+    out: Path,
+    seed: int,
+    repacked: bool = False,
+    digests: SourceDigests | None = None,
+    workers: int = 1,
 ) -> list[Job]:
     """The output files to be made from `shards`, complete ones among them."""
     jobs = []

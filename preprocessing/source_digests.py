@@ -72,8 +72,9 @@ def remembered(record: Path) -> dict[str, list]:
     """What is known of files, by name; nothing where the record is not of our making."""
     try:
         found = json.loads(record.read_text())
-        return {str(path): seen for path, seen in found.items()
-                if isinstance(seen, list) and len(seen) == 4 and isinstance(seen[-1], str)}  # fmt: skip
+        lists = {path: seen for path, seen in found.items() if isinstance(seen, list)}
+        return {path: seen for path, seen in lists.items()
+                if len(seen) == 4 and isinstance(seen[-1], str)}  # fmt: skip
     except (OSError, ValueError, AttributeError):
         return {}
 

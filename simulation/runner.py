@@ -92,7 +92,7 @@ def over(workers: int) -> Iterator[Callable]:
 
 
 def _begin() -> None:
-    """What a worker does first: Ctrl-C ends it without a word, and so does the end of its parent."""
+    """First of all in a worker: Ctrl-C ends it without a word, and so does its parent's end."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     end_with_parent()
 

@@ -17,6 +17,7 @@ from omnilearn.data.mixing import EpochPlan, JetOrder, length_groups, padded_len
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.progress import progress
 
 Batch = dict[str, np.ndarray]
 
@@ -89,8 +90,12 @@ class Pipeline:
 
     def sources(self) -> list[list]:
         """Name, number of rows that are read, and content of every file: what is trained on."""
-        return [[path.name, len(rows), hashed(content(path).encode(), rows)]
-                for path, rows in self.files.rows_per_file()]  # fmt: skip
+        found = []
+        with progress(self.files.num_jets, "recognising the files", rank=self.rank) as bar:
+            for path, rows in self.files.rows_per_file():
+                found.append([path.name, len(rows), hashed(content(path).encode(), rows)])
+                bar.update(len(rows))
+        return found
 
     def require_weights(self) -> None:
         """Raise UserError where the weights add up to nothing that could be trained with."""

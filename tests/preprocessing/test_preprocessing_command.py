@@ -211,7 +211,8 @@ def test_a_split_that_is_not_made_again_does_not_stay_beside_new_jets(
 def test_public_files_may_come_one_after_the_other(write_top, preprocess, tmp_path):
     for seed, split in enumerate(("train", "val", "test")):
         write_top(tmp_path / f"{split}/{split}.h5", n=20, seed=seed)
-        status, _, said = preprocess("top", "--raw", tmp_path / split, "--out", tmp_path)
+        status, _, said = preprocess("top", "--splits", split, "--raw", tmp_path / split,
+                                     "--out", tmp_path)  # fmt: skip
         assert (status, said) == (0, "")
     assert len(list((tmp_path / "top").rglob("*.h5"))) == 3
 
@@ -275,7 +276,8 @@ def test_the_workers_of_a_killed_preprocessing_end_with_it(write_jetclass, tmp_p
         write_jetclass(tmp_path / f"raw/train/HToBB_00{number}.root", "Hbb", n=4000, seed=number)
     command = [sys.executable, "-m", "preprocessing", "jetclass", "--splits", "train", "--raw",
                str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
     time.sleep(seconds)
     parent.kill()
     parent.wait()
