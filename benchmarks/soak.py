@@ -5,10 +5,10 @@
 A tiny PET with all its heads trains in compiled graphs, in a process of its own, with a checkpoint
 at every step, to be killed: half of the times by SIGKILL at a random moment, a quarter by SIGKILL
 in the midst of writing a checkpoint, a quarter by request (SIGTERM); one that was complete before
-its moment is no kill. Now and then the newest checkpoint is then damaged, as a failing disk does. The training is
-started again until it is complete; weights, optimiser, averages and history must equal the
-uninterrupted ones bit for bit. Another begins, until there were enough kills. TensorFlow is loaded
-once: every training is a fork, which traces its graphs itself.
+its moment is no kill. Now and then the newest checkpoint is then damaged, as a failing disk does.
+The training is started again until it is complete; weights, optimiser, averages and history must
+equal the uninterrupted ones bit for bit. Another begins, until there were enough kills. TensorFlow
+is loaded once: every training is a fork, which traces its graphs itself.
 """
 
 import argparse

@@ -12,6 +12,7 @@ from omnilearn import leftovers
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import speak
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.runs import make_folder
 
 ROOT = Path(__file__).parents[1]
 
@@ -80,3 +81,10 @@ def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path, capsys):
 
     assert speak(fill) == 2
     assert f"{tmp_path / 'results.json'}: the disk is full" in capsys.readouterr().err
+
+
+def test_a_run_whose_first_description_was_cut_short_begins_all_the_same(tmp_path):
+    killed_while_writing(tmp_path / "run" / "config.json")
+    assert len(names(tmp_path / "run")) == 1
+    make_folder(tmp_path / "run")
+    assert names(tmp_path / "run") == []
