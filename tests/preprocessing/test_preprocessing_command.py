@@ -298,3 +298,21 @@ def of_session(session: int) -> list[int]:
         if int(its_session) == session and state != "Z":
             found.append(int(stat.parent.name))
     return found
+
+
+def test_the_check_of_one_of_our_files_tells_a_flipped_bit_and_how_it_is_made_again(
+    raw, preprocess, tmp_path
+):
+    preprocess("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    path = tmp_path / "jetclass/train/jetclass_train_000.h5"
+    assert preprocess("check", path)[0] == 0
+    whole = path.read_bytes()
+    flip_a_bit_of(path, "source")  # which nothing else looks at
+    status, _, complaint = preprocess("check", path)
+    assert status == 2
+    assert "does not hold what was written any more" in complaint
+    assert "make it again with: python -m preprocessing jetclass" in complaint
+    path.write_bytes(whole[: len(whole) // 2])
+    status, _, complaint = preprocess("check", path)
+    assert status == 2
+    assert "truncated or damaged, make it again with what wrote it" in complaint
