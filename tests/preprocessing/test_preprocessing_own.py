@@ -53,7 +53,7 @@ def test_every_jet_is_in_exactly_one_split_as_the_sum_of_its_constituents(jets, 
 
 def test_files_of_arrays_carry_the_digest_of_their_content(jets, tmp_path):
     records, _, label, _ = jets
-    *paths, declaration = write_dataset(tmp_path, "mine", records, label, **ABOUT)
+    *paths, _ = write_dataset(tmp_path, "mine", records, label, **ABOUT)
     assert all(is_as_written(path) for path in paths)
     with h5py.File(paths[0], "r+") as file:
         file["jet"][0, 0] += 1
