@@ -35,8 +35,8 @@ COMMANDS = {
     "simulation": "-m simulation top --jets 400 --val-jets 100 --test-jets 100 --seed 1 "
     "--out raw/top --workers 2",
     "preprocessing": "-m preprocessing top --raw raw/top --out data --workers 2",
-    "repeats": f"finetune.py top {SMALL} --batch 100 --repeats 2",
-    "evaluation": "evaluate.py runs/top_finetuned",
+    "repeats": f"finetune.py top {SMALL} --batch 100 --repeats 2 --name tagger",
+    "evaluation": "evaluate.py runs/tagger",
 }
 # of what a clock or a place on the disk says, nothing is compared
 CLOCKS = {"seconds", "jets_per_second", "data", "runs"}
