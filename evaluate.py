@@ -24,6 +24,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
 from omnilearn.generation import task as generation
 from omnilearn.generation.figures import generation_figures
+from omnilearn.leftovers import remove_leftovers
 from omnilearn.runs import read_history, trainings
 from omnilearn.statistics.repeats import over_trainings
 from omnilearn.statistics.results import Result, write_results
@@ -57,6 +58,8 @@ def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
     task, figures = TASKS[about["task"]]
     results = task.evaluate(run, spec, config, about, arguments)
     if distributed.rank() == 0:
+        inside = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
+        remove_leftovers(run, *inside)
         write_results(run / "results.json", results)
         figures(run, spec, results, history)
     distributed.barrier()
@@ -104,6 +107,7 @@ def numbers(results: dict, prefix: str = ""):
             yield from numbers(found, f"{prefix}{name} ")
 
 
+@distributed.ranks_that_end()
 def main() -> None:
     arguments = parsed()
     runs = trainings(arguments.run)

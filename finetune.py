@@ -50,6 +50,7 @@ def run_name(config: Config, dataset: str, kind: str) -> str:
 
 
 @released()
+@distributed.ranks_that_end()
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Adapt a model to a task.", allow_abbrev=False, add_help=False

@@ -23,6 +23,7 @@ from omnilearn.training import distributed
 
 
 @released()
+@distributed.ranks_that_end()
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="Pre-train a model from scratch.", allow_abbrev=False, add_help=False

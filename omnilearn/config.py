@@ -89,6 +89,9 @@ class Config:
     checkpoint_every: int = option(
         0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch"
     )
+    accept_changed_data: bool = option(
+        False, "go on with a run though its data are not those it was trained on so far"
+    )
     overwrite: bool = option(False, "throw away a run of this name instead of resuming it")
 
     def __post_init__(self):
@@ -127,8 +130,8 @@ class Config:
 
 # changing these does not make it another training, so a run may be resumed with others; of an
 # unfolding, more iterations or repetitions go on from those that are there
-FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "overwrite", "iterations", "replicas",
-                  "trainings")  # fmt: skip
+FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "accept_changed_data", "overwrite",
+                  "iterations", "replicas", "trainings")  # fmt: skip
 
 
 def flag(name: str) -> str:

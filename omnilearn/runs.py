@@ -15,6 +15,7 @@ from pathlib import Path
 from omnilearn.atomic import atomic_path
 from omnilearn.config import FREE_TO_CHANGE, Config, read_config
 from omnilearn.errors import UserError
+from omnilearn.leftovers import remove_leftovers
 from omnilearn.run_lock import TRAINING, hold
 from omnilearn.training import distributed
 
@@ -77,7 +78,8 @@ def make_folder(run: Path) -> None:
             f"{run} cannot be made ({error.strerror}); choose another folder with "
             "--runs, or another --name"
         ) from error
-    others = (path for path in run.iterdir() if path.name != TRAINING)
+    remove_leftovers(run)
+    others = (path for path in run.iterdir() if not path.name.startswith(TRAINING))
     if not (run / "config.json").is_file() and any(others):
         raise UserError(
             f"{run} is not a run directory (no config.json) and is left alone; choose "

@@ -16,10 +16,13 @@ import omnilearn.environment  # noqa: F401 - before anything loads Keras or matp
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError, speak
+from omnilearn.leftovers import remove_leftovers
 from preprocessing import omnilearned
 from preprocessing.convert import Job, convert, reader_of
+from preprocessing.finished_files import damaged
 from preprocessing.jet_file import Provenance, is_complete, stored_fingerprints
-from preprocessing.sources import SPLITS, Shard, fingerprint, strangers
+from preprocessing.source_digests import SourceDigests
+from preprocessing.sources import SPLITS, Shard, strangers
 
 NEEDED = ("train", "val")  # without these splits nothing can be trained
 # a first word that is no dataset -> module with add_arguments(parser) and run(arguments)
@@ -70,15 +73,24 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def plan(
-    name: str, shards: list[Shard], raw: Path, out: Path, seed: int, repacked: bool = False
+    name: str,
+    shards: list[Shard],
+    raw: Path,
+    out: Path,
+    seed: int,
+    repacked: bool = False,
+    digests: SourceDigests | None = None,
+    workers: int = 1,
 ) -> list[Job]:
     """The output files to be made from `shards`, complete ones among them."""
     jobs = []
+    every_source = [source for shard in shards for source in shard.sources]
+    digest_of = (digests or SourceDigests(out / name)).of(every_source, workers)
     # `python -m simulation` leaves this beside the files it makes
     origin = "simulated" if (raw / "simulation.json").is_file() else "public"
     for shard in shards:
         sources = [str(source.relative_to(raw)) for source in shard.sources]
-        fingerprints = [fingerprint(source) for source in shard.sources]
+        fingerprints = [digest_of[source] for source in shard.sources]
         outputs = tuple(
             (
                 out / name / split / f"{name}_{split}_{shard.index:03d}.h5",
@@ -181,19 +193,35 @@ def preprocess(arguments: argparse.Namespace) -> None:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         print(f"{split}: {files} public files" if files else f"{split}: no public files found")
     shards = chosen(shards, arguments.splits, spec)
-    jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed, repacked)
-    require_no_strangers(jobs, arguments.out / spec.name)
+    folder = arguments.out / spec.name
+    digests = SourceDigests(folder)
+    jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed, repacked, digests,
+                arguments.workers)  # fmt: skip
+    require_no_strangers(jobs, folder)
+    remove_leftovers(folder, *(folder / split for split in SPLITS))
+    try:
+        make(jobs, arguments.workers)
+    finally:
+        digests.write()
+    require_jets(jobs, arguments.splits or NEEDED)
+
+
+def make(jobs: list[Job], workers: int) -> None:
+    """Run those jobs whose files are not there, or not as they were written."""
     todo, kept = [], []
+    finished = [path for job in jobs if job.is_complete for path, _ in job.outputs]
+    broken = damaged(finished, workers)
+    for path in sorted(broken):
+        print(f"{path} does not hold what was written any more: it is made again")
     for job in jobs:
-        if job.is_complete:
+        if job.is_complete and broken.isdisjoint(path for path, _ in job.outputs):
             for path, _ in job.outputs:
                 print(f"{path} is complete, from the same files and seed: kept")
             kept.append(job)
         else:
             todo.append(job)
     if todo:
-        convert(todo, arguments.workers, kept)
-    require_jets(jobs, arguments.splits or NEEDED)
+        convert(todo, workers, kept)
 
 
 def command() -> int:

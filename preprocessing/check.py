@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from omnilearn.content import DIGEST, is_as_written
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec
@@ -24,6 +25,10 @@ from preprocessing.jet_chunk import require_gev
 from preprocessing.moments import Moments
 from preprocessing.sources import reading
 
+MEND = (
+    "make it again with what wrote it (python -m preprocessing DATASET, or write_dataset), or "
+    "download it again where the released code did"
+)
 STRETCH = 1024  # rows held at a time
 BINS = 50
 WHOLE_NUMBERS = ("multiplicity", *FEATURES[len(KINEMATIC_FEATURES) :])
@@ -46,7 +51,9 @@ def run(arguments: argparse.Namespace) -> None:
     if not path.is_file():
         raise UserError(f"{path} not found; expected an HDF5 file of jets")
     wrong, figures = [], []
-    with reading(path), open_for_reading(path) as file:
+    with reading(path, MEND), open_for_reading(path) as file:
+        if DIGEST in attributes(file) and not is_as_written(path):
+            wrong.append("it does not hold what was written any more: damaged, or changed since")
         print(described(file, path))
         spec = spec_of(file, path, arguments.dataset)
         for level in spec.levels or ("",):

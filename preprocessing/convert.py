@@ -17,6 +17,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.parent_process import end_with_parent
 from omnilearn.progress import progress
 from preprocessing import jet_file, omnilearned
 from preprocessing.copies import FirstJets, require_different
@@ -295,6 +296,7 @@ def finished(futures: list[Future], watch: Watch) -> Iterator:
 def _join(watch: Watch) -> None:
     global _watch
     _watch = watch
+    end_with_parent()
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the first process decides
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from omnilearn.content import DIGEST, ContentDigest
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.hdf5 import Sink, attributes, open_for_reading, written_to
 from preprocessing.jet_chunk import PreparedJets, record_type
@@ -61,12 +62,13 @@ def extra_columns(spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
 def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
     """Whether `path` was made from the same sources with the same seed by this format version.
 
-    A file without the extra columns of its dataset is not.
+    A file without the extra columns of its dataset, or without a digest of its content, is not;
+    whether it still holds that content is for `finished_files.damaged` to say.
     """
     try:
         with open_for_reading(path) as file:
             found = attributes(file)
-            if any(
+            if DIGEST not in found or any(
                 key not in file or tuple(attributes(file[key]).get("columns", ())) != names
                 for key, names in extra_columns(spec).items()
             ):
@@ -154,16 +156,18 @@ def write(
             file.create_dataset(
                 name, (total, *shape), array.dtype, chunks=(rows, *shape), **COMPRESSION
             )
-        first = 0
+        first, digest = 0, ContentDigest()
         for jets in buckets.shuffled():
             part = slice(first, first + len(jets.records))
             for name, array in stored(jets, spec).items():
                 file[name][part] = array
+                digest.add(name, array)
             first = part.stop
             sink.check()
             advance(0)
         assert first == total, f"{first} rows dealt, {total} counted"
         write_provenance(file, spec, provenance)
+        file.attrs[DIGEST] = digest.of(file)
     sink.check()
 
 

@@ -22,7 +22,7 @@ from omnilearn.kinematics import to_cartesian
 from preprocessing.jet_chunk import JetChunk
 from preprocessing.puppi import EVENT, require_weights, weighted_jets
 from preprocessing.root_tree import jagged, open_tree, per_row
-from preprocessing.sources import Shard, fingerprint, require_files
+from preprocessing.sources import Shard, ends, require_files
 
 TREE = "Events"
 EVENTS_AT_A_TIME = 500  # about 100 kB each
@@ -113,7 +113,7 @@ def shards(files: list[Path]) -> list[Shard]:
     require_files(files)
     known: dict[str, Path] = {}
     for path in files:
-        other = known.setdefault(fingerprint(path), path)
+        other = known.setdefault(ends(path), path)
         if other is not path:
             raise UserError(
                 f"{other} and {path} are the same file; its jets would be in training and test, "

@@ -53,9 +53,17 @@ class Buckets:
             self.segments[number].extend(
                 (self.file.tell(), last_jet - first_jet, last_constituent - first_constituent)
             )
-            self.file.write(jets.records[first_jet:last_jet].tobytes())
-            self.file.write(jets.features[first_constituent:last_constituent].tobytes())
+            self.put(jets.records[first_jet:last_jet].tobytes())
+            self.put(jets.features[first_constituent:last_constituent].tobytes())
             first_jet, first_constituent = last_jet, last_constituent
+
+    def put(self, content: bytes) -> None:
+        """Write to the file; an error, as of a full disk, names its folder."""
+        try:
+            self.file.write(content)
+        except OSError as error:
+            error.filename = error.filename or str(self.folder)
+            raise
 
     def shuffled(self) -> Iterator[PreparedJets]:
         """All jets in random order, a bucket at a time."""

@@ -13,7 +13,7 @@ import numpy as np
 from omnilearn.errors import UserError
 
 SPLITS = ("train", "val", "test")
-EDGE_BYTES = 65536  # read from both ends of a file to know it again
+EDGE_BYTES = 65536  # read from both ends of a file to know its copy
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
     return [tuple(sources) for sources in outputs]
 
 
-def fingerprint(path: Path) -> str:
-    """Size and both ends of a file, hashed: a replaced file is noticed, a copied one is not."""
+def ends(path: Path) -> str:
+    """Size and both ends of a file, hashed: by which a copy of a large file is told at once."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -116,8 +116,11 @@ def fingerprint(path: Path) -> str:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a file library throws at a damaged file into one sentence about that file."""
+def reading(path: Path, mend: str = "download it again") -> Iterator[None]:
+    """Turn whatever a file library throws at a damaged file into one sentence about that file.
+
+    mend: what helps.
+    """
     try:
         yield
     except UserError:
@@ -127,7 +130,7 @@ def reading(path: Path) -> Iterator[None]:
         first_line = (str(error).strip().splitlines() or [""])[0][:200]
         reason = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
         raise UserError(
-            f"{path} cannot be read ({reason}); it is truncated or damaged, download it again"
+            f"{path} cannot be read ({reason}); it is truncated or damaged, {mend}"
         ) from error
 
 

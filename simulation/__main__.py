@@ -20,6 +20,7 @@ import omnilearn.environment  # noqa: F401 - before anything loads Keras or matp
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError, speak
+from omnilearn.leftovers import remove_leftovers
 from simulation.plan import at_least, prepare_folders
 from simulation.runner import available_cores, produce
 from simulation.unfinished import Unfinished
@@ -71,6 +72,7 @@ def main() -> None:
     recipe = module.recipe(args) if hasattr(module, "recipe") else module.RECIPE
     files = module.files(args)
     prepare_folders(args.out, files)
+    remove_leftovers(args.out, *{file.path.parent for file in files} - {args.out})
     made = asked(args)
     unfinished = Unfinished(args.out, {**made, "recipe": recipe.identity()})
     if unfinished.kept:

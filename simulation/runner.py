@@ -19,6 +19,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.parent_process import end_with_parent
 from omnilearn.progress import progress
 from simulation.generator import LARGEST_PYTHIA_SEED
 from simulation.plan import SPLITS, OutputFile, Task, tasks
@@ -77,10 +78,8 @@ def over(workers: int) -> Iterator[Callable]:
     if workers == 1:
         yield map
         return
-    # spawned, as threads of the parent must not be forked; Ctrl-C ends them without a word
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_DFL)
-    ) as pool:
+    # spawned, as threads of the parent must not be forked
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
         try:
             yield pool.map
         except BrokenProcessPool as broken:
@@ -90,6 +89,12 @@ def over(workers: int) -> Iterator[Callable]:
             ) from broken
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _begin() -> None:
+    """First of all in a worker: Ctrl-C ends it without a word, and so does its parent's end."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent()
 
 
 def produce(

@@ -18,6 +18,9 @@ EVERYWHERE = (
     "omnilearn.errors",
     "omnilearn.atomic",
     "omnilearn.hdf5",
+    "omnilearn.content",
+    "omnilearn.parent_process",
+    "omnilearn.leftovers",
     "omnilearn.environment",
     "omnilearn.keras_settings",
     "omnilearn.progress",
@@ -83,6 +86,7 @@ MODEL_BENCHMARKS = (
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
+    "omnilearn.leftovers": ("omnilearn.run_lock",),
     "omnilearn.kinematics": (),
     "omnilearn.clustering": (),
     "omnilearn.config": (),
@@ -93,6 +97,7 @@ MAY_IMPORT = {
     "omnilearn.training.distributed": RANKS,
     "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": RANKS,
+    "omnilearn.training.fingerprint": (*RANKS, "omnilearn.data", "omnilearn.runs"),
     "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, "omnilearn.data", "omnilearn.config"),
     "omnilearn.run_lock": (),
     "omnilearn.runs": (

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnilearn.content import hashed
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.training import distributed
@@ -139,6 +140,11 @@ class KinematicsPipeline(Pipeline):
         super().__init__(Rows(len(columns)), spec, batch_size, distributed.rank(),
                          distributed.size(), seed, weighted=False)  # fmt: skip
         self._columns, self._conditions = columns, conditions
+
+    def sources(self) -> list[list]:
+        """As `Pipeline.sources`, of the events in memory."""
+        content = hashed(self._columns, self._conditions)
+        return [["kinematics of the events", len(self._columns), content]]
 
     def _read(self, rows, batches):
         for places, _ in batches:

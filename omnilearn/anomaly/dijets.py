@@ -3,6 +3,7 @@
 In memory are a few numbers per event, never constituents: those are streamed by the pipelines.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,10 @@ class EventFiles:
         self.filled = files.multiplicity.reshape(-1, count)
         whole = (self.filled > 0).all(axis=1)
         self.multiplicity = self.filled.max(axis=1) * whole
+
+    def rows_per_file(self) -> Iterator[tuple[Path, np.ndarray]]:
+        """As `JetFiles.rows_per_file`: rows of jets."""
+        return self.jets.rows_per_file()
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """As `JetFiles.gather`, for events: data (n, jets, P, F), jet (n, jets, 4)."""

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from omnilearn.content import content, hashed
 from omnilearn.data.mixing import EpochPlan, JetOrder, length_groups, padded_lengths
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.progress import progress
 
 Batch = dict[str, np.ndarray]
 
@@ -85,6 +87,15 @@ class Pipeline:
     def constituents_per_jet(self) -> float:
         """Mean over the jets that take part, of all ranks."""
         return float(self._order.multiplicity.sum(dtype=np.int64) / len(self._order))
+
+    def sources(self) -> list[list]:
+        """Name, number of rows that are read, and content of every file: what is trained on."""
+        found = []
+        with progress(self.files.num_jets, "recognising the files", rank=self.rank) as bar:
+            for path, rows in self.files.rows_per_file():
+                found.append([path.name, len(rows), hashed(content(path).encode(), rows)])
+                bar.update(len(rows))
+        return found
 
     def require_weights(self) -> None:
         """Raise UserError where the weights add up to nothing that could be trained with."""

@@ -97,12 +97,12 @@ class JetFiles:
             while self._handles:
                 self._handles.popitem()[1].close()
 
-    def rows_per_file(self, rows: np.ndarray | None = None) -> list[tuple[Path, np.ndarray]]:
+    def rows_per_file(self, rows: np.ndarray | None = None) -> Iterator[tuple[Path, np.ndarray]]:
         """The files in the order of their rows, each with those of its own rows that are read.
 
         rows: only these of the whole sequence, rising.
         """
-        return [(file.path, own) for file, own in self._own_rows(rows)]
+        return ((file.path, own) for file, own in self._own_rows(rows))
 
     def _own_rows(self, rows: np.ndarray | None) -> Iterator[tuple[_File, np.ndarray]]:
         for file in self._files:

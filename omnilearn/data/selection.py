@@ -5,6 +5,7 @@ something), and of a class from every file as many, as far as the files hold the
 order of their rows.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ class ChosenJets:
         """As of `JetFiles`, of the chosen jets alone."""
         return self.files.longer
 
-    def rows_per_file(self) -> list[tuple[Path, np.ndarray]]:
+    def rows_per_file(self) -> Iterator[tuple[Path, np.ndarray]]:
         """The files, each with the rows in it that are chosen."""
         return self.files.rows_per_file(self.rows)
 

@@ -9,6 +9,7 @@ they do not.
 """
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -140,25 +141,30 @@ def barrier() -> None:
     total(0.0)
 
 
+def is_loss(error: Exception) -> bool:
+    """Whether Horovod raised this because another rank ended or does not answer."""
+    if "tensorflow" not in sys.modules or "Horovod" not in str(error):
+        return False
+    from tensorflow.errors import OpError
+
+    return isinstance(error, OpError) and size() > 1
+
+
 @contextmanager
 def ranks_that_end() -> Iterator[None]:
     """Say in a sentence, as UserError, that another rank ended or froze while this one needed it.
 
     Horovod notices a rank that ended within seconds, one that froze after
     HOROVOD_GLOO_TIMEOUT_SECONDS (30 where unset). Where horovodrun may change the number of ranks,
-    this one starts again, from the last checkpoint, with those that are left.
+    this one starts again, from the last checkpoint, with those that are left. Also a decorator, of
+    all that a command does: nothing is loaded before it is needed.
     """
-    if size() == 1:
-        yield
-        return
-    from tensorflow.errors import UnknownError
-
-    number = rank()
     try:
         yield
-    except UnknownError as error:
-        if "Horovod" not in str(error):
+    except Exception as error:
+        if not is_loss(error):
             raise
+        number = rank()
         if rendezvous.is_elastic():
             rendezvous.start_again(f"rank {number} lost another rank")
         raise UserError(

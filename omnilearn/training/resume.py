@@ -18,6 +18,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
+from omnilearn.leftovers import remove_leftovers
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.pet import PETConfig
 from omnilearn.training import distributed
@@ -53,6 +54,14 @@ class Position:
         """history.jsonl, one line per epoch, atomically."""
         with atomic_path(run / "history.jsonl") as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in self.history))
+
+    def tell(self, run: Path, steps_per_epoch: int) -> None:
+        """Print where the run goes on, or that it has finished."""
+        if self.finished:
+            print(f"{run} has finished: {self.epoch} epochs", flush=True)
+            return
+        where = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
+        print(f"resuming {run} at epoch {self.epoch + 1}, {where}", flush=True)
 
     def restart_epoch(self) -> None:
         """Forget the steps of the epoch that has begun."""
@@ -94,10 +103,17 @@ def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
     return None if chosen == -1 else run / names[chosen]
 
 
-def remove_leftovers(run: Path) -> None:
-    """Delete what a killed process had half written in a run directory."""
-    for path in run.glob(".*.partial*"):
-        path.unlink(missing_ok=True)
+def remove_unfinished(run: Path) -> None:
+    """Delete what a killed process had half written in a run directory.
+
+    What a training writes is left of one that died, on whatever host, since it alone trains there;
+    an evaluation may be writing beside it.
+    """
+    for name in (LAST, PREVIOUS, "best.h5", "history.jsonl"):
+        stem, suffix = Path(name).stem, Path(name).suffix
+        for path in run.glob(f".{stem}.*.partial{suffix}"):
+            path.unlink(missing_ok=True)
+    remove_leftovers(run)
 
 
 class Clock:

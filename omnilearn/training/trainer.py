@@ -20,7 +20,7 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.progress import progress
-from omnilearn.training import distributed
+from omnilearn.training import distributed, fingerprint
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
 from omnilearn.training.optimiser import WarmUp, cosine_schedule, make_optimiser, with_a_gradient
 from omnilearn.training.resume import (
@@ -30,7 +30,7 @@ from omnilearn.training.resume import (
     Position,
     StopRequest,
     keep_for_study,
-    remove_leftovers,
+    remove_unfinished,
     whole_checkpoint,
 )
 
@@ -92,6 +92,7 @@ class Trainer:
         self.apply = compiled(lambda found: self.optimiser.apply(found, self.variables),
                               xla=uses_xla())  # fmt: skip
         self.class_names: tuple[str, ...] = ()  # of the dataset that is trained on
+        self.trained_on: dict = {}  # its fingerprint
         self.position, self.request = Position(), StopRequest()
         self.clock = Clock(config.checkpoint_every)
 
@@ -106,6 +107,7 @@ class Trainer:
 
     def fit_listening(self, training: Pipeline, validation: Pipeline) -> Position:
         self.class_names = training.spec.class_names
+        self.trained_on = fingerprint.same_on_all_ranks(training, validation)
         self.resume()
         distributed.broadcast_variables(
             [*pet_weights(self.objective.pet).values(), *self.optimiser.variables]
@@ -278,6 +280,7 @@ class Trainer:
                 "class_names": list(self.class_names),
                 "position": self.position.as_json(),
                 "ranks": self.ranks,
+                "trained_on": self.trained_on,
             }
             save_checkpoint(
                 self.run / name,
@@ -300,7 +303,7 @@ class Trainer:
         weights, with the learning rate of its beginning.
         """
         if self.rank == 0:
-            remove_leftovers(self.run)
+            remove_unfinished(self.run)
         path = whole_checkpoint(self.run, type(self.objective.pet.config))
         if path is None:
             return
@@ -316,6 +319,8 @@ class Trainer:
                 f"{len(checkpoint.optimizer)} optimiser arrays, expected "
                 f"{len(self.optimiser.variables)}; use another --name"
             )
+        fingerprint.refuse_other_data(path, checkpoint.record.get("trained_on"), self.trained_on,
+                                      self.config.accept_changed_data)  # fmt: skip
         for name, weight in pet_weights(self.objective.pet).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):
@@ -328,12 +333,7 @@ class Trainer:
         if self.rank != 0:
             return
         self.position.write_history(self.run)
-        if self.position.finished:
-            print(f"{self.run} has finished: {self.position.epoch} epochs", flush=True)
-        else:
-            step = self.position.step
-            where = f"step {step + 1}" if step < self.steps_per_epoch else "validation"
-            print(f"resuming {self.run} at epoch {self.position.epoch + 1}, {where}", flush=True)
+        self.position.tell(self.run, self.steps_per_epoch)
 
 
 def optimiser_steps(batches: int, accumulate: int) -> int:

@@ -108,7 +108,7 @@ class Events:
 
     def places(self) -> tuple[np.ndarray, np.ndarray, list[dict]]:
         """File number and row in it of all events (N,), and the files: their names and events."""
-        files = self.files[self.spec.levels[0]].rows_per_file()
+        files = list(self.files[self.spec.levels[0]].rows_per_file())
         sizes = [len(rows) for _, rows in files]
         owner = np.repeat(np.arange(len(files), dtype=np.int16), sizes)[self.kept]
         row = np.concatenate([rows.astype(np.int32) for _, rows in files])[self.kept]

@@ -1,15 +1,19 @@
 """The command as a whole: resuming, stopping, refusing, and what it writes down."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from preprocessing import jet_file
+from preprocessing import jet_file, source_digests
+from preprocessing.__main__ import plan
+from preprocessing.sources import Shard
 
 
 @pytest.fixture
@@ -212,3 +216,104 @@ def test_public_files_may_come_one_after_the_other(write_top, preprocess, tmp_pa
         )
         assert (status, said) == (0, "")
     assert len(list((tmp_path / "top").rglob("*.h5"))) == 3
+
+
+def flip_a_bit_of(path, key: str) -> None:
+    """In the stored bytes of an array, without the time of the file telling."""
+    with h5py.File(path) as file:
+        place = file[key].id.get_chunk_info(0).byte_offset + 20
+    content, stat = bytearray(path.read_bytes()), path.stat()
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.mark.parametrize("key", ["data", "pid", "weight"])
+def test_an_output_with_a_flipped_bit_is_made_again(raw, preprocess, tmp_path, key):
+    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    preprocess(*arguments)
+    before = contents(tmp_path)
+    flip_a_bit_of(tmp_path / "jetclass/train/jetclass_train_001.h5", key)
+    _, printed, _ = preprocess(*arguments)
+    assert "jetclass_train_001.h5 does not hold what was written any more" in printed
+    assert printed.count("kept") == 1
+    assert contents(tmp_path) == before
+
+
+def test_a_source_that_changed_in_its_middle_is_noticed(raw, preprocess, tmp_path):
+    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    preprocess(*arguments)
+    source = raw / "train/HToBB_001.root"
+    jobs = [plan("jetclass", [Shard.whole("train", 0, (source,))], raw, tmp_path, 0)]
+    stat, content = source.stat(), bytearray(source.read_bytes())
+    content[len(content) // 2] ^= 1
+    source.write_bytes(content)
+    os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    jobs += [plan("jetclass", [Shard.whole("train", 0, (source,))], raw, tmp_path, 0)]
+    before, after = (made[0].outputs[0][1].fingerprints for made in jobs)
+    assert before != after
+
+
+def test_an_unchanged_source_is_not_read_again(raw, preprocess, tmp_path, monkeypatch):
+    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    preprocess(*arguments)
+    monkeypatch.setattr(source_digests, "digest", lambda *_: pytest.fail("read again"))
+    assert preprocess(*arguments)[1].count("kept") == 2
+
+
+@pytest.mark.parametrize("record", ["no JSON", "[]", '{"a": 1}', "null"])
+def test_a_record_of_sources_that_is_not_understood_is_one_of_nothing(
+    raw, preprocess, tmp_path, record
+):
+    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    preprocess(*arguments)
+    (tmp_path / "jetclass/sources.json").write_text(record)
+    assert preprocess(*arguments)[1].count("kept") == 2
+
+
+@pytest.mark.parametrize("seconds", [1.5, 4])
+def test_the_workers_of_a_killed_preprocessing_end_with_it(write_jetclass, tmp_path, seconds):
+    for number in range(6):
+        write_jetclass(tmp_path / f"raw/train/HToBB_00{number}.root", "Hbb", n=4000, seed=number)
+    command = [sys.executable, "-m", "preprocessing", "jetclass", "--splits", "train", "--raw",
+               str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
+    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    time.sleep(seconds)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while left := of_session(parent.pid):
+        assert time.monotonic() < until, left
+        time.sleep(0.2)
+
+
+def of_session(session: int) -> list[int]:
+    """Processes of a session that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(its_session) == session and state != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_the_check_of_one_of_our_files_tells_a_flipped_bit_and_how_it_is_made_again(
+    raw, preprocess, tmp_path
+):
+    preprocess("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+    path = tmp_path / "jetclass/train/jetclass_train_000.h5"
+    assert preprocess("check", path)[0] == 0
+    whole = path.read_bytes()
+    flip_a_bit_of(path, "source")  # which nothing else looks at
+    status, _, complaint = preprocess("check", path)
+    assert status == 2
+    assert "does not hold what was written any more" in complaint
+    assert "make it again with: python -m preprocessing jetclass" in complaint
+    path.write_bytes(whole[: len(whole) // 2])
+    status, _, complaint = preprocess("check", path)
+    assert status == 2
+    assert "truncated or damaged, make it again with what wrote it" in complaint

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from omnilearn.content import is_as_written
 from omnilearn.data.catalogue import JETCLASS_NORMALISATION, dataset
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
@@ -48,6 +49,15 @@ def test_every_jet_is_in_exactly_one_split_as_the_sum_of_its_constituents(jets, 
     np.testing.assert_allclose(stored(tmp_path)[:, 0], total[:, 0], rtol=1e-6)
     np.testing.assert_array_equal(stored(tmp_path, key="pid"), label)
     np.testing.assert_array_equal(stored(tmp_path)[:, 3], ak.num(records))
+
+
+def test_files_of_arrays_carry_the_digest_of_their_content(jets, tmp_path):
+    records, _, label, _ = jets
+    *paths, _ = write_dataset(tmp_path, "mine", records, label, **ABOUT)
+    assert all(is_as_written(path) for path in paths)
+    with h5py.File(paths[0], "r+") as file:
+        file["jet"][0, 0] += 1
+    assert not is_as_written(paths[0])
 
 
 def test_padded_and_ragged_jets_give_the_same_files(jets, tmp_path):

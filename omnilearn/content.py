@@ -1,0 +1,124 @@
+"""What an HDF5 file holds, as a short text: to know it again, and to tell damage and changes.
+
+A file of ours carries the digest of all its arrays and attributes, computed while it is written.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from omnilearn.errors import UserError
+from omnilearn.hdf5 import attributes, open_for_reading
+
+DIGEST = "content_digest"  # the attribute that carries it
+STRETCH_BYTES = 2**23  # read at a time
+NARROW = 64  # bytes per row up to which an array is looked at as a whole: labels, weights, jets
+LOOKS, ROWS_PER_LOOK = 4, 64  # evenly spread over any other array
+
+
+def hashed(*parts: bytes | np.ndarray) -> str:
+    """BLAKE2b of the parts, 32 characters; arrays by their bytes."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        state.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
+    return state.hexdigest()
+
+
+class ContentDigest:
+    """The digest of arrays whose rows come one stretch after the other; memory does not grow."""
+
+    def __init__(self):
+        self.arrays: dict[str, hashlib.blake2b] = {}
+
+    def add(self, name: str, rows: np.ndarray) -> None:
+        """The next rows of an array, in the type in which they are stored."""
+        if name not in self.arrays:
+            kind = f"{rows.dtype.str} {rows.shape[1:]}".encode()
+            self.arrays[name] = hashlib.blake2b(kind, digest_size=16)
+        self.arrays[name].update(np.ascontiguousarray(rows))
+
+    def of(self, file: h5py.File) -> str:
+        """The digest of the arrays so far and of the attributes of `file`."""
+        arrays = {name: state.hexdigest() for name, state in self.arrays.items()}
+        described = {"": described_by(file)} | {name: described_by(file[name]) for name in arrays}
+        return hashed(json.dumps([arrays, described], sort_keys=True).encode())
+
+
+def described_by(item: h5py.HLObject) -> dict:
+    """Attributes as JSON can hold them, without the digest itself."""
+    said = {name: np.asarray(value).tolist() for name, value in attributes(item).items()}
+    return {name: value for name, value in said.items() if name != DIGEST}
+
+
+def arrays_of(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """The arrays of numbers in a file, by name."""
+    arrays = ((name, item) for name, item in sorted(file.items()) if isinstance(item, h5py.Dataset))
+    return {name: item for name, item in arrays if item.ndim and item.dtype.kind in "biuf"}
+
+
+def stretch_rows(array: h5py.Dataset) -> int:
+    """Rows to read at a time, whole chunks of them."""
+    chunk = array.chunks[0] if array.chunks else 1
+    row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:])))
+    return max(1, STRETCH_BYTES // (chunk * row_bytes)) * chunk
+
+
+def is_as_written(path: Path, advance: Callable[[int], None] = lambda size: None) -> bool:
+    """Whether all that a file of ours holds is what was written; False where it has no digest.
+
+    `advance` is told the bytes of the file, roughly, as they are read.
+    """
+    try:
+        with open_for_reading(path) as file:
+            stored = attributes(file).get(DIGEST)
+            if not stored:
+                return False
+            digest, arrays = ContentDigest(), arrays_of(file)
+            size, total = path.stat().st_size, sum(item.nbytes for item in arrays.values())
+            for name, array in arrays.items():
+                step = stretch_rows(array)
+                digest.add(name, array[:0])
+                for first in range(0, len(array), step):
+                    rows = array[first : first + step]
+                    digest.add(name, rows)
+                    advance(round(size * rows.nbytes / total))
+            return digest.of(file) == stored
+    except UserError:  # of a sound file that cannot be read now: a lock, no permission
+        raise
+    except Exception:  # a flipped bit makes HDF5 and h5py raise almost any kind
+        return False
+
+
+def content(path: Path) -> str:
+    """What a file of jets holds, cheaply: its own digest where it has one, labels, weights,
+    multiplicities and jets as a whole, and stretches of everything else.
+
+    So a value that was changed in place, beside the digest, is noticed in the small arrays, and
+    most likely where many constituents changed. Raises OSError and UserError as `open_for_reading`.
+    """
+    stat = Path(path).stat()
+    return _content(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=10_000)
+def _content(path: str, size: int, _modified: int) -> str:
+    digest = ContentDigest()
+    with open_for_reading(path) as file:
+        own = attributes(file).get(DIGEST) or f"{size} bytes"
+        for name, array in arrays_of(file).items():
+            digest.add(name, array[:0])
+            row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
+            if row_bytes <= NARROW:
+                firsts, step = range(0, len(array), stretch_rows(array)), stretch_rows(array)
+            else:
+                firsts = np.unique(np.linspace(0, len(array) - 1, LOOKS).astype(int))
+                step = ROWS_PER_LOOK
+            for first in firsts:
+                digest.add(name, array[first : first + step])
+        arrays = [f"{name} {state.hexdigest()}" for name, state in digest.arrays.items()]
+    return hashed(str(own).encode(), "\n".join(arrays).encode())

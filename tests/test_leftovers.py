@@ -1,0 +1,90 @@
+"""Temporary files of dead processes go with the next command; those of living ones stay."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from omnilearn import leftovers
+from omnilearn.atomic import atomic_path
+from omnilearn.errors import speak
+from omnilearn.leftovers import remove_leftovers
+from omnilearn.runs import make_folder
+
+ROOT = Path(__file__).parents[1]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def killed_while_writing(path):
+    program = (
+        "import os, signal\nfrom omnilearn.atomic import atomic_path\n"
+        f"with atomic_path({str(path)!r}) as temporary:\n"
+        "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    killed_while_writing(tmp_path / "roc.v1.pdf")
+    assert len(names(tmp_path)) == 1
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_what_is_being_written_stays(tmp_path):
+    with atomic_path(tmp_path / "last.h5") as temporary:
+        temporary.write_text("half")
+        remove_leftovers(tmp_path)
+        assert temporary.is_file()
+    assert names(tmp_path) == ["last.h5"]
+
+
+def test_a_later_process_of_the_same_number_keeps_nothing(tmp_path):
+    (tmp_path / f".a.{leftovers.host()}-{os.getpid()}-1.partial.h5").touch()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_file_of_another_host_goes_once_it_did_not_change_for_a_day(tmp_path):
+    old, new = tmp_path / ".a.node7-12-99.partial.h5", tmp_path / ".b.node7-12-99.partial"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, old.stat().st_mtime - 2 * leftovers.ABANDONED))
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [new.name]
+
+
+def test_words_after_the_mark_do_not_hide_it(tmp_path):
+    (tmp_path / f".a.{leftovers.host()}-{os.getpid()}-1.0f3a.partial.h5").touch()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [".train.h5.partial", ".partial", ".mine.partial.h5", "a.partial"])
+def test_other_names_are_left_alone(tmp_path, name):
+    (tmp_path / name).touch()
+    os.utime(tmp_path / name, (0, 0))
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [name]
+
+
+def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path, capsys):
+    def fill():
+        with atomic_path(tmp_path / "results.json"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    assert speak(fill) == 2
+    assert f"{tmp_path / 'results.json'}: the disk is full" in capsys.readouterr().err
+
+
+def test_a_run_whose_first_description_was_cut_short_begins_all_the_same(tmp_path):
+    killed_while_writing(tmp_path / "run" / "config.json")
+    assert len(names(tmp_path / "run")) == 1
+    make_folder(tmp_path / "run")
+    assert names(tmp_path / "run") == []
