@@ -44,8 +44,10 @@ def in_a_process(program: str, **environment) -> str:
 def test_a_lock_that_the_environment_asks_for_is_called_a_lock(path):
     program = (
         "from omnilearn.hdf5 import open_for_reading\n"
+        "from omnilearn.data.catalogue import dataset\n"
         "from preprocessing.jet_file import Provenance, is_complete\n"
-        "for read in (open_for_reading, lambda p: is_complete(p, Provenance('', '', 0, [], []))):\n"
+        "made = Provenance('', '', 0, [], [])\n"
+        "for read in (open_for_reading, lambda p: is_complete(p, made, dataset('top'))):\n"
         f"    try: read({str(path)!r})\n"
         "    except Exception as error: print(type(error).__name__, error)\n"
     )
