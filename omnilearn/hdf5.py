@@ -71,8 +71,10 @@ def open_for_reading(path: Path | str | BinaryIO, **options) -> h5py.File:
         raise OSError(f"it is damaged: {error}") from error
     if changed:
         file.close()
-        raise OSError(f"{changed[0]} is not as it was written: it is damaged, or was changed later; "
-                      f"who meant to change it deletes the attribute {DIGEST!r} of the file")  # fmt: skip
+        raise OSError(
+            f"{changed[0]} is not as it was written: it is damaged, or was changed later; who "
+            f"meant to change it deletes the attribute {DIGEST!r} of the file"
+        )
     return file
 
 

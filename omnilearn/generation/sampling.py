@@ -27,6 +27,7 @@ from omnilearn.progress import progress
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.optimiser import EMA_MOMENTUM
+from omnilearn.training.resume import position_of
 
 STREAM_JETS, STREAM_CONSTITUENTS, STREAM_STEPS = 11, 12, 13
 PART = 2048  # jets made together: what an interruption loses, and what ranks share
@@ -68,7 +69,7 @@ class Sampler:
         pet = build_pet(replace(checkpoint, weights=sampling_weights(checkpoint)))
         self._parameters = pet.body.count_params() + pet.generator.count_params()
         self.network, jets_epoch = averaged_network(run)
-        self.epochs = [checkpoint.record["position"]["epoch"], jets_epoch]
+        self.epochs = [position_of(checkpoint).epoch, jets_epoch]
         hidden = len(FEATURES) - len(DIFFUSED_FEATURES)
 
         def constituent_velocity(batch):
@@ -163,7 +164,7 @@ def averaged_network(run: Path) -> tuple[JetGenerator, int]:
     checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
     network = JetGenerator(checkpoint.pet_config)
     assign_weights(network, sampling_weights(checkpoint), str(checkpoint.path))
-    return network, checkpoint.record["position"]["epoch"]
+    return network, position_of(checkpoint).epoch
 
 
 def sampling_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
@@ -171,7 +172,7 @@ def sampling_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 
     Averages begin with the weights of the start, which a short training has not forgotten.
     """
-    steps = sum(line["steps"] for line in checkpoint.record["position"]["history"])
+    steps = sum(line["steps"] for line in position_of(checkpoint).history)
     return checkpoint.ema if steps * (1 - EMA_MOMENTUM) >= 1 else checkpoint.weights
 
 
