@@ -222,7 +222,7 @@ def read_config(path: Path) -> tuple[Config, dict]:
             f"{path} not found: {path.parent} is not a run directory; make one with "
             "train.py or finetune.py"
         )
-    stored = read_json(path, "configuration of this suite", MEND)
+    stored = read_json(path, "configuration of this suite", MEND, float)
     try:
         config = typed(Config, stored.pop("config", None), "config")
         typed(Known, {name: stored[name] for name in vars(Known()) if name in stored})

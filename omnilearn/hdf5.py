@@ -90,7 +90,7 @@ def stored_file(path: Path | str, what: str, mend: str) -> Iterator[h5py.File]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path}: no readable {what} ({error}); {mend}") from error
+        raise UserError(f"{path} cannot be read as {what} ({error}); {mend}") from error
 
 
 def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
@@ -125,21 +125,24 @@ def digests(file: h5py.File) -> dict[str, str]:
     file.visititems(lambda name, item: items.update({name: item}))
     found = {}
     for name, item in items.items():
-        said = [f"{key} {as_bytes(item.attrs[key])}"
-                for key in sorted(item.attrs) if name or key != DIGEST]  # fmt: skip
+        sha = hashlib.sha256()
+        for key in sorted(item.attrs):
+            if name or key != DIGEST:
+                sha.update(key.encode() + as_bytes(item.attrs[key]))
         if isinstance(item, h5py.Dataset):
-            said.append(f"{item.dtype} {item.shape}")
+            sha.update(f"{item.dtype} {item.shape}".encode())
             if not item.fletcher32 and item.shape is not None:
-                said.append(as_bytes(item[()]))
-        found[name] = hashlib.sha256("\n".join(said).encode()).hexdigest()
+                sha.update(as_bytes(item[()]))
+        found[name] = sha.hexdigest()
     return found
 
 
-def as_bytes(value) -> str:
-    """Type, shape and content of a value of h5py, written as text."""
+def as_bytes(value) -> bytes:
+    """Type, shape and content of a value of h5py."""
     values = np.asarray(as_text(value))
-    content = repr(values.tolist()) if values.dtype.kind in "OU" else values.tobytes().hex()
-    return f"{values.dtype.kind} {values.shape} {content}"
+    is_text = values.dtype.kind in "OU"
+    content = repr(values.tolist()).encode() if is_text else values.tobytes()
+    return f"{values.dtype.kind} {values.shape} ".encode() + content
 
 
 def obstacle(error: OSError) -> str | None:
@@ -259,12 +262,19 @@ class SummedFile(h5py.File):
             options |= COMPRESSED
         if options.get("chunks") or options.get("compression"):
             options["fletcher32"] = True
-        return super().create_dataset(name, shape, dtype, data, **options)
+        return super().create_dataset(name, shape=shape, dtype=dtype, data=data, **options)
 
 
 @contextmanager
-def written_to(target: BinaryIO, **options) -> Iterator[h5py.File]:
-    """A new HDF5 file in memory or in a `Sink`, with its sums; no lock is asked for."""
+def written_to(target: BinaryIO, summed: bool = True, **options) -> Iterator[h5py.File]:
+    """A new HDF5 file in memory or in a `Sink`; no lock is asked for.
+
+    summed: with the sums of our files; public files, where they are imitated, have none.
+    """
+    if not summed:
+        with h5py.File(target, "w", **options) as file:
+            yield file
+        return
     with SummedFile(target, "w", **SUMMED_LAYOUT, **options) as file:
         yield file
         if isinstance(target, Sink):

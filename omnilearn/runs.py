@@ -63,6 +63,7 @@ def trainings(run: Path) -> list[Path]:
         return [run]
     found = [path.parent for pattern in ("seed*", "*/seed*")
              for path in run.glob(f"{pattern}/config.json")]  # fmt: skip
+    refuse_links(run)
     if not found:
         raise UserError(f"{run} is no run directory (no config.json, no seed*/config.json); make "
                         "one with train.py or finetune.py")  # fmt: skip
@@ -109,7 +110,9 @@ def empty_run(run: Path) -> None:
         f"it was not written by this suite and --overwrite leaves {run} alone; choose another "
         "--name"
     )
-    if not {"config", "revision"} <= set(read_json(path, "configuration of this suite", mend)):
+    if not {"config", "revision"} <= set(
+        read_json(path, "configuration of this suite", mend, float)
+    ):
         raise UserError(f"{path}: no 'config' and 'revision' among its keys; {mend}")
     # the description goes last: what an interrupted removal leaves is still a run directory
     for item in sorted(run.iterdir(), key=lambda item: item.name == path.name):

@@ -33,13 +33,14 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path, what: str, mend: str) -> dict[str, Any]:
+def read_json(path: Path, what: str, mend: str, constant: Callable | None = None) -> dict[str, Any]:
     """The object in a file of ours, without its digest.
 
     what: what is expected in it, for the sentence. Raises UserError naming the file, and saying
-    `mend`, for anything but an object of finite numbers that is as it was written.
+    `mend`, for anything but an object of finite numbers that is as it was written; `constant` is
+    called with NaN and Infinity where these are allowed.
     """
-    content, digest = read_object(stored_text(path, what, mend), path, what, mend)
+    content, digest = read_object(stored_text(path, what, mend), path, what, mend, constant)
     insist_on_digest(content, {digest} - {None}, path, what, mend)
     return content
 

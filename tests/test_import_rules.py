@@ -145,6 +145,10 @@ MAY_IMPORT = {
         (*NUMBERS, "preprocessing", "benchmarks"),
     ),
     "benchmarks.simulation": ("simulation",),
+    **dict.fromkeys(
+        ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public"),
+        ("omnilearn", "preprocessing", "benchmarks"),
+    ),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
     **dict.fromkeys(
         SCRIPTS,

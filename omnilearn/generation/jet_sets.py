@@ -111,7 +111,7 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
     for label, name in enumerate(class_files(spec).values()):
         path = folder / name
         mend = f"remove {folder} and make it again with: python evaluate.py {folder.parent}"
-        with stored_file(path, "set of jets", mend) as file:
+        with stored_file(path, "a set of jets", mend) as file:
             part = JetSet(
                 array(file, "particle_features"), array(file, "jet_features"), np.empty(0)
             )

@@ -20,6 +20,7 @@ from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import guided, sample
+from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_sets import JetSet, joined, read_set, relative_columns, write_set
 from omnilearn.model.checkpoint import Checkpoint, assign_weights, build_pet, load_checkpoint
@@ -241,6 +242,11 @@ def description(sampler: Sampler, like: JetSet, ideal: bool, split: str) -> dict
 
 def begin_anew(folder: Path, about: dict) -> None:
     """Remove parts and sets that were asked for in another way; keep parts of this one."""
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a link to {folder.readlink()}; jets are neither written nor deleted "
+            "there: remove the link"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "asked.json"
     text = json.dumps(about, sort_keys=True)

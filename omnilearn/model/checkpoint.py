@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from omnilearn.atomic import atomic_path
+from omnilearn.data.spec import MOST_SLOTS
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import array, attributes, stored_file, written_to
 from omnilearn.model.pet import PET, PETConfig
@@ -27,7 +28,6 @@ CLASS_WEIGHTS = (
     "generator.cond_label.kernel",
 )
 
-MOST_SLOTS = 10_000  # constituents of a jet; sizes that weights do not show are below
 # fields of the architecture in which a backbone and the model built on it may differ
 FREE_FIELDS = ("num_classes", "max_constituents", "padding")
 
@@ -189,7 +189,7 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
             f"{path} not found; a run directory holds best.h5 once it was trained "
             "with train.py or finetune.py"
         )
-    with stored_file(path, "checkpoint", "it is truncated or damaged") as file:
+    with stored_file(path, "a checkpoint", "it is truncated or damaged") as file:
         if attributes(file).get("format") != FORMAT:
             raise UserError(
                 f"{path} is an HDF5 file but no checkpoint of this suite; weights "

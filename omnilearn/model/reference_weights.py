@@ -177,7 +177,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
     mend = "it is truncated or damaged, download it again"
-    with stored_file(path, "weights of the released OmniLearn", mend) as file:
+    with stored_file(path, "HDF5 weights of the released OmniLearn", mend) as file:
         yield file
 
 

@@ -27,7 +27,7 @@ def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     Raises UserError naming the file, and the array that is missing or of another length.
     """
     mend = f"make it again with: python evaluate.py {path.parent}"
-    with stored_file(path, "file of predictions", mend) as file:
+    with stored_file(path, "a file of predictions", mend) as file:
         found = {name: array(file, name) for name in dict.fromkeys((*ARRAYS, *file))}
         about = {key: str(value) for key, value in attributes(file).items()}
     for name in found:

@@ -34,7 +34,7 @@ def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, 
     mend = f"write it again with: python evaluate.py {path.parent}"
     if not path.is_file():
         raise UserError(f"{path} not found; {mend}")
-    with stored_file(path, "file of tokens", mend) as file:
+    with stored_file(path, "a file of tokens", mend) as file:
         tokens, index = array(file, "tokens").astype(np.int32), array(file, "index")
         theirs, codes = str(as_text(file.attrs["codebook"])), int(file.attrs["num_codes"])
     if (theirs, codes) != (codebook, num_codes):

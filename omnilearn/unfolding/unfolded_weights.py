@@ -31,7 +31,7 @@ def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> Non
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """What `write_weights` wrote; raises UserError naming the file and what is missing."""
     mend = "make it again with: python finetune.py omnifold"
-    with stored_file(path, "file of weights", mend) as file:
+    with stored_file(path, "a file of weights", mend) as file:
         about = attributes(file)
         arrays = {name: array(file, name) for name in file}
     if about.get("format") != FORMAT:
