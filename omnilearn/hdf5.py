@@ -110,7 +110,7 @@ def changed_keys(file: h5py.File) -> list[str]:
     if DIGEST not in file.attrs:
         return []
     try:
-        written = dict(json.loads(file.attrs[DIGEST]))
+        written = dict(json.loads(as_text(file.attrs[DIGEST])))
     except (TypeError, ValueError):
         return [f"the attribute {DIGEST!r}"]
     found = digests(file)
@@ -257,12 +257,26 @@ class SummedFile(h5py.File):
 
     def create_dataset(self, name, shape=None, dtype=None, data=None, **options):
         """As h5py's; compressed unless `chunks` or `compression` say otherwise."""
+        data = of_fixed_length(data)
         dims = np.shape(data) if shape is None else (shape,) if np.isscalar(shape) else shape
         if dims and 0 not in dims and not {"chunks", "compression"} & set(options):
             options |= COMPRESSED
         if options.get("chunks") or options.get("compression"):
             options["fletcher32"] = True
         return super().create_dataset(name, shape=shape, dtype=dtype, data=data, **options)
+
+
+def of_fixed_length(value):
+    """Text as bytes of one length, anything else as it is.
+
+    HDF5 keeps text of any length in a heap without sums, and reads a damaged one for ever.
+    """
+    values = np.asarray(value)
+    if values.dtype.kind not in "UO" or not all(isinstance(one, str) for one in values.ravel()):
+        return value
+    encoded = [one.encode() for one in values.ravel()]
+    longest = max([1, *map(len, encoded)])
+    return np.array(encoded, f"S{longest}").reshape(values.shape)
 
 
 @contextmanager
@@ -279,7 +293,13 @@ def written_to(target: BinaryIO, summed: bool = True, **options) -> Iterator[h5p
         yield file
         if isinstance(target, Sink):
             target.check()
-        file.attrs[DIGEST] = json.dumps(digests(file))
+        items = [file]
+        file.visititems(lambda name, item: items.append(item))
+        for item in items:
+            for key, value in item.attrs.items():
+                if (fixed := of_fixed_length(value)) is not value:
+                    item.attrs[key] = fixed
+        file.attrs[DIGEST] = of_fixed_length(json.dumps(digests(file)))
 
 
 @contextmanager
