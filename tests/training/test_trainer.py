@@ -70,7 +70,7 @@ def without_clock(lines: list[dict]) -> list[dict]:
 
 
 def history(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return read_history(run)
 
 
 def scripted(trainer, losses):
