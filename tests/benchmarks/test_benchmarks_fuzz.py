@@ -1,4 +1,4 @@
-"""Damaged files of every kind: ours are refused or read as they were, all others without traceback."""
+"""Damaged files of every kind: ours are refused or read as they were, none ends in a traceback."""
 
 import json
 from pathlib import Path
