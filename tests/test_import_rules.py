@@ -73,7 +73,9 @@ LOGIN_NODE = tuple(
 )
 
 # the benchmarks that run the model; the others work on a login node
+FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 MODEL_BENCHMARKS = (
+    *FUZZ,
     "benchmarks.throughput",
     "benchmarks.gpu",
     "benchmarks.profile",
@@ -145,11 +147,8 @@ MAY_IMPORT = {
         (*NUMBERS, "preprocessing", "benchmarks"),
     ),
     "benchmarks.simulation": ("simulation",),
-    **dict.fromkeys(
-        ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public"),
-        ("omnilearn", "preprocessing", "benchmarks"),
-    ),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
+    **dict.fromkeys(FUZZ, ("omnilearn", "preprocessing", "benchmarks")),
     **dict.fromkeys(
         SCRIPTS,
         (
