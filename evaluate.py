@@ -24,8 +24,9 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
 from omnilearn.generation import task as generation
 from omnilearn.generation.figures import generation_figures
+from omnilearn.history import read_history
 from omnilearn.leftovers import remove_leftovers
-from omnilearn.runs import read_history, trainings
+from omnilearn.runs import refuse_links, trainings
 from omnilearn.statistics.repeats import over_trainings
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.tagging import task as tagging
@@ -48,7 +49,7 @@ TASKS["token_tagging"] = (token_tagging, evaluation_figures)
 def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
     """The results of one training; files are written on rank 0."""
     config, about = read_config(run / "config.json")
-    spec = dataset(about["dataset"], arguments.data or config.data)
+    spec = dataset(about["dataset"] or "", arguments.data or config.data)
     history = read_history(run)
     if about.get("task") not in TASKS:
         raise UserError(
@@ -89,6 +90,7 @@ def parsed() -> argparse.Namespace:
     known, _ = parser.parse_known_args()
     if known.batch < 1:
         raise UserError(f"--batch is {known.batch}; expected 1 or more")
+    refuse_links(known.run)
     _, about = read_config(trainings(known.run)[0] / "config.json")
     if about.get("task") in ("generation", "tokens", "density", "unfolding"):
         TASKS[about["task"]][0].add_evaluation_flags(parser)

@@ -14,7 +14,7 @@ import numpy as np
 from omnilearn.data.layout import stored_layout
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
+from omnilearn.hdf5 import attributes, open_for_reading
 from omnilearn.kinematics import wrap_phi
 from omnilearn.progress import progress
 
@@ -202,7 +202,7 @@ def chunks(path: Path, spec: DatasetSpec) -> Iterator[tuple[h5py.File, dict[str,
             for key in ("constituents_extra", "jet_extra"):
                 if key in file and "columns" in file[key].attrs:
                     columns = np.moveaxis(file[key][rows], -1, 0)
-                    part |= dict(zip(file[key].attrs["columns"], columns, strict=True))
+                    part |= dict(zip(attributes(file[key])["columns"], columns, strict=True))
             yield file, part
 
 

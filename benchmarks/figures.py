@@ -21,6 +21,7 @@ from benchmarks.runs import Run, amount, read_run, read_runs
 from benchmarks.unfolding_tables import CLASSIFIERS, classifier_of
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
+from omnilearn.history import read_history
 from omnilearn.statistics.results import read_results
 from omnilearn.tagging.convergence import epochs_needed
 from omnilearn.tagging.figures import LossHistory, RocCurve, loss_curves, roc_curves
@@ -35,8 +36,7 @@ def trainings(run: Path) -> list[Path]:
 
 def losses(run: Path, jets: str) -> list[float]:
     """Loss per epoch on the "training" or "validation" jets of a run; of its first repeat."""
-    lines = (trainings(run)[0] / "history.jsonl").read_text().splitlines()
-    return [json.loads(line)[jets]["loss"] for line in lines]
+    return [line[jets]["loss"] for line in read_history(trainings(run)[0])]
 
 
 def convergence(finetuned: Path, scratch: Path) -> tuple[int | None, int]:

@@ -10,7 +10,6 @@ repeated. Writes table.md and the figures into --out.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from benchmarks.runs import read_run
 from benchmarks.unfolding_tables import tables_of
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.history import read_history
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.convergence import epochs_needed
 from omnilearn.tagging.figures import LossHistory, loss_curves
@@ -72,10 +72,9 @@ def verdict(measured: Mapping[str, Mapping[str, Any]]) -> str:
 
 def first_step(run: Path) -> dict[str, list[float]]:
     """Cross-entropy by epoch of the first training of a run."""
-    lines = (run / "history.jsonl").read_text().splitlines()
+    lines = read_history(run)
     return {
-        kind: [json.loads(line)[kind]["cross_entropy"] for line in lines]
-        for kind in ("training", "validation")
+        kind: [line[kind]["cross_entropy"] for line in lines] for kind in ("training", "validation")
     }
 
 

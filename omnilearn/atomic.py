@@ -1,6 +1,7 @@
 """Files appear whole or not at all: written under a temporary name, flushed, then renamed."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,12 +13,15 @@ from omnilearn.leftovers import mark
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on any error it goes.
 
+    The temporary file is new and empty: its name cannot be guessed, and no link is followed there.
     Raises OSError naming `path` when the folder cannot be made or the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # the suffix stays last: writers choose their format by it
-    temporary = path.with_name(f".{path.stem}.{mark()}.partial{path.suffix}")
+    name = f".{path.stem}.{mark()}.{secrets.token_hex(8)}.partial{path.suffix}"
+    temporary = path.with_name(name)
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield temporary
         with temporary.open("rb") as written:

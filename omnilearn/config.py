@@ -4,12 +4,13 @@
 """
 
 import argparse
-import json
 import os
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 from omnilearn.errors import UserError
+from omnilearn.stored_json import read_json
+from omnilearn.typed import typed
 
 
 def data_folder() -> str:
@@ -172,18 +173,62 @@ def configured(recipe: dict, arguments: argparse.Namespace) -> Config:
     return Config(**{**recipe, **given})
 
 
+@dataclass
+class Known:
+    """What tasks ask of the description of a run, and of which type it is; null where it is not."""
+
+    task: str = None
+    dataset: str = None
+    backbone: str = None
+    tokeniser: str = None
+    step: str = None
+    classifier: str = None
+    misses: str = None
+    kind: str = None
+    events: dict = None
+    versions: dict = None
+    folds: int = None
+    iterations: int = None
+    ensemble: int = None
+    signal: int = None
+    data_background: int = None
+    reference_background: int = None
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < 0:
+                raise ValueError(f"{name!r} is {value}, expected 0 or more")
+
+
+class Description(dict):
+    """What config.json says beside the configuration."""
+
+    def __init__(self, path: Path, stored: dict):
+        super().__init__(stored)
+        self.path = path
+
+    def __missing__(self, name: str):
+        raise UserError(f"{self.path}: no {name!r} among its keys; {MEND}")
+
+
+MEND = "make the run again with train.py or finetune.py"
+
+
 def read_config(path: Path) -> tuple[Config, dict]:
     """The configuration of a run directory and the rest of its description.
 
-    Raises UserError when the file is missing or is not understood.
+    Raises UserError when the file is missing, damaged or is not understood, and when the
+    description is asked for what is not in it.
     """
     if not path.is_file():
         raise UserError(
             f"{path} not found: {path.parent} is not a run directory; make one with "
             "train.py or finetune.py"
         )
+    stored = read_json(path, "configuration of this suite", MEND, float)
     try:
-        stored = json.loads(path.read_text())
-        return Config(**stored.pop("config")), stored
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} is not a configuration of this suite ({error})") from error
+        config = typed(Config, stored.pop("config", None), "config")
+        typed(Known, {name: stored[name] for name in vars(Known()) if name in stored})
+    except (ValueError, UserError) as error:
+        raise UserError(f"{path} is not a configuration of this suite ({error}); {MEND}") from error
+    return config, Description(path, stored)

@@ -1,5 +1,9 @@
 """HDF5 files are opened here alone: reading needs no lock, files are written whole or not at all.
 
+Every chunk we write carries a Fletcher-32 sum over its compressed bytes, the structure of the file
+the sums of HDF5 1.10, and digests cover the rest: attributes, single values, unchunked arrays.
+Damage is found where it is read. Files without sums, public ones and older ones, are read too.
+
 Clusters mount disks that know no locks, and a notebook that holds a file open is no reason to call
 it damaged: where a lock cannot be had, the file is read without one. Blosc, bzip2, Zstandard and
 the other registered compressions are those of hdf5plugin. A file is read only if all of it is in
@@ -7,7 +11,10 @@ the file: it cannot show what lies elsewhere.
 """
 
 import errno
+import hashlib
 import io
+import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +28,12 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
+DIGEST = "digest"  # attribute of our files: JSON, key -> SHA-256 of what no Fletcher-32 covers
+# the oldest layout whose headers and indices carry sums
+SUMMED_LAYOUT = {"libver": ("v110", "v110")}
+COMPRESSED = {"compression": "gzip", "compression_opts": 1}  # a zeroed chunk is then no chunk
+MOST_FOLD = 1032  # zlib cannot make numbers smaller than by this
+SLACK = 4096  # bytes by which a file of nothing but headers may claim more
 NOT_READ = "such a file is not read, copy the content into one file"
 
 
@@ -49,13 +62,87 @@ def open_for_reading(path: Path | str | BinaryIO, **options) -> h5py.File:
         raise
     try:
         insist_on_own_content(file, path)
+        changed = changed_keys(file)
     except UserError:
         file.close()
         raise
     except Exception as error:  # a flipped bit makes HDF5 and h5py raise almost any kind
         file.close()
-        raise OSError(f"the keys cannot be listed: {error}") from error
+        raise OSError(f"it is damaged: {error}") from error
+    if changed:
+        file.close()
+        raise OSError(
+            f"{changed[0]} is not as it was written: it is damaged, or was changed later; who "
+            f"meant to change it deletes the attribute {DIGEST!r} of the file"
+        )
     return file
+
+
+@contextmanager
+def stored_file(path: Path | str, what: str, mend: str) -> Iterator[h5py.File]:
+    """The open file, a context manager; damage found within becomes a UserError that says `mend`.
+
+    what: what is expected in it, for the sentence. HDF5, h5py and zlib raise almost any kind.
+    """
+    try:
+        with open_for_reading(path) as file:
+            yield file
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as {what} ({error}); {mend}") from error
+
+
+def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
+    """Numbers or text under a key, all or these rows; raises OSError naming the key."""
+    if not isinstance(item := file.get(key), h5py.Dataset):
+        raise OSError(f"no {key!r} among its keys: {', '.join(file) or 'none'}")
+    if item.dtype.kind not in "biufSO":
+        raise OSError(f"{key!r} holds {item.dtype} and no numbers")
+    try:
+        return item[rows]
+    except Exception as error:
+        raise OSError(f"{key!r} cannot be read: {error}") from error
+
+
+def changed_keys(file: h5py.File) -> list[str]:
+    """What is not as its digest says, in words; nothing where the file has none."""
+    if DIGEST not in file.attrs:
+        return []
+    try:
+        written = dict(json.loads(as_text(file.attrs[DIGEST])))
+    except (TypeError, ValueError):
+        return [f"the attribute {DIGEST!r}"]
+    found = digests(file)
+    names = sorted(name for name in written.keys() | found.keys()
+                   if written.get(name) != found.get(name))  # fmt: skip
+    return [repr(name) if name else "an attribute of the file" for name in names]
+
+
+def digests(file: h5py.File) -> dict[str, str]:
+    """SHA-256 by key: type and shape, attributes, and what no Fletcher-32 covers of the content."""
+    items = {"": file}
+    file.visititems(lambda name, item: items.update({name: item}))
+    found = {}
+    for name, item in items.items():
+        sha = hashlib.sha256()
+        for key in sorted(item.attrs):
+            if name or key != DIGEST:
+                sha.update(key.encode() + as_bytes(item.attrs[key]))
+        if isinstance(item, h5py.Dataset):
+            sha.update(f"{item.dtype} {item.shape}".encode())
+            if not item.fletcher32 and item.shape is not None:
+                sha.update(as_bytes(item[()]))
+        found[name] = sha.hexdigest()
+    return found
+
+
+def as_bytes(value) -> bytes:
+    """Type, shape and content of a value of h5py."""
+    values = np.asarray(as_text(value))
+    is_text = values.dtype.kind in "OU"
+    content = repr(values.tolist()).encode() if is_text else values.tobytes()
+    return f"{values.dtype.kind} {values.shape} ".encode() + content
 
 
 def obstacle(error: OSError) -> str | None:
@@ -77,26 +164,40 @@ def obstacle(error: OSError) -> str | None:
 
 
 def insist_on_own_content(file: h5py.File, path: Path | str) -> None:
-    """Raise UserError naming the first key of an open file that cannot be read from it alone."""
+    """Raise UserError naming the first key of an open file that cannot be read from it alone.
 
-    def look(name: str, link) -> str | None:
+    Raises OSError for a shape that the file cannot hold: memory would be asked for by it.
+    """
+
+    def look(name: str, link) -> Exception | None:  # HDF5 would hide what is raised in here
         if isinstance(link, h5py.ExternalLink):
-            return f"{name!r} is a link to {link.filename}; {NOT_READ}"
-        if isinstance(link, h5py.HardLink):
-            item = file[name]
-            if isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-                return f"the numbers of {name!r} lie in other files; {NOT_READ}"
-            if isinstance(item, h5py.Dataset) and (code := unknown_filter(item)):
-                return (
-                    f"{name!r} is compressed with HDF5 filter {code}, which cannot be undone here "
-                    "(hdf5plugin has others); repack the file where it was made, with: "
-                    "ptrepack --complib zlib --complevel 1 OLD.h5 NEW.h5"
-                )
+            return UserError(f"{path}: {name!r} is a link to {link.filename}; {NOT_READ}")
+        item = file[name] if isinstance(link, h5py.HardLink) else None
+        if not isinstance(item, h5py.Dataset):
+            return None
+        if item.external or item.is_virtual:
+            return UserError(f"{path}: the numbers of {name!r} lie in other files; {NOT_READ}")
+        if is_too_large(item):
+            return OSError(f"{name!r} claims the shape {item.shape}, which the file cannot hold")
+        if code := unknown_filter(item):
+            return UserError(
+                f"{path}: {name!r} is compressed with HDF5 filter {code}, which cannot be undone "
+                "here (hdf5plugin has others); repack the file where it was made, with: "
+                "ptrepack --complib zlib --complevel 1 OLD.h5 NEW.h5"
+            )
         return None
 
-    found = file.visititems_links(look)
-    if found:
-        raise UserError(f"{path}: {found}")
+    if found := file.visititems_links(look):
+        raise found
+
+
+def is_too_large(dataset: h5py.Dataset) -> bool:
+    """Whether a shape, or that of one chunk, claims more than its file can hold compressed."""
+    if dataset.shape is None:
+        return False
+    numbers = max(math.prod(dataset.shape), math.prod(dataset.chunks or ()))
+    fold = MOST_FOLD if dataset.chunks else 1
+    return numbers * dataset.dtype.itemsize > fold * (dataset.file.id.get_filesize() + SLACK)
 
 
 def unknown_filter(dataset: h5py.Dataset) -> str:
@@ -113,8 +214,8 @@ def unknown_filter(dataset: h5py.Dataset) -> str:
 
 
 def attributes(item: h5py.HLObject) -> dict:
-    """Attributes by name; text that was stored as bytes, alone or in arrays, as text."""
-    return {name: as_text(value) for name, value in item.attrs.items()}
+    """Attributes by name but for our digest; bytes, alone or in arrays, as text."""
+    return {name: as_text(value) for name, value in item.attrs.items() if name != DIGEST}
 
 
 def as_text(value):
@@ -151,9 +252,54 @@ class Sink(io.FileIO):
             raise self.error
 
 
-def written_to(target: BinaryIO, **options) -> h5py.File:
-    """A new HDF5 file in memory or in a `Sink`, a context manager; no lock is asked for."""
-    return h5py.File(target, "w", **options)
+class SummedFile(h5py.File):
+    """A new file whose arrays are kept in chunks with a Fletcher-32 sum each."""
+
+    def create_dataset(self, name, shape=None, dtype=None, data=None, **options):
+        """As h5py's; compressed unless `chunks` or `compression` say otherwise."""
+        data = of_fixed_length(data)
+        dims = np.shape(data) if shape is None else (shape,) if np.isscalar(shape) else shape
+        if dims and 0 not in dims and not {"chunks", "compression"} & set(options):
+            options |= COMPRESSED
+        if options.get("chunks") or options.get("compression"):
+            options["fletcher32"] = True
+        return super().create_dataset(name, shape=shape, dtype=dtype, data=data, **options)
+
+
+def of_fixed_length(value):
+    """Text as bytes of one length, anything else as it is.
+
+    HDF5 keeps text of any length in a heap without sums, and reads a damaged one for ever.
+    """
+    values = np.asarray(value)
+    if values.dtype.kind not in "UO" or not all(isinstance(one, str) for one in values.ravel()):
+        return value
+    encoded = [one.encode() for one in values.ravel()]
+    longest = max([1, *map(len, encoded)])
+    return np.array(encoded, f"S{longest}").reshape(values.shape)
+
+
+@contextmanager
+def written_to(target: BinaryIO, summed: bool = True, **options) -> Iterator[h5py.File]:
+    """A new HDF5 file in memory or in a `Sink`; no lock is asked for.
+
+    summed: with the sums of our files; public files, where they are imitated, have none.
+    """
+    if not summed:
+        with h5py.File(target, "w", **options) as file:
+            yield file
+        return
+    with SummedFile(target, "w", **SUMMED_LAYOUT, **options) as file:
+        yield file
+        if isinstance(target, Sink):
+            target.check()
+        items = [file]
+        file.visititems(lambda name, item: items.append(item))
+        for item in items:
+            for key, value in item.attrs.items():
+                if (fixed := of_fixed_length(value)) is not value:
+                    item.attrs[key] = fixed
+        file.attrs[DIGEST] = of_fixed_length(json.dumps(digests(file)))
 
 
 @contextmanager

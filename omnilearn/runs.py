@@ -5,18 +5,18 @@ A model trained several times is a folder of such directories, RUNS/<name>/seed<
 config.json says what was asked, on what data, with which versions; `evaluate.py` needs no more.
 """
 
-import json
+import os
 import shutil
 import subprocess
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from omnilearn.atomic import atomic_path
 from omnilearn.config import FREE_TO_CHANGE, Config, read_config
 from omnilearn.errors import UserError
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.run_lock import TRAINING, hold
+from omnilearn.stored_json import read_json, write_json
 from omnilearn.training import distributed
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
@@ -33,6 +33,7 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     run = Path(config.runs) / (config.name or default_name)
     if distributed.rank() == 0:
         make_folder(run)
+        refuse_links(run)
         hold(run)
         if config.overwrite:
             empty_run(run)
@@ -63,10 +64,25 @@ def trainings(run: Path) -> list[Path]:
         return [run]
     found = [path.parent for pattern in ("seed*", "*/seed*")
              for path in run.glob(f"{pattern}/config.json")]  # fmt: skip
+    refuse_links(run)
     if not found:
         raise UserError(f"{run} is no run directory (no config.json, no seed*/config.json); make "
                         "one with train.py or finetune.py")  # fmt: skip
     return sorted(found, key=lambda path: (path.parent, len(path.name), path.name))
+
+
+def refuse_links(run: Path) -> None:
+    """Raise UserError for a folder of a run that lies elsewhere: we would write and delete there.
+
+    The run directory itself may be behind a link.
+    """
+    for folder, names, _ in os.walk(run):
+        for path in (Path(folder) / name for name in sorted(names)):
+            if path.is_symlink():
+                raise UserError(
+                    f"{path} is a link to {os.readlink(path)}; within a run nothing is written or "
+                    "deleted through links: put the folder itself there, or link the whole run"
+                )
 
 
 def make_folder(run: Path) -> None:
@@ -92,15 +108,14 @@ def empty_run(run: Path) -> None:
     path = run / "config.json"
     if not path.is_file():
         return
-    try:
-        is_ours = {"config", "revision"} <= set(json.loads(path.read_text()))
-    except (ValueError, TypeError):
-        is_ours = False
-    if not is_ours:
-        raise UserError(
-            f"{path} was not written by this suite and --overwrite leaves {run} alone; "
-            "choose another --name"
-        )
+    mend = (
+        f"it was not written by this suite and --overwrite leaves {run} alone; choose another "
+        "--name"
+    )
+    if not {"config", "revision"} <= set(
+        read_json(path, "configuration of this suite", mend, float)
+    ):
+        raise UserError(f"{path}: no 'config' and 'revision' among its keys; {mend}")
     # the description goes last: what an interrupted removal leaves is still a run directory
     for item in sorted(run.iterdir(), key=lambda item: item.name == path.name):
         if item.name == TRAINING:
@@ -128,8 +143,7 @@ def refuse_another(run: Path, config: Config, about: dict) -> None:
 def write_description(run: Path, config: Config, about: dict) -> None:
     """config.json: the configuration, what it is about, versions and revision."""
     described = {"config": asdict(config), **about, "versions": versions(), "revision": revision()}
-    with atomic_path(run / "config.json") as temporary:
-        temporary.write_text(json.dumps(described, indent=2) + "\n")
+    write_json(run / "config.json", described, indent=2)
 
 
 def versions() -> dict[str, str]:
@@ -155,11 +169,3 @@ def revision() -> str:
     except OSError:  # a container without git
         return "unknown"
     return asked.stdout.strip() if is_tracked and asked.returncode == 0 else "unknown"
-
-
-def read_history(run: Path) -> list[dict]:
-    """history.jsonl of a run, one dictionary per epoch; raises UserError when it is not there."""
-    path = run / "history.jsonl"
-    if not path.is_file():
-        raise UserError(f"{path} not found: the run has not finished an epoch")
-    return [json.loads(line) for line in path.read_text().splitlines()]

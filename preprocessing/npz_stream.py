@@ -19,6 +19,7 @@ from preprocessing.jet_chunk import CHUNK_ROWS
 from preprocessing.sources import reading
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+MOST_NUMBERS = 100_000  # of one jet or event: a stretch of rows is held in memory
 PIECE_BYTES = 2**20  # decompressed at a time
 
 
@@ -117,5 +118,10 @@ def open_member(file: BinaryIO, info: zipfile.ZipInfo, path: Path, key: str) -> 
         raise UserError(
             f"{path}: {key} claims shape {shape}, which {info.file_size} bytes do not hold; "
             "it is damaged, download it again"
+        )
+    if prod(shape[1:]) > MOST_NUMBERS:
+        raise UserError(
+            f"{path}: {key} claims {prod(shape[1:])} numbers per jet, expected {MOST_NUMBERS} at "
+            "most; is this another file?"
         )
     return Member(file, dtype, shape)

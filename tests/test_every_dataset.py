@@ -18,7 +18,7 @@ from tiny_models import tiny_and_eager
 
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.layout import find_files
-from omnilearn.runs import read_history
+from omnilearn.history import read_history
 from omnilearn.statistics.results import Result, read_results
 
 every_dataset = pytest.mark.parametrize("name", CATALOGUE)

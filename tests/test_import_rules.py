@@ -21,6 +21,8 @@ EVERYWHERE = (
     "omnilearn.content",
     "omnilearn.parent_process",
     "omnilearn.leftovers",
+    "omnilearn.stored_json",
+    "omnilearn.typed",
     "omnilearn.environment",
     "omnilearn.keras_settings",
     "omnilearn.progress",
@@ -50,6 +52,7 @@ BASE = (
     *NUMBERS,
     "omnilearn.clustering",
     "omnilearn.config",
+    "omnilearn.history",
     "omnilearn.recipes",
     "omnilearn.run_lock",
     "omnilearn.runs",
@@ -74,7 +77,9 @@ LOGIN_NODE = tuple(
 )
 
 # the benchmarks that run the model; the others work on a login node
+FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 MODEL_BENCHMARKS = (
+    *FUZZ,
     "benchmarks.throughput",
     "benchmarks.gpu",
     "benchmarks.profile",
@@ -90,6 +95,7 @@ MAY_IMPORT = {
     "omnilearn.kinematics": (),
     "omnilearn.clustering": (),
     "omnilearn.config": (),
+    "omnilearn.history": (),
     "omnilearn.recipes": (),
     "omnilearn.statistics": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
@@ -98,7 +104,14 @@ MAY_IMPORT = {
     "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": RANKS,
     "omnilearn.training.fingerprint": (*RANKS, "omnilearn.data", "omnilearn.runs"),
-    "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, "omnilearn.data", "omnilearn.config"),
+    "omnilearn.training": (
+        *NETWORK,
+        *NUMBERS,
+        *RANKS,
+        "omnilearn.data",
+        "omnilearn.config",
+        "omnilearn.history",
+    ),
     "omnilearn.run_lock": (),
     "omnilearn.runs": (
         *RANKS,
@@ -138,19 +151,27 @@ MAY_IMPORT = {
     ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),
-    "benchmarks": (*NUMBERS, *LOGIN_NODE, "omnilearn.data", "omnilearn.plotting"),
+    "benchmarks": (
+        *NUMBERS,
+        *LOGIN_NODE,
+        "omnilearn.data",
+        "omnilearn.history",
+        "omnilearn.plotting",
+    ),
     **dict.fromkeys(
         ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
         (*NUMBERS, "preprocessing", "benchmarks"),
     ),
     "benchmarks.simulation": ("simulation",),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
+    **dict.fromkeys(FUZZ, ("omnilearn", "preprocessing", "benchmarks")),
     **dict.fromkeys(
         SCRIPTS,
         (
             *RANKS,
             *(f"omnilearn.{task}" for task in TASKS),
             "omnilearn.config",
+            "omnilearn.history",
             "omnilearn.recipes",
             "omnilearn.run_lock",
             "omnilearn.runs",

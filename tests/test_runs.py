@@ -8,8 +8,9 @@ import pytest
 
 from omnilearn.config import Config, read_config
 from omnilearn.errors import UserError
+from omnilearn.history import read_history
 from omnilearn.run_lock import TRAINING, released
-from omnilearn.runs import prepare_run, read_history, versions
+from omnilearn.runs import prepare_run, versions
 
 ABOUT = {"task": "tagging", "dataset": "top", "backbone": None}
 

@@ -15,10 +15,10 @@ from tiny_training import ARCHITECTURE
 from toy_jets import write_toy_dataset
 
 from omnilearn.data import pipeline
+from omnilearn.history import read_history
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.model.pet import PET
 from omnilearn.recipes import ARCHITECTURES
-from omnilearn.runs import read_history
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.predictions import read_predictions
 

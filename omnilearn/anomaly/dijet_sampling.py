@@ -13,13 +13,13 @@ import numpy as np
 
 from omnilearn.anomaly.dijet_kinematics import KinematicsScale, condition
 from omnilearn.anomaly.dijet_mass import FallingSpectrum
-from omnilearn.atomic import atomic_path
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
+from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGeneratorConfig
 from omnilearn.generation.jet_sets import relative_columns
 from omnilearn.generation.sampling import Sampler, Solver, begin_anew, column
-from omnilearn.hdf5 import atomic_file
+from omnilearn.hdf5 import COMPRESSED, atomic_file
 from omnilearn.kinematics import (
     invariant_mass,
     relative_features,
@@ -28,7 +28,9 @@ from omnilearn.kinematics import (
 )
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.progress import progress
+from omnilearn.stored_json import read_json, write_json
 from omnilearn.training import distributed
+from omnilearn.typed import as_type
 
 STREAM_DIJETS, STREAM_MASSES = 31, 32
 PART = 1024  # events made together: what an interruption loses, and what ranks share
@@ -124,16 +126,19 @@ def calibration_of(generated: np.ndarray, true: np.ndarray) -> tuple[list[float]
 
 
 def write_calibration(run: Path, generated: list[float], true: list[float]) -> None:
-    with atomic_path(run / CALIBRATION) as temporary:
-        temporary.write_text(json.dumps({"generated": generated, "true": true}))
+    write_json(run / CALIBRATION, {"generated": generated, "true": true})
 
 
 def read_calibration(run: Path) -> tuple[list[float], list[float]]:
     """What `write_calibration` wrote, or the identity while there is none."""
     if not (run / CALIBRATION).is_file():
         return [-1e3, 1e3], [-1e3, 1e3]
-    found = json.loads((run / CALIBRATION).read_text())
-    return found["generated"], found["true"]
+    mend = f"remove it, and it is measured again with: python evaluate.py {run}"
+    found = read_json(run / CALIBRATION, "calibration of constituents", mend)
+    try:
+        return tuple(as_type(list[float], found.get(key), key) for key in ("generated", "true"))
+    except ValueError as error:
+        raise UserError(f"{run / CALIBRATION}: {error}; {mend}") from error
 
 
 def consistent(columns: np.ndarray, jets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -194,8 +199,7 @@ def write_events(path: Path, arrays: dict[str, np.ndarray], spec: DatasetSpec, a
     with atomic_file(path) as file:
         for key, array in arrays.items():
             chunks = (min(256, len(array)), *array.shape[1:])
-            file.create_dataset(key, data=array, chunks=chunks, compression="gzip",
-                                compression_opts=1)  # fmt: skip
+            file.create_dataset(key, data=array, chunks=chunks, **COMPRESSED)
         file.attrs["classes"] = list(spec.class_names)
         file.attrs["features"] = list(FEATURES[: spec.num_features])
         file.attrs["about"] = json.dumps(about, sort_keys=True)

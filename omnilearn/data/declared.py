@@ -3,17 +3,63 @@
 `preprocessing.own.write_dataset` writes it beside the files; docs/own_dataset.md shows how.
 """
 
-import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from omnilearn.atomic import atomic_path
-from omnilearn.data.spec import DatasetSpec, JetLabel, Normalisation
+from omnilearn.data.spec import (
+    FEATURES,
+    JET_FEATURES,
+    MOST_SLOTS,
+    DatasetSpec,
+    JetLabel,
+    Normalisation,
+)
 from omnilearn.errors import UserError
+from omnilearn.stored_json import read_json, write_json
+from omnilearn.typed import typed
 
 FILE_NAME = "dataset.json"
 # stored as they are; classes and the constants of the normalisation are written out
 PLAIN = ("title", "source", "citation", "num_features", "max_constituents", "jet_radius", "signal")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """The file, field by field; raises ValueError for what no dataset has."""
+
+    title: str
+    source: str
+    citation: str
+    num_features: int
+    max_constituents: int
+    jet_radius: float
+    signal: int
+    classes: tuple[JetLabel, ...]
+    jet_pt_range: tuple[float, float]
+    splits: dict[str, float]
+    normalisation: Normalisation
+
+    def __post_init__(self):
+        shifts, features = self.normalisation, len(FEATURES)
+        lengths = {"feature_mean": features, "feature_std": features,
+                   "jet_mean": len(JET_FEATURES), "jet_std": len(JET_FEATURES)}  # fmt: skip
+        for fits, name, wanted in (
+            (1 <= self.num_features <= features, "num_features", f"1 to {features}"),
+            (1 <= self.max_constituents <= MOST_SLOTS, "max_constituents", f"1 to {MOST_SLOTS}"),
+            (self.jet_radius > 0, "jet_radius", "above zero"),
+            (self.classes, "classes", "at least one"),
+            (0 <= self.signal < len(self.classes), "signal", "the number of a class, from 0"),
+            (0 <= self.jet_pt_range[0] < self.jet_pt_range[1], "jet_pt_range", "low, high in GeV"),
+            (all(0 <= share <= 1 for share in self.splits.values()), "splits", "shares, 0 to 1"),
+        ):
+            if not fits:
+                raise ValueError(f"{name!r} is {getattr(self, name)!r}, expected {wanted}")
+        for name, length in lengths.items():
+            values = getattr(shifts, name)
+            if len(values) != length or (name.endswith("std") and min(values) <= 0):
+                raise ValueError(
+                    f"'normalisation.{name}' is {values}, expected {length} numbers, widths above 0"
+                )
 
 
 def write_declaration(path: Path, spec: DatasetSpec) -> None:
@@ -25,8 +71,7 @@ def write_declaration(path: Path, spec: DatasetSpec) -> None:
         "splits": dict(spec.splits),
         "normalisation": asdict(spec.normalisation),
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(stored, indent=2) + "\n", encoding="utf-8")
+    write_json(path, stored, indent=2)
 
 
 def read_declaration(path: Path, name: str = "") -> DatasetSpec:
@@ -35,26 +80,19 @@ def read_declaration(path: Path, name: str = "") -> DatasetSpec:
     Raises UserError if it is malformed.
     """
     name = name or path.parent.name
+    mend = "write it again with preprocessing.own.write_dataset"
+    stored = read_json(path, "declaration of a dataset", mend)
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        spec = DatasetSpec(
-            name=name,
-            task="tagging",
-            labels=tuple(JetLabel(**label) for label in stored["classes"]),
-            jet_pt_range=tuple(stored["jet_pt_range"]),
-            splits=tuple(stored["splits"].items()),
-            normalisation=Normalisation(
-                **{name: tuple(values) for name, values in stored["normalisation"].items()}
-            ),
-            one_hot=False,
-            folders=(name,),
-            **{key: stored[key] for key in PLAIN},
-        )
-        # a number written by hand as text would only be noticed deep inside
-        _ = spec.num_features + spec.max_constituents, spec.labels[spec.signal]
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-        raise UserError(
-            f"{path} does not declare a dataset ({type(error).__name__}: {error}); write it again "
-            "with preprocessing.own.write_dataset"
-        ) from error
-    return spec
+        declared = typed(Declaration, stored)
+    except ValueError as error:
+        raise UserError(f"{path} does not declare a dataset ({error}); {mend}") from error
+    plain = {key: getattr(declared, key) for key in (*PLAIN, "jet_pt_range", "normalisation")}
+    return DatasetSpec(
+        name=name,
+        task="tagging",
+        labels=declared.classes,
+        splits=tuple(declared.splits.items()),
+        one_hot=False,
+        folders=(name,),
+        **plain,
+    )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.data.spec import FEATURES, DatasetSpec
+from omnilearn.data.spec import FEATURES, MOST_SLOTS, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import attributes
 
@@ -74,18 +75,19 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
     said = attributes(file)
     version = said.get("format_version", FORMAT_VERSION)
-    if version > FORMAT_VERSION:
+    if not np.isscalar(version) or isinstance(version, str) or not version <= FORMAT_VERSION:
         raise UserError(
-            f"{path}: format_version {version}, this suite reads up to {FORMAT_VERSION}; "
+            f"{path}: format_version {version!s:.40}, this suite reads up to {FORMAT_VERSION}; "
             "install the newer suite that wrote it"
         )
     for key, wanted in (
         ("classes", spec.class_names),
         ("features", FEATURES[: spec.num_features]),
     ):
-        if key in said and tuple(said[key]) != wanted:
+        found = np.ravel(said.get(key, wanted)).tolist()
+        if found != list(wanted):
             raise UserError(
-                f"{path}: its {key} are {', '.join(said[key])}, {spec.name} expects "
+                f"{path}: its {key} are {', '.join(map(str, found))}, {spec.name} expects "
                 f"{', '.join(wanted)}, {remedy(spec)}"
             )
     data, multiplicity = (spec.key(name, level) for name in ("data", "multiplicity"))
@@ -110,6 +112,11 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
                 f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects {wanted}, "
                 f"{remedy(spec)}"
             )
+    if slots > MOST_SLOTS:
+        raise UserError(
+            f"{path}: {data!r} has {slots} slots per jet, expected {MOST_SLOTS} at most, "
+            f"{remedy(spec)}"
+        )
     if rows == 0:
         raise UserError(f"{path}: {data!r} holds 0 jets, {remedy(spec)}")
     weight = next((key for key in ("weight", "weights") if key in shapes), None)

@@ -290,7 +290,7 @@ class JetFiles:
                 dataset = self._open(path)[key]
                 dataset.read_direct(out.reshape(stop - start, *dataset.shape[1:]),
                                     np.s_[start:stop])  # fmt: skip
-            except OSError as error:
+            except Exception as error:  # a flipped bit makes HDF5 and h5py raise almost any kind
                 raise UserError(
                     f"{path}: {key!r}, rows {start} to {stop}, cannot be read ({error}); "
                     f"the file is damaged, {remedy(self.spec)}"

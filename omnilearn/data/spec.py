@@ -13,6 +13,7 @@ FEATURES = (
 KINEMATIC_FEATURES = FEATURES[:7]
 JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # what the model is told of a jet
 DIFFUSED_FEATURES = FEATURES[:3]  # the part of a constituent that the generator head diffuses
+MOST_SLOTS = 10_000  # constituents of a jet: memory is asked for by their number
 TOKEN_FEATURES = ("log_pt", "eta_rel", "phi_rel")  # the part that becomes one token
 
 

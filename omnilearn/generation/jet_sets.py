@@ -14,7 +14,7 @@ from omnilearn.data.layout import class_files, find_files
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import atomic_file, open_for_reading
+from omnilearn.hdf5 import array, atomic_file, stored_file
 from omnilearn.kinematics import LOG_FLOOR, delta_phi, invariant_mass, sum_constituents
 
 COLUMNS = ("eta_rel", "phi_rel", "pt_rel", "mask")
@@ -97,13 +97,8 @@ def write_set(folder: Path, jet_set: JetSet, spec: DatasetSpec, about: dict) -> 
     for label, name in enumerate(class_files(spec).values()):
         part = jet_set.of_class(label)
         with atomic_file(folder / name) as file:
-            for key, array in (
-                ("particle_features", part.constituents),
-                ("jet_features", part.jets),
-            ):
-                file.create_dataset(
-                    key, data=array.astype(np.float32), compression="gzip", compression_opts=1
-                )
+            file["particle_features"] = part.constituents.astype(np.float32)
+            file["jet_features"] = part.jets.astype(np.float32)
             file.attrs["about"] = json.dumps(about, sort_keys=True)
 
 
@@ -116,12 +111,15 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
     for label, name in enumerate(class_files(spec).values()):
         path = folder / name
         mend = f"remove {folder} and make it again with: python evaluate.py {folder.parent}"
-        try:
-            with open_for_reading(path) as file:
-                part = JetSet(file["particle_features"][:], file["jet_features"][:], np.empty(0))
-                made = json.loads(file.attrs["about"])
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(f"{path}: no readable set of jets ({error}); {mend}") from error
+        with stored_file(path, "a set of jets", mend) as file:
+            part = JetSet(
+                array(file, "particle_features"), array(file, "jet_features"), np.empty(0)
+            )
+            made = json.loads(file.attrs["about"])
+        shapes = part.constituents.shape, part.jets.shape
+        if [len(shape) for shape in shapes] != [3, 2] or shapes[0][::2] != (len(part.jets), 4):
+            raise UserError(f"{path}: its arrays have the shapes {shapes[0]} and {shapes[1]}, "
+                            f"expected (jets, slots, 4) and (jets, 4); {mend}")  # fmt: skip
         if about not in (None, made):
             raise UserError(f"{path} was made by {made}, the other classes by {about}; {mend}")
         about = made

@@ -20,6 +20,7 @@ from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import guided, sample
+from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_sets import JetSet, joined, read_set, relative_columns, write_set
 from omnilearn.model.checkpoint import Checkpoint, assign_weights, build_pet, load_checkpoint
@@ -27,6 +28,7 @@ from omnilearn.progress import progress
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.optimiser import EMA_MOMENTUM
+from omnilearn.training.resume import position_of
 
 STREAM_JETS, STREAM_CONSTITUENTS, STREAM_STEPS = 11, 12, 13
 PART = 2048  # jets made together: what an interruption loses, and what ranks share
@@ -68,7 +70,7 @@ class Sampler:
         pet = build_pet(replace(checkpoint, weights=sampling_weights(checkpoint)))
         self._parameters = pet.body.count_params() + pet.generator.count_params()
         self.network, jets_epoch = averaged_network(run)
-        self.epochs = [checkpoint.record["position"]["epoch"], jets_epoch]
+        self.epochs = [position_of(checkpoint).epoch, jets_epoch]
         hidden = len(FEATURES) - len(DIFFUSED_FEATURES)
 
         def constituent_velocity(batch):
@@ -163,7 +165,7 @@ def averaged_network(run: Path) -> tuple[JetGenerator, int]:
     checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
     network = JetGenerator(checkpoint.pet_config)
     assign_weights(network, sampling_weights(checkpoint), str(checkpoint.path))
-    return network, checkpoint.record["position"]["epoch"]
+    return network, position_of(checkpoint).epoch
 
 
 def sampling_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
@@ -171,7 +173,7 @@ def sampling_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 
     Averages begin with the weights of the start, which a short training has not forgotten.
     """
-    steps = sum(line["steps"] for line in checkpoint.record["position"]["history"])
+    steps = sum(line["steps"] for line in position_of(checkpoint).history)
     return checkpoint.ema if steps * (1 - EMA_MOMENTUM) >= 1 else checkpoint.weights
 
 
@@ -240,6 +242,11 @@ def description(sampler: Sampler, like: JetSet, ideal: bool, split: str) -> dict
 
 def begin_anew(folder: Path, about: dict) -> None:
     """Remove parts and sets that were asked for in another way; keep parts of this one."""
+    if folder.is_symlink():
+        raise UserError(
+            f"{folder} is a link to {folder.readlink()}; jets are neither written nor deleted "
+            "there: remove the link"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     asked = folder / "asked.json"
     text = json.dumps(about, sort_keys=True)

@@ -14,9 +14,11 @@ import keras
 import numpy as np
 
 from omnilearn.atomic import atomic_path
+from omnilearn.data.spec import MOST_SLOTS
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import attributes, open_for_reading, written_to
+from omnilearn.hdf5 import array, attributes, stored_file, written_to
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.typed import as_type, typed
 
 FORMAT = "omnilearn-checkpoint"
 # replaced, and nothing else, when the classes are others
@@ -152,7 +154,8 @@ def save_checkpoint(
         file.attrs["format"] = FORMAT
         for group, arrays in groups.items():
             for name, array in arrays.items():
-                file.create_dataset(f"{group}/{name}", data=array)
+                # in one piece: the checksum is over all of it
+                file.create_dataset(f"{group}/{name}", data=array, chunks=None)
         for key, text in meta.items():
             file.create_dataset(key, data=text)
         file.attrs["checksum"] = checksum(groups, meta)
@@ -186,33 +189,38 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
             f"{path} not found; a run directory holds best.h5 once it was trained "
             "with train.py or finetune.py"
         )
-    try:
-        with open_for_reading(path) as file:
-            if attributes(file).get("format") != FORMAT:
-                raise UserError(
-                    f"{path} is an HDF5 file but no checkpoint of this suite; weights "
-                    "of the released code go through --released-weights"
-                )
-            groups = {
-                group: {name: array[()] for name, array in file.get(group, {}).items()}
-                for group in ("weights", "ema", "optimizer")
-            }
-            meta = {key: file[key].asstr()[()] for key in ("architecture", "record")}
-            intact = attributes(file).get("checksum") == checksum(groups, meta)
-    except UserError:
-        raise
-    except Exception as error:  # a flipped bit makes HDF5 and h5py raise almost any kind
-        raise UserError(
-            f"{path} cannot be read as a checkpoint ({error}); it is truncated or damaged"
-        ) from error
+    with stored_file(path, "a checkpoint", "it is truncated or damaged") as file:
+        if attributes(file).get("format") != FORMAT:
+            raise UserError(
+                f"{path} is an HDF5 file but no checkpoint of this suite; weights "
+                "of the released code go through --released-weights"
+            )
+        groups = {
+            group: {name: array(file, f"{group}/{name}") for name in file.get(group, {})}
+            for group in ("weights", "ema", "optimizer")
+        }
+        meta = {key: array(file, key).decode() for key in ("architecture", "record")}
+        intact = attributes(file).get("checksum") == checksum(groups, meta)
     if not intact:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     try:
-        config = architecture(**json.loads(meta["architecture"]))
-        record = json.loads(meta["record"])
-    except (TypeError, ValueError) as error:
+        config = typed(architecture, json.loads(meta["architecture"]), "architecture")
+        insist_on_sizes(asdict(config), groups["weights"])
+        record = as_type(dict, json.loads(meta["record"]), "record")
+    except (ArithmeticError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: architecture or record is not understood ({error})") from error
     return Checkpoint(path, config, record, **groups)
+
+
+def insist_on_sizes(architecture: dict, weights: dict[str, np.ndarray], where: str = "") -> None:
+    """Raise ValueError for a size that no model of these weights has: memory is asked for by it."""
+    most = max([MOST_SLOTS, len(weights), *(max(one.shape, default=0) for one in weights.values())])
+    for name, value in architecture.items():
+        if isinstance(value, dict):
+            insist_on_sizes(value, weights, f"{where}{name}.")
+        for size in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(size, int) and not 0 <= size <= most:
+                raise ValueError(f"'{where}{name}' is {size}, expected 0 to {most}")
 
 
 def build_pet(checkpoint: Checkpoint) -> PET:

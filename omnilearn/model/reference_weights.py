@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
+from omnilearn.hdf5 import array, stored_file
 from omnilearn.model.checkpoint import LoadReport, assign_weights
 from omnilearn.model.pet import PET, PETConfig
 
@@ -128,7 +128,7 @@ def load_released_weights(
     path = Path(path)
     with opened(path) as file:
         present, layout = found_layout(file, path)
-        arrays, unused = read_arrays(present, layout, pet.config, ema, path)
+        arrays, unused = read_arrays(file, present, layout, pet.config, ema, path)
     token = "classifier.token"
     arrays[token] = np.zeros((1, pet.config.projection_dim), "float32")
     report = assign_weights(pet, arrays, str(path), other_classes)
@@ -176,11 +176,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """The file, or UserError when it is missing or cannot be read."""
     if not path.is_file():
         raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
-    try:
-        with open_for_reading(path) as file:
-            yield file
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be read as HDF5 ({error})") from error
+    mend = "it is truncated or damaged, download it again"
+    with stored_file(path, "HDF5 weights of the released OmniLearn", mend) as file:
+        yield file
 
 
 def found_layout(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dict[str, str]]:
@@ -201,6 +199,7 @@ def found_layout(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], 
 
 
 def read_arrays(
+    file: h5py.File,
     present: dict[str, h5py.Dataset],
     layout: dict[str, str],
     config: PETConfig,
@@ -219,7 +218,7 @@ def read_arrays(
                     "another architecture"
                 )
             used.add(dataset)
-            arrays[name] = present[dataset][()]
+            arrays[name] = array(file, dataset)
         extra = [name for name in present if name.startswith(f"{container}/") and name not in used]
         if extra:
             raise UserError(

@@ -1,12 +1,10 @@
 """Counts of observables in common bins, kept beside a run: figures need neither model nor jets."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
-from omnilearn.atomic import atomic_path
-from omnilearn.errors import UserError
+from omnilearn.stored_json import read_json, write_json
 
 FILE = "histograms.json"
 BINS = 40
@@ -41,8 +39,7 @@ def counted(samples: dict[str, np.ndarray], is_count: bool = False) -> dict[str,
 
 def write_histograms(run: Path, histograms: dict) -> None:
     """class -> observable -> what `counted` gives, into RUN/histograms.json."""
-    with atomic_path(run / FILE) as temporary:
-        temporary.write_text(json.dumps(histograms) + "\n")
+    write_json(run / FILE, histograms)
 
 
 def read_histograms(run: Path) -> dict:
@@ -53,9 +50,4 @@ def read_histograms(run: Path) -> dict:
     path = run / FILE
     if not path.is_file():
         return {}
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(
-            f"{path} is no JSON ({error}); write it again with: python evaluate.py {run}"
-        ) from error
+    return read_json(path, "file of histograms", f"write it again with: python evaluate.py {run}")

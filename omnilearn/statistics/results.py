@@ -4,15 +4,14 @@ The file is strict JSON: NaN and Infinity have no spelling there, so a value tha
 null and `reason` says why.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.stored_json import read_json, write_json
 
 RESULT_KEYS = {"value", "error", "n", "bound", "reason"}
 MEND = "write it again with: python evaluate.py RUN"
@@ -70,9 +69,8 @@ def write_results(path: Path | str, results: Mapping[str, Any]) -> None:
 
     Raises ValueError naming the key of anything else.
     """
-    text = json.dumps(_encode(results, ""), indent=1, allow_nan=False, ensure_ascii=False)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    encoded = _encode(results, "")
+    write_json(Path(path), encoded, indent=1, allow_nan=False, ensure_ascii=False)
 
 
 def read_results(path: Path | str) -> dict[str, Any]:
@@ -81,22 +79,13 @@ def read_results(path: Path | str) -> dict[str, Any]:
     Raises UserError naming the file, and the key where there is one, if it is missing or malformed.
     """
     path = Path(path)
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise UserError(f"{path}: no such results file; {MEND}") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are both ValueErrors
-        raise UserError(f"{path}: not strict JSON ({error}); {MEND}") from None
-    if not isinstance(tree, dict):
-        raise UserError(f"{path}: expected an object of names and results at the top; {MEND}")
+    if not path.is_file():
+        raise UserError(f"{path}: no such results file; {MEND}")
+    tree = read_json(path, "file of results in strict JSON", MEND)
     try:
         return _decode(tree, "")
     except ValueError as error:
         raise UserError(f"{path}: {error}; {MEND}") from None
-
-
-def _refuse_constant(token: str):
-    raise ValueError(f"the token {token}, where null and a reason are expected")
 
 
 def _encode(value: Any, key: str) -> Any:

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import atomic_file, attributes, open_for_reading
+from omnilearn.hdf5 import array, atomic_file, attributes, stored_file
 
 ARRAYS = ("logits", "label", "weight", "index")
 
@@ -28,18 +27,12 @@ def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     Raises UserError naming the file, and the array that is missing or of another length.
     """
     mend = f"make it again with: python evaluate.py {path.parent}"
-    try:
-        with open_for_reading(path) as file:
-            found = {name: array[()] for name, array in file.items()
-                     if isinstance(array, h5py.Dataset)}  # fmt: skip
-            about = {key: str(value) for key, value in attributes(file).items()}
-    except OSError as error:
-        raise UserError(f"{path}: no readable file of predictions ({error}); {mend}") from error
-    for name in ARRAYS:
-        if name not in found:
-            raise UserError(f"{path}: no {name!r} among its keys; {mend}")
+    with stored_file(path, "a file of predictions", mend) as file:
+        found = {name: array(file, name) for name in dict.fromkeys((*ARRAYS, *file))}
+        about = {key: str(value) for key, value in attributes(file).items()}
     for name in found:
-        if found[name].ndim != 1 + (name == "logits") or len(found[name]) != len(found["index"]):
-            raise UserError(f"{path}: {name!r} has shape {found[name].shape}, one row per jet of "
-                            f"{len(found['index'])} expected; {mend}")  # fmt: skip
+        shape = found[name].shape
+        if len(shape) != 1 + (name == "logits") or shape[0] != found["index"].size:
+            raise UserError(f"{path}: {name!r} has shape {shape}, one row per jet of "
+                            f"{found['index'].size} expected; {mend}")  # fmt: skip
     return found, about

@@ -21,6 +21,7 @@ from omnilearn.model.layers import NEVER
 from omnilearn.tokens.jet_gpt import START, GPTConfig, OmniJet, OmniJetConfig
 from omnilearn.tokens.token_models import built_omnijet
 from omnilearn.training.gradients import compiled, compiled_for_batches
+from omnilearn.training.resume import position_of
 
 STREAM_TOKENS = 22
 CACHE_PLACES = 64  # by which the cache grows; each size is a graph
@@ -67,7 +68,7 @@ class TokenSampler:
         checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
         self.spec, self.solver, self.seed = spec, settings, seed
         self.batch_size = batch_size
-        self.epochs = [checkpoint.record["position"]["epoch"]]
+        self.epochs = [position_of(checkpoint).epoch]
         self.use(built_omnijet(checkpoint))
 
     def use(self, omnijet: OmniJet) -> None:

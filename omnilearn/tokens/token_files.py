@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import as_text, atomic_file, open_for_reading
+from omnilearn.hdf5 import array, as_text, atomic_file, stored_file
 
 
 def write_tokens(
@@ -19,8 +19,7 @@ def write_tokens(
     """Codes (N, P) below `num_codes` of jets in rows `index` (N,); `about` is plain JSON."""
     small = np.uint16 if num_codes <= 2**16 else np.uint32
     with atomic_file(path) as file:
-        file.create_dataset("tokens", data=tokens.astype(small), compression="gzip",
-                            compression_opts=1)  # fmt: skip
+        file["tokens"] = tokens.astype(small)
         file["index"] = index.astype(np.int64)
         file.attrs["codebook"] = codebook
         file.attrs["num_codes"] = num_codes
@@ -35,21 +34,19 @@ def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, 
     mend = f"write it again with: python evaluate.py {path.parent}"
     if not path.is_file():
         raise UserError(f"{path} not found; {mend}")
-    try:
-        with open_for_reading(path) as file:
-            tokens, index = file["tokens"][:].astype(np.int32), file["index"][:]
-            theirs, codes = str(as_text(file.attrs["codebook"])), int(file.attrs["num_codes"])
-    except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: no readable file of tokens ({error}); {mend}") from error
+    with stored_file(path, "a file of tokens", mend) as file:
+        tokens, index = array(file, "tokens").astype(np.int32), array(file, "index")
+        theirs, codes = str(as_text(file.attrs["codebook"])), int(file.attrs["num_codes"])
     if (theirs, codes) != (codebook, num_codes):
         raise UserError(
             f"{path} holds tokens of another codebook: {codes} codes, fingerprint {theirs[:12]}, "
             f"the tokeniser has {num_codes}, {codebook[:12]}; {mend}"
         )
-    if tokens.ndim != 2 or len(index) != len(tokens) or tokens.max(initial=0) >= num_codes:
+    most, least = tokens.max(initial=0), tokens.min(initial=0)
+    if tokens.ndim != 2 or index.shape != tokens.shape[:1] or least < 0 or most >= num_codes:
         raise UserError(
-            f"{path}: 'tokens' has shape {tokens.shape} and values up to "
-            f"{tokens.max(initial=0)}, expected (jets, slots) for the {len(index)} jets of 'index' "
-            f"and values below {num_codes}; {mend}"
+            f"{path}: 'tokens' has shape {tokens.shape} and values from {least} "
+            f"to {most}, expected (jets, slots) for the {index.size} jets of 'index' and values "
+            f"from 0, below {num_codes}; {mend}"
         )
     return tokens, index

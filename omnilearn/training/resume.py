@@ -5,7 +5,6 @@ its checksum, and the one before it is used.
 """
 
 import contextlib
-import json
 import math
 import signal
 import threading
@@ -18,10 +17,12 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
+from omnilearn.history import insist_on_epochs, write_history
 from omnilearn.leftovers import remove_leftovers
-from omnilearn.model.checkpoint import load_checkpoint
+from omnilearn.model.checkpoint import Checkpoint, load_checkpoint
 from omnilearn.model.pet import PETConfig
 from omnilearn.training import distributed
+from omnilearn.typed import typed
 
 LAST, PREVIOUS, DAMAGED = "last.h5", "previous.h5", "damaged.h5"
 INTERVAL = 600.0  # seconds between checkpoints where no number of steps is given
@@ -46,14 +47,29 @@ class Position:
         return {**vars(self), "best_loss": None if math.isinf(self.best_loss) else self.best_loss}
 
     @classmethod
-    def from_json(cls, stored: dict) -> "Position":
-        best = math.inf if stored["best_loss"] is None else stored["best_loss"]
-        return cls(**{**stored, "best_loss": best})
+    def from_json(cls, stored: dict, path: Path | str = "a checkpoint") -> "Position":
+        """What `as_json` gave, of `path`; raises UserError for what is no position."""
+        try:
+            found = typed(cls, {**stored, "best_loss": stored["best_loss"] or 0.0}, "position")
+            insist_on_epochs(found.history)
+            if min(found.epoch, found.step, found.best_epoch, found.seconds) < 0:
+                raise ValueError("'position' counts below zero")
+            if len(found.history) != found.epoch:
+                raise ValueError(
+                    f"'position.epoch' is {found.epoch}, its history has {len(found.history)}"
+                )
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(
+                f"{path} holds no position of a training ({error}); remove it, or start again "
+                "with --overwrite"
+            ) from error
+        if stored["best_loss"] is None:
+            found.best_loss = math.inf
+        return found
 
     def write_history(self, run: Path) -> None:
         """history.jsonl, one line per epoch, atomically."""
-        with atomic_path(run / "history.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in self.history))
+        write_history(run, self.history)
 
     def tell(self, run: Path, steps_per_epoch: int) -> None:
         """Print where the run goes on, or that it has finished."""
@@ -66,6 +82,11 @@ class Position:
     def restart_epoch(self) -> None:
         """Forget the steps of the epoch that has begun."""
         self.step, self.sums, self.seconds = 0, {}, 0.0
+
+
+def position_of(checkpoint: Checkpoint) -> Position:
+    """Where the training stood that wrote a checkpoint; raises UserError when it does not say."""
+    return Position.from_json(checkpoint.record.get("position"), checkpoint.path)
 
 
 def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
@@ -81,7 +102,7 @@ def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
             if not (run / name).is_file():
                 continue
             try:
-                load_checkpoint(run / name, architecture)
+                position_of(load_checkpoint(run / name, architecture))
             except UserError as error:
                 damage.append(str(error))
                 continue

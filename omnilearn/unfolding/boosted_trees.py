@@ -3,7 +3,6 @@
 Gradient boosting on histograms (G. Ke et al., NeurIPS 2017), scikit-learn's implementation.
 """
 
-import json
 import os
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,8 +12,8 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 
-from omnilearn.atomic import atomic_path
 from omnilearn.config import Config
+from omnilearn.history import write_history
 from omnilearn.training import distributed
 from omnilearn.unfolding.cross_fitting import CrossFit, Rows
 from omnilearn.unfolding.omnifold import Step
@@ -75,8 +74,7 @@ class TreeFit(CrossFit):
                                      for kind, loss in losses.items()}}
                 for number in range(1, len(losses["training"]))
             ]  # fmt: skip
-            with atomic_path(folder / "history.jsonl") as temporary:
-                temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            write_history(folder, lines)
         self.best = int(np.argmin(losses["validation"]))
         return {"epochs": self.trees.n_iter_, "best_epoch": self.best}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import atomic_file, open_for_reading
+from omnilearn.hdf5 import array, atomic_file, stored_file
 from omnilearn.training import distributed
 from omnilearn.training.resume import LAST, PREVIOUS
 
@@ -25,12 +25,14 @@ class StepFiles(MutableMapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.path(name)
-        try:
-            with open_for_reading(path) as file:
-                events, weights = int(file.attrs["events"]), file["weight"][()]
-        except (OSError, KeyError) as error:
-            raise UserError(f"{path} holds no weights of a step ({error}); remove it, and the step "
-                            "is done again") from error  # fmt: skip
+        mend = "remove it, and the step is done again"
+        with stored_file(path, "weights of a step", mend) as file:
+            events, weights = int(file.attrs["events"]), array(file, "weight")
+        if weights.ndim != 1 or not np.isfinite(weights).all():
+            raise UserError(
+                f"{path}: 'weight' has the shape {weights.shape}, or numbers that are not finite; "
+                f"expected one finite weight per event; {mend}"
+            )
         if events != self.events:
             raise UserError(
                 f"{path} is of {events} events, the data folder holds {self.events}; choose "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import atomic_file, attributes, open_for_reading
+from omnilearn.hdf5 import array, atomic_file, attributes, stored_file
 
 FORMAT, FORMAT_VERSION = "omnilearn-unfolded-weights", 2
 ARRAYS = ("weight", "event_weight", "passes_reco", "passes_gen", "file", "row")
@@ -51,8 +51,8 @@ def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> Non
     often an event was drawn. Lists and dictionaries of `about` are JSON.
     """
     with atomic_file(path) as file:
-        for name, array in arrays.items():
-            file.create_dataset(name, data=array, compression="gzip", compression_opts=1)
+        for name, values in arrays.items():
+            file[name] = values
         file.attrs.update({"format": FORMAT, "format_version": FORMAT_VERSION})
         for key, value in about.items():
             file.attrs[key] = json.dumps(value) if isinstance(value, dict | list) else value
@@ -61,12 +61,9 @@ def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> Non
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict]:
     """What `write_weights` wrote; raises UserError naming the file and what is missing."""
     mend = "make it again with: python finetune.py omnifold"
-    try:
-        with open_for_reading(path) as file:
-            arrays = {name: file[name][()] for name in file}
-            about = attributes(file)
-    except OSError as error:
-        raise UserError(f"{path}: no readable file of weights ({error}); {mend}") from error
+    with stored_file(path, "a file of weights", mend) as file:
+        about = attributes(file)
+        arrays = {name: array(file, name) for name in file}
     if about.get("format") != FORMAT:
         raise UserError(f"{path} is HDF5 but no file of unfolded weights; {mend}")
     if about.get("format_version") != FORMAT_VERSION:

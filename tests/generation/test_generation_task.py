@@ -26,6 +26,7 @@ from omnilearn.generation.jet_sets import (
     write_set,
 )
 from omnilearn.generation.sampling import Sampler, Solver
+from omnilearn.hdf5 import DIGEST
 from omnilearn.kinematics import relative_features
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.statistics.results import Result, read_results
@@ -252,6 +253,7 @@ def test_a_damaged_or_mixed_set_is_refused_by_name(run, evaluated, place, tmp_pa
     write_set(tmp_path / "set", truth, JETNET30, {"steps": 1})
     with h5py.File(tmp_path / "set" / "t.hdf5", "a") as file:
         file.attrs["about"] = json.dumps({"steps": 2})
+        del file.attrs[DIGEST]
     with pytest.raises(UserError, match=r"t\.hdf5 was made by"):
         read_set(tmp_path / "set", JETNET30)
     (tmp_path / "set" / "q.hdf5").write_bytes(b"nothing")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from omnilearn.data.catalogue import ATLAS
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import LOG_FLOOR
 from preprocessing import atlas, gzip_file
 from preprocessing.jet_chunk import prepare
@@ -99,7 +100,9 @@ def test_training_files_give_train_and_val_and_test_files_are_kept_whole(raw, pr
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"atlas/{split}/atlas_{split}_000.h5") as file:
             sizes[split] = len(file["pid"])
-            assert list(file.attrs["sources"]) == ["test.h5" if split == "test" else "train.h5"]
+            assert list(attributes(file)["sources"]) == [
+                "test.h5" if split == "test" else "train.h5"
+            ]
     assert sizes["test"] == 50
     assert sizes["train"] + sizes["val"] == 200
     assert 20 < sizes["val"] < 60
@@ -144,7 +147,7 @@ def test_compressed_files_are_read_as_they_are(second_release, preprocess, tmp_p
     status, _, complaint = preprocess("atlas", "--raw", folder, "--out", tmp_path / "data")
     assert status == 0, complaint
     with h5py.File(tmp_path / "data/atlas/test/atlas_test_000.h5") as file:
-        assert list(file.attrs["sources"]) == ["test_nominal_000.h5.gz"]
+        assert list(attributes(file)["sources"]) == ["test_nominal_000.h5.gz"]
         assert len(file["pid"]) == 50
     assert sorted(path.suffix for path in folder.iterdir()) == [".gz"] * 3
 

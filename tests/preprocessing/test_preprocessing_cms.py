@@ -10,6 +10,7 @@ from damaged_files import MUTATIONS, survives
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import CMS
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import to_rapidity
 from preprocessing import cms
 from preprocessing.jet_chunk import CHUNK_ROWS
@@ -74,7 +75,7 @@ def test_light_quarks_and_gluons_stay_and_the_others_are_counted(
     np.testing.assert_array_equal(jets["source"][:, 1], np.flatnonzero(kept))
     np.testing.assert_array_equal(jets["pid"], np.abs(parton[kept]) < 4)
     with h5py.File(tmp_path / "cms/train/cms_train_000.h5") as file:
-        assert list(file.attrs["rejected"]) == ["of no parton: 6", "of charm or beauty: 12"]
+        assert list(attributes(file)["rejected"]) == ["of no parton: 6", "of charm or beauty: 12"]
 
 
 def test_jets_are_corrected_and_keep_their_weight_and_pseudorapidity(
@@ -151,9 +152,9 @@ def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, prep
     rows = set()
     for path in (tmp_path / "cms").rglob("*.h5"):
         with h5py.File(path) as file:
-            sources = [Path(name).name[:8] for name in file.attrs["sources"]]
+            sources = [Path(name).name[:8] for name in attributes(file)["sources"]]
             assert sources in (["SIM470_J", "SIM1800_"], ["SIM470_J"])
-            names = file.attrs["sources"]
+            names = attributes(file)["sources"]
             here = {(names[number], row) for number, row in file["source"][:]}
         assert not rows & here
         rows |= here

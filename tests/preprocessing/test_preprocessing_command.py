@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from omnilearn.hdf5 import attributes
 from preprocessing import jet_file, source_digests
 from preprocessing.__main__ import plan
 from preprocessing.sources import Shard
@@ -100,7 +101,7 @@ def test_the_file_says_where_its_jets_come_from(raw, preprocess, tmp_path):
         1,
     )
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
-        made = dict(file.attrs)
+        made = attributes(file)
         shapes = {name: file[name].shape for name in file}
     assert shapes == {
         "data": (50, 150, 13),

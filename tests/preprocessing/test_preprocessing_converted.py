@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import uproot
 
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import to_cartesian
 from preprocessing import converted, qg, top
 
@@ -81,7 +82,7 @@ def test_top_has_a_file_per_split(columns, preprocess, tmp_path):
     assert status == 0, complaint
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"top/{split}/top_{split}_000.h5") as file:
-            assert list(file.attrs["sources"]) == [f"{split}_file.root"]
+            assert list(attributes(file)["sources"]) == [f"{split}_file.root"]
             assert len(file["pid"]) == 60
 
 

@@ -10,6 +10,7 @@ import uproot
 from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import H1
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass
 from preprocessing import h1
 from preprocessing.jet_chunk import CHUNK_ROWS, prepare
@@ -99,7 +100,7 @@ def test_what_is_stored_has_the_charge_as_its_eighth_feature(write, preprocess, 
     for path in sorted((tmp_path / "h1").rglob("*.h5")):
         with h5py.File(path) as file:
             assert file["data"].shape[1:] == (30, 8)
-            assert file.attrs["features"][7] == "charge"
+            assert attributes(file)["features"][7] == "charge"
             assert set(np.unique(file["data"][..., 7])) == {-1, 0, 1}
             # source 0 is Djangoh, 1 Rapgap, in the order of the classes
             np.testing.assert_array_equal(file["pid"], file["source"][:, 0])

@@ -17,7 +17,7 @@ from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
-from omnilearn.runs import read_history
+from omnilearn.history import read_history
 from preprocessing import jetclass, jetclass_files
 from preprocessing.sources import RemoteFile
 

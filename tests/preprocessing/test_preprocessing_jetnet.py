@@ -9,6 +9,7 @@ import pytest
 
 from omnilearn.data.catalogue import JETNET30, JETNET150
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import invariant_mass
 from preprocessing import jetnet, jetnet30
 from preprocessing.jet_chunk import prepare
@@ -109,7 +110,7 @@ def test_the_class_is_that_of_the_file_and_the_classes_are_mixed(
         np.testing.assert_array_equal(label, source)
         assert set(label) == set(range(5))
         assert np.count_nonzero(np.diff(label)) > len(label) // 2
-        assert list(file.attrs["sources"]) == [f"{name}.hdf5" for name in "gqtwz"]
+        assert list(attributes(file)["sources"]) == [f"{name}.hdf5" for name in "gqtwz"]
 
 
 def test_a_file_of_the_other_size_is_refused(columns, refused, tmp_path):

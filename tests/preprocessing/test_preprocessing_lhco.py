@@ -10,6 +10,7 @@ from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import LHCO
 from omnilearn.data.reader import JetFiles
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import jet_mass, sum_constituents, wrap_phi
 from preprocessing import lhco
 from simulation import lhco as simulated
@@ -196,7 +197,7 @@ def test_splits_share_no_event_and_an_event_is_never_cut(raw, preprocess, tmp_pa
             rows = file["source"][:, 1]
             assert file["data"].shape == (len(rows), 2, 279, 7)
             assert file["jet"].shape == (len(rows), 2, 5)
-            assert list(file.attrs["observables"]) == ["dijet_mass"]
+            assert list(attributes(file)["observables"]) == ["dijet_mass"]
             np.testing.assert_array_equal(file["pid"], table[rows, 2100])
             mass = [jet_mass(np.concatenate(two_halves(table[row]))) for row in rows]
             np.testing.assert_allclose(file["observables"][:, 0], mass, rtol=1e-6)

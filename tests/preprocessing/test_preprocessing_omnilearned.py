@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from omnilearn.data.catalogue import ASPEN, H1, JETCLASS, TOP
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass, sum_constituents, to_cartesian
 from preprocessing import omnilearned
 from preprocessing.jet_chunk import JetChunk, prepare
@@ -94,7 +95,7 @@ def test_all_splits_become_files_that_say_where_they_are_from(write, preprocess,
     assert status == 0, complaint
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"jetclass/{split}/jetclass_{split}_000.h5") as file:
-            assert list(file.attrs["sources"]) == [f"{split}/{split}_0.h5"]
+            assert list(attributes(file)["sources"]) == [f"{split}/{split}_0.h5"]
             np.testing.assert_array_equal(file["pid"][:].sum(axis=0), [6] * 10)
             np.testing.assert_array_equal(file["pid"][:].argmax(axis=1), file["source"][:, 1] % 10)
 

@@ -187,9 +187,13 @@ def test_a_declaration_that_is_none_is_told_by_its_path(jets, tmp_path):
     records, _, label, _ = jets
     *_, path = write_dataset(tmp_path, "mine", records, label, **ABOUT)
     declared = json.loads(path.read_text())
+    del declared["digest"]
     for spoilt in (
         {**declared, "signal": 2}, {**declared, "classes": ["a", "b"]},
-        {**declared, "num_features": "7"}, {"title": "mine"}, [],
+        {**declared, "num_features": "7"}, {"title": "mine"}, {},
+        *({**declared, "max_constituents": slots} for slots in (-5, 0, 20.5, 10**9, True)),
+        {**declared, "jet_radius": None}, {**declared, "splits": {"train": "most"}},
+        {**declared, "jet_pt_range": [500.0, 20.0]}, {**declared, "classes": []},
     ):  # fmt: skip
         path.write_text(json.dumps(spoilt))
         with pytest.raises(UserError, match=r"dataset\.json does not declare a dataset"):

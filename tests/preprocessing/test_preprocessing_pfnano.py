@@ -16,6 +16,7 @@ from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.reader import JetFiles
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import invariant_mass
 from preprocessing import aspen, pfnano
 from preprocessing.jet_chunk import prepare
@@ -134,8 +135,8 @@ def test_what_was_cut_is_printed_and_recorded(branches, tmp_path, preprocess):
     assert "1 jets of pt <= 300 GeV: left out" in printed
     assert "not in the file, so not asked for: Flag_eeBadScFilter" in printed
     with h5py.File(tmp_path / "aspen/train/aspen_train_000.h5") as file:
-        assert "jets of pt <= 300 GeV: 1" in file.attrs["rejected"]
-        assert file.attrs["selection"][0] == "FatJet_pt > 300 GeV, |FatJet_eta| < 2.5"
+        assert "jets of pt <= 300 GeV: 1" in attributes(file)["rejected"]
+        assert attributes(file)["selection"][0] == "FatJet_pt > 300 GeV, |FatJet_eta| < 2.5"
 
 
 @pytest.mark.parametrize(
@@ -246,8 +247,10 @@ def test_extra_columns_stay_with_their_jets_through_the_shuffle(branches, tmp_pa
     seen = 0
     for path in paths:
         with h5py.File(path) as file:
-            assert tuple(file["constituents_extra"].attrs["columns"]) == ASPEN.constituent_extra
-            assert tuple(file["jet_extra"].attrs["columns"]) == ASPEN.jet_extra
+            assert (
+                tuple(attributes(file["constituents_extra"])["columns"]) == ASPEN.constituent_extra
+            )
+            assert tuple(attributes(file["jet_extra"])["columns"]) == ASPEN.jet_extra
             data, beside = file["data"][:], file["constituents_extra"][:]
             jet_extra, source = file["jet_extra"][:], file["source"][:]
         mass = jet_extra[:, ASPEN.jet_extra.index("soft_drop_mass")]

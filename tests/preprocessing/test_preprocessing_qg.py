@@ -9,6 +9,7 @@ from damaged_files import MUTATIONS, survives
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import QG
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import from_rapidity, jet_mass, to_rapidity
 from preprocessing import qg
 from preprocessing.identity import masses
@@ -93,7 +94,7 @@ def test_splits_are_disjoint_shares_of_every_file_and_depend_on_the_seed(
             rows[split] = set()
             for path in (out / "qg" / split).glob("*.h5"):
                 with h5py.File(path) as file:
-                    names = file.attrs["sources"]
+                    names = attributes(file)["sources"]
                     rows[split] |= {(names[source], row) for source, row in file["source"][:]}
         assert sum(map(len, rows.values())) == len(set().union(*rows.values())) == 100
         assert len(rows["train"]) > 60

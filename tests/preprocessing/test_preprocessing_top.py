@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import from_cartesian, jet_mass
 from preprocessing import top
 from preprocessing.jet_chunk import CHUNK_ROWS
@@ -111,8 +112,8 @@ def test_splits_are_the_public_files(write_top, preprocess, tmp_path):
     preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"top/{split}/top_{split}_000.h5") as file:
-            assert file.attrs["split"] == split
-            assert list(file.attrs["sources"]) == [f"{split}.h5"]
+            assert attributes(file)["split"] == split
+            assert list(attributes(file)["sources"]) == [f"{split}.h5"]
 
 
 def test_a_table_in_px_py_pz_e_order_is_refused(top_table, write_top, refused, tmp_path):

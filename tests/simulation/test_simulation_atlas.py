@@ -12,6 +12,7 @@ import pytest
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import speak
+from omnilearn.hdf5 import attributes
 from preprocessing.__main__ import main as preprocess
 from simulation import atlas
 from simulation.runner import produce
@@ -42,9 +43,9 @@ def test_columns_and_attributes_are_the_public_ones(folder: Path, columns: dict)
         assert columns[name].shape == (JETS,)
     for name, jets in (("train", JETS), ("test", TEST_JETS)):
         with h5py.File(folder / f"{name}.h5") as file:
-            assert file.attrs["num_jets"] == jets
-            assert file.attrs["num_cons"] == 200
-            assert list(file.attrs["jet"]) == ["fjet_pt", "fjet_eta", "fjet_phi", "fjet_m"]
+            assert attributes(file)["num_jets"] == jets
+            assert attributes(file)["num_cons"] == 200
+            assert list(attributes(file)["jet"]) == ["fjet_pt", "fjet_eta", "fjet_phi", "fjet_m"]
 
 
 def test_jets_are_in_mev_and_in_the_window_and_half_of_them_are_tops(columns: dict) -> None:

@@ -13,6 +13,7 @@ from energyflow.datasets.mod import MODDataset
 
 from omnilearn.data.catalogue import CMS
 from omnilearn.data.reader import JetFiles
+from omnilearn.hdf5 import attributes
 from omnilearn.kinematics import delta_phi, from_cartesian, from_rapidity, to_cartesian
 from preprocessing import cms as reader
 from preprocessing.__main__ import plan
@@ -141,6 +142,6 @@ def test_the_sample_goes_through_preprocessing_into_the_reader(
             assert (jets["jet"][:, 0] > 375).all()
             found.extend(jets["pid"].argmax(axis=1))
         with h5py.File(path) as file:
-            assert len(file.attrs["sources"]) == len(cms.SLICES)
+            assert len(attributes(file)["sources"]) == len(cms.SLICES)
     quarks, gluons = np.isin(parton, (1, 2, 3)).sum(), (parton == 21).sum()
     assert np.bincount(found).tolist() == [gluons, quarks]

@@ -83,9 +83,9 @@ def test_a_bare_number_that_is_not_finite_is_refused_with_its_key(tmp_path, valu
         ('{"auc": {"value": null, "error": null, "n": 3, "bound": null}}', "no reason"),
         ('{"r": [{"value": 1, "n": 3}]}', "'r.0' lacks"),
         ('{"auc": NaN}', "token NaN"),
-        ("[1, 2]", "expected an object"),
-        ('{"auc": ', "not strict JSON"),
-        ("", "not strict JSON"),
+        ("[1, 2]", r"but .\[1, 2\]"),
+        ('{"auc": ', "is not a file of results in strict JSON"),
+        ("", "is not a file of results in strict JSON"),
     ],
 )
 def test_a_malformed_file_is_refused_with_file_and_key(tmp_path, content, key):
@@ -104,7 +104,7 @@ def test_a_missing_or_binary_file_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(UserError, match="no such results file"):
         read_results(tmp_path)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not strict JSON"):
+    with pytest.raises(UserError, match="is not a file of results in strict JSON"):
         read_results(tmp_path / "binary.json")
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import DIGEST
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 
 ABOUT = {"dataset": "top", "model": "top_scratch", "data": "simulated", "split": "test"}
@@ -34,7 +35,7 @@ def test_a_missing_or_shortened_array_is_named(predicted, tmp_path):
     path = tmp_path / "predictions.h5"
     write_predictions(path, predicted, ABOUT)
     with h5py.File(path, "a") as file:
-        del file["weight"]
+        del file["weight"], file.attrs[DIGEST]
     with pytest.raises(UserError, match="'weight' among its keys"):
         read_predictions(path)
     write_predictions(path, predicted | {"label": predicted["label"][:40]}, ABOUT)

@@ -182,7 +182,7 @@ def test_tokens_of_another_codebook_are_refused(run, evaluated):
     path.write_bytes((run / "tokens.h5").read_bytes())
     with h5py.File(path, "a") as file:
         file["tokens"][0, 0] = 64
-    with pytest.raises(UserError, match=r"'tokens' has shape .* and values up to 64"):
+    with pytest.raises(UserError, match=r"'tokens' has shape .* and values from 0 to 64"):
         read_tokens(path, fingerprint(tokeniser), 64)
     path.write_bytes(b"tokens")
     with pytest.raises(UserError, match=r"other\.h5: no readable file of tokens"):

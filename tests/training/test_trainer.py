@@ -1,7 +1,6 @@
 """Training on toy jets: interruptions leave no trace, the best epoch stays, disasters are told."""
 
 import errno
-import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -13,6 +12,7 @@ from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_je
 
 from omnilearn.config import Config
 from omnilearn.errors import UserError, speak
+from omnilearn.history import read_history
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
 from omnilearn.training.resume import Clock, Position
 from omnilearn.training.trainer import Trainer
@@ -70,7 +70,7 @@ def without_clock(lines: list[dict]) -> list[dict]:
 
 
 def history(run: Path) -> list[dict]:
-    return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return read_history(run)
 
 
 def scripted(trainer, losses):
@@ -205,7 +205,7 @@ def test_a_finished_run_is_left_as_it_is(trainer, through, data, capsys):
 
 
 def test_another_number_of_ranks_starts_the_epoch_anew(trainer, data):
-    trainer.position = Position(epoch=1, step=4, sums={"loss": 1.0}, seconds=3.0)
+    trainer.position = Position(1, 4, sums={"loss": 1.0}, seconds=3.0, history=[{"epoch": 1}])
     trainer.optimiser.iterations.assign(5)
     trainer.ranks = 4
     trainer.save("last.h5")
@@ -310,7 +310,7 @@ def test_a_disk_that_is_really_full_leaves_the_last_checkpoint_whole(
 ])  # fmt: skip
 def test_a_checkpoint_of_another_training_is_refused(trainer, data, change, message):
     weights = {name: np.array(w) for name, w in pet_weights(trainer.objective.pet).items()}
-    record = {"position": {}, "ranks": 1}
+    record = {"position": Position().as_json(), "ranks": 1}
     save_checkpoint(trainer.run / "last.h5", replace(ARCHITECTURE, **change), weights, record, {},
                     {"0000": np.zeros(2)})  # fmt: skip
     with pytest.raises(UserError, match=message):

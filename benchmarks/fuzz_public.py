@@ -1,0 +1,94 @@
+"""A small file of each kind of public file, made of toy jets, and its reader."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import awkward as ak
+import hdf5plugin
+import numpy as np
+import uproot
+
+from benchmarks.fuzz_files import JETS, Made, toy_constituents
+from omnilearn.data.catalogue import dataset
+from omnilearn.hdf5 import new_file
+from omnilearn.kinematics import from_cartesian, to_cartesian
+from omnilearn.model.reference_weights import released_config
+from preprocessing import jetclass, jetnet30, qg, top
+
+RELEASED = Path(__file__).parents[1] / "tests" / "data" / "PET_tiny_tf2141.weights.h5"
+
+
+def all_of(read: Callable[[Path], Iterator], path: Path) -> list:
+    return list(read(path))
+
+
+def cartesian() -> np.ndarray:
+    """Toy constituents (jets, 8, 4) px, py, pz, energy."""
+    momenta = toy_constituents(np.random.default_rng(7))
+    return to_cartesian(momenta.reshape(-1, 4)).reshape(momenta.shape)
+
+
+def top_table(folder: Path) -> Made:
+    """pandas' layout 'table', compressed with Blosc as the public file is."""
+    path, momenta = folder / "train.h5", cartesian()
+    kind = [("index", "i8"), ("values_block_0", "f4", 804), ("values_block_1", "i8", 2)]
+    rows = np.zeros(JETS, kind)
+    rows["values_block_0"][:, :32] = momenta[..., [3, 0, 1, 2]].reshape(JETS, 32)
+    rows["values_block_1"][:, 1] = np.arange(JETS) % 2
+    with new_file(path, summed=False) as file:
+        file.create_dataset("table/table", data=rows, chunks=(16,), **hdf5plugin.Blosc())
+    return path, partial(all_of, top.read)
+
+
+def jetnet_hdf5(folder: Path) -> Made:
+    path, momenta = folder / "g.hdf5", cartesian()
+    whole = from_cartesian(momenta.sum(axis=1))
+    pt, eta, phi, _ = np.moveaxis(toy_constituents(np.random.default_rng(7)), -1, 0)
+    stored = np.zeros((JETS, 30, 4), "f4")
+    stored[:, :8] = np.stack([eta - whole[:, 1:2], phi - whole[:, 2:3], pt / whole[:, :1],
+                              np.ones_like(pt)], axis=-1)  # fmt: skip
+    with new_file(path, summed=False) as file:
+        file["particle_features"] = stored
+        file["jet_features"] = np.column_stack([whole[:, :2], np.full((JETS, 2), 8.0)]).astype("f4")
+    return path, partial(all_of, jetnet30.read)
+
+
+def qg_npz(folder: Path) -> Made:
+    path = folder / "QG_jets.npz"
+    particles = toy_constituents(np.random.default_rng(7))
+    particles[..., 3] = 211
+    np.savez_compressed(path, X=particles, y=np.arange(JETS) % 2.0)
+    return path, partial(all_of, qg.read)
+
+
+def jetclass_root(folder: Path) -> Made:
+    path, momenta = folder / "HToBB_000.root", cartesian()
+    whole = from_cartesian(momenta.sum(axis=1))
+    columns = dict(zip(jetclass.MOMENTUM, np.moveaxis(momenta, -1, 0), strict=True))
+    columns |= {name: np.zeros((JETS, 8)) for name in jetclass.IDENTITY}
+    branches = {name: ak.from_regular(values.astype("f4")) for name, values in columns.items()}
+    branches |= {name: whole[:, place].astype("f4") for place, name in enumerate(jetclass.JET)}
+    branches |= {f"label_{name}": np.full(JETS, name == "Hbb")
+                 for name in dataset("jetclass").class_names}  # fmt: skip
+    types = {name: values.type.content if isinstance(values, ak.Array) else values.dtype
+             for name, values in branches.items()}  # fmt: skip
+    with uproot.recreate(path) as file:
+        file.mktree("tree", types)
+        file["tree"].extend(branches)
+    return path, partial(all_of, jetclass.read)
+
+
+def released_weights(folder: Path) -> Made:
+    path = folder / RELEASED.name
+    path.write_bytes(RELEASED.read_bytes())
+    return path, released_config
+
+
+PUBLIC: dict[str, Callable[[Path], Made]] = {
+    "top: HDF5 table, Blosc": top_table,
+    "jetnet30: flat HDF5": jetnet_hdf5,
+    "qg: npz": qg_npz,
+    "jetclass: ROOT": jetclass_root,
+    "released weights": released_weights,
+}

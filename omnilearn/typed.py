@@ -1,0 +1,83 @@
+"""What was stored as JSON becomes a dataclass, if every field has the type that it declares."""
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Any, TypeVar
+
+Kind = TypeVar("Kind")
+LARGEST = 2**53  # whole numbers beyond are no counts of anything, and floats do not hold them
+
+
+def typed(kind: type[Kind], stored: Any, where: str = "") -> Kind:
+    """A `kind`, a dataclass, of the fields of an object; other defaults than stored ones hold.
+
+    Raises ValueError naming the field: unknown, missing, of another type, not finite. A field
+    whose default is None may be null.
+    """
+    if not isinstance(stored, dict):
+        raise ValueError(f"{where or kind.__name__} is {short(stored)}, expected an object")
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
+    if unknown := [name for name in stored if name not in fields]:
+        raise ValueError(f"unknown {below(where, unknown[0])!r} among the keys")
+    hints, values = typing.get_type_hints(kind), {}
+    for name, field in fields.items():
+        if name in stored:
+            if stored[name] is None and field.default is None:
+                values[name] = None
+            else:
+                values[name] = as_type(hints[name], stored[name], below(where, name))
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ValueError(f"no {below(where, name)!r} among the keys")
+    return kind(**values)
+
+
+def as_type(hint: Any, value: Any, where: str) -> Any:
+    """The value, with tuples for lists where tuples are declared."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in inner:
+            return None
+        return as_type(next(one for one in inner if one is not type(None)), value, where)
+    if dataclasses.is_dataclass(hint):
+        return typed(hint, value, where)
+    if origin in (tuple, list):
+        expect(isinstance(value, list), value, where, "a list")
+        if origin is tuple and inner[-1:] != (Ellipsis,):
+            expect(len(value) == len(inner), value, where, f"{len(inner)} entries")
+            kinds = inner
+        else:
+            kinds = [inner[0] if inner else object] * len(value)
+        items = enumerate(zip(kinds, value, strict=True))
+        return origin(as_type(one, item, f"{where}[{place}]") for place, (one, item) in items)
+    if origin is dict or hint is dict:
+        expect(isinstance(value, dict), value, where, "an object")
+        return {name: as_type(inner[1] if inner else object, item, below(where, name))
+                for name, item in value.items()}  # fmt: skip
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float:
+        fits = is_number and abs(value) <= 1e300 and math.isfinite(value)
+        expect(fits, value, where, "a finite number")
+    elif hint is int:
+        fits = is_number and isinstance(value, int) and abs(value) <= LARGEST
+        expect(fits, value, where, "a whole number")
+    elif hint in (str, bool):
+        said = {str: "text", bool: "true or false"}[hint]
+        expect(isinstance(value, hint), value, where, said)
+    return value
+
+
+def expect(fits: bool, value: Any, where: str, wanted: str) -> None:
+    if not fits:
+        raise ValueError(f"{where!r} is {short(value)}, expected {wanted}")
+
+
+def short(value: Any) -> str:
+    """The beginning of a value, for a sentence."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def below(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
