@@ -3,6 +3,7 @@
 Every chunk we write carries a Fletcher-32 sum over its compressed bytes, the structure of the file
 the sums of HDF5 1.10, and digests cover the rest: attributes, single values, unchunked arrays.
 Damage is found where it is read. Files without sums, public ones and older ones, are read too.
+HDF5 keeps attributes of text without sums: of our own files we read the copy beside the digests.
 
 Clusters mount disks that know no locks, and a notebook that holds a file open is no reason to call
 it damaged: where a lock cannot be had, the file is read without one. Blosc, bzip2, Zstandard and
@@ -28,9 +29,9 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
-DIGEST = "digest"  # attribute of our files: JSON, key -> SHA-256 of what no Fletcher-32 covers
-# the oldest layout whose headers and indices carry sums
-SUMMED_LAYOUT = {"libver": ("v110", "v110")}
+# attribute of our files: JSON with digests of what no Fletcher-32 covers, and attributes of text
+DIGEST = "digest"
+SUMMED_LAYOUT = {"libver": ("v110", "v110")}  # the oldest whose headers and indices carry sums
 COMPRESSED = {"compression": "gzip", "compression_opts": 1}  # a zeroed chunk is then no chunk
 MOST_FOLD = 1032  # zlib cannot make numbers smaller than by this
 SLACK = 4096  # bytes by which a file of nothing but headers may claim more
@@ -110,13 +111,35 @@ def changed_keys(file: h5py.File) -> list[str]:
     if DIGEST not in file.attrs:
         return []
     try:
-        written = dict(json.loads(as_text(file.attrs[DIGEST])))
-    except (TypeError, ValueError):
+        sums, _ = written_record(file)
+    except (TypeError, ValueError, KeyError):
         return [f"the attribute {DIGEST!r}"]
     found = digests(file)
-    names = sorted(name for name in written.keys() | found.keys()
-                   if written.get(name) != found.get(name))  # fmt: skip
+    names = sorted(name for name in sums.keys() | found.keys()
+                   if sums.get(name) != found.get(name))  # fmt: skip
     return [repr(name) if name else "an attribute of the file" for name in names]
+
+
+def written_record(file: h5py.File) -> tuple[dict[str, str], dict[str, dict]]:
+    """Digests and attributes of text by key, as they were written.
+
+    Raises ValueError, TypeError or KeyError where the record is damaged.
+    """
+    record = json.loads(as_text(file.attrs[DIGEST]))
+    sums, texts = record["sums"], record["texts"]
+    if record["record"] != record_digest(sums, texts):
+        raise ValueError("the record does not fit its digest")
+    return sums, texts
+
+
+def record_digest(sums: dict[str, str], texts: dict[str, dict]) -> str:
+    return hashlib.sha256(json.dumps([sums, texts], sort_keys=True).encode()).hexdigest()
+
+
+def is_heap_text(item: h5py.HLObject, key: str) -> bool:
+    """Whether HDF5 keeps an attribute as text of any length, in its heap."""
+    kind = item.attrs.get_id(key).dtype
+    return kind.kind == "O" and h5py.check_string_dtype(kind) is not None
 
 
 def digests(file: h5py.File) -> dict[str, str]:
@@ -127,8 +150,9 @@ def digests(file: h5py.File) -> dict[str, str]:
     for name, item in items.items():
         sha = hashlib.sha256()
         for key in sorted(item.attrs):
-            if name or key != DIGEST:
-                sha.update(key.encode() + as_bytes(item.attrs[key]))
+            if key != DIGEST:
+                sha.update(key.encode())
+                sha.update(b"" if is_heap_text(item, key) else as_bytes(item.attrs[key]))
         if isinstance(item, h5py.Dataset):
             sha.update(f"{item.dtype} {item.shape}".encode())
             if not item.fletcher32 and item.shape is not None:
@@ -215,7 +239,17 @@ def unknown_filter(dataset: h5py.Dataset) -> str:
 
 def attributes(item: h5py.HLObject) -> dict:
     """Attributes by name but for our digest; bytes, alone or in arrays, as text."""
-    return {name: as_text(value) for name, value in item.attrs.items() if name != DIGEST}
+    texts = {}
+    if DIGEST in item.file.attrs:
+        texts = written_record(item.file)[1].get(item.name.strip("/"), {})
+    found = {}
+    for name in item.attrs:
+        if name in texts:
+            text = texts[name]
+            found[name] = np.array(text, object) if isinstance(text, list) else text
+        elif name != DIGEST:
+            found[name] = as_text(item.attrs[name])
+    return found
 
 
 def as_text(value):
@@ -267,10 +301,7 @@ class SummedFile(h5py.File):
 
 
 def of_fixed_length(value):
-    """Text as bytes of one length, anything else as it is.
-
-    HDF5 keeps text of any length in a heap without sums, and reads a damaged one for ever.
-    """
+    """Text as bytes of one length, which HDF5 keeps where sums cover it; all else as it is."""
     values = np.asarray(value)
     if values.dtype.kind not in "UO" or not all(isinstance(one, str) for one in values.ravel()):
         return value
@@ -293,13 +324,14 @@ def written_to(target: BinaryIO, summed: bool = True, **options) -> Iterator[h5p
         yield file
         if isinstance(target, Sink):
             target.check()
-        items = [file]
-        file.visititems(lambda name, item: items.append(item))
-        for item in items:
-            for key, value in item.attrs.items():
-                if (fixed := of_fixed_length(value)) is not value:
-                    item.attrs[key] = fixed
-        file.attrs[DIGEST] = of_fixed_length(json.dumps(digests(file)))
+        items = {"": file}
+        file.visititems(lambda name, item: items.update({name: item}))
+        texts = {name: {key: np.asarray(as_text(item.attrs[key])).tolist()
+                        for key in item.attrs if is_heap_text(item, key)}
+                 for name, item in items.items()}  # fmt: skip
+        sums = digests(file)
+        record = {"sums": sums, "texts": texts, "record": record_digest(sums, texts)}
+        file.attrs[DIGEST] = of_fixed_length(json.dumps(record))
 
 
 @contextmanager

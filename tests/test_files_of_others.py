@@ -14,7 +14,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
 from omnilearn.generation.sampling import begin_anew
-from omnilearn.hdf5 import DIGEST, atomic_file, open_for_reading
+from omnilearn.hdf5 import DIGEST, atomic_file, attributes, open_for_reading
 from omnilearn.history import read_history, write_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.model.pet import PETConfig
@@ -161,12 +161,14 @@ def test_every_array_and_attribute_that_we_write_has_its_sum(tmp_path):
     with atomic_file(path) as file:
         file["data"], file["one"] = np.arange(300.0), 3
         file.create_dataset("group/text", data="jets")
-        file.attrs["classes"] = ["QCD", "top"]
+        file.attrs["classes"], file.attrs["number"] = ["QCD", "top"], 7
     with h5py.File(path, "r") as file:
         assert file["data"].fletcher32
-        assert set(json.loads(file.attrs[DIGEST])) == {"", "data", "one", "group", "group/text"}
+        record = json.loads(file.attrs[DIGEST])
+        assert set(record["sums"]) == {"", "data", "one", "group", "group/text"}
+        assert list(file.attrs["classes"]) == ["QCD", "top"]  # as any program reads them
     for change in (lambda file: file["one"].write_direct(np.array(4)),
-                   lambda file: file.attrs.modify("classes", ["top", "QCD"]),
+                   lambda file: file.attrs.modify("number", 8),
                    lambda file: file["data"].attrs.update(unit="GeV")):  # fmt: skip
         copy = tmp_path / "copy.h5"
         copy.write_bytes(path.read_bytes())
@@ -174,6 +176,26 @@ def test_every_array_and_attribute_that_we_write_has_its_sum(tmp_path):
             change(file)
         with pytest.raises(OSError, match="is not as it was written"):
             open_for_reading(copy)
+
+
+def test_text_is_read_from_the_copy_that_has_a_sum(tmp_path):
+    path = tmp_path / "a.h5"
+    with atomic_file(path) as file:
+        file.attrs["origin"] = "simulated"
+    content = path.read_bytes()
+    places = [place for place in range(len(content)) if content[place : place + 9] == b"simulated"]
+    assert len(places) == 2
+    outcomes = []
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        path.write_bytes(damaged)
+        try:
+            with open_for_reading(path) as file:
+                outcomes.append(attributes(file)["origin"])
+        except OSError as error:
+            outcomes.append(str(error)[:13])
+    assert sorted(outcomes) == ["it is damaged", "simulated"]
 
 
 def test_a_lost_or_changed_line_of_the_history_is_noticed(tmp_path):

@@ -14,7 +14,7 @@ from omnilearn.data.layout import class_files, find_files
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import array, atomic_file, stored_file
+from omnilearn.hdf5 import array, atomic_file, attributes, stored_file
 from omnilearn.kinematics import LOG_FLOOR, delta_phi, invariant_mass, sum_constituents
 
 COLUMNS = ("eta_rel", "phi_rel", "pt_rel", "mask")
@@ -115,7 +115,7 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
             part = JetSet(
                 array(file, "particle_features"), array(file, "jet_features"), np.empty(0)
             )
-            made = json.loads(file.attrs["about"])
+            made = json.loads(attributes(file)["about"])
         shapes = part.constituents.shape, part.jets.shape
         if [len(shape) for shape in shapes] != [3, 2] or shapes[0][::2] != (len(part.jets), 4):
             raise UserError(f"{path}: its arrays have the shapes {shapes[0]} and {shapes[1]}, "

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import array, as_text, atomic_file, stored_file
+from omnilearn.hdf5 import array, atomic_file, attributes, stored_file
 
 
 def write_tokens(
@@ -36,7 +36,7 @@ def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, 
         raise UserError(f"{path} not found; {mend}")
     with stored_file(path, "a file of tokens", mend) as file:
         tokens, index = array(file, "tokens").astype(np.int32), array(file, "index")
-        theirs, codes = str(as_text(file.attrs["codebook"])), int(file.attrs["num_codes"])
+        theirs, codes = str(attributes(file)["codebook"]), int(file.attrs["num_codes"])
     if (theirs, codes) != (codebook, num_codes):
         raise UserError(
             f"{path} holds tokens of another codebook: {codes} codes, fingerprint {theirs[:12]}, "
