@@ -37,6 +37,7 @@ from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError, speak
 from omnilearn.hdf5 import new_file
+from omnilearn.history import read_history
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.progress import progress
@@ -169,8 +170,8 @@ def outcome(run: Path) -> dict[str, np.ndarray]:
     groups = {"weights": found.weights, "ema": found.ema, "optimizer": found.optimizer}
     arrays = {f"{group}/{name}": array for group, named in groups.items()
               for name, array in named.items()}  # fmt: skip
-    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    kept = [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    kept = [{key: value for key, value in line.items() if key != "seconds"}
+            for line in read_history(run)]  # fmt: skip
     return arrays | {"history": np.array(json.dumps(kept))}
 
 
