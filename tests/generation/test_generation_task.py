@@ -257,7 +257,7 @@ def test_a_damaged_or_mixed_set_is_refused_by_name(run, evaluated, place, tmp_pa
     with pytest.raises(UserError, match=r"t\.hdf5 was made by"):
         read_set(tmp_path / "set", JETNET30)
     (tmp_path / "set" / "q.hdf5").write_bytes(b"nothing")
-    with pytest.raises(UserError, match=r"q\.hdf5: no readable set of jets"):
+    with pytest.raises(UserError, match=r"q\.hdf5 cannot be read as a set of jets"):
         read_set(tmp_path / "set", JETNET30)
 
 

@@ -185,7 +185,7 @@ def test_tokens_of_another_codebook_are_refused(run, evaluated):
     with pytest.raises(UserError, match=r"'tokens' has shape .* and values from 0 to 64"):
         read_tokens(path, fingerprint(tokeniser), 64)
     path.write_bytes(b"tokens")
-    with pytest.raises(UserError, match=r"other\.h5: no readable file of tokens"):
+    with pytest.raises(UserError, match=r"other\.h5 cannot be read as a file of tokens"):
         read_tokens(path, fingerprint(tokeniser), 64)
 
 
