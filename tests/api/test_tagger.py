@@ -1,5 +1,6 @@
 """A tagger from Python gives jets in memory, in whatever form, the numbers of evaluate.py."""
 
+import json
 import shutil
 
 import awkward as ak
