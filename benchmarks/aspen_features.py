@@ -14,7 +14,8 @@ import numpy as np
 from omnilearn.data.layout import stored_layout
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import attributes, open_for_reading
+from omnilearn.hdf5 import open_for_reading
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import wrap_phi
 from omnilearn.progress import progress
 

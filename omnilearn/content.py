@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import attributes, open_for_reading
+from omnilearn.hdf5 import open_for_reading
+from omnilearn.hdf5_sums import attributes
 
 DIGEST = "content_digest"  # the attribute that carries it
 STRETCH_BYTES = 2**23  # read at a time

@@ -12,9 +12,7 @@ the file: it cannot show what lies elsewhere.
 """
 
 import errno
-import hashlib
 import io
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -28,9 +26,8 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.hdf5_sums import DIGEST, changed_keys, of_fixed_length, write_record
 
-# attribute of our files: JSON with digests of what no Fletcher-32 covers, and attributes of text
-DIGEST = "digest"
 SUMMED_LAYOUT = {"libver": ("v110", "v110")}  # the oldest whose headers and indices carry sums
 COMPRESSED = {"compression": "gzip", "compression_opts": 1}  # a zeroed chunk is then no chunk
 MOST_FOLD = 1032  # zlib cannot make numbers smaller than by this
@@ -38,13 +35,14 @@ SLACK = 4096  # bytes by which a file of nothing but headers may claim more
 NOT_READ = "such a file is not read, copy the content into one file"
 
 
-def open_for_reading(path: Path | str | BinaryIO, **options) -> h5py.File:
+def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **options) -> h5py.File:
     """The open file, a context manager; `options` are those of h5py.File.
 
-    `path` may be an open binary file, whose content is read. Raises OSError for a file that is not
-    there or damaged, and UserError for a sound file that cannot be read: a lock, another program
-    that is writing it, no permission, content or compressions that are not in the file or not
-    installed.
+    `path` may be an open binary file, whose content is read. checked: this process has opened the
+    file before and it is the same, so that its structure is not looked at again. Raises OSError for
+    a file that is not there or damaged, and UserError for a sound file that cannot be read: a lock,
+    another program that is writing it, no permission, content or compressions that are not in the
+    file or not installed.
     """
     try:
         try:
@@ -61,6 +59,8 @@ def open_for_reading(path: Path | str | BinaryIO, **options) -> h5py.File:
         if reason := obstacle(error):
             raise UserError(f"{path} {reason}") from error
         raise
+    if checked:
+        return file
     try:
         insist_on_own_content(file, path)
         changed = changed_keys(file)
@@ -106,67 +106,13 @@ def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
         raise OSError(f"{key!r} cannot be read: {error}") from error
 
 
-def changed_keys(file: h5py.File) -> list[str]:
-    """What is not as its digest says, in words; nothing where the file has none."""
-    if DIGEST not in file.attrs:
-        return []
+def stamp(path: Path) -> tuple[int, ...]:
+    """What of a file's entry changes when its content does; nothing where it cannot be asked."""
     try:
-        sums, _ = written_record(file)
-    except (TypeError, ValueError, KeyError):
-        return [f"the attribute {DIGEST!r}"]
-    found = digests(file)
-    names = sorted(name for name in sums.keys() | found.keys()
-                   if sums.get(name) != found.get(name))  # fmt: skip
-    return [repr(name) if name else "an attribute of the file" for name in names]
-
-
-def written_record(file: h5py.File) -> tuple[dict[str, str], dict[str, dict]]:
-    """Digests and attributes of text by key, as they were written.
-
-    Raises ValueError, TypeError or KeyError where the record is damaged.
-    """
-    record = json.loads(as_text(file.attrs[DIGEST]))
-    sums, texts = record["sums"], record["texts"]
-    if record["record"] != record_digest(sums, texts):
-        raise ValueError("the record does not fit its digest")
-    return sums, texts
-
-
-def record_digest(sums: dict[str, str], texts: dict[str, dict]) -> str:
-    return hashlib.sha256(json.dumps([sums, texts], sort_keys=True).encode()).hexdigest()
-
-
-def is_heap_text(item: h5py.HLObject, key: str) -> bool:
-    """Whether HDF5 keeps an attribute as text of any length, in its heap."""
-    kind = item.attrs.get_id(key).dtype
-    return kind.kind == "O" and h5py.check_string_dtype(kind) is not None
-
-
-def digests(file: h5py.File) -> dict[str, str]:
-    """SHA-256 by key: type and shape, attributes, and what no Fletcher-32 covers of the content."""
-    items = {"": file}
-    file.visititems(lambda name, item: items.update({name: item}))
-    found = {}
-    for name, item in items.items():
-        sha = hashlib.sha256()
-        for key in sorted(item.attrs):
-            if key != DIGEST:
-                sha.update(key.encode())
-                sha.update(b"" if is_heap_text(item, key) else as_bytes(item.attrs[key]))
-        if isinstance(item, h5py.Dataset):
-            sha.update(f"{item.dtype} {item.shape}".encode())
-            if not item.fletcher32 and item.shape is not None:
-                sha.update(as_bytes(item[()]))
-        found[name] = sha.hexdigest()
-    return found
-
-
-def as_bytes(value) -> bytes:
-    """Type, shape and content of a value of h5py."""
-    values = np.asarray(as_text(value))
-    is_text = values.dtype.kind in "OU"
-    content = repr(values.tolist()).encode() if is_text else values.tobytes()
-    return f"{values.dtype.kind} {values.shape} ".encode() + content
+        seen = os.stat(path)
+    except OSError:
+        return ()
+    return (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
 
 
 def obstacle(error: OSError) -> str | None:
@@ -237,31 +183,6 @@ def unknown_filter(dataset: h5py.Dataset) -> str:
     return ""
 
 
-def attributes(item: h5py.HLObject) -> dict:
-    """Attributes by name but for our digest; bytes, alone or in arrays, as text."""
-    texts = {}
-    if DIGEST in item.file.attrs:
-        texts = written_record(item.file)[1].get(item.name.strip("/"), {})
-    found = {}
-    for name in item.attrs:
-        if name in texts:
-            text = texts[name]
-            found[name] = np.array(text, object) if isinstance(text, list) else text
-        elif name != DIGEST:
-            found[name] = as_text(item.attrs[name])
-    return found
-
-
-def as_text(value):
-    """Bytes as text, arrays of bytes as arrays of text, anything else as it is."""
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, np.ndarray) and value.dtype.kind in "SO":
-        texts = [as_text(one) for one in value.ravel()]
-        return np.array(texts, object).reshape(value.shape)
-    return value
-
-
 class Sink(io.FileIO):
     """The file below HDF5, which must not see a full disk: it crashes when it cannot write."""
 
@@ -300,16 +221,6 @@ class SummedFile(h5py.File):
         return super().create_dataset(name, shape=shape, dtype=dtype, data=data, **options)
 
 
-def of_fixed_length(value):
-    """Text as bytes of one length, which HDF5 keeps where sums cover it; all else as it is."""
-    values = np.asarray(value)
-    if values.dtype.kind not in "UO" or not all(isinstance(one, str) for one in values.ravel()):
-        return value
-    encoded = [one.encode() for one in values.ravel()]
-    longest = max([1, *map(len, encoded)])
-    return np.array(encoded, f"S{longest}").reshape(values.shape)
-
-
 @contextmanager
 def written_to(target: BinaryIO, summed: bool = True, **options) -> Iterator[h5py.File]:
     """A new HDF5 file in memory or in a `Sink`; no lock is asked for.
@@ -324,14 +235,7 @@ def written_to(target: BinaryIO, summed: bool = True, **options) -> Iterator[h5p
         yield file
         if isinstance(target, Sink):
             target.check()
-        items = {"": file}
-        file.visititems(lambda name, item: items.update({name: item}))
-        texts = {name: {key: np.asarray(as_text(item.attrs[key])).tolist()
-                        for key in item.attrs if is_heap_text(item, key)}
-                 for name, item in items.items()}  # fmt: skip
-        sums = digests(file)
-        record = {"sums": sums, "texts": texts, "record": record_digest(sums, texts)}
-        file.attrs[DIGEST] = of_fixed_length(json.dumps(record))
+        write_record(file)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import attributes, open_for_reading
+from omnilearn.hdf5 import open_for_reading
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import count_clipped
 from omnilearn.plotting.distributions import Panel, input_distributions
 from omnilearn.progress import progress

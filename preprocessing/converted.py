@@ -18,16 +18,12 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
+from preprocessing.jetclass import IDENTITY, MOMENTUM
 from preprocessing.root_tree import jagged, open_tree, per_row
 from preprocessing.sources import SPLITS, Shard, reading, require_files
 
 TREES = ("tree", "Events")
 PARQUET, ROOT = ".parquet", ".root"
-MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
-IDENTITY = (
-    "part_charge", "part_isChargedHadron", "part_isNeutralHadron",
-    "part_isPhoton", "part_isElectron", "part_isMuon",
-)  # fmt: skip
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 LABEL = "label"
 WITHOUT_VAL = (("train", 8 / 9), ("val", 1 / 9))  # of training files: quark/gluon has no val_file

@@ -11,7 +11,8 @@ import numpy as np
 
 from omnilearn.content import DIGEST, ContentDigest
 from omnilearn.data.spec import FEATURES, DatasetSpec
-from omnilearn.hdf5 import Sink, attributes, open_for_reading, written_to
+from omnilearn.hdf5 import Sink, open_for_reading, written_to
+from omnilearn.hdf5_sums import attributes
 from preprocessing.jet_chunk import PreparedJets, record_type
 from preprocessing.shuffle import Buckets
 

@@ -6,7 +6,7 @@ import awkward as ak
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import as_text
+from omnilearn.hdf5_sums import as_text
 
 # a mean weight within needs no other unit: float32 has seven digits from 1e-38 to 1e38
 ORDINARY_WEIGHTS = (1e-6, 1e6)

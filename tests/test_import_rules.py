@@ -18,6 +18,7 @@ EVERYWHERE = (
     "omnilearn.errors",
     "omnilearn.atomic",
     "omnilearn.hdf5",
+    "omnilearn.hdf5_sums",
     "omnilearn.content",
     "omnilearn.parent_process",
     "omnilearn.leftovers",

@@ -10,7 +10,7 @@ import numpy as np
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.spec import FEATURES, MOST_SLOTS, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 
 FORMAT_VERSION = 1
 

@@ -20,7 +20,7 @@ from omnilearn.data.mixing import BLOCK_ROWS, block_rows
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front, one_hot
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
+from omnilearn.hdf5 import open_for_reading, stamp
 from omnilearn.progress import progress
 
 OPEN_FILES = 16  # handles kept: blocks come from random files, and a handle costs about 1 MB
@@ -62,6 +62,7 @@ class JetFiles:
         self._jet_columns = [spec.jet_features.index(name) for name in JET_FEATURES]
         self.weight_unit = 1.0  # what the weights of `read` are divided by
         self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
+        self._stamps: dict[Path, tuple] = {}  # of files whose structure was looked at
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
         self.num_jets = self.longer = 0
@@ -300,7 +301,9 @@ class JetFiles:
         """The handle of this file; the least recently used one makes room."""
         if path not in self._handles:
             try:
-                self._handles[path] = open_for_reading(path)
+                now = stamp(path)
+                self._handles[path] = open_for_reading(path, checked=self._stamps.get(path) == now)
+                self._stamps[path] = now
             except OSError as error:
                 raise UserError(
                     f"{path}: no readable HDF5 file ({error}), {remedy(self.spec)}"

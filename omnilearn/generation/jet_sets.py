@@ -14,7 +14,8 @@ from omnilearn.data.layout import class_files, find_files
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import array, atomic_file, attributes, stored_file
+from omnilearn.hdf5 import array, atomic_file, stored_file
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import LOG_FLOOR, delta_phi, invariant_mass, sum_constituents
 
 COLUMNS = ("eta_rel", "phi_rel", "pt_rel", "mask")

@@ -16,7 +16,8 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.data.spec import MOST_SLOTS
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import array, attributes, stored_file, written_to
+from omnilearn.hdf5 import array, stored_file, written_to
+from omnilearn.hdf5_sums import attributes
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.typed import as_type, typed
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import array, atomic_file, attributes, stored_file
+from omnilearn.hdf5 import array, atomic_file, stored_file
+from omnilearn.hdf5_sums import attributes
 
 FORMAT, FORMAT_VERSION = "omnilearn-unfolded-weights", 2
 ARRAYS = ("weight", "event_weight", "passes_reco", "passes_gen", "file", "row")

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from toy_jets import write_toy_file
 
+from omnilearn import hdf5
 from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import OPEN_FILES, JetFiles
 from omnilearn.data.spec import FEATURES
 from omnilearn.errors import UserError
+from omnilearn.hdf5 import insist_on_own_content
 
 SPEC = replace(TOP, max_constituents=40)
 
@@ -125,6 +127,29 @@ def test_few_files_are_open_at_a_time(tmp_path):
     with JetFiles(paths, SPEC) as files:
         assert len(files.read(0, files.num_jets)["weight"]) == 2 * len(paths)
         assert len(files._handles) == OPEN_FILES
+
+
+def test_a_file_is_looked_at_once_unless_it_is_replaced(tmp_path, monkeypatch):
+    """More files than handles: blocks of jets come from a file that is opened again and again."""
+    paths = [tmp_path / f"top_train_{part:03d}.h5" for part in range(OPEN_FILES + 1)]
+    for path in paths:
+        write_toy_file(path, SPEC, 2, seed=0)
+    looked_at = []
+
+    def look(file, path):
+        looked_at.append(path)
+        insist_on_own_content(file, path)
+
+    monkeypatch.setattr(hdf5, "insist_on_own_content", look)
+    with JetFiles(paths, SPEC) as files:
+        for _ in range(3):
+            files.read(0, files.num_jets)
+        assert sorted(looked_at) == paths
+        files.close()
+        write_toy_file(tmp_path / "other.h5", SPEC, 2, seed=1)
+        (tmp_path / "other.h5").replace(paths[3])
+        files.read(0, files.num_jets)
+        assert looked_at[len(paths) :] == [paths[3]]
 
 
 @pytest.mark.parametrize("spec", [SPEC, replace(JETCLASS, max_constituents=40)])
