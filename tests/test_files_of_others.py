@@ -14,7 +14,8 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
 from omnilearn.generation.sampling import begin_anew
-from omnilearn.hdf5 import DIGEST, atomic_file, attributes, open_for_reading
+from omnilearn.hdf5 import atomic_file, open_for_reading
+from omnilearn.hdf5_sums import DIGEST, attributes
 from omnilearn.history import read_history, write_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.model.pet import PETConfig

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import atomic_file, attributes, open_for_reading
+from omnilearn.hdf5 import atomic_file, open_for_reading
+from omnilearn.hdf5_sums import attributes
 
 ROOT = Path(__file__).parent.parent
 NUMBERS = np.arange(3000.0).reshape(300, 10)

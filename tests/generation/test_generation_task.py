@@ -26,7 +26,7 @@ from omnilearn.generation.jet_sets import (
     write_set,
 )
 from omnilearn.generation.sampling import Sampler, Solver
-from omnilearn.hdf5 import DIGEST
+from omnilearn.hdf5_sums import DIGEST
 from omnilearn.kinematics import relative_features
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.statistics.results import Result, read_results

@@ -7,7 +7,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
-import uproot
+from root_trees import write_tree
 
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import speak
@@ -61,16 +61,7 @@ def write_jetclass(toy_jets):
         for name, values in zip(("pt", "eta", "phi", "energy"), jets.T, strict=True):
             branches[f"jet_{name}"] = values.astype(np.float32)
         branches |= replace
-        branches = {name: values for name, values in branches.items() if values is not None}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with uproot.recreate(path) as file:
-            types = {
-                name: v.type.content if isinstance(v, ak.Array) else v.dtype
-                for name, v in branches.items()
-            }
-            file.mktree("tree", types)
-            file["tree"].extend(branches)
-        return path
+        return write_tree(path, "tree", branches)
 
     return write
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-import uproot
+from root_trees import write_tree
 
 from omnilearn.kinematics import from_cartesian, invariant_mass
 from preprocessing.pfnano import FILTERS
@@ -60,16 +60,7 @@ def branches(columns: dict[str, np.ndarray], seed: int = 0) -> dict[str, ak.Arra
 
 def write(path: Path, arrays: dict[str, ak.Array]) -> Path:
     """A ROOT file with the tree Events of these branches, None among them left out."""
-    arrays = {name: values for name, values in arrays.items() if values is not None}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with uproot.recreate(path) as file:
-        types = {
-            name: v.type.content if isinstance(v, ak.Array) else v.dtype
-            for name, v in arrays.items()
-        }
-        file.mktree("Events", types)
-        file["Events"].extend(arrays)
-    return path
+    return write_tree(path, "Events", arrays)
 
 
 def one_jet(branch: ak.Array, event: int, jet: int, value: float) -> ak.Array:

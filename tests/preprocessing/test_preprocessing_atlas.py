@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from omnilearn.data.catalogue import ATLAS
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import LOG_FLOOR
 from preprocessing import atlas, gzip_file
 from preprocessing.jet_chunk import prepare

@@ -10,7 +10,7 @@ from damaged_files import MUTATIONS, survives
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import CMS
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import to_rapidity
 from preprocessing import cms
 from preprocessing.jet_chunk import CHUNK_ROWS

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from preprocessing import jet_file, source_digests
 from preprocessing.__main__ import plan
 from preprocessing.sources import Shard

@@ -7,9 +7,9 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
-import uproot
+from root_trees import write_tree
 
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import to_cartesian
 from preprocessing import converted, qg, top
 
@@ -39,14 +39,7 @@ def write(path: Path, branches: dict) -> Path:
         pytest.importorskip("pyarrow")
         ak.to_parquet(ak.Array(branches), path)
         return path
-    with uproot.recreate(path) as file:
-        types = {
-            name: v.type.content if isinstance(v, ak.Array) else v.dtype
-            for name, v in branches.items()
-        }
-        file.mktree("tree", types)
-        file["tree"].extend(branches)
-    return path
+    return write_tree(path, "tree", branches)
 
 
 @pytest.mark.parametrize("ending", [".root", ".parquet"])

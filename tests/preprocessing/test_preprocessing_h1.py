@@ -10,7 +10,7 @@ import uproot
 from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import H1
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass
 from preprocessing import h1
 from preprocessing.jet_chunk import CHUNK_ROWS, prepare

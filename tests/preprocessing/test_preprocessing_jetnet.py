@@ -9,7 +9,7 @@ import pytest
 
 from omnilearn.data.catalogue import JETNET30, JETNET150
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import invariant_mass
 from preprocessing import jetnet, jetnet30
 from preprocessing.jet_chunk import prepare

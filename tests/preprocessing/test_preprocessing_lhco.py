@@ -10,7 +10,7 @@ from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import LHCO
 from omnilearn.data.reader import JetFiles
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import jet_mass, sum_constituents, wrap_phi
 from preprocessing import lhco
 from simulation import lhco as simulated

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from omnilearn.data.catalogue import ASPEN, H1, JETCLASS, TOP
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass, sum_constituents, to_cartesian
 from preprocessing import omnilearned
 from preprocessing.jet_chunk import JetChunk, prepare

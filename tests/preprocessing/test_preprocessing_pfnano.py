@@ -16,7 +16,7 @@ from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.reader import JetFiles
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import invariant_mass
 from preprocessing import aspen, pfnano
 from preprocessing.jet_chunk import prepare

@@ -9,7 +9,7 @@ from damaged_files import MUTATIONS, survives
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import QG
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import from_rapidity, jet_mass, to_rapidity
 from preprocessing import qg
 from preprocessing.identity import masses

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import from_cartesian, jet_mass
 from preprocessing import top
 from preprocessing.jet_chunk import CHUNK_ROWS

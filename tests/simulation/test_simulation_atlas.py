@@ -12,7 +12,7 @@ import pytest
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import speak
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from preprocessing.__main__ import main as preprocess
 from simulation import atlas
 from simulation.runner import produce

@@ -13,7 +13,7 @@ from energyflow.datasets.mod import MODDataset
 
 from omnilearn.data.catalogue import CMS
 from omnilearn.data.reader import JetFiles
-from omnilearn.hdf5 import attributes
+from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import delta_phi, from_cartesian, from_rapidity, to_cartesian
 from preprocessing import cms as reader
 from preprocessing.__main__ import plan

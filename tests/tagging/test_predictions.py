@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import DIGEST
+from omnilearn.hdf5_sums import DIGEST
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 
 ABOUT = {"dataset": "top", "model": "top_scratch", "data": "simulated", "split": "test"}

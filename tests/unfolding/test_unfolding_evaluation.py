@@ -10,7 +10,6 @@ from tiny_unfolding import EVENTS, finetuned, tiny_unfolding
 from toy_events import SPEC, write_events
 
 from omnilearn.statistics.results import Result, read_results
-from omnilearn.unfolding import evaluation, figures
 from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_quality
 from omnilearn.unfolding.two_sample_test import signed_auc
 from omnilearn.unfolding.unfolded_weights import read_weights
@@ -20,13 +19,6 @@ from omnilearn.unfolding.unfolded_weights import read_weights
 def tiny():
     with tiny_unfolding():
         yield
-
-
-@pytest.fixture
-def spectra_alone(monkeypatch):
-    """Neither the two-sample test nor figures: they take longer than all the rest."""
-    monkeypatch.setattr(evaluation, "two_sample_test", lambda *_: {})
-    monkeypatch.setattr(figures, "unfolding_figures", lambda *_: None)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ from toy_events import SPEC, write_events
 from omnilearn.config import read_config
 from omnilearn.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.statistics.results import read_results
-from omnilearn.unfolding import evaluation, figures
 from omnilearn.unfolding import task as unfolding
 from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.events import Events
@@ -25,13 +24,6 @@ from omnilearn.unfolding.unfolded_weights import read_weights
 def tiny():
     with tiny_unfolding():
         yield
-
-
-@pytest.fixture
-def spectra_alone(monkeypatch):
-    """Neither the two-sample test nor figures: they take longer than all the rest."""
-    monkeypatch.setattr(evaluation, "two_sample_test", lambda *_: {})
-    monkeypatch.setattr(figures, "unfolding_figures", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
