@@ -81,9 +81,10 @@ def parsed() -> argparse.Namespace:
         help="jets to evaluate on (default: test; unfolding and searches have events of their own)",
     )
     parser.add_argument(
-        "--from-predictions", action="store_true",
+        "--from-predictions",
+        action="store_true",
         help="use what an earlier evaluation left in the run: predictions.h5 or generated jets",
-    )  # fmt: skip
+    )
     if set(sys.argv[1:]) == {"--help"}:
         parser.add_argument("--help", action="help", help="a run's task may have more flags")
         parser.parse_args()

@@ -64,13 +64,16 @@ def main() -> None:
         help="a .weights.h5 file of the released OmniLearn to start from",
     )
     source.add_argument(
-        "--published-weights", default="",
+        "--published-weights",
+        default="",
         help="an npz or safetensors file of the public OmniJet-alpha to start from (omnijet)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--repeats", type=int, default=1,
+        "--repeats",
+        type=int,
+        default=1,
         help="trainings, with seeds counted up from --seed; a finished one is not repeated",
-    )  # fmt: skip
+    )
     add_flags(parser)
     if set(sys.argv[1:]) == {"--help"}:
         parser.print_help()

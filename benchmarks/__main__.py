@@ -38,8 +38,10 @@ def main() -> None:
         print(USAGE + "\n".join(f"  {one:{width}}  {line}" for one, line in known.items()))
         return
     if name not in known:
-        raise UserError(f"no benchmark {name!r}; expected: python -m benchmarks NAME [flags], "
-                        f"with NAME one of {', '.join(known)}")  # fmt: skip
+        raise UserError(
+            f"no benchmark {name!r}; expected: python -m benchmarks NAME [flags], "
+            f"with NAME one of {', '.join(known)}"
+        )
     importlib.import_module(f"benchmarks.{name}").main(arguments)
 
 

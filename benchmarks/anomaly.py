@@ -43,9 +43,21 @@ def signals(text: str) -> list[int]:
 def command(model: str, kind: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
     """The command that trains all cells of a kind."""
     found = [
-        sys.executable, "finetune.py", "lhco", "--preset", flags.preset, "--data", str(flags.data),
-        "--runs", str(flags.runs), "--name", MODELS[model], "--repeats", str(flags.repeats), *more,
-    ]  # fmt: skip
+        sys.executable,
+        "finetune.py",
+        "lhco",
+        "--preset",
+        flags.preset,
+        "--data",
+        str(flags.data),
+        "--runs",
+        str(flags.runs),
+        "--name",
+        MODELS[model],
+        "--repeats",
+        str(flags.repeats),
+        *more,
+    ]
     if kind != "cathode":
         found.append(f"--{kind}")
     if kind != "supervised":
@@ -68,8 +80,12 @@ def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
     first = next(iter(scans.values()))
     for kind, points in first.items():
         for place, point in points.items():
-            row = [kind, str(point["signal"]), f"{point['initial_significance']:.2f}",
-                   str(point["trainings"])]  # fmt: skip
+            row = [
+                kind,
+                str(point["signal"]),
+                f"{point['initial_significance']:.2f}",
+                str(point["trainings"]),
+            ]
             if kind == "supervised":
                 row[1:3] = ["all", BLANK]
             for kinds in scans.values():
@@ -89,8 +105,10 @@ def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dic
         scans[model] = read_results(run / "results.json")["scan"]
         for path in sorted(run.glob(f"*/seed{seed}/results.json")):
             cell = read_results(path)
-            floors.add(f"{cell['background_efficiency_floor']:.2g} of "
-                       f"{cell['events']['test_background']} events")  # fmt: skip
+            floors.add(
+                f"{cell['background_efficiency_floor']:.2g} of "
+                f"{cell['events']['test_background']} events"
+            )
             curves.setdefault(path.parts[-3], {})[model] = cell["curve"]
     out.mkdir(parents=True, exist_ok=True)
     scan_figure(scans, out / "scan", LHCO.title)
@@ -102,8 +120,11 @@ def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dic
 
 def report(folder: Path, out: Path) -> str:
     """Table and figures of the evaluated scans in `folder`; returns the text of table.md."""
-    runs = {model: folder / name for model, name in MODELS.items()
-            if (folder / name / "results.json").is_file()}  # fmt: skip
+    runs = {
+        model: folder / name
+        for model, name in MODELS.items()
+        if (folder / name / "results.json").is_file()
+    }
     if not runs:
         raise UserError(f"{folder} holds no evaluated scan of lhco")
     scans, floors = draw(runs, out)
@@ -114,9 +135,12 @@ def report(folder: Path, out: Path) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks anomaly", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0],
-                                     epilog="further flags go to finetune.py")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks anomaly",
+        allow_abbrev=False,
+        description=__doc__.splitlines()[0],
+        epilog="further flags go to finetune.py",
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
     parser.add_argument("--signal", type=signals, default=signals("0,500,600,800,1000,2000,5000"))

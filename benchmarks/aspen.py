@@ -55,17 +55,30 @@ class Scale:
 
 SCALES = {
     "small": Scale(
-        sizes=(100, 1000, 10_000), repeats=2, pet_sizes=(1000,),
-        jets_seen={"tokens": 10_000, "pet": 6_000}, most_epochs=40, most_val_jets=1000,
-        batch={"tokens": 64, "pet": 32}, pet_epochs=3, test_jets=1000, sampling_batch=100,
+        sizes=(100, 1000, 10_000),
+        repeats=2,
+        pet_sizes=(1000,),
+        jets_seen={"tokens": 10_000, "pet": 6_000},
+        most_epochs=40,
+        most_val_jets=1000,
+        batch={"tokens": 64, "pet": 32},
+        pet_epochs=3,
+        test_jets=1000,
+        sampling_batch=100,
     ),
     "full": Scale(
-        sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000), repeats=3,
+        sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
+        repeats=3,
         pet_sizes=(100, 1000, 10_000, 100_000, 1_000_000, 10_000_000),
-        jets_seen={"tokens": 10**10, "pet": 10**10}, most_epochs=1000, most_val_jets=10**10,
-        batch={"tokens": 256, "pet": 128}, pet_epochs=0, test_jets=100_000, sampling_batch=256,
+        jets_seen={"tokens": 10**10, "pet": 10**10},
+        most_epochs=1000,
+        most_val_jets=10**10,
+        batch={"tokens": 256, "pet": 128},
+        pet_epochs=0,
+        test_jets=100_000,
+        sampling_batch=256,
     ),
-}  # fmt: skip
+}
 
 
 def cells(flags: argparse.Namespace) -> list[Cell]:
@@ -89,14 +102,19 @@ def launch(ranks: int) -> list[str]:
 
 def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
     """Run -> the command that trains it, of those that the strategies need."""
-    common = ["--preset", flags.preset, "--data", str(flags.data), "--runs",
-              str(flags.out / "runs")]  # fmt: skip
+    common = [
+        "--preset",
+        flags.preset,
+        "--data",
+        str(flags.data),
+        "--runs",
+        str(flags.out / "runs"),
+    ]
     needed = {
         AOJ_TOKENS: ("tokens_finetuned", ["aspen", "--model", "omnijet"]),
-        JETCLASS_TOKENS: ("tokens_scratch", ["jetclass", "--model", "omnijet",
-                                             "--tokeniser-only"]),
+        JETCLASS_TOKENS: ("tokens_scratch", ["jetclass", "--model", "omnijet", "--tokeniser-only"]),
         AOJ_PET: ("pet_finetuned", ["aspen", "--model", "pet", "--mode", "generator"]),
-    }  # fmt: skip
+    }
     extra = {AOJ_PET: ["--epochs", str(flags.pet_epochs)] if flags.pet_epochs else []}
     return {
         run: [*launch(flags.ranks), "train.py", *words, "--name", run, *common, *extra.get(run, [])]
@@ -120,20 +138,48 @@ def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
         "pet_scratch": ["--mode", "generator"],
     }[cell.strategy]
     return [
-        *launch(flags.ranks if cell.jets > MANY_JETS else 1), "finetune.py", JETCLASS.name,
-        "--preset", flags.preset, *start,
-        "--classes", cell.class_name, "--train-jets", str(cell.jets), "--val-jets",
-        str(min(cell.jets, scale.most_val_jets)), "--batch", str(batch), "--epochs", str(epochs),
-        "--patience", str(PATIENCE), "--repeats", str(flags.repeats), "--data", str(flags.data),
-        "--runs", str(runs), "--name", cell.name,
-    ]  # fmt: skip
+        *launch(flags.ranks if cell.jets > MANY_JETS else 1),
+        "finetune.py",
+        JETCLASS.name,
+        "--preset",
+        flags.preset,
+        *start,
+        "--classes",
+        cell.class_name,
+        "--train-jets",
+        str(cell.jets),
+        "--val-jets",
+        str(min(cell.jets, scale.most_val_jets)),
+        "--batch",
+        str(batch),
+        "--epochs",
+        str(epochs),
+        "--patience",
+        str(PATIENCE),
+        "--repeats",
+        str(flags.repeats),
+        "--data",
+        str(flags.data),
+        "--runs",
+        str(runs),
+        "--name",
+        cell.name,
+    ]
 
 
 def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
     words = ["--observables"] if cell.strategy.startswith("pet") else []
-    return [sys.executable, "evaluate.py", str(flags.out / "runs" / cell.name), "--jets",
-            str(flags.jets), "--batch", str(SCALES[flags.preset].sampling_batch), "--rate",
-            *words]  # fmt: skip
+    return [
+        sys.executable,
+        "evaluate.py",
+        str(flags.out / "runs" / cell.name),
+        "--jets",
+        str(flags.jets),
+        "--batch",
+        str(SCALES[flags.preset].sampling_batch),
+        "--rate",
+        *words,
+    ]
 
 
 def execute(command: list[str], log: Path, threads: int, stop: threading.Event) -> None:
@@ -143,17 +189,28 @@ def execute(command: list[str], log: Path, threads: int, stop: threading.Event) 
     """
     if stop.is_set():
         return
-    share = {"TF_CPP_MIN_LOG_LEVEL": "2", "OMP_NUM_THREADS": str(threads),
-             "TF_NUM_INTRAOP_THREADS": str(threads)}  # fmt: skip
+    share = {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "OMP_NUM_THREADS": str(threads),
+        "TF_NUM_INTRAOP_THREADS": str(threads),
+    }
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **share}, stdout=file,
-                              stderr=subprocess.STDOUT, check=False)  # fmt: skip
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **share},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
     if done.returncode:
         stop.set()
         last = log.read_text().splitlines()[-1:]
-        raise UserError(f"{' '.join(command)} failed ({''.join(last)}); {log} has all it said; "
-                        "mend it and run this command again")  # fmt: skip
+        raise UserError(
+            f"{' '.join(command)} failed ({''.join(last)}); {log} has all it said; "
+            "mend it and run this command again"
+        )
 
 
 def in_parallel(work: dict[str, list[list[str]]], flags: argparse.Namespace) -> None:
@@ -183,15 +240,20 @@ def run_cells(wanted: list[Cell], flags: argparse.Namespace) -> None:
                 "python -m benchmarks aspen --stage backbones, with the same flags"
             )
     in_parallel(
-        {cell.name: [training(cell, flags), evaluation(cell, flags)]
-         for cell in wanted if not is_done(cell, flags.out)}, flags,
-    )  # fmt: skip
+        {
+            cell.name: [training(cell, flags), evaluation(cell, flags)]
+            for cell in wanted
+            if not is_done(cell, flags.out)
+        },
+        flags,
+    )
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """The command line, its gaps filled by the preset."""
-    parser = argparse.ArgumentParser("python -m benchmarks aspen", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks aspen", allow_abbrev=False, description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--out", type=Path, default=ROOT / "aspen_study")
     parser.add_argument("--preset", choices=SCALES, default="small")
@@ -202,13 +264,17 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pet-train-jets", type=sizes, help="those of PET, which is slower")
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="comma-separated")
     parser.add_argument("--repeats", type=int, help="trainings per cell (default: the preset's)")
-    parser.add_argument("--pet-epochs", type=int,
-                        help="of PET on Aspen Open Jets (default: the preset's)")  # fmt: skip
+    parser.add_argument(
+        "--pet-epochs", type=int, help="of PET on Aspen Open Jets (default: the preset's)"
+    )
     parser.add_argument("--jets", type=int, help="test jets compared (default: the preset's)")
     parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
-    parser.add_argument("--ranks", type=int, default=1,
-                        help="GPUs of a backbone, and of a cell of more than "
-                        f"{MANY_JETS} jets")  # fmt: skip
+    parser.add_argument(
+        "--ranks",
+        type=int,
+        default=1,
+        help=f"GPUs of a backbone, and of a cell of more than {MANY_JETS} jets",
+    )
     flags = parser.parse_args(arguments)
     for place in ("data", "out"):  # the scripts run from the folder of the suite
         setattr(flags, place, getattr(flags, place).resolve())

@@ -101,10 +101,17 @@ def studies(runs: Sequence[Run], folders: Sequence[Path]) -> list[Study]:
     together = [study for group in found.values() for study in group]
     for folder in folders:
         for path in sorted(folder.rglob(STUDY)):
-            beside = [one for place, group in found.items() if path.parent in place.parents
-                      for one in group]  # fmt: skip
-            cells = {cell: one for cell, one in _kept(path)
-                     if not any(cell in study.cells for study in beside)}  # fmt: skip
+            beside = [
+                one
+                for place, group in found.items()
+                if path.parent in place.parents
+                for one in group
+            ]
+            cells = {
+                cell: one
+                for cell, one in _kept(path)
+                if not any(cell in study.cells for study in beside)
+            }
             if cells:
                 together.append(Study((path.relative_to(folder)).as_posix(), cells))
     return together

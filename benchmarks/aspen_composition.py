@@ -25,15 +25,28 @@ LUMINOSITY = 16.4  # fb^-1, of the runs G and H of 2016
 PER_FB = 1000.0  # pb
 # Table 2 of the paper: how the name of a CMS data set begins -> cross section [pb]
 CROSS_SECTIONS = {
-    "QCD_Pt_300to470": 7823.0, "QCD_Pt_470to600": 648.2, "QCD_Pt_600to800": 186.9,
-    "QCD_Pt_800to1000": 32.3, "TTToHadronic": 378.5, "TTToSemiLeptonic": 365.2,
-    "WJetsToQQ_HT-400to600": 315.6, "WJetsToQQ_HT-600to800": 68.6, "WJetsToQQ_HT-800toInf": 34.9,
-    "ZJetsToQQ_HT-400to600": 145.4, "ZJetsToQQ_HT-600to800": 34.0, "ZJetsToQQ_HT-800toInf": 18.7,
+    "QCD_Pt_300to470": 7823.0,
+    "QCD_Pt_470to600": 648.2,
+    "QCD_Pt_600to800": 186.9,
+    "QCD_Pt_800to1000": 32.3,
+    "TTToHadronic": 378.5,
+    "TTToSemiLeptonic": 365.2,
+    "WJetsToQQ_HT-400to600": 315.6,
+    "WJetsToQQ_HT-600to800": 68.6,
+    "WJetsToQQ_HT-800toInf": 34.9,
+    "ZJetsToQQ_HT-400to600": 145.4,
+    "ZJetsToQQ_HT-600to800": 34.0,
+    "ZJetsToQQ_HT-800toInf": 18.7,
     "GluGluHToBB": 0.27,
-}  # fmt: skip
+}
 # kind of jet -> how its samples begin, PDG id of the resonance; QCD jets hold none
-KINDS = {"QCD": ("QCD_", 0), "top": ("TTTo", 6), "W": ("WJetsToQQ", 24), "Z": ("ZJetsToQQ", 23),
-         "H": ("GluGluHToBB", 25)}  # fmt: skip
+KINDS = {
+    "QCD": ("QCD_", 0),
+    "top": ("TTTo", 6),
+    "W": ("WJetsToQQ", 24),
+    "Z": ("ZJetsToQQ", 23),
+    "H": ("GluGluHToBB", 25),
+}
 PARTICLES = tuple(f"GenPart_{name}" for name in ("pdgId", "genPartIdxMother", "eta", "phi"))
 LIGHT = range(1, 6)  # quarks but the top
 
@@ -102,8 +115,9 @@ def count(path: Path, sample: Sample, advance) -> None:
         total, first = 0.0, 0
         for arrays in tree.iterate(
             (*names.of_jets(pfnano.JET_NEEDED), *names.filters, *wanted),
-            step_size=pfnano.EVENTS_AT_A_TIME, library="ak",
-        ):  # fmt: skip
+            step_size=pfnano.EVENTS_AT_A_TIME,
+            library="ak",
+        ):
             jets = pfnano.select(arrays, names, path, first)
             weight = ak.to_numpy(arrays.genWeight).astype(np.float64)
             total += float(weight.sum())

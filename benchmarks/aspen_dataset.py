@@ -36,18 +36,36 @@ from omnilearn.plotting.spectra import Spectrum, spectra
 from omnilearn.plotting.style import figure
 from omnilearn.statistics.results import Result, write_results
 
-LOGARITHMIC = ("jet_pt", "sum_pt", "jet_mass", "soft_drop_mass", "pt", "d0", "d0_error", "dz",
-               "dz_error", "puppi_weight")  # fmt: skip
+LOGARITHMIC = (
+    "jet_pt",
+    "sum_pt",
+    "jet_mass",
+    "soft_drop_mass",
+    "pt",
+    "d0",
+    "d0_error",
+    "dz",
+    "dz_error",
+    "puppi_weight",
+)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Read the files, write tables and figures."""
-    parser = argparse.ArgumentParser("python -m benchmarks aspen_dataset", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks aspen_dataset",
+        allow_abbrev=False,
+        description=__doc__.splitlines()[0],
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--samples", type=Path, metavar="DIR", help="simulated PFNano, for table 1")
-    parser.add_argument("--luminosity", type=float, default=LUMINOSITY, metavar="FB",
-                        help=f"of table 1, in fb^-1 ({LUMINOSITY})")  # fmt: skip
+    parser.add_argument(
+        "--luminosity",
+        type=float,
+        default=LUMINOSITY,
+        metavar="FB",
+        help=f"of table 1, in fb^-1 ({LUMINOSITY})",
+    )
     parser.add_argument("--jets", type=int, metavar="N", help="jets read at most (all)")
     parser.add_argument("--out", type=Path, default=Path("aspen_dataset"))
     flags = parser.parse_args(arguments)
@@ -121,9 +139,13 @@ def figure_2(found: Features, path_stem: Path) -> None:
         axes.figure.set_size_inches(9.0, 6.5)
         counts = np.ma.masked_equal(found.plane.T, 0)
         image = axes.imshow(
-            counts, origin="lower", aspect="auto", norm=LogNorm(), interpolation="none",
+            counts,
+            origin="lower",
+            aspect="auto",
+            norm=LogNorm(),
+            interpolation="none",
             extent=(-PLANE_ETA, PLANE_ETA, -np.pi, np.pi),
-        )  # fmt: skip
+        )
         axes.set_xlabel(r"constituent $\eta$")
         axes.set_ylabel(r"constituent $\phi$")
         axes.figure.colorbar(image, label="Constituents")
@@ -137,27 +159,37 @@ def described(
     for title, one in found.items():
         mean, spread = one.kinds_per_jet
         results[title] = {
-            "data": one.origin, "jets": one.jets, "constituents": one.constituents,
-            "without_track": one.without_track, "selection": list(one.selection),
+            "data": one.origin,
+            "jets": one.jets,
+            "constituents": one.constituents,
+            "without_track": one.without_track,
+            "selection": list(one.selection),
             "rejected": one.rejected,
             "mean": {name: average(d.mean, d.spread, d.n) for name, d in one.distributions.items()},
             "spread": {name: d.spread for name, d in one.distributions.items()},
-            "outside_bins": {name: int(d.n - d.counts.sum())
-                             for name, d in one.distributions.items()},
+            "outside_bins": {
+                name: int(d.n - d.counts.sum()) for name, d in one.distributions.items()
+            },
             "edges": {name: edges(name).tolist() for name in one.distributions},
             "counts": {name: d.counts.tolist() for name, d in one.distributions.items()},
-            "kinds_per_jet": {kind: average(*numbers, one.jets)
-                              for kind, *numbers in zip(KINDS, mean, spread, strict=True)},
-        }  # fmt: skip
+            "kinds_per_jet": {
+                kind: average(*numbers, one.jets)
+                for kind, *numbers in zip(KINDS, mean, spread, strict=True)
+            },
+        }
     if simulated:
         results["luminosity_per_fb"] = luminosity
         results["composition"] = composition(simulated, luminosity)
         results["samples"] = {
-            one.name: {"kind": one.kind, "cross_section_pb": one.cross_section,
-                       "generated": one.generated, "selected_jets": one.selected,
-                       "expected": one.expected(luminosity)}
+            one.name: {
+                "kind": one.kind,
+                "cross_section_pb": one.cross_section,
+                "generated": one.generated,
+                "selected_jets": one.selected,
+                "expected": one.expected(luminosity),
+            }
             for one in simulated
-        }  # fmt: skip
+        }
     return results
 
 
@@ -170,8 +202,10 @@ def tables(found: dict[str, Features], simulated: list[Sample], luminosity: floa
     """The numbers of the figures and of table 1 in Markdown."""
     lines = ["# Aspen Open Jets: the data", ""]
     for title, one in found.items():
-        lines.append(f"{title}: {one.jets} jets ({one.origin}), {one.constituents} constituents, "
-                     f"of which {one.without_track} are known to have no track.")  # fmt: skip
+        lines.append(
+            f"{title}: {one.jets} jets ({one.origin}), {one.constituents} constituents, "
+            f"of which {one.without_track} are known to have no track."
+        )
         lines += [f"- selection: {sentence}" for sentence in one.selection]
         lines += [f"- left out: {number} {reason}" for reason, number in one.rejected.items()]
     titles = list(found)
@@ -180,9 +214,12 @@ def tables(found: dict[str, Features], simulated: list[Sample], luminosity: floa
         cells = []
         for one in found.values():
             d = one.distributions.get(name)
-            cells.append("-" if d is None else
-                         f"{average(d.mean, d.spread, d.n).text}, {d.spread:.4g}, "
-                         f"{(d.n - d.counts.sum()) / d.n:.2%}")  # fmt: skip
+            cells.append(
+                "-"
+                if d is None
+                else f"{average(d.mean, d.spread, d.n).text}, {d.spread:.4g}, "
+                f"{(d.n - d.counts.sum()) / d.n:.2%}"
+            )
         of = "jets" if name in JET_PANELS else "constituents"
         lines.append(f"| {name} ({of}) | {' | '.join(cells)} |")
     lines += ["", *head(["constituents per jet", *(f"{t}: mean, spread" for t in titles)])]
@@ -201,12 +238,17 @@ def composition_table(simulated: list[Sample], luminosity: float, jets: int) -> 
     The rest is that of `jets` jets, which is right when these are all data of that luminosity.
     """
     kinds = composition(simulated, luminosity)
-    lines = ["", f"Composition at {luminosity:g} fb^-1:", "",
-             *head(["sample", "cross section [pb]", "selected", "matched",
-                    "expected"])]  # fmt: skip
+    lines = [
+        "",
+        f"Composition at {luminosity:g} fb^-1:",
+        "",
+        *head(["sample", "cross section [pb]", "selected", "matched", "expected"]),
+    ]
     for one in simulated:
-        lines.append(f"| {one.name} | {one.cross_section:g} | {one.selected} | {one.matched} | "
-                     f"{one.expected(luminosity).text} |")  # fmt: skip
+        lines.append(
+            f"| {one.name} | {one.cross_section:g} | {one.selected} | {one.matched} | "
+            f"{one.expected(luminosity).text} |"
+        )
     lines += ["", *head(["kind", "jets", "matched"])]
     lines += [f"| {kind} | {result.text} | {result.n} |" for kind, result in kinds.items()]
     heavy = sum(result.value for kind, result in kinds.items() if kind != "QCD")

@@ -46,11 +46,15 @@ PANELS = JET_PANELS | CONSTITUENT_PANELS
 TRACK = ("d0", "d0_error", "dz", "dz_error")  # of particles with a track alone
 # kind -> flag and charge
 KINDS = {
-    r"$h^+$": ("is_charged_hadron", 1), r"$h^-$": ("is_charged_hadron", -1),
-    r"$h^0$": ("is_neutral_hadron", 0), r"$\gamma$": ("is_photon", 0),
-    r"$e^+$": ("is_electron", 1), r"$e^-$": ("is_electron", -1),
-    r"$\mu^+$": ("is_muon", 1), r"$\mu^-$": ("is_muon", -1),
-}  # fmt: skip
+    r"$h^+$": ("is_charged_hadron", 1),
+    r"$h^-$": ("is_charged_hadron", -1),
+    r"$h^0$": ("is_neutral_hadron", 0),
+    r"$\gamma$": ("is_photon", 0),
+    r"$e^+$": ("is_electron", 1),
+    r"$e^-$": ("is_electron", -1),
+    r"$\mu^+$": ("is_muon", 1),
+    r"$\mu^-$": ("is_muon", -1),
+}
 PLANE = (660, 630)  # bins of figure 2: 0.01 in eta and phi
 PLANE_ETA = 3.3
 
@@ -120,8 +124,13 @@ class Features:
         column = dict(zip(FEATURES, flat.T, strict=False))
         pt, phi = np.exp(column["log_pt"]), column["phi_rel"]
         px, py = (np.bincount(owner, pt * f(phi), len(jet)) for f in (np.cos, np.sin))
-        values = {"sum_pt": np.hypot(px, py), "pt": pt, "eta_rel": column["eta_rel"],
-                  "phi_rel": column["phi_rel"], "multiplicity": part["multiplicity"]}  # fmt: skip
+        values = {
+            "sum_pt": np.hypot(px, py),
+            "pt": pt,
+            "eta_rel": column["eta_rel"],
+            "phi_rel": column["phi_rel"],
+            "multiplicity": part["multiplicity"],
+        }
         for name in ("jet_pt", "jet_eta", "jet_mass"):
             values[name] = jet[:, spec.jet_features.index(name)]
         if "jet_phi" in part:
@@ -141,10 +150,15 @@ class Features:
             self.add(name, found)
         self.jets += len(jet)
         self.constituents += len(flat)
-        counts = np.stack([
-            np.bincount(owner, (column[flag] > 0) & (np.sign(column["charge"]) == charge), len(jet))
-            for flag, charge in KINDS.values()
-        ], axis=-1)  # fmt: skip
+        counts = np.stack(
+            [
+                np.bincount(
+                    owner, (column[flag] > 0) & (np.sign(column["charge"]) == charge), len(jet)
+                )
+                for flag, charge in KINDS.values()
+            ],
+            axis=-1,
+        )
         self.kinds += counts.sum(axis=0), (counts**2).sum(axis=0)
         if "jet_phi" in part:
             eta = column["eta_rel"] + jet[owner, spec.jet_features.index("jet_eta")]

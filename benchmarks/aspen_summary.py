@@ -30,12 +30,7 @@ from omnilearn.errors import UserError
 from omnilearn.generation.figures import LABELS, LOGARITHMIC
 from omnilearn.generation.jet_observables import OBSERVABLES, observables
 from omnilearn.generation.jet_sets import JetSet, four_momenta, read_split
-from omnilearn.generation.transfer import (
-    ObservableRow,
-    SizeCurve,
-    identity_figure,
-    transfer_figure,
-)
+from omnilearn.generation.transfer import ObservableRow, SizeCurve, identity_figure, transfer_figure
 from omnilearn.plotting.distributions import AXIS_LABELS
 from omnilearn.plotting.spectra import Sample, Spectrum, spectra
 from omnilearn.plotting.style import class_style
@@ -82,18 +77,28 @@ def described(cells: Cells, laws: Laws, flags: argparse.Namespace) -> dict:
         "trainings": flags.repeats,
         "data": "simulated" if "simulated" in {one["data"] for one in cells.values()} else "public",
         "cells": [
-            {"class": cell.class_name, "strategy": cell.strategy, "training_jets": cell.jets,
-             "parameters": one["parameters"], "jets_per_second": one["jets_per_second"],
-             "metrics": numbers(cells, cell)}
+            {
+                "class": cell.class_name,
+                "strategy": cell.strategy,
+                "training_jets": cell.jets,
+                "parameters": one["parameters"],
+                "jets_per_second": one["jets_per_second"],
+                "metrics": numbers(cells, cell),
+            }
             for cell, one in cells.items()
         ],
         "power_laws": [
-            {"class": class_name, "strategy": strategy, "metric": metric,
-             "exponent": law.exponent, "chi2_per_degree": law.chi2}
+            {
+                "class": class_name,
+                "strategy": strategy,
+                "metric": metric,
+                "exponent": law.exponent,
+                "chi2_per_degree": law.chi2,
+            }
             for (class_name, strategy, metric), law in laws.items()
             if np.isfinite(law.exponent.value)
         ],
-    }  # fmt: skip
+    }
 
 
 def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) -> None:
@@ -110,14 +115,19 @@ def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) ->
     for name in (*PARTICLES, *OBSERVABLES):
         pooled = np.concatenate([one[name] for one in values.values()])
         edges = common_edges(pooled, name == "multiplicity")
-        drawn = [Sample.of_values(label, one[name], edges, colour=colour)
-                 for (label, one), colour in zip(values.items(), (None, "#bd1f01", "#3f90da"),
-                                                 strict=True)]  # fmt: skip
+        drawn = [
+            Sample.of_values(label, one[name], edges, colour=colour)
+            for (label, one), colour in zip(
+                values.items(), (None, "#bd1f01", "#3f90da"), strict=True
+            )
+        ]
         logarithmic = name in (*LOGARITHMIC, "pt")
         panels[name] = Spectrum(edges, drawn[0], drawn[1:], axis_label(name), logarithmic)
     spectra(flags.out / "figure1_data_sets", panels, "Pre-training and target jets")
-    kinds = {ASPEN.title: (ASPEN, ""), **{label: (JETCLASS, name) for label, name in
-                                          zip([*samples][1:], CLASSES, strict=True)}}  # fmt: skip
+    kinds = {
+        ASPEN.title: (ASPEN, ""),
+        **{label: (JETCLASS, name) for label, name in zip([*samples][1:], CLASSES, strict=True)},
+    }
     counts = {label: identities(flags.data, *kind) for label, kind in kinds.items()}
     means, spreads = (
         {label: measure(one, axis=0) for label, one in counts.items()}
@@ -139,8 +149,10 @@ def particle_features(jets: JetSet) -> dict[str, np.ndarray]:
     """pT [GeV], eta_rel and phi_rel of all constituents."""
     real = jets.constituents[..., 3] > 0
     pt = (jets.constituents[..., 2] * jets.jets[:, :1])[real]
-    return {"pt": pt, **{name: jets.constituents[..., column][real]
-                         for column, name in enumerate(PARTICLES[1:])}}  # fmt: skip
+    return {
+        "pt": pt,
+        **{name: jets.constituents[..., column][real] for column, name in enumerate(PARTICLES[1:])},
+    }
 
 
 def axis_label(name: str) -> str:
@@ -162,17 +174,19 @@ def figure_rows(
     rows = []
     for name in OBSERVABLES:
         edges = np.array(anyone[name]["edges"])
-        truth = Sample.of_counts("JetClass", anyone[name]["counts"]["truth"],
-                                 anyone[name]["sizes"]["truth"])  # fmt: skip
+        truth = Sample.of_counts(
+            "JetClass", anyone[name]["counts"]["truth"], anyone[name]["sizes"]["truth"]
+        )
         generated = {
             title: {
-                jets: Sample.of_counts(str(jets), one[name]["counts"]["generated"],
-                                       one[name]["sizes"]["generated"])
+                jets: Sample.of_counts(
+                    str(jets), one[name]["counts"]["generated"], one[name]["sizes"]["generated"]
+                )
                 for (of, jets), one in sorted(histograms.items(), key=lambda item: item[0][1])
                 if of == strategy
             }
             for strategy, title in DRAWN.items()
-        }  # fmt: skip
+        }
         curves = {}
         for kind, label in METRICS.items():
             metric = f"{kind}_{name}"
@@ -181,8 +195,16 @@ def figure_rows(
                 for strategy in STRATEGIES
                 if (points := curve(cells, class_name, strategy, metric))[0]
             ]
-        rows.append(ObservableRow(name, edges, truth, Sample.of_values(
-            ASPEN.title, context[name], edges), generated, curves))  # fmt: skip
+        rows.append(
+            ObservableRow(
+                name,
+                edges,
+                truth,
+                Sample.of_values(ASPEN.title, context[name], edges),
+                generated,
+                curves,
+            )
+        )
     return rows
 
 

@@ -21,13 +21,21 @@ Laws = dict[tuple[str, str, str], PowerLaw]  # (class, strategy, metric)
 def study_tables(study: Study, wanted: Sequence[str] = ()) -> list[Table]:
     """All tables of a study, cells in the order of size, class and strategy; of the `wanted`
     strategies a class without a cell has a row of dashes."""
-    order = sorted(study.cells, key=lambda cell: (cell.jets, CLASSES.index(cell.class_name),
-                                                  [*STRATEGIES].index(cell.strategy)))  # fmt: skip
+    order = sorted(
+        study.cells,
+        key=lambda cell: (
+            cell.jets,
+            CLASSES.index(cell.class_name),
+            [*STRATEGIES].index(cell.strategy),
+        ),
+    )
     cells = {cell: study.cells[cell] for cell in order}
     laws = power_laws(cells)
-    return [*(class_table(cells, laws, name, kind, wanted)
-              for name in CLASSES for kind in METRICS),
-            gain_table(cells), cost_table(cells)]  # fmt: skip
+    return [
+        *(class_table(cells, laws, name, kind, wanted) for name in CLASSES for kind in METRICS),
+        gain_table(cells),
+        cost_table(cells),
+    ]
 
 
 def power_laws(cells: Cells) -> Laws:
@@ -65,8 +73,14 @@ def class_table(
     of_class = [cell for cell in cells if cell.class_name == class_name]
     for cell in sorted(of_class, key=lambda one: (one.jets, [*STRATEGIES].index(one.strategy))):
         values = [numbers(cells, cell)[f"{kind}_{name}"] for name in OBSERVABLES]
-        rows.append([str(cell.jets), STRATEGIES[cell.strategy], *(one.text for one in values),
-                     str(values[0].n)])  # fmt: skip
+        rows.append(
+            [
+                str(cell.jets),
+                STRATEGIES[cell.strategy],
+                *(one.text for one in values),
+                str(values[0].n),
+            ]
+        )
     for strategy in wanted:
         if not any(cell.strategy == strategy for cell in of_class):
             rows.append([BLANK, STRATEGIES[strategy], *[BLANK] * (len(OBSERVABLES) + 1)])
@@ -79,8 +93,17 @@ def class_table(
 
 def gain_table(cells: Cells) -> Table:
     """Of the ten metrics of a size and class, in how many fine-tuning is ahead of scratch."""
-    rows = [["training jets", "class", "model", "ahead", "by 2 sigma", "behind by 2 sigma",
-             "geometric mean of scratch over fine-tuned"]]  # fmt: skip
+    rows = [
+        [
+            "training jets",
+            "class",
+            "model",
+            "ahead",
+            "by 2 sigma",
+            "behind by 2 sigma",
+            "geometric mean of scratch over fine-tuned",
+        ]
+    ]
     for cell in cells:
         model, kind = cell.strategy.split("_")
         scratch = Cell(cell.class_name, f"{model}_scratch", cell.jets)
@@ -90,26 +113,51 @@ def gain_table(cells: Cells) -> Table:
         gain = np.array([b.value - a.value for a, b in pairs])
         error = np.array([np.hypot(a.error or 0.0, b.error or 0.0) for a, b in pairs])
         ratio = np.exp(np.mean([np.log(b.value / a.value) for a, b in pairs]))
-        rows.append([str(cell.jets), cell.class_name, model, f"{(gain > 0).sum()} of {len(gain)}",
-                     str((gain > 2 * error).sum()), str((gain < -2 * error).sum()),
-                     f"{ratio:.2f}"])  # fmt: skip
+        rows.append(
+            [
+                str(cell.jets),
+                cell.class_name,
+                model,
+                f"{(gain > 0).sum()} of {len(gain)}",
+                str((gain > 2 * error).sum()),
+                str((gain < -2 * error).sum()),
+                f"{ratio:.2f}",
+            ]
+        )
     return Table("Fine-tuned against from scratch: KL divergence and W1 of five observables", rows)
 
 
 def cost_table(cells: Cells) -> Table:
     """Tokens and diffusion side by side: size, speed and quality at every size both have."""
-    rows = [["training jets", "strategy", "class", "parameters", "jets/s",
-             *(f"KL {name}" for name in OBSERVABLES)]]  # fmt: skip
+    rows = [
+        [
+            "training jets",
+            "strategy",
+            "class",
+            "parameters",
+            "jets/s",
+            *(f"KL {name}" for name in OBSERVABLES),
+        ]
+    ]
     for cell, one in cells.items():
-        beside = {other.strategy.split("_")[0] for other in cells
-                  if (other.jets, other.class_name) == (cell.jets, cell.class_name)}  # fmt: skip
+        beside = {
+            other.strategy.split("_")[0]
+            for other in cells
+            if (other.jets, other.class_name) == (cell.jets, cell.class_name)
+        }
         if len(beside) < 2:
             continue
         values = [numbers(cells, cell)[f"kl_{name}"].text for name in OBSERVABLES]
-        rows.append([str(cell.jets), STRATEGIES[cell.strategy], cell.class_name,
-                     f"{one['parameters']:.0f}" if "parameters" in one else BLANK,
-                     f"{one['jets_per_second']:.1f}" if "jets_per_second" in one else BLANK,
-                     *values])  # fmt: skip
+        rows.append(
+            [
+                str(cell.jets),
+                STRATEGIES[cell.strategy],
+                cell.class_name,
+                f"{one['parameters']:.0f}" if "parameters" in one else BLANK,
+                f"{one['jets_per_second']:.1f}" if "jets_per_second" in one else BLANK,
+                *values,
+            ]
+        )
     return Table("Tokens and diffusion", rows)
 
 

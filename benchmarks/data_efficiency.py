@@ -42,10 +42,22 @@ def cells(flags: argparse.Namespace) -> dict[tuple[str, int], tuple[Path, list[s
         for jets in flags.train_jets:
             name = f"{flags.dataset}_{model.replace(' ', '_')}_{jets}"
             command = [
-                sys.executable, "finetune.py", flags.dataset, "--preset", flags.preset,
-                "--data", str(flags.data), "--runs", str(flags.out / "runs"), "--name", name,
-                "--train-jets", str(jets), "--repeats", str(flags.repeats),
-            ]  # fmt: skip
+                sys.executable,
+                "finetune.py",
+                flags.dataset,
+                "--preset",
+                flags.preset,
+                "--data",
+                str(flags.data),
+                "--runs",
+                str(flags.out / "runs"),
+                "--name",
+                name,
+                "--train-jets",
+                str(jets),
+                "--repeats",
+                str(flags.repeats),
+            ]
             if model == MODELS[0]:
                 command += ["--backbone", str(flags.backbone)]
             found[model, jets] = (flags.out / "runs" / name, command)
@@ -53,8 +65,11 @@ def cells(flags: argparse.Namespace) -> dict[tuple[str, int], tuple[Path, list[s
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks data_efficiency", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks data_efficiency",
+        allow_abbrev=False,
+        description=__doc__.splitlines()[0],
+    )
     parser.add_argument("--dataset", default="top", help="a tagging dataset with two classes")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
@@ -97,11 +112,12 @@ def described(flags: argparse.Namespace, measured: dict) -> dict:
     """What data_efficiency.json holds: metrics of every cell, and on what they were measured."""
     rows = [
         {
-            "model": model, "training_jets": jets,
+            "model": model,
+            "training_jets": jets,
             "metrics": {name: value for name, value in found.items() if isinstance(value, Result)},
         }
         for (model, jets), found in measured.items()
-    ]  # fmt: skip
+    ]
     origins = {found["data"] for found in measured.values()}
     return {
         "dataset": flags.dataset,

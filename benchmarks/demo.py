@@ -25,8 +25,12 @@ from omnilearn.tagging.convergence import epochs_needed
 ROOT = Path(__file__).parents[1]
 RANKS = 2
 MODELS = {"OmniLearn": "top_finetuned", "PET from scratch": "top_scratch"}
-COLUMNS = {"accuracy": "accuracy", "auc": "AUC", "rejection_0.5": "1/eB at eS = 0.5",
-           "rejection_0.3": "1/eB at eS = 0.3"}  # fmt: skip
+COLUMNS = {
+    "accuracy": "accuracy",
+    "auc": "AUC",
+    "rejection_0.5": "1/eB at eS = 0.5",
+    "rejection_0.3": "1/eB at eS = 0.3",
+}
 
 
 def stages(folder: Path) -> list[tuple[str, list[str]]]:
@@ -37,25 +41,45 @@ def stages(folder: Path) -> list[tuple[str, list[str]]]:
     backbone = ["--backbone", str(runs / "jetclass")]
     simulate, preprocess = [python, "-m", "simulation"], [python, "-m", "preprocessing"]
     return [
-        ("simulate JetClass", [*simulate, "jetclass", "--jets-per-class", "1500", "--out",
-                               str(raw / "jetclass")]),
-        ("simulate top tagging", [*simulate, "top", "--jets", "1000", "--val-jets", "1000",
-                                  "--test-jets", "10000", "--out", str(raw / "top")]),
-        ("preprocess JetClass", [*preprocess, "jetclass", "--raw", str(raw / "jetclass"), "--out",
-                                 str(data)]),
-        ("preprocess top tagging", [*preprocess, "top", "--raw", str(raw / "top"), "--out",
-                                    str(data)]),
+        (
+            "simulate JetClass",
+            [*simulate, "jetclass", "--jets-per-class", "1500", "--out", str(raw / "jetclass")],
+        ),
+        (
+            "simulate top tagging",
+            [
+                *simulate,
+                "top",
+                "--jets",
+                "1000",
+                "--val-jets",
+                "1000",
+                "--test-jets",
+                "10000",
+                "--out",
+                str(raw / "top"),
+            ],
+        ),
+        (
+            "preprocess JetClass",
+            [*preprocess, "jetclass", "--raw", str(raw / "jetclass"), "--out", str(data)],
+        ),
+        (
+            "preprocess top tagging",
+            [*preprocess, "top", "--raw", str(raw / "top"), "--out", str(data)],
+        ),
         ("pre-train on 2 ranks", [*launch, "train.py", "jetclass", *places]),
         ("fine-tune from the backbone", [python, "finetune.py", "top", *backbone, *places]),
         ("train from scratch", [python, "finetune.py", "top", *places]),
         ("evaluate OmniLearn", [python, "evaluate.py", str(runs / "top_finetuned")]),
         ("evaluate PET from scratch", [python, "evaluate.py", str(runs / "top_scratch")]),
-    ]  # fmt: skip
+    ]
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks demo", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks demo", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder of the demo")
     parser.add_argument("--fresh", action="store_true", help="repeat finished stages too")
     flags = parser.parse_args(arguments)

@@ -94,8 +94,10 @@ def is_binary(name: str) -> bool:
 def keep_first(found: dict[str, Path], label: str, place: Path) -> None:
     """The first run of a label stays; of another one it is said that it is not drawn."""
     if label in found:
-        print(f"not drawn: {place}, since {found[label]} is of the same kind; --runs with a folder "
-              "that holds one of them draws that one")  # fmt: skip
+        print(
+            f"not drawn: {place}, since {found[label]} is of the same kind; --runs with a folder "
+            "that holds one of them draws that one"
+        )
     else:
         found[label] = place
 
@@ -153,8 +155,9 @@ def draw_search(runs: Sequence[Run], out: Path) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks figures", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks figures", allow_abbrev=False, description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of figures")
     flags = parser.parse_args(arguments)

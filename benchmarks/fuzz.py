@@ -107,15 +107,18 @@ def table(rows: dict[str, dict]) -> str:
     lines = [head, *((name, *(str(row[key]) for key in head[1:])) for name, row in rows.items())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(f"{text:{'<' if not place else '>'}{width}}"
-                  for place, (text, width) in enumerate(zip(line, widths, strict=True)))
+        "  ".join(
+            f"{text:{'<' if not place else '>'}{width}}"
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        )
         for line in lines
-    )  # fmt: skip
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks fuzz",
-                                     description=__doc__.partition("\n")[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks fuzz", description=__doc__.partition("\n")[0]
+    )
     parser.add_argument("--damages", type=int, default=10_000, help="of all readers (10000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reader", choices=READERS, help="damage files of this reader alone")

@@ -40,10 +40,16 @@ def declared(folder: Path) -> tuple[Path, list[Path]]:
     """The declaration and the files of a data set of one's own."""
     rng = np.random.default_rng(0)
     *files, declaration = write_dataset(
-        folder, "mine", toy_constituents(rng), rng.integers(0, 2, JETS), classes=("QCD", "top"),
-        jet_radius=0.8, jet_pt_range=(100.0, 1000.0), max_constituents=10,
+        folder,
+        "mine",
+        toy_constituents(rng),
+        rng.integers(0, 2, JETS),
+        classes=("QCD", "top"),
+        jet_radius=0.8,
+        jet_pt_range=(100.0, 1000.0),
+        max_constituents=10,
         weight=rng.uniform(0.5, 2, JETS),
-    )  # fmt: skip
+    )
     return declaration, files
 
 
@@ -56,8 +62,12 @@ def jets(folder: Path) -> Made:
 def all_jets(path: Path, spec: DatasetSpec) -> dict:
     """All that a training may read of a file."""
     with JetFiles([path], spec) as found:
-        return {**found.read(0, found.num_jets), "multiplicity": found.multiplicity,
-                "weights": found.weights(), "origin": found.origin}  # fmt: skip
+        return {
+            **found.read(0, found.num_jets),
+            "multiplicity": found.multiplicity,
+            "weights": found.weights(),
+            "origin": found.origin,
+        }
 
 
 def declaration(folder: Path) -> Made:
@@ -66,8 +76,12 @@ def declaration(folder: Path) -> Made:
 
 def predictions(folder: Path) -> Made:
     rng, path = np.random.default_rng(1), folder / "predictions.h5"
-    arrays = {"logits": rng.normal(size=(JETS, 2)).astype("f4"), "label": rng.integers(0, 2, JETS),
-              "weight": np.ones(JETS, "f4"), "index": np.arange(JETS)}  # fmt: skip
+    arrays = {
+        "logits": rng.normal(size=(JETS, 2)).astype("f4"),
+        "label": rng.integers(0, 2, JETS),
+        "weight": np.ones(JETS, "f4"),
+        "index": np.arange(JETS),
+    }
     write_predictions(path, arrays, {"dataset": "top", "model": "toy", "split": "test"})
     return path, read_predictions
 
@@ -93,23 +107,36 @@ def tokens(folder: Path) -> Made:
 
 def generated(folder: Path) -> Made:
     rng, spec = np.random.default_rng(5), dataset("jetnet30")
-    made = JetSet(rng.normal(size=(JETS, 30, 4)).astype("f4"),
-                  rng.normal(size=(JETS, 4)).astype("f4"), np.arange(JETS) % 5)  # fmt: skip
+    made = JetSet(
+        rng.normal(size=(JETS, 30, 4)).astype("f4"),
+        rng.normal(size=(JETS, 4)).astype("f4"),
+        np.arange(JETS) % 5,
+    )
     write_set(folder, made, spec, {"steps": 20})
     return folder / "g.hdf5", lambda path: read_set(path.parent, spec)
 
 
 def position() -> Position:
-    lines = [{"epoch": epoch, "steps": 10, "jets": 2560, "seconds": 12.345 + epoch,
-              "training": {"loss": 0.5 / epoch}, "validation": {"loss": 0.6 / epoch}}
-             for epoch in range(1, 6)]  # fmt: skip
+    lines = [
+        {
+            "epoch": epoch,
+            "steps": 10,
+            "jets": 2560,
+            "seconds": 12.345 + epoch,
+            "training": {"loss": 0.5 / epoch},
+            "validation": {"loss": 0.6 / epoch},
+        }
+        for epoch in range(1, 6)
+    ]
     return Position(5, 0, 0.12, 5, history=lines)
 
 
 def checkpoint(folder: Path) -> Made:
     rng, path = np.random.default_rng(6), folder / "last.h5"
-    weights = {"body.kernel": rng.normal(size=(16, 16)).astype("f4"),
-               "body.bias": rng.normal(size=16).astype("f4")}  # fmt: skip
+    weights = {
+        "body.kernel": rng.normal(size=(16, 16)).astype("f4"),
+        "body.bias": rng.normal(size=16).astype("f4"),
+    }
     config = PETConfig(projection_dim=16, num_layers=2)
     record = {"class_names": ["QCD", "top"], "position": position().as_json(), "ranks": 1}
     save_checkpoint(path, config, weights, record, weights, {"0000": np.array(3)})

@@ -46,8 +46,9 @@ def jetnet_hdf5(folder: Path) -> Made:
     whole = from_cartesian(momenta.sum(axis=1))
     pt, eta, phi, _ = np.moveaxis(toy_constituents(np.random.default_rng(7)), -1, 0)
     stored = np.zeros((JETS, 30, 4), "f4")
-    stored[:, :8] = np.stack([eta - whole[:, 1:2], phi - whole[:, 2:3], pt / whole[:, :1],
-                              np.ones_like(pt)], axis=-1)  # fmt: skip
+    stored[:, :8] = np.stack(
+        [eta - whole[:, 1:2], phi - whole[:, 2:3], pt / whole[:, :1], np.ones_like(pt)], axis=-1
+    )
     with new_file(path, summed=False) as file:
         file["particle_features"] = stored
         file["jet_features"] = np.column_stack([whole[:, :2], np.full((JETS, 2), 8.0)]).astype("f4")
@@ -69,10 +70,13 @@ def jetclass_root(folder: Path) -> Made:
     columns |= {name: np.zeros((JETS, 8)) for name in jetclass.IDENTITY}
     branches = {name: ak.from_regular(values.astype("f4")) for name, values in columns.items()}
     branches |= {name: whole[:, place].astype("f4") for place, name in enumerate(jetclass.JET)}
-    branches |= {f"label_{name}": np.full(JETS, name == "Hbb")
-                 for name in dataset("jetclass").class_names}  # fmt: skip
-    types = {name: values.type.content if isinstance(values, ak.Array) else values.dtype
-             for name, values in branches.items()}  # fmt: skip
+    branches |= {
+        f"label_{name}": np.full(JETS, name == "Hbb") for name in dataset("jetclass").class_names
+    }
+    types = {
+        name: values.type.content if isinstance(values, ak.Array) else values.dtype
+        for name, values in branches.items()
+    }
     with uproot.recreate(path) as file:
         file.mktree("tree", types)
         file["tree"].extend(branches)

@@ -47,10 +47,7 @@ def quality(spec: DatasetSpec, truth: JetSet, jets: JetSet) -> dict[str, dict[st
         if len(pair[0]):
             masses = [relative_mass(each) for each in pair]
             features = constituent_wasserstein(*pair, 0)
-            found[name] = {
-                "w1m": wasserstein(*masses, 0),
-                "w1p": mean_of(features, len(pair[1])),
-            }
+            found[name] = {"w1m": wasserstein(*masses, 0), "w1p": mean_of(features, len(pair[1]))}
     return found
 
 
@@ -82,14 +79,26 @@ def row(
     changes = np.abs(found - next(iter(masses.values())))
     change = Result(float(changes.mean()), float(changes.std() / len(changes) ** 0.5), len(changes))
     evaluations = solver.steps * EVALUATIONS[solver.name]
-    means = {metric: mean_of([found[metric] for found in measured.values()], len(truth))
-             for metric in METRICS}  # fmt: skip
-    print(f"{solver.name} {solver.steps}: {len(truth) / clock:.1f} jets/s, {means['w1m']}, "
-          f"{means['w1p']}", flush=True)  # fmt: skip
-    return {"solver": solver.name, "steps": solver.steps, "evaluations": evaluations,
-            "jets_per_second": len(truth) / clock, "jets_per_core_second": len(truth) / threads,
-            "padded": lengths is not None, "change": change, "mean": means,
-            "classes": measured}  # fmt: skip
+    means = {
+        metric: mean_of([found[metric] for found in measured.values()], len(truth))
+        for metric in METRICS
+    }
+    print(
+        f"{solver.name} {solver.steps}: {len(truth) / clock:.1f} jets/s, {means['w1m']}, "
+        f"{means['w1p']}",
+        flush=True,
+    )
+    return {
+        "solver": solver.name,
+        "steps": solver.steps,
+        "evaluations": evaluations,
+        "jets_per_second": len(truth) / clock,
+        "jets_per_core_second": len(truth) / threads,
+        "padded": lengths is not None,
+        "change": change,
+        "mean": means,
+        "classes": measured,
+    }
 
 
 def is_equal(found: dict, reference: dict) -> bool:
@@ -105,9 +114,18 @@ def is_equal(found: dict, reference: dict) -> bool:
 
 def table(rows: list[dict], reference: dict) -> str:
     """Markdown: solver, evaluations, rates against the released settings, quality."""
-    head = ("solver", "steps", "evaluations", "jets/s", "jets per core-second", "against released",
-            "mean change of a jet's mass (10^-3)", "W1M (10^-3)", "W1P (10^-3)",
-            "within uncertainty in every class")  # fmt: skip
+    head = (
+        "solver",
+        "steps",
+        "evaluations",
+        "jets/s",
+        "jets per core-second",
+        "against released",
+        "mean change of a jet's mass (10^-3)",
+        "W1M (10^-3)",
+        "W1P (10^-3)",
+        "within uncertainty in every class",
+    )
     lines = [head]
     for found in rows:
         factor = found["jets_per_core_second"] / reference["jets_per_core_second"]
@@ -116,10 +134,18 @@ def table(rows: list[dict], reference: dict) -> str:
             for result in (found["change"], *found["mean"].values())
         ]
         name = found["solver"] + (", all slots" if found["padded"] else "")
-        lines.append((name, str(found["steps"]), str(found["evaluations"]),
-                      f"{found['jets_per_second']:.1f}", f"{found['jets_per_core_second']:.1f}",
-                      f"{factor:.1f}", *means,
-                      "yes" if is_equal(found, reference) else "no"))  # fmt: skip
+        lines.append(
+            (
+                name,
+                str(found["steps"]),
+                str(found["evaluations"]),
+                f"{found['jets_per_second']:.1f}",
+                f"{found['jets_per_core_second']:.1f}",
+                f"{factor:.1f}",
+                *means,
+                "yes" if is_equal(found, reference) else "no",
+            )
+        )
     return markdown(lines, texts=1)
 
 
@@ -129,17 +155,22 @@ def figures(rows: list[dict], reference: dict, out: Path, title: str) -> None:
         most = FAR * reference["mean"][metric].value
         drawn = [found for found in rows if found["mean"][metric].value < most]
         scans = [
-            Scan(name, [found["evaluations"] for found in drawn if found["solver"] == name],
-                 [found["mean"][metric] for found in drawn if found["solver"] == name])
+            Scan(
+                name,
+                [found["evaluations"] for found in drawn if found["solver"] == name],
+                [found["mean"][metric] for found in drawn if found["solver"] == name],
+            )
             for name in EVALUATIONS
-        ]  # fmt: skip
-        training_size_scan(scans, out / f"steps_{metric}", label, title,
-                           "Network evaluations per jet")  # fmt: skip
+        ]
+        training_size_scan(
+            scans, out / f"steps_{metric}", label, title, "Network evaluations per jet"
+        )
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks generation", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks generation", allow_abbrev=False, description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--run", type=Path, required=True, help="run of finetune.py jetnet30")
     parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")
     parser.add_argument("--jets", type=int, default=1000, help="jets of all classes")

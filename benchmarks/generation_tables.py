@@ -15,10 +15,15 @@ from omnilearn.generation.distances import EMD_BATCHES, EMD_JETS
 from omnilearn.statistics.results import Result
 
 HEADINGS = {
-    "w1m": ("W1M (10^-3)", 1e3), "w1p": ("W1P (10^-3)", 1e3), "w1efp": ("W1EFP (10^-5)", 1e5),
-    "fpnd": ("FPND", 1.0), "coverage": ("Cov", 1.0), "mmd": ("MMD", 1.0),
-    "fpd": ("FPD (10^-3)", 1e3), "kpd": ("KPD (10^-3)", 1e3),
-}  # fmt: skip
+    "w1m": ("W1M (10^-3)", 1e3),
+    "w1p": ("W1P (10^-3)", 1e3),
+    "w1efp": ("W1EFP (10^-5)", 1e5),
+    "fpnd": ("FPND", 1.0),
+    "coverage": ("Cov", 1.0),
+    "mmd": ("MMD", 1.0),
+    "fpd": ("FPD (10^-3)", 1e3),
+    "kpd": ("KPD (10^-3)", 1e3),
+}
 WITHOUT_A_TABLE = ("w1m", "w1p", "w1efp", "coverage", "mmd")
 EXTRA = ("fpd", "kpd")  # of ours alone
 OBSERVABLES = ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
@@ -75,8 +80,11 @@ def own_rows(
     of the paper that no run fits."""
     rows = []
     for kind, mark in SETS.items():
-        having = [run for run in runs if any(run.result(name, found_in(run, kind, class_name))
-                                             for name in metrics)]  # fmt: skip
+        having = [
+            run
+            for run in runs
+            if any(run.result(name, found_in(run, kind, class_name)) for name in metrics)
+        ]
         for model, run in in_order(having, wanted_rows(dataset)):
             if run is None:
                 blank = [BLANK] * (2 + len(metrics))
@@ -85,8 +93,10 @@ def own_rows(
             found = found_in(run, kind, class_name)
             results = [run.result(name, found) for name in metrics]
             jets = next(str(result.n) for result in results if result)
-            cells = [scaled(result, HEADINGS[name][1]) + fewer_jets(name, result)
-                     for name, result in zip(metrics, results, strict=True)]  # fmt: skip
+            cells = [
+                scaled(result, HEADINGS[name][1]) + fewer_jets(name, result)
+                for name, result in zip(metrics, results, strict=True)
+            ]
             rows.append([class_name, marked(model, mark), run.data, jets, *cells, run.source])
     return rows
 
@@ -122,8 +132,16 @@ def observable_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
                 found = found_in(run, kind, class_name)
                 if all(key in found for key in keys):
                     cells = [scaled(run.result(key, found), 1.0) for key in keys]
-                    rows.append([class_name, marked(model, mark), run.data,
-                                 str(found[keys[0]].n), *cells, run.source])  # fmt: skip
+                    rows.append(
+                        [
+                            class_name,
+                            marked(model, mark),
+                            run.data,
+                            str(found[keys[0]].n),
+                            *cells,
+                            run.source,
+                        ]
+                    )
     return rows
 
 

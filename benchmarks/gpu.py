@@ -104,9 +104,15 @@ class Measurements:
             print(f"{name}: not begun, it would take {expected:.0f} s", flush=True)
             self.write()
             return
-        row = {**asdict(setting), "slots": slots, "first_step_seconds": None,
-               "jets_per_second": None, "share_of_peak": None, "peak_memory_megabytes": None,
-               "error": None}  # fmt: skip
+        row = {
+            **asdict(setting),
+            "slots": slots,
+            "first_step_seconds": None,
+            "jets_per_second": None,
+            "share_of_peak": None,
+            "peak_memory_megabytes": None,
+            "error": None,
+        }
         self.rows.append(row)
         print(f"{name}: begins", flush=True)
         try:
@@ -149,22 +155,30 @@ class Measurements:
         taken = peak_memory()
         if taken is not None:
             row["peak_memory_megabytes"] = taken / 2**20
-        print(f"{name}: {rate:.1f} jets/s"
-              + ("" if taken is None else f", {taken / 2**20:.0f} MB of the device"),
-              flush=True)  # fmt: skip
+        print(
+            f"{name}: {rate:.1f} jets/s"
+            + ("" if taken is None else f", {taken / 2**20:.0f} MB of the device"),
+            flush=True,
+        )
         self.write()
         if setting.precision not in self.peaks:
             self.peaks[setting.precision] = peak_flops(products)
         peak = self.peaks[setting.precision]
         operations = operations_per_jet(self.config, setting.mode, training, row["slots"])
         row["share_of_peak"] = rate * operations / peak
-        print(f"{name}: {row['share_of_peak']:.1%} of {peak / 1e12:.2f} TFLOP/s, the peak of "
-              f"{setting.precision}", flush=True)  # fmt: skip
+        print(
+            f"{name}: {row['share_of_peak']:.1%} of {peak / 1e12:.2f} TFLOP/s, the peak of "
+            f"{setting.precision}",
+            flush=True,
+        )
 
     def rates(self, setting: Setting) -> dict[int, float]:
         """Jets per second by number of slots."""
-        return {row["slots"]: row["jets_per_second"] for row in self.rows
-                if setting_of(row) == setting and row["jets_per_second"]}  # fmt: skip
+        return {
+            row["slots"]: row["jets_per_second"]
+            for row in self.rows
+            if setting_of(row) == setting and row["jets_per_second"]
+        }
 
     def means(self) -> list[dict]:
         """Rates over the lengths, as often as each comes, of the settings that have them all."""
@@ -188,8 +202,9 @@ class Measurements:
             return None
         rows, slots = self.means(), "all lengths"
         if not any(map(is_pretraining, rows)):
-            rows = [row for row in self.rows if row["slots"] == FIRST_SLOTS
-                    and row["jets_per_second"]]  # fmt: skip
+            rows = [
+                row for row in self.rows if row["slots"] == FIRST_SLOTS and row["jets_per_second"]
+            ]
             slots = f"{FIRST_SLOTS} slots"
         rows = list(filter(is_pretraining, rows))
         if not rows:
@@ -198,16 +213,31 @@ class Measurements:
         steps = epochs * (jets // (GPUS * batch))
         rate = best["jets_per_second"]
         hours = steps * batch / rate / 3600
-        return {**asdict(setting_of(best)), "slots": slots, "jets_per_second": rate,
-                "gpus": GPUS, "batch": batch, "epochs": epochs, "jets_per_epoch": jets,
-                "steps": steps, "hours": hours, "gpu_hours": GPUS * hours}  # fmt: skip
+        return {
+            **asdict(setting_of(best)),
+            "slots": slots,
+            "jets_per_second": rate,
+            "gpus": GPUS,
+            "batch": batch,
+            "epochs": epochs,
+            "jets_per_epoch": jets,
+            "steps": steps,
+            "hours": hours,
+            "gpu_hours": GPUS * hours,
+        }
 
     def write(self) -> None:
-        result = {"device": gpu_name() or "cpu", "size": self.size,
-                  "batch": self.batch, "steps": self.steps,
-                  "peak_teraflops": {name: peak / 1e12 for name, peak in self.peaks.items()},
-                  "rows": self.rows, "not_begun": self.not_begun, "means": self.means(),
-                  "pretraining": self.pretraining()}  # fmt: skip
+        result = {
+            "device": gpu_name() or "cpu",
+            "size": self.size,
+            "batch": self.batch,
+            "steps": self.steps,
+            "peak_teraflops": {name: peak / 1e12 for name, peak in self.peaks.items()},
+            "rows": self.rows,
+            "not_begun": self.not_begun,
+            "means": self.means(),
+            "pretraining": self.pretraining(),
+        }
         with atomic_path(self.out) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
 
@@ -246,8 +276,9 @@ def settings(mode: str, kind: str) -> list[Setting]:
     The graphs of XLA take long to compile, so they come after what does without.
     """
     precisions = (TF32, REDUCED) if has_tf32() else (FULL, REDUCED)
-    found = [Setting(mode, kind, precision, xla) for xla in (False, True)
-             for precision in precisions]  # fmt: skip
+    found = [
+        Setting(mode, kind, precision, xla) for xla in (False, True) for precision in precisions
+    ]
     return found + [Setting(mode, kind, FULL, xla) for xla in (False, True) if has_tf32()]
 
 
@@ -279,8 +310,9 @@ def measure_all(
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks gpu", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks gpu", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--batch", type=int, default=256, help="jets per step")
     parser.add_argument("--steps", type=int, default=20, help="steps per number, at most")
@@ -300,19 +332,22 @@ def main(arguments: list[str]) -> None:
     batches = {batch["mask"].shape[1]: batch for batch, _ in grouped}
     shares = {batch["mask"].shape[1]: share for batch, share in grouped}
     measured = Measurements(flags.size, flags.batch, flags.steps, flags.out, until, shares)
-    kinds = [(mode, kind) for kind in flags.work or WORK
-             for mode in flags.mode or ("all", "classifier")]  # fmt: skip
+    kinds = [
+        (mode, kind) for kind in flags.work or WORK for mode in flags.mode or ("all", "classifier")
+    ]
     measure_all(measured, kinds, batches)
     means, cost = measured.means(), measured.pretraining()
     print(f"over the lengths of the pipeline ({', '.join(map(str, shares))} slots):")
     for mean in means:
         print(f"  {setting_of(mean)}: {mean['jets_per_second']:.1f} jets/s")
     if cost:
-        print(f"pre-training of the paper ({setting_of(cost)}, {cost['slots']}):\n"
-              f"  {cost['epochs']} epochs of {cost['jets_per_epoch']:.0e} jets are "
-              f"{cost['steps']} steps of {GPUS} GPUs x {cost['batch']} jets\n"
-              f"  {cost['steps']} x {cost['batch']} / {cost['jets_per_second']:.1f} jets/s / 3600 "
-              f"= {cost['hours']:.1f} hours, {cost['gpu_hours']:.0f} GPU hours\n"
-              f"  divided by the efficiency of {GPUS} GPUs, about which "
-              "python -m benchmarks scaling_model has a model")  # fmt: skip
+        print(
+            f"pre-training of the paper ({setting_of(cost)}, {cost['slots']}):\n"
+            f"  {cost['epochs']} epochs of {cost['jets_per_epoch']:.0e} jets are "
+            f"{cost['steps']} steps of {GPUS} GPUs x {cost['batch']} jets\n"
+            f"  {cost['steps']} x {cost['batch']} / {cost['jets_per_second']:.1f} jets/s / 3600 "
+            f"= {cost['hours']:.1f} hours, {cost['gpu_hours']:.0f} GPU hours\n"
+            f"  divided by the efficiency of {GPUS} GPUs, about which "
+            "python -m benchmarks scaling_model has a model"
+        )
     print(f"{len(measured.not_begun)} not begun for want of time; written: {flags.out}")

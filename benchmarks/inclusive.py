@@ -34,8 +34,9 @@ def inclusive(training: JetSet, like: JetSet, seed: int) -> JetSet:
         drawn = spectrum[rng.integers(0, len(spectrum), wanted.constituents.shape[:2])]
         drawn = drawn * wanted.constituents[..., 3:]
         order = np.argsort(-drawn[..., 2], axis=1, kind="stable")
-        parts.append(JetSet(np.take_along_axis(drawn, order[..., None], axis=1), wanted.jets,
-                            wanted.label))  # fmt: skip
+        parts.append(
+            JetSet(np.take_along_axis(drawn, order[..., None], axis=1), wanted.jets, wanted.label)
+        )
     return joined(parts)
 
 
@@ -52,16 +53,21 @@ def write_run(
     """A run directory of jets that no model made: the set, results.json and figures."""
     run.mkdir(parents=True, exist_ok=True)
     write_set(run / "generated", jets, spec, {"model": model, "seed": seed})
-    results = {"dataset": spec.name, "model": model, "data": origin,
-               **compare(run, spec, truth, {"generated": jets}, seed, emd_jets)}  # fmt: skip
+    results = {
+        "dataset": spec.name,
+        "model": model,
+        "data": origin,
+        **compare(run, spec, truth, {"generated": jets}, seed, emd_jets),
+    }
     write_results(run / "results.json", results)
     generation_figures(run, spec, results, [])
     return results
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks inclusive", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0])  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks inclusive", allow_abbrev=False, description=__doc__.splitlines()[0]
+    )
     parser.add_argument("dataset", help="e.g. jetnet30")
     parser.add_argument("--data", default="data", help="folder of preprocessed datasets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")

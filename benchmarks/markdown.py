@@ -30,10 +30,12 @@ def markdown(rows: Rows, texts: int = 2) -> str:
     head, *body = rows
     model = head.index(MODEL) if MODEL in head else None
     body = [
-        [f"**{cell}**" if column == model and is_ours(row) else cell
-         for column, cell in enumerate(row)]
+        [
+            f"**{cell}**" if column == model and is_ours(row) else cell
+            for column, cell in enumerate(row)
+        ]
         for row in body
-    ]  # fmt: skip
+    ]
     rule = ["---" if is_text else "--:" for is_text in text_columns(head, texts)]
     lines = [[cell.replace("|", r"\|") for cell in row] for row in (head, rule, *body)]
     return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
@@ -68,8 +70,9 @@ def latex_comment(text: str) -> str:
 
 def text_columns(head: Sequence[str], texts: int) -> list[bool]:
     last = len(head) - 1
-    return [column < texts or (column == last and name == SOURCE)
-            for column, name in enumerate(head)]  # fmt: skip
+    return [
+        column < texts or (column == last and name == SOURCE) for column, name in enumerate(head)
+    ]
 
 
 def is_ours(row: Sequence[str]) -> bool:
@@ -91,12 +94,16 @@ def _latex_cell(cell: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    for plain, written in (("_", r"\_"), ("%", r"\%"), ("&", r"\&"), ("#", r"\#"),
-                           ("±", r"$\pm$"), ("> ", "$>$ ")):  # fmt: skip
+    for plain, written in (
+        ("_", r"\_"),
+        ("%", r"\%"),
+        ("&", r"\&"),
+        ("#", r"\#"),
+        ("±", r"$\pm$"),
+        ("> ", "$>$ "),
+    ):
         text = text.replace(plain, written)
     return re.sub(r"\^(-?\d+)", r"$^{\1}$", text)
 
 
-SECTIONS: dict[str, Callable[[Table], str]] = {
-    "markdown": markdown_section, "latex": latex_section,
-}  # fmt: skip
+SECTIONS: dict[str, Callable[[Table], str]] = {"markdown": markdown_section, "latex": latex_section}

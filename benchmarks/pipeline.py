@@ -45,17 +45,27 @@ NUMBER_OF_FILES = 4
 def main(arguments: list[str]) -> None:
     """Measure, print, and write the numbers as JSON."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks pipeline", description=__doc__, allow_abbrev=False,
+        prog="python -m benchmarks pipeline",
+        description=__doc__,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--data", type=Path, help="folder of preprocessed files; default: made up")
     parser.add_argument("--dataset", default="jetclass", help="which of them (jetclass)")
     parser.add_argument("--jets", type=int, default=64000, help="jets to use (64000)")
     parser.add_argument("--batch-size", type=int, default=256, help="jets per batch (256)")
-    parser.add_argument("--consumers", type=int, default=0,
-                        help="measure only so many ranks that take batches at once")  # fmt: skip
-    parser.add_argument("--output", type=Path, help="where the numbers go (benchmarks/results/"
-                        "pipeline.json, or pipeline_ranks.json of consumers)")  # fmt: skip
+    parser.add_argument(
+        "--consumers",
+        type=int,
+        default=0,
+        help="measure only so many ranks that take batches at once",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="where the numbers go (benchmarks/results/"
+        "pipeline.json, or pipeline_ranks.json of consumers)",
+    )
     flags = parser.parse_args(arguments)
     name = "pipeline_ranks.json" if flags.consumers else "pipeline.json"
     output = flags.output or RESULTS / name
@@ -111,8 +121,15 @@ def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) ->
         for size in (1, 128):
             edges = np.arange(0, size * WINDOW + 1, ROWS_PER_CHUNK)
             order = JetOrder.of_files(edges, np.resize(files.multiplicity, size * WINDOW))
-            plan = EpochPlan(order, padded_lengths(spec.max_constituents), flags.batch_size, size,
-                             max(1, WINDOW // flags.batch_size), seed=0, epoch=0)  # fmt: skip
+            plan = EpochPlan(
+                order,
+                padded_lengths(spec.max_constituents),
+                flags.batch_size,
+                size,
+                max(1, WINDOW // flags.batch_size),
+                seed=0,
+                epoch=0,
+            )
             seconds = _cpu_seconds(lambda plan=plan: plan.batches(0, 0))
             numbers[f"milliseconds_to_plan_a_window_{size}_ranks"] = 1e3 * seconds
     if not MEMORY.exists():
@@ -192,8 +209,9 @@ def _write_files(folder: Path, spec: DatasetSpec, jets: int, options: dict) -> l
         jet = rng.standard_normal((number, 4), dtype=np.float32)
         paths.append(folder / f"{spec.name}_train_{part:03d}.h5")
         with new_file(paths[-1]) as file:
-            file.create_dataset("data", data=data, chunks=(ROWS_PER_CHUNK, slots, features),
-                                **options)  # fmt: skip
+            file.create_dataset(
+                "data", data=data, chunks=(ROWS_PER_CHUNK, slots, features), **options
+            )
             file["jet"], file["multiplicity"] = jet, multiplicity
             file["pid"] = np.eye(spec.num_classes, dtype=np.int8)[label]
             file["weight"] = np.ones(number, np.float32)

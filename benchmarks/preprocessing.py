@@ -42,18 +42,24 @@ REPEATS = 3  # of the timed arithmetic; the fastest counts
 def main(arguments: list[str]) -> None:
     """Measure, print, and write the numbers as JSON."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks preprocessing", description=__doc__, allow_abbrev=False,
+        prog="python -m benchmarks preprocessing",
+        description=__doc__,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--datasets", nargs="+", default=list(CATALOGUE), help="which (all)")
     parser.add_argument("--jets", type=int, default=500, help="jets or events to simulate (500)")
     parser.add_argument("--rows", type=int, default=10000, help="rows of the short file (10000)")
-    parser.add_argument("--output", type=Path,
-                        default=ROOT / "benchmarks" / "results" / "preprocessing.json",
-                        help="where the numbers go")  # fmt: skip
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=ROOT / "benchmarks" / "results" / "preprocessing.json",
+        help="where the numbers go",
+    )
     flags = parser.parse_args(arguments)
-    measured = {dataset(name).name: measure(name, flags.jets, flags.rows)
-                for name in flags.datasets}  # fmt: skip
+    measured = {
+        dataset(name).name: measure(name, flags.jets, flags.rows) for name in flags.datasets
+    }
     document = {
         "benchmark": "preprocessing",
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",

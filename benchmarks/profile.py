@@ -96,8 +96,10 @@ def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
             on_slots(lambda b, f, s: block.attention(b["body"], bias=s.attention_bias)),
             config.num_layers,
         ),
-        "feed-forward": (on_slots(lambda b, f, s: block.feed_forward(b["body"])),
-                         config.num_layers),
+        "feed-forward": (
+            on_slots(lambda b, f, s: block.feed_forward(b["body"])),
+            config.num_layers,
+        ),
         "normalisation": (
             on_slots(lambda b, f, s: block.norm1(b["body"], weight=s.weight)),
             2 * config.num_layers,
@@ -115,7 +117,7 @@ def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
             1,
         ),
         "whole body": (on_slots(lambda b, f, s: body(f, slots=s)), 1),
-    }  # fmt: skip
+    }
 
 
 def growth(count: int, repeats: int) -> dict[str, dict[int, float]]:
@@ -146,16 +148,18 @@ def draw(parts: dict[str, dict], path: Path) -> None:
     both = np.array([parts[name]["forward_backward"] * parts[name]["times"] for name in names])
     with figure(path) as axes:
         axes.barh(names, forward, color="#3f90da", label="forward")
-        axes.barh(names, np.maximum(both - forward, 0), left=forward, color="#ffa90e",
-                  label="backward")  # fmt: skip
+        axes.barh(
+            names, np.maximum(both - forward, 0), left=forward, color="#ffa90e", label="backward"
+        )
         axes.set_xlabel("ms per batch and pass")
         axes.tick_params(axis="y", which="both", left=False, right=False, labelsize="small")
         axes.legend()
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks profile", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks profile", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--jets", type=int, default=64, help="jets of the batch")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out", type=Path, default=RESULTS / "profile")
@@ -167,12 +171,17 @@ def main(arguments: list[str]) -> None:
     for name, (part, times) in parts_of(pet).items():
         found = timed(part, batch, pet.trainable_variables, flags.repeats)
         parts[name] = {**found, "times": times}
-        print(f"{name:20} {times:3} x {found['forward']:7.1f} ms forward, "
-              f"{found['forward_backward']:7.1f} ms with backward", flush=True)  # fmt: skip
+        print(
+            f"{name:20} {times:3} x {found['forward']:7.1f} ms forward, "
+            f"{found['forward_backward']:7.1f} ms with backward",
+            flush=True,
+        )
     grown = growth(flags.jets, flags.repeats)
     for axis, rates in grown.items():
-        print(f"training, jets/s by {axis}: "
-              + ", ".join(f"{key}: {rate:.0f}" for key, rate in rates.items()))  # fmt: skip
+        print(
+            f"training, jets/s by {axis}: "
+            + ", ".join(f"{key}: {rate:.0f}" for key, rate in rates.items())
+        )
     with atomic_path(flags.out.with_suffix(".json")) as temporary:
         result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": grown}
         temporary.write_text(json.dumps(result, indent=2) + "\n")

@@ -131,12 +131,24 @@ REWEIGHTING = PublishedTable(
     jets=1_600_000,
     metrics=OBSERVABLES,
     rows={
-        "PET classifier": ((0.13, 0.03), (0.13, 0.03), (0.09, 0.02), (0.08, 0.02), (0.08, 0.03),
-                           (0.04, 0.01)),
-        "OmniLearn": ((0.027, 0.008), (0.05, 0.02), (0.02, 0.01), (0.03, 0.01), (0.02, 0.01),
-                      (0.001, 0.004)),
+        "PET classifier": (
+            (0.13, 0.03),
+            (0.13, 0.03),
+            (0.09, 0.02),
+            (0.08, 0.02),
+            (0.08, 0.03),
+            (0.04, 0.01),
+        ),
+        "OmniLearn": (
+            (0.027, 0.008),
+            (0.05, 0.02),
+            (0.02, 0.01),
+            (0.03, 0.01),
+            (0.02, 0.01),
+            (0.001, 0.004),
+        ),
     },
-)  # fmt: skip
+)
 UNFOLDING = PublishedTable(
     dataset="omnifold",
     citation=LETTER,
@@ -145,13 +157,25 @@ UNFOLDING = PublishedTable(
     metrics=OBSERVABLES,
     rows={
         "IBU": ((9.31, None), (1.51, None), (0.11, None), (0.71, None), (1.1, None), (0.37, None)),
-        "OmniFold DeepSets": ((2.77, None), (0.33, None), (0.1, None), (0.35, None), (0.53, None),
-                              (0.68, None)),
-        "OmniFold PET classifier": ((2.8, 0.9), (0.5, 0.15), (0.09, 0.02), (0.23, 0.07),
-                                    (0.13, 0.03), (0.19, 0.03)),
+        "OmniFold DeepSets": (
+            (2.77, None),
+            (0.33, None),
+            (0.1, None),
+            (0.35, None),
+            (0.53, None),
+            (0.68, None),
+        ),
+        "OmniFold PET classifier": (
+            (2.8, 0.9),
+            (0.5, 0.15),
+            (0.09, 0.02),
+            (0.23, 0.07),
+            (0.13, 0.03),
+            (0.19, 0.03),
+        ),
         "OmniFold OmniLearn": (None,) * len(OBSERVABLES),
     },
-)  # fmt: skip
+)
 UNFOLDING_NOTE = """\
 The text of the published table at hand has lost a column: PET's numbers are those that stand third
 in each line, OmniLearn's cannot be read (one number more, 0.21 ± 0.04, stands behind the last)."""

@@ -131,10 +131,14 @@ def read_runs(*folders: Path) -> list[Run]:
         prefix = folder.name if len(folders) > 1 else ""
         for path in sorted(folder.rglob("results.json")):
             runs.setdefault(path.resolve(), _read_run(path, folder, prefix))
-    summed_up = [path.parent for path, run in runs.items()
-                 if any(key in run.metrics for key in SUMMARIES)]  # fmt: skip
-    return [run for path, run in runs.items()
-            if not any(folder in path.parent.parents for folder in summed_up)]  # fmt: skip
+    summed_up = [
+        path.parent for path, run in runs.items() if any(key in run.metrics for key in SUMMARIES)
+    ]
+    return [
+        run
+        for path, run in runs.items()
+        if not any(folder in path.parent.parents for folder in summed_up)
+    ]
 
 
 def read_run(run: Path) -> Run:
@@ -157,14 +161,21 @@ def _read_run(path: Path, folder: Path, prefix: str) -> Run:
         )
     place = path.parent.relative_to(folder)
     origin = (Path(prefix) / place).as_posix()
-    return Run(path, origin if origin != "." else path.parent.resolve().name, metrics,
-               _read_about(path.parent))  # fmt: skip
+    return Run(
+        path,
+        origin if origin != "." else path.parent.resolve().name,
+        metrics,
+        _read_about(path.parent),
+    )
 
 
 def _read_about(run: Path) -> dict[str, Any]:
     """config.json of a run, of its first repeat or of the first cell of a scan; else nothing."""
-    found = [path for pattern in ("config.json", "seed*/config.json", "*/seed*/config.json")
-             for path in sorted(run.glob(pattern))]  # fmt: skip
+    found = [
+        path
+        for pattern in ("config.json", "seed*/config.json", "*/seed*/config.json")
+        for path in sorted(run.glob(pattern))
+    ]
     if not found:
         return {}
     try:
@@ -172,8 +183,10 @@ def _read_about(run: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{found[0]}: no JSON ({error}); copy it from the run again") from None
     if not isinstance(about, dict) or not isinstance(about.get("config", {}), dict):
-        raise UserError(f"{found[0]}: expected an object with an object 'config' in it, as "
-                        "finetune.py writes it; copy it from the run again")  # fmt: skip
+        raise UserError(
+            f"{found[0]}: expected an object with an object 'config' in it, as "
+            "finetune.py writes it; copy it from the run again"
+        )
     return about
 
 

@@ -58,13 +58,19 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
                 seconds[name].append(time.perf_counter() - started)
     medians = {name: float(np.median(values)) for name, values in seconds.items()}
     if distributed.rank() == 0:
-        Path(flags.report).write_text(json.dumps({
-            "ranks": distributed.size(),
-            "slots": batch["mask"].shape[1],
-            "jets_per_second": flags.batch * distributed.size() / medians["step"],
-            "allreduce_share": medians["allreduce"] / medians["step"] * (distributed.size() > 1),
-            "megabytes_per_step": sum(g.nbytes for g in gradients) / 1e6,
-        }))  # fmt: skip
+        Path(flags.report).write_text(
+            json.dumps(
+                {
+                    "ranks": distributed.size(),
+                    "slots": batch["mask"].shape[1],
+                    "jets_per_second": flags.batch * distributed.size() / medians["step"],
+                    "allreduce_share": medians["allreduce"]
+                    / medians["step"]
+                    * (distributed.size() > 1),
+                    "megabytes_per_step": sum(g.nbytes for g in gradients) / 1e6,
+                }
+            )
+        )
 
 
 def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
@@ -74,11 +80,22 @@ def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
         raise UserError(f"--ranks {ranks}: this machine offers {len(cores)} cores; use fewer ranks")
     report = folder / f"ranks{ranks}.json"
     launcher = [Path(sys.executable).parent / "horovodrun", "-np", str(ranks), "--gloo"]
-    same = ["--size", flags.size, "--mode", flags.mode, "--batch", str(flags.batch),
-            "--steps", str(flags.steps)]  # fmt: skip
+    same = [
+        "--size",
+        flags.size,
+        "--mode",
+        flags.mode,
+        "--batch",
+        str(flags.batch),
+        "--steps",
+        str(flags.steps),
+    ]
     done = subprocess.run(
         [*launcher, sys.executable, "-m", "benchmarks", "scaling", *same, "--report", report],
-        capture_output=True, text=True, check=False)  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         raise UserError(f"{ranks} ranks ended with code {done.returncode}: {done.stderr[-300:]!r}")
     return json.loads(report.read_text())
@@ -94,18 +111,21 @@ def combined(rounds: list[list[dict]]) -> list[dict]:
         found = [measured[index] for measured in rounds]
         per_rank = [row["jets_per_second"] / row["ranks"] for row in found]
         base = [measured[0]["jets_per_second"] / measured[0]["ranks"] for measured in rounds]
-        rows.append({
-            **first,
-            "jets_per_second": float(np.median([row["jets_per_second"] for row in found])),
-            "allreduce_share": float(np.median([row["allreduce_share"] for row in found])),
-            "efficiency": float(np.median(np.divide(per_rank, base))),
-        })  # fmt: skip
+        rows.append(
+            {
+                **first,
+                "jets_per_second": float(np.median([row["jets_per_second"] for row in found])),
+                "allreduce_share": float(np.median([row["allreduce_share"] for row in found])),
+                "efficiency": float(np.median(np.divide(per_rank, base))),
+            }
+        )
     return rows
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks scaling", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks scaling", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--mode", choices=("all", "classifier", "generator"), default="all")
     parser.add_argument("--batch", type=int, default=64, help="jets per step and rank")
@@ -118,14 +138,20 @@ def main(arguments: list[str]) -> None:
     if flags.report:
         return step_of_a_rank(flags)
     with tempfile.TemporaryDirectory() as folder:
-        rounds = [[launched(ranks, flags, Path(folder)) for ranks in flags.ranks]
-                  for _ in range(flags.rounds)]  # fmt: skip
+        rounds = [
+            [launched(ranks, flags, Path(folder)) for ranks in flags.ranks]
+            for _ in range(flags.rounds)
+        ]
     rows = combined(rounds)
     for row in rows:
-        print(f"{row['ranks']} ranks: {row['jets_per_second']:.1f} jets/s, efficiency "
-              f"{row['efficiency']:.0%}, allreduce {row['allreduce_share']:.1%} of the step, "
-              f"{row['megabytes_per_step']:.1f} MB per step and rank", flush=True)  # fmt: skip
+        print(
+            f"{row['ranks']} ranks: {row['jets_per_second']:.1f} jets/s, efficiency "
+            f"{row['efficiency']:.0%}, allreduce {row['allreduce_share']:.1%} of the step, "
+            f"{row['megabytes_per_step']:.1f} MB per step and rank",
+            flush=True,
+        )
     result = {name: getattr(flags, name) for name in ("size", "mode", "batch", "steps")}
     with atomic_path(flags.out) as temporary:
-        temporary.write_text(json.dumps(result | {"rounds": flags.rounds, "rows": rows}, indent=2)
-                             + "\n")  # fmt: skip
+        temporary.write_text(
+            json.dumps(result | {"rounds": flags.rounds, "rows": rows}, indent=2) + "\n"
+        )

@@ -76,10 +76,16 @@ def efficiency(ranks: int, rate: float, batch: int, size: float, spread: float) 
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks scaling_model", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
-    parser.add_argument("--jets-per-second", type=float, nargs="+", default=[1000.0, 4000.0],
-                        help="of one GPU, by python -m benchmarks throughput there")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks scaling_model", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--jets-per-second",
+        type=float,
+        nargs="+",
+        default=[1000.0, 4000.0],
+        help="of one GPU, by python -m benchmarks throughput there",
+    )
     parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
     parser.add_argument("--measured", type=Path, default=RESULTS / "scaling.json")
     flags = parser.parse_args(arguments)

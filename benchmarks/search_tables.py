@@ -16,8 +16,16 @@ from omnilearn.statistics.results import Result
 
 KINDS = ("idealised", "cathode", "supervised")
 SCANNED = (("max_sic", "max SIC"), (f"significance_{HUNTED_CUT}", "Z after the cut"))
-HEAD = [MODEL, "Data", "Search", "Signal events", "S/sqrt(B)", *(title for _, title in SCANNED),
-        "Test events", SOURCE]  # fmt: skip
+HEAD = [
+    MODEL,
+    "Data",
+    "Search",
+    "Signal events",
+    "S/sqrt(B)",
+    *(title for _, title in SCANNED),
+    "Test events",
+    SOURCE,
+]
 NOTE = """\
 Median over trainings (each with its own draw of background and signal), ± half of the interval
 that holds 68 % of them; of a single training ± its statistical uncertainty. Max SIC: largest
@@ -42,8 +50,10 @@ def search_tables(runs: Sequence[Run]) -> list[Table]:
 
 def wanted_rows(kind: str) -> dict[str, Callable[[Run], bool]]:
     """The models of the papers; they have no supervised search."""
-    names = {"PET classifier": lambda run: run.network == "pet" and not run.is_finetuned,
-             "OmniLearn": lambda run: run.network == "pet" and run.is_finetuned}  # fmt: skip
+    names = {
+        "PET classifier": lambda run: run.network == "pet" and not run.is_finetuned,
+        "OmniLearn": lambda run: run.network == "pet" and run.is_finetuned,
+    }
     return {} if kind == "supervised" else names
 
 
@@ -56,8 +66,9 @@ def cells(run: Run, name: str, kind: str, point: dict[str, Any]) -> list[str]:
     """One row: the model at one number of signal events."""
     several = point["trainings"]
     source = f"{OURS}, {run.origin}" + (f", {several} trainings" if several > 1 else "")
-    numbers = [point.get(key) if kind != "supervised" or key == "max_sic" else None
-               for key, _ in SCANNED]  # fmt: skip
+    numbers = [
+        point.get(key) if kind != "supervised" or key == "max_sic" else None for key, _ in SCANNED
+    ]
     signal, significance = str(point["signal"]), f"{point['initial_significance']:.2f}"
     if kind == "supervised":
         signal, significance = "all", BLANK

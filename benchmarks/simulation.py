@@ -28,14 +28,21 @@ WAYS = {"all": replace(RECIPE, in_sight=None), "early": RECIPE}
 def main(arguments: list[str]) -> None:
     """Measure, print class by class, and write the numbers as JSON."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks simulation", description=__doc__, allow_abbrev=False,
+        prog="python -m benchmarks simulation",
+        description=__doc__,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--jets", type=at_least(1), default=250, help="of each class (250)")
-    parser.add_argument("--classes", type=classes, default=list(PUBLIC_NAMES),
-                        help="comma-separated (all ten)")  # fmt: skip
-    parser.add_argument("--output", type=Path, help="where the numbers go",
-                        default=Path("benchmarks/results/simulation_rates.json"))  # fmt: skip
+    parser.add_argument(
+        "--classes", type=classes, default=list(PUBLIC_NAMES), help="comma-separated (all ten)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="where the numbers go",
+        default=Path("benchmarks/results/simulation_rates.json"),
+    )
     flags = parser.parse_args(arguments)
     measured, total = {}, dict.fromkeys(WAYS, 0.0)
     print(f"{'jets per CPU second':<22}{'all':>8}{'early':>8}{'ratio':>8}")
@@ -48,11 +55,15 @@ def main(arguments: list[str]) -> None:
     together = rates(total, flags.jets * len(measured))
     show("equal parts of these", together)
     document = {
-        "benchmark": "simulation", "command": "python -m benchmarks simulation",
-        "unit": "jets per CPU second, one core", "jets_per_class": flags.jets,
-        "machine": platform.machine(), "pythia": version("pythia8mc"),
-        "measured": measured, "together": together,
-    }  # fmt: skip
+        "benchmark": "simulation",
+        "command": "python -m benchmarks simulation",
+        "unit": "jets per CPU second, one core",
+        "jets_per_class": flags.jets,
+        "machine": platform.machine(),
+        "pythia": version("pythia8mc"),
+        "measured": measured,
+        "together": together,
+    }
     with atomic_path(flags.output) as path:
         path.write_text(json.dumps(document, indent=2) + "\n")
     print(f"written: {flags.output}")

@@ -48,12 +48,15 @@ RESULTS = Path(__file__).parent / "results"
 SLOTS = 12
 SPEC = replace(TOP, max_constituents=SLOTS)
 ARCHITECTURE = PETConfig(
-    projection_dim=8, num_layers=1, num_heads=2, num_classes=2, max_constituents=SLOTS,
-    classifier_layers=1, generator_layers=1,
-)  # fmt: skip
-CONFIG = Config(
-    epochs=2, batch=8, lr=5e-3, warmup_epochs=0, checkpoint_every=1
-)  # fmt: skip
+    projection_dim=8,
+    num_layers=1,
+    num_heads=2,
+    num_classes=2,
+    max_constituents=SLOTS,
+    classifier_layers=1,
+    generator_layers=1,
+)
+CONFIG = Config(epochs=2, batch=8, lr=5e-3, warmup_epochs=0, checkpoint_every=1)
 JETS = {"train": 32, "val": 10}
 BY_REQUEST, WHILE_WRITING, DAMAGED = 0.25, 0.25, 0.15  # shares of the kills
 MOMENTS = ("half written", "before the renames", "between the renames", "after the renames")
@@ -168,18 +171,25 @@ def outcome(run: Path) -> dict[str, np.ndarray]:
     """Everything a finished training leaves, but for the seconds it took."""
     found = load_checkpoint(run / "last.h5")
     groups = {"weights": found.weights, "ema": found.ema, "optimizer": found.optimizer}
-    arrays = {f"{group}/{name}": array for group, named in groups.items()
-              for name, array in named.items()}  # fmt: skip
-    kept = [{key: value for key, value in line.items() if key != "seconds"}
-            for line in read_history(run)]  # fmt: skip
+    arrays = {
+        f"{group}/{name}": array for group, named in groups.items() for name, array in named.items()
+    }
+    kept = [
+        {key: value for key, value in line.items() if key != "seconds"}
+        for line in read_history(run)
+    ]
     return arrays | {"history": np.array(json.dumps(kept))}
 
 
 def differing(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> list[str]:
     """Names of what is not the same bit for bit."""
-    return [name for name in expected.keys() | found.keys()
-            if name not in found or name not in expected
-            or found[name].tobytes() != expected[name].tobytes()]  # fmt: skip
+    return [
+        name
+        for name in expected.keys() | found.keys()
+        if name not in found
+        or name not in expected
+        or found[name].tobytes() != expected[name].tobytes()
+    ]
 
 
 def survive(kills: int, seed: int, folder: Path) -> dict:
@@ -194,8 +204,14 @@ def survive(kills: int, seed: int, folder: Path) -> dict:
         raise UserError(f"the uninterrupted run failed: {last_words(through)}")
     usual = time.monotonic() - begun
     expected = outcome(through)
-    counts = {"kills": 0, "by_request": 0, "while_writing": 0, "damaged": 0,
-              "gone_on_from_previous": 0, "complete_trainings": 0}  # fmt: skip
+    counts = {
+        "kills": 0,
+        "by_request": 0,
+        "while_writing": 0,
+        "damaged": 0,
+        "gone_on_from_previous": 0,
+        "complete_trainings": 0,
+    }
     with progress(kills, "kills") as bar:
         while True:
             run.mkdir(exist_ok=True)
@@ -232,8 +248,11 @@ def survive(kills: int, seed: int, folder: Path) -> dict:
                 )
             counts["complete_trainings"] += 1
             counts["gone_on_from_previous"] += last_words(run, None).count("the checkpoint before")
-            print(f"{counts['kills']} of {kills} kills, {counts['complete_trainings']} trainings "
-                  "completed, all equal to the uninterrupted one", flush=True)  # fmt: skip
+            print(
+                f"{counts['kills']} of {kills} kills, {counts['complete_trainings']} trainings "
+                "completed, all equal to the uninterrupted one",
+                flush=True,
+            )
             shutil.rmtree(run)
             run.with_suffix(".log").unlink()
             if has_enough:
@@ -246,8 +265,9 @@ def last_words(run: Path, characters: int | None = 500) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks soak", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks soak", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds of kills")
     parser.add_argument("--out", type=Path, default=RESULTS / "soak.json")

@@ -48,9 +48,14 @@ def started(command: str, folder: Path) -> subprocess.Popen:
     words = command.split()
     words = words if words[0] == "-m" else [str(ROOT / words[0]), *words[1:]]
     with (folder / "log").open("a") as log:
-        return subprocess.Popen([sys.executable, *words], cwd=folder, stdout=log, stderr=log,
-                                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                                start_new_session=True)  # fmt: skip
+        return subprocess.Popen(
+            [sys.executable, *words],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+        )
 
 
 def of_session(session: int) -> list[int]:
@@ -112,8 +117,9 @@ def numbers_of(path: Path) -> dict[str, bytes]:
         return found
     if path.suffix in (".json", ".jsonl"):
         lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
-        return {str(n): repr(without_clocks(json.loads(one))).encode()
-                for n, one in enumerate(lines)}  # fmt: skip
+        return {
+            str(n): repr(without_clocks(json.loads(one))).encode() for n, one in enumerate(lines)
+        }
     return {}
 
 
@@ -126,8 +132,10 @@ def without_clocks(value):
 
 def differing(one: Path, other: Path) -> list[str]:
     """Names of files that are not in both folders, or not with the same numbers; leftovers too."""
-    files = [{str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-             for folder in (one, other)]  # fmt: skip
+    files = [
+        {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+        for folder in (one, other)
+    ]
     wrong = files[0] ^ files[1]
     for name in files[0] & files[1]:
         if Path(name).name in NOT_COMPARED:
@@ -162,12 +170,18 @@ def survive(name: str, through: Path, kills: int, rng: random.Random) -> int:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks soak_commands", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks soak_commands", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--kills", type=int, default=5, help="of every command")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
-    parser.add_argument("--only", nargs="+", choices=COMMANDS, default=list(COMMANDS),
-                        help="kill these alone; those before them are run as they are")  # fmt: skip
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=COMMANDS,
+        default=list(COMMANDS),
+        help="kill these alone; those before them are run as they are",
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "soak_commands.json")
     flags = parser.parse_args(arguments)
     begun, counts = time.monotonic(), {}

@@ -35,8 +35,13 @@ def all_tables(folders: Sequence[Path]) -> tuple[list[Table], str]:
     runs = read_runs(*folders)
     cells = [run for run in runs if cell_of(run)]
     others = [run for run in runs if run not in cells]
-    tables = [*tagging_tables(others), *generation_tables(others), *unfolding_tables(others),
-              *search_tables(others), *aspen_tables(studies(cells, folders))]  # fmt: skip
+    tables = [
+        *tagging_tables(others),
+        *generation_tables(others),
+        *unfolding_tables(others),
+        *search_tables(others),
+        *aspen_tables(studies(cells, folders)),
+    ]
     left_out = [
         run.origin
         for run in others
@@ -47,11 +52,17 @@ def all_tables(folders: Sequence[Path]) -> tuple[list[Table], str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks tables", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0])  # fmt: skip
-    parser.add_argument("--runs", type=Path, nargs="+", metavar="FOLDER",
-                        help="folders with runs at any depth (default: runs, where it is there, "
-                        "and the results that travel with the code)")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks tables", allow_abbrev=False, description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="folders with runs at any depth (default: runs, where it is there, "
+        "and the results that travel with the code)",
+    )
     parser.add_argument("--format", choices=SECTIONS, default="markdown")
     flags = parser.parse_args(arguments)
     folders = flags.runs or [*filter(Path.is_dir, [Path("runs")]), RESULTS]

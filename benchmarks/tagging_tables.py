@@ -20,8 +20,10 @@ def tagging_tables(runs: Sequence[Run]) -> list[Table]:
     """One table per dataset with published rows, then those of the other tagged datasets."""
     tagged = [run for run in runs if run.is_tagging]
     names = dict.fromkeys([*PUBLISHED, *(run.dataset for run in tagged)])
-    return [Table(cited(title_of(name), PUBLISHED.get(name)), tagging_rows(name, tagged))
-            for name in names]  # fmt: skip
+    return [
+        Table(cited(title_of(name), PUBLISHED.get(name)), tagging_rows(name, tagged))
+        for name in names
+    ]
 
 
 def title_of(dataset: str) -> str:
@@ -81,9 +83,13 @@ def tagging_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
             rows.append([model, "public", str(table.jets), *cells, table.source])
     of_dataset = [run for run in runs if run.dataset == dataset]
     for name, run in in_order(of_dataset, wanted_rows(dataset)):
-        rows.append([name, *(_run_cells(run, metrics) if run else
-                             [BLANK] * (2 + len(metrics))),
-                     run.source if run else NO_RUN])  # fmt: skip
+        rows.append(
+            [
+                name,
+                *(_run_cells(run, metrics) if run else [BLANK] * (2 + len(metrics))),
+                run.source if run else NO_RUN,
+            ]
+        )
     return rows
 
 

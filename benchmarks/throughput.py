@@ -110,8 +110,11 @@ def products(config: PETConfig, mode: str, slots: int) -> float:
     body += slots * (2 * 2 * dim * 13 + 13 * slots) + slots * (2 * 2 * dim**2 + dim * slots)
     token = config.classifier_layers * (2 * slots * config.num_heads * dim + 8 * dim**2)
     head = config.generator_layers * block
-    passes = {"classifier": body + token, "generator": body + head,
-              "all": 2 * body + 2 * token + head}  # fmt: skip
+    passes = {
+        "classifier": body + token,
+        "generator": body + head,
+        "all": 2 * body + 2 * token + head,
+    }
     return 2.0 * passes[mode]
 
 
@@ -175,8 +178,9 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks throughput", description=__doc__,
-                                     allow_abbrev=False)  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks throughput", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--batch", type=int, default=64, help="jets per step")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved measurements")
@@ -192,14 +196,22 @@ def main(arguments: list[str]) -> None:
         for kind in flags.work or WORK:
             row = measure(mode, kind == "training", config, flags)
             rows.append(row)
-            print(f"{mode + ', ' + row['work']:22}{row['default_jets_per_second']:>10.1f}"
-                  f"{row['padded_jets_per_second']:>10.1f}{row['ratio']:>8.2f}"
-                  f"{row['gigaflop_per_jet']:>11.2f}{row['share_of_peak']:>9.0%}",
-                  flush=True)  # fmt: skip
+            print(
+                f"{mode + ', ' + row['work']:22}{row['default_jets_per_second']:>10.1f}"
+                f"{row['padded_jets_per_second']:>10.1f}{row['ratio']:>8.2f}"
+                f"{row['gigaflop_per_jet']:>11.2f}{row['share_of_peak']:>9.0%}",
+                flush=True,
+            )
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"jets/s; peak memory of the process {memory:.0f} MB")
-    result = {"size": flags.size, "batch": flags.batch, "rounds": flags.rounds,
-              "device": gpu_name() or "cpu", "xla": uses_xla(),
-              "rows": rows, "peak_memory_megabytes": memory}  # fmt: skip
+    result = {
+        "size": flags.size,
+        "batch": flags.batch,
+        "rounds": flags.rounds,
+        "device": gpu_name() or "cpu",
+        "xla": uses_xla(),
+        "rows": rows,
+        "peak_memory_megabytes": memory,
+    }
     with atomic_path(flags.out) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n")

@@ -38,12 +38,22 @@ def tile_root(source: Path, target: Path, copies: int) -> None:
             arrays = file[name].arrays()
             branches = {key: arrays[key] for key in arrays.fields}
             jagged = {key for key, values in branches.items() if values.ndim > 1}
-            counters = {key for key in branches if key[:1] == "n" and key not in jagged
-                        and any(other.startswith(key[1:]) for other in jagged)}  # fmt: skip
-            kept = {key: values if key in jagged else ak.to_numpy(values)
-                    for key, values in branches.items() if key not in counters}  # fmt: skip
-            types = {key: values.type.content if key in jagged else values.dtype
-                     for key, values in kept.items()}  # fmt: skip
+            counters = {
+                key
+                for key in branches
+                if key[:1] == "n"
+                and key not in jagged
+                and any(other.startswith(key[1:]) for other in jagged)
+            }
+            kept = {
+                key: values if key in jagged else ak.to_numpy(values)
+                for key, values in branches.items()
+                if key not in counters
+            }
+            types = {
+                key: values.type.content if key in jagged else values.dtype
+                for key, values in kept.items()
+            }
             tree = out.mktree(name, types)
             for first in range(0, copies, PIECE):
                 number = min(PIECE, copies - first)
@@ -85,9 +95,13 @@ def repeated(out: h5py.File, name: str, values: np.ndarray, copies: int) -> h5py
     row_bytes = max(1, values.nbytes // max(1, number))
     chunk = max(1, min(number * copies, CHUNK_BYTES // row_bytes))
     new = out.create_dataset(
-        name, (number * copies, *values.shape[1:]), values.dtype,
-        chunks=(chunk, *values.shape[1:]), compression="gzip", compression_opts=1,
-    )  # fmt: skip
+        name,
+        (number * copies, *values.shape[1:]),
+        values.dtype,
+        chunks=(chunk, *values.shape[1:]),
+        compression="gzip",
+        compression_opts=1,
+    )
     together = max(1, min(copies, 2**26 // max(1, values.nbytes)))
     for first in range(0, copies, together):
         some = min(together, copies - first)

@@ -29,8 +29,12 @@ from omnilearn.tagging.figures import LossHistory, loss_curves
 from omnilearn.unfolding.figures import LABELS, iteration_figure, panels_of, spectra_figure
 
 ROOT = Path(__file__).parents[1]
-METHODS = {"trees": "omnifold_trees", "DeepSets": "omnifold_deepsets",
-           "from scratch": "omnifold_scratch", "OmniLearn": "omnifold_omnilearn"}  # fmt: skip
+METHODS = {
+    "trees": "omnifold_trees",
+    "DeepSets": "omnifold_deepsets",
+    "from scratch": "omnifold_scratch",
+    "OmniLearn": "omnifold_omnilearn",
+}
 PET_METHODS = ("from scratch", "OmniLearn")
 DISTANCES = {"triangular": "triangular discriminator", "chi2": "chi2 per bin"}
 FOOTNOTE = "\nSimulated rows cannot be ranked against published ones.\n"
@@ -39,9 +43,19 @@ FOOTNOTE = "\nSimulated rows cannot be ranked against published ones.\n"
 def command(method: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
     """The command that unfolds by this method."""
     found = [
-        sys.executable, "finetune.py", "omnifold", "--preset", flags.preset,
-        "--data", str(flags.data), "--runs", str(flags.runs), "--name", METHODS[method], *more,
-    ]  # fmt: skip
+        sys.executable,
+        "finetune.py",
+        "omnifold",
+        "--preset",
+        flags.preset,
+        "--data",
+        str(flags.data),
+        "--runs",
+        str(flags.runs),
+        "--name",
+        METHODS[method],
+        *more,
+    ]
     own = {
         "trees": ["--classifier", "trees"],
         "DeepSets": ["--classifier", "deepsets"],
@@ -94,7 +108,7 @@ def loss_figure(runs: Mapping[str, Path], path_stem: Path) -> str:
     return (
         f"First step: best validation cross-entropy from scratch {target:.4f}, after {epoch} "
         f"epochs; from the backbone it is reached {said}, the best is {best:.4f}.\n"
-    )  # fmt: skip
+    )
 
 
 def figures(measured: Mapping[str, Mapping[str, Any]], out: Path) -> None:
@@ -116,28 +130,34 @@ def report(folder: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> 
     """Tables and figures of the finished runs of these methods; returns the text of table.md."""
     runs = {method: read_run(folder / METHODS[method]) for method in methods}
     measured = {method: run.metrics for method, run in runs.items()}
-    events = {one.n for found in measured.values() for one in found.values()
-              if isinstance(one, Result)}  # fmt: skip
+    events = {
+        one.n for found in measured.values() for one in found.values() if isinstance(one, Result)
+    }
     out.mkdir(parents=True, exist_ok=True)
     figures(measured, out)
     entries = [(f"OmniFold, {method}", run) for method, run in runs.items()]
     places = {method: run.path.parent for method, run in runs.items()}
-    text = "\n".join([
-        *map(markdown_section, tables_of(entries, entries)),
-        verdict(measured),
-        loss_figure(places, out / "loss") if set(PET_METHODS) <= set(methods) else "",
-        f"Simulated events: {max(events)} at most per spectrum.",
-        FOOTNOTE,
-    ])  # fmt: skip
+    text = "\n".join(
+        [
+            *map(markdown_section, tables_of(entries, entries)),
+            verdict(measured),
+            loss_figure(places, out / "loss") if set(PET_METHODS) <= set(methods) else "",
+            f"Simulated events: {max(events)} at most per spectrum.",
+            FOOTNOTE,
+        ]
+    )
     with atomic_path(out / "table.md") as temporary:
         temporary.write_text(text)
     return text
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser("python -m benchmarks unfolding", allow_abbrev=False,
-                                     description=__doc__.splitlines()[0],
-                                     epilog="further flags go to finetune.py")  # fmt: skip
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks unfolding",
+        allow_abbrev=False,
+        description=__doc__.splitlines()[0],
+        epilog="further flags go to finetune.py",
+    )
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--backbone", type=Path, help="pre-trained run, of OmniLearn")
     parser.add_argument("--preset", default="small", help="full or small")
@@ -147,8 +167,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     flags, more = parser.parse_known_args(arguments)
     if "OmniLearn" in flags.methods and not (flags.backbone and flags.backbone.exists()):
-        raise UserError(f"--backbone is {flags.backbone}, expected the run that OmniLearn starts "
-                        "from; make it with: python train.py jetclass")  # fmt: skip
+        raise UserError(
+            f"--backbone is {flags.backbone}, expected the run that OmniLearn starts "
+            "from; make it with: python train.py jetclass"
+        )
     for place in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
         if getattr(flags, place):
             setattr(flags, place, getattr(flags, place).resolve())
@@ -157,6 +179,13 @@ def main(arguments: list[str]) -> None:
         run = flags.runs / METHODS[method]
         if not (run / "results.json").is_file():
             execute(command(method, flags, more))
-            execute([sys.executable, "evaluate.py", str(run),
-                     "--ibu-iterations", str(flags.ibu_iterations)])  # fmt: skip
+            execute(
+                [
+                    sys.executable,
+                    "evaluate.py",
+                    str(run),
+                    "--ibu-iterations",
+                    str(flags.ibu_iterations),
+                ]
+            )
     print(report(flags.runs, flags.out, flags.methods))

@@ -7,13 +7,7 @@ unfolding`. An entry is a name of a row and its run.
 from collections.abc import Callable, Sequence
 
 from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
-from benchmarks.published import (
-    OBSERVABLES,
-    REWEIGHTING,
-    UNFOLDING,
-    UNFOLDING_NOTE,
-    PublishedTable,
-)
+from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING, UNFOLDING_NOTE, PublishedTable
 from benchmarks.runs import NO_RUN, Run, in_order
 from benchmarks.tagging_tables import as_printed, cited
 from omnilearn.statistics.results import Result
@@ -42,30 +36,45 @@ Entries = Sequence[tuple[str, Run | None]]
 
 def unfolding_tables(runs: Sequence[Run]) -> list[Table]:
     """Both published tables with our runs, and the distance in units of the uncertainty."""
-    return tables_of(entries(runs, "detector", "reweighted", ""),
-                     entries(runs, "particle", "unfolded", "OmniFold "))  # fmt: skip
+    return tables_of(
+        entries(runs, "detector", "reweighted", ""),
+        entries(runs, "particle", "unfolded", "OmniFold "),
+    )
 
 
 def entries(runs: Sequence[Run], level: str, kind: str, prefix: str) -> Entries:
     """The runs that have such a spectrum, and the rows of the paper that none of them fits."""
     having = [run for run in runs if run.is_unfolding and has(run, level, kind, TRIANGULAR)]
-    return [(method_name(run, prefix) if run else name, run)
-            for name, run in in_order(having, wanted_rows(prefix))]  # fmt: skip
+    return [
+        (method_name(run, prefix) if run else name, run)
+        for name, run in in_order(having, wanted_rows(prefix))
+    ]
 
 
 def tables_of(detector: Entries, particle: Entries) -> list[Table]:
     """The three tables of these entries."""
     unfolded = [*published(UNFOLDING), *rows(particle, "particle", PARTICLE, "unfolded")]
     return [
-        Table(cited("OmniFold, reweighted at detector level by the first step", REWEIGHTING), [
-            heading(), *published(REWEIGHTING), *rows(detector, "detector", DETECTOR, "reweighted"),
-        ], note=NOTE),
-        Table(cited("OmniFold, unfolded to particle level", UNFOLDING), [heading(), *unfolded],
-              note=UNFOLDING_NOTE),
-        Table("OmniFold, unfolded to particle level: chi2 per bin", [
-            heading(), *rows(particle, "particle", PARTICLE, "unfolded", CHI2),
-        ], note=CHI2_NOTE),
-    ]  # fmt: skip
+        Table(
+            cited("OmniFold, reweighted at detector level by the first step", REWEIGHTING),
+            [
+                heading(),
+                *published(REWEIGHTING),
+                *rows(detector, "detector", DETECTOR, "reweighted"),
+            ],
+            note=NOTE,
+        ),
+        Table(
+            cited("OmniFold, unfolded to particle level", UNFOLDING),
+            [heading(), *unfolded],
+            note=UNFOLDING_NOTE,
+        ),
+        Table(
+            "OmniFold, unfolded to particle level: chi2 per bin",
+            [heading(), *rows(particle, "particle", PARTICLE, "unfolded", CHI2)],
+            note=CHI2_NOTE,
+        ),
+    ]
 
 
 def heading() -> list[str]:
@@ -101,10 +110,16 @@ def method_name(run: Run, prefix: str) -> str:
 
 def published(table: PublishedTable) -> list[list[str]]:
     return [
-        [model, "public", str(table.jets), *(as_printed(number, 0) for number in numbers), BLANK,
-         table.source]
+        [
+            model,
+            "public",
+            str(table.jets),
+            *(as_printed(number, 0) for number in numbers),
+            BLANK,
+            table.source,
+        ]
         for model, numbers in table.rows.items()
-    ]  # fmt: skip
+    ]
 
 
 def rows(
@@ -117,8 +132,10 @@ def rows(
             if run is None or not has(run, level, kind, distance):
                 continue
             title = ibu_name(run) if kind == "ibu" else name
-            for row in ([title, *cells(run, level, kind, distance), run.source],
-                        *floors(run, level, kind, distance)):  # fmt: skip
+            for row in (
+                [title, *cells(run, level, kind, distance), run.source],
+                *floors(run, level, kind, distance),
+            ):
                 found.setdefault(tuple(row[:-1]), row)
     for number, (name, run) in enumerate(methods):
         row = [name, *cells(run, level, own, distance), run.source if run else NO_RUN]

@@ -247,8 +247,10 @@ def records(jets: JetSet) -> ak.Array:
     """Generated jets as awkward records of `jet` and `constituents`."""
     momenta, mask = four_momenta(jets)
     order = np.argsort(-momenta[..., 0], axis=1, kind="stable")
-    momenta, mask = (np.take_along_axis(momenta, order[..., None], axis=1),
-                     np.take_along_axis(mask, order, axis=1))  # fmt: skip
+    momenta, mask = (
+        np.take_along_axis(momenta, order[..., None], axis=1),
+        np.take_along_axis(mask, order, axis=1),
+    )
     counts, flat = mask.sum(axis=1), momenta[mask]
     columns = zip(("pt", "eta", "phi", "energy"), flat.T, strict=True)
     constituents = ak.zip(

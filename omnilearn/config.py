@@ -49,9 +49,10 @@ class Config:
     seed: int = option(0, "the one source of randomness")
     epochs: int = option(10, "passes over the training jets, or so many --jets-per-epoch")
     jets_per_epoch: int = option(
-        0, "training jets of an epoch, all ranks together; the next goes on with the others, so "
+        0,
+        "training jets of an epoch, all ranks together; the next goes on with the others, so "
         "that each is seen once in a pass; 0, or more than there are: an epoch is a pass",
-    )  # fmt: skip
+    )
     batch: int = option(256, "jets per batch and rank")
     accumulate: int = option(1, "batches per rank that make one step of the optimiser")
     lr: float = option(3e-5, "learning rate of the heads at the start of the warm-up")
@@ -62,13 +63,15 @@ class Config:
     precision: str = option("float32", "float32; or bfloat16: products of bfloat16, on a GPU")
     optimiser: str = option("lion", "lion, as PET is trained; or adamw, as token models are")
     clip_norm: float = option(
-        0.0, "gradients are scaled down to this norm: that of each weight array with lion, of all "
+        0.0,
+        "gradients are scaled down to this norm: that of each weight array with lion, of all "
         "together with adamw; 0: they are not",
-    )  # fmt: skip
+    )
     beta2: float = option(
-        0.0, "share of the old momentum (lion) or of the old squares (adamw) that a step keeps; "
+        0.0,
+        "share of the old momentum (lion) or of the old squares (adamw) that a step keeps; "
         "0: the optimiser's own, 0.99 or 0.999",
-    )  # fmt: skip
+    )
     patience: int = option(30, "epochs without a better validation loss before stopping")
     mode: str = option("all", "heads that are trained: all, classifier or generator")
     regression_weight: float = option(
@@ -82,10 +85,11 @@ class Config:
     weighted: bool = option(True, "event weights of the files enter the loss")
     classes: str = option("", "use only jets of these classes, comma-separated; empty means all")
     train_jets: int = option(
-        0, "use only so many training jets, drawn by --seed, equally many of every class and file "
+        0,
+        "use only so many training jets, drawn by --seed, equally many of every class and file "
         "as far as they hold them (events of an unfolding: in the shares of data and simulation); "
         "fewer need not be among more; 0 means all",
-    )  # fmt: skip
+    )
     val_jets: int = option(0, "use only so many validation jets, drawn alike; 0 means all")
     checkpoint_every: int = option(
         0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch"
@@ -131,8 +135,16 @@ class Config:
 
 # changing these does not make it another training, so a run may be resumed with others; of an
 # unfolding, more iterations or repetitions go on from those that are there
-FREE_TO_CHANGE = ("data", "runs", "checkpoint_every", "accept_changed_data", "overwrite",
-                  "iterations", "replicas", "trainings")  # fmt: skip
+FREE_TO_CHANGE = (
+    "data",
+    "runs",
+    "checkpoint_every",
+    "accept_changed_data",
+    "overwrite",
+    "iterations",
+    "replicas",
+    "trainings",
+)
 
 
 def flag(name: str) -> str:

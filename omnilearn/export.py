@@ -15,9 +15,10 @@ from omnilearn.errors import UserError, speak
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m omnilearn.export", description="Write the classifier of a run as ONNX.",
+        prog="python -m omnilearn.export",
+        description="Write the classifier of a run as ONNX.",
         allow_abbrev=False,
-    )  # fmt: skip
+    )
     parser.add_argument("run", type=Path, help="run directory or checkpoint of a tagger")
     parser.add_argument("file", type=Path, help="the file to write, for instance tagger.onnx")
     parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")

@@ -24,17 +24,21 @@ def changed_keys(file: h5py.File) -> list[str]:
     except (TypeError, ValueError, KeyError):
         return [f"the attribute {DIGEST!r}"]
     found = digests(file)
-    names = sorted(name for name in sums.keys() | found.keys()
-                   if sums.get(name) != found.get(name))  # fmt: skip
+    names = sorted(name for name in sums.keys() | found.keys() if sums.get(name) != found.get(name))
     return [repr(name) if name else "an attribute of the file" for name in names]
 
 
 def write_record(file: h5py.File) -> None:
     """Say in the attribute DIGEST what the file holds; the last thing that is written."""
     items = items_of(file)
-    texts = {name: {key: np.asarray(as_text(item.attrs[key])).tolist()
-                    for key in item.attrs if is_heap_text(item, key)}
-             for name, item in items.items()}  # fmt: skip
+    texts = {
+        name: {
+            key: np.asarray(as_text(item.attrs[key])).tolist()
+            for key in item.attrs
+            if is_heap_text(item, key)
+        }
+        for name, item in items.items()
+    }
     sums = digests(file)
     record = {"sums": sums, "texts": texts, "record": record_digest(sums, texts)}
     file.attrs[DIGEST] = of_fixed_length(json.dumps(record))

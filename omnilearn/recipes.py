@@ -7,19 +7,20 @@ cores.
 from omnilearn.errors import UserError
 
 # sizes of PET by preset; everything else of the architecture is the released model
-ARCHITECTURES = {
-    "full": {},
-    "small": {"projection_dim": 64, "num_layers": 4},
-}
+ARCHITECTURES = {"full": {}, "small": {"projection_dim": 64, "num_layers": 4}}
 
 ANY = "any other dataset"  # one of your own among them
 
 SMALL_PRETRAINING = {"epochs": 10, "batch": 32, "lr": 3e-4, "warmup_epochs": 1, "patience": 10}
 SMALL_GENERATOR = {**SMALL_PRETRAINING, "mode": "generator"}
 JETNET = {
-    "epochs": 300, "batch": 128, "weight_decay": 0.0, "patience": 200, "clip_norm": 1.0,
+    "epochs": 300,
+    "batch": 128,
+    "weight_decay": 0.0,
+    "patience": 200,
+    "clip_norm": 1.0,
     "mode": "generator",
-}  # fmt: skip
+}
 # a million jets, rate and batch as searched for with jetnet30 (benchmarks/results/generation)
 SMALL_JETNET = {**SMALL_GENERATOR, "epochs": 40, "batch": 64, "lr": 2e-4, "patience": 40}
 
@@ -28,7 +29,10 @@ PRETRAINING = {
     # python train.py jetclass
     # 128 GPUs, 256 jets each, 200 epochs of a fifth of JetClass in the paper; unmeasured here
     ("jetclass", "full"): {
-        "epochs": 200, "jets_per_epoch": 20_000_000, "batch": 256, "patience": 30,
+        "epochs": 200,
+        "jets_per_epoch": 20_000_000,
+        "batch": 256,
+        "patience": 30,
     },
     # horovodrun -np 2 --gloo python train.py jetclass --preset small
     # make demo, benchmarks/results/demo: 15 000 simulated jets on two cores
@@ -46,20 +50,31 @@ PRETRAINING = {
     # python train.py NAME: all heads, as on JetClass; unmeasured
     (ANY, "full"): {"epochs": 200, "batch": 256, "patience": 30},
     (ANY, "small"): SMALL_PRETRAINING,
-}  # fmt: skip
+}
 
 # two cores, whatever the tagging task; rates as searched for with top
 SMALL_TAGGING = {
-    "epochs": 8, "batch": 32, "lr": 3e-4, "body_factor": 10.0, "weight_decay": 0.1,
-    "patience": 8, "warmup_epochs": 1, "mode": "classifier",
-}  # fmt: skip
+    "epochs": 8,
+    "batch": 32,
+    "lr": 3e-4,
+    "body_factor": 10.0,
+    "weight_decay": 0.1,
+    "patience": 8,
+    "warmup_epochs": 1,
+    "mode": "classifier",
+}
 
 FINETUNING = {
     # python finetune.py top --backbone runs/jetclass
     # 10 epochs on 1.2 million jets in the paper; unmeasured here
     ("top", "full"): {
-        "epochs": 10, "batch": 256, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 0.1,
-        "patience": 3, "mode": "classifier",
+        "epochs": 10,
+        "batch": 256,
+        "lr": 3e-5,
+        "body_factor": 10.0,
+        "weight_decay": 0.1,
+        "patience": 3,
+        "mode": "classifier",
     },
     # python finetune.py top --preset small --backbone runs/jetclass
     # make demo: rates chosen by validation loss, benchmarks/results/demo/rates.md
@@ -69,53 +84,109 @@ FINETUNING = {
     # warm-up of 3 epochs unless said; unmeasured here. CMS: weights are cross sections over five
     # orders of magnitude, which the published numbers ignore; `--weighted` takes them
     ("qg", "full"): {
-        "epochs": 20, "batch": 256, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 0.1,
-        "patience": 3, "mode": "classifier",
+        "epochs": 20,
+        "batch": 256,
+        "lr": 3e-5,
+        "body_factor": 10.0,
+        "weight_decay": 0.1,
+        "patience": 3,
+        "mode": "classifier",
     },
     ("cms", "full"): {
-        "epochs": 40, "batch": 256, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 1e-4,
-        "patience": 3, "mode": "classifier", "weighted": False,
+        "epochs": 40,
+        "batch": 256,
+        "lr": 3e-5,
+        "body_factor": 10.0,
+        "weight_decay": 1e-4,
+        "patience": 3,
+        "mode": "classifier",
+        "weighted": False,
     },
     ("atlas", "full"): {
-        "epochs": 40, "batch": 256, "lr": 3e-5, "body_factor": 5.0, "weight_decay": 1e-4,
-        "patience": 5, "warmup_epochs": 1, "mode": "classifier",
+        "epochs": 40,
+        "batch": 256,
+        "lr": 3e-5,
+        "body_factor": 5.0,
+        "weight_decay": 1e-4,
+        "patience": 5,
+        "warmup_epochs": 1,
+        "mode": "classifier",
     },
     ("h1", "full"): {
-        "epochs": 10, "batch": 256, "lr": 3e-5, "body_factor": 2.0, "weight_decay": 1e-5,
-        "patience": 3, "mode": "classifier",
+        "epochs": 10,
+        "batch": 256,
+        "lr": 3e-5,
+        "body_factor": 2.0,
+        "weight_decay": 1e-5,
+        "patience": 3,
+        "mode": "classifier",
     },
     # python finetune.py omnifold --backbone runs/jetclass: each step; the cross-entropy alone, and
     # identities are never hidden, as a ratio is wanted for what is seen; unmeasured
     ("omnifold", "full"): {
-        "epochs": 20, "batch": 512, "lr": 3e-5, "body_factor": 5.0, "weight_decay": 0.1,
-        "patience": 3, "mode": "classifier", "feature_drop": 0.0, "regression_weight": 0.0,
+        "epochs": 20,
+        "batch": 512,
+        "lr": 3e-5,
+        "body_factor": 5.0,
+        "weight_decay": 0.1,
+        "patience": 3,
+        "mode": "classifier",
+        "feature_drop": 0.0,
+        "regression_weight": 0.0,
     },
     # longer than the four epochs behind benchmarks/results/unfolding, which were too few
     ("omnifold", "small"): {
-        "epochs": 12, "batch": 64, "lr": 3e-4, "body_factor": 5.0, "weight_decay": 0.1,
-        "patience": 4, "warmup_epochs": 1, "mode": "classifier", "feature_drop": 0.0,
+        "epochs": 12,
+        "batch": 64,
+        "lr": 3e-4,
+        "body_factor": 5.0,
+        "weight_decay": 0.1,
+        "patience": 4,
+        "warmup_epochs": 1,
+        "mode": "classifier",
+        "feature_drop": 0.0,
         "regression_weight": 0.0,
     },
     # python finetune.py lhco --idealised --signal 500 --backbone runs/jetclass: the classifier on
     # 450 000 events, with the settings of the released script; unmeasured
     ("lhco", "full"): {
-        "epochs": 10, "batch": 128, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 0.0,
-        "patience": 10, "clip_norm": 1.0, "mode": "classifier",
+        "epochs": 10,
+        "batch": 128,
+        "lr": 3e-5,
+        "body_factor": 10.0,
+        "weight_decay": 0.0,
+        "patience": 10,
+        "clip_norm": 1.0,
+        "mode": "classifier",
     },
     ("lhco", "small"): {
-        "epochs": 6, "batch": 32, "lr": 3e-4, "body_factor": 10.0, "weight_decay": 1e-5,
-        "patience": 6, "warmup_epochs": 1, "mode": "classifier",
+        "epochs": 6,
+        "batch": 32,
+        "lr": 3e-4,
+        "body_factor": 10.0,
+        "weight_decay": 1e-5,
+        "patience": 6,
+        "warmup_epochs": 1,
+        "mode": "classifier",
     },
     # without classes, or asked for new jets rather than for their class
-    **{key: settings for key, settings in PRETRAINING.items()
-       if settings.get("mode") == "generator"},
+    **{
+        key: settings
+        for key, settings in PRETRAINING.items()
+        if settings.get("mode") == "generator"
+    },
     # python finetune.py NAME --backbone runs/jetclass: tagging with the settings of top; unmeasured
     (ANY, "full"): {
-        "epochs": 10, "batch": 256, "lr": 3e-5, "body_factor": 10.0, "weight_decay": 0.1,
-        "patience": 3, "mode": "classifier",
+        "epochs": 10,
+        "batch": 256,
+        "lr": 3e-5,
+        "body_factor": 10.0,
+        "weight_decay": 0.1,
+        "patience": 3,
+        "mode": "classifier",
     },
     (ANY, "small"): SMALL_TAGGING,
-}  # fmt: skip
+}
 
 # PET from scratch, same budget: nothing to protect in the body, so it learns at the heads' rate;
 # the small rate was searched for like the fine-tuned one, that of JetNet with SMALL_JETNET
@@ -140,16 +211,39 @@ TOKEN_ARCHITECTURES = {
 
 # the tokeniser, trained before the GPT in the same run: what differs from the settings of that run
 TOKENISER = {
-    "full": {"epochs": 2, "batch": 512, "lr": 1e-3, "weight_decay": 1e-2, "warmup_epochs": 0,
-             "optimiser": "adamw", "decay": True, "patience": 100},
-    "small": {"epochs": 3, "batch": 64, "lr": 2e-3, "weight_decay": 1e-2, "warmup_epochs": 0,
-              "optimiser": "adamw", "decay": True, "patience": 100},
-}  # fmt: skip
+    "full": {
+        "epochs": 2,
+        "batch": 512,
+        "lr": 1e-3,
+        "weight_decay": 1e-2,
+        "warmup_epochs": 0,
+        "optimiser": "adamw",
+        "decay": True,
+        "patience": 100,
+    },
+    "small": {
+        "epochs": 3,
+        "batch": 64,
+        "lr": 2e-3,
+        "weight_decay": 1e-2,
+        "warmup_epochs": 0,
+        "optimiser": "adamw",
+        "decay": True,
+        "patience": 100,
+    },
+}
 
 GPT = {
-    "model": "omnijet", "mode": "generator", "optimiser": "adamw", "decay": False, "lr": 1e-3,
-    "weight_decay": 1e-2, "warmup_epochs": 0, "clip_norm": 5.0, "weighted": False,
-}  # fmt: skip
+    "model": "omnijet",
+    "mode": "generator",
+    "optimiser": "adamw",
+    "decay": False,
+    "lr": 1e-3,
+    "weight_decay": 1e-2,
+    "warmup_epochs": 0,
+    "clip_norm": 5.0,
+    "weighted": False,
+}
 TOKEN_PRETRAINING = {
     # python train.py aspen --model omnijet
     # 900 000 steps of 12 GPUs with 256 jets each in the paper: 16 passes; unmeasured here
@@ -169,11 +263,23 @@ TOKEN_SCRATCH = {(ANY, "full"): {}, (ANY, "small"): {"lr": GPT["lr"]}}
 TOKEN_TAGGING = {
     # python finetune.py top --model omnijet --backbone runs/aspen_omnijet
     # rate and batch of the published transfer to classification; unmeasured here
-    (ANY, "full"): {**GPT, "mode": "classifier", "epochs": 100, "batch": 512, "lr": 1e-4,
-                    "patience": 10},
-    (ANY, "small"): {**GPT, "mode": "classifier", "epochs": 8, "batch": 32, "lr": 5e-4,
-                     "patience": 8},
-}  # fmt: skip
+    (ANY, "full"): {
+        **GPT,
+        "mode": "classifier",
+        "epochs": 100,
+        "batch": 512,
+        "lr": 1e-4,
+        "patience": 10,
+    },
+    (ANY, "small"): {
+        **GPT,
+        "mode": "classifier",
+        "epochs": 8,
+        "batch": 32,
+        "lr": 5e-4,
+        "patience": 8,
+    },
+}
 
 # the network of jet kinematics, trained after the constituents in the same run: what differs from
 # the settings of that run; unmeasured
@@ -210,20 +316,43 @@ ANOMALY = {
 # released script; the network of kinematics differs as in JET_NETWORK; unmeasured
 DENSITY = {
     "full": {
-        "epochs": 99, "batch": 128, "lr": 3e-5, "body_factor": 2.0, "weight_decay": 1e-5,
-        "warmup_epochs": 10, "patience": 40, "clip_norm": 1.0, "beta2": 0.97, "mode": "generator",
+        "epochs": 99,
+        "batch": 128,
+        "lr": 3e-5,
+        "body_factor": 2.0,
+        "weight_decay": 1e-5,
+        "warmup_epochs": 10,
+        "patience": 40,
+        "clip_norm": 1.0,
+        "beta2": 0.97,
+        "mode": "generator",
     },
     "small": {
-        "epochs": 3, "batch": 32, "lr": 3e-4, "body_factor": 2.0, "weight_decay": 1e-5,
-        "warmup_epochs": 1, "patience": 3, "mode": "generator", "train_jets": 16_000,
+        "epochs": 3,
+        "batch": 32,
+        "lr": 3e-4,
+        "body_factor": 2.0,
+        "weight_decay": 1e-5,
+        "warmup_epochs": 1,
+        "patience": 3,
+        "mode": "generator",
+        "train_jets": 16_000,
     },
-}  # fmt: skip
+}
 
 # the classifier that tests an unfolding against the truth, a DeepSets from scratch
 TWO_SAMPLES = {
-    "epochs": 5, "batch": 128, "lr": 3e-4, "body_factor": 1.0, "weight_decay": 0.1, "patience": 2,
-    "warmup_epochs": 1, "mode": "classifier", "feature_drop": 0.0, "regression_weight": 0.0,
-}  # fmt: skip
+    "epochs": 5,
+    "batch": 128,
+    "lr": 3e-4,
+    "body_factor": 1.0,
+    "weight_decay": 0.1,
+    "patience": 2,
+    "warmup_epochs": 1,
+    "mode": "classifier",
+    "feature_drop": 0.0,
+    "regression_weight": 0.0,
+}
 
 
 def recipe(table: dict[tuple[str, str], dict], dataset: str, preset: str) -> dict:

@@ -62,12 +62,17 @@ def trainings(run: Path) -> list[Path]:
     """
     if (run / "config.json").is_file():
         return [run]
-    found = [path.parent for pattern in ("seed*", "*/seed*")
-             for path in run.glob(f"{pattern}/config.json")]  # fmt: skip
+    found = [
+        path.parent
+        for pattern in ("seed*", "*/seed*")
+        for path in run.glob(f"{pattern}/config.json")
+    ]
     refuse_links(run)
     if not found:
-        raise UserError(f"{run} is no run directory (no config.json, no seed*/config.json); make "
-                        "one with train.py or finetune.py")  # fmt: skip
+        raise UserError(
+            f"{run} is no run directory (no config.json, no seed*/config.json); make "
+            "one with train.py or finetune.py"
+        )
     return sorted(found, key=lambda path: (path.parent, len(path.name), path.name))
 
 
@@ -162,10 +167,12 @@ def revision() -> str:
     git = ["git", "-C", str(here.parent)]
     try:
         # an environment may lie inside the checkout of something else
-        is_tracked = not subprocess.run([*git, "ls-files", "--error-unmatch", here.name],
-                                        capture_output=True, check=False).returncode  # fmt: skip
-        asked = subprocess.run([*git, "rev-parse", "HEAD"],
-                               capture_output=True, text=True, check=False)  # fmt: skip
+        is_tracked = not subprocess.run(
+            [*git, "ls-files", "--error-unmatch", here.name], capture_output=True, check=False
+        ).returncode
+        asked = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
     except OSError:  # a container without git
         return "unknown"
     return asked.stdout.strip() if is_tracked and asked.returncode == 0 else "unknown"

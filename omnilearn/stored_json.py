@@ -74,8 +74,12 @@ def read_object(
 ) -> tuple[dict[str, Any], str | None]:
     """An object and its digest, if it has one; `constant` reads NaN and Infinity, else refused."""
     try:
-        content = json.loads(text, parse_constant=constant or refused, parse_float=finite,
-                             object_pairs_hook=of_single_keys)  # fmt: skip
+        content = json.loads(
+            text,
+            parse_constant=constant or refused,
+            parse_float=finite,
+            object_pairs_hook=of_single_keys,
+        )
     except (ValueError, RecursionError) as error:
         said = error if isinstance(error, ValueError) else "it is nested too deeply"
         raise UserError(f"{where} is not a {what} ({said}); {mend}") from None

@@ -53,8 +53,10 @@ def as_type(hint: Any, value: Any, where: str) -> Any:
         return origin(as_type(one, item, f"{where}[{place}]") for place, (one, item) in items)
     if origin is dict or hint is dict:
         expect(isinstance(value, dict), value, where, "an object")
-        return {name: as_type(inner[1] if inner else object, item, below(where, name))
-                for name, item in value.items()}  # fmt: skip
+        return {
+            name: as_type(inner[1] if inner else object, item, below(where, name))
+            for name, item in value.items()
+        }
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float:
         fits = is_number and abs(value) <= 1e300 and math.isfinite(value)

@@ -31,9 +31,11 @@ COMMANDS = {"list": "listing", "download": "download", "check": "check"}
 
 def parser(command: str = "") -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
-        prog=f"python -m preprocessing {command}".strip(), description=__doc__, allow_abbrev=False,
+        prog=f"python -m preprocessing {command}".strip(),
+        description=__doc__,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
 
 
 def run_command(command: str) -> None:
@@ -112,8 +114,12 @@ def require_no_strangers(jobs: list[Job], folder: Path) -> None:
     remade = {path.parent.name for path in expected}
     ours = {one for job in jobs for _, made in job.outputs for one in made.fingerprints}
     spec = dataset(folder.name)
-    replaced = [path for job in jobs for path, made in job.outputs
-                if path.exists() and not is_complete(path, made, spec)]  # fmt: skip
+    replaced = [
+        path
+        for job in jobs
+        for path, made in job.outputs
+        if path.exists() and not is_complete(path, made, spec)
+    ]
     for path in strangers(folder, expected):
         if path.parent.name in remade:
             raise UserError(
@@ -195,8 +201,16 @@ def preprocess(arguments: argparse.Namespace) -> None:
     shards = chosen(shards, arguments.splits, spec)
     folder = arguments.out / spec.name
     digests = SourceDigests(folder)
-    jobs = plan(spec.name, shards, arguments.raw, arguments.out, arguments.seed, repacked, digests,
-                arguments.workers)  # fmt: skip
+    jobs = plan(
+        spec.name,
+        shards,
+        arguments.raw,
+        arguments.out,
+        arguments.seed,
+        repacked,
+        digests,
+        arguments.workers,
+    )
     require_no_strangers(jobs, folder)
     remove_leftovers(folder, *(folder / split for split in SPLITS))
     try:

@@ -70,9 +70,10 @@ def unpack(archive: Path, folder: Path) -> int:
     with reading(archive), tarfile.open(archive, "r:") as tar:
         entries = files_of(tar, archive)
         missing = [
-            entry for entry in entries
+            entry
+            for entry in entries
             if not Member(Path(entry.name).name, entry.size).lies_in(folder)
-        ]  # fmt: skip
+        ]
         if not missing:
             return 0
         folder.mkdir(parents=True, exist_ok=True)

@@ -137,9 +137,13 @@ def chunk(
     owner = np.repeat(np.arange(number), candidates.shape[1])
     flat = candidates.reshape(-1, len(CANDIDATE))
     require_weights(
-        flat[:, PUPPI_WEIGHT], owner, path, "PFCands/puppiWeight", first_row,
+        flat[:, PUPPI_WEIGHT],
+        owner,
+        path,
+        "PFCands/puppiWeight",
+        first_row,
         f"the columns of PFCands must be {', '.join(CANDIDATE)}",
-    )  # fmt: skip
+    )
     extra = {"soft_drop_mass": jets[:, 3]}
     for names, values in ((EVENT, event), (TAGGING, tagging)):
         if values is not None:

@@ -75,9 +75,17 @@ def described(file: h5py.File, path: Path) -> str:
     """Keys and provenance, as they are stored."""
     lines, said = [str(path)], attributes(file)
     for name in (
-        "dataset", "split", "origin", "seed", "suite_version", "sources", "dropped_empty",
-        "rejected", "selection", "units",
-    ):  # fmt: skip
+        "dataset",
+        "split",
+        "origin",
+        "seed",
+        "suite_version",
+        "sources",
+        "dropped_empty",
+        "rejected",
+        "selection",
+        "units",
+    ):
         if name in said:
             value = said[name]
             text = value if isinstance(value, str) else ", ".join(map(str, np.atleast_1d(value)))
@@ -140,10 +148,17 @@ class Level:
             observables = np.zeros((0, len(spec.observables)))
             if spec.observables and (key := spec.key("observables", self.level)) in self.file:
                 observables = self.file[key][part]
-            yield first, {
-                "observables": observables, "data": data, "filled": filled, "jet": jet,
-                "label": np.repeat(label, each), "weight": np.repeat(weight, each),
-            }  # fmt: skip
+            yield (
+                first,
+                {
+                    "observables": observables,
+                    "data": data,
+                    "filled": filled,
+                    "jet": jet,
+                    "label": np.repeat(label, each),
+                    "weight": np.repeat(weight, each),
+                },
+            )
 
     def add(self, row: int, observables, data, filled, jet, label, weight) -> None:
         """Take in one stretch."""
@@ -225,11 +240,14 @@ class Level:
         """Histograms of every input by class, weighted, in a second pass."""
         kinds = {"jet": joined(self.jets), "data": self.constituents}
         drawn = {
-            (kind, place): Panel(name, edges := bins(name, *moments.of(name)[::3]),
-                                 np.zeros((self.spec.num_classes, len(edges) - 1)))
+            (kind, place): Panel(
+                name,
+                edges := bins(name, *moments.of(name)[::3]),
+                np.zeros((self.spec.num_classes, len(edges) - 1)),
+            )
             for kind, moments in kinds.items()
             for place, name in enumerate(moments.names)
-        }  # fmt: skip
+        }
         for _, part in self.stretches():
             filled, there = part["filled"], part["filled"].any(axis=1)
             for number in range(self.spec.num_classes):
@@ -288,7 +306,8 @@ def table(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(12, *(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
     widths[0] = max(20, widths[0])
     return [
-        "  " + row[0].ljust(widths[0])
+        "  "
+        + row[0].ljust(widths[0])
         + "".join(text.rjust(width + 2) for text, width in zip(row[1:], widths[1:], strict=True))
         for row in rows
-    ]  # fmt: skip
+    ]

@@ -38,12 +38,26 @@ MOST_PARTICLES = 2000  # in one jet; more are a damaged index
 COLUMNS = {
     "jets_i": ("fn", "rn", "lbn", "evn", "npv", "quality", "hard_pid"),
     "jets_f": (
-        "jet_pt", "jet_y", "jet_phi", "jet_m", "jet_eta", "jec", "jet_area", "jet_max_nef",
-        "gen_jet_pt", "gen_jet_y", "gen_jet_phi", "gen_jet_m", "gen_jet_eta",
-        "hard_pt", "hard_y", "hard_phi", "weight",
+        "jet_pt",
+        "jet_y",
+        "jet_phi",
+        "jet_m",
+        "jet_eta",
+        "jec",
+        "jet_area",
+        "jet_max_nef",
+        "gen_jet_pt",
+        "gen_jet_y",
+        "gen_jet_phi",
+        "gen_jet_m",
+        "gen_jet_eta",
+        "hard_pt",
+        "hard_y",
+        "hard_phi",
+        "weight",
     ),
     "pfcs": ("pt", "y", "phi", "m", "pid", "vertex"),
-}  # fmt: skip
+}
 NEEDED = {
     "jets_i": ("hard_pid",),
     "jets_f": ("jet_pt", "jet_eta", "jet_phi", "jet_m", "jec", "weight"),
@@ -56,9 +70,15 @@ LIGHT, HEAVY = (1, 2, 3), (4, 5)  # |PDG id| of quarks
 FILE_NAME = re.compile(r"SIM(\d+)_.*?_(\d+)(?:_compressed)?\.h5")
 # lowest parton pt of a slice, its files, its Zenodo record; the hashes are those of the records
 SLICES = (
-    (170, 1, 3341500), (300, 24, 3341498), (470, 73, 3341419), (600, 78, 3364139),
-    (800, 79, 3341413), (1000, 40, 3341502), (1400, 40, 3341770), (1800, 20, 3341772),
-)  # fmt: skip
+    (170, 1, 3341500),
+    (300, 24, 3341498),
+    (470, 73, 3341419),
+    (600, 78, 3364139),
+    (800, 79, 3341413),
+    (1000, 40, 3341502),
+    (1400, 40, 3341770),
+    (1800, 20, 3341772),
+)
 REMOTE = tuple(
     RemoteFile.zenodo(record, f"SIM{pt}_Jet300_pT375-infGeV_{number}_compressed.h5")
     for pt, files, record in SLICES

@@ -36,14 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", help="name of the dataset, see python -m preprocessing list")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to fill")
     parser.add_argument(
-        "--files", nargs="+", default=["*"], metavar="PATTERN",
+        "--files",
+        nargs="+",
+        default=["*"],
+        metavar="PATTERN",
         help="only files whose name fits one of these, as in '*_0.npz' (all)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--source", default="", metavar="NAME",
+        "--source",
+        default="",
+        metavar="NAME",
         help=f"another place that has the dataset: {REPACKED} (HDF5 of its authors), 80030 (the "
         "second record of atlas)",
-    )  # fmt: skip
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -11,15 +11,25 @@ CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 # where a lepton with positive id is negative. 1 and 2 are the hadronic and electromagnetic
 # deposits that CMS sees in its forward calorimeters; 0 is a particle nothing is known of.
 SPECIES = {
-    0: (NEUTRAL_HADRON, 0, 0.0), 1: (NEUTRAL_HADRON, 0, 0.0), 2: (PHOTON, 0, 0.0),
-    11: (ELECTRON, -1, 0.000511), 13: (MUON, -1, 0.105658), 22: (PHOTON, 0, 0.0),
-    130: (NEUTRAL_HADRON, 0, 0.497611), 310: (NEUTRAL_HADRON, 0, 0.497611),
-    2112: (NEUTRAL_HADRON, 0, 0.939565), 3122: (NEUTRAL_HADRON, 0, 1.115683),
-    3322: (NEUTRAL_HADRON, 0, 1.31486), 211: (CHARGED_HADRON, 1, 0.139570),
-    321: (CHARGED_HADRON, 1, 0.493677), 2212: (CHARGED_HADRON, 1, 0.938272),
-    3112: (CHARGED_HADRON, -1, 1.197449), 3222: (CHARGED_HADRON, 1, 1.18937),
-    3312: (CHARGED_HADRON, -1, 1.32171), 3334: (CHARGED_HADRON, -1, 1.67245),
-}  # fmt: skip
+    0: (NEUTRAL_HADRON, 0, 0.0),
+    1: (NEUTRAL_HADRON, 0, 0.0),
+    2: (PHOTON, 0, 0.0),
+    11: (ELECTRON, -1, 0.000511),
+    13: (MUON, -1, 0.105658),
+    22: (PHOTON, 0, 0.0),
+    130: (NEUTRAL_HADRON, 0, 0.497611),
+    310: (NEUTRAL_HADRON, 0, 0.497611),
+    2112: (NEUTRAL_HADRON, 0, 0.939565),
+    3122: (NEUTRAL_HADRON, 0, 1.115683),
+    3322: (NEUTRAL_HADRON, 0, 1.31486),
+    211: (CHARGED_HADRON, 1, 0.139570),
+    321: (CHARGED_HADRON, 1, 0.493677),
+    2212: (CHARGED_HADRON, 1, 0.938272),
+    3112: (CHARGED_HADRON, -1, 1.197449),
+    3222: (CHARGED_HADRON, 1, 1.18937),
+    3312: (CHARGED_HADRON, -1, 1.32171),
+    3334: (CHARGED_HADRON, -1, 1.67245),
+}
 
 
 def identity(pdg_id: np.ndarray, path: Path, key: str) -> np.ndarray:

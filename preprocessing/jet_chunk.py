@@ -43,10 +43,12 @@ class JetChunk:
         per_row = {
             name: None if values is None else values[chosen]
             for name, values in (
-                ("label", self.label), ("rows", self.rows), ("weight", self.weight),
+                ("label", self.label),
+                ("rows", self.rows),
+                ("weight", self.weight),
                 ("observables", self.observables),
             )
-        }  # fmt: skip
+        }
         return JetChunk(
             constituents=self.constituents[constituents],
             counts=self.counts[jets],
@@ -161,9 +163,12 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     rows = filled.any(axis=1)
     records = np.zeros(len(rows), dtype=record_type(spec))
     jet_features = {
-        "jet_pt": chunk.jet[:, 0], "jet_eta": chunk.jet[:, 1], "jet_phi": chunk.jet[:, 2],
-        "jet_mass": invariant_mass(chunk.jet), "multiplicity": multiplicity,
-    }  # fmt: skip
+        "jet_pt": chunk.jet[:, 0],
+        "jet_eta": chunk.jet[:, 1],
+        "jet_phi": chunk.jet[:, 2],
+        "jet_mass": invariant_mass(chunk.jet),
+        "multiplicity": multiplicity,
+    }
     for place, name in enumerate(spec.jet_features):
         values = np.where(whole, jet_features[name], 0)
         records["jet"][..., place] = values.reshape(len(rows), spec.jets_per_row)

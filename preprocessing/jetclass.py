@@ -22,9 +22,13 @@ __all__ = ("REMOTE", "count", "read", "shards")
 TREE = "tree"
 MOMENTUM = ("part_px", "part_py", "part_pz", "part_energy")
 IDENTITY = (
-    "part_charge", "part_isChargedHadron", "part_isNeutralHadron",
-    "part_isPhoton", "part_isElectron", "part_isMuon",
-)  # fmt: skip
+    "part_charge",
+    "part_isChargedHadron",
+    "part_isNeutralHadron",
+    "part_isPhoton",
+    "part_isElectron",
+    "part_isMuon",
+)
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 LABELS = tuple(f"label_{name}" for name in JETCLASS.class_names)
 BRANCHES = MOMENTUM + IDENTITY + JET + LABELS

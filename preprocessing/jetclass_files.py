@@ -27,9 +27,17 @@ SPLIT_OF_FOLDER = {folder: split for split, folder in FOLDERS.items()} | {
 }
 FILE_NUMBERS = {"train": range(100), "test": range(100, 120), "val": range(120, 125)}
 CLASS_OF_FILE = {
-    "ZJetsToNuNu": "QCD", "HToBB": "Hbb", "HToCC": "Hcc", "HToGG": "Hgg", "HToWW4Q": "H4q",
-    "HToWW2Q1L": "Hqql", "ZToQQ": "Zqq", "WToQQ": "Wqq", "TTBar": "Tbqq", "TTBarLep": "Tbl",
-}  # fmt: skip
+    "ZJetsToNuNu": "QCD",
+    "HToBB": "Hbb",
+    "HToCC": "Hcc",
+    "HToGG": "Hgg",
+    "HToWW4Q": "H4q",
+    "HToWW2Q1L": "Hqql",
+    "ZToQQ": "Zqq",
+    "WToQQ": "Wqq",
+    "TTBar": "Tbqq",
+    "TTBarLep": "Tbl",
+}
 FILE_NAME = re.compile(r"(.+)_(\d+)\.root")
 # of the jets of a file without a number, as JetClass_example_100k.root
 SHARES = (("train", 0.8), ("val", 0.1), ("test", 0.1))

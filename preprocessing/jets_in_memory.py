@@ -21,8 +21,15 @@ BLOCK_ROWS = 256
 
 def jet_by_jet(spec: DatasetSpec) -> DatasetSpec:
     """The dataset as its jets alone: no events of several jets, no levels, no extra columns."""
-    return replace(spec, jets_per_event=1, levels=(), observables=(), jet_features=JET_FEATURES,
-                   constituent_extra=(), jet_extra=())  # fmt: skip
+    return replace(
+        spec,
+        jets_per_event=1,
+        levels=(),
+        observables=(),
+        jet_features=JET_FEATURES,
+        constituent_extra=(),
+        jet_extra=(),
+    )
 
 
 class JetsInMemory:

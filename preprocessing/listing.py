@@ -54,14 +54,17 @@ def entry(spec: DatasetSpec, data: Path) -> str:
             f"{spec.name}: {spec.title}",
             *(
                 textwrap.fill(
-                    f"  {title + ':':14}{text}", WIDTH, subsequent_indent=" " * 16,
-                    break_on_hyphens=False, break_long_words=False,
+                    f"  {title + ':':14}{text}",
+                    WIDTH,
+                    subsequent_indent=" " * 16,
+                    break_on_hyphens=False,
+                    break_long_words=False,
                 )
                 for title, text in lines.items()
                 if text
             ),
         ]
-    )  # fmt: skip
+    )
 
 
 def on_disk(spec: DatasetSpec, data: Path) -> str:

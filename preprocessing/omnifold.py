@@ -34,10 +34,7 @@ from preprocessing.sources import (
 LEVELS = ("sim", "gen")  # in the public files, for our reco and gen
 FILE_NAME = re.compile(r"(\w+)_Zjet_pTZ-200GeV_(\d+)\.npz")
 # PythiaAlt is no public sample: `python -m simulation omnifold` makes it in place of Herwig
-GENERATORS = {
-    "simulation": ("Pythia21", "Pythia25", "Pythia26"),
-    "data": ("Herwig", "PythiaAlt"),
-}
+GENERATORS = {"simulation": ("Pythia21", "Pythia25", "Pythia26"), "data": ("Herwig", "PythiaAlt")}
 PDG_IDS = np.array([22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112])
 CODE_STEP = 0.1  # from one id of this list to the next
 PT_UNIT = 100.0  # GeV

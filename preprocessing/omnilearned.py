@@ -161,9 +161,10 @@ class Reader:
         ]
         low, high = min(low for low, _ in edges), max(high for _, high in edges)
         possible = [
-            first for first in FIRST_LABELS.get(self.spec.name, (0,))
+            first
+            for first in FIRST_LABELS.get(self.spec.name, (0,))
             if first <= low and high < first + self.spec.num_classes
-        ]  # fmt: skip
+        ]
         if len(possible) != 1:
             raise UserError(
                 f"{path}: pid runs from {low:g} to {high:g}, which "
@@ -238,11 +239,7 @@ def told_jets(numbers: np.ndarray, jet: np.ndarray) -> np.ndarray | None:
 
 
 def recovered(
-    counts: np.ndarray,
-    pt: np.ndarray,
-    eta_rel: np.ndarray,
-    phi_rel: np.ndarray,
-    energy: np.ndarray,
+    counts: np.ndarray, pt: np.ndarray, eta_rel: np.ndarray, phi_rel: np.ndarray, energy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Jets (jets, 4) pt, eta, 0, energy [GeV], and whether they are known (jets,).
 
@@ -265,8 +262,9 @@ def recovered(
     def distance(at: np.ndarray) -> np.ndarray:
         fitted = pt * np.cosh(at[owner] + eta_rel)
         total = summed(energy)
-        return np.divide(summed(np.abs(fitted - energy)), total, out=total * 0 + np.inf,
-                         where=total > 0)  # fmt: skip
+        return np.divide(
+            summed(np.abs(fitted - energy)), total, out=total * 0 + np.inf, where=total > 0
+        )
 
     for _ in range(STEPS):
         slope = pt * np.sinh(eta[owner] + eta_rel)

@@ -103,8 +103,9 @@ def write_dataset(
     with progress(count, f"writing {name}") as bar:
         bar.write(job.run(count, bar.update))
     for path, made in job.outputs:
-        if without := [one for one, jets in zip(classes, made.jets_per_class, strict=True)
-                       if not jets]:  # fmt: skip
+        if without := [
+            one for one, jets in zip(classes, made.jets_per_class, strict=True) if not jets
+        ]:
             print(f"{path}: no jets of {', '.join(without)}, which was declared")
     declaration = data / name / FILE_NAME
     write_declaration(declaration, replace(spec, normalisation=measured(paths[0])))
@@ -181,11 +182,19 @@ class OwnJob(Job):
         outputs = tuple(
             (
                 data / spec.name / split / f"{spec.name}_{split}_000.h5",
-                Provenance(spec.name, split, seed, ["arrays"], [""], "own", share,
-                           weight_scale=weight_scale),
+                Provenance(
+                    spec.name,
+                    split,
+                    seed,
+                    ["arrays"],
+                    [""],
+                    "own",
+                    share,
+                    weight_scale=weight_scale,
+                ),
             )
             for split, share in spec.splits
-        )  # fmt: skip
+        )
         shard = GroupedShard(spec.splits, 0, (source,), group)
         return OwnJob(spec.name, shard, seed, outputs, spec, jets)
 
@@ -197,8 +206,10 @@ class OwnJob(Job):
         split = self.shard.split_of(np.flatnonzero(pt > 0), self.shard.sources[0], self.seed)
         for share, (path, made) in enumerate(self.outputs):
             if not (split == share).any():
-                raise UserError(f"none of {jets} jets fell into {made.split} ({path}); more jets "
-                                "are needed, or a larger share")  # fmt: skip
+                raise UserError(
+                    f"none of {jets} jets fell into {made.split} ({path}); more jets "
+                    "are needed, or a larger share"
+                )
 
     @property
     def spec(self) -> DatasetSpec:

@@ -27,8 +27,25 @@ NAMES = {
 }
 VECTORS = ("Momentum4D", "Vector4D")  # records of the package vector
 # coordinates of a vector in its own words, which its properties turn into ours
-OF_VECTORS = ("x", "y", "z", "t", "rho", "theta", "tau", "pt", "eta", "phi", "px", "py", "pz", "e",
-              "energy", "m", "mass")  # fmt: skip
+OF_VECTORS = (
+    "x",
+    "y",
+    "z",
+    "t",
+    "rho",
+    "theta",
+    "tau",
+    "pt",
+    "eta",
+    "phi",
+    "px",
+    "py",
+    "pz",
+    "e",
+    "energy",
+    "m",
+    "mass",
+)
 EXPECTED = (
     "expected awkward jets of records pt, eta, phi, energy (or mass; or px, py, pz, energy) and "
     "perhaps pdg_id, four-vectors of the package vector, a list of such jets, or a NumPy array "
@@ -84,17 +101,20 @@ def columns_of(given) -> tuple[dict[str, np.ndarray], np.ndarray]:
     if isinstance(given, ak.Array):
         return columns_of_awkward(given)
     if isinstance(given, Mapping):  # a ROOT tree with library="np", a dictionary of lists
-        return columns_of_awkward(ak.zip({key: awkward(values) for key, values in given.items()},
-                                         depth_limit=1))  # fmt: skip
+        return columns_of_awkward(
+            ak.zip({key: awkward(values) for key, values in given.items()}, depth_limit=1)
+        )
     if not isinstance(given, np.ndarray) and not isinstance(given, list | tuple):
         given = given.to_numpy() if hasattr(given, "to_numpy") else np.asanyarray(given)
     if isinstance(given, list | tuple) or (given.dtype == object and given.ndim == 1):
         return columns_of_jets(list(given))
     if given.dtype.names:  # structured, as the NumPy arrays of vector are
         return columns_of_awkward(
-            ak.zip({key: awkward(given[key]) for key in given.dtype.names}, with_name="Momentum4D"
-                   if type(given).__module__.startswith("vector") else None)
-        )  # fmt: skip
+            ak.zip(
+                {key: awkward(given[key]) for key in given.dtype.names},
+                with_name="Momentum4D" if type(given).__module__.startswith("vector") else None,
+            )
+        )
     if given.ndim != 3 or given.shape[2] not in (4, 5) or given.dtype.kind not in "iuf":
         raise UserError(f"constituents: shape {given.shape} of {given.dtype}; {EXPECTED}")
     flat = np.ma.asarray(given.reshape(-1, given.shape[2]))
@@ -281,9 +301,11 @@ def require_momenta(momenta: np.ndarray, counts: np.ndarray) -> None:
         (~finite, "a number that is not finite; empty slots are filled with 0"),
         (pt < 0, "a negative pt"),
         ((pt > 0) & (np.abs(phi) > PHI_LIMIT), "a phi beyond 2 pi; radians are expected"),
-        ((pt > 0) & (energy < 0.99 * momentum), "less energy than momentum; the order is pt, eta, "
-         "phi, energy"),
-    ):  # fmt: skip
+        (
+            (pt > 0) & (energy < 0.99 * momentum),
+            "less energy than momentum; the order is pt, eta, phi, energy",
+        ),
+    ):
         refuse(bad, counts, f"has {what}")
 
 

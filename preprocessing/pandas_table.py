@@ -18,9 +18,19 @@ from omnilearn.errors import UserError
 BLOCK = "values_block"  # begins the name of a field of several columns
 # the words of the pickle language that are a column's name, or its number
 NAME_OPCODES = {
-    "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING",
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1",
-}  # fmt: skip
+    "UNICODE",
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "INT",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG",
+    "LONG1",
+}
 
 
 @dataclass
@@ -61,8 +71,10 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     group = table_group(file, path, title, key)
     if "table" in group:  # pandas format='table': one compound dataset
         dataset = group["table"]
-        kinds = {name: bytes(dataset.attrs.get(f"{name}_kind", b""))
-                 for name in dataset.dtype.names or ()}  # fmt: skip
+        kinds = {
+            name: bytes(dataset.attrs.get(f"{name}_kind", b""))
+            for name in dataset.dtype.names or ()
+        }
         fields = [name for name, kind in kinds.items() if not is_index(name, kind)]
         blocks = [(dataset, name) for name in fields]
         types = [dataset.dtype[name].base for name in fields]

@@ -35,11 +35,16 @@ TIGHT_LEPTON_VETO = 0b110  # bits of jetId: tight, tight with lepton veto
 FILTERS = tuple(
     f"Flag_{name}"
     for name in (
-        "goodVertices", "globalSuperTightHalo2016Filter", "HBHENoiseFilter", "HBHENoiseIsoFilter",
-        "EcalDeadCellTriggerPrimitiveFilter", "BadPFMuonFilter", "BadPFMuonDzFilter",
+        "goodVertices",
+        "globalSuperTightHalo2016Filter",
+        "HBHENoiseFilter",
+        "HBHENoiseIsoFilter",
+        "EcalDeadCellTriggerPrimitiveFilter",
+        "BadPFMuonFilter",
+        "BadPFMuonDzFilter",
         "eeBadScFilter",
     )
-)  # fmt: skip
+)
 
 # collections in the order in which they are looked for; a branch is COLLECTION_name
 CANDIDATES = ("PFCands", "PFCand", "JetPFCands")
@@ -53,13 +58,21 @@ CANDIDATE_EXTRA = ("d0", "d0Err", "dz", "dzErr", "charge")
 JET_NEEDED = ("pt", "eta", "phi", "jetId")
 # column of ours -> branch of the jets
 JET_EXTRA = {
-    "soft_drop_mass": "msoftdrop", "stored_constituents": "nConstituents",
-    "tau1": "tau1", "tau2": "tau2", "tau3": "tau3", "tau4": "tau4",
-    "particlenet_H4q": "particleNet_H4qvsQCD", "particlenet_Hbb": "particleNet_HbbvsQCD",
-    "particlenet_Hcc": "particleNet_HccvsQCD", "particlenet_QCD": "particleNet_QCD",
-    "particlenet_T": "particleNet_TvsQCD", "particlenet_W": "particleNet_WvsQCD",
-    "particlenet_Z": "particleNet_ZvsQCD", "particlenet_mass": "particleNet_mass",
-}  # fmt: skip
+    "soft_drop_mass": "msoftdrop",
+    "stored_constituents": "nConstituents",
+    "tau1": "tau1",
+    "tau2": "tau2",
+    "tau3": "tau3",
+    "tau4": "tau4",
+    "particlenet_H4q": "particleNet_H4qvsQCD",
+    "particlenet_Hbb": "particleNet_HbbvsQCD",
+    "particlenet_Hcc": "particleNet_HccvsQCD",
+    "particlenet_QCD": "particleNet_QCD",
+    "particlenet_T": "particleNet_TvsQCD",
+    "particlenet_W": "particleNet_WvsQCD",
+    "particlenet_Z": "particleNet_ZvsQCD",
+    "particlenet_mass": "particleNet_mass",
+}
 EVENT_BRANCHES = dict(zip(EVENT, ("run", "luminosityBlock", "event"), strict=True))
 
 
@@ -100,9 +113,11 @@ class Branches:
         """Every branch to be read, the optional ones that are there among them."""
         links = (self.jet_index, self.candidate_index)
         return (
-            *self.of_jets(JET_NEEDED), *self.of_candidates(CANDIDATE_NEEDED), *links,
+            *self.of_jets(JET_NEEDED),
+            *self.of_candidates(CANDIDATE_NEEDED),
+            *links,
             *sorted(self.optional),
-        )  # fmt: skip
+        )
 
 
 def shards(files: list[Path]) -> list[Shard]:
@@ -176,13 +191,18 @@ def branches(names: set[str], path: Path) -> Branches:
             "of AK8 jets"
         )
     optional = {
-        *FILTERS, *EVENT_BRANCHES.values(), *(f"{jets}_{name}" for name in JET_EXTRA.values()),
+        *FILTERS,
+        *EVENT_BRANCHES.values(),
+        *(f"{jets}_{name}" for name in JET_EXTRA.values()),
         *(f"{candidates}_{name}" for name in CANDIDATE_EXTRA),
-    }  # fmt: skip
+    }
     return Branches(
-        candidates, jets, f"{prefix}_{candidate[0]}", f"{prefix}_{jet[0]}",
+        candidates,
+        jets,
+        f"{prefix}_{candidate[0]}",
+        f"{prefix}_{jet[0]}",
         frozenset(optional & names),
-    )  # fmt: skip
+    )
 
 
 def count(path: Path) -> int:
@@ -243,9 +263,14 @@ def chunk(
         if branch in names.optional:
             extra[column] = ak.to_numpy(arrays[branch])[found.event]
     jets = weighted_jets(
-        np.column_stack([cartesian, *beside, pdg_id, weight]), owner, found.direction, extra, rows,
-        path, id_key,
-    )  # fmt: skip
+        np.column_stack([cartesian, *beside, pdg_id, weight]),
+        owner,
+        found.direction,
+        extra,
+        rows,
+        path,
+        id_key,
+    )
     jets.rejected, jets.selection = found.rejected, names.selection
     return jets
 
@@ -288,9 +313,13 @@ def select(arrays: ak.Array, names: Branches, path: Path, first_event: int) -> S
 
 
 def links(
-    arrays: ak.Array, names: Branches, jets_of: np.ndarray, size: np.ndarray, path: Path,
+    arrays: ak.Array,
+    names: Branches,
+    jets_of: np.ndarray,
+    size: np.ndarray,
+    path: Path,
     first_event: int,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """Candidate and jet of every link, counted through all events: two arrays (links,).
 
     Raises UserError where a link leads out of the jets (events,) or candidates (events,).

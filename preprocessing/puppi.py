@@ -18,9 +18,7 @@ from preprocessing.identity import identity
 from preprocessing.jet_chunk import JetChunk
 
 # columns of a candidate: those of the public HDF5 files of Aspen Open Jets
-CANDIDATE = (
-    "px", "py", "pz", "E", "d0", "d0Err", "dz", "dzErr", "charge", "pdgId", "puppiWeight",
-)  # fmt: skip
+CANDIDATE = ("px", "py", "pz", "E", "d0", "d0Err", "dz", "dzErr", "charge", "pdgId", "puppiWeight")
 TRACK = slice(4, 8)
 PDG_ID, PUPPI_WEIGHT = CANDIDATE.index("pdgId"), CANDIDATE.index("puppiWeight")
 HIGHEST_WEIGHT = 1.001  # rounding of a weight of 1

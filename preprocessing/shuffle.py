@@ -86,8 +86,9 @@ class Buckets:
             self.file.seek(offset)
             records = self.file.read(jets * self.record_type.itemsize)
             features = self.file.read(constituents * self.spec.constituent_columns * 4)
-            waiting.append((np.frombuffer(records, self.record_type),
-                            np.frombuffer(features, np.float32)))  # fmt: skip
+            waiting.append(
+                (np.frombuffer(records, self.record_type), np.frombuffer(features, np.float32))
+            )
             count += jets
             if count >= rows:
                 yield self.joined(waiting)

@@ -33,16 +33,18 @@ class SourceDigests:
         Raises UserError naming a file that cannot be read.
         """
         stamps = {path: stamp(path) for path in paths}
-        unknown = [path for path, seen in stamps.items()
-                   if self.known.get(name(path), [])[:-1] != seen]  # fmt: skip
+        unknown = [
+            path for path, seen in stamps.items() if self.known.get(name(path), [])[:-1] != seen
+        ]
         total = sum(stamps[path][0] for path in unknown)
         with (
             progress(total, "reading the public files", "B") as bar,
             ThreadPoolExecutor(workers) as pool,
         ):
             found = pool.map(lambda path: digest(path, bar.update), unknown)
-            new = {name(path): [*stamps[path], one]
-                   for path, one in zip(unknown, found, strict=True)}  # fmt: skip
+            new = {
+                name(path): [*stamps[path], one] for path, one in zip(unknown, found, strict=True)
+            }
         self.known |= new
         self.new |= new
         return {path: self.known[name(path)][-1] for path in paths}
@@ -73,8 +75,11 @@ def remembered(record: Path) -> dict[str, list]:
     try:
         found = json.loads(record.read_text())
         lists = {path: seen for path, seen in found.items() if isinstance(seen, list)}
-        return {path: seen for path, seen in lists.items()
-                if len(seen) == 4 and isinstance(seen[-1], str)}  # fmt: skip
+        return {
+            path: seen
+            for path, seen in lists.items()
+            if len(seen) == 4 and isinstance(seen[-1], str)
+        }
     except (OSError, ValueError, AttributeError):
         return {}
 

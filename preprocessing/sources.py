@@ -76,8 +76,11 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
             folders.clear()
             continue
         entered.add(place)
-        found += [Path(here) / name for name in files
-                  if name.endswith(suffixes) and not name.startswith(".")]  # fmt: skip
+        found += [
+            Path(here) / name
+            for name in files
+            if name.endswith(suffixes) and not name.startswith(".")
+        ]
     return sorted(found)
 
 

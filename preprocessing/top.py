@@ -29,8 +29,13 @@ KEY = "table"
 SLOTS = 200
 COLUMNS = (
     *(f"{name}_{slot}" for slot in range(SLOTS) for name in ("E", "PX", "PY", "PZ")),
-    "truthE", "truthPX", "truthPY", "truthPZ", "ttv", "is_signal_new",
-)  # fmt: skip
+    "truthE",
+    "truthPX",
+    "truthPY",
+    "truthPZ",
+    "ttv",
+    "is_signal_new",
+)
 
 
 def shards(raw: Path) -> list[Shard]:

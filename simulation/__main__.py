@@ -37,9 +37,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     parser = Parser(
-        "python -m simulation", description=__doc__, allow_abbrev=False,
+        "python -m simulation",
+        description=__doc__,
+        allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     commands = parser.add_subparsers(title="datasets", dest="dataset", required=True)
     for name, module in DATASETS.items():
         title = module.__doc__.splitlines()[0]
@@ -47,16 +49,25 @@ def parser() -> Parser:
         module.add_arguments(command)
         command.add_argument("--out", type=Path, required=True, metavar="DIR")
         command.add_argument("--seed", type=at_least(0), default=1, metavar="N", help="default: 1")
-        command.add_argument("--workers", type=at_least(1), default=available_cores(),
-                             metavar="N", help="cores to use (default: all)")  # fmt: skip
+        command.add_argument(
+            "--workers",
+            type=at_least(1),
+            default=available_cores(),
+            metavar="N",
+            help="cores to use (default: all)",
+        )
     return parser
 
 
 def asked(args: argparse.Namespace) -> dict:
     """What the jets depend on: the flags and the programs that make them."""
     flags = {name: value for name, value in vars(args).items() if name not in ("out", "workers")}
-    return {"made_by": "Pythia 8 and FastJet", "pythia": version("pythia8mc"),
-            "fastjet": version("fastjet"), **flags}  # fmt: skip
+    return {
+        "made_by": "Pythia 8 and FastJet",
+        "pythia": version("pythia8mc"),
+        "fastjet": version("fastjet"),
+        **flags,
+    }
 
 
 def describe(out: Path, made: dict) -> None:
@@ -76,8 +87,10 @@ def main() -> None:
     made = asked(args)
     unfinished = Unfinished(args.out, {**made, "recipe": recipe.identity()})
     if unfinished.kept:
-        print(f"{len(unfinished.kept)} of {len(files)} files are complete from an earlier run "
-              "and kept")  # fmt: skip
+        print(
+            f"{len(unfinished.kept)} of {len(files)} files are complete from an earlier run "
+            "and kept"
+        )
     start = time.monotonic()
     try:
         produce(recipe, files, args.seed, args.workers, unfinished)

@@ -39,9 +39,15 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
         for name in ("d0", "d0_error", "dz", "dz_error")
     ]
     candidates = [
-        part.px, part.py, part.pz, part.energy, *tracks, part.charge, part.pdg_id,
+        part.px,
+        part.py,
+        part.pz,
+        part.energy,
+        *tracks,
+        part.charge,
+        part.pdg_id,
         ak.ones_like(part.px),
-    ]  # fmt: skip
+    ]
     groomed = softdrop_mass(part, RECIPE.jet_radius)
     kinematics = [*(ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi")), groomed]
     tau = subjettiness(part, RECIPE.jet_radius)  # (jets, 4)
@@ -95,10 +101,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead: N events in CMS's own format, PFNano, of each of the --processes",
     )
     parser.add_argument(
-        "--processes", type=pfnano.processes, metavar="A,B",
+        "--processes",
+        type=pfnano.processes,
+        metavar="A,B",
         help="of --events: JetHT (default) for the data, others for their composition: "
         + ", ".join(process.name for process in pfnano.PROCESSES[1:]),
-    )  # fmt: skip
+    )
 
 
 def recipe(args: argparse.Namespace) -> Recipe:

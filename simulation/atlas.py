@@ -25,9 +25,13 @@ MEV = 1e3  # per GeV
 CONSTITUENT = ("fjet_clus_pt", "fjet_clus_eta", "fjet_clus_phi", "fjet_clus_E")
 JET = ("fjet_pt", "fjet_eta", "fjet_phi", "fjet_m")
 ATTRIBUTES = {
-    "constit": list(CONSTITUENT), "jet": list(JET), "hl": [],
-    "num_cons": SLOTS, "num_jet_features": len(JET), "num_hl": 0,
-}  # fmt: skip
+    "constit": list(CONSTITUENT),
+    "jet": list(JET),
+    "hl": [],
+    "num_cons": SLOTS,
+    "num_jet_features": len(JET),
+    "num_hl": 0,
+}
 PT_RANGE = (350.0, 3150.0)
 PT_EDGES = np.geomspace(*PT_RANGE, 9)  # bins in which the weights balance the classes
 
@@ -35,22 +39,41 @@ PROCESSES = (
     Process(
         "QCD",
         # flattened in pTHat: the jets of an unweighted sample would all lie at the lower edge
-        (("HardQCD:all = on", "PhaseSpace:pTHatMin = 250.", "PhaseSpace:bias2Selection = on",
-          "PhaseSpace:bias2SelectionPow = 5.", "PhaseSpace:bias2SelectionRef = 250."),),
-        resonance=0, leading_only=False, jets_per_second=150,
+        (
+            (
+                "HardQCD:all = on",
+                "PhaseSpace:pTHatMin = 250.",
+                "PhaseSpace:bias2Selection = on",
+                "PhaseSpace:bias2SelectionPow = 5.",
+                "PhaseSpace:bias2SelectionRef = 250.",
+            ),
+        ),
+        resonance=0,
+        leading_only=False,
+        jets_per_second=150,
     ),
     Process(
         "top",
         # one mass fills a part of the range of pt only
         tuple(
-            ("NewGaugeBoson:ffbar2gmZZprime = on", "Zprime:gmZmode = 3", f"32:m0 = {mass}.",
-             "32:doForceWidth = on", "32:mWidth = 100.", "32:onMode = off", "32:onIfAny = 6",
-             "24:onMode = off", "24:onIfAny = 1 2 3 4 5")
+            (
+                "NewGaugeBoson:ffbar2gmZZprime = on",
+                "Zprime:gmZmode = 3",
+                f"32:m0 = {mass}.",
+                "32:doForceWidth = on",
+                "32:mWidth = 100.",
+                "32:onMode = off",
+                "32:onIfAny = 6",
+                "24:onMode = off",
+                "24:onIfAny = 1 2 3 4 5",
+            )
             for mass in (2000, 4000, 6000)
         ),
-        resonance=6, leading_only=False, jets_per_second=180,
+        resonance=6,
+        leading_only=False,
+        jets_per_second=180,
     ),
-)  # fmt: skip
+)
 SIGNAL = 1
 
 
@@ -59,23 +82,31 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     part = jets.constituents
     pt = np.hypot(part.px, part.py)
     constituents = (
-        MEV * pt, np.arcsinh(part.pz / pt), np.arctan2(part.py, part.px), MEV * part.energy,
-    )  # fmt: skip
+        MEV * pt,
+        np.arcsinh(part.pz / pt),
+        np.arctan2(part.py, part.px),
+        MEV * part.energy,
+    )
     momenta = np.stack(
         [ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1
     )
     label = ak.to_numpy(jets.process == SIGNAL).astype(np.int64)
     calibrated = momenta[:, 0] / RESPONSE  # as the public jets are
     per_jet = (
-        MEV * calibrated, momenta[:, 1], momenta[:, 2], MEV * invariant_mass(momenta) / RESPONSE,
-    )  # fmt: skip
+        MEV * calibrated,
+        momenta[:, 1],
+        momenta[:, 2],
+        MEV * invariant_mass(momenta) / RESPONSE,
+    )
     return {
-        **{name: slots(values, SLOTS).astype(np.float32)
-           for name, values in zip(CONSTITUENT, constituents, strict=True)},
+        **{
+            name: slots(values, SLOTS).astype(np.float32)
+            for name, values in zip(CONSTITUENT, constituents, strict=True)
+        },
         **{name: values.astype(np.float32) for name, values in zip(JET, per_jet, strict=True)},
         "labels": label,
         "weights": training_weights(calibrated, label),
-    }  # fmt: skip
+    }
 
 
 def training_weights(pt: np.ndarray, label: np.ndarray) -> np.ndarray:
@@ -122,13 +153,18 @@ RECIPE = Recipe(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
     parser.add_argument(
-        "--jets", type=at_least(1), required=True, metavar="N",
+        "--jets",
+        type=at_least(1),
+        required=True,
+        metavar="N",
         help="jets of train.h5, half of them tops; preprocessing takes the validation jets of them",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--test-jets", type=at_least(0), metavar="N",
+        "--test-jets",
+        type=at_least(0),
+        metavar="N",
         help="jets of test.h5, on top of the training jets (default: N // 3 of them)",
-    )  # fmt: skip
+    )
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:

@@ -25,12 +25,26 @@ from simulation.writers import HDF5Writer, hdf5
 COLUMNS = {
     "jets_i": ("fn", "rn", "lbn", "evn", "npv", "quality", "hard_pid"),
     "jets_f": (
-        "jet_pt", "jet_y", "jet_phi", "jet_m", "jet_eta", "jec", "jet_area", "jet_max_nef",
-        "gen_jet_pt", "gen_jet_y", "gen_jet_phi", "gen_jet_m", "gen_jet_eta",
-        "hard_pt", "hard_y", "hard_phi", "weight",
+        "jet_pt",
+        "jet_y",
+        "jet_phi",
+        "jet_m",
+        "jet_eta",
+        "jec",
+        "jet_area",
+        "jet_max_nef",
+        "gen_jet_pt",
+        "gen_jet_y",
+        "gen_jet_phi",
+        "gen_jet_m",
+        "gen_jet_eta",
+        "hard_pt",
+        "hard_y",
+        "hard_phi",
+        "weight",
     ),
     "pfcs": ("pt", "y", "phi", "m", "pid", "vertex"),
-}  # fmt: skip
+}
 OUTGOING = -23  # Pythia's status of a parton that leaves the hard process
 TIGHT = 3  # the best quality
 NONE = -1.0  # of what a jet is not associated to
@@ -38,20 +52,32 @@ NONE = -1.0  # of what a jet is not associated to
 # lowest parton pt [GeV] of a slice -> the cross section of its jets in the public files [nb]; with
 # as many jets in each slice that is the weight of a jet
 SLICES = {
-    300: 0.4662384, 470: 0.1277784, 600: 0.03037146, 800: 0.003674906, 1000: 0.0006637469,
-    1400: 2.174157e-05, 1800: 7.148912e-07,
-}  # fmt: skip
+    300: 0.4662384,
+    470: 0.1277784,
+    600: 0.03037146,
+    800: 0.003674906,
+    1000: 0.0006637469,
+    1400: 2.174157e-05,
+    1800: 7.148912e-07,
+}
 EDGES = (*SLICES, None)
 
 PROCESSES = tuple(
     Process(
         f"SIM{low}",
-        (("HardQCD:all = on", f"PhaseSpace:pTHatMin = {low}.",
-          *([f"PhaseSpace:pTHatMax = {high}."] if high else [])),),
-        resonance=0, leading_only=False, jets_per_second=55,
+        (
+            (
+                "HardQCD:all = on",
+                f"PhaseSpace:pTHatMin = {low}.",
+                *([f"PhaseSpace:pTHatMax = {high}."] if high else []),
+            ),
+        ),
+        resonance=0,
+        leading_only=False,
+        jets_per_second=55,
     )
     for low, high in zip(SLICES, EDGES[1:], strict=True)
-)  # fmt: skip
+)
 
 
 def select(recipe: Recipe, process: Process, events: Events, rng: np.random.Generator) -> ak.Array:
@@ -104,12 +130,18 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     weights = np.array(list(SLICES.values()))
     filled = np.ones(len(jets))
     floats = [
-        jet_pt, jet_y, jet_phi % (2 * np.pi), invariant_mass(jet), jet[:, 1], filled / RESPONSE,
-        np.pi * RECIPE.jet_radius**2 * filled, np.max(fractions, axis=0) / jet[:, 3],
+        jet_pt,
+        jet_y,
+        jet_phi % (2 * np.pi),
+        invariant_mass(jet),
+        jet[:, 1],
+        filled / RESPONSE,
+        np.pi * RECIPE.jet_radius**2 * filled,
+        np.max(fractions, axis=0) / jet[:, 3],
         *[NONE * filled] * 5,
         *(ak.to_numpy(jets[f"parton_{name}"]) for name in ("pt", "y", "phi")),
         weights[ak.to_numpy(jets.process)],
-    ]  # fmt: skip
+    ]
     zero = np.zeros(len(jets), np.int64)
     integers = [zero, zero, zero, zero, zero + 1, zero + TIGHT, ak.to_numpy(jets.parton_pdg_id)]
     return {
@@ -145,11 +177,7 @@ def writer(path: Path) -> Iterator[ModWriter]:
 
 RECIPE = Recipe(
     name="cms",
-    settings=(
-        "Beams:eCM = 7000.",
-        "ParticleDecays:limitTau0 = on",
-        "ParticleDecays:tau0Max = 10.",
-    ),
+    settings=("Beams:eCM = 7000.", "ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10."),
     processes=PROCESSES,
     jet_radius=0.5,
     pt_range=(RESPONSE * 375.0, 3500.0),
@@ -165,10 +193,13 @@ RECIPE = Recipe(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
     parser.add_argument(
-        "--jets", type=at_least(1), required=True, metavar="N",
+        "--jets",
+        type=at_least(1),
+        required=True,
+        metavar="N",
         help=f"jets, as many of each of the {len(SLICES)} slices; preprocessing shares them among "
         "the splits",
-    )  # fmt: skip
+    )
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:

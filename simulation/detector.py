@@ -132,11 +132,7 @@ def cells(
 
 
 def energy_flow(
-    regions: tuple,
-    resolution,
-    lowest: float,
-    hits: dict[str, np.ndarray],
-    rng: np.random.Generator,
+    regions: tuple, resolution, lowest: float, hits: dict[str, np.ndarray], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """What a calorimeter measures beyond the tracks: (event, eta, phi, energy) of massless objects.
 
@@ -213,8 +209,20 @@ def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOW
     d0 = (x * py - y * px) / pt + d0_error * rng.standard_normal(len(pt))
     dz = z - (x * px + y * py) * pz / pt**2 + dz_error * rng.standard_normal(len(pt))
     pdg_id = assumed_pdg_id(kind, charge)
-    tracks = Objects(event, scale * px, scale * py, scale * pz, track_energy, charge, pdg_id, kind,
-                     d0, d0_error, dz, dz_error)[tracked]  # fmt: skip
+    tracks = Objects(
+        event,
+        scale * px,
+        scale * py,
+        scale * pz,
+        track_energy,
+        charge,
+        pdg_id,
+        kind,
+        d0,
+        d0_error,
+        dz,
+        dz_error,
+    )[tracked]
     return assemble(
         tracks, massless(photons, PHOTON), massless(neutrals, NEUTRAL_HADRON), lowest_pt=lowest_pt
     )
@@ -241,10 +249,19 @@ def visible(events: Events, rng: np.random.Generator) -> Objects:
     pdg_id, charge = events.pdg_id[final], events.charge[final]
     zero = np.zeros(len(pdg_id))
     return Objects(
-        events.event[final], events.px[final], events.py[final], events.pz[final],
-        events.energy[final], charge, pdg_id, kinds(np.abs(pdg_id), charge),
-        zero, zero, zero, zero,
-    )  # fmt: skip
+        events.event[final],
+        events.px[final],
+        events.py[final],
+        events.pz[final],
+        events.energy[final],
+        charge,
+        pdg_id,
+        kinds(np.abs(pdg_id), charge),
+        zero,
+        zero,
+        zero,
+        zero,
+    )
 
 
 def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
@@ -252,17 +269,26 @@ def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
     pt = cluster["energy"] / np.cosh(cluster["eta"])
     zero = np.zeros_like(pt)
     return Objects(
-        cluster["event"], pt * np.cos(cluster["phi"]), pt * np.sin(cluster["phi"]),
-        pt * np.sinh(cluster["eta"]), cluster["energy"], zero,
-        assumed_pdg_id(np.full(len(pt), kind), zero), np.full(len(pt), kind),
-        zero, zero, zero, zero,
-    )  # fmt: skip
+        cluster["event"],
+        pt * np.cos(cluster["phi"]),
+        pt * np.sin(cluster["phi"]),
+        pt * np.sinh(cluster["eta"]),
+        cluster["energy"],
+        zero,
+        assumed_pdg_id(np.full(len(pt), kind), zero),
+        np.full(len(pt), kind),
+        zero,
+        zero,
+        zero,
+        zero,
+    )
 
 
 def assemble(*parts: Objects, lowest_pt: float) -> Objects:
     """All objects above `lowest_pt` [GeV], event by event."""
-    together = Objects(**{name: np.concatenate([getattr(part, name) for part in parts])
-                          for name in vars(parts[0])})  # fmt: skip
+    together = Objects(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
+    )
     above = np.hypot(together.px, together.py) > lowest_pt
     order = np.argsort(together.event, kind="stable")
     return together[order[above[order]]]

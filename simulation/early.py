@@ -95,8 +95,11 @@ def visible_products(hard: pythia8mc.Event, place: int) -> list[int]:
 def partons(event: pythia8mc.Event) -> list[tuple[float, float, float]]:
     """pT, eta and phi of what the evolution has radiated so far, resonances left out."""
     places = range(FIRST_OUTGOING, event.size())
-    return [(one.pT(), one.eta(), one.phi()) for one in map(event.__getitem__, places)
-            if one.isFinal() and one.idAbs() not in HEAVY]  # fmt: skip
+    return [
+        (one.pT(), one.eta(), one.phi())
+        for one in map(event.__getitem__, places)
+        if one.isFinal() and one.idAbs() not in HEAVY
+    ]
 
 
 def pt_around(

@@ -74,8 +74,12 @@ class Generator:
         if promising:
             self.hook = EarlyVeto(self.pythia, promising)  # Pythia does not keep it alive
             assert self.pythia.setUserHooksPtr(self.hook)
-        for setting in ("Print:quiet = on", *settings, "Random:setSeed = on",
-                        f"Random:seed = {seed}"):  # fmt: skip
+        for setting in (
+            "Print:quiet = on",
+            *settings,
+            "Random:setSeed = on",
+            f"Random:seed = {seed}",
+        ):
             # an unknown setting is only printed by Pythia
             assert self.pythia.readString(setting), f"Pythia refuses the setting {setting!r}"
         with stdout_nowhere():

@@ -38,12 +38,22 @@ TRACK_CONSTANT, TRACK_SLOPE = 0.01, 0.005  # of pT, and per GeV of it
 ELECTROMAGNETIC, HADRONIC = (0.01, 0.12), (0.02, 0.50)
 
 PROCESSES = (
-    Process("Django", (("PartonShowers:model = 2",),),
-            resonance=0, leading_only=True, jets_per_second=500),
+    Process(
+        "Django",
+        (("PartonShowers:model = 2",),),
+        resonance=0,
+        leading_only=True,
+        jets_per_second=500,
+    ),
     # recoil against the whole event, not the dipole, would move a third more events into the window
-    Process("Rapgap", (("SpaceShower:dipoleRecoil = on", "SpaceShower:pTmaxMatch = 2"),),
-            resonance=0, leading_only=True, jets_per_second=1500),
-)  # fmt: skip
+    Process(
+        "Rapgap",
+        (("SpaceShower:dipoleRecoil = on", "SpaceShower:pTmaxMatch = 2"),),
+        resonance=0,
+        leading_only=True,
+        jets_per_second=1500,
+    ),
+)
 
 
 def calorimeter(energy: np.ndarray, constants: tuple[float, float]) -> np.ndarray:
@@ -95,10 +105,11 @@ def scattering(
     y = 1 - (energy - pz) / (2 * POSITRON_ENERGY)
     total = {name: ak.to_numpy(ak.sum(objects[name], axis=1)) for name in objects.fields}
     kinematics = {
-        "Q2": q2, "y": y,
+        "Q2": q2,
+        "y": y,
         "ptmiss": np.hypot(total["px"] + px, total["py"] + py),
         "Empz": total["energy"] - total["pz"] + energy - pz,
-    }  # fmt: skip
+    }
 
     constituents, event = cluster(objects, recipe.jet_radius, recipe.pt_range[0], "kt")
     px, py, pz, energy = (
@@ -107,9 +118,13 @@ def scattering(
     pt = np.hypot(px, py)
     momentum2 = pt**2 + pz**2
     jets = {
-        "pt": pt, "eta": pseudorapidity(pt, pz), "phi": np.arctan2(py, px), "e": energy,
-        "mass": np.sqrt(np.maximum(energy**2 - momentum2, 0.0)), "constituents": constituents,
-    }  # fmt: skip
+        "pt": pt,
+        "eta": pseudorapidity(pt, pz),
+        "phi": np.arctan2(py, px),
+        "e": energy,
+        "mass": np.sqrt(np.maximum(energy**2 - momentum2, 0.0)),
+        "constituents": constituents,
+    }
     jets = ak.zip(jets, depth_limit=1)[np.lexsort((-pt, event))]
     number = np.bincount(event, minlength=events.count)
     wanted = (q2 > Q2_MIN) & (y > Y_RANGE[0]) & (y < Y_RANGE[1]) & (number > 0)
@@ -184,16 +199,21 @@ RECIPE = Recipe(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
     parser.add_argument(
-        "--jets", type=at_least(1), required=True, metavar="N",
+        "--jets",
+        type=at_least(1),
+        required=True,
+        metavar="N",
         help="events of each generator, before the cuts of preprocessing, which shares them among "
         "the splits",
-    )  # fmt: skip
+    )
     parser.set_defaults(stand_in=STAND_IN)
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """Files of 100k events of one generator each."""
     return files_of_one_process(
-        RECIPE, args.jets, EVENTS_PER_FILE,
+        RECIPE,
+        args.jets,
+        EVENTS_PER_FILE,
         lambda process, number: args.out / FOLDER / f"{process}_Eplus0607_{number}.root",
-    )  # fmt: skip
+    )

@@ -22,18 +22,28 @@ from simulation.writers import root_tree
 # folder and first file number of each split
 LAYOUT = {"train": ("train_100M", 0), "val": ("val_5M", 120), "test": ("test_20M", 100)}
 PUBLIC_NAMES = {
-    "QCD": "ZJetsToNuNu", "Hbb": "HToBB", "Hcc": "HToCC", "Hgg": "HToGG", "H4q": "HToWW4Q",
-    "Hqql": "HToWW2Q1L", "Zqq": "ZToQQ", "Wqq": "WToQQ", "Tbqq": "TTBar", "Tbl": "TTBarLep",
-}  # fmt: skip
+    "QCD": "ZJetsToNuNu",
+    "Hbb": "HToBB",
+    "Hcc": "HToCC",
+    "Hgg": "HToGG",
+    "H4q": "HToWW4Q",
+    "Hqql": "HToWW2Q1L",
+    "Zqq": "ZToQQ",
+    "Wqq": "WToQQ",
+    "Tbqq": "TTBar",
+    "Tbl": "TTBarLep",
+}
 LABEL_TYPES = {"QCD": np.float32} | dict.fromkeys(("Hbb", "Hcc", "Hgg", "H4q", "Hqql"), np.bool_)
 
 QUARKS = "1 2 3 4 5"
 INVISIBLE_Z = ("23:onMode = off", "23:onIfAny = 12 14 16")
 W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
 Z_PLUS_JET = (
-    "WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on",
-    "WeakZ0:gmZmode = 2", *INVISIBLE_Z,
-)  # fmt: skip
+    "WeakBosonAndParton:qqbar2gmZg = on",
+    "WeakBosonAndParton:qg2gmZq = on",
+    "WeakZ0:gmZmode = 2",
+    *INVISIBLE_Z,
+)
 HIGGS = ("HiggsSM:ffbar2HZ = on", "25:m0 = 125.", *INVISIBLE_Z, "25:onMode = off")
 HIGGS_TO_WW = (*HIGGS, "25:onIfMatch = 24 -24", "24:onMode = off")
 TOP_PAIR = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
@@ -51,18 +61,27 @@ PROCESSES = (
     resonant("H4q", 25, 97, (*HIGGS_TO_WW, f"24:onIfAny = {QUARKS}")),
     # either W may be the leptonic one: with a single setting every lepton had the same charge
     resonant(
-        "Hqql", 25, 77,
+        "Hqql",
+        25,
+        77,
         (*HIGGS_TO_WW, "24:onPosIfAny = 11 13", f"24:onNegIfAny = {QUARKS}"),
         (*HIGGS_TO_WW, "24:onNegIfAny = 11 13", f"24:onPosIfAny = {QUARKS}"),
     ),
-    resonant("Zqq", 23, 141, (
-        "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
-        "23:onMode = off", f"23:onIfAny = {QUARKS}",
-    )),
+    resonant(
+        "Zqq",
+        23,
+        141,
+        (
+            "WeakDoubleBoson:ffbar2gmZgmZ = on",
+            "WeakZ0:gmZmode = 2",
+            "23:onMode = off",
+            f"23:onIfAny = {QUARKS}",
+        ),
+    ),
     resonant("Wqq", 24, 102, ("WeakDoubleBoson:ffbar2ZW = on", *INVISIBLE_Z, *W_TO_QUARKS)),
     resonant("Tbqq", 6, 71, (*TOP_PAIR, *W_TO_QUARKS)),
     resonant("Tbl", 6, 59, (*TOP_PAIR, "24:onMode = off", "24:onIfAny = 11 13")),
-)  # fmt: skip
+)
 
 
 def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
@@ -74,15 +93,25 @@ def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
         wrap_phi(ak.to_numpy(ak.flatten(np.arctan2(part.py, part.px) - jets.phi))), ak.num(part)
     )
     float_branches = {
-        "px": part.px, "py": part.py, "pz": part.pz, "energy": part.energy,
-        "deta": np.sign(jets.eta) * (eta - jets.eta), "dphi": dphi,
-        "d0val": part.d0, "d0err": part.d0_error, "dzval": part.dz, "dzerr": part.dz_error,
+        "px": part.px,
+        "py": part.py,
+        "pz": part.pz,
+        "energy": part.energy,
+        "deta": np.sign(jets.eta) * (eta - jets.eta),
+        "dphi": dphi,
+        "d0val": part.d0,
+        "d0err": part.d0_error,
+        "dzval": part.dz,
+        "dzerr": part.dz_error,
         "charge": part.charge,
-    }  # fmt: skip
-    branches = {name: ak.values_astype(values, np.float32)
-                for name, values in float_branches.items()}  # fmt: skip
-    branches |= {f"is{name}": ak.values_astype(part.kind == kind, np.int32)
-                 for kind, name in enumerate(KINDS)}  # fmt: skip
+    }
+    branches = {
+        name: ak.values_astype(values, np.float32) for name, values in float_branches.items()
+    }
+    branches |= {
+        f"is{name}": ak.values_astype(part.kind == kind, np.int32)
+        for kind, name in enumerate(KINDS)
+    }
     labels = {
         f"label_{process.name}": ak.to_numpy(jets.process == index).astype(
             LABEL_TYPES.get(process.name, np.int32)
@@ -91,13 +120,19 @@ def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
     }
     tau = subjettiness(part, RECIPE.jet_radius)
     per_jet = {
-        "jet_pt": jets.pt, "jet_eta": jets.eta, "jet_phi": jets.phi, "jet_energy": jets.energy,
-        "jet_nparticles": ak.num(part), "jet_sdmass": softdrop_mass(part, RECIPE.jet_radius),
+        "jet_pt": jets.pt,
+        "jet_eta": jets.eta,
+        "jet_phi": jets.phi,
+        "jet_energy": jets.energy,
+        "jet_nparticles": ak.num(part),
+        "jet_sdmass": softdrop_mass(part, RECIPE.jet_radius),
         **{f"jet_tau{n}": tau[:, n - 1] for n in (1, 2, 3, 4)},
-        "aux_genpart_eta": jets.truth_eta, "aux_genpart_phi": jets.truth_phi,
-        "aux_genpart_pid": jets.truth_pdg_id, "aux_genpart_pt": jets.truth_pt,
+        "aux_genpart_eta": jets.truth_eta,
+        "aux_genpart_phi": jets.truth_phi,
+        "aux_genpart_pid": jets.truth_pdg_id,
+        "aux_genpart_pt": jets.truth_pt,
         "aux_truth_match": jets.matched,
-    }  # fmt: skip
+    }
     per_jet = {name: ak.to_numpy(values).astype(np.float32) for name, values in per_jet.items()}
     return {"part": ak.zip(branches), **labels, **per_jet}
 
@@ -140,13 +175,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sizes(parser, "jets-per-class", " of each class", share=10)
     names = ",".join(PUBLIC_NAMES)
     parser.add_argument(
-        "--classes", type=classes, default=list(PUBLIC_NAMES), metavar="A,B",
+        "--classes",
+        type=classes,
+        default=list(PUBLIC_NAMES),
+        metavar="A,B",
         help=f"only these of {names} (default: all ten)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--jets-per-file", type=at_least(1), default=100_000, metavar="N",
+        "--jets-per-file",
+        type=at_least(1),
+        default=100_000,
+        metavar="N",
         help="a larger class spills into further files (default: 100000, as the public files)",
-    )  # fmt: skip
+    )
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:

@@ -31,18 +31,25 @@ PROCESSES = (
         "q", 237, "HardQCD:qq2qq = on", "HardQCD:gg2qqbar = on", "HardQCD:qqbar2qqbarNew = on"
     ),
     produced(
-        "t", 241, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on",
-        "24:onMode = off", f"24:onIfAny = {QUARKS}",
+        "t",
+        241,
+        "Top:gg2ttbar = on",
+        "Top:qqbar2ttbar = on",
+        "24:onMode = off",
+        f"24:onIfAny = {QUARKS}",
     ),
     produced(
-        "w", 317, "WeakDoubleBoson:ffbar2WW = on",
-        "24:onMode = off", f"24:onIfAny = {QUARKS}",
+        "w", 317, "WeakDoubleBoson:ffbar2WW = on", "24:onMode = off", f"24:onIfAny = {QUARKS}"
     ),
     produced(
-        "z", 341, "WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2",
-        "23:onMode = off", f"23:onIfAny = {QUARKS}",
+        "z",
+        341,
+        "WeakDoubleBoson:ffbar2gmZgmZ = on",
+        "WeakZ0:gmZmode = 2",
+        "23:onMode = off",
+        f"23:onIfAny = {QUARKS}",
     ),
-)  # fmt: skip
+)
 
 
 def columns(jets: ak.Array, split: str, number: int) -> dict[str, np.ndarray]:
@@ -57,9 +64,11 @@ def columns(jets: ak.Array, split: str, number: int) -> dict[str, np.ndarray]:
         [ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1
     )
     per_jet = (
-        momenta[:, 0], momenta[:, 1], invariant_mass(momenta),
+        momenta[:, 0],
+        momenta[:, 1],
+        invariant_mass(momenta),
         np.minimum(ak.to_numpy(ak.num(pt)), number),
-    )  # fmt: skip
+    )
     return {
         "particle_features": np.stack(
             [slots(values, number) for values in relative], axis=-1
@@ -94,9 +103,12 @@ def recipe(name: str, number: int) -> Recipe:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only these datasets have."""
     parser.add_argument(
-        "--jets", type=at_least(len(PROCESSES)), required=True, metavar="N",
+        "--jets",
+        type=at_least(len(PROCESSES)),
+        required=True,
+        metavar="N",
         help="jets of all five classes; preprocessing shares them among train, val and test",
-    )  # fmt: skip
+    )
 
 
 def files(args: argparse.Namespace, suffix: str) -> list[OutputFile]:

@@ -31,25 +31,39 @@ KEY = "df"
 PROCESSES = (
     # 1050 would miss a tenth of the background events
     Process(
-        "background", (("HardQCD:all = on", "PhaseSpace:pTHatMin = 900."),),
-        resonance=0, leading_only=True, jets_per_second=75,
+        "background",
+        (("HardQCD:all = on", "PhaseSpace:pTHatMin = 900."),),
+        resonance=0,
+        leading_only=True,
+        jets_per_second=75,
     ),
     Process(
         "signal",
-        ((
-            "NewGaugeBoson:ffbar2Wprime = on",
-            "34:m0 = 3500.", "34:mWidth = 10.", "34:doForceWidth = on",
-            "34:mMin = 3000.", "34:mMax = 4000.", "34:onMode = off",
-            # X carries the charge of the W', so that it may decay to X and the neutral Y
-            "9000001:all = Xp Xm 1 3 0 500. 2. 480. 520. 0.", "9000001:isResonance = on",
-            "9000001:addChannel = 1 0.5 101 2 -1", "9000001:addChannel = 1 0.5 101 4 -3",
-            "9000002:all = Y0 void 1 0 0 100. 1. 90. 110. 0.", "9000002:isResonance = on",
-            *(f"9000002:addChannel = 1 0.25 101 {quark} -{quark}" for quark in range(1, 5)),
-            "34:addChannel = 1 1.0 101 9000001 9000002",
-        ),),
-        resonance=0, leading_only=True, jets_per_second=300,
+        (
+            (
+                "NewGaugeBoson:ffbar2Wprime = on",
+                "34:m0 = 3500.",
+                "34:mWidth = 10.",
+                "34:doForceWidth = on",
+                "34:mMin = 3000.",
+                "34:mMax = 4000.",
+                "34:onMode = off",
+                # X carries the charge of the W', so that it may decay to X and the neutral Y
+                "9000001:all = Xp Xm 1 3 0 500. 2. 480. 520. 0.",
+                "9000001:isResonance = on",
+                "9000001:addChannel = 1 0.5 101 2 -1",
+                "9000001:addChannel = 1 0.5 101 4 -3",
+                "9000002:all = Y0 void 1 0 0 100. 1. 90. 110. 0.",
+                "9000002:isResonance = on",
+                *(f"9000002:addChannel = 1 0.25 101 {quark} -{quark}" for quark in range(1, 5)),
+                "34:addChannel = 1 1.0 101 9000001 9000002",
+            ),
+        ),
+        resonance=0,
+        leading_only=True,
+        jets_per_second=300,
     ),
-)  # fmt: skip
+)
 
 
 def triggered_events(
@@ -104,9 +118,13 @@ def writer(path: Path) -> Iterator[FrameWriter]:
     frame = FrameWriter()
     yield frame
     with pd.HDFStore(
-        path, mode="w", complevel=5, complib="blosc", driver="H5FD_CORE",
+        path,
+        mode="w",
+        complevel=5,
+        complib="blosc",
+        driver="H5FD_CORE",
         driver_core_backing_store=0,
-    ) as store:  # fmt: skip
+    ) as store:
         store.put(
             KEY, pd.DataFrame(np.concatenate(frame.chunks)), format="fixed", track_times=False
         )
@@ -138,9 +156,13 @@ RECIPE = Recipe(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
     parser.add_argument(
-        "--jets", dest="events", type=at_least(1), required=True, metavar="N",
+        "--jets",
+        dest="events",
+        type=at_least(1),
+        required=True,
+        metavar="N",
         help=f"events of two jets, one in {SIGNAL_SHARE} of them signal",
-    )  # fmt: skip
+    )
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:

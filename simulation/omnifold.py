@@ -25,9 +25,12 @@ PT_UNIT = 100.0  # GeV
 # f_PID of the public files: k / 10 for the k-th of these ids
 PDG_IDS = (22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112)
 Z_PLUS_JET = (
-    "WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on",
-    "WeakZ0:gmZmode = 2", "23:mayDecay = off", "Tune:pp = 21",
-)  # fmt: skip
+    "WeakBosonAndParton:qqbar2gmZg = on",
+    "WeakBosonAndParton:qg2gmZq = on",
+    "WeakZ0:gmZmode = 2",
+    "23:mayDecay = off",
+    "Tune:pp = 21",
+)
 STAND_IN = (
     "PythiaAlt is Pythia 8 with alpha_s 0.105 in the final-state shower and Lund a 0.3, b 0.8; "
     "it takes the place of Herwig"
@@ -37,11 +40,19 @@ PROCESSES = (
     Process("Pythia21", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=56),
     Process(
         "PythiaAlt",
-        ((*Z_PLUS_JET, "TimeShower:alphaSvalue = 0.105", "StringZ:aLund = 0.3",
-          "StringZ:bLund = 0.8"),),
-        resonance=0, leading_only=True, jets_per_second=75,
+        (
+            (
+                *Z_PLUS_JET,
+                "TimeShower:alphaSvalue = 0.105",
+                "StringZ:aLund = 0.3",
+                "StringZ:bLund = 0.8",
+            ),
+        ),
+        resonance=0,
+        leading_only=True,
+        jets_per_second=75,
     ),
-)  # fmt: skip
+)
 
 
 def hardest_jets(recipe: Recipe, objects: Objects, count: int) -> ak.Array:
@@ -75,9 +86,10 @@ def boosted_events(
     z[events.event[final]] = np.flatnonzero(final)
     z_pt = np.hypot(events.px[z], events.py[z])
     z_momentum = {
-        "Z_pt": z_pt, "Z_y": np.arctanh(events.pz[z] / events.energy[z]),
+        "Z_pt": z_pt,
+        "Z_y": np.arctanh(events.pz[z] / events.energy[z]),
         "Z_phi": np.arctan2(events.py[z], events.px[z]),
-    }  # fmt: skip
+    }
     wanted = (z_pt > Z_PT_MIN) & (ak.to_numpy(ak.num(levels["gen"])) > 0)
     return ak.zip(levels | z_momentum, depth_limit=1)[wanted]
 
@@ -157,15 +169,20 @@ RECIPE = Recipe(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
     parser.add_argument(
-        "--jets", type=at_least(1), required=True, metavar="N",
+        "--jets",
+        type=at_least(1),
+        required=True,
+        metavar="N",
         help="events of each of the two samples; preprocessing shares them among the splits",
-    )  # fmt: skip
+    )
     parser.set_defaults(stand_in=STAND_IN)
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """Files of 100k events, numbered as the public ones."""
     return files_of_one_process(
-        RECIPE, args.jets, JETS_PER_FILE,
+        RECIPE,
+        args.jets,
+        JETS_PER_FILE,
         lambda process, number: args.out / f"{process}_Zjet_pTZ-200GeV_{number}.npz",
-    )  # fmt: skip
+    )

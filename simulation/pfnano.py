@@ -44,18 +44,32 @@ PROCESSES = (
     whole_events("QCD_Pt_300to470", 0, 20, "HardQCD:all = on", "PhaseSpace:pTHatMax = 470."),
     whole_events("TTToHadronic", 6, 20, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *W_TO_QUARKS),
     whole_events(
-        "WJetsToQQ_HT-400to600", 24, 20, "WeakBosonAndParton:qqbar2Wg = on",
-        "WeakBosonAndParton:qg2Wq = on", *W_TO_QUARKS,
+        "WJetsToQQ_HT-400to600",
+        24,
+        20,
+        "WeakBosonAndParton:qqbar2Wg = on",
+        "WeakBosonAndParton:qg2Wq = on",
+        *W_TO_QUARKS,
     ),
     whole_events(
-        "ZJetsToQQ_HT-400to600", 23, 20, "WeakBosonAndParton:qqbar2gmZg = on",
-        "WeakBosonAndParton:qg2gmZq = on", *Z_TO_QUARKS,
+        "ZJetsToQQ_HT-400to600",
+        23,
+        20,
+        "WeakBosonAndParton:qqbar2gmZg = on",
+        "WeakBosonAndParton:qg2gmZq = on",
+        *Z_TO_QUARKS,
     ),
     whole_events(
-        "GluGluHToBB_Pt-200ToInf", 25, 20, "HiggsSM:gg2Hg(l:t) = on", "HiggsSM:qg2Hq(l:t) = on",
-        "25:m0 = 125.", "25:onMode = off", "25:onIfMatch = 5 -5",
+        "GluGluHToBB_Pt-200ToInf",
+        25,
+        20,
+        "HiggsSM:gg2Hg(l:t) = on",
+        "HiggsSM:qg2Hq(l:t) = on",
+        "25:m0 = 125.",
+        "25:onMode = off",
+        "25:onIfMatch = 5 -5",
     ),
-)  # fmt: skip
+)
 DATA = PROCESSES[0].name
 
 
@@ -82,22 +96,27 @@ def recorded_events(
     pt, eta, phi, mass = pt[falling], eta[falling], phi[falling], mass[falling]
     tau = subjettiness(constituents, recipe.jet_radius)
     numbers = {
-        "pt": pt, "eta": eta, "phi": phi, "mass": mass,
+        "pt": pt,
+        "eta": eta,
+        "phi": phi,
+        "mass": mass,
         "msoftdrop": softdrop_mass(constituents, recipe.jet_radius),
         **{f"tau{n}": tau[:, n - 1] for n in (1, 2, 3, 4)},
-    }  # fmt: skip
+    }
     jets_of = np.bincount(event, minlength=events.count)
     jets = ak.unflatten(ak.zip(numbers), jets_of)
     size = ak.to_numpy(ak.num(constituents))
     position = np.arange(len(event)) - (np.cumsum(jets_of) - jets_of)[event]
-    links = ak.zip({
-        "jet": np.repeat(position, size), "candidate": ak.flatten(constituents.place),
-    })  # fmt: skip
+    links = ak.zip({"jet": np.repeat(position, size), "candidate": ak.flatten(constituents.place)})
     links = ak.unflatten(links, np.bincount(event, size, events.count).astype(np.int64))
     threshold = recipe.trigger_pt if process.name == DATA else LOWEST_JET_PT
     recorded = np.unique(event[hardest_pt(pt, event, events.count) > threshold])
-    record = {"objects": objects, "jets": jets, "links": links,
-              "particles": generator_particles(events, process.resonance)}  # fmt: skip
+    record = {
+        "objects": objects,
+        "jets": jets,
+        "links": links,
+        "particles": generator_particles(events, process.resonance),
+    }
     return ak.zip(record, depth_limit=1)[recorded]
 
 
@@ -130,8 +149,13 @@ def generator_particles(events: Events, pdg_id: int) -> ak.Array:
     place[order] = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
     local = np.where(mother >= 0, place[mother], -1)
     pt, eta, phi = direction(events, index)
-    numbers = {"pdgId": events.pdg_id[index], "pt": pt, "eta": eta, "phi": phi,
-               "genPartIdxMother": local}  # fmt: skip
+    numbers = {
+        "pdgId": events.pdg_id[index],
+        "pt": pt,
+        "eta": eta,
+        "phi": phi,
+        "genPartIdxMother": local,
+    }
     return ak.unflatten(ak.zip(numbers)[order], count)
 
 
@@ -146,9 +170,13 @@ def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     }
     mass2 = part.energy**2 - pt**2 - part.pz**2
     candidates = {
-        "pt": pt, "eta": np.arcsinh(part.pz / pt), "phi": np.arctan2(part.py, part.px),
-        "mass": np.sqrt(ak.where(mass2 > 0, mass2, 0.0)), "puppiWeight": ak.ones_like(pt), **track,
-    }  # fmt: skip
+        "pt": pt,
+        "eta": np.arcsinh(part.pz / pt),
+        "phi": np.arctan2(part.py, part.px),
+        "mass": np.sqrt(ak.where(mass2 > 0, mass2, 0.0)),
+        "puppiWeight": ak.ones_like(pt),
+        **track,
+    }
     whole = {"charge": part.charge, "pdgId": part.pdg_id}
     jets = {name: ak.values_astype(events.jets[name], np.float32) for name in events.jets.fields}
     flag = np.full(number, 1)
@@ -160,24 +188,31 @@ def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
             {name: ak.values_astype(values, np.float32) for name, values in candidates.items()}
             | {name: ak.values_astype(values, np.int32) for name, values in whole.items()}
         ),
-        "FatJet": ak.zip(jets | {
-            "rawFactor": ak.zeros_like(jets["pt"]),
-            "jetId": ak.values_astype(ak.full_like(jets["pt"], TIGHT_LEPTON_VETO), np.int32),
-        }),
-        "FatJetPFCands": ak.zip({
-            "jetIdx": ak.values_astype(events.links.jet, np.int32),
-            "pFCandsIdx": ak.values_astype(events.links.candidate, np.int32),
-        }),
+        "FatJet": ak.zip(
+            jets
+            | {
+                "rawFactor": ak.zeros_like(jets["pt"]),
+                "jetId": ak.values_astype(ak.full_like(jets["pt"], TIGHT_LEPTON_VETO), np.int32),
+            }
+        ),
+        "FatJetPFCands": ak.zip(
+            {
+                "jetIdx": ak.values_astype(events.links.jet, np.int32),
+                "pFCandsIdx": ak.values_astype(events.links.candidate, np.int32),
+            }
+        ),
         **{name: flag.astype(bool) for name in FILTERS},
-    }  # fmt: skip
+    }
     if PROCESSES[int(events.process[0])].name != DATA:
         particles = events.particles
         kinds = {"pdgId": np.int32, "genPartIdxMother": np.int32}
         branches["genWeight"] = flag.astype(np.float32)
-        branches["GenPart"] = ak.zip({
-            name: ak.values_astype(particles[name], kinds.get(name, np.float32))
-            for name in particles.fields
-        })  # fmt: skip
+        branches["GenPart"] = ak.zip(
+            {
+                name: ak.values_astype(particles[name], kinds.get(name, np.float32))
+                for name in particles.fields
+            }
+        )
     return branches
 
 

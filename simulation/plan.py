@@ -48,10 +48,12 @@ def tasks(recipe: Recipe, files: list[OutputFile], seed: int) -> list[list[Task]
         kind = file.split, tuple(total > 0 for total in file.jets)
         first = numbered[kind]
         numbered[kind] += number
-        cut.append([
-            Task(recipe, file.split, first + i, jets, seed)
-            for i, jets in enumerate(zip(*shares, strict=True))
-        ])  # fmt: skip
+        cut.append(
+            [
+                Task(recipe, file.split, first + i, jets, seed)
+                for i, jets in enumerate(zip(*shares, strict=True))
+            ]
+        )
     return cut
 
 
@@ -86,14 +88,21 @@ def files_of_one_process(
 def add_sizes(parser: argparse.ArgumentParser, flag: str, of: str, share: int) -> None:
     """Flags for the jets of each split; val and test default to 1/share of the training jets."""
     parser.add_argument(
-        f"--{flag}", dest="train", type=at_least(1), required=True, metavar="N",
+        f"--{flag}",
+        dest="train",
+        type=at_least(1),
+        required=True,
+        metavar="N",
         help=f"training jets{of}",
-    )  # fmt: skip
+    )
     for split, title in (("val", "validation"), ("test", "test")):
         parser.add_argument(
-            f"--{split}-{flag}", dest=split, type=at_least(0), metavar="N",
+            f"--{split}-{flag}",
+            dest=split,
+            type=at_least(0),
+            metavar="N",
             help=f"{title} jets{of}, on top of the training jets (default: N // {share} of them)",
-        )  # fmt: skip
+        )
     parser.set_defaults(share=share)
 
 

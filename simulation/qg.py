@@ -25,14 +25,20 @@ JETS_PER_FILE = 100_000
 
 PROCESSES = (
     Process(
-        "gluon", (("WeakBosonAndParton:qqbar2gmZg = on", *INVISIBLE_Z),),
-        resonance=0, leading_only=True, jets_per_second=12,
+        "gluon",
+        (("WeakBosonAndParton:qqbar2gmZg = on", *INVISIBLE_Z),),
+        resonance=0,
+        leading_only=True,
+        jets_per_second=12,
     ),
     Process(
-        "quark", (("WeakBosonAndParton:qg2gmZq = on", *INVISIBLE_Z),),
-        resonance=0, leading_only=True, jets_per_second=13,
+        "quark",
+        (("WeakBosonAndParton:qg2gmZq = on", *INVISIBLE_Z),),
+        resonance=0,
+        leading_only=True,
+        jets_per_second=13,
     ),
-)  # fmt: skip
+)
 QUARK = 1
 
 
@@ -89,9 +95,12 @@ RECIPE = Recipe(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
     parser.add_argument(
-        "--jets", type=at_least(1), required=True, metavar="N",
+        "--jets",
+        type=at_least(1),
+        required=True,
+        metavar="N",
         help="jets, half of them quarks; preprocessing shares them among the splits",
-    )  # fmt: skip
+    )
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:

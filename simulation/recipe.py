@@ -47,11 +47,15 @@ class Recipe:
 
     def streams(self) -> list[tuple[int, int]]:
         """(process, variant) of every random stream, in the order that numbers them."""
-        return [(p, v) for p, process in enumerate(self.processes)
-                for v in range(len(process.variants))]  # fmt: skip
+        return [
+            (p, v) for p, process in enumerate(self.processes) for v in range(len(process.variants))
+        ]
 
     def identity(self) -> dict:
         """The numbers that decide the jets, for comparing two runs (JSON)."""
-        return {"settings": self.settings, "chunk_size": self.chunk_size,
-                "window": [*self.pt_range, self.eta_max, self.jet_radius, self.trigger_pt],
-                "processes": [[one.name, one.variants] for one in self.processes]}  # fmt: skip
+        return {
+            "settings": self.settings,
+            "chunk_size": self.chunk_size,
+            "window": [*self.pt_range, self.eta_max, self.jet_radius, self.trigger_pt],
+            "processes": [[one.name, one.variants] for one in self.processes],
+        }

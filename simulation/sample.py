@@ -68,10 +68,15 @@ def jets_in_window(
 
     truth_pt, truth_eta, truth_phi = direction(events, resonance)
     truth = {
-        "pdg_id": events.pdg_id[resonance], "pt": truth_pt, "eta": truth_eta, "phi": truth_phi,
-        "px": events.px[resonance], "py": events.py[resonance], "pz": events.pz[resonance],
+        "pdg_id": events.pdg_id[resonance],
+        "pt": truth_pt,
+        "eta": truth_eta,
+        "phi": truth_phi,
+        "px": events.px[resonance],
+        "py": events.py[resonance],
+        "pz": events.pz[resonance],
         "energy": events.energy[resonance],
-    }  # fmt: skip
+    }
     matched = resonance >= 0
     jets = {"event": event, "pt": pt, "eta": eta, "phi": phi, "energy": energy, "matched": matched}
     jets |= {f"truth_{name}": np.where(matched, values, 0) for name, values in truth.items()}

@@ -32,11 +32,19 @@ PROCESSES = (
     Process("QCD", (("HardQCD:all = on",),), resonance=0, leading_only=True, jets_per_second=100),
     Process(
         "top",
-        (("Top:gg2ttbar = on", "Top:qqbar2ttbar = on",
-          "24:onMode = off", "24:onIfAny = 1 2 3 4 5"),),
-        resonance=6, leading_only=True, jets_per_second=80,
+        (
+            (
+                "Top:gg2ttbar = on",
+                "Top:qqbar2ttbar = on",
+                "24:onMode = off",
+                "24:onIfAny = 1 2 3 4 5",
+            ),
+        ),
+        resonance=6,
+        leading_only=True,
+        jets_per_second=80,
     ),
-)  # fmt: skip
+)
 SIGNAL = 1
 
 
@@ -73,9 +81,14 @@ def writer(path: Path) -> Iterator[TableWriter]:
     PyTables on the disk itself would lose rows without a word.
     """
     with pd.HDFStore(
-        path, mode="w", complevel=5, complib="blosc", driver="H5FD_CORE",
-        driver_core_backing_store=0, driver_core_increment=MEMORY_STEP,
-    ) as store:  # fmt: skip
+        path,
+        mode="w",
+        complevel=5,
+        complib="blosc",
+        driver="H5FD_CORE",
+        driver_core_backing_store=0,
+        driver_core_increment=MEMORY_STEP,
+    ) as store:
         yield TableWriter(store)
         store.flush()
         path.write_bytes(store.root._v_file.get_file_image())

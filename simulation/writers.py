@@ -92,9 +92,14 @@ class HDF5Writer:
             if name not in self.file:
                 shape = (0, *values.shape[1:])
                 self.file.create_dataset(
-                    name, shape, values.dtype, maxshape=(None, *shape[1:]),
-                    chunks=(ROWS_PER_CHUNK, *shape[1:]), compression="gzip", compression_opts=1,
-                )  # fmt: skip
+                    name,
+                    shape,
+                    values.dtype,
+                    maxshape=(None, *shape[1:]),
+                    chunks=(ROWS_PER_CHUNK, *shape[1:]),
+                    compression="gzip",
+                    compression_opts=1,
+                )
             stored = self.file[name]
             stored.resize(len(stored) + len(values), axis=0)
             stored[len(stored) - len(values) :] = values

@@ -11,8 +11,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # the small preset, even smaller
-TINY = {"projection_dim": 8, "num_heads": 2, "num_layers": 1, "classifier_layers": 1,
-        "generator_layers": 1}  # fmt: skip
+TINY = {
+    "projection_dim": 8,
+    "num_heads": 2,
+    "num_layers": 1,
+    "classifier_layers": 1,
+    "generator_layers": 1,
+}
 
 
 def python(line: str, *more) -> tuple[int, str, str]:

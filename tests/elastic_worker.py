@@ -21,11 +21,19 @@ from omnilearn.training import trainer as training
 from omnilearn.training.objective import Objective
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
-ARCHITECTURE = DeepSetsConfig(widths=(8,), classifier_widths=(8,),
-                              max_constituents=SPEC.max_constituents)  # fmt: skip
+ARCHITECTURE = DeepSetsConfig(
+    widths=(8,), classifier_widths=(8,), max_constituents=SPEC.max_constituents
+)
 BATCH, PAUSE = 8, 0.1  # jets; seconds between steps, until OUT/go
-CONFIG = Config(epochs=1000, batch=BATCH, lr=1e-4, warmup_epochs=0, patience=1000,
-                checkpoint_every=1, mode="classifier")  # fmt: skip
+CONFIG = Config(
+    epochs=1000,
+    batch=BATCH,
+    lr=1e-4,
+    warmup_epochs=0,
+    patience=1000,
+    checkpoint_every=1,
+    mode="classifier",
+)
 
 
 def main(data: Path, out: Path) -> None:
@@ -42,8 +50,13 @@ def main(data: Path, out: Path) -> None:
 
     def slow_step(batches, constituents_per_jet):
         position = trainer.position
-        here = {"ranks": ranks, "process": os.getpid(), "host": os.environ["HOROVOD_HOSTNAME"],
-                "epoch": position.epoch, "step": position.step}  # fmt: skip
+        here = {
+            "ranks": ranks,
+            "process": os.getpid(),
+            "host": os.environ["HOROVOD_HOSTNAME"],
+            "epoch": position.epoch,
+            "step": position.step,
+        }
         (out / f"rank{rank}").write_text(json.dumps(here))
         if (out / "go").exists():
             trainer.config = replace(CONFIG, epochs=position.epoch + 1)

@@ -9,12 +9,19 @@ from commands import ROOT
 
 def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
     """Run a job of the checkout on a laptop, or where `environment` says."""
-    clean = {name: value for name, value in os.environ.items()
-             if not name.startswith(("SLURM", "OMNILEARN", "NERSC"))}  # fmt: skip
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SLURM", "OMNILEARN", "NERSC"))
+    }
     return subprocess.run(
-        ["bash", ROOT / "jobs" / script, *map(str, arguments)], check=False, text=True,
-        env={**clean, "OMNILEARN_SITE": "laptop", **environment}, capture_output=True, cwd="/",
-    )  # fmt: skip
+        ["bash", ROOT / "jobs" / script, *map(str, arguments)],
+        check=False,
+        text=True,
+        env={**clean, "OMNILEARN_SITE": "laptop", **environment},
+        capture_output=True,
+        cwd="/",
+    )
 
 
 def printed(script: str, *arguments, **environment) -> list[list[str]]:

@@ -12,12 +12,19 @@ DATA = Path(__file__).parent / "data"
 TINY = PETConfig(projection_dim=16, num_layers=2, num_heads=2, num_classes=3, max_constituents=24)
 PARTS = {"body": "body", "cls": "classifier", "gen": "generator"}
 ROLES = {
-    "mlp0": "first", "mlp1": "second", "attn": "attention", "ffn0": "feed_forward.first",
-    "ffn1": "feed_forward.second", "feat_embed.0": "embedding.first",
-    "feat_embed.1": "embedding.second", "body_time.film": "time_film",
-    "body_time.fourier0": "time.first", "body_time.fourier1": "time.second",
-    "gen_time.fourier0": "time.first", "gen_time.fourier1": "time.second",
-}  # fmt: skip
+    "mlp0": "first",
+    "mlp1": "second",
+    "attn": "attention",
+    "ffn0": "feed_forward.first",
+    "ffn1": "feed_forward.second",
+    "feat_embed.0": "embedding.first",
+    "feat_embed.1": "embedding.second",
+    "body_time.film": "time_film",
+    "body_time.fourier0": "time.first",
+    "body_time.fourier1": "time.second",
+    "gen_time.fourier0": "time.first",
+    "gen_time.fourier1": "time.second",
+}
 
 
 def stored(name: str):

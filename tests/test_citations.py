@@ -4,18 +4,32 @@ import re
 
 from commands import ROOT
 
-CITED = [path for pattern in ("*.md", "*.cff", "docs/*.md", "omnilearn/**/*.py", "benchmarks/*.py",
-                              "preprocessing/*.py", "simulation/*.py")
-         for path in ROOT.glob(pattern)]  # fmt: skip
+CITED = [
+    path
+    for pattern in (
+        "*.md",
+        "*.cff",
+        "docs/*.md",
+        "omnilearn/**/*.py",
+        "benchmarks/*.py",
+        "preprocessing/*.py",
+        "simulation/*.py",
+    )
+    for path in ROOT.glob(pattern)
+]
 # what the text of each paper has; the letter has no numbered sections
 PARTS = {
     "arXiv:2502.14652": {
-        "Section": r"(I|II|III|IV|V|VI|VII|VIII|IX)(\.[1-5])?", "Sections": r"III",
-        "Table": r"[1-8]", "Figure": r"[1-7]", "Eq.": r"1", "Appendix": r"A",
+        "Section": r"(I|II|III|IV|V|VI|VII|VIII|IX)(\.[1-5])?",
+        "Sections": r"III",
+        "Table": r"[1-8]",
+        "Figure": r"[1-7]",
+        "Eq.": r"1",
+        "Appendix": r"A",
     },
     "arXiv:2404.16091v2": {"Table": r"I|II", "Figure": r"1"},
     "arXiv:2412.10504": {"Section": r"(I|II|III|IV)(\.[1-4])?", "Figure": r"[1-4]", "Eq.": r"[12]"},
-}  # fmt: skip
+}
 
 
 PAPER = r"(arXiv:[0-9.]+\d(?:v2)?)"

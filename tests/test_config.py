@@ -53,8 +53,14 @@ def test_every_field_is_read_somewhere(item):
 
 @every_field
 def test_every_flag_sets_its_field(item, parser):
-    texts = {"preset": "small", "mode": "generator", "padding": "masked", "model": "omnijet",
-             "optimiser": "adamw", "precision": "bfloat16"}  # fmt: skip
+    texts = {
+        "preset": "small",
+        "mode": "generator",
+        "padding": "masked",
+        "model": "omnijet",
+        "optimiser": "adamw",
+        "precision": "bfloat16",
+    }
     if item.type is bool:
         no = "no-" if item.default else ""
         given, value = [f"--{no}{flag(item.name)}"], not item.default
@@ -92,14 +98,35 @@ def test_flags_are_not_abbreviated(parser, capsys):
     assert "unrecognized arguments: --epoch" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("epochs", 0), ("batch", -1), ("checkpoint_every", -1), ("patience", 0), ("lr", 0.0),
-    ("lr", float("nan")), ("body_factor", -1.0), ("seed", -1), ("train_jets", -5),
-    ("weight_decay", -0.1), ("label_drop", 1.5), ("feature_drop", float("nan")),
-    ("mode", "tagger"), ("padding", "none"), ("preset", "huge"), ("name", ".."),
-    ("name", "a/b"), ("model", "gpt"), ("optimiser", "ranger"), ("val_jets", -1),
-    ("jets_per_epoch", -1), ("clip_norm", -1.0), ("beta2", 1.0), ("beta2", float("nan")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("batch", -1),
+        ("checkpoint_every", -1),
+        ("patience", 0),
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("body_factor", -1.0),
+        ("seed", -1),
+        ("train_jets", -5),
+        ("weight_decay", -0.1),
+        ("label_drop", 1.5),
+        ("feature_drop", float("nan")),
+        ("mode", "tagger"),
+        ("padding", "none"),
+        ("preset", "huge"),
+        ("name", ".."),
+        ("name", "a/b"),
+        ("model", "gpt"),
+        ("optimiser", "ranger"),
+        ("val_jets", -1),
+        ("jets_per_epoch", -1),
+        ("clip_norm", -1.0),
+        ("beta2", 1.0),
+        ("beta2", float("nan")),
+    ],
+)
 def test_a_setting_that_makes_no_sense_is_refused_with_flag_and_value(name, value):
     with pytest.raises(UserError, match=rf"--{flag(name)} is {re.escape(repr(value))}; expected"):
         Config(**{name: value})
@@ -150,9 +177,9 @@ def test_the_preset_is_the_default_unless_given(parser):
     assert chosen(parser.parse_args(["--preset", "small"]), "preset") == "small"
 
 
-@pytest.mark.parametrize("text", [
-    "not json", "[]", "{}", '{"config": {"epoch": 3}}', '{"config": [1]}', "\x00\xff",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text", ["not json", "[]", "{}", '{"config": {"epoch": 3}}', '{"config": [1]}', "\x00\xff"]
+)
 def test_what_is_no_configuration_is_refused(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_text(text, encoding="latin-1")

@@ -24,8 +24,9 @@ def written(path, arrays, stretch=JETS, digest=True, **options):
     found = ContentDigest()
     with new_file(path) as file:
         for name, array in arrays.items():
-            file.create_dataset(name, array.shape, array.dtype, chunks=(256, *array.shape[1:]),
-                                **options)  # fmt: skip
+            file.create_dataset(
+                name, array.shape, array.dtype, chunks=(256, *array.shape[1:]), **options
+            )
             for first in range(0, JETS, stretch):
                 rows = array[first : first + stretch]
                 file[name][first : first + stretch] = rows
@@ -61,8 +62,11 @@ def test_a_flipped_bit_in_any_array_is_noticed(tmp_path, arrays, compressed):
     path = written(tmp_path / "one.h5", arrays, **compressed)
     whole = path.read_bytes()
     with h5py.File(path) as file:
-        places = [file[name].id.get_chunk_info(number).byte_offset + 40
-                  for name in arrays for number in (0, 7, 11)]  # fmt: skip
+        places = [
+            file[name].id.get_chunk_info(number).byte_offset + 40
+            for name in arrays
+            for number in (0, 7, 11)
+        ]
     for place in places:
         damaged = bytearray(whole)
         damaged[place] ^= 4

@@ -134,8 +134,9 @@ def test_the_few_step_solver_is_of_second_order():
 
 def test_amplitudes_in_double_precision_are_the_same_ones():
     for time in (0.0, 0.3, 0.9):
-        np.testing.assert_allclose(exact_alpha_sigma(time)[:2], alpha_sigma(np.float64(time)),
-                                   rtol=1e-5)  # fmt: skip
+        np.testing.assert_allclose(
+            exact_alpha_sigma(time)[:2], alpha_sigma(np.float64(time)), rtol=1e-5
+        )
     assert exact_alpha_sigma(1.0)[2] == pytest.approx(-10)
 
 

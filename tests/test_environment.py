@@ -49,8 +49,14 @@ def test_settings_of_keras_and_matplotlib_do_not_matter(home):
     environment = os.environ | {"HOME": str(home)}
     for settings in SETTINGS:
         environment |= {key: value.replace("HOME", str(home)) for key, value in settings.items()}
-    run = subprocess.run([sys.executable, "-c", REPORT], cwd=ROOT, env=environment,
-                         capture_output=True, text=True, check=False)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", REPORT],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[-1] == "found: tensorflow float32 agg False None"
 
@@ -67,11 +73,18 @@ def test_figures_do_not_depend_on_the_users_style(home, backend, tmp_path):
         "assert matplotlib.rcParams['text.usetex']\n"
     )
     drawn = []
-    for name, settings in (("theirs", {"MPLBACKEND": backend, "MATPLOTLIBRC": str(home)}),
-                           ("ours", {})):  # fmt: skip
-        run = subprocess.run([sys.executable, "-c", draw, tmp_path / name], cwd=ROOT,
-                             env=os.environ | settings, capture_output=True, text=True,
-                             check=False)  # fmt: skip
+    for name, settings in (
+        ("theirs", {"MPLBACKEND": backend, "MATPLOTLIBRC": str(home)}),
+        ("ours", {}),
+    ):
+        run = subprocess.run(
+            [sys.executable, "-c", draw, tmp_path / name],
+            cwd=ROOT,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert run.returncode == 0, run.stderr
         drawn.append((tmp_path / f"{name}.png").read_bytes())
     assert drawn[0] == drawn[1]
@@ -104,6 +117,7 @@ def test_the_api_in_a_notebook_sets_keras_and_leaves_matplotlib_alone(backend, l
     )
     environment = os.environ | {"KERAS_BACKEND": "jax", "MPLBACKEND": backend}
     environment.pop("MATPLOTLIBRC", None)
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
-                         env=environment)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=environment
+    )
     assert run.stdout.split() == ["tensorflow", left, "None"], run.stderr

@@ -25,14 +25,26 @@ def test_a_command_that_works_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize(("error", "code", "said"), [
-    (UserError("jets.h5 holds 0 jets"), 2, "error: jets.h5 holds 0 jets\n"),
-    (OSError(errno.ENOSPC, "No space left", "last.h5"), 2, "error: last.h5: the disk is full. "),
-    (PermissionError(errno.EACCES, "denied", "runs"), 2, "error: runs: writing or reading is not"),
-    (FileNotFoundError(errno.ENOENT, "none", "a.h5"), 2, "error: a.h5: there is no such file"),
-    (NotADirectoryError(errno.ENOTDIR, "none", "a/b"), 2, "error: a/b: a file stands"),
-    (KeyboardInterrupt(), 130, "interrupted. Nothing half-written was left; "),
-], ids=lambda value: type(value).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (UserError("jets.h5 holds 0 jets"), 2, "error: jets.h5 holds 0 jets\n"),
+        (
+            OSError(errno.ENOSPC, "No space left", "last.h5"),
+            2,
+            "error: last.h5: the disk is full. ",
+        ),
+        (
+            PermissionError(errno.EACCES, "denied", "runs"),
+            2,
+            "error: runs: writing or reading is not",
+        ),
+        (FileNotFoundError(errno.ENOENT, "none", "a.h5"), 2, "error: a.h5: there is no such file"),
+        (NotADirectoryError(errno.ENOTDIR, "none", "a/b"), 2, "error: a/b: a file stands"),
+        (KeyboardInterrupt(), 130, "interrupted. Nothing half-written was left; "),
+    ],
+    ids=lambda value: type(value).__name__,
+)
 def test_an_error_of_the_user_is_one_sentence(error, code, said, capsys):
     assert speak(raising(error)) == code
     captured = capsys.readouterr()
@@ -60,8 +72,14 @@ def test_a_link_to_a_file_that_is_gone_is_told_as_one(tmp_path, capsys):
 def command(line: str, **environment) -> subprocess.CompletedProcess:
     """`line` in a shell, with `python` for this interpreter."""
     line = line.replace("python", sys.executable)
-    return subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True,
-                          env=os.environ | environment, check=False)  # fmt: skip
+    return subprocess.run(
+        ["bash", "-c", line],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
 
 
 def test_output_that_nobody_reads_any_more_ends_a_command_quietly(tmp_path):
@@ -77,10 +95,10 @@ def test_output_that_nobody_reads_any_more_ends_a_command_quietly(tmp_path):
         assert done.returncode in (0, 141)
 
 
-@pytest.mark.parametrize("environment", [
-    {"PYTHONIOENCODING": "ascii"},
-    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "environment",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
+)
 def test_what_a_terminal_cannot_show_is_replaced(environment):
     program = "from omnilearn.errors import speak; speak(lambda: print('0.98', chr(177), '0.01'))"
     done = command(f'python -c "{program}"', **environment)

@@ -29,8 +29,18 @@ SIZES = {
     "jetnet150": "--jets 60",
     "lhco": "--jets 150",
 }
-ONE_STEP = ("--preset", "small", "--epochs", "1", "--batch", "16", "--warmup-epochs", "0",
-            "--train-jets", "16")  # fmt: skip
+ONE_STEP = (
+    "--preset",
+    "small",
+    "--epochs",
+    "1",
+    "--batch",
+    "16",
+    "--warmup-epochs",
+    "0",
+    "--train-jets",
+    "16",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,17 +52,12 @@ def tiny_preset():
 
 @every_dataset
 def test_every_dataset_has_a_reader_a_sample_and_tests_of_both(name):
-    for path in (
-        f"preprocessing/{name}.py",
-        f"simulation/{name}.py",
-    ):
+    for path in (f"preprocessing/{name}.py", f"simulation/{name}.py"):
         assert (ROOT / path).is_file(), f"{path} is missing"
     # JetNet30 and JetNet150 differ in their slots alone and share a file of tests
     family = re.sub(r"\d+$", "", name)
     for room in ("preprocessing", "simulation"):
-        tests = [
-            ROOT / "tests" / room / f"test_{room}_{stem}.py" for stem in {name, family}
-        ]  # fmt: skip
+        tests = [ROOT / "tests" / room / f"test_{room}_{stem}.py" for stem in {name, family}]
         found = [path for path in tests if path.is_file()]
         assert found, f"{tests[0].relative_to(ROOT)} is missing"
         assert any(name in path.read_text() for path in found), f"no test in {found} names {name}"

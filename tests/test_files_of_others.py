@@ -45,7 +45,9 @@ def run(tmp_path):
 def untouched(run):
     ours = run.parent / "ours"
     return {path.name: path.read_text() for path in ours.iterdir()} == {
-        "part0.npz": "mine", "thesis.hdf5": "mine"}  # fmt: skip
+        "part0.npz": "mine",
+        "thesis.hdf5": "mine",
+    }
 
 
 def test_evaluation_neither_deletes_nor_writes_behind_a_link(run):
@@ -104,9 +106,10 @@ def test_an_archive_of_absurdly_wide_jets_is_refused(tmp_path):
         qg.count(path)
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("format_version", "two"), ("format_version", [1, 2]), ("classes", 3.5), ("features", [1, 2]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("format_version", "two"), ("format_version", [1, 2]), ("classes", 3.5), ("features", [1, 2])],
+)
 def test_attributes_of_other_types_are_refused(tmp_path, key, value):
     spec, path = dataset("top"), tmp_path / "jets.h5"
     with h5py.File(path, "w") as file:
@@ -116,12 +119,23 @@ def test_attributes_of_other_types_are_refused(tmp_path, key, value):
         JetFiles([path], spec)
 
 
-@pytest.mark.parametrize("text", [
-    "null", '"text"', "[" * 100_000, '{"config": null}', '{"config": {"lr": 1e999}}',
-    '{"config": {"epochs": 1.5}}', '{"config": {"epochs": true}}', '{"config": {"name": ["a"]}}',
-    '{"config": {"lr": "3e-5"}}', '{"config": {}, "dataset": ["top"]}',
-    '{"config": {}, "task": {"a": 1}}', '{"config": {}, "folds": -1}',
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        '"text"',
+        "[" * 100_000,
+        '{"config": null}',
+        '{"config": {"lr": 1e999}}',
+        '{"config": {"epochs": 1.5}}',
+        '{"config": {"epochs": true}}',
+        '{"config": {"name": ["a"]}}',
+        '{"config": {"lr": "3e-5"}}',
+        '{"config": {}, "dataset": ["top"]}',
+        '{"config": {}, "task": {"a": 1}}',
+        '{"config": {}, "folds": -1}',
+    ],
+)
 def test_a_configuration_of_other_types_is_refused(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json is not a configuration of this suite"):
@@ -135,11 +149,20 @@ def test_a_configuration_without_a_data_set_says_so_when_it_is_asked_for(tmp_pat
         about["dataset"]
 
 
-@pytest.mark.parametrize("change", [
-    {"epoch": -1}, {"epoch": 10**9}, {"step": 0.5}, {"sums": [1.0]}, {"history": "none"},
-    {"history": [{"epoch": "one"}], "epoch": 1}, {"best_loss": "low"}, {"finished": 1},
-    {"another": 0},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": -1},
+        {"epoch": 10**9},
+        {"step": 0.5},
+        {"sums": [1.0]},
+        {"history": "none"},
+        {"history": [{"epoch": "one"}], "epoch": 1},
+        {"best_loss": "low"},
+        {"finished": 1},
+        {"another": 0},
+    ],
+)
 def test_an_absurd_position_in_a_whole_checkpoint_is_refused(tmp_path, change):
     record = {"position": {**Position().as_json(), **change}}
     save_checkpoint(tmp_path / "last.h5", SMALL, {"body.kernel": np.ones((8, 8), "f4")}, record)
@@ -168,9 +191,11 @@ def test_every_array_and_attribute_that_we_write_has_its_sum(tmp_path):
         record = json.loads(file.attrs[DIGEST])
         assert set(record["sums"]) == {"", "data", "one", "group", "group/text"}
         assert list(file.attrs["classes"]) == ["QCD", "top"]  # as any program reads them
-    for change in (lambda file: file["one"].write_direct(np.array(4)),
-                   lambda file: file.attrs.modify("number", 8),
-                   lambda file: file["data"].attrs.update(unit="GeV")):  # fmt: skip
+    for change in (
+        lambda file: file["one"].write_direct(np.array(4)),
+        lambda file: file.attrs.modify("number", 8),
+        lambda file: file["data"].attrs.update(unit="GeV"),
+    ):
         copy = tmp_path / "copy.h5"
         copy.write_bytes(path.read_bytes())
         with h5py.File(copy, "a") as file:

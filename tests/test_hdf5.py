@@ -42,8 +42,14 @@ def test_a_file_that_is_read_here_may_be_opened_beside_by_any_program(path):
 
 
 def in_a_process(program: str, **environment) -> str:
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True,
-                         env=os.environ | environment, check=False)  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        check=False,
+    )
     return run.stdout + run.stderr
 
 
@@ -88,10 +94,19 @@ def test_damage_and_absence_are_left_to_the_reader_to_name(path):
             open_for_reading(broken)
 
 
-@pytest.mark.parametrize("compression", [
-    hdf5plugin.Blosc(), hdf5plugin.Blosc2(), hdf5plugin.BZip2(), hdf5plugin.LZ4(),
-    hdf5plugin.Zstd(), hdf5plugin.Bitshuffle(), {"compression": "lzf"},
-], ids=lambda filters: type(filters).__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "compression",
+    [
+        hdf5plugin.Blosc(),
+        hdf5plugin.Blosc2(),
+        hdf5plugin.BZip2(),
+        hdf5plugin.LZ4(),
+        hdf5plugin.Zstd(),
+        hdf5plugin.Bitshuffle(),
+        {"compression": "lzf"},
+    ],
+    ids=lambda filters: type(filters).__name__,
+)
 def test_registered_compressions_are_read(path, compression):
     with h5py.File(path, "a") as file:
         file.create_dataset("packed", data=NUMBERS, chunks=(64, 10), **compression)

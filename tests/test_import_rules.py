@@ -114,12 +114,7 @@ MAY_IMPORT = {
         "omnilearn.history",
     ),
     "omnilearn.run_lock": (),
-    "omnilearn.runs": (
-        *RANKS,
-        "omnilearn.config",
-        "omnilearn.run_lock",
-        "omnilearn.statistics",
-    ),
+    "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
     "omnilearn.data": ("omnilearn.kinematics", *RANKS),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.plotting": NUMBERS,
@@ -322,9 +317,10 @@ def test_a_login_node_needs_no_tensorflow():
     rooms = (*LOGIN_NODE, "omnilearn.statistics", "omnilearn.plotting", "omnilearn.data")
     rooms += ("preprocessing", "simulation", "benchmarks")
     modules = sorted(
-        m for m in MODULES
+        m
+        for m in MODULES
         if within(m, rooms) and not m.endswith("__main__") and m not in MODEL_BENCHMARKS
-    )  # fmt: skip
+    )
     program = (
         "import importlib, sys\n"
         f"for name in {modules}:\n"

@@ -29,8 +29,10 @@ def name_of(requirement: str) -> str:
 
 def sources() -> list[Path]:
     """Every module of the package."""
-    return [*(ROOT / f"{script}.py" for script in SCRIPTS),
-            *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))]  # fmt: skip
+    return [
+        *(ROOT / f"{script}.py" for script in SCRIPTS),
+        *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -90,17 +92,17 @@ def test_the_installed_commands_are_those_of_the_checkout(installed):
 def test_every_command_is_a_function_that_gives_the_exit_status(command):
     module, function = PROJECT["scripts"][f"omnilearn-{command}"].split(":")
     path = ROOT / f"{module.replace('.', '/')}.py"
-    functions = {node.name: node for node in ast.parse(path.read_text()).body
-                 if isinstance(node, ast.FunctionDef)}  # fmt: skip
+    functions = {
+        node.name: node
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
     assert ast.unparse(functions[function].body[-1]) == "return speak(main)"
     assert f"sys.exit({function}())" in path.read_text()
 
 
 def test_installed_files_are_signed_with_the_version_of_the_package(installed):
-    program = (
-        "import preprocessing.jet_file as file\n"
-        "print(file.__file__, file.suite_version())\n"
-    )  # fmt: skip
+    program = "import preprocessing.jet_file as file\nprint(file.__file__, file.suite_version())\n"
     where, version = run(installed, sys.executable, "-c", program).split()
     assert Path(where).is_relative_to(installed)
     assert version == PROJECT["version"]
@@ -118,8 +120,9 @@ def test_every_library_that_is_imported_is_declared_and_pinned():
                 imported.add(node.module.split(".")[0])
     libraries = imported - ours - set(sys.stdlib_module_names) - NOT_DECLARED
     declared = {name_of(one) for one in PROJECT["dependencies"]}
-    missing = {name for name in libraries
-               if declared.isdisjoint(map(name_of, known.get(name, [name])))}  # fmt: skip
+    missing = {
+        name for name in libraries if declared.isdisjoint(map(name_of, known.get(name, [name])))
+    }
     assert not missing
     pinned = {name_of(line) for line in (ROOT / "requirements.txt").read_text().splitlines()}
     assert declared <= pinned

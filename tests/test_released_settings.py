@@ -39,9 +39,21 @@ def ours(task: str) -> dict:
     config = Config(**settings)
     assert (config.optimiser, config.decay, config.preset) == ("lion", True, "full")
     found = {
-        **{name: getattr(config, name)
-           for name in ("epochs", "jets_per_epoch", "warmup_epochs", "patience", "batch", "lr",
-                        "weight_decay", "regression_weight", "feature_drop", "label_drop")},
+        **{
+            name: getattr(config, name)
+            for name in (
+                "epochs",
+                "jets_per_epoch",
+                "warmup_epochs",
+                "patience",
+                "batch",
+                "lr",
+                "weight_decay",
+                "regression_weight",
+                "feature_drop",
+                "label_drop",
+            )
+        },
         "lr_factor": config.body_factor,
         "clipnorm": config.clip_norm or None,
         "beta2": config.beta2 or 0.99,
@@ -50,7 +62,7 @@ def ours(task: str) -> dict:
         "last_rate_over_first": 0.0,
         "sampler_steps": Solver.steps,
         "jet_sampler_steps": Solver.jet_steps,
-    }  # fmt: skip
+    }
     if task == "omnifold":
         unfolding = UNFOLDING["full"]
         found |= {
@@ -94,6 +106,7 @@ def test_from_scratch_all_else_is_as_from_a_backbone_but_the_body_learns_like_th
 def test_every_recipe_of_full_size_is_compared_or_has_no_released_script():
     """Aspen Open Jets has a paper of its own with another model; others are the user's."""
     compared = {"jetclass" if task == "pretraining" else task.split()[0] for task in RELEASED}
-    names = {name for table in (PRETRAINING, FINETUNING) for name, preset in table
-             if preset == "full"}  # fmt: skip
+    names = {
+        name for table in (PRETRAINING, FINETUNING) for name, preset in table if preset == "full"
+    }
     assert names - compared == {"aspen", "any other dataset"}

@@ -62,11 +62,14 @@ def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
     assert read_config(run / "config.json")[0].data == "there"
 
 
-@pytest.mark.parametrize(("change", "about", "message"), [
-    ({"lr": 0.5}, {}, r"with lr 3e-05 \(now 0\.5\); choose another --name, or .*--overwrite"),
-    ({"epochs": 4, "seed": 1}, {}, r"with seed 0 \(now 1\), epochs 3 \(now 4\)"),
-    ({}, {"backbone": "runs/jetclass"}, r"with backbone None \(now 'runs/jetclass'\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "about", "message"),
+    [
+        ({"lr": 0.5}, {}, r"with lr 3e-05 \(now 0\.5\); choose another --name, or .*--overwrite"),
+        ({"epochs": 4, "seed": 1}, {}, r"with seed 0 \(now 1\), epochs 3 \(now 4\)"),
+        ({}, {"backbone": "runs/jetclass"}, r"with backbone None \(now 'runs/jetclass'\)"),
+    ],
+)
 def test_other_settings_are_refused_by_what_differs(config, change, about, message):
     run = prepare_run(config, "top", ABOUT)
     before = (run / "config.json").read_text()

@@ -91,8 +91,10 @@ def test_finetuning_says_what_it_took_from_the_backbone(place, finetuned):
 
 
 def test_generator_stays_as_it_was_where_only_the_classifier_is_trained(place, finetuned):
-    before, after = (load_checkpoint(place / "runs" / run / "best.h5").weights
-                     for run in ("jetclass", "top_finetuned"))  # fmt: skip
+    before, after = (
+        load_checkpoint(place / "runs" / run / "best.h5").weights
+        for run in ("jetclass", "top_finetuned")
+    )
     name = "generator.velocity.kernel"
     np.testing.assert_array_equal(after[name], before[name])
     assert (after["body.embedding.first.kernel"] != before["body.embedding.first.kernel"]).any()
@@ -155,8 +157,10 @@ def test_repeated_trainings_are_evaluated_as_mean_and_spread(place, where):
     assert several["trainings"] == 2
     assert several["auc"].value == pytest.approx(np.mean(both))
     assert several["auc"].error == pytest.approx(np.std(both, ddof=1))
-    logits = [read_predictions(place / "runs" / "several" / name / "predictions.h5")[0]["logits"]
-              for name in ("seed0", "seed1")]  # fmt: skip
+    logits = [
+        read_predictions(place / "runs" / "several" / name / "predictions.h5")[0]["logits"]
+        for name in ("seed0", "seed1")
+    ]
     assert not np.array_equal(*logits)
     assert f"auc: {several['auc']}" in out
     code, out, _ = command(line, *where, *COMMON)
@@ -205,8 +209,14 @@ def test_released_weights_that_cannot_be_read_are_refused(tmp_path, where):
     (tmp_path / "x.weights.h5").write_text("not HDF5")
     for name, message in (("x.weights.h5", "cannot be read as HDF5"), ("y.h5", "not found")):
         path = tmp_path / name
-        code, _, err = command("finetune.py top --released-weights", path, *where[:2], *COMMON,
-                               "--runs", tmp_path / "runs")  # fmt: skip
+        code, _, err = command(
+            "finetune.py top --released-weights",
+            path,
+            *where[:2],
+            *COMMON,
+            "--runs",
+            tmp_path / "runs",
+        )
         assert code == 2
         assert f"{path} {message}" in err
     assert not (tmp_path / "runs").exists()
@@ -228,18 +238,28 @@ MISTAKES = {
     "one class": ("train.py aspen --preset small --mode all", "error: aspen has one class, data:"),
     "no batch": ("evaluate.py {tmp} --batch 0", "error: --batch is 0; expected 1 or more"),
     "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above zero"),
-    "missing data": ("train.py jetclass --preset small --data {tmp}/nowhere",
-                     "error: no train files of jetclass .*python -m preprocessing jetclass"),
-    "missing backbone": ("finetune.py top --preset small --backbone {tmp}/runs/jetclass",
-                         "error: .*runs/jetclass not found"),
+    "missing data": (
+        "train.py jetclass --preset small --data {tmp}/nowhere",
+        "error: no train files of jetclass .*python -m preprocessing jetclass",
+    ),
+    "missing backbone": (
+        "finetune.py top --preset small --backbone {tmp}/runs/jetclass",
+        "error: .*runs/jetclass not found",
+    ),
     "no run": ("evaluate.py {tmp}", "error: .* is no run directory"),
-    "runs below a file": ("train.py jetclass --preset small --batch 8 --runs {data}/../file",
-                          "error: .*/file/jetclass cannot be made .*--runs"),
-    "runs that cannot be": ("train.py jetclass --preset small --batch 8 --runs /proc/runs",
-                            "error: /proc/runs/jetclass cannot be made .*--runs"),
-    "other backbone": ("finetune.py top --preset small --backbone {other}",
-                       "error: .*other.h5: weight .* is missing; the file was made by"),
-}  # fmt: skip
+    "runs below a file": (
+        "train.py jetclass --preset small --batch 8 --runs {data}/../file",
+        "error: .*/file/jetclass cannot be made .*--runs",
+    ),
+    "runs that cannot be": (
+        "train.py jetclass --preset small --batch 8 --runs /proc/runs",
+        "error: /proc/runs/jetclass cannot be made .*--runs",
+    ),
+    "other backbone": (
+        "finetune.py top --preset small --backbone {other}",
+        "error: .*other.h5: weight .* is missing; the file was made by",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -281,8 +301,11 @@ def test_the_shell_sees_one_line_and_exit_code_2(tmp_path):
     """In a process of its own: what TensorFlow says while it loads is not shown either."""
     done = subprocess.run(
         [sys.executable, ROOT / "train.py", "jetclass", "--data", tmp_path, "--runs", tmp_path],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 2
     assert re.fullmatch(r"error: no train files of jetclass .*\n", done.stderr)
     assert done.stdout == ""

@@ -17,8 +17,15 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.reference_weights import load_released_weights
 from omnilearn.tagging.predictions import read_predictions
 
-SMALL = PETConfig(projection_dim=8, num_layers=1, num_heads=2, num_classes=2, max_constituents=24,
-                  classifier_layers=1, generator_layers=1)  # fmt: skip
+SMALL = PETConfig(
+    projection_dim=8,
+    num_layers=1,
+    num_heads=2,
+    num_classes=2,
+    max_constituents=24,
+    classifier_layers=1,
+    generator_layers=1,
+)
 
 
 @pytest.fixture
@@ -58,8 +65,9 @@ def pointed(path, key, elsewhere, kind):
         if kind == "link":
             file[key] = h5py.ExternalLink(str(elsewhere), "data")
         elif kind == "external numbers":
-            file.create_dataset(key, shape=shape, dtype="f4",
-                                external=[(str(elsewhere), 0, h5py.h5f.UNLIMITED)])  # fmt: skip
+            file.create_dataset(
+                key, shape=shape, dtype="f4", external=[(str(elsewhere), 0, h5py.h5f.UNLIMITED)]
+            )
         else:
             layout = h5py.VirtualLayout(shape=(12,), dtype="f8")
             layout[:] = h5py.VirtualSource(str(elsewhere), "data", shape=(12,))

@@ -66,8 +66,9 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 
 def done(*command, **more) -> str:
     """What a command says; the test fails with its words when it does."""
-    found = subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                           check=False, **more)  # fmt: skip
+    found = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, **more
+    )
     assert found.returncode == 0, f"{command}: {found.stdout}{found.stderr}"
     return found.stdout
 
@@ -81,8 +82,15 @@ def installed() -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
         try:
-            found = subprocess.run(["apt-get", *words], env=quiet, capture_output=True, text=True,
-                                   check=False, timeout=600, stdin=subprocess.DEVNULL)  # fmt: skip
+            found = subprocess.run(
+                ["apt-get", *words],
+                env=quiet,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=600,
+                stdin=subprocess.DEVNULL,
+            )
         except subprocess.TimeoutExpired:
             pytest.skip(f"Slurm cannot be installed: apt-get {words[0]} took ten minutes")
         if found.returncode:
@@ -96,9 +104,18 @@ def authenticated(folder: Path) -> subprocess.Popen:
     key.chmod(0o600)
     folder.chmod(0o755)
     server = subprocess.Popen(
-        ["munged", "--foreground", "--force", f"--key-file={key}", f"--socket={folder / 'munge'}",
-         f"--pid-file={folder / 'munged.pid'}", f"--seed-file={folder / 'munged.seed'}"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        [
+            "munged",
+            "--foreground",
+            "--force",
+            f"--key-file={key}",
+            f"--socket={folder / 'munge'}",
+            f"--pid-file={folder / 'munged.pid'}",
+            f"--seed-file={folder / 'munged.seed'}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     until = time.monotonic() + 30
     while not (folder / "munge").exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -115,22 +132,32 @@ def cluster(tmp_path_factory):
     for name in ("state", "spool"):
         (folder / name).mkdir()
     host = socket.gethostname().split(".")[0]
-    text = CONFIGURATION.format(host=host, folder=folder, controller=CONTROLLER_PORT,
-                                node=NODE_PORT, cores=os.cpu_count())  # fmt: skip
+    text = CONFIGURATION.format(
+        host=host, folder=folder, controller=CONTROLLER_PORT, node=NODE_PORT, cores=os.cpu_count()
+    )
     (folder / "slurm.conf").write_text(
         text.replace("cred_expire=5", f"cred_expire=5,socket={folder / 'munge'}")
     )
     user = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "OMNILEARN_SITE": "cluster"}
     servers = [authenticated(folder)]
     servers += [
-        subprocess.Popen([name, "-D"], env=user, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.DEVNULL, start_new_session=True)
+        subprocess.Popen(
+            [name, "-D"],
+            env=user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         for name in ("slurmctld", "slurmd")
-    ]  # fmt: skip
+    ]
     try:
         until = time.monotonic() + 180
-        while subprocess.run(["sinfo", "-h", "-o", "%t"], env=user, capture_output=True,
-                             check=False).stdout.strip() != b"idle":  # fmt: skip
+        while (
+            subprocess.run(
+                ["sinfo", "-h", "-o", "%t"], env=user, capture_output=True, check=False
+            ).stdout.strip()
+            != b"idle"
+        ):
             log = (folder / "slurmctld.log").read_text()
             assert time.monotonic() < until, log[-2000:]
             time.sleep(1)
@@ -153,8 +180,9 @@ def cluster(tmp_path_factory):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Short jets, so that all batches have one shape and one graph is compiled."""
-    folder = write_toy_dataset(tmp_path_factory.mktemp("data") / "data", "jetclass",
-                               {"train": 320, "val": 40})  # fmt: skip
+    folder = write_toy_dataset(
+        tmp_path_factory.mktemp("data") / "data", "jetclass", {"train": 320, "val": 40}
+    )
     for path in folder.rglob("*.h5"):
         with h5py.File(path, "r+") as file:
             file["data"][:, SLOTS:] = 0
@@ -175,7 +203,12 @@ def waited(cluster, job: str, limit: float) -> dict[str, str]:
     """The job when it has ended for good."""
     until = time.monotonic() + limit
     while (found := state(cluster, job))["JobState"] in (
-        "PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED"):  # fmt: skip
+        "PENDING",
+        "CONFIGURING",
+        "RUNNING",
+        "COMPLETING",
+        "REQUEUED",
+    ):
         assert time.monotonic() < until, found
         time.sleep(1)
     return found
@@ -183,9 +216,25 @@ def waited(cluster, job: str, limit: float) -> dict[str, str]:
 
 def training(data: Path, runs: Path, epochs: int) -> list:
     """Flags of a training of the small model's classifier, 10 steps per epoch on two ranks."""
-    return ["jetclass", "--preset", "small", "--mode", "classifier", "--data", data, "--runs", runs,
-            "--epochs", epochs, "--batch", 16, "--warmup-epochs", 0,
-            "--patience", 1000]  # fmt: skip
+    return [
+        "jetclass",
+        "--preset",
+        "small",
+        "--mode",
+        "classifier",
+        "--data",
+        data,
+        "--runs",
+        runs,
+        "--epochs",
+        epochs,
+        "--batch",
+        16,
+        "--warmup-epochs",
+        0,
+        "--patience",
+        1000,
+    ]
 
 
 def begun(runs: Path, out: Path) -> None:
@@ -199,8 +248,11 @@ def begun(runs: Path, out: Path) -> None:
 def ranks_of(cluster, job: str) -> list[int]:
     """The processes of a job's two ranks: those of its first step that Slurm gives a number."""
     lines = done("scontrol", "listpids", job, env=cluster).splitlines()[1:]
-    found = [int(pid) for pid, _, step, local, *_ in map(str.split, lines)
-             if step == "0" and local != "-"]  # fmt: skip
+    found = [
+        int(pid)
+        for pid, _, step, local, *_ in map(str.split, lines)
+        if step == "0" and local != "-"
+    ]
     assert len(found) == 2, lines
     return found
 
@@ -214,8 +266,13 @@ def is_asked_to_stop(process: int) -> bool:
 
 def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
     out = tmp_path / "job.out"
-    job = submitted(cluster, "--ntasks=2", f"--output={out}", "jobs/pretrain.sh",
-                    *training(data, tmp_path / "runs", 1))  # fmt: skip
+    job = submitted(
+        cluster,
+        "--ntasks=2",
+        f"--output={out}",
+        "jobs/pretrain.sh",
+        *training(data, tmp_path / "runs", 1),
+    )
     found = waited(cluster, job, PATIENCE)
     assert (found["JobState"], found["ExitCode"]) == ("COMPLETED", "0:0"), out.read_text()
     run = tmp_path / "runs" / "jetclass"
@@ -227,8 +284,13 @@ def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
 
 def test_a_dead_rank_ends_the_job_within_a_minute_and_is_not_repeated(cluster, data, tmp_path):
     out = tmp_path / "job.out"
-    job = submitted(cluster, "--ntasks=2", f"--output={out}", "jobs/pretrain.sh",
-                    *training(data, tmp_path / "runs", 1000))  # fmt: skip
+    job = submitted(
+        cluster,
+        "--ntasks=2",
+        f"--output={out}",
+        "jobs/pretrain.sh",
+        *training(data, tmp_path / "runs", 1000),
+    )
     begun(tmp_path / "runs", out)
     os.kill(ranks_of(cluster, job)[1], signal.SIGKILL)
     found = waited(cluster, job, 60)
@@ -244,9 +306,16 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
     """
     out, runs = tmp_path / "job.out", tmp_path / "runs"
     frozen = {**cluster, "HOROVOD_GLOO_TIMEOUT_SECONDS": str(PATIENCE)}
-    job = submitted(frozen, "--ntasks=2", "--time=60", "--signal=B:USR1@150", f"--output={out}",
-                    "--open-mode=append", "jobs/pretrain.sh",
-                    *training(data, runs, EPOCHS))  # fmt: skip
+    job = submitted(
+        frozen,
+        "--ntasks=2",
+        "--time=60",
+        "--signal=B:USR1@150",
+        f"--output={out}",
+        "--open-mode=append",
+        "jobs/pretrain.sh",
+        *training(data, runs, EPOCHS),
+    )
     begun(runs, out)
     ranks = ranks_of(cluster, job)
     for rank in ranks:
@@ -275,10 +344,24 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
 
 
 def test_mpirun_starts_ranks_or_says_what_horovod_lacks(cluster, data, tmp_path):
-    command = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2", sys.executable,
-               "train.py", *training(data, tmp_path / "runs", 1)]  # fmt: skip
-    found = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True,
-                           check=False, timeout=PATIENCE)  # fmt: skip
+    command = [
+        "mpirun",
+        "--allow-run-as-root",
+        "--oversubscribe",
+        "-np",
+        "2",
+        sys.executable,
+        "train.py",
+        *training(data, tmp_path / "runs", 1),
+    ]
+    found = subprocess.run(
+        list(map(str, command)),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
     if found.returncode == 0:
         assert load_checkpoint(tmp_path / "runs" / "jetclass" / "last.h5").record["ranks"] == 2
     else:

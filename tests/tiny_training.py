@@ -16,9 +16,14 @@ from omnilearn.training.trainer import Trainer, optimiser_steps
 
 SPEC = replace(TOP, max_constituents=24)
 ARCHITECTURE = PETConfig(
-    projection_dim=8, num_layers=1, num_heads=2, num_classes=2, max_constituents=24,
-    classifier_layers=1, generator_layers=1,
-)  # fmt: skip
+    projection_dim=8,
+    num_layers=1,
+    num_heads=2,
+    num_classes=2,
+    max_constituents=24,
+    classifier_layers=1,
+    generator_layers=1,
+)
 
 
 def write_jets(folder: Path, **jets: int) -> Path:

@@ -66,8 +66,9 @@ def write_dijets(
         with h5py.File(path, "w") as file:
             for key, array in dijets(label, rng).items():
                 chunks = (min(256, total), *array.shape[1:])
-                file.create_dataset(key, data=array, chunks=chunks, compression="gzip",
-                                    compression_opts=1)  # fmt: skip
+                file.create_dataset(
+                    key, data=array, chunks=chunks, compression="gzip", compression_opts=1
+                )
             file.attrs["classes"] = list(LHCO.class_names)
             file.attrs["features"] = list(FEATURES[:7])
             file.attrs["origin"] = "simulated"

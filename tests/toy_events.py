@@ -36,9 +36,15 @@ def write_events(
                 observables = np.zeros((total, len(spec.observables)), np.float32)
                 mass = rng.uniform(10, 250, total) + 20 * label
                 for column, values in enumerate(
-                    (mass / 5, mass / 500, jets["multiplicity"], np.log(mass / 500) * 3,
-                     rng.uniform(0.1, 0.5, total), rng.uniform(0.2, 1.0, total))
-                ):  # fmt: skip
+                    (
+                        mass / 5,
+                        mass / 500,
+                        jets["multiplicity"],
+                        np.log(mass / 500) * 3,
+                        rng.uniform(0.1, 0.5, total),
+                        rng.uniform(0.2, 1.0, total),
+                    )
+                ):
                     observables[:, column] = values
                 for name, array in (*jets.items(), ("observables", observables)):
                     file[spec.key(name, level)] = (array.T * there).T.astype(array.dtype)

@@ -55,18 +55,24 @@ def shower(label: np.ndarray, spec: DatasetSpec, rng: np.random.Generator) -> di
     )
     safe_pt, safe_energy = np.where(real, pt, 1.0), np.where(real, energy, 1.0)
     kinematics = [
-        eta - sum_eta, phi - sum_phi,
-        np.log(np.maximum(1 - pt / sum_pt, 1e-6)), np.log(safe_pt),
-        np.log(np.maximum(1 - energy / total[3], 1e-6)), np.log(safe_energy),
+        eta - sum_eta,
+        phi - sum_phi,
+        np.log(np.maximum(1 - pt / sum_pt, 1e-6)),
+        np.log(safe_pt),
+        np.log(np.maximum(1 - energy / total[3], 1e-6)),
+        np.log(safe_energy),
         np.hypot(eta - sum_eta, phi - sum_phi),
-    ]  # fmt: skip
+    ]
     species = rng.choice(5, real.shape, p=(0.55, 0.06, 0.36, 0.02, 0.01))
     charge = np.isin(species, (0, 3, 4)) * rng.choice((-1, 1), real.shape)
     identity = [charge, *(species == flag for flag in range(5))]
     data = np.stack([*kinematics, *identity], axis=-1)[..., : spec.num_features]
     jet = np.column_stack([sum_pt, sum_eta, mass, number])
-    return {"data": (data * real[..., None]).astype(np.float32), "jet": jet.astype(np.float32),
-            "multiplicity": number}  # fmt: skip
+    return {
+        "data": (data * real[..., None]).astype(np.float32),
+        "jet": jet.astype(np.float32),
+        "multiplicity": number,
+    }
 
 
 def write_toy_file(
@@ -89,19 +95,30 @@ def write_toy_file(
                 file.create_dataset(key, data=array.astype(np.float64))
             return
         chunks = (min(256, num_jets), *jets["data"].shape[1:])
-        file.create_dataset("data", data=jets["data"], chunks=chunks,
-                            compression="gzip", compression_opts=1)  # fmt: skip
+        file.create_dataset(
+            "data", data=jets["data"], chunks=chunks, compression="gzip", compression_opts=1
+        )
         file["jet"] = jets["jet"]
         file["pid"] = pid.astype(np.int8)
         file["weight"] = np.ones(num_jets, np.float32)
         file["multiplicity"] = jets["multiplicity"]
-        file.attrs.update({
-            "format": "omnilearn", "format_version": 1, "dataset": spec.name, "split": split,
-            "classes": list(spec.class_names), "features": list(FEATURES[: spec.num_features]),
-            "jet_features": list(JET_FEATURES), "units": "GeV", "seed": seed,
-            "sources": ["toy shower"], "clipped": 0, "dropped_empty": 0,
-            "jets_per_class": np.bincount(label, minlength=spec.num_classes),
-        })  # fmt: skip
+        file.attrs.update(
+            {
+                "format": "omnilearn",
+                "format_version": 1,
+                "dataset": spec.name,
+                "split": split,
+                "classes": list(spec.class_names),
+                "features": list(FEATURES[: spec.num_features]),
+                "jet_features": list(JET_FEATURES),
+                "units": "GeV",
+                "seed": seed,
+                "sources": ["toy shower"],
+                "clipped": 0,
+                "dropped_empty": 0,
+                "jets_per_class": np.bincount(label, minlength=spec.num_classes),
+            }
+        )
 
 
 def write_toy_dataset(

@@ -97,8 +97,9 @@ def let_losses_grow(trainer) -> list[dict]:
 def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
     """A short training with another start on every rank; what a given PET makes of the jets."""
     rank, ranks = distributed.rank(), distributed.size()
-    training, validation = (opened(data, split, CONFIG.batch, rank, ranks)
-                            for split in ("train", "val"))  # fmt: skip
+    training, validation = (
+        opened(data, split, CONFIG.batch, rank, ranks) for split in ("train", "val")
+    )
     trainer = tiny_trainer(run, replace(CONFIG, mode="classifier"), training, seed=rank)
     terms = let_losses_grow(trainer)
     position = trainer.fit(training, validation)
@@ -114,8 +115,9 @@ def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
     Also what each rank said of both ends, and after how many steps.
     """
     rank, ranks = distributed.rank(), distributed.size()
-    training, validation = (opened(data, split, CONFIG.batch, rank, ranks)
-                            for split in ("train", "val"))  # fmt: skip
+    training, validation = (
+        opened(data, split, CONFIG.batch, rank, ranks) for split in ("train", "val")
+    )
     trainer = tiny_trainer(run, replace(CONFIG, mode="classifier"), training, seed=rank)
     let_losses_grow(trainer)
     step, found = trainer.step, {}
@@ -156,8 +158,9 @@ def unfolded(data: Path, run: Path) -> dict:
     events = Events(EVENTS_SPEC, str(data))
     settings = replace(CONFIG, mode="classifier", epochs=1, checkpoint_every=500)
     keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps too small to be seen
-    fit = NetworkFit(events, run, 0, make=lambda seed: deepsets(events, keep), first=keep,
-                     later=keep, about={})  # fmt: skip
+    fit = NetworkFit(
+        events, run, 0, make=lambda seed: deepsets(events, keep), first=keep, later=keep, about={}
+    )
     sample = sample_of(events)
     pull = pulled(sample, np.ones(len(sample.weight)), fit, "iteration1_step1", "prior")
     with distributed.alone():
@@ -183,10 +186,18 @@ def main(data: Path, out: Path) -> None:
         "total": float(distributed.total(rank + 1)),
         "alone": unfolding["own"],
     }
-    groups = {"descent": descent, "weights": weights, "predicted": predicted,
-              "again": again, "unfolding": {"pull": unfolding["pull"]}}  # fmt: skip
-    named = {f"{group}/{name}": array for group, arrays in groups.items()
-             for name, array in arrays.items()}  # fmt: skip
+    groups = {
+        "descent": descent,
+        "weights": weights,
+        "predicted": predicted,
+        "again": again,
+        "unfolding": {"pull": unfolding["pull"]},
+    }
+    named = {
+        f"{group}/{name}": array
+        for group, arrays in groups.items()
+        for name, array in arrays.items()
+    }
     np.savez(out / f"rank{rank}.npz", **named)
     (out / f"rank{rank}.json").write_text(json.dumps(report))
     distributed.barrier()

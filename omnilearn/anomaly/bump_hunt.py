@@ -48,11 +48,18 @@ def hunt(
         observed = int(fit.counts[fit.inside].sum())
         value = excess_significance(observed, expected, error)
         found[name] = Result(value, 1.0, len(kept))
-        spectra.append({
-            "cut": cut, "edges": fit.edges.tolist(), "counts": fit.counts.tolist(),
-            "expected": fit.expected.tolist(), "uncertainty": fit.error.tolist(),
-            "observed": observed, "background": Result(expected, error, len(kept)),
-            "parameters": fit.parameters, "chi2_per_bin": fit.chi2_per_bin,
-            "significance": value,
-        })  # fmt: skip
+        spectra.append(
+            {
+                "cut": cut,
+                "edges": fit.edges.tolist(),
+                "counts": fit.counts.tolist(),
+                "expected": fit.expected.tolist(),
+                "uncertainty": fit.error.tolist(),
+                "observed": observed,
+                "background": Result(expected, error, len(kept)),
+                "parameters": fit.parameters,
+                "chi2_per_bin": fit.chi2_per_bin,
+                "significance": value,
+            }
+        )
     return found, spectra

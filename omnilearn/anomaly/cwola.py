@@ -17,12 +17,7 @@ from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Division, Wanted, divide
 from omnilearn.config import Config
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.model.checkpoint import (
-    LoadReport,
-    assign_weights,
-    load_checkpoint,
-    pet_weights,
-)
+from omnilearn.model.checkpoint import LoadReport, assign_weights, load_checkpoint, pet_weights
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging

@@ -79,8 +79,10 @@ def train(events: Dijets, config: Config, jet_config: Config, arguments) -> None
     if report and distributed.rank() == 0:
         print(report)
     if distributed.rank() == 0:
-        print(f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets",
-              flush=True)  # fmt: skip
+        print(
+            f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets",
+            flush=True,
+        )
     tagging.train(data, pet, config, run, about)
     train_kinematics(events, jet_config, run / "jets", about)
     calibrate(events, run, Solver(steps=arguments.sampling_steps), config.seed)
@@ -99,9 +101,17 @@ def single_jets(events: Dijets, config: Config, split: str) -> Pipeline:
     spec = events.spec
     most = -(-config.train_jets // spec.jets_per_event) if split == "train" else 0
     chosen = np.repeat(sidebands(events, split, most, config.seed), spec.jets_per_event)
-    return Pipeline(events.files.jets, spec, config.batch, distributed.rank(),
-                    distributed.size(), config.seed, weighted=False, selected=chosen,
-                    window=4096)  # fmt: skip
+    return Pipeline(
+        events.files.jets,
+        spec,
+        config.batch,
+        distributed.rank(),
+        distributed.size(),
+        config.seed,
+        weighted=False,
+        selected=chosen,
+        window=4096,
+    )
 
 
 def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> None:
@@ -112,19 +122,20 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
     training = chosen["train"]
     scale = KinematicsScale.of(jets[training], events.mass[training])
     pipelines = [
-        KinematicsPipeline(scale.there(jets[rows], events.mass[rows]),
-                           condition(events.mass[rows]), spec, config.batch, config.seed)
+        KinematicsPipeline(
+            scale.there(jets[rows], events.mass[rows]),
+            condition(events.mass[rows]),
+            spec,
+            config.batch,
+            config.seed,
+        )
         for rows in chosen.values()
-    ]  # fmt: skip
+    ]
     keras.utils.set_random_seed(config.seed)
     network = JetGenerator(
         JetGeneratorConfig(num_classes=2, num_jet=8, max_constituents=spec.max_constituents)
     )
-    about = {
-        **about,
-        "config": asdict(config),
-        "kinematics": asdict(scale),
-    }
+    about = {**about, "config": asdict(config), "kinematics": asdict(scale)}
     steps = optimiser_steps(pipelines[0].steps_per_epoch, config.accumulate)
     objective = JetObjective(network, {column: scale.std[column] for column in COUNTED})
     Trainer(objective, config, steps, run, about).fit(*pipelines)
@@ -149,8 +160,9 @@ def calibrate(events: Dijets, run: Path, solver: Solver, seed: int) -> None:
 def sideband_fit(events: Dijets) -> FallingSpectrum:
     """The falling spectrum of all background events that are not for testing."""
     chosen = events.natural & ~events.signal & (events.split != SPLITS.index("test"))
-    return FallingSpectrum.fitted(events.mass[chosen], events.spec.signal_region,
-                                  limits(events.spec))  # fmt: skip
+    return FallingSpectrum.fitted(
+        events.mass[chosen], events.spec.signal_region, limits(events.spec)
+    )
 
 
 def true_events(events: Dijets, rows: np.ndarray) -> dict[str, np.ndarray]:
@@ -173,9 +185,11 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, default=Solver.steps, help="steps of the solver (default: %(default)s)"
     )
     parser.add_argument(
-        "--events", type=int, default=5000,
+        "--events",
+        type=int,
+        default=5000,
         help="events per region, at most those of the test split (default: %(default)s)",
-    )  # fmt: skip
+    )
 
 
 def evaluate(
@@ -187,8 +201,12 @@ def evaluate(
             f"--steps is {arguments.steps}, --events {arguments.events}; expected 1 or more"
         )
     events = Dijets(spec, arguments.data or config.data)
-    described = {"dataset": spec.name, "model": run.name, "data": events.files.origin,
-                 "backbone": about["backbone"] or ""}  # fmt: skip
+    described = {
+        "dataset": spec.name,
+        "model": run.name,
+        "data": events.files.origin,
+        "backbone": about["backbone"] or "",
+    }
     solver = Solver(steps=arguments.steps)
     sampler = DijetSampler(run, spec, solver, arguments.batch, config.seed)
     test = ~events.signal & (events.split == SPLITS.index("test"))

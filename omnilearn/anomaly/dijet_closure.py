@@ -45,10 +45,11 @@ def closure(
     samples = [np.column_stack([one[name] for name in WHOLE]) for one in (truth, generated)]
     metrics["auc_kinematics"] = separation(*samples, seed)
     spectra: dict[str, Any] = {
-        name: counted({"truth": truth[name], "generated": generated[name]},
-                      name.startswith("multiplicity"))
+        name: counted(
+            {"truth": truth[name], "generated": generated[name]}, name.startswith("multiplicity")
+        )
         for name in truth
-    }  # fmt: skip
+    }
     return metrics, spectra
 
 
@@ -58,6 +59,7 @@ def separation(truth: np.ndarray, generated: np.ndarray, seed: int) -> Result:
     label = np.repeat([1, 0], [len(truth), len(generated)])
     order = np.random.default_rng(seed).permutation(len(label))
     trees = HistGradientBoostingClassifier(max_iter=60, random_state=seed)
-    scores = cross_val_predict(trees, columns[order], label[order], cv=FOLDS,
-                               method="predict_proba")[:, 1]  # fmt: skip
+    scores = cross_val_predict(
+        trees, columns[order], label[order], cv=FOLDS, method="predict_proba"
+    )[:, 1]
     return auc(scores, label[order])

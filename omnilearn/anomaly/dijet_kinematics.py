@@ -87,8 +87,12 @@ class KinematicsScale:
         """Measured on events: jets (n, 2, 4), dijet mass (n,)."""
         columns = encoded(jets, dijet_mass)
         width = np.maximum(columns.std(axis=0), 1e-3)
-        return cls(columns.mean(axis=0).tolist(), width.tolist(), float(jets[:, 0, 0].min()),
-                   float(np.abs(jets[:, 0, 1]).max()))  # fmt: skip
+        return cls(
+            columns.mean(axis=0).tolist(),
+            width.tolist(),
+            float(jets[:, 0, 0].min()),
+            float(np.abs(jets[:, 0, 1]).max()),
+        )
 
     def there(self, jets: np.ndarray, dijet_mass: np.ndarray) -> np.ndarray:
         """Standardised numbers (n, 8) of events."""
@@ -137,8 +141,15 @@ class KinematicsPipeline(Pipeline):
         batch_size: int,
         seed: int,
     ):
-        super().__init__(Rows(len(columns)), spec, batch_size, distributed.rank(),
-                         distributed.size(), seed, weighted=False)  # fmt: skip
+        super().__init__(
+            Rows(len(columns)),
+            spec,
+            batch_size,
+            distributed.rank(),
+            distributed.size(),
+            seed,
+            weighted=False,
+        )
         self._columns, self._conditions = columns, conditions
 
     def sources(self) -> list[list]:

@@ -20,12 +20,7 @@ from omnilearn.generation.jet_generator import JetGeneratorConfig
 from omnilearn.generation.jet_sets import relative_columns
 from omnilearn.generation.sampling import Sampler, Solver, begin_anew, column
 from omnilearn.hdf5 import COMPRESSED, atomic_file
-from omnilearn.kinematics import (
-    invariant_mass,
-    relative_features,
-    sum_constituents,
-    wrap_phi,
-)
+from omnilearn.kinematics import invariant_mass, relative_features, sum_constituents, wrap_phi
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.progress import progress
 from omnilearn.stored_json import read_json, write_json
@@ -104,8 +99,9 @@ class DijetSampler(Sampler):
             "multiplicity": number.astype(np.int32),
         }
         rows = (2 * np.arange(count)[:, None] + hardest_first).ravel()
-        pairs = {name: array[rows].reshape(count, 2, *array.shape[1:])
-                 for name, array in pairs.items()}  # fmt: skip
+        pairs = {
+            name: array[rows].reshape(count, 2, *array.shape[1:]) for name, array in pairs.items()
+        }
         return {
             **pairs,
             "observables": mass[:, None].astype(np.float32),
@@ -149,8 +145,10 @@ def consistent(columns: np.ndarray, jets: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     mask = columns[..., 3] > 0
     order = np.argsort(-columns[..., 2] * mask, axis=1, kind="stable")
-    eta, phi, pt = (np.take_along_axis(columns[..., place].astype(np.float64), order, axis=1)
-                    for place in range(3))  # fmt: skip
+    eta, phi, pt = (
+        np.take_along_axis(columns[..., place].astype(np.float64), order, axis=1)
+        for place in range(3)
+    )
     mask = np.take_along_axis(mask, order, axis=1)
     eta, pt = eta + jets[:, 1:2], pt * jets[:, :1] * mask
     for _ in range(CENTRINGS):
@@ -174,8 +172,12 @@ def sampled_reference(
 
     Parts that are there are not made again, unless they were asked for in another way.
     """
-    about = {**asdict(sampler.solver), "seed": sampler.seed, "epochs": sampler.epochs,
-             "background": [round(one, 6) for one in spectrum.background]}  # fmt: skip
+    about = {
+        **asdict(sampler.solver),
+        "seed": sampler.seed,
+        "epochs": sampler.epochs,
+        "background": [round(one, 6) for one in spectrum.background],
+    }
     rank, ranks = distributed.rank(), distributed.size()
     if rank == 0:
         begin_anew(folder, about)

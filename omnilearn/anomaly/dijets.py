@@ -42,8 +42,10 @@ class EventFiles:
         """As `JetFiles.gather`, for events: data (n, jets, P, F), jet (n, jets, 4)."""
         count = self.spec.jets_per_event
         found = self.jets.gather((count * rows[:, None] + np.arange(count)).ravel())
-        whole = {name: found[name].reshape(len(rows), count, *found[name].shape[1:])
-                 for name in ("data", "jet")}  # fmt: skip
+        whole = {
+            name: found[name].reshape(len(rows), count, *found[name].shape[1:])
+            for name in ("data", "jet")
+        }
         return {**whole, **{name: found[name][::count] for name in ("pid", "weight")}}
 
 
@@ -112,8 +114,9 @@ class Dijets:
 
     @property
     def in_sidebands(self) -> np.ndarray:
-        return np.any([(self.mass >= low) & (self.mass < high)
-                       for low, high in self.spec.sidebands], axis=0)  # fmt: skip
+        return np.any(
+            [(self.mass >= low) & (self.mass < high) for low, high in self.spec.sidebands], axis=0
+        )
 
     def pipeline(
         self, target: np.ndarray, reference: np.ndarray, batch: int, seed: int = 0
@@ -127,6 +130,14 @@ class Dijets:
         events = np.count_nonzero(pair.any(axis=1))
         pair *= np.divide(events / np.count_nonzero(sums), sums, out=np.zeros(2), where=sums > 0)
         weight = pair.sum(axis=1)
-        return DijetPipeline(self.files, self.spec, np.eye(2)[(pair[:, 1] > 0).astype(int)],
-                             weight, batch, distributed.rank(), distributed.size(), seed,
-                             window=WINDOW)  # fmt: skip
+        return DijetPipeline(
+            self.files,
+            self.spec,
+            np.eye(2)[(pair[:, 1] > 0).astype(int)],
+            weight,
+            batch,
+            distributed.rank(),
+            distributed.size(),
+            seed,
+            window=WINDOW,
+        )

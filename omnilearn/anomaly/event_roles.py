@@ -63,8 +63,11 @@ def divide(events: Dijets, wanted: Wanted, seed: int) -> Division:
     pool = inside & known & (events.split != TEST)
     background, signal = pool & ~events.signal, pool & events.signal
     insist_on(events, wanted, background, signal)
-    injected = signal if wanted.kind == "supervised" else drawn(
-        signal, events.split, wanted.signal, seed, STREAM_SIGNAL)[0]  # fmt: skip
+    injected = (
+        signal
+        if wanted.kind == "supervised"
+        else drawn(signal, events.split, wanted.signal, seed, STREAM_SIGNAL)[0]
+    )
     numbers = [wanted.data_background, wanted.reference_background]
     if wanted.kind == "cathode":
         numbers[1] = 0
@@ -89,12 +92,16 @@ def insist_on(events: Dijets, wanted: Wanted, background: np.ndarray, signal: np
     name, (low, high) = events.spec.name, events.spec.signal_region
     where = f"between {low:g} and {high:g} GeV of dijet mass in train and val"
     if np.count_nonzero(background) < 2:
-        raise UserError(f"{name}: {np.count_nonzero(background)} background events {where}; "
-                        "a search needs more events")  # fmt: skip
+        raise UserError(
+            f"{name}: {np.count_nonzero(background)} background events {where}; "
+            "a search needs more events"
+        )
     there = np.count_nonzero(signal)
     if wanted.signal > there:
-        raise UserError(f"--signal is {wanted.signal}, {name} has {there} signal events {where}; "
-                        f"the most that works is {there}")  # fmt: skip
+        raise UserError(
+            f"--signal is {wanted.signal}, {name} has {there} signal events {where}; "
+            f"the most that works is {there}"
+        )
     if wanted.kind == "supervised" and not there:
         raise UserError(f"{name}: no signal event {where}; --supervised learns from them")
 

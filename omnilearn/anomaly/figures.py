@@ -30,11 +30,18 @@ def improvement_curves(curves: Mapping[str, dict], path_stem: Path | str, title:
             value = np.array([result.value for result in curve["improvement"]])
             error = np.array([result.error for result in curve["improvement"]])
             axes.plot(x, value, color=colour, label=label)
-            axes.fill_between(x, value - error, value + error, color=colour, alpha=0.25,
-                              linewidth=0)  # fmt: skip
+            axes.fill_between(
+                x, value - error, value + error, color=colour, alpha=0.25, linewidth=0
+            )
         efficiency = np.linspace(0.0, 1.0, 101)
-        axes.plot(efficiency, np.sqrt(efficiency), color=LIMIT_COLOUR, linestyle="--",
-                  linewidth=1.2, label="random")  # fmt: skip
+        axes.plot(
+            efficiency,
+            np.sqrt(efficiency),
+            color=LIMIT_COLOUR,
+            linestyle="--",
+            linewidth=1.2,
+            label="random",
+        )
         axes.set_xlim(0.0, 1.0)
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel(r"Signal efficiency $\varepsilon_S$")
@@ -66,13 +73,22 @@ def bump_figure(
             name = "all events" if cut == 1 else rf"$\varepsilon_B$ = {cut:g}"
             label = f"{name}: {spectrum['significance']:.1f}" + r" $\sigma$"
             axes.plot(centres, expected, color=colour, label=label)
-            axes.fill_between(centres, expected - band, expected + band, color=colour, alpha=0.25,
-                              linewidth=0)  # fmt: skip
+            axes.fill_between(
+                centres, expected - band, expected + band, color=colour, alpha=0.25, linewidth=0
+            )
             for there, fill in ((inside, "white"), (~inside, colour)):
                 seen = there & (counts > 0)
-                axes.errorbar(centres[seen], counts[seen], np.sqrt(counts[seen]), color=colour,
-                              marker="o", markersize=4, linestyle="", linewidth=1.0,
-                              markerfacecolor=fill)  # fmt: skip
+                axes.errorbar(
+                    centres[seen],
+                    counts[seen],
+                    np.sqrt(counts[seen]),
+                    color=colour,
+                    marker="o",
+                    markersize=4,
+                    linestyle="",
+                    linewidth=1.0,
+                    markerfacecolor=fill,
+                )
         axes.axvspan(*region, color=LIMIT_COLOUR, alpha=0.12, linewidth=0)
         axes.set_yscale("log")
         top = max(max(spectrum["counts"]) for spectrum in spectra)
@@ -97,8 +113,13 @@ def scan_figure(
         axes.remove()
         canvas.set_size_inches(7.5, 10.0)
         upper, lower = canvas.subplots(2, 1, sharex=True)
-        smallest = [point["signal"] for kinds in scans.values() for kind in KIND_LINES
-                    for point in kinds.get(kind, {}).values() if point["signal"]]  # fmt: skip
+        smallest = [
+            point["signal"]
+            for kinds in scans.values()
+            for kind in KIND_LINES
+            for point in kinds.get(kind, {}).values()
+            if point["signal"]
+        ]
         for position, (model, kinds) in enumerate(scans.items()):
             colour = model_colour(model, position)
             for kind, line in KIND_LINES.items():
@@ -107,10 +128,16 @@ def scan_figure(
                 label = f"{model}, {kind}, after the cut"
                 draw_points(lower, points, f"significance_{HUNTED_CUT}", label, colour, line)
             for point in kinds.get("supervised", {}).values():
-                upper.axhline(point["max_sic"].value, color=colour, linestyle=":", linewidth=1.4,
-                              label=f"{model}, supervised")  # fmt: skip
-        first = next((kinds[kind] for kinds in scans.values() for kind in KIND_LINES
-                      if kind in kinds), {})  # fmt: skip
+                upper.axhline(
+                    point["max_sic"].value,
+                    color=colour,
+                    linestyle=":",
+                    linewidth=1.4,
+                    label=f"{model}, supervised",
+                )
+        first = next(
+            (kinds[kind] for kinds in scans.values() for kind in KIND_LINES if kind in kinds), {}
+        )
         draw_points(lower, [*first.values()], "significance_1", "before the cut", DATA_COLOUR, "-")
         upper.axhline(1.0, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, label="random")
         lower.axhspan(-1.0, 1.0, color=LIMIT_COLOUR, alpha=0.2, linewidth=0, label="background")
@@ -134,8 +161,17 @@ def draw_points(axes, points: Sequence[dict], name: str, label: str, colour: str
     x = np.array([point["signal"] for point in points])
     low, high = np.array([point[f"{name}_interval"] for point in points]).T
     middle = np.array([point[name].value for point in points])
-    axes.errorbar(x, middle, (middle - low, high - middle), color=colour, linestyle=line,
-                  marker="o", markersize=5, capsize=3, label=label)  # fmt: skip
+    axes.errorbar(
+        x,
+        middle,
+        (middle - low, high - middle),
+        color=colour,
+        linestyle=line,
+        marker="o",
+        markersize=5,
+        capsize=3,
+        label=label,
+    )
     axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
@@ -157,8 +193,10 @@ def closure_figures(
     names = {"sidebands": "sidebands", "signal_region": "signal region"}
     for region, observables in results["spectra"].items():
         title = f"{spec.title}, {names[region]}"
-        panels = {name: replace(panel(name, one), x_label=axis_label(name))
-                  for name, one in observables.items()}  # fmt: skip
+        panels = {
+            name: replace(panel(name, one), x_label=axis_label(name))
+            for name, one in observables.items()
+        }
         spectra(Path(run) / f"closure_{region}", panels, title)
     training, validation = (
         [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")

@@ -37,8 +37,10 @@ def cell_metrics(
     return {
         "max_sic": maximum_improvement(*sample, seed),
         "background_efficiency_floor": improvement.floor,
-        **{f"sic_{point:g}": improvement.at_background_efficiency(point)
-           for point in WORKING_POINTS},
+        **{
+            f"sic_{point:g}": improvement.at_background_efficiency(point)
+            for point in WORKING_POINTS
+        },
         "auc": auc(*sample),
         **significances,
         "initial_significance": 0.0 if about["kind"] == "supervised" else initial,
@@ -46,7 +48,7 @@ def cell_metrics(
         "hunted_background": int(np.count_nonzero(region & ~is_signal)),
         "curve": improvement.curve(),
         "spectra": spectra,
-    }  # fmt: skip
+    }
 
 
 def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -68,9 +70,10 @@ def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Trainings with the same injected signal, as one point."""
     found: dict[str, Any] = {
-        "signal": cells[0]["signal"], "trainings": len(cells),
+        "signal": cells[0]["signal"],
+        "trainings": len(cells),
         "initial_significance": float(np.mean([c["initial_significance"] for c in cells])),
-    }  # fmt: skip
+    }
     for name in SCANNED:
         values = np.array([cell[name].value for cell in cells])
         values = values[np.isfinite(values)]

@@ -79,15 +79,21 @@ class Improvement:
         wanted = np.linspace(0.01, 1.0, CURVE_POINTS)
         points = np.minimum(np.searchsorted(self.signal, wanted), len(self.signal) - 1)
         points = np.unique(points[self.counted[points]])
-        return {"signal_efficiency": self.signal[points].tolist(),
-                "improvement": [self.at(point) for point in points]}  # fmt: skip
+        return {
+            "signal_efficiency": self.signal[points].tolist(),
+            "improvement": [self.at(point) for point in points],
+        }
 
     def at_background_efficiency(self, efficiency: float) -> Result:
         """The value where so much background passes; undefined below the floor."""
         point = int(np.searchsorted(self.background, efficiency, side="right")) - 1
         if point < 0 or not self.counted[point]:
-            return Result(float("nan"), None, self.n,
-                          reason=f"fewer than {FEW_PASSING} background events pass")  # fmt: skip
+            return Result(
+                float("nan"),
+                None,
+                self.n,
+                reason=f"fewer than {FEW_PASSING} background events pass",
+            )
         return self.at(point)
 
 
@@ -104,8 +110,9 @@ def maximum_improvement(scores: np.ndarray, labels: np.ndarray, seed: int) -> Re
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # last event of each tie
 
     def largest(weights):
-        signal, background = (np.cumsum(weights * kind, axis=1)[:, last]
-                              for kind in (is_signal, ~is_signal))  # fmt: skip
+        signal, background = (
+            np.cumsum(weights * kind, axis=1)[:, last] for kind in (is_signal, ~is_signal)
+        )
         efficiency = background / background[:, -1:]
         counted = (background >= FEW_PASSING) & (efficiency > FLOOR)
         safe = np.where(counted, efficiency, np.inf)

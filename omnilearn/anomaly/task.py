@@ -13,12 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.anomaly import density
-from omnilearn.anomaly.cwola import (
-    Classifications,
-    cells,
-    model_folder,
-    trained_classifier,
-)
+from omnilearn.anomaly.cwola import Classifications, cells, model_folder, trained_classifier
 from omnilearn.anomaly.dijet_sampling import DijetSampler, reference_files, sampled_reference
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Wanted, divide
@@ -63,17 +58,27 @@ class Options:
             numbers[name] = ANOMALY[config.preset][name] if given is None else given
             if numbers[name] < 1:
                 raise UserError(f"--{name.replace('_', '-')} is {given}; expected 1 or more")
-        for name in ("density_epochs", "density_batch", "density_lr", "jet_epochs",
-                     "sampling_steps"):  # fmt: skip
+        for name in (
+            "density_epochs",
+            "density_batch",
+            "density_lr",
+            "jet_epochs",
+            "sampling_steps",
+        ):
             if getattr(arguments, name) < (name == "sampling_steps"):
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(arguments, name)}; "
-                                "expected more")  # fmt: skip
+                raise UserError(
+                    f"--{name.replace('_', '-')} is {getattr(arguments, name)}; expected more"
+                )
         if kind != "cathode" and config.train_jets:
-            raise UserError("--train-jets is for the generator; choose events with "
-                            "--data-background and --reference-background")  # fmt: skip
+            raise UserError(
+                "--train-jets is for the generator; choose events with "
+                "--data-background and --reference-background"
+            )
         if config.jets_per_epoch:
-            raise UserError("--jets-per-epoch is for tagging, generation and pre-training; an "
-                            "epoch of the search is a pass")  # fmt: skip
+            raise UserError(
+                "--jets-per-epoch is for tagging, generation and pre-training; an "
+                "epoch of the search is a pass"
+            )
         if config.mode != "classifier":
             raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
         signals = signal_counts(arguments.signal)
@@ -96,44 +101,53 @@ def signal_counts(text: str) -> list[int]:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of finetune.py for the search."""
     parser.add_argument(
-        "--signal", default="0",
+        "--signal",
+        default="0",
         help="injected signal events in the signal region; several, like 0,500,1000, are a scan "
         "(default: %(default)s)",
-    )  # fmt: skip
+    )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--idealised", action="store_true", help="the reference is independent background"
     )
     kind.add_argument(
-        "--supervised", action="store_true",
+        "--supervised",
+        action="store_true",
         help="all signal against all background by their true labels, for orientation",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--stage", choices=STAGES, default="all",
+        "--stage",
+        choices=STAGES,
+        default="all",
         help="without --idealised: train the generator in the sidebands, sample the reference in "
         "the signal region, classify, or all of it (default: %(default)s)",
-    )  # fmt: skip
+    )
     for name, what in (("data", "background in the data"), ("reference", "events of reference")):
         parser.add_argument(
-            f"--{name}-background", type=int,
+            f"--{name}-background",
+            type=int,
             help=f"{what}, in training and validation together (recipe)",
-        )  # fmt: skip
+        )
     for name, kind, what in (
         ("density-epochs", int, "epochs of PET in the sidebands"),
         ("density-batch", int, "its jets per batch and rank"),
         ("density-lr", float, "its learning rate"),
         ("jet-epochs", int, "epochs of the network of kinematics"),
     ):
-        parser.add_argument(f"--{name}", type=kind, default=0,
-                            help=f"{what} (default: the recipe's)")  # fmt: skip
+        parser.add_argument(
+            f"--{name}", type=kind, default=0, help=f"{what} (default: the recipe's)"
+        )
     parser.add_argument(
-        "--sampling-steps", type=int, default=Solver.steps,
+        "--sampling-steps",
+        type=int,
+        default=Solver.steps,
         help="steps of the solver for constituents (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--cells-by-rank", action="store_true",
+        "--cells-by-rank",
+        action="store_true",
         help="every rank trains cells of its own, instead of all ranks each cell",
-    )  # fmt: skip
+    )
 
 
 def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Namespace) -> None:
@@ -158,11 +172,7 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
 
 
 def generated(
-    spec: DatasetSpec,
-    config: Config,
-    folder: Path,
-    options: Options,
-    arguments: argparse.Namespace,
+    spec: DatasetSpec, config: Config, folder: Path, options: Options, arguments: argparse.Namespace
 ) -> list[Path]:
     """The reference of all cells of a model, in FOLDER/density/reference, made as far as asked for.
 
@@ -202,10 +212,15 @@ def evaluate(
         return {}
     predicted, made = read_predictions(path)
     described = {
-        "dataset": spec.name, "model": run.name, "data": made["data"], "kind": about["kind"],
-        "backbone": about["backbone"] or "", "signal": about["signal"], "seed": config.seed,
+        "dataset": spec.name,
+        "model": run.name,
+        "data": made["data"],
+        "kind": about["kind"],
+        "backbone": about["backbone"] or "",
+        "signal": about["signal"],
+        "seed": config.seed,
         "events": about["events"],
-    }  # fmt: skip
+    }
     return {**described, **cell_metrics(predicted, about, spec, config.seed)}
 
 

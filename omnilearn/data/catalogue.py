@@ -102,9 +102,7 @@ CMS = DatasetSpec(
 # Constituents as in JetClass, jets in their own range: mean and width of `jet` in train, from
 # python -m simulation atlas --jets 6000 --test-jets 0 --seed 1
 ATLAS_NORMALISATION = replace(
-    JETCLASS_NORMALISATION,
-    jet_mean=(1021.0, 0.0, 186.0, 55.4),
-    jet_std=(603.0, 0.90, 127.0, 23.1),
+    JETCLASS_NORMALISATION, jet_mean=(1021.0, 0.0, 186.0, 55.4), jet_std=(603.0, 0.90, 127.0, 23.1)
 )
 
 ATLAS = DatasetSpec(
@@ -222,10 +220,7 @@ OMNIFOLD = DatasetSpec(
     source="https://doi.org/10.5281/zenodo.3548091",
     citation="A. Andreassen, P. Komiske, E. Metodiev, B. Nachman, J. Thaler, OmniFold, "
     "arXiv:1911.09107",
-    labels=(
-        JetLabel("simulation", "simulation", "#3f90da"),
-        JetLabel("data", "data", "#4d4d4d"),
-    ),
+    labels=(JetLabel("simulation", "simulation", "#3f90da"), JetLabel("data", "data", "#4d4d4d")),
     num_features=13,
     max_constituents=101,
     jet_radius=0.4,
@@ -313,10 +308,8 @@ ASPEN = DatasetSpec(
 
 CATALOGUE = {
     spec.name: spec
-    for spec in (
-        JETCLASS, TOP, QG, CMS, ATLAS, H1, JETNET30, JETNET150, OMNIFOLD, LHCO, ASPEN,
-    )
-}  # fmt: skip
+    for spec in (JETCLASS, TOP, QG, CMS, ATLAS, H1, JETNET30, JETNET150, OMNIFOLD, LHCO, ASPEN)
+}
 
 
 def dataset(name: str, data: Path | str = "") -> DatasetSpec:

@@ -41,8 +41,12 @@ class Declaration:
 
     def __post_init__(self):
         shifts, features = self.normalisation, len(FEATURES)
-        lengths = {"feature_mean": features, "feature_std": features,
-                   "jet_mean": len(JET_FEATURES), "jet_std": len(JET_FEATURES)}  # fmt: skip
+        lengths = {
+            "feature_mean": features,
+            "feature_std": features,
+            "jet_mean": len(JET_FEATURES),
+            "jet_std": len(JET_FEATURES),
+        }
         for fits, name, wanted in (
             (1 <= self.num_features <= features, "num_features", f"1 to {features}"),
             (1 <= self.max_constituents <= MOST_SLOTS, "max_constituents", f"1 to {MOST_SLOTS}"),

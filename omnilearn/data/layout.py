@@ -80,10 +80,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
             f"{path}: format_version {version!s:.40}, this suite reads up to {FORMAT_VERSION}; "
             "install the newer suite that wrote it"
         )
-    for key, wanted in (
-        ("classes", spec.class_names),
-        ("features", FEATURES[: spec.num_features]),
-    ):
+    for key, wanted in (("classes", spec.class_names), ("features", FEATURES[: spec.num_features])):
         found = np.ravel(said.get(key, wanted)).tolist()
         if found != list(wanted):
             raise UserError(

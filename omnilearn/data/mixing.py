@@ -147,8 +147,10 @@ class EpochPlan:
 
     def batches(self, window: int, rank: int) -> list[tuple[np.ndarray, int]]:
         """Per step: places (B,) within `rows(window, rank)` and the slots, equal on all ranks."""
-        groups = [self._group_of[self._order.multiplicity[self.rows(window, other)]]
-                  for other in range(self._size)]  # fmt: skip
+        groups = [
+            self._group_of[self._order.multiplicity[self.rows(window, other)]]
+            for other in range(self._size)
+        ]
         counts = [np.bincount(group, minlength=len(self._lengths)) for group in groups]
         slots = self._lengths[
             np.max([batch_groups(count, self._batch_size) for count in counts], axis=0)

@@ -155,8 +155,15 @@ class Pipeline:
 
     def _part_of_pass(self, number: int, first: int, last: int) -> Iterator[Batch]:
         """Batches `first` to `last` of one pass over the jets."""
-        plan = EpochPlan(self._order, self.lengths, self.batch_size, self.size,
-                         self._window_steps, self.seed, number)  # fmt: skip
+        plan = EpochPlan(
+            self._order,
+            self.lengths,
+            self.batch_size,
+            self.size,
+            self._window_steps,
+            self.seed,
+            number,
+        )
         for window in range(plan.num_windows):
             steps = plan.steps(window)
             if steps.stop <= first or steps.start >= last:
@@ -175,8 +182,13 @@ class Pipeline:
             groups = group_of[self.files.multiplicity[rows]]
             by_length = np.argsort(groups, kind="stable")
             cuts = range(self.batch_size, len(rows), self.batch_size)
-            yield from self._read(rows, [(places, self.lengths[groups[places[-1]]])
-                                         for places in np.split(by_length, cuts)])  # fmt: skip
+            yield from self._read(
+                rows,
+                [
+                    (places, self.lengths[groups[places[-1]]])
+                    for places in np.split(by_length, cuts)
+                ],
+            )
 
     def _read(self, rows: np.ndarray, batches: list[tuple[np.ndarray, int]]) -> Iterator[Batch]:
         """Read a window of rows and cut it into batches: places within `rows`, slots."""
@@ -223,10 +235,12 @@ class Standardisation:
         self._stored = spec.num_features
         constants = spec.normalisation
         # repeated over slots: one long contiguous row per jet is several times faster than 13
-        self._mean = np.tile(np.float32(constants.feature_mean[: self._stored]),
-                             spec.max_constituents)  # fmt: skip
-        self._scale = np.tile(1 / np.float32(constants.feature_std[: self._stored]),
-                              spec.max_constituents)  # fmt: skip
+        self._mean = np.tile(
+            np.float32(constants.feature_mean[: self._stored]), spec.max_constituents
+        )
+        self._scale = np.tile(
+            1 / np.float32(constants.feature_std[: self._stored]), spec.max_constituents
+        )
         self._jet_mean = np.float32(constants.jet_mean)
         self._jet_scale = 1 / np.float32(constants.jet_std)
 

@@ -289,8 +289,9 @@ class JetFiles:
         with self._lock:
             try:
                 dataset = self._open(path)[key]
-                dataset.read_direct(out.reshape(stop - start, *dataset.shape[1:]),
-                                    np.s_[start:stop])  # fmt: skip
+                dataset.read_direct(
+                    out.reshape(stop - start, *dataset.shape[1:]), np.s_[start:stop]
+                )
             except Exception as error:  # a flipped bit makes HDF5 and h5py raise almost any kind
                 raise UserError(
                     f"{path}: {key!r}, rows {start} to {stop}, cannot be read ({error}); "

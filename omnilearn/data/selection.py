@@ -127,8 +127,11 @@ def selected_jets(
     missing = np.setdiff1d(numbers, taken)
     if len(missing) and distributed.rank() == 0:
         names = ", ".join(spec.class_names[number] for number in missing)
-        print(f"{spec.name}: of the {len(taken) * each} jets taken from {paths[0].parent} none is "
-              f"of class {names}", flush=True)  # fmt: skip
+        print(
+            f"{spec.name}: of the {len(taken) * each} jets taken from {paths[0].parent} none is "
+            f"of class {names}",
+            flush=True,
+        )
     if events is None:
         files.multiplicity = files.count()
         return files, None
@@ -151,8 +154,12 @@ def balanced_sample(
     than `wanted`.
     """
     ends = np.cumsum(sizes)
-    counts = np.stack([np.bincount(part, minlength=max(numbers) + 1)[numbers]
-                       for part in np.split(label, ends[:-1])])  # fmt: skip
+    counts = np.stack(
+        [
+            np.bincount(part, minlength=max(numbers) + 1)[numbers]
+            for part in np.split(label, ends[:-1])
+        ]
+    )
     rng = np.random.default_rng((seed, 0, SAMPLE))
     shared = proportional_shares if keep_shares else equal_shares
     per_class = shared(counts.sum(axis=0), wanted, rng)

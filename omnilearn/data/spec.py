@@ -7,9 +7,20 @@ Particle features follow arXiv:2502.14652, Appendix A, in the storage order of t
 from dataclasses import dataclass
 
 FEATURES = (
-    "eta_rel", "phi_rel", "log_1_minus_pt_rel", "log_pt", "log_1_minus_e_rel", "log_e", "delta_r",
-    "charge", "is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon",
-)  # fmt: skip
+    "eta_rel",
+    "phi_rel",
+    "log_1_minus_pt_rel",
+    "log_pt",
+    "log_1_minus_e_rel",
+    "log_e",
+    "delta_r",
+    "charge",
+    "is_charged_hadron",
+    "is_neutral_hadron",
+    "is_photon",
+    "is_electron",
+    "is_muon",
+)
 KINEMATIC_FEATURES = FEATURES[:7]
 JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # what the model is told of a jet
 DIFFUSED_FEATURES = FEATURES[:3]  # the part of a constituent that the generator head diffuses

@@ -34,8 +34,11 @@ def compare(
         pair = [sample.constituents for sample in samples]
         fewest = min(emd_jets or EMD_JETS, *map(len, pair))
         if fewest < EMD_JETS:
-            print(f"{class_name}: coverage and MMD are of {fewest} jets, published ones of "
-                  f"{EMD_JETS}: not to be compared", flush=True)  # fmt: skip
+            print(
+                f"{class_name}: coverage and MMD are of {fewest} jets, published ones of "
+                f"{EMD_JETS}: not to be compared",
+                flush=True,
+            )
         return {
             **generation_metrics(*pair, seed, emd_jets),
             **jetnet_package_metrics(*pair, class_name),

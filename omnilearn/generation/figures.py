@@ -43,10 +43,17 @@ def panel(observable: str, counted: dict) -> Spectrum:
     """The panel of one observable, from `statistics.histograms.counted`."""
     samples = [
         Sample.of_counts(
-            NAMES.get(name, name), counts, counted["sizes"][name],
+            NAMES.get(name, name),
+            counts,
+            counted["sizes"][name],
             LIMIT_COLOUR if name == "truth" else None,
         )
         for name, counts in counted["counts"].items()
-    ]  # fmt: skip
-    return Spectrum(np.array(counted["edges"]), samples[0], samples[1:],
-                    LABELS.get(observable, observable), observable in LOGARITHMIC)  # fmt: skip
+    ]
+    return Spectrum(
+        np.array(counted["edges"]),
+        samples[0],
+        samples[1:],
+        LABELS.get(observable, observable),
+        observable in LOGARITHMIC,
+    )

@@ -119,8 +119,10 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
             made = json.loads(attributes(file)["about"])
         shapes = part.constituents.shape, part.jets.shape
         if [len(shape) for shape in shapes] != [3, 2] or shapes[0][::2] != (len(part.jets), 4):
-            raise UserError(f"{path}: its arrays have the shapes {shapes[0]} and {shapes[1]}, "
-                            f"expected (jets, slots, 4) and (jets, 4); {mend}")  # fmt: skip
+            raise UserError(
+                f"{path}: its arrays have the shapes {shapes[0]} and {shapes[1]}, "
+                f"expected (jets, slots, 4) and (jets, 4); {mend}"
+            )
         if about not in (None, made):
             raise UserError(f"{path} was made by {made}, the other classes by {about}; {mend}")
         about = made
@@ -130,5 +132,6 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
 
 def joined(parts: list[JetSet]) -> JetSet:
     """Several sets one behind the other."""
-    return JetSet(*(np.concatenate([getattr(part, item.name) for part in parts])
-                    for item in fields(JetSet)))  # fmt: skip
+    return JetSet(
+        *(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(JetSet))
+    )

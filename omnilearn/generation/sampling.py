@@ -236,8 +236,14 @@ def sampling_rate(sampler: Sampler, like: JetSet) -> float:
 
 def description(sampler: Sampler, like: JetSet, ideal: bool, split: str) -> dict:
     """What decides which jets are in a set: weights, solver, seed, and the jets it is made like."""
-    return {**asdict(sampler.solver), "seed": sampler.seed, "jets": len(like), "like": split,
-            "true_kinematics": ideal, "epochs": sampler.epochs}  # fmt: skip
+    return {
+        **asdict(sampler.solver),
+        "seed": sampler.seed,
+        "jets": len(like),
+        "like": split,
+        "true_kinematics": ideal,
+        "epochs": sampler.epochs,
+    }
 
 
 def begin_anew(folder: Path, about: dict) -> None:

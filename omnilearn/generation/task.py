@@ -32,9 +32,11 @@ SETS = {"generated": False, "ideal": True}  # folder -> whether it has the true 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of finetune.py for generation."""
     parser.add_argument(
-        "--jet-epochs", type=int, default=0,
+        "--jet-epochs",
+        type=int,
+        default=0,
         help="epochs of the network of jet kinematics (default: the recipe's)",
-    )  # fmt: skip
+    )
 
 
 def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
@@ -43,27 +45,36 @@ def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
         "--steps", type=int, default=Solver.steps, help="steps of the solver (default: %(default)s)"
     )
     parser.add_argument(
-        "--solver", choices=EVALUATIONS, default=Solver.name,
+        "--solver",
+        choices=EVALUATIONS,
+        default=Solver.name,
         help="multistep: DPM-Solver++(2M); released: two evaluations a step (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--guidance", type=float, default=Solver.guidance,
+        "--guidance",
+        type=float,
+        default=Solver.guidance,
         help="strength of classifier-free guidance (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--jets", type=int, default=MOST_JETS,
+        "--jets",
+        type=int,
+        default=MOST_JETS,
         help="jets of all classes, at most those of the split (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--emd-jets", type=int, default=0,
+        "--emd-jets",
+        type=int,
+        default=0,
         help="jets per batch of coverage and MMD, which take ten batches and the square of this "
         "in time; a class with fewer takes all (default: 1000, as published)",
-    )  # fmt: skip
+    )
     parser.add_argument("--rate", action="store_true", help="also measure jets/s of sampling")
     parser.add_argument(
-        "--observables", action="store_true",
+        "--observables",
+        action="store_true",
         help="only distributions of whole jets: KL divergence and W1; seconds instead of minutes",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--ideal", action="store_true", help="also sample with the true kinematics of the jets"
     )

@@ -69,8 +69,15 @@ def transfer_figure(rows: Sequence[ObservableRow], path_stem: Path | str, title:
         entries = {}
         for panel in (grid[0, 0], grid[0, -1]):
             entries |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-        canvas.legend(entries.values(), entries, title=title, loc="outside upper center", ncols=6,
-                      title_fontsize="small", fontsize="x-small")  # fmt: skip
+        canvas.legend(
+            entries.values(),
+            entries,
+            title=title,
+            loc="outside upper center",
+            ncols=6,
+            title_fontsize="small",
+            fontsize="x-small",
+        )
 
 
 def identity_figure(
@@ -83,8 +90,16 @@ def identity_figure(
     with figure(path_stem) as axes:
         for position, (label, mean) in enumerate(means.items()):
             place = np.arange(len(names)) + 0.15 * (position - (len(means) - 1) / 2)
-            axes.errorbar(place, mean, spreads[label], linestyle="", marker="o", capsize=3,
-                          color=OTHER_COLOURS[position], label=label)  # fmt: skip
+            axes.errorbar(
+                place,
+                mean,
+                spreads[label],
+                linestyle="",
+                marker="o",
+                capsize=3,
+                color=OTHER_COLOURS[position],
+                label=label,
+            )
         axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize="x-small")
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
         axes.set_ylim(bottom=0.0)
@@ -97,15 +112,26 @@ def draw_samples(
 ) -> None:
     """Reference filled, other data dotted, a line per training size."""
     density, _ = row.reference.density(row.edges)
-    axes.stairs(density, row.edges, fill=True, color=LIMIT_COLOUR, alpha=0.35,
-                label=row.reference.label)  # fmt: skip
+    axes.stairs(
+        density, row.edges, fill=True, color=LIMIT_COLOUR, alpha=0.35, label=row.reference.label
+    )
     if with_context and row.context:
-        axes.stairs(row.context.density(row.edges)[0], row.edges, color="black", linestyle=":",
-                    label=row.context.label)  # fmt: skip
+        axes.stairs(
+            row.context.density(row.edges)[0],
+            row.edges,
+            color="black",
+            linestyle=":",
+            label=row.context.label,
+        )
     shades = matplotlib.colormaps[SIZE_COLOURS](np.linspace(0.9, 0.0, max(2, len(samples))))
     for shade, (jets, sample) in zip(shades, samples.items(), strict=False):
-        axes.stairs(sample.density(row.edges)[0], row.edges, color=shade, linewidth=1.4,
-                    label=f"{jets} jets")  # fmt: skip
+        axes.stairs(
+            sample.density(row.edges)[0],
+            row.edges,
+            color=shade,
+            linewidth=1.4,
+            label=f"{jets} jets",
+        )
     axes.set_xlim(row.edges[0], row.edges[-1])
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(LABELS[row.observable], fontsize="small")
@@ -120,11 +146,21 @@ def draw_curves(axes: Axes, curves: Sequence[SizeCurve], label: str) -> None:
         error = np.array([one.error or 0.0 for one in curve.metric])
         # a bar that reaches zero has no lower end on this axis
         bars = np.stack([np.minimum(error, 0.99 * value), error])
-        axes.errorbar(curve.jets, value, bars, color=colour, marker="o", markersize=4,
-                      capsize=2, linewidth=1.2, label=curve.label)  # fmt: skip
+        axes.errorbar(
+            curve.jets,
+            value,
+            bars,
+            color=colour,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            linewidth=1.2,
+            label=curve.label,
+        )
         if curve.law and np.isfinite(curve.law.exponent.value):
-            axes.plot(curve.jets, curve.law(curve.jets), color=colour, linestyle="--",
-                      linewidth=1.0)  # fmt: skip
+            axes.plot(
+                curve.jets, curve.law(curve.jets), color=colour, linestyle="--", linewidth=1.0
+            )
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("Training jets", fontsize="small")

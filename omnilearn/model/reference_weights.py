@@ -45,11 +45,14 @@ ARRAYS = {
     "multi_head_attention": tuple(
         (f"{ours}.{array}", f"_{theirs}_dense/vars/{index}")
         for ours, theirs in (
-            ("query", "query"), ("key", "key"), ("value", "value"), ("attention_output", "output"),
+            ("query", "query"),
+            ("key", "key"),
+            ("value", "value"),
+            ("attention_output", "output"),
         )
         for index, array in enumerate(("kernel", "bias"))
     ),
-}  # fmt: skip
+}
 
 
 def block(name: str, updates_normed: bool = False) -> Iterator[tuple[str, str]]:
@@ -147,12 +150,17 @@ def released_config(path: Path | str) -> PETConfig:
     with opened(path) as file:
         present, layout = found_layout(file, path)
         shape = {
-            part: {name.removeprefix(f"{where}/"): item.shape
-                   for name, item in present.items() if name.startswith(f"{where}/")}
+            part: {
+                name.removeprefix(f"{where}/"): item.shape
+                for name, item in present.items()
+                if name.startswith(f"{where}/")
+            }
             for part, where in layout.items()
-        }  # fmt: skip
-    counts = {part: sum(name.endswith("_query_dense/vars/0") for name in arrays)
-              for part, arrays in shape.items()}  # fmt: skip
+        }
+    counts = {
+        part: sum(name.endswith("_query_dense/vars/0") for name in arrays)
+        for part, arrays in shape.items()
+    }
     try:
         dim, heads, _ = shape["body"]["multi_head_attention/_query_dense/vars/0"]
         return PETConfig(

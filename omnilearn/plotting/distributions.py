@@ -64,8 +64,14 @@ def input_distributions(
             lines |= _draw(axes, panel, spec)
         for axes in grid[len(panels) :]:
             axes.remove()
-        canvas.legend(lines.values(), lines, title=title or None, loc="outside upper center",
-                      ncols=5, title_fontsize="small")  # fmt: skip
+        canvas.legend(
+            lines.values(),
+            lines,
+            title=title or None,
+            loc="outside upper center",
+            ncols=5,
+            title_fontsize="small",
+        )
 
 
 def _draw(axes, panel: Panel, spec: DatasetSpec) -> dict:

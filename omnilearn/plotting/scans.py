@@ -43,8 +43,15 @@ def training_size_scan(
             value = np.array([result.value for result in scan.metric])
             error = np.array([result.error or 0.0 for result in scan.metric])
             limit = np.array([result.bound == "lower" for result in scan.metric])
-            axes.errorbar(jets[~limit], value[~limit], error[~limit], color=colour, marker="o",
-                          capsize=3, label=scan.label)  # fmt: skip
+            axes.errorbar(
+                jets[~limit],
+                value[~limit],
+                error[~limit],
+                color=colour,
+                marker="o",
+                capsize=3,
+                label=scan.label,
+            )
             axes.plot(jets[limit], value[limit], color=colour, marker="^", linestyle="")
         if any(result.bound for scan in scans for result in scan.metric):
             axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
@@ -64,8 +71,15 @@ def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_
         axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(percent.shape):
             dark = percent[row, column] > 50
-            axes.text(column, row, f"{percent[row, column]:.0f}", ha="center", va="center",
-                      fontsize=12, color="white" if dark else "black")  # fmt: skip
+            axes.text(
+                column,
+                row,
+                f"{percent[row, column]:.0f}",
+                ha="center",
+                va="center",
+                fontsize=12,
+                color="white" if dark else "black",
+            )
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)
         axes.minorticks_off()

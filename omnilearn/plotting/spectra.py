@@ -66,16 +66,24 @@ def histogram_with_ratio(
     seen = density > 0
     axes.stairs(density, edges, fill=True, color=LIMIT_COLOUR, alpha=0.35, label=reference.label)
     relative = np.divide(error, density, out=np.zeros_like(error), where=seen)
-    ratio_axes.stairs(1 + relative, edges, baseline=1 - relative, fill=True, color=LIMIT_COLOUR,
-                      alpha=0.35)  # fmt: skip
+    ratio_axes.stairs(
+        1 + relative, edges, baseline=1 - relative, fill=True, color=LIMIT_COLOUR, alpha=0.35
+    )
     ratio_axes.axhline(1.0, color=LIMIT_COLOUR, linewidth=1.0)
     for position, other in enumerate(others):
         colour = other.colour or model_colour(other.label, position)
         found, its_error = other.density(edges)
         axes.stairs(found, edges, color=colour, linewidth=1.8, label=other.label)
-        ratio_axes.errorbar(centres[seen], found[seen] / density[seen],
-                            its_error[seen] / density[seen], color=colour, linestyle="",
-                            marker="o", markersize=3, linewidth=1.0)  # fmt: skip
+        ratio_axes.errorbar(
+            centres[seen],
+            found[seen] / density[seen],
+            its_error[seen] / density[seen],
+            color=colour,
+            linestyle="",
+            marker="o",
+            markersize=3,
+            linewidth=1.0,
+        )
     if logarithmic:
         axes.set_yscale("log")
     else:
@@ -114,11 +122,17 @@ def spectra(path_stem: Path | str, panels: Mapping[str, Spectrum], title: str = 
         for place, panel in enumerate(panels.values()):
             row, column = divmod(place, columns)
             pair = grid[2 * row : 2 * row + 2, column]
-            histogram_with_ratio(*pair, panel.edges, panel.reference, panel.others,
-                                 panel.x_label, panel.logarithmic)  # fmt: skip
+            histogram_with_ratio(
+                *pair, panel.edges, panel.reference, panel.others, panel.x_label, panel.logarithmic
+            )
         for place in range(len(panels), rows * columns):
             row, column = divmod(place, columns)
             for empty in grid[2 * row : 2 * row + 2, column]:
                 empty.remove()
-        canvas.legend(*grid[0, 0].get_legend_handles_labels(), title=title or None,
-                      loc="outside upper center", ncols=5, title_fontsize="small")  # fmt: skip
+        canvas.legend(
+            *grid[0, 0].get_legend_handles_labels(),
+            title=title or None,
+            loc="outside upper center",
+            ncols=5,
+            title_fontsize="small",
+        )

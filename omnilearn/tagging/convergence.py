@@ -15,7 +15,9 @@ def epochs_needed(validation_losses: Sequence[float], target: float) -> int | No
     """
     losses = np.asarray(validation_losses, dtype=np.float64)
     if not np.isfinite(target) or not np.all(np.isfinite(losses)):
-        raise UserError("a validation loss or the target loss is not finite, so epochs cannot be "
-                        "compared; look for the NaN in the training history")  # fmt: skip
+        raise UserError(
+            "a validation loss or the target loss is not finite, so epochs cannot be "
+            "compared; look for the NaN in the training history"
+        )
     reached = np.flatnonzero(losses <= target)
     return int(reached[0]) + 1 if reached.size else None

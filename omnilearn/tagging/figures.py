@@ -63,8 +63,14 @@ def roc_curves(
             colour = curve.colour or model_colour(curve.label, position)
             top = max(top, _draw_rejection(axes, curve, colour))
         efficiency = np.linspace(0.01, 1.0, 100)
-        axes.plot(efficiency, 1 / efficiency, color=LIMIT_COLOUR, linestyle="--", linewidth=1.2,
-                  label="random guess")  # fmt: skip
+        axes.plot(
+            efficiency,
+            1 / efficiency,
+            color=LIMIT_COLOUR,
+            linestyle="--",
+            linewidth=1.2,
+            label="random guess",
+        )
         if any(result.bound for curve in curves for result in curve.rejection):
             axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
         axes.set_yscale("log")
@@ -119,14 +125,33 @@ def loss_curves(
         for position, history in enumerate(histories):
             colour = history.colour or model_colour(history.label, position)
             mark = "o" if len(history.x) == 1 else None  # a line of one point is invisible
-            axes.plot(history.x, history.training, color=colour, linestyle="--", linewidth=1.2,
-                      marker=mark, markersize=4)  # fmt: skip
-            axes.plot(history.x, history.validation, color=colour, marker=mark,
-                      label=_legend_text(history, target))  # fmt: skip
+            axes.plot(
+                history.x,
+                history.training,
+                color=colour,
+                linestyle="--",
+                linewidth=1.2,
+                marker=mark,
+                markersize=4,
+            )
+            axes.plot(
+                history.x,
+                history.validation,
+                color=colour,
+                marker=mark,
+                label=_legend_text(history, target),
+            )
             if history.reached is not None:
-                axes.plot(history.x[history.reached - 1], history.validation[history.reached - 1],
-                          marker="o", markersize=9, color=colour, markeredgecolor="white",
-                          clip_on=False, zorder=3)  # fmt: skip
+                axes.plot(
+                    history.x[history.reached - 1],
+                    history.validation[history.reached - 1],
+                    marker="o",
+                    markersize=9,
+                    color=colour,
+                    markeredgecolor="white",
+                    clip_on=False,
+                    zorder=3,
+                )
         axes.plot([], [], color=LIMIT_COLOUR, label="validation")
         axes.plot([], [], color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, label="training")
         if target is not None:

@@ -64,8 +64,9 @@ def accuracy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None 
 def require_fraction(value: float, what: str) -> None:
     """Raise Undefined where weights of both signs make a fraction of less than none or all."""
     if not -1e-9 <= value <= 1 + 1e-9:
-        raise Undefined(f"the {what} comes out as {value:.3g}: negative weights nearly cancel "
-                        "the others")  # fmt: skip
+        raise Undefined(
+            f"the {what} comes out as {value:.3g}: negative weights nearly cancel the others"
+        )
 
 
 def auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> Result:

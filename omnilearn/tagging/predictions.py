@@ -34,6 +34,8 @@ def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]
     for name in found:
         shape = found[name].shape
         if len(shape) != 1 + (name == "logits") or shape[0] != found["index"].size:
-            raise UserError(f"{path}: {name!r} has shape {shape}, one row per jet of "
-                            f"{found['index'].size} expected; {mend}")  # fmt: skip
+            raise UserError(
+                f"{path}: {name!r} has shape {shape}, one row per jet of "
+                f"{found['index'].size} expected; {mend}"
+            )
     return found, about

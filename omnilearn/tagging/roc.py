@@ -83,8 +83,10 @@ class RocCounts:
         squares = self.background_squares[at]
         background_efficiency = passing / self.background[-1]
         if self.background_jets[at] and not 0 < background_efficiency <= 1:
-            reason = (f"the weights of the {int(self.background_jets[at])} background jets that "
-                      f"pass add up to {background_efficiency:.3g} of all")  # fmt: skip
+            reason = (
+                f"the weights of the {int(self.background_jets[at])} background jets that "
+                f"pass add up to {background_efficiency:.3g} of all"
+            )
             return Result(math.nan, None, self.n, reason=reason)
         jets = passing**2 / squares if passing > 0 else 0.0  # effective number passing
         if jets < FEW_PASSING * (1 - 1e-9):
@@ -100,16 +102,19 @@ class RocCounts:
         value, error = float(1 / background_efficiency), float(np.sqrt(variance))
         reason = None
         if self._is_tied(at, efficiency):
-            reason = (f"equal scores: read off at a signal efficiency of {self.tpr[at]:.3g}, the "
-                      f"next above {efficiency:g}")  # fmt: skip
+            reason = (
+                f"equal scores: read off at a signal efficiency of {self.tpr[at]:.3g}, the "
+                f"next above {efficiency:g}"
+            )
         if error == 0:  # all jets pass, and a finite sample is never sure
             return Result(value, None, self.n, "lower", reason)
         return Result(value, error / background_efficiency**2, self.n, reason=reason)
 
     def _is_tied(self, at: int, efficiency: float) -> bool:
         """Whether equal scores put the point further above than the sample can tell apart."""
-        jets, squares = (np.diff(sums[at - 1 : at + 1])[0]
-                         for sums in (self.signal, self.signal_squares))  # fmt: skip
+        jets, squares = (
+            np.diff(sums[at - 1 : at + 1])[0] for sums in (self.signal, self.signal_squares)
+        )
         several = jets**2 > 1.5 * squares  # effectively more than one jet of this score
         variance = efficiency * (1 - efficiency) * self.signal_squares[-1] / self.signal[-1] ** 2
         return bool(several and self.tpr[at] - efficiency > np.sqrt(variance))

@@ -102,8 +102,16 @@ def open_pipeline(
 ) -> Pipeline:
     """The batches of this rank for one split of a dataset under the folder `data`."""
     files, _ = selected_jets(find_files(Path(data), spec, split), spec, limit, classes, seed)
-    return Pipeline(files, spec, batch, distributed.rank(), distributed.size(), seed,
-                    weighted=weighted, jets_per_epoch=jets_per_epoch)  # fmt: skip
+    return Pipeline(
+        files,
+        spec,
+        batch,
+        distributed.rank(),
+        distributed.size(),
+        seed,
+        weighted=weighted,
+        jets_per_epoch=jets_per_epoch,
+    )
 
 
 def make_pet(
@@ -149,9 +157,15 @@ def open_data(spec: DatasetSpec, config: Config) -> tuple[Pipeline, Pipeline]:
     common = {"weighted": config.weighted, "classes": config.classes}
     step = config.batch * config.accumulate * distributed.size()
     training = open_pipeline(
-        spec, config.data, "train", config.batch, config.seed, config.train_jets,
-        jets_per_epoch=config.jets_per_epoch // step * step or config.jets_per_epoch, **common,
-    )  # fmt: skip
+        spec,
+        config.data,
+        "train",
+        config.batch,
+        config.seed,
+        config.train_jets,
+        jets_per_epoch=config.jets_per_epoch // step * step or config.jets_per_epoch,
+        **common,
+    )
     validation = open_pipeline(
         spec, config.data, "val", config.batch, config.seed, config.val_jets, **common
     )
@@ -211,9 +225,12 @@ def predict(
             logits = np.asarray(logits_of(filled_up(batch, pipeline.batch_size)))
             rows["logits"].append(logits[:jets])
             bar.update(jets)
-    empty = {"logits": np.zeros((0, pipeline.spec.num_classes), "float32"),
-             "index": np.zeros(0, "int64"), "label": np.zeros(0, "int64"),
-             "weight": np.zeros(0, "float32")}  # fmt: skip
+    empty = {
+        "logits": np.zeros((0, pipeline.spec.num_classes), "float32"),
+        "index": np.zeros(0, "int64"),
+        "label": np.zeros(0, "int64"),
+        "weight": np.zeros(0, "float32"),
+    }
     gathered = {
         name: distributed.gathered(np.concatenate([empty[name], *parts]))
         for name, parts in rows.items()

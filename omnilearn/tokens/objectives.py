@@ -156,9 +156,10 @@ class TokenTaggingObjective(OmniJetObjective):
     def trained(self) -> dict:
         named = pet_weights(self.omnijet)
         return {
-            name: weight for name, weight in named.items()
+            name: weight
+            for name, weight in named.items()
             if name.startswith(("gpt.", "head.")) and not name.startswith("gpt.next_token.")
-        }  # fmt: skip
+        }
 
     def losses(self, batch: dict) -> dict:
         logits = self.omnijet.classify(batch)

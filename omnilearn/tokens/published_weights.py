@@ -31,16 +31,30 @@ PARTS = {
     r"codebook(?:\.weight)?",
 }
 # layers of a block: ours, theirs
-GPT_BLOCK = {"norm1": "layernorm_1", "norm2": "layernorm_2", "first": "ff_block.net.0",
-             "second": "ff_block.net.2", "attention.query": "mha_block.query",
-             "attention.key": "mha_block.key", "attention.value": "mha_block.value",
-             "attention.attention_output": "mha_block.proj"}  # fmt: skip
-TOKENISER_BLOCK = {"norm1": "norm1", "norm_attention": "norm2", "norm2": "mlp.0", "first": "mlp.1",
-                   "second": "mlp.4", "attention.attention_output": "attn.out_proj"}  # fmt: skip
-TOKENISER_LAYERS = {"encoder.embedding": "input_projection",
-                    "encoder.output_layer": "latent_projection_in",
-                    "decoder.embedding": "latent_projection_out",
-                    "decoder.output_layer": "output_projection"}  # fmt: skip
+GPT_BLOCK = {
+    "norm1": "layernorm_1",
+    "norm2": "layernorm_2",
+    "first": "ff_block.net.0",
+    "second": "ff_block.net.2",
+    "attention.query": "mha_block.query",
+    "attention.key": "mha_block.key",
+    "attention.value": "mha_block.value",
+    "attention.attention_output": "mha_block.proj",
+}
+TOKENISER_BLOCK = {
+    "norm1": "norm1",
+    "norm_attention": "norm2",
+    "norm2": "mlp.0",
+    "first": "mlp.1",
+    "second": "mlp.4",
+    "attention.attention_output": "attn.out_proj",
+}
+TOKENISER_LAYERS = {
+    "encoder.embedding": "input_projection",
+    "encoder.output_layer": "latent_projection_in",
+    "decoder.embedding": "latent_projection_out",
+    "decoder.output_layer": "output_projection",
+}
 STACKED = ("query", "key", "value")  # in the order of their rows
 WEIGHT_NAMES = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
 
@@ -63,8 +77,16 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
             return load_file(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zlib.error, SafetensorError,
-            zipfile.BadZipFile) as error:  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        EOFError,
+        zlib.error,
+        SafetensorError,
+        zipfile.BadZipFile,
+    ) as error:
         raise UserError(f"{path} cannot be read as arrays ({error})") from error
 
 
@@ -84,8 +106,10 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
         if part is None:
             hint = ""
             if "affine" in name:
-                hint = ("; store the codebook as the model uses it, after that transformation, "
-                        "and leave this out")  # fmt: skip
+                hint = (
+                    "; store the codebook as the model uses it, after that transformation, "
+                    "and leave this out"
+                )
             raise UserError(
                 f"{source}: parameter {name} {array.shape} is none of the public OmniJet-alpha's "
                 f"tokeniser, GPT or classifier{hint}"
@@ -143,8 +167,9 @@ def published_gpt_config(
     """The architecture of a GPT, as far as shapes tell; the heads are given."""
     vocabulary, dim = shape_of(arrays, "embedding_table.weight", 2, source)
     insist_on_heads(dim, heads, "GPT", "--gpt-heads", source)
-    return GPTConfig(dim=dim, num_blocks=blocks(arrays, "GPT_blocks"), num_heads=heads,
-                     num_codes=vocabulary - 2)  # fmt: skip
+    return GPTConfig(
+        dim=dim, num_blocks=blocks(arrays, "GPT_blocks"), num_heads=heads, num_codes=vocabulary - 2
+    )
 
 
 def published_tokeniser_config(
@@ -154,8 +179,13 @@ def published_tokeniser_config(
     codes, latent = shape_of(arrays, "codebook", 2, source)
     dim, _ = shape_of(arrays, "input_projection.weight", 2, source)
     insist_on_heads(dim, heads, "tokeniser", "--tokeniser-heads", source)
-    return TokeniserConfig(dim=dim, latent_dim=latent, num_heads=heads, num_codes=codes,
-                           num_blocks=blocks(arrays, "encoder_normformer.blocks"))  # fmt: skip
+    return TokeniserConfig(
+        dim=dim,
+        latent_dim=latent,
+        num_heads=heads,
+        num_codes=codes,
+        num_blocks=blocks(arrays, "encoder_normformer.blocks"),
+    )
 
 
 def shape_of(arrays: dict[str, np.ndarray], name: str, axes: int, source: str) -> tuple[int, ...]:
@@ -175,8 +205,11 @@ def insist_on_heads(dim: int, heads: int, model: str, flag: str, source: str) ->
 
 def blocks(arrays: dict[str, np.ndarray], stack: str) -> int:
     """Blocks of a stack, counted by the largest number among the names."""
-    numbers = [int(name.removeprefix(f"{stack}.").split(".")[0]) for name in arrays
-               if name.startswith(f"{stack}.")]  # fmt: skip
+    numbers = [
+        int(name.removeprefix(f"{stack}.").split(".")[0])
+        for name in arrays
+        if name.startswith(f"{stack}.")
+    ]
     return max(numbers, default=-1) + 1
 
 
@@ -186,11 +219,15 @@ def published_names(model: GPT | Tokeniser | OmniJet) -> dict[str, tuple[str, in
     The third is None but for query, key and value of the tokeniser, which share an array.
     """
     if isinstance(model, OmniJet):
-        names = {f"{part}.{ours}": theirs for part in ("tokeniser", "gpt")
-                 for ours, theirs in published_names(getattr(model, part)).items()}  # fmt: skip
+        names = {
+            f"{part}.{ours}": theirs
+            for part in ("tokeniser", "gpt")
+            for ours, theirs in published_names(getattr(model, part)).items()
+        }
         head = ("kernel", "bias") if model.head else ()
-        return names | {f"head.logits.{kind}": (f"class_head.{WEIGHT_NAMES[kind]}", None)
-                        for kind in head}  # fmt: skip
+        return names | {
+            f"head.logits.{kind}": (f"class_head.{WEIGHT_NAMES[kind]}", None) for kind in head
+        }
     if isinstance(model, GPT):
         layers, single = {"next_token": "head"}, {"token": "embedding_table.weight"}
         stacks, block = {"": "GPT_blocks"}, GPT_BLOCK
@@ -200,8 +237,10 @@ def published_names(model: GPT | Tokeniser | OmniJet) -> dict[str, tuple[str, in
         block = TOKENISER_BLOCK
     for number in range(model.config.num_blocks):
         for prefix, stack in stacks.items():
-            layers |= {f"{prefix}block{number}.{ours}": f"{stack}.{number}.{theirs}"
-                       for ours, theirs in block.items()}  # fmt: skip
+            layers |= {
+                f"{prefix}block{number}.{ours}": f"{stack}.{number}.{theirs}"
+                for ours, theirs in block.items()
+            }
     names = {ours: (theirs, None) for ours, theirs in single.items()}
     for ours in named_weights(model):
         layer, _, kind = ours.rpartition(".")
@@ -235,8 +274,11 @@ def load_published_weights(
     the file does not have). Raises UserError, before anything is changed, naming the parameter that
     is missing, left over, of another shape than expected, or not finite.
     """
-    given = {name: array for part in published_parts(arrays, source).values()
-             for name, array in part.items()}  # fmt: skip
+    given = {
+        name: array
+        for part in published_parts(arrays, source).values()
+        for name, array in part.items()
+    }
     report, weights, values = LoadReport(source), named_weights(model), {}
     names = published_names(model)
     for ours, (theirs, third) in names.items():

@@ -87,5 +87,8 @@ def say_what_is_restored(
         if Path(source).suffix in SUFFIXES:
             hint += f", or does not have {arguments.tokeniser_heads} heads (--tokeniser-heads)"
     features = ", ".join(TOKEN_FEATURES)
-    print(f"{name}: the tokeniser keeps {share:.1%} of the variance of {features} in the first "
-          f"validation jets{hint}", flush=True)  # fmt: skip
+    print(
+        f"{name}: the tokeniser keeps {share:.1%} of the variance of {features} in the first "
+        f"validation jets{hint}",
+        flush=True,
+    )

@@ -29,12 +29,7 @@ from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective, TokenObjective
 from omnilearn.tokens.published_weights import GPT_HEADS, TOKENISER_HEADS
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
-from omnilearn.tokens.start import (
-    given_tokeniser,
-    say_what_is_restored,
-    start_of,
-    started_omnijet,
-)
+from omnilearn.tokens.start import given_tokeniser, say_what_is_restored, start_of, started_omnijet
 from omnilearn.tokens.token_models import (
     TOKENISER_FOLDER,
     fresh_omnijet,
@@ -58,9 +53,11 @@ def add_training_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of train.py for token models."""
     add_tokeniser_flags(parser)
     parser.add_argument(
-        "--tokeniser-epochs", type=int, default=0,
+        "--tokeniser-epochs",
+        type=int,
+        default=0,
         help="epochs of the tokeniser (default: the recipe's)",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--tokeniser-only", action="store_true", help="train no GPT, e.g. for GPTs from scratch"
     )
@@ -70,40 +67,51 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of finetune.py for token models."""
     add_tokeniser_flags(parser)
     parser.add_argument(
-        "--gpt-heads", type=int, default=GPT_HEADS,
+        "--gpt-heads",
+        type=int,
+        default=GPT_HEADS,
         help="heads of a GPT in --published-weights, whose arrays do not tell (default: "
         "%(default)s)",
-    )  # fmt: skip
+    )
 
 
 def add_tokeniser_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of train.py and finetune.py that say which tokeniser is used."""
     parser.add_argument(
-        "--tokeniser", default="",
+        "--tokeniser",
+        default="",
         help="run whose tokeniser is used, or an npz or safetensors file of the public "
         "OmniJet-alpha (default: a backbone has its own; train.py trains one)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--tokeniser-heads", type=int, default=TOKENISER_HEADS,
+        "--tokeniser-heads",
+        type=int,
+        default=TOKENISER_HEADS,
         help="heads of a tokeniser in such a file, whose arrays do not tell (default: %(default)s; "
         "arXiv:2403.05618 has 8)",
-    )  # fmt: skip
+    )
 
 
 def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     """Flags of evaluate.py for token models."""
     parser.add_argument(
-        "--temperature", type=float, default=TokenSettings.temperature,
+        "--temperature",
+        type=float,
+        default=TokenSettings.temperature,
         help="logits are divided by it (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--top-k", type=int, default=TokenSettings.top_k,
+        "--top-k",
+        type=int,
+        default=TokenSettings.top_k,
         help="draw among so many most likely tokens; 0: all (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--jets", type=int, default=MOST_JETS,
+        "--jets",
+        type=int,
+        default=MOST_JETS,
         help="jets, at most those of the split (default: %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument("--rate", action="store_true", help="also measure jets/s of sampling")
 
 
@@ -124,8 +132,13 @@ def train(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Name
     if config.train_jets:  # no batch is larger than the sample
         settings["batch"] = min(settings["batch"], config.train_jets)
     own = replace(config, **settings)
-    about = {"task": "tokens", "dataset": spec.name, "backbone": None,
-             "tokeniser": arguments.tokeniser or None, "tokeniser_epochs": own.epochs}  # fmt: skip
+    about = {
+        "task": "tokens",
+        "dataset": spec.name,
+        "backbone": None,
+        "tokeniser": arguments.tokeniser or None,
+        "tokeniser_epochs": own.epochs,
+    }
     if arguments.tokeniser:
         tokeniser = given_tokeniser(arguments)
         run = prepare_run(config, name, about)
@@ -168,16 +181,21 @@ def open_data(spec: DatasetSpec, config: Config, tokeniser: TokeniserConfig) -> 
     data = tagging.open_data(read, config)
     longer, most = sum(pipeline.files.longer for pipeline in data), tokeniser.max_constituents
     if longer and distributed.rank() == 0:
-        print(f"{spec.name}: {longer} jets have more than {most} constituents: the softest of "
-              "those are left out", flush=True)  # fmt: skip
+        print(
+            f"{spec.name}: {longer} jets have more than {most} constituents: the softest of "
+            "those are left out",
+            flush=True,
+        )
     files = data[1].files
     jets = np.arange(min(files.num_jets, JETS_LOOKED_AT))
     _, mask = read_constituents(files, read, jets, tokeniser)
     beyond = 1 - mask.sum() / files.multiplicity[jets].sum()
     if beyond and distributed.rank() == 0:
-        print(f"{spec.name}: {beyond:.2%} of the constituents have |eta_rel| or |phi_rel| of "
-              f"{tokeniser.reach:g} or more ({len(jets)} validation jets): such are left out",
-              flush=True)  # fmt: skip
+        print(
+            f"{spec.name}: {beyond:.2%} of the constituents have |eta_rel| or |phi_rel| of "
+            f"{tokeniser.reach:g} or more ({len(jets)} validation jets): such are left out",
+            flush=True,
+        )
     return data
 
 
@@ -236,8 +254,7 @@ def evaluate(
         generated = read_set(run / "generated", sample)[0]
     else:
         generated = sampled_set(run / "generated", sampler, truth, False, arguments.split)
-    results = {"dataset": spec.name, "model": run.name, "data": origin,
-               "sampler": asdict(settings)}  # fmt: skip
+    results = {"dataset": spec.name, "model": run.name, "data": origin, "sampler": asdict(settings)}
     if arguments.rate:
         results["jets_per_second"] = sampling_rate(sampler, truth)
         results["parameters"] = sampler.omnijet.count_params()
@@ -246,8 +263,10 @@ def evaluate(
         results |= tokeniser_quality(run, read, tokeniser, config, arguments)
     if distributed.rank():
         return results
-    return {**results, **compare_observables(run, sample, truth, {"generated": generated},
-                                             config.seed)}  # fmt: skip
+    return {
+        **results,
+        **compare_observables(run, sample, truth, {"generated": generated}, config.seed),
+    }
 
 
 def one_sample(spec: DatasetSpec, truth: JetSet, classes: str) -> tuple[DatasetSpec, JetSet]:

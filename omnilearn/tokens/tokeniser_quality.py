@@ -84,8 +84,13 @@ class HalfReconstructed(Pipeline):
             second = is_second[:, None, None] > 0
             constituents[..., COLUMNS] = np.where(second, made[:jets], read[:jets])
             label = np.eye(2, dtype="float32")[is_second]
-            yield {**batch, "constituents": constituents, "mask": mask[:jets], "label": label,
-                   "jet": np.zeros_like(batch["jet"])}  # fmt: skip
+            yield {
+                **batch,
+                "constituents": constituents,
+                "mask": mask[:jets],
+                "label": label,
+                "jet": np.zeros_like(batch["jet"]),
+            }
 
 
 def tokeniser_quality(
@@ -107,8 +112,14 @@ def tokeniser_quality(
         pipeline = Pipeline(files, spec, arguments.batch, *ranks)
         tokens, index = tokens_of(pipeline, around)
         if distributed.rank() == 0:
-            write_tokens(path, tokens, index, mark, tokeniser.config.num_codes,
-                         {"dataset": spec.name, "split": arguments.split})  # fmt: skip
+            write_tokens(
+                path,
+                tokens,
+                index,
+                mark,
+                tokeniser.config.num_codes,
+                {"dataset": spec.name, "split": arguments.split},
+            )
     features, mask = read_constituents(files, spec, index, tokeniser.config)
     original = Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)
     filled = int(files.multiplicity[index].sum())

@@ -29,11 +29,13 @@ def fingerprint(training: Pipeline, validation: Pipeline) -> dict:
     """
     return {
         "dataset": training.spec.name,
-        **{name: pipeline.sources() for name, pipeline in zip(JETS, (training, validation),
-                                                              strict=True)},
+        **{
+            name: pipeline.sources()
+            for name, pipeline in zip(JETS, (training, validation), strict=True)
+        },
         "code": code(),
         "revision": revision(),
-    }  # fmt: skip
+    }
 
 
 @cache
@@ -79,8 +81,11 @@ def refuse_other_data(path: Path, before: dict | None, now: dict, accepted: bool
         return
     is_first = distributed.rank() == 0
     if before.get("code") != now["code"] and is_first:
-        print(f"the code has changed since {path} (revision {before.get('revision')}, now "
-              f"{now['revision']}): going on with the new one", flush=True)  # fmt: skip
+        print(
+            f"the code has changed since {path} (revision {before.get('revision')}, now "
+            f"{now['revision']}): going on with the new one",
+            flush=True,
+        )
     changed = what_differs(before, {**now, "code": before.get("code")})
     if not changed:
         return

@@ -70,9 +70,7 @@ def peak_memory() -> int | None:
 
 
 def compiled(
-    function: Callable,
-    signature: Callable = lambda *arguments: arguments,
-    xla: bool = False,
+    function: Callable, signature: Callable = lambda *arguments: arguments, xla: bool = False
 ) -> Callable:
     """The function as a graph of its own for every set of names and shapes it is called with.
 

@@ -20,8 +20,11 @@ from omnilearn.model.pet import PET
 from omnilearn.training import losses
 
 DIFFUSED = len(DIFFUSED_FEATURES)
-HEADS = {"all": ("classifier", "generator"), "classifier": ("classifier",),
-         "generator": ("generator",)}  # fmt: skip
+HEADS = {
+    "all": ("classifier", "generator"),
+    "classifier": ("classifier",),
+    "generator": ("generator",),
+}
 
 
 REGRESSION = "classifier.regression."  # the layer that reads the jet inputs off the class token

@@ -73,8 +73,12 @@ def make_optimiser(
     released code does it), all together with AdamW (arXiv:2403.05618); 0: not. They are those of
     all ranks, averaged. beta2: the second momentum constant; 0: 0.99 of Lion, 0.999 of AdamW.
     """
-    common = {"learning_rate": schedule, "weight_decay": weight_decay, "use_ema": True,
-              "ema_momentum": EMA_MOMENTUM}  # fmt: skip
+    common = {
+        "learning_rate": schedule,
+        "weight_decay": weight_decay,
+        "use_ema": True,
+        "ema_momentum": EMA_MOMENTUM,
+    }
     clip_norm = clip_norm or None
     if name == "adamw":
         return AdamW(rate_factors, beta_2=beta2 or 0.999, global_clipnorm=clip_norm, **common)

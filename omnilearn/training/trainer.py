@@ -71,8 +71,9 @@ class Trainer:
             schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
         else:
             schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
-        self.optimiser = make_optimiser(config.optimiser, factors, schedule, config.weight_decay,
-                                        config.clip_norm, config.beta2)  # fmt: skip
+        self.optimiser = make_optimiser(
+            config.optimiser, factors, schedule, config.weight_decay, config.clip_norm, config.beta2
+        )
         self.optimiser.build(self.variables)
         slots = objective.pet.config.max_constituents
         if earlier is None:
@@ -89,8 +90,9 @@ class Trainer:
         self.averaged = compiled(
             lambda sums: distributed.average([g / config.accumulate for g in sums])
         )
-        self.apply = compiled(lambda found: self.optimiser.apply(found, self.variables),
-                              xla=uses_xla())  # fmt: skip
+        self.apply = compiled(
+            lambda found: self.optimiser.apply(found, self.variables), xla=uses_xla()
+        )
         self.class_names: tuple[str, ...] = ()  # of the dataset that is trained on
         self.trained_on: dict = {}  # its fingerprint
         self.position, self.request = Position(), StopRequest()
@@ -319,8 +321,12 @@ class Trainer:
                 f"{len(checkpoint.optimizer)} optimiser arrays, expected "
                 f"{len(self.optimiser.variables)}; use another --name"
             )
-        fingerprint.refuse_other_data(path, checkpoint.record.get("trained_on"), self.trained_on,
-                                      self.config.accept_changed_data)  # fmt: skip
+        fingerprint.refuse_other_data(
+            path,
+            checkpoint.record.get("trained_on"),
+            self.trained_on,
+            self.config.accept_changed_data,
+        )
         for name, weight in pet_weights(self.objective.pet).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):

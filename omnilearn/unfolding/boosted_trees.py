@@ -38,10 +38,12 @@ class TreeFit(CrossFit):
         self.trees: HistGradientBoostingClassifier | None = None
         self.best = 0  # trees with the best validation loss; those that follow are left out
         self.inputs = {
-            level: np.stack([self.events.observable(level, name)
-                             for name in self.events.spec.observables], axis=-1)
+            level: np.stack(
+                [self.events.observable(level, name) for name in self.events.spec.observables],
+                axis=-1,
+            )
             for level in self.events.spec.levels
-        }  # fmt: skip
+        }
 
     def train(
         self,
@@ -58,11 +60,16 @@ class TreeFit(CrossFit):
         )
         config = self.settings
         self.trees = HistGradientBoostingClassifier(
-            learning_rate=config.lr, max_iter=config.epochs, n_iter_no_change=config.patience,
-            l2_regularization=config.weight_decay, max_leaf_nodes=LEAVES,
-            min_samples_leaf=LEAST_EVENTS, max_features=SHARE, early_stopping=True,
+            learning_rate=config.lr,
+            max_iter=config.epochs,
+            n_iter_no_change=config.patience,
+            l2_regularization=config.weight_decay,
+            max_leaf_nodes=LEAVES,
+            min_samples_leaf=LEAST_EVENTS,
+            max_features=SHARE,
+            early_stopping=True,
             random_state=seed,
-        )  # fmt: skip
+        )
         names = ("X_val", "y_val", "sample_weight_val")
         with threadpool_limits(threads_for(len(learning[0]))):
             self.trees.fit(*learning, **dict(zip(names, stopping, strict=True)))
@@ -70,10 +77,15 @@ class TreeFit(CrossFit):
         if distributed.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
             lines = [
-                {"epoch": number, **{kind: {"loss": loss[number], "cross_entropy": loss[number]}
-                                     for kind, loss in losses.items()}}
+                {
+                    "epoch": number,
+                    **{
+                        kind: {"loss": loss[number], "cross_entropy": loss[number]}
+                        for kind, loss in losses.items()
+                    },
+                }
                 for number in range(1, len(losses["training"]))
-            ]  # fmt: skip
+            ]
             write_history(folder, lines)
         self.best = int(np.argmin(losses["validation"]))
         return {"epochs": self.trees.n_iter_, "best_epoch": self.best}

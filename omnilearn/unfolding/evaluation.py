@@ -36,9 +36,11 @@ LEAST_REPLICAS = 10  # fewer say too little of a variance
 def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
     """What only the evaluation of an unfolding asks."""
     parser.add_argument(
-        "--ibu-iterations", type=int, default=3,
+        "--ibu-iterations",
+        type=int,
+        default=3,
         help="iterations of the binned unfolding beside it: it is best stopped early (3)",
-    )  # fmt: skip
+    )
 
 
 def evaluate(
@@ -104,9 +106,12 @@ def compared(
             "simulation": Spectrum.of(values[simulated], prior, edges),
             "unfolded": with_replicas(
                 Spectrum.of(values[simulated], prior * arrays["weight"], edges),
-                values[simulated], prior, arrays, edges,
+                values[simulated],
+                prior,
+                arrays,
+                edges,
             ),
-        }  # fmt: skip
+        }
         if level == DETECTOR:  # after the first step
             weights = prior * arrays["reweighted"]
             spectra["reweighted"] = Spectrum.of(values[simulated], weights, edges)
@@ -148,9 +153,11 @@ def binned(
     data = ~simulated & ~events.truth
     at_reco, at_gen = events.passes[DETECTOR], events.passes[PARTICLE]
     bins = Binned.of(
-        (reco[simulated], at_reco[simulated]), (gen[simulated], at_gen[simulated]),
-        (reco[~simulated], (at_reco & data)[~simulated]), edges,
-    )  # fmt: skip
+        (reco[simulated], at_reco[simulated]),
+        (gen[simulated], at_gen[simulated]),
+        (reco[~simulated], (at_reco & data)[~simulated]),
+        edges,
+    )
     toys = (events.resampled(seed, number) for number in range(IBU_TOYS))
     return bins.unfolded(events.weight[simulated], events.weight[~simulated], iterations, toys)
 

@@ -44,11 +44,13 @@ class Events:
         first = self.files[spec.levels[0]]
         sizes = [len(rows) for _, rows in first.rows_per_file()]
         owner = np.concatenate(
-            [np.full(jets, split, np.int8)
-             for split, jets in zip(
-                 np.repeat(range(3), [len(paths[split]) for split in SPLITS]),
-                 sizes, strict=True)]
-        )  # fmt: skip
+            [
+                np.full(jets, split, np.int8)
+                for split, jets in zip(
+                    np.repeat(range(3), [len(paths[split]) for split in SPLITS]), sizes, strict=True
+                )
+            ]
+        )
         label, weight = first.labels_and_weights()
         # rows of the files that take part
         self.kept = taken(label, sizes[: len(paths["train"])], limit, seed)
@@ -170,8 +172,15 @@ class Events:
         everywhere = [np.zeros((len(self.kept), *of.shape[1:])) for of in (label, weight)]
         for found, known in zip(everywhere, (label, weight), strict=True):
             found[self.kept] = known
-        return WeightedPipeline(self.files[level], self.spec, *everywhere, batch,
-                                distributed.rank(), distributed.size(), seed)  # fmt: skip
+        return WeightedPipeline(
+            self.files[level],
+            self.spec,
+            *everywhere,
+            batch,
+            distributed.rank(),
+            distributed.size(),
+            seed,
+        )
 
     def positions(self, index: np.ndarray) -> np.ndarray:
         """Which of all events (N,) stand in these rows of all files."""

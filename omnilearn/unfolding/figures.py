@@ -66,8 +66,14 @@ def spectra_figure(
             row, column = divmod(place, COLUMNS)
             grid[2 * row, column].remove()
             grid[2 * row + 1, column].remove()
-        canvas.legend(lines.values(), lines, title=title or None, loc="outside upper center",
-                      ncols=6, title_fontsize="small")  # fmt: skip
+        canvas.legend(
+            lines.values(),
+            lines,
+            title=title or None,
+            loc="outside upper center",
+            ncols=6,
+            title_fontsize="small",
+        )
 
 
 def _draw(upper, lower, edges: np.ndarray, spectra: Spectra, reference: str) -> dict:
@@ -84,8 +90,15 @@ def _draw(upper, lower, edges: np.ndarray, spectra: Spectra, reference: str) -> 
         lines[label] = upper.stairs(density, edges, color=colour, linewidth=1.6)
         safe = np.where(filled, against, 1.0)
         ratio, band = (np.where(filled, one / safe, np.nan) for one in (density, error))
-        lower.stairs(ratio + band, edges, baseline=ratio - band, fill=True, color=colour,
-                     alpha=0.25, linewidth=0)  # fmt: skip
+        lower.stairs(
+            ratio + band,
+            edges,
+            baseline=ratio - band,
+            fill=True,
+            color=colour,
+            alpha=0.25,
+            linewidth=0,
+        )
         lower.stairs(ratio, edges, color=colour, linewidth=1.2, baseline=None)
     shown = np.flatnonzero(filled) if filled.any() else [0, len(filled) - 1]
     for axes in (upper, lower):
@@ -107,8 +120,15 @@ def iteration_figure(
         for (name, found), colour in zip(distances.items(), colours, strict=False):
             values = np.array([result.value for result in found])
             errors = [np.nan if result.error is None else result.error for result in found]
-            axes.errorbar(np.arange(len(found)), values, errors, color=colour, marker="o",
-                          markersize=5, label=OBSERVABLE_LABELS.get(name, name))  # fmt: skip
+            axes.errorbar(
+                np.arange(len(found)),
+                values,
+                errors,
+                color=colour,
+                marker="o",
+                markersize=5,
+                label=OBSERVABLE_LABELS.get(name, name),
+            )
         axes.set_yscale("log")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.xaxis.set_minor_locator(NullLocator())

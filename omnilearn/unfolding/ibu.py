@@ -51,8 +51,9 @@ class Binned:
         count = len(self.edges) - 1
         both = (self.reco != OUTSIDE) & (self.gen != OUTSIDE)
         joint = np.bincount((self.reco * count + self.gen)[both], weights[both], count * count)
-        return Response(joint.reshape(count, count), self.sums(self.gen, weights),
-                        self.sums(self.reco, weights))  # fmt: skip
+        return Response(
+            joint.reshape(count, count), self.sums(self.gen, weights), self.sums(self.reco, weights)
+        )
 
     def sums(self, bins: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Sums (bins,) of the weights (n,) of events in these bins (n,)."""
@@ -79,8 +80,12 @@ class Binned:
 
         varied = [unfold(simulation * drawn, data * seen) for drawn, seen in toys]
         low, high = np.percentile(varied, (15.87, 84.13), axis=0)
-        return Spectrum(self.edges, unfold(simulation, data), ((high - low) / 2) ** 2,
-                        int(np.count_nonzero((self.data != OUTSIDE) & (data != 0))))  # fmt: skip
+        return Spectrum(
+            self.edges,
+            unfold(simulation, data),
+            ((high - low) / 2) ** 2,
+            int(np.count_nonzero((self.data != OUTSIDE) & (data != 0))),
+        )
 
 
 def bins_of(values: np.ndarray, accepted: np.ndarray, edges: np.ndarray) -> np.ndarray:

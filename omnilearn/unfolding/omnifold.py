@@ -58,8 +58,10 @@ class Sample:
             ("data at detector level", self.data_weight),
         ):
             if not weight.sum() > 0:
-                raise UserError(f"the weights of the {name} add up to {weight.sum():g}; "
-                                "expected events there, with a positive sum")  # fmt: skip
+                raise UserError(
+                    f"the weights of the {name} add up to {weight.sum():g}; "
+                    "expected events there, with a positive sum"
+                )
 
     @property
     def normalisation(self) -> float:

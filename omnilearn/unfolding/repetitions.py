@@ -67,9 +67,11 @@ class Unfolding:
             if distributed.rank() == 0:
                 write_results(run / "iterations.json", {"iterations": report})
                 chi2 = ", ".join(f"{key} {one.text}" for key, one in report[-1]["chi2"].items())
-                print(f"iteration {len(report)}: weights changed by {report[-1]['change'].text}, "
-                      f"chi2 per bin with held-out data at detector level {chi2}",
-                      flush=True)  # fmt: skip
+                print(
+                    f"iteration {len(report)}: weights changed by {report[-1]['change'].text}, "
+                    f"chi2 per bin with held-out data at detector level {chi2}",
+                    flush=True,
+                )
         distributed.barrier()
         return before, sample
 
@@ -116,8 +118,10 @@ def iteration_report(events: Events, sample: Sample, push: np.ndarray, before: n
     for name, edges in BINNING.items():
         values = events.observable(DETECTOR, name)
         weights = sample.weight * sample.passes_reco * push
-        spectra = [Spectrum.of(values[events.simulated], weights, edges),
-                   Spectrum.of(values, held_out, edges)]  # fmt: skip
+        spectra = [
+            Spectrum.of(values[events.simulated], weights, edges),
+            Spectrum.of(values, held_out, edges),
+        ]
         chi2[name] = chi2_per_bin(*spectra)
     return {
         "change": relative_change(push, before, weight),

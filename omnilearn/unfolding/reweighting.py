@@ -87,13 +87,21 @@ class NetworkFit(CrossFit):
             self.events.pipeline(step.level, samples, taking_part, config.batch, config.seed)
             for taking_part in rows
         )
-        objective = Objective(self.network, "classifier", config.regression_weight,
-                              config.feature_drop, config.label_drop)  # fmt: skip
+        objective = Objective(
+            self.network,
+            "classifier",
+            config.regression_weight,
+            config.feature_drop,
+            config.label_drop,
+        )
         steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
         about = {**self.about, "config": asdict(config)}
         if distributed.rank() == 0:
-            print(f"{step.name}, {folder.name}: {training.num_jets} events, {config.epochs} epochs "
-                  "at most", flush=True)  # fmt: skip
+            print(
+                f"{step.name}, {folder.name}: {training.num_jets} events, {config.epochs} epochs "
+                "at most",
+                flush=True,
+            )
             folder.mkdir(parents=True, exist_ok=True)
         distributed.barrier()
         self.trainer = Trainer(objective, config, steps, folder, about, self.trainer)

@@ -48,8 +48,10 @@ class Spectrum:
         """Why the spectrum cannot be scaled to an area of one, if so."""
         if self.total > 0:
             return None
-        return (f"the weights of {self.entries} events between {self.edges[0]:g} and "
-                f"{self.edges[-1]:g} add up to {self.total:g}, not to more than zero")  # fmt: skip
+        return (
+            f"the weights of {self.entries} events between {self.edges[0]:g} and "
+            f"{self.edges[-1]:g} add up to {self.total:g}, not to more than zero"
+        )
 
     @property
     def share(self) -> np.ndarray:
@@ -68,8 +70,10 @@ class Spectrum:
         why.
         """
         scale = np.diff(self.edges) * (1.0 if self.problem else self.total)
-        drawn = {"density": (self.sums / scale).tolist(),
-                 "uncertainty": (np.sqrt(self.variances) / scale).tolist()}  # fmt: skip
+        drawn = {
+            "density": (self.sums / scale).tolist(),
+            "uncertainty": (np.sqrt(self.variances) / scale).tolist(),
+        }
         return drawn | ({"undefined": self.problem} if self.problem else {})
 
     @property

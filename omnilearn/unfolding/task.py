@@ -32,9 +32,20 @@ __all__ = ["add_evaluation_flags", "add_flags", "evaluate", "finetune"]
 
 # without effect on trees: they are grown anew in every iteration, and are no network
 NETWORKS_ALONE = (
-    "later_epochs", "later_lr", "batch", "accumulate", "warmup_epochs", "decay", "optimiser",
-    "body_factor", "regression_weight", "feature_drop", "label_drop", "padding", "checkpoint_every",
-)  # fmt: skip
+    "later_epochs",
+    "later_lr",
+    "batch",
+    "accumulate",
+    "warmup_epochs",
+    "decay",
+    "optimiser",
+    "body_factor",
+    "regression_weight",
+    "feature_drop",
+    "label_drop",
+    "padding",
+    "checkpoint_every",
+)
 
 
 @dataclass(frozen=True)
@@ -54,37 +65,58 @@ class Options:
     later_lr: float = 1e-6
 
     def __post_init__(self):
-        least_of = {"iterations": 1, "folds": 2, "ensemble": 1, "replicas": 0, "trainings": 0,
-                    "later_epochs": 1}  # fmt: skip
+        least_of = {
+            "iterations": 1,
+            "folds": 2,
+            "ensemble": 1,
+            "replicas": 0,
+            "trainings": 0,
+            "later_epochs": 1,
+        }
         for name, least in least_of.items():
             if getattr(self, name) < least:
-                raise UserError(f"--{name.replace('_', '-')} is {getattr(self, name)}; expected "
-                                f"{least} or more")  # fmt: skip
+                raise UserError(
+                    f"--{name.replace('_', '-')} is {getattr(self, name)}; expected {least} or more"
+                )
         if not self.clip > 1:
-            raise UserError(f"--clip is {self.clip:g}; ratios are kept between 1 / clip and clip, "
-                            "so a number above 1 is expected")  # fmt: skip
+            raise UserError(
+                f"--clip is {self.clip:g}; ratios are kept between 1 / clip and clip, "
+                "so a number above 1 is expected"
+            )
         if not self.later_lr > 0:
             raise UserError(f"--later-lr is {self.later_lr:g}; expected above zero")
 
 
 HELP = {
-    "step": ("unfold: the whole algorithm; reweight: one classifier at detector level",
-             ("unfold", "reweight")),
+    "step": (
+        "unfold: the whole algorithm; reweight: one classifier at detector level",
+        ("unfold", "reweight"),
+    ),
     "iterations": ("iterations of two steps each", None),
-    "classifier": ("what tells the samples apart: pet or deepsets see all constituents, boosted "
-                   "trees the six observables", ("pet", "deepsets", "trees")),
-    "folds": ("parts of the events; each is weighted by a classifier that learnt from the others",
-              None),
+    "classifier": (
+        "what tells the samples apart: pet or deepsets see all constituents, boosted "
+        "trees the six observables",
+        ("pet", "deepsets", "trees"),
+    ),
+    "folds": (
+        "parts of the events; each is weighted by a classifier that learnt from the others",
+        None,
+    ),
     "ensemble": ("trainings per step, whose mean ratio counts", None),
-    "replicas": ("repetitions with Poisson weights on data and simulation and seeds of their own, "
-                 "shared among the ranks", None),
+    "replicas": (
+        "repetitions with Poisson weights on data and simulation and seeds of their own, "
+        "shared among the ranks",
+        None,
+    ),
     "trainings": ("repetitions with other seeds alone, shared among the ranks", None),
-    "misses": ("weights of events that one level misses: average as arXiv:2105.04448, or prior",
-               ("average", "prior")),
+    "misses": (
+        "weights of events that one level misses: average as arXiv:2105.04448, or prior",
+        ("average", "prior"),
+    ),
     "clip": ("likelihood ratios are kept between 1 / clip and clip", None),
     "later_epochs": ("epochs at most, from the second iteration on", None),
     "later_lr": ("learning rate from the second iteration on", None),
-}  # fmt: skip
+}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -107,8 +139,10 @@ def chosen_options(
     given = {key: value for key, value in given.items() if value is not None}
     settings = UNFOLDING[config.preset]
     if config.jets_per_epoch:
-        raise UserError("--jets-per-epoch is for tagging, generation and pre-training; an epoch of "
-                        "an unfolding is a pass")  # fmt: skip
+        raise UserError(
+            "--jets-per-epoch is for tagging, generation and pre-training; an epoch of "
+            "an unfolding is a pass"
+        )
     classifier = given.get("classifier", Options.classifier)
     if classifier in CLASSIFIERS:
         if start:
@@ -155,15 +189,19 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
     run = prepare_run(config, name, about)
     if distributed.rank() == 0:
         kinds = (events.simulated.sum(), (~events.simulated & ~events.truth).sum())
-        print(f"{spec.name}: {kinds[0]} simulated events, {kinds[1]} of the data, "
-              f"{events.truth.sum()} more held out as their truth", flush=True)  # fmt: skip
+        print(
+            f"{spec.name}: {kinds[0]} simulated events, {kinds[1]} of the data, "
+            f"{events.truth.sum()} more held out as their truth",
+            flush=True,
+        )
     unfolding = Unfolding(events, fit, options.step, options.iterations, options.misses)
     weight, sample = unfolding(run)
     repeated = {
-        "replicas": unfolding.again(run, "replica", options.replicas,
-                                    lambda number: events.resampled(config.seed, number)),
+        "replicas": unfolding.again(
+            run, "replica", options.replicas, lambda number: events.resampled(config.seed, number)
+        ),
         "trainings": unfolding.again(run, "training", options.trainings, lambda number: None),
-    }  # fmt: skip
+    }
     if distributed.rank() == 0:
         write_result(run, events, sample, weight, repeated, {**about, "config": asdict(config)})
         first = run / "iteration1_step1" / f"seed{config.seed}" / "fold0" / "history.jsonl"

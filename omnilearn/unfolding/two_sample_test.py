@@ -31,18 +31,24 @@ def two_sample_test(
     settings = replace(Config(**TWO_SAMPLES), seed=config.seed, data=config.data)
     simulated, passing = events.simulated, events.passes[level]
     fit = NetworkFit(
-        events, run, settings.seed, first=settings, later=settings,
+        events,
+        run,
+        settings.seed,
+        first=settings,
+        later=settings,
         make=lambda seed: deepsets(events, replace(settings, seed=seed)),
         about={"task": "two_sample_test"},
-    )  # fmt: skip
+    )
     rows = (events.within("train"), events.within("val"))
     found = {}
     for kind, weights in (("simulation", np.ones_like(weight)), ("unfolded", weight)):
         step = Step(
-            f"two_sample_{kind}", level,
+            f"two_sample_{kind}",
+            level,
             (events.weight * passing)[simulated] * weights,
-            (events.weight * passing)[~simulated], against_data=True,
-        )  # fmt: skip
+            (events.weight * passing)[~simulated],
+            against_data=True,
+        )
         samples = fit.samples(step)
         folder = run / step.name / f"seed{settings.seed}" / "whole"
         fit.train(step, samples, rows, folder, settings.seed)
@@ -61,13 +67,18 @@ def signed_auc(score: np.ndarray, is_signal: np.ndarray, weight: np.ndarray) -> 
     Without such weights it is `tagging.metrics.auc`. With them, sums of weights take the place of
     counts, and the uncertainty is the spread over bootstrap replicas.
     """
-    if len(weight) and weight.min() >= 0 and all((weight * kind).any() for kind in
-                                                 (is_signal, ~is_signal)):  # fmt: skip
+    if (
+        len(weight)
+        and weight.min() >= 0
+        and all((weight * kind).any() for kind in (is_signal, ~is_signal))
+    ):
         return auc(score, is_signal.astype(int), weight)
     sums = [weight[kind].sum() for kind in (~is_signal, is_signal)]
     if not min(sums) > 0:
-        reason = (f"the weights of the two samples add up to {sums[0]:g} and {sums[1]:g}, not to "
-                  "more than zero each")  # fmt: skip
+        reason = (
+            f"the weights of the two samples add up to {sums[0]:g} and {sums[1]:g}, not to "
+            "more than zero each"
+        )
         return Result(np.nan, None, len(score), reason=reason)
     order = np.argsort(score, kind="stable")
     score, is_signal, weight = score[order], is_signal[order], weight[order]

@@ -18,8 +18,20 @@ from omnilearn.statistics.results import read_results
 from omnilearn.tagging.predictions import read_predictions
 from omnilearn.training import gradients
 
-COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epochs", "0",
-          "--data-background", "40", "--reference-background", "60")  # fmt: skip
+COMMON = (
+    "--preset",
+    "small",
+    "--epochs",
+    "1",
+    "--batch",
+    "32",
+    "--warmup-epochs",
+    "0",
+    "--data-background",
+    "40",
+    "--reference-background",
+    "60",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,7 +146,8 @@ def test_a_scan_has_median_and_interval_of_every_signal_and_the_figure(model, sc
     ],
 )
 def test_settings_without_a_meaning_are_refused(flags, sentence, place):
-    code, _, err = python("finetune.py lhco --preset small --data", place / "data", "--runs",
-                          place / "other", *flags)  # fmt: skip
+    code, _, err = python(
+        "finetune.py lhco --preset small --data", place / "data", "--runs", place / "other", *flags
+    )
     assert code != 0
     assert sentence in err

@@ -25,9 +25,28 @@ from omnilearn.generation.sampling import Solver
 from omnilearn.kinematics import from_relative, invariant_mass, sum_constituents
 from omnilearn.statistics.results import read_results
 
-COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epochs", "0",
-          "--data-background", "40", "--reference-background", "40", "--density-epochs", "1",
-          "--jet-epochs", "1", "--train-jets", "96", "--sampling-steps", "2")  # fmt: skip
+COMMON = (
+    "--preset",
+    "small",
+    "--epochs",
+    "1",
+    "--batch",
+    "32",
+    "--warmup-epochs",
+    "0",
+    "--data-background",
+    "40",
+    "--reference-background",
+    "40",
+    "--density-epochs",
+    "1",
+    "--jet-epochs",
+    "1",
+    "--train-jets",
+    "96",
+    "--sampling-steps",
+    "2",
+)
 
 
 @dataclass(frozen=True)
@@ -155,8 +174,9 @@ def test_momenta_are_moved_to_the_axis_and_pt_of_their_jet():
 
 
 def test_the_closure_test_has_numbers_and_figures_of_both_regions(model):
-    code, out, err = python("evaluate.py", model / "density", "--steps", 2, "--events", 40,
-                            "--batch", 16)  # fmt: skip
+    code, out, err = python(
+        "evaluate.py", model / "density", "--steps", 2, "--events", 40, "--batch", 16
+    )
     assert (code, err) == (0, "")
     assert "sidebands auc_kinematics: " in out
     results = read_results(model / "density" / "results.json")
@@ -180,8 +200,11 @@ def test_calibrated_constituents_have_the_true_spectrum_in_the_generated_order()
 
 def test_samples_of_one_distribution_close_and_others_do_not():
     rng = np.random.default_rng(1)
-    names = [f"{name}_{jet}" for name in ("jet_pt", "jet_eta", "jet_mass", "multiplicity")
-             for jet in (1, 2)]  # fmt: skip
+    names = [
+        f"{name}_{jet}"
+        for name in ("jet_pt", "jet_eta", "jet_mass", "multiplicity")
+        for jet in (1, 2)
+    ]
     first, second = ({name: rng.normal(size=400) for name in names} for _ in range(2))
     found, spectra = closure(first, second, 0)
     assert found["auc_kinematics"].value == pytest.approx(0.5, abs=0.08)

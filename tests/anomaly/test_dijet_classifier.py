@@ -11,9 +11,16 @@ from omnilearn.model.layers import Slots
 from omnilearn.model.pet import PET, PETConfig
 
 SLOTS, SHORT = 40, 14
-SIZES = {"projection_dim": 8, "num_layers": 1, "num_heads": 2, "num_classes": 2,
-         "max_constituents": SLOTS, "classifier_layers": 2, "generator_layers": 1,
-         "layer_scale": 1.0}  # fmt: skip
+SIZES = {
+    "projection_dim": 8,
+    "num_layers": 1,
+    "num_heads": 2,
+    "num_classes": 2,
+    "max_constituents": SLOTS,
+    "classifier_layers": 2,
+    "generator_layers": 1,
+    "layer_scale": 1.0,
+}
 
 
 @pytest.fixture

@@ -65,8 +65,9 @@ def test_batches_hold_whole_events_as_the_jets_of_the_files(events):
 def test_both_classes_weigh_the_same_and_the_mean_weight_is_one(events):
     target = events.signal & (np.arange(len(events.mass)) < 200)
     batches = list(events.pipeline(target, ~events.signal, 32).ordered())
-    label, weight = (np.concatenate([batch[key] for batch in batches])
-                     for key in ("label", "weight"))  # fmt: skip
+    label, weight = (
+        np.concatenate([batch[key] for batch in batches]) for key in ("label", "weight")
+    )
     sums = (label * weight[:, None]).sum(axis=0)
     assert sums[0] == pytest.approx(sums[1], rel=1e-5)
     assert weight.mean() == pytest.approx(1, rel=1e-5)
@@ -76,8 +77,10 @@ def test_both_classes_weigh_the_same_and_the_mean_weight_is_one(events):
 def test_ranks_have_as_many_steps_of_the_same_length_and_share_the_events(events, ranks):
     weight = np.ones(len(events.mass))
     label = np.eye(2)[events.signal.astype(int)]
-    pipelines = [DijetPipeline(events.files, LIGHT, label, weight, 32, rank, ranks, 5, window=256)
-                 for rank in range(ranks)]  # fmt: skip
+    pipelines = [
+        DijetPipeline(events.files, LIGHT, label, weight, 32, rank, ranks, 5, window=256)
+        for rank in range(ranks)
+    ]
     epochs = [list(pipeline.epoch(0)) for pipeline in pipelines]
     assert len({len(epoch) for epoch in epochs}) == 1
     for steps in zip(*epochs, strict=True):

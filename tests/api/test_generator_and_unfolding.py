@@ -24,8 +24,18 @@ from omnilearn.unfolding.unfolded_weights import read_weights
 from preprocessing.jets_in_memory import JetsInMemory
 
 FEW_STEPS = Solver(steps=2, jet_steps=4)
-COMMON = ("--preset", "small", "--epochs", "1", "--batch", "16", "--warmup-epochs", "0",
-          "--jet-epochs", "1")  # fmt: skip
+COMMON = (
+    "--preset",
+    "small",
+    "--epochs",
+    "1",
+    "--batch",
+    "16",
+    "--warmup-epochs",
+    "0",
+    "--jet-epochs",
+    "1",
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

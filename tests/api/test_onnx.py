@@ -28,8 +28,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def checkpoint(request, tmp_path):
     """A quark-gluon tagger with weights that make every layer matter."""
     keras.utils.set_random_seed(1)
-    config = PETConfig(num_classes=2, max_constituents=QG.max_constituents, layer_scale=1.0,
-                       padding=request.param, **TINY)  # fmt: skip
+    config = PETConfig(
+        num_classes=2,
+        max_constituents=QG.max_constituents,
+        layer_scale=1.0,
+        padding=request.param,
+        **TINY,
+    )
     weights = {name: np.asarray(value) for name, value in pet_weights(PET(config)).items()}
     rng = np.random.default_rng(1)
     for name in ("classifier.token", "classifier.logits.kernel"):

@@ -110,7 +110,7 @@ def test_a_checkpoint_file_is_the_same_tagger(run, tagger, test_jets):
         (lambda jets: np.zeros((3, 4)), r"shape \(3, 4\)"),
         (lambda jets: jets[:0], "no jets"),
     ],
-)  # fmt: skip
+)
 def test_unusable_jets_are_refused_in_a_sentence(tagger, test_jets, change, sentence):
     with pytest.raises(UserError, match=sentence):
         tagger.probabilities(change(test_jets[0]))
@@ -155,8 +155,10 @@ def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, 
 def padded(jets) -> np.ndarray:
     """Awkward jets as NumPy (jets, slots, 4) of pt, eta, phi, energy."""
     slots = int(ak.max(ak.num(jets)))
-    pt, eta, phi = (ak.to_numpy(ak.fill_none(ak.pad_none(jets[name], slots), 0))
-                    for name in ("pt", "eta", "phi"))  # fmt: skip
+    pt, eta, phi = (
+        ak.to_numpy(ak.fill_none(ak.pad_none(jets[name], slots), 0))
+        for name in ("pt", "eta", "phi")
+    )
     return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)
 
 

@@ -17,14 +17,22 @@ def cell(model: str, kind: str, signal: int, seed: int) -> dict:
     ahead = 2.0 if model == "lhco_finetuned" else 1.0
     value = Result(ahead * (2 + signal / 500) + 0.1 * seed, 0.2, 4000)
     return {
-        "dataset": "lhco", "data": "simulated", "kind": kind, "signal": signal, "seed": seed,
-        "backbone": "b" if ahead == 2 else "", "max_sic": value, "initial_significance": 1.5,
-        "background_efficiency_floor": 0.002, "events": {"test_background": 5000},
-        "significance_1": Result(0.3 - seed, 1.0, 900), "significance_0.1": value,
+        "dataset": "lhco",
+        "data": "simulated",
+        "kind": kind,
+        "signal": signal,
+        "seed": seed,
+        "backbone": "b" if ahead == 2 else "",
+        "max_sic": value,
+        "initial_significance": 1.5,
+        "background_efficiency_floor": 0.002,
+        "events": {"test_background": 5000},
+        "significance_1": Result(0.3 - seed, 1.0, 900),
+        "significance_0.1": value,
         "significance_0.01": value,
         "significance_0.001": Result(float("nan"), None, 900, reason="few"),
         "curve": {"signal_efficiency": [0.2, 0.5], "improvement": [value, value]},
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -51,8 +59,17 @@ def scripts(monkeypatch):
 
 def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, capsys):
     (tmp_path / "b").mkdir()
-    flags = ["--backbone", str(tmp_path / "b"), "--runs", str(tmp_path / "runs"),
-             "--out", str(tmp_path / "out"), *FLAGS, "--epochs", "3"]  # fmt: skip
+    flags = [
+        "--backbone",
+        str(tmp_path / "b"),
+        "--runs",
+        str(tmp_path / "runs"),
+        "--out",
+        str(tmp_path / "out"),
+        *FLAGS,
+        "--epochs",
+        "3",
+    ]
     anomaly.main(flags)
     trained = [command for command in scripts if command[1] == "finetune.py"]
     assert len(trained) == 4

@@ -49,12 +49,22 @@ def results_of(run: Path) -> None:
     """What evaluate.py leaves of a cell with two repeats."""
     class_name, *strategy, jets = run.name.split("_")
     level = BETTER["_".join(strategy)] * int(jets) ** -0.3
-    numbers = {f"{kind}_{name}": Result(level, 0.1 * level, 200)
-               for kind in ("kl", "w1") for name in OBSERVABLES}  # fmt: skip
-    write_results(run / "results.json", {
-        "dataset": "jetclass", "model": run.name, "data": "simulated", "parameters": 1000,
-        "jets_per_second": 50.0, "generated": {class_name: numbers},
-    })  # fmt: skip
+    numbers = {
+        f"{kind}_{name}": Result(level, 0.1 * level, 200)
+        for kind in ("kl", "w1")
+        for name in OBSERVABLES
+    }
+    write_results(
+        run / "results.json",
+        {
+            "dataset": "jetclass",
+            "model": run.name,
+            "data": "simulated",
+            "parameters": 1000,
+            "jets_per_second": 50.0,
+            "generated": {class_name: numbers},
+        },
+    )
     rng = np.random.default_rng(0)
     samples = {"truth": rng.normal(10, 2, 300), "generated": rng.normal(11, 2, 300)}
     seed = run / "seed0"
@@ -66,8 +76,18 @@ def results_of(run: Path) -> None:
 def flags(tmp_path):
     write_toy_dataset(tmp_path / "data", "aspen", {"test": 60})
     write_toy_dataset(tmp_path / "data", "jetclass", {"test": 120})
-    return ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "study"), "--repeats", "2",
-            "--train-jets", "1000,100", "--pet-train-jets", "100,1000"]  # fmt: skip
+    return [
+        "--data",
+        str(tmp_path / "data"),
+        "--out",
+        str(tmp_path / "study"),
+        "--repeats",
+        "2",
+        "--train-jets",
+        "1000,100",
+        "--pet-train-jets",
+        "100,1000",
+    ]
 
 
 def test_the_whole_study_is_one_command_and_repeats_nothing(scripts, flags, tmp_path, capsys):
@@ -145,13 +165,16 @@ def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
     assert found.value == 1.0
 
 
-@pytest.mark.parametrize(("wrong", "sentence"), [
-    (["--strategies", "gan"], "--strategies has 'gan'"),
-    (["--cell", "16"], "--cell is 16; expected 0 to 15"),
-    (["--workers", "0"], "--workers is 0"),
-    (["--ranks", "0"], "--ranks is 0"),
-    (["--train-jets", "ten"], "--train-jets is 'ten'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (["--strategies", "gan"], "--strategies has 'gan'"),
+        (["--cell", "16"], "--cell is 16; expected 0 to 15"),
+        (["--workers", "0"], "--workers is 0"),
+        (["--ranks", "0"], "--ranks is 0"),
+        (["--train-jets", "ten"], "--train-jets is 'ten'"),
+    ],
+)
 def test_flags_without_a_meaning_are_refused(scripts, flags, wrong, sentence):
     with pytest.raises(UserError, match=sentence):
         aspen.main([*flags, *wrong])
@@ -163,8 +186,12 @@ def test_a_script_that_fails_is_named_with_its_log(flags, tmp_path):
 
     stop = threading.Event()
     with pytest.raises(UserError, match=r"failed \(no such place\).*one\.log"):
-        aspen.execute([sys.executable, "-c", "import sys; sys.exit('no such place')"],
-                      tmp_path / "one.log", 1, stop)  # fmt: skip
+        aspen.execute(
+            [sys.executable, "-c", "import sys; sys.exit('no such place')"],
+            tmp_path / "one.log",
+            1,
+            stop,
+        )
     assert stop.is_set()
 
 
@@ -173,8 +200,9 @@ def test_large_cells_and_backbones_take_several_ranks_and_small_cells_one(tmp_pa
     for command in aspen.backbones(flags).values():
         assert command[1:4] == ["-np", "4", "--gloo"]
         assert command[5] == "train.py"
-    few, many = (aspen.training(Cell("QCD", "pet_scratch", jets), flags)
-                 for jets in (100_000, 1_000_000))  # fmt: skip
+    few, many = (
+        aspen.training(Cell("QCD", "pet_scratch", jets), flags) for jets in (100_000, 1_000_000)
+    )
     assert few[1] == "finetune.py"
     assert many[0].endswith("/horovodrun")
     assert many[1:4] == ["-np", "4", "--gloo"]
@@ -212,19 +240,31 @@ def test_cells_are_known_by_what_was_trained_and_kept_cells_are_not_told_twice(t
     cell("x", "aspen", "omnijet", 100)
     cell("y", None, "pet", 100)
     cell("z", None, "pet", 100)
-    kept = {"class": "QCD", "parameters": 1, "jets_per_second": 2.0, "training_jets": 100,
-            "metrics": {name: Result(1.0, 0.1, 50) for name in all_metrics()}}  # fmt: skip
-    write_results(tmp_path / "s" / "study.json", {"data": "simulated", "cells": [
-        {**kept, "strategy": "pet_scratch"}, {**kept, "strategy": "tokens_scratch"},
-    ]})  # fmt: skip
+    kept = {
+        "class": "QCD",
+        "parameters": 1,
+        "jets_per_second": 2.0,
+        "training_jets": 100,
+        "metrics": {name: Result(1.0, 0.1, 50) for name in all_metrics()},
+    }
+    write_results(
+        tmp_path / "s" / "study.json",
+        {
+            "data": "simulated",
+            "cells": [{**kept, "strategy": "pet_scratch"}, {**kept, "strategy": "tokens_scratch"}],
+        },
+    )
     found = studies(read_runs(tmp_path), [tmp_path])
     assert [(study.origin, {one.strategy for one in study.cells}) for study in found] == [
-        ("s/runs", {"tokens_finetuned", "pet_scratch"}), ("s/runs", {"pet_scratch"}),
+        ("s/runs", {"tokens_finetuned", "pet_scratch"}),
+        ("s/runs", {"pet_scratch"}),
         ("s/study.json", {"tokens_scratch"}),
-    ]  # fmt: skip
+    ]
     first = aspen_tables(found)[0]
     assert first.title.endswith("QCD: KL divergence (simulated jets; this suite, s/runs)")
     assert [row[:2] for row in first.rows[1:]] == [
-        ["100", "tokens, fine-tuned"], ["100", "PET, from scratch"],
-        ["-", "tokens, from scratch"], ["-", "PET, fine-tuned"],
-    ]  # fmt: skip
+        ["100", "tokens, fine-tuned"],
+        ["100", "PET, from scratch"],
+        ["-", "tokens, from scratch"],
+        ["-", "PET, fine-tuned"],
+    ]

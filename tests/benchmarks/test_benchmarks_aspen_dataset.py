@@ -161,8 +161,12 @@ def write_sample(folder: Path, name: str, events: list, sum_of_weights: float | 
     candidates = {key: [1.0] for key in ("pt", "eta", "phi", "mass", "puppiWeight")}
     arrays = {f"FatJet_{k}": ak.Array(np.float32([v] * number)) for k, v in float_jets.items()}
     arrays |= {f"PFCands_{k}": ak.Array(np.float32([v] * number)) for k, v in candidates.items()}
-    whole = {"FatJet_jetId": [6, 6], "PFCands_pdgId": [211], "FatJetPFCands_jetIdx": [0],
-             "FatJetPFCands_pFCandsIdx": [0]}  # fmt: skip
+    whole = {
+        "FatJet_jetId": [6, 6],
+        "PFCands_pdgId": [211],
+        "FatJetPFCands_jetIdx": [0],
+        "FatJetPFCands_pFCandsIdx": [0],
+    }
     arrays |= {k: ak.Array(np.int32([v] * number)) for k, v in whole.items()}
     for place, (column, kind) in enumerate(
         {"pdgId": "i4", "genPartIdxMother": "i4", "eta": "f4", "phi": "f4"}.items()
@@ -173,8 +177,10 @@ def write_sample(folder: Path, name: str, events: list, sum_of_weights: float | 
     path = folder / name / "nano.root"
     path.parent.mkdir(parents=True)
     with uproot.recreate(path) as file:
-        file.mktree("Events", {k: v.type.content if isinstance(v, ak.Array) else v.dtype
-                               for k, v in arrays.items()})  # fmt: skip
+        file.mktree(
+            "Events",
+            {k: v.type.content if isinstance(v, ak.Array) else v.dtype for k, v in arrays.items()},
+        )
         file["Events"].extend(arrays)
         if sum_of_weights is not None:
             file["Runs"] = {"genEventSumw": np.array([sum_of_weights])}
@@ -193,10 +199,17 @@ def test_jets_count_where_all_quarks_of_a_decay_lie_within_the_radius(tmp_path):
 
 
 def test_samples_count_with_cross_section_and_luminosity_over_generated_events(tmp_path):
-    write_sample(tmp_path, "ZJetsToQQ_HT-400to600", [[(23, *w[1:]) if w[0] == 24 else w
-                 for w in HADRONIC_W], LEPTONIC_W])  # fmt: skip
-    write_sample(tmp_path, "ZJetsToQQ_HT-600to800", [[(23, -1, 0, 0), (1, 0, 0, 0), (-1, 0, 0, 0)]],
-                 sum_of_weights=200.0)  # fmt: skip
+    write_sample(
+        tmp_path,
+        "ZJetsToQQ_HT-400to600",
+        [[(23, *w[1:]) if w[0] == 24 else w for w in HADRONIC_W], LEPTONIC_W],
+    )
+    write_sample(
+        tmp_path,
+        "ZJetsToQQ_HT-600to800",
+        [[(23, -1, 0, 0), (1, 0, 0, 0), (-1, 0, 0, 0)]],
+        sum_of_weights=200.0,
+    )
     kinds = composition(samples(tmp_path), luminosity=10.0)
     one, other = 145.4e4 * 2 / 4, 34.0e4 * 2 / 200
     assert kinds["Z"].value == pytest.approx(one + other)
@@ -240,6 +253,7 @@ def test_samples_that_cannot_be_normalised_are_refused(tmp_path):
 
 def test_every_cross_section_belongs_to_one_kind():
     for name in aspen_composition.CROSS_SECTIONS:
-        kinds = [kind for kind, (start, _) in aspen_composition.KINDS.items()
-                 if name.startswith(start)]  # fmt: skip
+        kinds = [
+            kind for kind, (start, _) in aspen_composition.KINDS.items() if name.startswith(start)
+        ]
         assert len(kinds) == 1

@@ -7,8 +7,18 @@ from commands import ROOT, python
 
 from benchmarks.__main__ import programs
 
-INTERNAL = ("published", "published_generation", "markdown", "runs", "aspen_cells", "aspen_tables",
-            "aspen_summary", "tagging_tables", "generation_tables", "whole_arrays")  # fmt: skip
+INTERNAL = (
+    "published",
+    "published_generation",
+    "markdown",
+    "runs",
+    "aspen_cells",
+    "aspen_tables",
+    "aspen_summary",
+    "tagging_tables",
+    "generation_tables",
+    "whole_arrays",
+)
 
 
 @pytest.mark.parametrize("words", ["", "--help", "-h"])

@@ -20,18 +20,32 @@ def scripts(monkeypatch):
             run = Path(command[2])
             ahead = 3.0 if "OmniLearn" in run.name else 1.0
             rejection = Result(ahead * int(run.name.split("_")[-1]), 5.0, 200)
-            write_results(run / "results.json", {
-                "dataset": "top", "model": run.name, "data": "simulated",
-                "auc": Result(0.9, 0.01, 200), "rejection_0.5": rejection,
-            })  # fmt: skip
+            write_results(
+                run / "results.json",
+                {
+                    "dataset": "top",
+                    "model": run.name,
+                    "data": "simulated",
+                    "auc": Result(0.9, 0.01, 200),
+                    "rejection_0.5": rejection,
+                },
+            )
 
     monkeypatch.setattr(data_efficiency, "execute", executed)
     return commands
 
 
 def test_a_scan_trains_every_cell_once_and_reports_all(scripts, tmp_path, capsys):
-    flags = ["--backbone", str(tmp_path / "b"), "--train-jets", "100,30", "--repeats", "2",
-             "--out", str(tmp_path / "scan")]  # fmt: skip
+    flags = [
+        "--backbone",
+        str(tmp_path / "b"),
+        "--train-jets",
+        "100,30",
+        "--repeats",
+        "2",
+        "--out",
+        str(tmp_path / "scan"),
+    ]
     data_efficiency.main(flags)
     trained = [command for command in scripts if command[1] == "finetune.py"]
     asked = [
@@ -44,8 +58,12 @@ def test_a_scan_trains_every_cell_once_and_reports_all(scripts, tmp_path, capsys
         (cell["model"], cell["training_jets"]): cell["metrics"]["rejection_0.5"].value
         for cell in found["cells"]
     }
-    assert values == {("OmniLearn", 30): 90, ("OmniLearn", 100): 300,
-                      ("from scratch", 30): 30, ("from scratch", 100): 100}  # fmt: skip
+    assert values == {
+        ("OmniLearn", 30): 90,
+        ("OmniLearn", 100): 300,
+        ("from scratch", 30): 30,
+        ("from scratch", 100): 100,
+    }
     assert (tmp_path / "scan" / "data_efficiency.png").is_file()
     assert "| 100 | 0.900 ± 0.010 | 300.0 ± 5.0 |" in capsys.readouterr().out
     scripts.clear()

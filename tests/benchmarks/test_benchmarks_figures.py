@@ -55,8 +55,9 @@ def test_the_figures_of_each_pair_are_drawn_and_the_factor_is_said(make_run, tmp
     make_run("top_scratch", None, [0.6, 0.5, 0.4, 0.3])
     main(["--runs", str(tmp_path), "--out", str(tmp_path / "figures")])
     assert {path.name for path in (tmp_path / "figures").glob("*.png")} == {
-        "top_loss.png", "top_roc.png",
-    }  # fmt: skip
+        "top_loss.png",
+        "top_roc.png",
+    }
     assert "2 epochs, 2.0 times fewer" in capsys.readouterr().out
 
 

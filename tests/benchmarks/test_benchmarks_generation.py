@@ -24,8 +24,10 @@ ABOUT = {"dataset": "jetnet30", "model": "PET", "data": "simulated"}
 
 @pytest.fixture
 def runs(tmp_path):
-    write_results(tmp_path / "jetnet30_scratch" / "results.json",
-                  {**ABOUT, "generated": {"g": FOUND}, "ideal": {"g": FOUND}})  # fmt: skip
+    write_results(
+        tmp_path / "jetnet30_scratch" / "results.json",
+        {**ABOUT, "generated": {"g": FOUND}, "ideal": {"g": FOUND}},
+    )
     return tmp_path
 
 
@@ -52,9 +54,13 @@ def test_our_rows_stand_under_the_published_ones_of_their_class_in_their_units(r
     rows = generation_rows("jetnet30", read_runs(runs))
     gluons = [row for row in rows[1:] if row[0] == "g"]
     assert [row[1] for row in gluons][-6:] == [
-        "PET generator", "OmniLearn", "PET",
-        "PET generator (Ideal)", "OmniLearn (Ideal)", "PET (Ideal)",
-    ]  # fmt: skip
+        "PET generator",
+        "OmniLearn",
+        "PET",
+        "PET generator (Ideal)",
+        "OmniLearn (Ideal)",
+        "PET (Ideal)",
+    ]
     assert gluons[-1][2:5] == ["simulated", "900", "1.23 ± 0.10"]
     assert gluons[-2][2:] == ["-"] * 10 + ["this suite, no run"]
     assert {len(row) for row in rows} == {len(rows[0])}
@@ -84,15 +90,19 @@ def test_a_small_generator_has_the_row_of_its_start(runs):
     )
     gluons = [row for row in generation_rows("jetnet30", read_runs(runs)) if row[0] == "g"]
     assert [row[1] for row in gluons][-4:] == [
-        "PET generator (small)", "OmniLearn",
-        "PET generator (Ideal, small)", "OmniLearn (Ideal)",
-    ]  # fmt: skip
+        "PET generator (small)",
+        "OmniLearn",
+        "PET generator (Ideal, small)",
+        "OmniLearn (Ideal)",
+    ]
 
 
 def test_jets_of_a_token_model_have_their_observables_alone(tmp_path, capsys):
     observables = {name: one for name, one in FOUND.items() if name not in METRICS}
-    write_results(tmp_path / "any" / "results.json",
-                  {**ABOUT, "dataset": "aspen", "generated": {"data": observables}})  # fmt: skip
+    write_results(
+        tmp_path / "any" / "results.json",
+        {**ABOUT, "dataset": "aspen", "generated": {"data": observables}},
+    )
     main(["--runs", str(tmp_path)])
     out = capsys.readouterr().out
     assert "## Aspen Open Jets, generated: observables" in out
@@ -107,10 +117,12 @@ def test_losses_of_generators_are_drawn_as_figure_5(runs, tmp_path):
         run = runs / name
         write_results(run / "results.json", {**ABOUT, "generated": {"g": FOUND}})
         (run / "config.json").write_text(f'{{"backbone": {backbone}}}')
-        (run / "history.jsonl").write_text("".join(
-            f'{{"training": {{"loss": {loss}}}, "validation": {{"loss": {loss}}}}}\n'
-            for loss in losses
-        ))  # fmt: skip
+        (run / "history.jsonl").write_text(
+            "".join(
+                f'{{"training": {{"loss": {loss}}}, "validation": {{"loss": {loss}}}}}\n'
+                for loss in losses
+            )
+        )
     figures(["--runs", str(runs), "--out", str(tmp_path / "figures")])
     assert (tmp_path / "figures" / "jetnet30_loss.pdf").stat().st_size > 1000
 
@@ -130,5 +142,6 @@ def test_the_trivial_generator_keeps_spectrum_and_multiplicity_and_nothing_else(
         np.testing.assert_array_equal(ours[..., 3], theirs[..., 3])
         assert np.ptp(ours[0, :3, 2]) > 0
         real, true = (each[each[..., 3] > 0][:, 2] for each in (ours, theirs))
-        np.testing.assert_allclose(np.quantile(real, (0.25, 0.5, 0.75)),
-                                   np.quantile(true, (0.25, 0.5, 0.75)), atol=0.06)  # fmt: skip
+        np.testing.assert_allclose(
+            np.quantile(real, (0.25, 0.5, 0.75)), np.quantile(true, (0.25, 0.5, 0.75)), atol=0.06
+        )

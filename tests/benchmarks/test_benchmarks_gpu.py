@@ -50,8 +50,9 @@ def test_the_dry_run_measures_prints_and_writes_on_a_cpu(tmp_path):
     with tiny_and_eager():
         code, printed, error = python(
             "-m benchmarks gpu --size small --batch 4 --steps 1 --seconds 20 --mode classifier "
-            "--work inference --out", out
-        )  # fmt: skip
+            "--work inference --out",
+            out,
+        )
     assert not code, error
     lines = printed.splitlines()
     assert lines[:3] == [
@@ -83,12 +84,20 @@ def test_one_length_of_every_setting_comes_first_then_the_lengths_that_need_no_n
     measure_all(measured, KINDS, BATCHES)
     settings = [(row["precision"], row["xla"], row["slots"]) for row in measured.rows]
     assert settings[:6] == [
-        ("tf32", False, 46), ("bfloat16", False, 46), ("tf32", True, 46), ("bfloat16", True, 46),
-        ("float32", False, 46), ("float32", True, 46),
-    ]  # fmt: skip
+        ("tf32", False, 46),
+        ("bfloat16", False, 46),
+        ("tf32", True, 46),
+        ("bfloat16", True, 46),
+        ("float32", False, 46),
+        ("float32", True, 46),
+    ]
     # the default, and bfloat16, which the fake device is fastest at
-    assert settings[6:10] == [("tf32", False, 26), ("tf32", False, 150), ("bfloat16", False, 26),
-                              ("bfloat16", False, 150)]  # fmt: skip
+    assert settings[6:10] == [
+        ("tf32", False, 26),
+        ("tf32", False, 150),
+        ("bfloat16", False, 26),
+        ("bfloat16", False, 150),
+    ]
     assert [row["mode"] for row in measured.rows[:11]] == 10 * ["all"] + ["classifier"]
     assert len(measured.rows) == len(KINDS) * 6 * len(SHARES)
     assert {row["xla"] for row in measured.rows[20:]} == {True, False}
@@ -118,8 +127,9 @@ def test_numbers_are_in_the_file_before_the_next_is_begun(tmp_path, fake, monkey
     setting = Setting("all", "training", "float32", False)
     measured.measure(setting, BATCHES[46])
     kept = []
-    monkeypatch.setattr(gpu, "steady_seconds", lambda *given: kept.append(
-        json.loads(out.read_text())) or 1.0)  # fmt: skip
+    monkeypatch.setattr(
+        gpu, "steady_seconds", lambda *given: kept.append(json.loads(out.read_text())) or 1.0
+    )
     measured.measure(setting, BATCHES[26])
     (during,) = kept
     assert during["rows"][0]["jets_per_second"] > 0
@@ -156,8 +166,10 @@ def test_hours_of_the_pretraining_follow_from_the_rate_over_all_lengths(tmp_path
     assert measured.pretraining() is None
     measured.rows = [{**setting, "slots": 46, "jets_per_second": 5000.0}]
     assert measured.pretraining()["slots"] == "46 slots"
-    measured.rows += [{**setting, "slots": 26, "jets_per_second": 8000.0},
-                      {**setting, "slots": 150, "jets_per_second": 1000.0}]  # fmt: skip
+    measured.rows += [
+        {**setting, "slots": 26, "jets_per_second": 8000.0},
+        {**setting, "slots": 150, "jets_per_second": 1000.0},
+    ]
     (mean,) = measured.means()
     assert mean["jets_per_second"] == pytest.approx(1 / (0.25 / 8000 + 0.5 / 5000 + 0.25 / 1000))
     cost = measured.pretraining()

@@ -12,8 +12,13 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def measured(ranks: int, rate: float, share: float) -> dict:
-    return {"ranks": ranks, "slots": 46, "jets_per_second": rate, "allreduce_share": share,
-            "megabytes_per_step": 8.0}  # fmt: skip
+    return {
+        "ranks": ranks,
+        "slots": 46,
+        "jets_per_second": rate,
+        "allreduce_share": share,
+        "megabytes_per_step": 8.0,
+    }
 
 
 def test_a_machine_that_slows_down_between_rounds_leaves_the_efficiency_alone():

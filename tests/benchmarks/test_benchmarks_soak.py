@@ -41,12 +41,15 @@ class Ended(Exception):
     """Stands for SIGKILL."""
 
 
-@pytest.mark.parametrize(("moment", "left"), [
-    ("half written", {"last.h5": 1}),
-    ("before the renames", {"last.h5": 1}),
-    ("between the renames", {"previous.h5": 1}),
-    ("after the renames", {"last.h5": 2, "previous.h5": 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("moment", "left"),
+    [
+        ("half written", {"last.h5": 1}),
+        ("before the renames", {"last.h5": 1}),
+        ("between the renames", {"previous.h5": 1}),
+        ("after the renames", {"last.h5": 2, "previous.h5": 1}),
+    ],
+)
 def test_an_end_in_the_midst_of_a_checkpoint_leaves_a_whole_one(
     tmp_path, monkeypatch, moment, left
 ):
@@ -72,8 +75,7 @@ def test_an_end_in_the_midst_of_a_checkpoint_leaves_a_whole_one(
     size = last.stat().st_size
     with pytest.raises(Ended):
         save(2)
-    found = {path.name: load_checkpoint(path).record["number"]
-             for path in tmp_path.glob("*.h5")}  # fmt: skip
+    found = {path.name: load_checkpoint(path).record["number"] for path in tmp_path.glob("*.h5")}
     assert found == left
     expected = {"half written": [size // 2], "after the renames": []}
     assert halves == expected.get(moment, [size])

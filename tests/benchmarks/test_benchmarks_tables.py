@@ -72,9 +72,15 @@ def test_our_row_names_its_data_its_size_and_its_uncertainty(tmp_path):
     write_results(tmp_path / "top_scratch" / "results.json", ABOUT | METRICS)
     line = tagging_table("top", read_runs(tmp_path)).splitlines()[-1]
     assert cells(line) == [
-        "**PET**", "simulated", "3200", "0.9100 ± 0.0050", "0.9700 ± 0.0030", "57.2 ± 6.1",
-        "> 120", "this suite, top_scratch",
-    ]  # fmt: skip
+        "**PET**",
+        "simulated",
+        "3200",
+        "0.9100 ± 0.0050",
+        "0.9700 ± 0.0030",
+        "57.2 ± 6.1",
+        "> 120",
+        "this suite, top_scratch",
+    ]
 
 
 def test_published_rows_are_compared_with_jets_of_equal_weight(tmp_path):
@@ -124,9 +130,12 @@ def test_rows_of_atlas_go_by_the_training_jets_at_full_size(tmp_path):
     make_run(tmp_path / "c", metrics | {"data": "simulated"}, preset="small")
     rows = tagging_rows("atlas", read_runs(tmp_path))[-5:]
     assert [(row[0], row[-1].removeprefix("this suite, ")) for row in rows] == [
-        ("PET classifier (4M)", "a"), ("OmniLearn (4M)", "no run"),
-        ("PET classifier (40M)", "no run"), ("OmniLearn", "b"), ("PET classifier (small)", "c"),
-    ]  # fmt: skip
+        ("PET classifier (4M)", "a"),
+        ("OmniLearn (4M)", "no run"),
+        ("PET classifier (40M)", "no run"),
+        ("OmniLearn", "b"),
+        ("PET classifier (small)", "c"),
+    ]
 
 
 def test_every_table_of_the_papers_comes_out_of_one_command(tmp_path, capsys):

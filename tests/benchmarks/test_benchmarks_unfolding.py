@@ -14,15 +14,22 @@ from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum
 
-KINDS = {"detector": ("simulation", "unfolded", "reweighted"),
-         "particle": ("simulation", "unfolded", "ibu")}  # fmt: skip
+KINDS = {
+    "detector": ("simulation", "unfolded", "reweighted"),
+    "particle": ("simulation", "unfolded", "ibu"),
+}
 DISTANCE = {"simulation": 9.0, "ibu": 3.0, "unfolded": 1.0, "reweighted": 0.5}
 
 
 def results_of(method: str) -> dict:
     """What evaluate.py writes, with round numbers."""
-    found = {"dataset": "omnifold", "model": method, "data": "simulated", "spectra": {},
-             "ibu_iterations": 4}  # fmt: skip
+    found = {
+        "dataset": "omnifold",
+        "model": method,
+        "data": "simulated",
+        "spectra": {},
+        "ibu_iterations": 4,
+    }
     rng = np.random.default_rng(0)
     for level, kinds in KINDS.items():
         found["spectra"][level] = {}
@@ -39,10 +46,13 @@ def results_of(method: str) -> dict:
     # in one observable IBU is the best, in units of the uncertainty in another one too
     for name in ("triangular_particle_z_g", "chi2_particle_z_g", "chi2_particle_tau21"):
         found[f"{name}_unfolded"] = Result(40.0, 0.1, 500)
-    found["by_iteration"] = {name: [Result(9.0, 0.1, 500), Result(1.0, 0.1, 500)]
-                             for name in OBSERVABLES}  # fmt: skip
-    found |= {"two_sample_simulation": Result(0.62, 0.01, 500),
-              "two_sample_unfolded": Result(0.51, 0.01, 500)}  # fmt: skip
+    found["by_iteration"] = {
+        name: [Result(9.0, 0.1, 500), Result(1.0, 0.1, 500)] for name in OBSERVABLES
+    }
+    found |= {
+        "two_sample_simulation": Result(0.62, 0.01, 500),
+        "two_sample_unfolded": Result(0.51, 0.01, 500),
+    }
     return found
 
 
@@ -54,8 +64,10 @@ def runs(tmp_path_factory):
         folder.mkdir()
         write_results(folder / "results.json", results_of(method))
         losses = {"OmniLearn": (0.5, 0.4, 0.3)}.get(method, (0.6, 0.55, 0.45))
-        lines = [{kind: {"cross_entropy": loss} for kind in ("training", "validation")}
-                 for loss in losses]  # fmt: skip
+        lines = [
+            {kind: {"cross_entropy": loss} for kind in ("training", "validation")}
+            for loss in losses
+        ]
         (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     report(runs, runs / "out")
     return runs
@@ -69,18 +81,25 @@ def test_published_rows_have_a_number_for_every_observable_of_the_dataset():
 
 
 def lines_of(section: str) -> list[list[str]]:
-    return [line.strip("| ").split(" | ") for line in section.splitlines()
-            if line.startswith("| ")]  # fmt: skip
+    return [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
 
 
 def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(runs):
     text = (runs / "out" / "table.md").read_text()
     detector, particle, chi2 = map(lines_of, text.split("## ")[1:])
     assert [line[0].strip("*") for line in particle[2:]] == [
-        "IBU", "OmniFold DeepSets", "OmniFold PET classifier", "OmniFold OmniLearn",
-        "Simulation, not reweighted", "Noise floor", "IBU (4 iterations)", "OmniFold, trees",
-        "OmniFold, DeepSets", "OmniFold, from scratch", "OmniFold, OmniLearn",
-    ]  # fmt: skip
+        "IBU",
+        "OmniFold DeepSets",
+        "OmniFold PET classifier",
+        "OmniFold OmniLearn",
+        "Simulation, not reweighted",
+        "Noise floor",
+        "IBU (4 iterations)",
+        "OmniFold, trees",
+        "OmniFold, DeepSets",
+        "OmniFold, from scratch",
+        "OmniFold, OmniLearn",
+    ]
     assert "0.027 ± 0.008" in text
     assert detector[-1][:4] == ["**OmniFold, OmniLearn**", "simulated", "500", "0.50 ± 0.10"]
     assert chi2[-1][3] == "10.00 ± 0.30"
@@ -116,8 +135,10 @@ def test_an_unfolding_has_the_row_of_its_classifier_and_start(tmp_path):
         ("OmniFold OmniLearn (4 iterations)", "this suite, a"),
     ]
     assert [row[0] for row in reweighted.rows[-3:]] == [
-        "PET classifier", "OmniLearn", "OmniFold DeepSets",
-    ]  # fmt: skip
+        "PET classifier",
+        "OmniLearn",
+        "OmniFold DeepSets",
+    ]
 
 
 def test_the_table_says_how_much_sooner_the_backbone_is_there(runs):
@@ -137,9 +158,10 @@ def test_the_verdict_counts_observables_and_not_methods():
 
 def test_a_reweighting_alone_has_no_row_among_the_unfolded(tmp_path):
     found = results_of("a")
-    write_results(tmp_path / "results.json", {
-        key: value for key, value in found.items() if "particle" not in key
-    })  # fmt: skip
+    write_results(
+        tmp_path / "results.json",
+        {key: value for key, value in found.items() if "particle" not in key},
+    )
     reweighted, unfolded, _ = unfolding_tables(read_runs(tmp_path))
     assert reweighted.rows[-1][-1] == f"this suite, {tmp_path.name}"
     assert unfolded.rows[-1][-1] == "this suite, no run"

@@ -25,13 +25,16 @@ def files(tmp_path_factory):
 
 
 def pipelines(files, ranks, jets_per_epoch):
-    return [Pipeline(files, SPEC, BATCH, rank, ranks, seed=3, window=40,
-                     jets_per_epoch=jets_per_epoch) for rank in range(ranks)]  # fmt: skip
+    return [
+        Pipeline(files, SPEC, BATCH, rank, ranks, seed=3, window=40, jets_per_epoch=jets_per_epoch)
+        for rank in range(ranks)
+    ]
 
 
 def jets_of(pipelines, epoch):
-    return np.concatenate([batch["index"] for pipeline in pipelines
-                           for batch in pipeline.epoch(epoch)])  # fmt: skip
+    return np.concatenate(
+        [batch["index"] for pipeline in pipelines for batch in pipeline.epoch(epoch)]
+    )
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 5])
@@ -76,8 +79,10 @@ def test_a_resumed_epoch_equals_the_rest_of_an_uninterrupted_one(files, epoch, s
 
 
 def test_ranks_have_equal_slots_at_each_step_of_a_part(files):
-    slots = [[batch["mask"].shape for epoch in range(4) for batch in pipeline.epoch(epoch)]
-             for pipeline in pipelines(files, 3, 150)]  # fmt: skip
+    slots = [
+        [batch["mask"].shape for epoch in range(4) for batch in pipeline.epoch(epoch)]
+        for pipeline in pipelines(files, 3, 150)
+    ]
     assert slots[0] == slots[1] == slots[2]
 
 

@@ -79,6 +79,5 @@ def test_short_jets_share_short_batches():
     multiplicity = np.clip(rng.gamma(5.44, 7.71, 65536), 1, 150).astype(np.uint8)
     order = JetOrder.of_files(np.arange(0, 65537, 256), multiplicity)
     plan = EpochPlan(order, padded_lengths(150), 256, 4, steps_per_window=32, seed=0, epoch=0)
-    slots = [length for window in range(plan.num_windows)
-             for _, length in plan.batches(window, 0)]  # fmt: skip
+    slots = [length for window in range(plan.num_windows) for _, length in plan.batches(window, 0)]
     assert np.mean(slots) < 150 / 2.7

@@ -40,8 +40,10 @@ def files(folder):
 def epochs(files, size, epoch=0, **options) -> list[list[dict]]:
     """The batches of one epoch on each rank."""
     options = {"batch_size": BATCH, "window": 128, **options}
-    return [list(Pipeline(files, SPEC, rank=rank, size=size, **options).epoch(epoch))
-            for rank in range(size)]  # fmt: skip
+    return [
+        list(Pipeline(files, SPEC, rank=rank, size=size, **options).epoch(epoch))
+        for rank in range(size)
+    ]
 
 
 def indices(batches) -> np.ndarray:
@@ -50,8 +52,10 @@ def indices(batches) -> np.ndarray:
 
 @pytest.mark.parametrize("size", RANKS)
 def test_evaluation_sees_every_jet_exactly_once_over_all_ranks(files, size):
-    shares = [indices(Pipeline(files, SPEC, BATCH, rank, size, window=128).ordered())
-              for rank in range(size)]  # fmt: skip
+    shares = [
+        indices(Pipeline(files, SPEC, BATCH, rank, size, window=128).ordered())
+        for rank in range(size)
+    ]
     np.testing.assert_array_equal(np.sort(np.concatenate(shares)), np.arange(sum(JETS)))
     for share in shares:
         assert share.max() - share.min() == len(share) - 1
@@ -81,8 +85,10 @@ def test_an_epoch_shows_no_jet_twice_and_misses_at_most_a_batch_per_rank(files, 
 
 
 def test_what_an_epoch_leaves_out_changes(files):
-    left_out = [set(range(sum(JETS))) - set(indices(epochs(files, 1, epoch, batch_size=100)[0]))
-                for epoch in range(2)]  # fmt: skip
+    left_out = [
+        set(range(sum(JETS))) - set(indices(epochs(files, 1, epoch, batch_size=100)[0]))
+        for epoch in range(2)
+    ]
     assert len(left_out[0]) == len(left_out[1]) == sum(JETS) % 100
     assert left_out[0] != left_out[1]
 
@@ -165,9 +171,13 @@ def test_identity_is_kept_where_it_is_stored(tmp_path):
         stored = files.gather(batch["index"])["data"][:, : batch["mask"].shape[1]]
     np.testing.assert_array_equal(batch["constituents"][..., 7:], stored[..., 7:])
     assert {key: (array.ndim, array.dtype.name) for key, array in batch.items()} == {
-        "constituents": (3, "float32"), "mask": (2, "float32"), "jet": (2, "float32"),
-        "label": (2, "float32"), "weight": (1, "float32"), "index": (1, "int64"),
-    }  # fmt: skip
+        "constituents": (3, "float32"),
+        "mask": (2, "float32"),
+        "jet": (2, "float32"),
+        "label": (2, "float32"),
+        "weight": (1, "float32"),
+        "index": (1, "int64"),
+    }
 
 
 @pytest.mark.parametrize("unit", [1e-7, 1e-45, 1e45])

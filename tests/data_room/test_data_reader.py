@@ -39,8 +39,13 @@ def rewrite(path: Path, key: str, array: np.ndarray) -> None:
 
 
 def test_files_are_found_by_our_names_and_by_the_released_ones(tmp_path):
-    for name in ("TOP/train_ttbar.h5", "TOP/val_ttbar.h5", "JetClass/train/JetClass_10.h5",
-                 "JetClass/train/JetClass_9.h5", "jetclass/test/jetclass_test_000.h5"):  # fmt: skip
+    for name in (
+        "TOP/train_ttbar.h5",
+        "TOP/val_ttbar.h5",
+        "JetClass/train/JetClass_10.h5",
+        "JetClass/train/JetClass_9.h5",
+        "jetclass/test/jetclass_test_000.h5",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert [path.name for path in find_files(tmp_path, TOP, "train")] == ["train_ttbar.h5"]
@@ -264,9 +269,16 @@ def test_a_missing_key_is_named(path, key):
 
 @pytest.mark.parametrize(
     ("key", "shape"),
-    [("data", (60, 40, 9)), ("data", (60, 0, 7)), ("jet", (60, 5)), ("jet", (59, 4)),
-     ("pid", (60, 3)), ("weight", (60, 2)), ("multiplicity", (61,))],
-)  # fmt: skip
+    [
+        ("data", (60, 40, 9)),
+        ("data", (60, 0, 7)),
+        ("jet", (60, 5)),
+        ("jet", (59, 4)),
+        ("pid", (60, 3)),
+        ("weight", (60, 2)),
+        ("multiplicity", (61,)),
+    ],
+)
 def test_a_wrong_shape_is_named(path, key, shape):
     rewrite(path, key, np.zeros(shape, np.float32))
     with pytest.raises(UserError, match=rf"'{key}' has shape .*, top expects"):

@@ -35,8 +35,10 @@ def write_jets(path, label, released=False):
 
 @pytest.fixture(params=[False, True], ids=["ours", "released"])
 def sorted_by_class(tmp_path, request):
-    return [write_jets(tmp_path / f"{part}.h5", np.arange(600) >= 250, request.param)
-            for part in range(3)]  # fmt: skip
+    return [
+        write_jets(tmp_path / f"{part}.h5", np.arange(600) >= 250, request.param)
+        for part in range(3)
+    ]
 
 
 @pytest.fixture
@@ -73,8 +75,9 @@ def test_classes_may_keep_their_shares():
 
 
 def test_another_seed_draws_other_jets_and_the_same_seed_the_same(sorted_by_class):
-    first, again, other = (selected_jets(sorted_by_class, SPEC, 120, seed=seed)[1]
-                           for seed in (0, 0, 1))  # fmt: skip
+    first, again, other = (
+        selected_jets(sorted_by_class, SPEC, 120, seed=seed)[1] for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first, again)
     assert len(np.intersect1d(first, other)) < 40  # 8 expected
 

@@ -17,11 +17,7 @@ from omnilearn.generation.distances import (
     kullback_leibler,
     wasserstein,
 )
-from omnilearn.generation.metrics import (
-    generation_metrics,
-    jetnet_package_metrics,
-    relative_mass,
-)
+from omnilearn.generation.metrics import generation_metrics, jetnet_package_metrics, relative_mass
 
 STORED = np.load(Path(__file__).parents[1] / "data" / "jetnet_metrics.npz")
 RNG = np.random.default_rng(0)
@@ -38,8 +34,10 @@ def measured():
     real = with_mask(STORED["real"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distances, "EMD_BATCHES", 2)
-        return {name: generation_metrics(real, with_mask(STORED[name]), 0, emd_jets=100)
-                for name in ("gen_near", "gen_far")}  # fmt: skip
+        return {
+            name: generation_metrics(real, with_mask(STORED[name]), 0, emd_jets=100)
+            for name in ("gen_near", "gen_far")
+        }
 
 
 @pytest.mark.parametrize("name", ["gen_near", "gen_far"])
@@ -132,8 +130,9 @@ def test_equal_distributions_have_distances_that_vanish_within_uncertainty():
 
 
 def test_the_kernel_distance_is_unbiased_whatever_the_sample():
-    small = [kernel_distance(*np.abs(RNG.normal(size=(2, 60, 3))), seed).value
-             for seed in range(40)]  # fmt: skip
+    small = [
+        kernel_distance(*np.abs(RNG.normal(size=(2, 60, 3))), seed).value for seed in range(40)
+    ]
     assert abs(np.mean(small)) < 4 * np.std(small) / np.sqrt(len(small))
 
 
@@ -153,8 +152,10 @@ def test_kullback_leibler_divergence_of_two_gaussians_is_known():
 def test_kullback_leibler_divergence_punishes_jets_where_the_truth_has_none():
     edges = np.linspace(0, 1, 11)
     narrow, wide = RNG.uniform(0, 0.5, 1000), RNG.uniform(0, 1, 1000)
-    assert (kullback_leibler(narrow, wide, edges, 0).value
-            > 2 * kullback_leibler(wide, narrow, edges, 0).value)  # fmt: skip
+    assert (
+        kullback_leibler(narrow, wide, edges, 0).value
+        > 2 * kullback_leibler(wide, narrow, edges, 0).value
+    )
 
 
 def test_mass_of_two_opposite_constituents_is_known():

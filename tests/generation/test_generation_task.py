@@ -32,8 +32,18 @@ from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.statistics.results import Result, read_results
 from preprocessing import jetnet
 
-COMMON = ("--preset", "small", "--epochs", "1", "--batch", "16", "--warmup-epochs", "0",
-          "--jet-epochs", "2")  # fmt: skip
+COMMON = (
+    "--preset",
+    "small",
+    "--epochs",
+    "1",
+    "--batch",
+    "16",
+    "--warmup-epochs",
+    "0",
+    "--jet-epochs",
+    "2",
+)
 FEW_STEPS = ("--steps", "2", "--batch", "16")
 
 
@@ -236,8 +246,10 @@ def test_jets_of_files_standardised_and_back_have_the_momenta_of_the_files(place
     columns = relative_columns(scale.original_constituents(there[..., :3], mask), mask)
     np.testing.assert_allclose(columns, truth.constituents, atol=1e-5)
     momenta, real = four_momenta(replace(truth, constituents=columns))
-    jet = np.stack([truth.jets[:, 0], truth.jets[:, 1], 0 * truth.jets[:, 0],
-                    1e9 + 0 * truth.jets[:, 0]], axis=-1)  # fmt: skip
+    jet = np.stack(
+        [truth.jets[:, 0], truth.jets[:, 1], 0 * truth.jets[:, 0], 1e9 + 0 * truth.jets[:, 0]],
+        axis=-1,
+    )
     features = relative_features(momenta, jet)
     np.testing.assert_allclose(features[real][:, :3], stored["data"][real][:, :3], atol=1e-4)
 
@@ -269,8 +281,9 @@ def test_a_damaged_or_mixed_set_is_refused_by_name(run, evaluated, place, tmp_pa
     ],
 )
 def test_settings_without_a_meaning_are_refused(line, sentence, place):
-    code, _, err = python(line, "--preset", "small", "--data", place / "data", "--runs",
-                          place / "other")  # fmt: skip
+    code, _, err = python(
+        line, "--preset", "small", "--data", place / "data", "--runs", place / "other"
+    )
     assert code != 0
     assert sentence in err
 

@@ -10,13 +10,24 @@ from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
 
 NAMES = {
-    "dense": "time.first", "dense_1": "time.second", "dense_2": "label", "dense_3": "film",
-    "dense_4": "inputs", "dense_5": "block0.residual", "dense_6": "block0.first",
-    "dense_7": "block0.second", "dense_8": "block1.residual", "dense_9": "block1.first",
-    "dense_10": "block1.second", "dense_11": "velocity", "layer_normalization": "block0.norm",
-    "layer_normalization_1": "block1.norm", "layer_normalization_2": "norm",
-    "layer_scale": "block0.layer_scale", "layer_scale_1": "block1.layer_scale",
-}  # fmt: skip
+    "dense": "time.first",
+    "dense_1": "time.second",
+    "dense_2": "label",
+    "dense_3": "film",
+    "dense_4": "inputs",
+    "dense_5": "block0.residual",
+    "dense_6": "block0.first",
+    "dense_7": "block0.second",
+    "dense_8": "block1.residual",
+    "dense_9": "block1.first",
+    "dense_10": "block1.second",
+    "dense_11": "velocity",
+    "layer_normalization": "block0.norm",
+    "layer_normalization_1": "block1.norm",
+    "layer_normalization_2": "norm",
+    "layer_scale": "block0.layer_scale",
+    "layer_scale_1": "block1.layer_scale",
+}
 SMALL = JetGeneratorConfig(projection_dim=16, num_classes=3)
 
 

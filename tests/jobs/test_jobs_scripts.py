@@ -19,8 +19,9 @@ def test_every_script_is_bash_and_short(path):
     subprocess.run(["bash", "-n", path], check=True)
     assert path.read_text().count("\n") <= 150
     if shutil.which("shellcheck"):
-        done = subprocess.run(["shellcheck", "-x", path], cwd=ROOT, capture_output=True, text=True,
-                              check=False)  # fmt: skip
+        done = subprocess.run(
+            ["shellcheck", "-x", path], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout
 
 
@@ -42,8 +43,13 @@ def test_one_rank_needs_no_launcher_and_several_are_started_by_horovodrun():
 
 def test_under_slurm_srun_starts_every_task_and_one_dead_rank_ends_all():
     (command,) = printed("evaluate.sh", "runs/top", **slurm())
-    assert command == ["srun", "--kill-on-bad-exit=1", ".venv/bin/python", "evaluate.py",
-                       "runs/top"]  # fmt: skip
+    assert command == [
+        "srun",
+        "--kill-on-bad-exit=1",
+        ".venv/bin/python",
+        "evaluate.py",
+        "runs/top",
+    ]
 
 
 @pytest.mark.parametrize("kind", ["shifter", "podman"])
@@ -94,8 +100,14 @@ def test_a_search_takes_one_cell_per_element_of_the_array():
     cells = []
     for element in range(6):
         (command,) = printed(*search, **slurm(SLURM_ARRAY_TASK_ID=str(element)))
-        assert command[:6] == ["srun", "--kill-on-bad-exit=1", ".venv/bin/python", "finetune.py",
-                               "lhco", "--idealised"]  # fmt: skip
+        assert command[:6] == [
+            "srun",
+            "--kill-on-bad-exit=1",
+            ".venv/bin/python",
+            "finetune.py",
+            "lhco",
+            "--idealised",
+        ]
         cells.append((command[-3], command[-1]))
     assert cells == [(signal, seed) for seed in "01" for signal in ("0", "500", "1000")]
     (command,) = printed(*search)
@@ -109,8 +121,17 @@ def test_a_search_takes_one_cell_per_element_of_the_array():
 def test_the_aspen_study_takes_one_cell_per_element_of_the_array():
     (command,) = printed("aspen_study.sh", "cells", **slurm(SLURM_ARRAY_TASK_ID="5"))
     assert command[:2] == ["srun", "--kill-on-bad-exit=1"]
-    assert command[3:] == ["-m", "benchmarks", "aspen", "--preset", "full", "--stage", "cells",
-                           "--cell", "5"]  # fmt: skip
+    assert command[3:] == [
+        "-m",
+        "benchmarks",
+        "aspen",
+        "--preset",
+        "full",
+        "--stage",
+        "cells",
+        "--cell",
+        "5",
+    ]
     (command,) = printed("aspen_study.sh", "all", "--preset", "small", OMNILEARN_RANKS="2")
     assert command[0] == ".venv/bin/python"
     assert command[-2:] == ["--preset", "small"]  # the last of two equal flags counts
@@ -140,15 +161,18 @@ def fake_slurm(tmp_path):
 WAITING = "kill -USR1 $PPID; for i in {1..200}; do /bin/sleep 0.1; done"
 
 
-@pytest.mark.parametrize(("what", "code", "asked"), [
-    ("exit 0", 0, ""),
-    ("exit 2", 2, ""),  # a user's mistake, a dead rank, a full disk: not to be repeated
-    ("exit 75", 75, "requeue 7\n"),  # the ranks were asked to stop, and did
-    ("trap 'exit 75' USR1; " + WAITING, 75, "requeue 7\n"),
-    ("trap 'exit 0' USR1; " + WAITING, 0, ""),
-    # too early: python was not listening yet
-    (WAITING, 138, "requeue 7\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "code", "asked"),
+    [
+        ("exit 0", 0, ""),
+        ("exit 2", 2, ""),  # a user's mistake, a dead rank, a full disk: not to be repeated
+        ("exit 75", 75, "requeue 7\n"),  # the ranks were asked to stop, and did
+        ("trap 'exit 75' USR1; " + WAITING, 75, "requeue 7\n"),
+        ("trap 'exit 0' USR1; " + WAITING, 0, ""),
+        # too early: python was not listening yet
+        (WAITING, 138, "requeue 7\n"),
+    ],
+)
 def test_a_job_is_requeued_when_its_time_was_short_and_never_else(fake_slurm, what, code, asked):
     assert fake_slurm(what) == (code, asked)
 
@@ -181,19 +205,28 @@ def warm_up() -> str:
     return found.split("target=/checkout", 1)[1].replace("/checkout", ".")
 
 
-@pytest.mark.parametrize(("gpu", "benchmark", "said"), [
-    ("exit 1", "echo warm", ""),
-    ("exit 0", "echo warm", "warm\n"),
-    ("exit 0", "exit 1", "kernels were not compiled: the first step does it\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("gpu", "benchmark", "said"),
+    [
+        ("exit 1", "echo warm", ""),
+        ("exit 0", "echo warm", "warm\n"),
+        ("exit 0", "exit 1", "kernels were not compiled: the first step does it\n"),
+    ],
+)
 def test_the_container_compiles_kernels_where_a_gpu_is_and_is_built_whatever_comes_of_it(
     tmp_path, gpu, benchmark, said
 ):
     for name, what in (("nvidia-smi", gpu), ("python", benchmark)):
         (tmp_path / name).write_text(f"#!/bin/sh\n{what}\n")
         (tmp_path / name).chmod(0o755)
-    done = subprocess.run(["sh", "-c", warm_up()], check=False, text=True, capture_output=True,
-                          cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"})  # fmt: skip
+    done = subprocess.run(
+        ["sh", "-c", warm_up()],
+        check=False,
+        text=True,
+        capture_output=True,
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
     assert (done.returncode, done.stdout) == (0, said)
 
 
@@ -204,7 +237,12 @@ def test_compiled_kernels_are_kept_in_the_checkout_unless_told_otherwise():
         ({}, f"{ROOT}/.cuda_cache {4 * 2**30}"),
         ({"CUDA_CACHE_PATH": "/kept", "CUDA_CACHE_MAXSIZE": "7"}, "/kept 7"),
     ):
-        done = subprocess.run(["bash", "-c", show, "-", ROOT], check=True, text=True,
-                              capture_output=True, env={**clean, **given})  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-c", show, "-", ROOT],
+            check=True,
+            text=True,
+            capture_output=True,
+            env={**clean, **given},
+        )
         assert done.stdout.strip() == expected
     assert "/.cuda_cache/" in (ROOT / ".gitignore").read_text().splitlines()

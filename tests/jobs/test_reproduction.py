@@ -36,10 +36,13 @@ def submitted(*flags, **environment) -> dict[str, tuple[str, set[str]]]:
     done = bash("reproduce.sh", "--print", *flags, OMNILEARN_SITE="cluster", **environment)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
-    after = {number: re.search(r"--dependency=afterok:([\d:]+)", line)
-             for number, line in lines.items()}  # fmt: skip
-    return {number: (line, set(after[number][1].split(":")) if after[number] else set())
-            for number, line in lines.items()}  # fmt: skip
+    after = {
+        number: re.search(r"--dependency=afterok:([\d:]+)", line) for number, line in lines.items()
+    }
+    return {
+        number: (line, set(after[number][1].split(":")) if after[number] else set())
+        for number, line in lines.items()
+    }
 
 
 def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():
@@ -80,15 +83,24 @@ def test_every_row_of_ours_in_the_papers_has_its_run():
     assert "runs/omnifold_deepsets" in evaluated
     for run in ("jetnet30_finetuned", "jetnet30_scratch", "jetnet150_scratch"):
         assert f"jobs/evaluate.sh runs/{run} --ideal" in made
-    assert any("atlas" in one and "--train-jets 4000000" in one and "--backbone" in one
-               for one in made)  # fmt: skip
+    assert any(
+        "atlas" in one and "--train-jets 4000000" in one and "--backbone" in one for one in made
+    )
 
 
 def test_without_slurm_the_same_runs_are_made_in_turn():
     lines = plan()
     assert lines[0] == ["jobs/pretrain.sh", "jetclass"]
-    assert ["jobs/finetune.sh", "top", "--name", "top_finetuned", "--backbone", "runs/jetclass",
-            "--repeats", "5"] in lines  # fmt: skip
+    assert [
+        "jobs/finetune.sh",
+        "top",
+        "--name",
+        "top_finetuned",
+        "--backbone",
+        "runs/jetclass",
+        "--repeats",
+        "5",
+    ] in lines
     assert lines[-1] == ["jobs/tables.sh"]
     assert len(lines) == 49
 
@@ -112,15 +124,24 @@ def test_every_cell_of_the_aspen_study_is_an_element_of_one_array_large_ones_on_
 
 def test_the_aspen_backbones_are_those_of_the_study_on_several_gpus():
     flags = aspen.parsed(["--preset", "full", "--out", str(ROOT / "runs" / "aspen_study")])
-    lines = [words for words in plan(OMNILEARN_SITE="perlmutter-shifter")
-             if words[-1] == "runs/aspen_study/runs"]  # fmt: skip
+    lines = [
+        words
+        for words in plan(OMNILEARN_SITE="perlmutter-shifter")
+        if words[-1] == "runs/aspen_study/runs"
+    ]
     wanted = list(aspen.backbones(flags).values())
     assert len(lines) == len(wanted) == 3
     for words, command in zip(lines, wanted, strict=True):
         ours = words[words.index("jobs/pretrain.sh") + 1 :]
         assert "--ntasks=12" in words
-        assert set(ours[:-2]) == set(command[2:]) - {"--preset", "full", "--data", str(flags.data),
-                                                     "--runs", str(flags.out / "runs")}  # fmt: skip
+        assert set(ours[:-2]) == set(command[2:]) - {
+            "--preset",
+            "full",
+            "--data",
+            str(flags.data),
+            "--runs",
+            str(flags.out / "runs"),
+        }
 
 
 def commands(*flags, **environment) -> list[list[str]]:
@@ -131,10 +152,17 @@ def commands(*flags, **environment) -> list[list[str]]:
         array = next((word for word in words[:script] if word.startswith("--array=")), "")
         element = {"SLURM_ARRAY_TASK_ID": array.removeprefix("--array=").split("-")[0]}
         job = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT), **(element if array else {})}
-        for command in printed(Path(words[script]).name, *words[script + 1 :], **environment,
-                               **(job if environment else {})):  # fmt: skip
-            start = next(index for index, word in enumerate(command)
-                         if word == "-m" or word.endswith((".py",)))  # fmt: skip
+        for command in printed(
+            Path(words[script]).name,
+            *words[script + 1 :],
+            **environment,
+            **(job if environment else {}),
+        ):
+            start = next(
+                index
+                for index, word in enumerate(command)
+                if word == "-m" or word.endswith((".py",))
+            )
             found.append(command[start:])
     return found
 
@@ -148,8 +176,12 @@ def until_the_work_begins(monkeypatch, tmp_path):
 
     monkeypatch.setattr(distributed, "horovod", stop)
     monkeypatch.chdir(tmp_path)
-    tasks = {"omnifold": "unfolding", "lhco": "anomaly", "jetnet30": "generation",
-             "jetnet150": "generation"}  # fmt: skip
+    tasks = {
+        "omnifold": "unfolding",
+        "lhco": "anomaly",
+        "jetnet30": "generation",
+        "jetnet150": "generation",
+    }
 
     def understand(words: list[str]) -> None:
         if words[0] == "evaluate.py":

@@ -38,8 +38,13 @@ def test_forward_pass_on_jax_equals_the_released_numbers(tmp_path):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1]), *sys.path]),
     }
-    done = subprocess.run([sys.executable, "-c", PROGRAM, tmp_path / "jax.npz"], env=environment,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, tmp_path / "jax.npz"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     numbers, noise = stored("forward_tiny"), stored("float64_check_tiny")
     with np.load(tmp_path / "jax.npz") as found:

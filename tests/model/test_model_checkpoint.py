@@ -18,9 +18,14 @@ from omnilearn.model.checkpoint import (
 from omnilearn.model.pet import PET, PETConfig
 
 SMALL = PETConfig(
-    projection_dim=8, num_layers=1, num_heads=2, num_classes=3, max_constituents=24,
-    classifier_layers=1, generator_layers=1,
-)  # fmt: skip
+    projection_dim=8,
+    num_layers=1,
+    num_heads=2,
+    num_classes=3,
+    max_constituents=24,
+    classifier_layers=1,
+    generator_layers=1,
+)
 RECORD = {"dataset": "top", "position": {"epoch": 3, "sums": {"loss": 0.1}}}
 OFFSETS = 60  # places of the file where a bit is flipped
 
@@ -159,8 +164,10 @@ def test_class_layers_are_kept_only_for_the_same_classes_in_the_same_order(
     report = load_backbone(other, load_checkpoint(path), wanted)
     assert tuple(report.fresh) == (() if is_kept else CLASS_WEIGHTS)
     kept = before if not is_kept else weights
-    assert_equal_arrays({name: arrays_of(other)[name] for name in CLASS_WEIGHTS},
-                        {name: kept[name] for name in CLASS_WEIGHTS})  # fmt: skip
+    assert_equal_arrays(
+        {name: arrays_of(other)[name] for name in CLASS_WEIGHTS},
+        {name: kept[name] for name in CLASS_WEIGHTS},
+    )
     if not is_kept:
         named = "trained for QCD, top, W; now" if isinstance(stored, list) else "does not name"
         assert named in str(report)

@@ -61,8 +61,14 @@ def test_every_array_of_the_file_is_used_or_listed(pet, path):
         names = []
         file.visititems(lambda name, item: names.append(name) if "shape" in dir(item) else None)
     assert len(names) == 148 + len(report.unused)
-    assert all("optimizer" in name or "ema" in name or "functional" in name or "metric" in name
-               or "tracker" in name for name in report.unused)  # fmt: skip
+    assert all(
+        "optimizer" in name
+        or "ema" in name
+        or "functional" in name
+        or "metric" in name
+        or "tracker" in name
+        for name in report.unused
+    )
 
 
 @both_layouts
@@ -86,10 +92,19 @@ def test_two_classes_instead_of_three_replace_exactly_the_class_weights(path):
 
 
 @both_layouts
-@pytest.mark.parametrize("other", [
-    {"num_layers": 1}, {"num_layers": 3}, {"projection_dim": 8}, {"num_heads": 4},
-    {"classifier_layers": 1}, {"generator_layers": 3}, {"num_features": 4},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"num_layers": 1},
+        {"num_layers": 3},
+        {"projection_dim": 8},
+        {"num_heads": 4},
+        {"classifier_layers": 1},
+        {"generator_layers": 3},
+        {"num_features": 4},
+    ],
+    ids=str,
+)
 def test_another_architecture_is_refused(path, other):
     pet = PET(replace(TINY, **other))
     before = values(pet)
@@ -126,11 +141,14 @@ def test_an_hdf5_of_something_else_is_refused(pet, tmp_path):
             read(path)
 
 
-@pytest.mark.parametrize("missing", [
-    "body/_layer_checkpoint_dependencies/dense_2/vars/0",
-    "body/_layer_checkpoint_dependencies/multi_head_attention/_query_dense/vars/0",
-    "generator/_layer_checkpoint_dependencies/dense_4/vars/0",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "body/_layer_checkpoint_dependencies/dense_2/vars/0",
+        "body/_layer_checkpoint_dependencies/multi_head_attention/_query_dense/vars/0",
+        "generator/_layer_checkpoint_dependencies/dense_4/vars/0",
+    ],
+)
 def test_a_missing_array_is_named(pet, copied, missing):
     with h5py.File(copied, "a") as file:
         del file[missing]

@@ -6,13 +6,7 @@ import pytest
 from scipy.special import erf
 
 from omnilearn.model.embedding import fourier_features
-from omnilearn.model.layers import (
-    Attention,
-    JetNormalization,
-    LocalEncoding,
-    Slots,
-    gelu,
-)
+from omnilearn.model.layers import Attention, JetNormalization, LocalEncoding, Slots, gelu
 
 JETS, SLOTS, DIM, HEADS, NEIGHBOURS = 3, 14, 8, 2, 4
 
@@ -78,8 +72,12 @@ def test_attention_equals_that_of_keras(rng):
     x = rng.normal(size=(JETS, SLOTS, DIM)).astype("float32")
     theirs(x, x)
     filled(layer, rng)
-    for ours, name in ((layer.query, "query"), (layer.key, "key"), (layer.value, "value"),
-                       (layer.attention_output, "attention_output")):  # fmt: skip
+    for ours, name in (
+        (layer.query, "query"),
+        (layer.key, "key"),
+        (layer.value, "value"),
+        (layer.attention_output, "attention_output"),
+    ):
         for array in (ours.kernel, ours.bias):
             twin = next(w for w in theirs.weights if w.path.endswith(f"/{name}/{array.name}"))
             twin.assign(array)
@@ -105,8 +103,9 @@ def test_normalisation_equals_that_over_a_jet_of_repeated_slots(rng):
 def slow_local(layer: LocalEncoding, coordinates, features, mask) -> np.ndarray:
     """Sort distances slot by slot, build [f_j - f_i, f_i] for each neighbour, average."""
     first, second = layer.first, layer.second
-    weights = [np.asarray(w, "float64") for w in
-               (first.kernel, first.bias, second.kernel, second.bias)]  # fmt: skip
+    weights = [
+        np.asarray(w, "float64") for w in (first.kernel, first.bias, second.kernel, second.bias)
+    ]
     result = np.zeros((*features.shape[:2], layer.dim))
     for jet in range(len(features)):
         where = coordinates[jet] + 999 * (1 - mask[jet])

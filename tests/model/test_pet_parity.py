@@ -58,11 +58,15 @@ def test_the_same_jets_padded_further_equal_the_released_numbers():
 def loss_batch(numbers) -> dict:
     mask = numbers["in.mask"]
     return {
-        "constituents": numbers["in.features"], "mask": mask, "jet": numbers["in.jet"],
-        "label": numbers["in.label"], "weight": np.ones(len(mask), "float32"),
-        "time": numbers["in.t"], "noise": numbers["in.eps_raw"][:, :, :3],
+        "constituents": numbers["in.features"],
+        "mask": mask,
+        "jet": numbers["in.jet"],
+        "label": numbers["in.label"],
+        "weight": np.ones(len(mask), "float32"),
+        "time": numbers["in.t"],
+        "noise": numbers["in.eps_raw"][:, :, :3],
         "constituents_per_jet": np.float32(mask.sum() / len(mask)),
-    }  # fmt: skip
+    }
 
 
 def test_pretraining_loss_and_gradients_equal_the_stored_ones():
@@ -136,8 +140,13 @@ def test_lion_takes_the_steps_of_the_released_optimiser():
     optimiser.build(list(trained.values()))
     for step, source in ((1, "grad_sum"), (2, "lion.grad2")):
         gradients = arrays_of(numbers, source)
-        optimiser.apply([gradients[name] if name in gradients else np.zeros_like(weight)
-                         for name, weight in trained.items()], list(trained.values()))  # fmt: skip
+        optimiser.apply(
+            [
+                gradients[name] if name in gradients else np.zeros_like(weight)
+                for name, weight in trained.items()
+            ],
+            list(trained.values()),
+        )
         for name, expected in arrays_of(numbers, f"lion.w_after{step}").items():
             np.testing.assert_allclose(trained[name], expected, atol=1e-7, err_msg=name)
 

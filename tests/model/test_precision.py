@@ -50,8 +50,10 @@ def losses_and_gradients(pet, batch, precision: str) -> tuple[dict, dict]:
         with_gradients(objective.losses, list(trained.values())), SLOTS, precision
     )
     terms, gradients = step(batch)
-    return ({name: np.asarray(term) for name, term in terms.items()},
-            {name: np.asarray(g) for name, g in zip(trained, gradients, strict=True)})  # fmt: skip
+    return (
+        {name: np.asarray(term) for name, term in terms.items()},
+        {name: np.asarray(g) for name, g in zip(trained, gradients, strict=True)},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,20 +91,34 @@ def test_what_is_not_a_product_stays_float32(pet, batch, monkeypatch):
 
     def watched(function):
         def call(*arguments, **named):
-            seen.append((function.__qualname__,
-                         {keras.backend.standardize_dtype(x.dtype) for x in
-                          (*arguments, *named.values()) if hasattr(x, "dtype")
-                          and not isinstance(x, keras.layers.Layer)}))  # fmt: skip
+            seen.append(
+                (
+                    function.__qualname__,
+                    {
+                        keras.backend.standardize_dtype(x.dtype)
+                        for x in (*arguments, *named.values())
+                        if hasattr(x, "dtype") and not isinstance(x, keras.layers.Layer)
+                    },
+                )
+            )
             return function(*arguments, **named)
 
         return call
 
-    for owner, name in ((layers.JetNormalization, "call"), (layers.LayerScale, "call"),
-                        (layers, "attention_shares"), (layers, "nearest_slots")):  # fmt: skip
+    for owner, name in (
+        (layers.JetNormalization, "call"),
+        (layers.LayerScale, "call"),
+        (layers, "attention_shares"),
+        (layers, "nearest_slots"),
+    ):
         monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
     in_precision(Objective(pet, "all").losses, REDUCED)(batch)
-    assert {name for name, _ in seen} == {"JetNormalization.call", "LayerScale.call",
-                                          "attention_shares", "nearest_slots"}  # fmt: skip
+    assert {name for name, _ in seen} == {
+        "JetNormalization.call",
+        "LayerScale.call",
+        "attention_shares",
+        "nearest_slots",
+    }
     assert {kind for _, kinds in seen for kind in kinds} == {"float32"}
 
 
@@ -131,8 +147,9 @@ def test_weights_and_checkpoint_are_float32_and_load_under_either_precision(pet,
         assert again.weights.keys() == weights.keys()
         assert again.pet_config == ARCHITECTURE
         other = build_pet(again)
-        logits[precision] = [np.asarray(in_precision(other.call, each)(batch))
-                             for each in (FULL, REDUCED)]  # fmt: skip
+        logits[precision] = [
+            np.asarray(in_precision(other.call, each)(batch)) for each in (FULL, REDUCED)
+        ]
     np.testing.assert_array_equal(logits[FULL], logits[REDUCED])
 
 

@@ -8,8 +8,11 @@ import numpy as np
 from omnilearn.kinematics import delta_phi, invariant_mass, to_cartesian
 
 FILES = {
-    "atlas": "train.h5", "jetnet30": "t.hdf5", "jetnet150": "t150.hdf5", "aspen": "RunG_batch0.h5",
-}  # fmt: skip
+    "atlas": "train.h5",
+    "jetnet30": "t.hdf5",
+    "jetnet150": "t150.hdf5",
+    "aspen": "RunG_batch0.h5",
+}
 JET_PT = {"atlas": 1000.0, "jetnet30": 1000.0, "jetnet150": 1000.0, "aspen": 400.0}  # GeV
 IDS = (211, -211, 130, 22, 11, -13)
 
@@ -24,8 +27,12 @@ def padded(values: np.ndarray, counts: np.ndarray, slots: int) -> np.ndarray:
 def atlas(momenta, counts, jets, rng) -> dict[str, np.ndarray]:
     pt, eta, phi, energy = momenta.T
     mev = {"pt": 1e3 * pt, "eta": eta, "phi": phi, "E": 1e3 * energy}
-    jet = {"pt": 1e3 * jets[:, 0], "eta": jets[:, 1], "phi": jets[:, 2],
-           "m": 1e3 * invariant_mass(jets)}  # fmt: skip
+    jet = {
+        "pt": 1e3 * jets[:, 0],
+        "eta": jets[:, 1],
+        "phi": jets[:, 2],
+        "m": 1e3 * invariant_mass(jets),
+    }
     columns = {f"fjet_clus_{name}": padded(v, counts, 200) for name, v in mev.items()}
     columns |= {f"fjet_{name}": values for name, values in jet.items()}
     columns = {name: values.astype(np.float32) for name, values in columns.items()}
@@ -37,9 +44,14 @@ def jetnet(momenta, counts, jets, slots: int) -> dict[str, np.ndarray]:
     owner = np.repeat(np.arange(len(jets)), counts)
     pt, eta, phi, _ = momenta.T
     relative = np.stack(
-        [eta - jets[owner, 1], delta_phi(phi, jets[owner, 2]), pt / jets[owner, 0],
-         np.ones(len(pt))], axis=-1
-    )  # fmt: skip
+        [
+            eta - jets[owner, 1],
+            delta_phi(phi, jets[owner, 2]),
+            pt / jets[owner, 0],
+            np.ones(len(pt)),
+        ],
+        axis=-1,
+    )
     per_jet = [jets[:, 0], jets[:, 1], invariant_mass(jets), np.minimum(counts, slots)]
     return {
         "particle_features": padded(relative, counts, slots).astype(np.float32),

@@ -53,8 +53,11 @@ def branches(columns: dict[str, np.ndarray], seed: int = 0) -> dict[str, ak.Arra
     result["FatJetPFCands_pFCandsIdx"] = ak.unflatten(place[inside].astype(np.int32), links)
     result |= {name: np.ones(len(jets_of), bool) for name in FILTERS}
     number = np.arange(len(jets_of))
-    result |= {"run": np.full(len(jets_of), 278820, np.uint32), "luminosityBlock": number,
-               "event": np.uint64(2**33 + number)}  # fmt: skip
+    result |= {
+        "run": np.full(len(jets_of), 278820, np.uint32),
+        "luminosityBlock": number,
+        "event": np.uint64(2**33 + number),
+    }
     return result
 
 

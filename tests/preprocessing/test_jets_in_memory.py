@@ -81,8 +81,9 @@ def test_identity_is_asked_for_where_the_model_knows_it_and_only_there(jets):
 def test_impossible_jets_are_named_as_those_of_files_are(jets):
     momenta = jets[["pt", "eta", "phi", "energy"]]
     spec = CATALOGUE["top"]
-    far = ak.with_field(momenta, ak.where(ak.local_index(momenta.eta, axis=0) == 40, 30.0, 0.1),
-                        "eta")  # fmt: skip
+    far = ak.with_field(
+        momenta, ak.where(ak.local_index(momenta.eta, axis=0) == 40, 30.0, 0.1), "eta"
+    )
     far = ak.with_field(far, far.pt * np.cosh(far.eta), "energy")
     with pytest.raises(UserError, match=r"constituents: jet 40 \(counted from 0\)"):
         JetsInMemory(far, spec).gather(np.arange(38, 42))

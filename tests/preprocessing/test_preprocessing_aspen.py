@@ -128,8 +128,9 @@ def test_jets_whose_weights_are_all_zero_are_left_out(columns):
         (9, 17.0, "holds the particle 17"),
     ],
 )
-def test_columns_of_another_meaning_are_refused(columns, refused, tmp_path, column, value,
-                                                complaint):  # fmt: skip
+def test_columns_of_another_meaning_are_refused(
+    columns, refused, tmp_path, column, value, complaint
+):
     columns["PFCands"][7, 0, column] = value
     flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
     assert complaint in refused("aspen", "--raw", tmp_path / "raw")

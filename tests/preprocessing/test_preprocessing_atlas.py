@@ -69,8 +69,9 @@ def test_atlas_jet_energy_is_the_calibrated_one_where_the_released_sums_the_clus
     calibrated = np.hypot(pt * np.cosh(eta), mass) / 1000
     summed = released["in.fjet_clus_E"].astype(np.float64).sum(1, keepdims=True) / 1000
     for logarithm, jet_energy in (
-        (ours["data"][..., 4], calibrated), (released["out.data"][..., 4], summed)
-    ):  # fmt: skip
+        (ours["data"][..., 4], calibrated),
+        (released["out.data"][..., 4], summed),
+    ):
         one_minus = (1 - energy / jet_energy)[real]
         above = one_minus > 1e-3
         np.testing.assert_allclose(

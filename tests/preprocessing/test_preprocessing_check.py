@@ -76,8 +76,12 @@ def test_what_a_file_remembers_of_its_making_is_told(preprocess, write_top, tmp_
     status, out, err = preprocess("check", path)
     assert (status, err) == (0, "")
     for name, value in {
-        "dataset": "top", "split": "train", "origin": "public", "seed": "4", "sources": "train.h5",
-    }.items():  # fmt: skip
+        "dataset": "top",
+        "split": "train",
+        "origin": "public",
+        "seed": "4",
+        "sources": "train.h5",
+    }.items():
         assert row(out, name) == [value]
 
 
@@ -164,9 +168,10 @@ def test_a_figure_has_every_input(preprocess, tmp_path, monkeypatch):
     drawn = []
     draw = check.input_distributions
     monkeypatch.setattr(
-        check, "input_distributions",
+        check,
+        "input_distributions",
         lambda panels, *rest: (drawn.extend(panels), draw(panels, *rest)),
-    )  # fmt: skip
+    )
     status, out, err = preprocess("check", tmp_path / "some.h5", "--plot", tmp_path / "in.png")
     assert (status, err) == (0, "")
     assert f"figure: {tmp_path / 'in'}.png and .pdf" in out

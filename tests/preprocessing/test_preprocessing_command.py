@@ -276,10 +276,23 @@ def test_a_record_of_sources_that_is_not_understood_is_one_of_nothing(
 def test_the_workers_of_a_killed_preprocessing_end_with_it(write_jetclass, tmp_path, seconds):
     for number in range(6):
         write_jetclass(tmp_path / f"raw/train/HToBB_00{number}.root", "Hbb", n=4000, seed=number)
-    command = [sys.executable, "-m", "preprocessing", "jetclass", "--splits", "train", "--raw",
-               str(tmp_path / "raw"), "--out", str(tmp_path / "out"), "--workers", "2"]  # fmt: skip
-    parent = subprocess.Popen(command, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL, start_new_session=True)  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "preprocessing",
+        "jetclass",
+        "--splits",
+        "train",
+        "--raw",
+        str(tmp_path / "raw"),
+        "--out",
+        str(tmp_path / "out"),
+        "--workers",
+        "2",
+    ]
+    parent = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     time.sleep(seconds)
     parent.kill()
     parent.wait()

@@ -43,9 +43,15 @@ def level(request, released, omnifold_rows):
     theirs = {key: released[f"out.{request.param}_{key}"] for key in ("points", "jets", "subs")} | {
         "axis": released[f"in.{request.param}_jets"]
     }
-    found = {key: omnifold_rows[OMNIFOLD.key(name, ours)]
-             for key, name in (("points", "data"), ("jets", "jet"), ("subs", "observables"),
-                               ("multiplicity", "multiplicity"))}  # fmt: skip
+    found = {
+        key: omnifold_rows[OMNIFOLD.key(name, ours)]
+        for key, name in (
+            ("points", "data"),
+            ("jets", "jet"),
+            ("subs", "observables"),
+            ("multiplicity", "multiplicity"),
+        )
+    }
     # the constituents of these jets fall in pt already, so the same 101 are kept
     public = released[f"in.{request.param}_particles"][:, :SLOTS]
     assert (np.diff(public[..., 0]) <= 0).all()

@@ -51,8 +51,17 @@ def qg_case():
     assert (np.diff(public[..., 0]) <= 0).all()
     pt, rapidity, _, pdg_id = np.moveaxis(public, -1, 0)
     mass = np.where(pt > 0, masses(pdg_id.ravel(), here, "X").reshape(pt.shape), 0)
-    return Case(released["out.data"], ours["data"], released["out.jet"], ours["jet"],
-                pt, rapidity, pdg_id, mass, 0)  # fmt: skip
+    return Case(
+        released["out.data"],
+        ours["data"],
+        released["out.jet"],
+        ours["jet"],
+        pt,
+        rapidity,
+        pdg_id,
+        mass,
+        0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +104,17 @@ def cms_case(tmp_path_factory):
         hard = particles[row][particles[row, :, 0] >= 1][:100]
         public[jet, : len(hard)] = hard
     pt, rapidity, _, mass, pdg_id, _ = np.moveaxis(public, -1, 0)
-    return Case(theirs["data"][both], ours["data"][place], theirs["jet"][both], ours["jet"][place],
-                pt, rapidity, pdg_id, mass, 1)  # fmt: skip
+    return Case(
+        theirs["data"][both],
+        ours["data"][place],
+        theirs["jet"][both],
+        ours["jet"][place],
+        pt,
+        rapidity,
+        pdg_id,
+        mass,
+        1,
+    )
 
 
 @pytest.fixture(params=["qg", "cms"])

@@ -37,9 +37,11 @@ def branches(toy_jets):
             "idx": owner % 2,
         }
         made = {
-            "Q2": rng.uniform(160, 1000, n), "y": rng.uniform(0.1, 0.6, n),
-            "ptmiss": rng.uniform(0, 9, n), "Empz": rng.uniform(46, 64, n),
-        }  # fmt: skip
+            "Q2": rng.uniform(160, 1000, n),
+            "y": rng.uniform(0.1, 0.6, n),
+            "ptmiss": rng.uniform(0, 9, n),
+            "Empz": rng.uniform(46, 64, n),
+        }
         columns = dict(zip(("pt", "eta", "phi", "e"), jets.T, strict=True))
         columns["mass"] = invariant_mass(jets)
         for name, values in columns.items():

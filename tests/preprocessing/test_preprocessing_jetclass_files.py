@@ -26,8 +26,11 @@ TRAIN_PARTS = ("JetClass_Pythia_train_100M_part0.tar", "JetClass_Pythia_train_10
 VAL, TEST = "JetClass_Pythia_val_5M.tar", "JetClass_Pythia_test_20M.tar"
 # (archive, folder inside it, number of its files): two classes of one file each
 CONTENT = (
-    (TRAIN_PARTS[0], "", 0), (TRAIN_PARTS[1], "", 1), (VAL, "val_5M", 120), (TEST, "test_20M", 100)
-)  # fmt: skip
+    (TRAIN_PARTS[0], "", 0),
+    (TRAIN_PARTS[1], "", 1),
+    (VAL, "val_5M", 120),
+    (TEST, "test_20M", 100),
+)
 
 
 def archive(path: Path, folder: str, files: list[Path]) -> Path:

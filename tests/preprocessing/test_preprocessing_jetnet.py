@@ -128,8 +128,9 @@ def test_a_file_name_without_a_class_is_refused(columns, tmp_path):
 @pytest.mark.parametrize(
     ("column", "value", "complaint"), [(3, 0.5, "a mask other than 0"), (2, -0.1, "a negative pt")]
 )
-def test_columns_of_another_meaning_are_refused(columns, refused, tmp_path, column, value,
-                                                complaint):  # fmt: skip
+def test_columns_of_another_meaning_are_refused(
+    columns, refused, tmp_path, column, value, complaint
+):
     columns["particle_features"][[9, 12], 0, column] = value
     flat_files.write(tmp_path / "raw/w.hdf5", columns)
     found = refused("jetnet30", "--raw", tmp_path / "raw")

@@ -65,10 +65,7 @@ def test_memory_is_that_of_a_stretch_however_long_the_file(tmp_path):
 )
 def test_an_archive_of_another_layout_is_refused_in_a_sentence(tmp_path, arrays, complaint):
     np.savez(tmp_path / "file.npz", **arrays)
-    with (
-        pytest.raises(UserError, match=complaint),
-        open_npz(tmp_path / "file.npz", ("a",), TITLE),
-    ):
+    with pytest.raises(UserError, match=complaint), open_npz(tmp_path / "file.npz", ("a",), TITLE):
         pass
 
 

@@ -132,9 +132,13 @@ def test_observables_are_those_of_the_file(arrays):
         pt, _, _, mass = made[f"{level}_jets"].T
         sdm, width = made[f"{level}_sdms"], made[f"{level}_widths"]
         expected = [
-            mass, width, made[f"{level}_mults"], np.log(sdm**2 / pt**2), made[f"{level}_zgs"],
+            mass,
+            width,
+            made[f"{level}_mults"],
+            np.log(sdm**2 / pt**2),
+            made[f"{level}_zgs"],
             made[f"{level}_tau2s"] / width,
-        ]  # fmt: skip
+        ]
         np.testing.assert_allclose(found[f"{ours}_subs"], np.stack(expected, axis=-1), rtol=1e-5)
 
 

@@ -202,9 +202,12 @@ def test_recovered_jets_are_at_rest_in_no_frame_but_their_own(jets):
     momenta, counts, jet, _ = jets(50, seed=4)
     owner = np.repeat(np.arange(50), counts)
     found, known = omnilearned.recovered(
-        counts, momenta[:, 0], momenta[:, 1] - jet[owner, 1],
-        delta_phi(momenta[:, 2], jet[owner, 2]), momenta[:, 3],
-    )  # fmt: skip
+        counts,
+        momenta[:, 0],
+        momenta[:, 1] - jet[owner, 1],
+        delta_phi(momenta[:, 2], jet[owner, 2]),
+        momenta[:, 3],
+    )
     assert known.all()
     total = np.stack([np.bincount(owner, one) for one in to_cartesian(momenta).T], axis=-1)
     np.testing.assert_allclose(found[:, 3], total[:, 3], rtol=1e-3)

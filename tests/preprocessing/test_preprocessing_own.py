@@ -121,8 +121,11 @@ MISTAKES = {
     "flat": ({"constituents": lambda p: p[:, 0]}, r"constituents: shape \(120, 4\)"),
     "objects": ({"constituents": lambda p: p.astype(object)}, "constituents: shape .* of object"),
     "lists of other lengths": (
-        {"constituents": lambda p: ak.Array([{"pt": [1.0], "eta": [1.0], "phi": [1.0],
-                                              "energy": [1.0, 1.0]}])},
+        {
+            "constituents": lambda p: ak.Array(
+                [{"pt": [1.0], "eta": [1.0], "phi": [1.0], "energy": [1.0, 1.0]}]
+            )
+        },
         "constituents: pt, eta, phi, energy differ in length",
     ),
     "no energy": ({"constituents": lambda p: ak.Array([[{"pt": 1.0}]])}, "constituents: pt with"),
@@ -146,10 +149,14 @@ MISTAKES = {
     "no radius": ({"jet_radius": None}, "jet_radius None: expected a number above zero"),
     "no jets": ({"constituents": lambda p: p[:0]}, "constituents: no jets"),
     "missing label": ({"label": lambda y: [None, *y[1:]]}, "label: missing in jet 0"),
-    "masked label": ({"label": lambda y: np.ma.array(y, mask=np.arange(JETS) == 5)},
-                     "label: missing in jet 5"),
-    "masked weight": ({"weight": ak.mask(ak.Array(np.ones(JETS)), np.arange(JETS) != 9)},
-                      "weight: missing in jet 9"),
+    "masked label": (
+        {"label": lambda y: np.ma.array(y, mask=np.arange(JETS) == 5)},
+        "label: missing in jet 5",
+    ),
+    "masked weight": (
+        {"weight": ak.mask(ak.Array(np.ones(JETS)), np.arange(JETS) != 9)},
+        "weight: missing in jet 9",
+    ),
     "weight of nothing": ({"weight": np.zeros(JETS)}, "weight: zero for all jets"),
     "not one-hot": ({"label": lambda y: np.ones((JETS, 2))}, r"label: \[1.0, 1.0\] in jet 0"),
     "group of NaN": ({"group": np.full(JETS, np.nan)}, "group: not a finite number in jet 0"),
@@ -160,7 +167,7 @@ MISTAKES = {
     "no val": ({"splits": {"train": 1.0}}, "splits .*: expected shares of train, val"),
     "sum": ({"splits": {"train": 0.8, "val": 0.1}}, "shares that add up to 1"),
     "seed": ({"seed": -1}, "seed -1: expected 0 or more"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -189,12 +196,17 @@ def test_a_declaration_that_is_none_is_told_by_its_path(jets, tmp_path):
     declared = json.loads(path.read_text())
     del declared["digest"]
     for spoilt in (
-        {**declared, "signal": 2}, {**declared, "classes": ["a", "b"]},
-        {**declared, "num_features": "7"}, {"title": "mine"}, {},
+        {**declared, "signal": 2},
+        {**declared, "classes": ["a", "b"]},
+        {**declared, "num_features": "7"},
+        {"title": "mine"},
+        {},
         *({**declared, "max_constituents": slots} for slots in (-5, 0, 20.5, 10**9, True)),
-        {**declared, "jet_radius": None}, {**declared, "splits": {"train": "most"}},
-        {**declared, "jet_pt_range": [500.0, 20.0]}, {**declared, "classes": []},
-    ):  # fmt: skip
+        {**declared, "jet_radius": None},
+        {**declared, "splits": {"train": "most"}},
+        {**declared, "jet_pt_range": [500.0, 20.0]},
+        {**declared, "classes": []},
+    ):
         path.write_text(json.dumps(spoilt))
         with pytest.raises(UserError, match=r"dataset\.json does not declare a dataset"):
             dataset("mine", tmp_path)

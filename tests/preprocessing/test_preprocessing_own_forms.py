@@ -72,18 +72,21 @@ def momentum4d(padded, **more):
 
 FORMS = {
     "records": records,
-    "records of lists": lambda p: ak.zip(jagged(p, dict(zip(KEYS, np.moveaxis(p, -1, 0),
-                                                            strict=True))), depth_limit=1),
+    "records of lists": lambda p: ak.zip(
+        jagged(p, dict(zip(KEYS, np.moveaxis(p, -1, 0), strict=True))), depth_limit=1
+    ),
     "px, py, pz, E": lambda p: ak.zip(jagged(p, cartesian(p))),
     "mass": lambda p: ak.zip({**{k: records(p)[k] for k in KEYS[:3]}, "mass": 0 * records(p).pt}),
     "vectors": momentum4d,
-    "vectors of a name alone": lambda p: ak.with_name(ak.zip(jagged(p, cartesian(p))),
-                                                      "Momentum4D"),
+    "vectors of a name alone": lambda p: ak.with_name(
+        ak.zip(jagged(p, cartesian(p))), "Momentum4D"
+    ),
     "vectors in slots": lambda p: vector.array(cartesian(p)),
     "vectors and None": lambda p: ak.pad_none(momentum4d(p), 50, axis=1),
     "pad_none": padded_with_none,
-    "pad_none of each field": lambda p: ak.zip({k: ak.pad_none(records(p)[k], 50, axis=1)
-                                                for k in KEYS}),
+    "pad_none of each field": lambda p: ak.zip(
+        {k: ak.pad_none(records(p)[k], 50, axis=1) for k in KEYS}
+    ),
     "mask": lambda p: ak.mask(records(p), np.ones(JETS, bool)),
     "masked array": masked,
     "masked jets": lambda p: list(masked(p)),
@@ -94,7 +97,7 @@ FORMS = {
     "dictionary of lists": lambda p: {k: ak.to_list(records(p)[k]) for k in KEYS},
     "awkward numbers": lambda p: ak.Array(lists(p)),
     "structured": lambda p: np.rec.fromarrays(np.moveaxis(p, -1, 0), names=",".join(KEYS)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -102,8 +105,9 @@ def test_every_form_gives_the_same_momenta(form, padded):
     found = constituents_of(FORMS[form](padded))
     real = found.momenta[:, 0] > 0
     owner = np.repeat(np.arange(JETS), found.counts)[real]
-    np.testing.assert_allclose(found.momenta[real], padded[padded[..., 0] > 0], rtol=1e-6,
-                               atol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(
+        found.momenta[real], padded[padded[..., 0] > 0], rtol=1e-6, atol=1e-6
+    )
     np.testing.assert_array_equal(np.bincount(owner), (padded[..., 0] > 0).sum(axis=1))
 
 
@@ -126,31 +130,50 @@ def test_particle_ids_have_their_usual_names(key, padded):
 
 
 REFUSED = {
-    "unknown field": (lambda p: ak.with_field(records(p), records(p).pt, "d0"),
-                      "'d0' is not known"),
-    "unknown field of vectors": (lambda p: momentum4d(p, charge=p[..., 0]),
-                                 "'charge' is not known"),
-    "mass and energy": (lambda p: ak.with_field(records(p), records(p).pt, "mass"),
-                        "mass with 2 axes are not one four-momentum"),
+    "unknown field": (
+        lambda p: ak.with_field(records(p), records(p).pt, "d0"),
+        "'d0' is not known",
+    ),
+    "unknown field of vectors": (
+        lambda p: momentum4d(p, charge=p[..., 0]),
+        "'charge' is not known",
+    ),
+    "mass and energy": (
+        lambda p: ak.with_field(records(p), records(p).pt, "mass"),
+        "mass with 2 axes are not one four-momentum",
+    ),
     "twice": (lambda p: ak.with_field(records(p), records(p).pt, "E"), "energy is there twice"),
     "three-vectors": (lambda p: records(p)[["pt", "eta", "phi"]], "are not one four-momentum"),
-    "words": (lambda p: ak.Array([[{"pt": "a", "eta": 0.0, "phi": 0.0, "energy": 1.0}]]),
-              "constituents: "),
+    "words": (
+        lambda p: ak.Array([[{"pt": "a", "eta": 0.0, "phi": 0.0, "energy": 1.0}]]),
+        "constituents: ",
+    ),
     "a word": (lambda p: "jets", "constituents: shape"),
     "nothing": (lambda p: None, "constituents: shape"),
     "masked jet": (lambda p: ak.mask(records(p), np.arange(JETS) != 7), "jet 7 .* is missing"),
-    "masked lists": (lambda p: ak.zip({k: ak.mask(records(p)[k], np.arange(JETS) != 7)
-                                       for k in KEYS}, depth_limit=1), "jet 7 .* is missing"),
+    "masked lists": (
+        lambda p: ak.zip(
+            {k: ak.mask(records(p)[k], np.arange(JETS) != 7) for k in KEYS}, depth_limit=1
+        ),
+        "jet 7 .* is missing",
+    ),
     "None for a jet": (lambda p: [*lists(p)[:5], None], "jet 5 .* is missing"),
     "padded jets": (lambda p: ak.pad_none(records(p), JETS + 3, axis=0), "jet 120 .* is missing"),
-    "half a momentum": (lambda p: ak.with_field(records(p), ak.mask(records(p).eta,
-                        records(p).pt < 5), "eta"), "a constituent with pt but without eta"),
-    "no particle id": (lambda p: ak.with_field(records(p), ak.mask(ak.values_astype(
-                       0 * records(p).pt + 211, int), records(p).pt < 5), "pdg_id"),
-                       "a constituent without pdg_id"),
+    "half a momentum": (
+        lambda p: ak.with_field(records(p), ak.mask(records(p).eta, records(p).pt < 5), "eta"),
+        "a constituent with pt but without eta",
+    ),
+    "no particle id": (
+        lambda p: ak.with_field(
+            records(p),
+            ak.mask(ak.values_astype(0 * records(p).pt + 211, int), records(p).pt < 5),
+            "pdg_id",
+        ),
+        "a constituent without pdg_id",
+    ),
     "three columns": (lambda p: [jet[:, :3] for jet in lists(p)], "jet 0 .* has shape"),
     "jets of both widths": (lambda p: [p[0], np.ones((3, 5))], "some jets have 4 columns"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", REFUSED)

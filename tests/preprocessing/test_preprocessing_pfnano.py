@@ -112,9 +112,11 @@ def test_each_cut_of_the_paper_is_made_and_counted(branches, tmp_path):
     records, _, rejected, selection = read(pfnano_files.write(tmp_path / "nano.root", branches))
     of_event = int(ak.num(branches["FatJet_pt"])[3])
     assert rejected == {
-        "jets of events that fail a filter": of_event, "jets of pt <= 300 GeV": 1,
-        "jets of |eta| >= 2.5": 1, "jets that fail the identification": 1,
-    }  # fmt: skip
+        "jets of events that fail a filter": of_event,
+        "jets of pt <= 300 GeV": 1,
+        "jets of |eta| >= 2.5": 1,
+        "jets that fail the identification": 1,
+    }
     assert len(records) == 50 - 3 - of_event
     first = np.cumsum(ak.to_numpy(ak.num(branches["FatJet_pt"])))
     lost = [0, first[0], first[1], *range(first[2], first[3])]
@@ -206,11 +208,14 @@ def test_wrong_numbers_are_refused_with_branch_and_event(
 
 @pytest.mark.parametrize(
     ("name", "value", "complaint"),
-    [("puppiWeight", 1.5, "PFCands_puppiWeight is not between 0 and 1 in jet"),
-     ("pdgId", 17, "holds the particle 17")],
-)  # fmt: skip
-def test_columns_of_another_meaning_are_refused(branches, tmp_path, refused, name, value,
-                                                complaint):  # fmt: skip
+    [
+        ("puppiWeight", 1.5, "PFCands_puppiWeight is not between 0 and 1 in jet"),
+        ("pdgId", 17, "holds the particle 17"),
+    ],
+)
+def test_columns_of_another_meaning_are_refused(
+    branches, tmp_path, refused, name, value, complaint
+):
     link = int(branches["FatJetPFCands_pFCandsIdx"][4][0])
     branches["PFCands_puppiWeight"] = ak.ones_like(branches["PFCands_puppiWeight"])
     key = f"PFCands_{name}"

@@ -113,8 +113,9 @@ def test_a_rotation_across_the_seam_changes_no_feature(arrays):
     np.testing.assert_allclose(features[1], features[0], atol=1e-5)
 
 
-def test_a_jet_of_one_constituent_is_kept_and_an_empty_one_counted(write, arrays, preprocess,
-                                                                   tmp_path):  # fmt: skip
+def test_a_jet_of_one_constituent_is_kept_and_an_empty_one_counted(
+    write, arrays, preprocess, tmp_path
+):
     x, _ = arrays()
     x[3, 1:], x[3, 0, 0] = 0, 525.0
     x[4] = 0

@@ -14,7 +14,12 @@ CLEAN = replace(jetclass.RECIPE, settings=(*jetclass.RECIPE.settings, "PartonLev
 def jetclass_files(out: Path, train: int, val: int, test: int, per_file: int) -> list[OutputFile]:
     """The files of a JetClass sample with so many jets per class."""
     arguments = argparse.Namespace(
-        out=out, train=train, val=val, test=test, share=10, jets_per_file=per_file,
+        out=out,
+        train=train,
+        val=val,
+        test=test,
+        share=10,
+        jets_per_file=per_file,
         classes=list(jetclass.PUBLIC_NAMES),
-    )  # fmt: skip
+    )
     return jetclass.files(arguments)

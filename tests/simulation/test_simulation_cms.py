@@ -39,8 +39,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def slices(folder: Path) -> list[MODDataset]:
     """By rising parton pt."""
-    return [MODDataset(str(folder / f"SIM{pt}_Jet300_pT375-infGeV_0_compressed.h5"))
-            for pt in cms.SLICES]  # fmt: skip
+    return [
+        MODDataset(str(folder / f"SIM{pt}_Jet300_pT375-infGeV_0_compressed.h5"))
+        for pt in cms.SLICES
+    ]
 
 
 def test_energyflow_reads_the_files_with_the_public_columns(slices: list[MODDataset]) -> None:

@@ -33,8 +33,10 @@ def test_the_command_writes_three_tables_and_says_so(
     assert len(said) == 4  # neither Pythia nor FastJet adds a banner
     assert said[0] == f"wrote {tmp_path / 'top' / 'train.h5'} (6 jets)"
     assert said[3].startswith("10 jets in ")
-    assert [len(pd.read_hdf(tmp_path / "top" / f"{split}.h5", key="table"))
-            for split in ("train", "val", "test")] == [6, 2, 2]  # fmt: skip
+    assert [
+        len(pd.read_hdf(tmp_path / "top" / f"{split}.h5", key="table"))
+        for split in ("train", "val", "test")
+    ] == [6, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -165,10 +167,23 @@ def test_a_killed_simulation_makes_only_the_missing_files(
 
     def simulate(out: str, seed: int) -> list[list[float]]:
         status = command(
-            monkeypatch, "jetclass", "--jets-per-class", 4, "--val-jets-per-class", 3,
-            "--test-jets-per-class", 2, "--classes", "Zqq", "--workers", 1, "--seed", seed,
-            "--out", tmp_path / out,
-        )  # fmt: skip
+            monkeypatch,
+            "jetclass",
+            "--jets-per-class",
+            4,
+            "--val-jets-per-class",
+            3,
+            "--test-jets-per-class",
+            2,
+            "--classes",
+            "Zqq",
+            "--workers",
+            1,
+            "--seed",
+            seed,
+            "--out",
+            tmp_path / out,
+        )
         found = [tmp_path / out / name for name in names if (tmp_path / out / name).exists()]
         assert status == (0 if len(found) == 3 and not (tmp_path / out / NAME).exists() else 2)
         return [ak.to_list(uproot.open(path)["tree"]["jet_pt"].array()) for path in found]

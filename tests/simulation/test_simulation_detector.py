@@ -29,9 +29,14 @@ MUON_ID, PHOTON_ID, PION_ID, KLONG_ID, NEUTRINO_ID = 13, 22, 211, 130, 12
 
 @pytest.fixture(scope="module")
 def dijets() -> Events:
-    settings = ("Beams:eCM = 13000.", "HardQCD:all = on", "PhaseSpace:pTHatMin = 200.",
-                "PartonLevel:MPI = off", "ParticleDecays:limitTau0 = on",
-                "ParticleDecays:tau0Max = 10.")  # fmt: skip
+    settings = (
+        "Beams:eCM = 13000.",
+        "HardQCD:all = on",
+        "PhaseSpace:pTHatMin = 200.",
+        "PartonLevel:MPI = off",
+        "ParticleDecays:limitTau0 = on",
+        "ParticleDecays:tau0Max = 10.",
+    )
     return Generator(settings, seed=1).events(400)
 
 
@@ -45,12 +50,19 @@ def gun(pdg_id: int, charge: float, energy: float, eta: float, count: int) -> Ev
     pt, phi = energy / np.cosh(eta), np.linspace(-3, 3, count)
     integers = {"pdg_id": pdg_id, "status": 1, "daughter1": -1, "daughter2": -1}
     return Events(
-        count=count, event=np.arange(count), px=pt * np.cos(phi), py=pt * np.sin(phi),
-        pz=np.full(count, pt * np.sinh(eta)), energy=np.full(count, energy),
-        x=np.zeros(count), y=np.zeros(count), z=np.zeros(count), charge=np.full(count, charge),
+        count=count,
+        event=np.arange(count),
+        px=pt * np.cos(phi),
+        py=pt * np.sin(phi),
+        pz=np.full(count, pt * np.sinh(eta)),
+        energy=np.full(count, energy),
+        x=np.zeros(count),
+        y=np.zeros(count),
+        z=np.zeros(count),
+        charge=np.full(count, charge),
         weight=np.ones(count),
         **{name: np.full(count, value) for name, value in integers.items()},
-    )  # fmt: skip
+    )
 
 
 def test_jet_response_is_close_to_one(dijets: Events, objects: Objects) -> None:
@@ -170,8 +182,13 @@ def test_a_jet_of_one_particle_has_no_substructure() -> None:
 
 
 def test_the_decay_of_a_top_ends_in_three_quarks() -> None:
-    settings = ("Beams:eCM = 13000.", "Top:gg2ttbar = on", "24:onMode = off",
-                "24:onIfAny = 1 2 3 4 5", "PartonLevel:MPI = off")  # fmt: skip
+    settings = (
+        "Beams:eCM = 13000.",
+        "Top:gg2ttbar = on",
+        "24:onMode = off",
+        "24:onIfAny = 1 2 3 4 5",
+        "PartonLevel:MPI = off",
+    )
     events = Generator(settings, seed=1).events(10)
     tops = resonances(events, 6)
     assert len(tops) == 20

@@ -62,8 +62,9 @@ def observables(jets: ak.Array) -> dict[str, np.ndarray]:
     return {
         "pt": jets.pt,
         "eta": jets.eta,
-        "mass": np.sqrt(np.maximum(
-            p["energy"] ** 2 - p["px"] ** 2 - p["py"] ** 2 - p["pz"] ** 2, 0)),
+        "mass": np.sqrt(
+            np.maximum(p["energy"] ** 2 - p["px"] ** 2 - p["py"] ** 2 - p["pz"] ** 2, 0)
+        ),
         "multiplicity": ak.num(pt),
         "hardest constituent": ak.max(pt, axis=1),
         "a constituent drawn by chance": pt[np.arange(len(pt)), random],
@@ -71,7 +72,7 @@ def observables(jets: ak.Array) -> dict[str, np.ndarray]:
         "leptons": ak.sum(part.kind >= 3, axis=1),
         "pt of the resonance": jets.truth_pt,
         "eta of the resonance": jets.truth_eta,
-    }  # fmt: skip
+    }
 
 
 def test_a_forward_electron_is_measured_worst() -> None:

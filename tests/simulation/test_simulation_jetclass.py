@@ -15,24 +15,62 @@ from simulation.runner import produce
 # the branches of the public files, in their order, with their types
 PUBLIC_BRANCHES = {
     **dict.fromkeys(
-        ("part_px", "part_py", "part_pz", "part_energy", "part_deta", "part_dphi", "part_d0val",
-         "part_d0err", "part_dzval", "part_dzerr", "part_charge"), "var * float32"),
+        (
+            "part_px",
+            "part_py",
+            "part_pz",
+            "part_energy",
+            "part_deta",
+            "part_dphi",
+            "part_d0val",
+            "part_d0err",
+            "part_dzval",
+            "part_dzerr",
+            "part_charge",
+        ),
+        "var * float32",
+    ),
     **dict.fromkeys(
-        ("part_isChargedHadron", "part_isNeutralHadron", "part_isPhoton", "part_isElectron",
-         "part_isMuon"), "var * int32"),
+        (
+            "part_isChargedHadron",
+            "part_isNeutralHadron",
+            "part_isPhoton",
+            "part_isElectron",
+            "part_isMuon",
+        ),
+        "var * int32",
+    ),
     "label_QCD": "float32",
     **dict.fromkeys(("label_Hbb", "label_Hcc", "label_Hgg", "label_H4q", "label_Hqql"), "bool"),
     **dict.fromkeys(("label_Zqq", "label_Wqq", "label_Tbqq", "label_Tbl"), "int32"),
     **dict.fromkeys(
-        ("jet_pt", "jet_eta", "jet_phi", "jet_energy", "jet_nparticles", "jet_sdmass", "jet_tau1",
-         "jet_tau2", "jet_tau3", "jet_tau4", "aux_genpart_eta", "aux_genpart_phi",
-         "aux_genpart_pid", "aux_genpart_pt", "aux_truth_match"), "float32"),
-}  # fmt: skip
+        (
+            "jet_pt",
+            "jet_eta",
+            "jet_phi",
+            "jet_energy",
+            "jet_nparticles",
+            "jet_sdmass",
+            "jet_tau1",
+            "jet_tau2",
+            "jet_tau3",
+            "jet_tau4",
+            "aux_genpart_eta",
+            "aux_genpart_phi",
+            "aux_genpart_pid",
+            "aux_genpart_pt",
+            "aux_truth_match",
+        ),
+        "float32",
+    ),
+}
 
 
 def summed(jets: ak.Array) -> dict[str, np.ndarray]:
-    return {axis: ak.to_numpy(ak.sum(jets[f"part_{axis}"], axis=1)).astype(float)
-            for axis in ("px", "py", "pz", "energy")}  # fmt: skip
+    return {
+        axis: ak.to_numpy(ak.sum(jets[f"part_{axis}"], axis=1)).astype(float)
+        for axis in ("px", "py", "pz", "energy")
+    }
 
 
 def mass(jets: ak.Array) -> np.ndarray:
@@ -49,8 +87,9 @@ def test_every_class_of_every_split_has_its_public_name(
         for folder, number in (("train_100M", "000"), ("val_5M", "120"), ("test_20M", "100"))
         for name in jetclass.PUBLIC_NAMES.values()
     }
-    written = {path.relative_to(jetclass_folder) for path in jetclass_folder.rglob("*")
-               if path.is_file()}  # fmt: skip
+    written = {
+        path.relative_to(jetclass_folder) for path in jetclass_folder.rglob("*") if path.is_file()
+    }
     assert len(written) == 12
     assert written < planned
 
@@ -130,9 +169,15 @@ def test_jets_contain_the_decay_they_are_labelled_by(jetclass_jets: dict) -> Non
 
 @pytest.mark.parametrize(
     ("name", "expected", "tolerance"),
-    [("Wqq", 80.4, 5), ("Zqq", 91.2, 6), ("Hcc", 125, 8), ("Hgg", 125, 8), ("H4q", 125, 8),
-     ("Tbqq", 172.5, 12)],
-)  # fmt: skip
+    [
+        ("Wqq", 80.4, 5),
+        ("Zqq", 91.2, 6),
+        ("Hcc", 125, 8),
+        ("Hgg", 125, 8),
+        ("H4q", 125, 8),
+        ("Tbqq", 172.5, 12),
+    ],
+)
 def test_mass_of_a_hadronic_decay_is_that_of_its_resonance(
     jetclass_jets: dict, name: str, expected: float, tolerance: float
 ) -> None:

@@ -71,9 +71,11 @@ def test_particles_are_relative_to_their_jet_and_add_up_to_it(arrays: dict, leve
     assert np.hypot(particles[..., 1], particles[..., 2]).max() < 0.8
     mass = masses(species_of(particles).ravel(), Path(), level).reshape(real.shape) * real
     momenta = from_rapidity(
-        100 * particles[..., 0], particles[..., 1] + jets[:, None, 1],
-        particles[..., 2] + jets[:, None, 2], mass,
-    )  # fmt: skip
+        100 * particles[..., 0],
+        particles[..., 1] + jets[:, None, 1],
+        particles[..., 2] + jets[:, None, 2],
+        mass,
+    )
     summed = (to_cartesian(momenta) * real[..., None]).sum(axis=1)
     jet = to_rapidity(from_cartesian(summed))
     np.testing.assert_allclose(jet[:, 0], jets[:, 0], rtol=1e-6)

@@ -86,8 +86,7 @@ def test_data_pass_the_trigger_and_have_no_truth(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("process", "resonance", "quarks"),
-    [("TTToHadronic", 6, 6), ("GluGluHToBB_Pt-200ToInf", 25, 2)],
+    ("process", "resonance", "quarks"), [("TTToHadronic", 6, 6), ("GluGluHToBB_Pt-200ToInf", 25, 2)]
 )
 def test_resonances_decay_to_quarks_whose_mothers_are_named(
     folder: Path, process: str, resonance: int, quarks: int

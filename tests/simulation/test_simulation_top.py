@@ -23,8 +23,18 @@ def test_columns_are_the_public_ones_energy_first(top_table: pd.DataFrame) -> No
     columns = list(top_table.columns)
     assert len(columns) == 806
     assert columns[:5] == ["E_0", "PX_0", "PY_0", "PZ_0", "E_1"]
-    assert columns[796:] == ["E_199", "PX_199", "PY_199", "PZ_199", "truthE", "truthPX",
-                             "truthPY", "truthPZ", "ttv", "is_signal_new"]  # fmt: skip
+    assert columns[796:] == [
+        "E_199",
+        "PX_199",
+        "PY_199",
+        "PZ_199",
+        "truthE",
+        "truthPX",
+        "truthPY",
+        "truthPZ",
+        "ttv",
+        "is_signal_new",
+    ]
     assert (top_table.dtypes.iloc[:804] == np.float32).all()
     assert (top_table.dtypes.iloc[804:] == np.int64).all()
 
@@ -78,8 +88,10 @@ def test_truth_is_the_top_for_signal_and_zero_for_background(top_table: pd.DataF
 
 def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
     for workers in (1, 2):
-        files = [OutputFile(tmp_path / f"{workers}.h5", "train", (4, 4)),
-                 OutputFile(tmp_path / f"{workers}v.h5", "val", (1, 1))]  # fmt: skip
+        files = [
+            OutputFile(tmp_path / f"{workers}.h5", "train", (4, 4)),
+            OutputFile(tmp_path / f"{workers}v.h5", "val", (1, 1)),
+        ]
         produce(RECIPE, files, seed=5, workers=workers)
     for name in ("", "v"):
         one, two = (pd.read_hdf(tmp_path / f"{n}{name}.h5", key="table") for n in (1, 2))

@@ -10,10 +10,14 @@ from omnilearn.statistics.results import Result, read_results, write_results
 
 def training(auc: float, rejection: Result, model: str = "seed0") -> dict:
     return {
-        "dataset": "top", "model": model, "data": "simulated", "auc": Result(auc, 0.002, 1000),
-        "rejection_0.5": rejection, "background_passing_0.5": 20,
+        "dataset": "top",
+        "model": model,
+        "data": "simulated",
+        "auc": Result(auc, 0.002, 1000),
+        "rejection_0.5": rejection,
+        "background_passing_0.5": 20,
         "curves": {"top": {"signal_efficiency": [0.5], "rejection": [rejection]}},
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture

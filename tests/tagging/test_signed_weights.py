@@ -44,8 +44,10 @@ def test_negative_weights_count_with_their_sign():
 
 def test_errors_with_negative_weights_are_the_spread_over_samples():
     rng = np.random.default_rng(22)
-    found = [(auc(*sample), background_rejection(*sample))
-             for sample in (signed_sample(rng, 8000) for _ in range(60))]  # fmt: skip
+    found = [
+        (auc(*sample), background_rejection(*sample))
+        for sample in (signed_sample(rng, 8000) for _ in range(60))
+    ]
     for results in zip(*found, strict=True):
         spread = np.std([result.value for result in results])
         assert np.median([result.error for result in results]) == pytest.approx(spread, rel=0.35)

@@ -10,8 +10,9 @@ from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 
 PATH = Path(__file__).parents[1] / "data" / "omnijet_tiny.npz"
 TINY_GPT = GPTConfig(dim=16, num_blocks=3, num_heads=2, num_codes=32, max_constituents=12)
-TINY_TOKENISER = TokeniserConfig(dim=16, num_blocks=2, num_heads=2, num_codes=32,
-                                 max_constituents=9)  # fmt: skip
+TINY_TOKENISER = TokeniserConfig(
+    dim=16, num_blocks=2, num_heads=2, num_codes=32, max_constituents=9
+)
 
 
 def stored() -> dict[str, np.ndarray]:
@@ -22,8 +23,11 @@ def stored() -> dict[str, np.ndarray]:
 
 def under(numbers: dict, prefix: str) -> dict[str, np.ndarray]:
     """Arrays named <prefix>.<name>, by name."""
-    return {name.removeprefix(f"{prefix}."): array for name, array in numbers.items()
-            if name.startswith(f"{prefix}.")}  # fmt: skip
+    return {
+        name.removeprefix(f"{prefix}."): array
+        for name, array in numbers.items()
+        if name.startswith(f"{prefix}.")
+    }
 
 
 def gpt_arrays(numbers: dict, prefix: str = "gpt.w") -> dict[str, np.ndarray]:

@@ -22,8 +22,9 @@ from omnilearn.tokens.tokeniser import (
 )
 
 SLOTS, CODES = 12, 20
-TOKENISER = TokeniserConfig(dim=8, num_blocks=1, num_heads=2, num_codes=CODES,
-                            max_constituents=SLOTS)  # fmt: skip
+TOKENISER = TokeniserConfig(
+    dim=8, num_blocks=1, num_heads=2, num_codes=CODES, max_constituents=SLOTS
+)
 SMALL_GPT = GPTConfig(dim=8, num_blocks=2, num_heads=2, num_codes=CODES, max_constituents=SLOTS)
 
 
@@ -44,10 +45,13 @@ def jets(number: int = 4, slots: int = SLOTS, seed: int = 0) -> dict:
     mask = (np.arange(slots) < filled[:, None]).astype("float32")
     constituents = rng.normal(size=(number, slots, len(FEATURES))).astype("float32")
     constituents = np.clip(constituents, -2.3, 2.3)  # angles times 3: within 0.8
-    return {"constituents": constituents * mask[..., None], "mask": mask,
-            "label": np.eye(3, dtype="float32")[rng.integers(0, 3, number)],
-            "weight": np.ones(number, "float32"),
-            "constituents_per_jet": np.float32(6)}  # fmt: skip
+    return {
+        "constituents": constituents * mask[..., None],
+        "mask": mask,
+        "label": np.eye(3, dtype="float32")[rng.integers(0, 3, number)],
+        "weight": np.ones(number, "float32"),
+        "constituents_per_jet": np.float32(6),
+    }
 
 
 def test_a_later_constituent_changes_no_earlier_logit(omnijet):
@@ -96,8 +100,10 @@ def test_constituents_beyond_reach_are_left_out_and_others_move_up(omnijet):
         assert not features[jet, len(stayed) :].any()
     tokens, _ = omnijet.sentences(far)
     np.testing.assert_array_equal(tokens[0], near[0])
-    short = {"constituents": np.delete(far["constituents"], [0, 1], axis=1),
-             "mask": batch["mask"][:, 2:]}  # fmt: skip
+    short = {
+        "constituents": np.delete(far["constituents"], [0, 1], axis=1),
+        "mask": batch["mask"][:, 2:],
+    }
     np.testing.assert_array_equal(tokens[2, : SLOTS - 1], omnijet.sentences(short)[0][2])
 
 
@@ -152,14 +158,23 @@ def test_codes_that_nobody_uses_are_put_where_jets_are(monkeypatch):
     monkeypatch.setattr(token_objectives, "REPLACE_EVERY", 2)
     tokeniser, batch = Tokeniser(TOKENISER), jets()
     objective = token_objectives.TokeniserObjective(tokeniser, seed=1)
-    monkeypatch.setattr(objective, "latent_of", lambda batch: (tokeniser.encoder(
-        batch["constituents"][..., :3], real=batch["mask"]), batch["mask"]))  # fmt: skip
+    monkeypatch.setattr(
+        objective,
+        "latent_of",
+        lambda batch: (
+            tokeniser.encoder(batch["constituents"][..., :3], real=batch["mask"]),
+            batch["mask"],
+        ),
+    )
     codes = tokeniser.codebook.codes
     codes.assign(np.full((CODES, 4), 50.0, "float32"))
     gradient = np.zeros((CODES, 4), "float32")
     for number, used in ((1, 3), (2, 7)):
-        objective.after_step(number, {"codebook.codes": np.where(
-            np.arange(CODES)[:, None] == used, 1.0, gradient)}, batch)  # fmt: skip
+        objective.after_step(
+            number,
+            {"codebook.codes": np.where(np.arange(CODES)[:, None] == used, 1.0, gradient)},
+            batch,
+        )
         if number == 1:
             assert (np.asarray(codes) == 50).all()
             assert np.flatnonzero(tokeniser.codebook.usage).tolist() == [3]
@@ -235,8 +250,11 @@ def test_sampling_with_a_cache_gives_the_tokens_of_sampling_without(
         sentence = [0]
         for place in range(SLOTS):
             logits = omnijet.gpt(np.array([[*sentence, 0]]))[:, place]
-            token = int(drawn_token(logits, uniform[jet : jet + 1, place], place, SMALL_GPT,
-                                    sampler.solver)[0])  # fmt: skip
+            token = int(
+                drawn_token(
+                    logits, uniform[jet : jet + 1, place], place, SMALL_GPT, sampler.solver
+                )[0]
+            )
             if token == SMALL_GPT.stop:
                 break
             sentence.append(token)

@@ -132,8 +132,12 @@ def test_our_reconstruction_term_is_the_published_one_of_the_real_slots(numbers)
     assert np.abs(features[..., 1:]).max() < 3 * 0.8
     constituents = np.zeros((*mask.shape, 13), "float32")
     constituents[..., COLUMNS] = features
-    batch = {"constituents": constituents, "mask": mask, "weight": np.ones(len(mask), "float32"),
-             "constituents_per_jet": np.float32(mask.sum(axis=1).mean())}  # fmt: skip
+    batch = {
+        "constituents": constituents,
+        "mask": mask,
+        "weight": np.ones(len(mask), "float32"),
+        "constituents_per_jet": np.float32(mask.sum(axis=1).mean()),
+    }
     found = float(TokeniserObjective(tokeniser).losses(batch)["reconstruction"])
     restored = np.asarray(tokeniser(features, mask)[0])
     over_all_slots = np.square(restored - features).mean()
@@ -151,8 +155,11 @@ def test_a_fresh_block_of_the_tokeniser_changes_nothing():
     real = np.float32([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
     np.testing.assert_allclose(block(x, real=real), x * real[..., None], atol=1e-6)
     weights = {name: np.array(weight) for name, weight in named_weights(block).items()}
-    zero = {name for name, array in weights.items()
-            if not array.any() and not name.endswith(("bias", "beta"))}  # fmt: skip
+    zero = {
+        name
+        for name, array in weights.items()
+        if not array.any() and not name.endswith(("bias", "beta"))
+    }
     assert zero == {"norm1.gamma", "second.kernel"}
 
 
@@ -160,9 +167,12 @@ def test_dropout_is_for_training_alone_and_is_repeated_with_its_seed(numbers):
     tokeniser = published_tokeniser(numbers)
     objective = TokeniserObjective(tokeniser)
     rng = np.random.default_rng(0)
-    batch = {"constituents": rng.normal(size=(4, 9, 13)).astype("float32"),
-             "mask": numbers["vq.in.mask"].astype("float32"), "label": np.zeros((4, 1), "float32"),
-             "weight": np.ones(4, "float32")}  # fmt: skip
+    batch = {
+        "constituents": rng.normal(size=(4, 9, 13)).astype("float32"),
+        "mask": numbers["vq.in.mask"].astype("float32"),
+        "label": np.zeros((4, 1), "float32"),
+        "weight": np.ones(4, "float32"),
+    }
     training = objective.prepare(batch, np.random.default_rng(1), True, 4.0)
     other = objective.prepare(batch, np.random.default_rng(2), True, 4.0)
     validation = objective.prepare(batch, np.random.default_rng(1), False, 4.0)

@@ -123,17 +123,23 @@ def broken(arrays: dict, change: str) -> dict:
     return {**arrays, **extra[change]}
 
 
-@pytest.mark.parametrize(("change", "sentence"), [
-    ("missing", r"GPT_blocks\.1\.ff_block\.net\.0\.weight \(64, 16\) is missing"),
-    ("shape", r"net\.0\.weight has shape \(16, 64\), expected \(64, 16\)"),
-    ("nan", r"net\.0\.weight holds NaN"),
-    ("left over", r"GPT_blocks\.3\.layernorm_1\.bias \(16,\) has no place in this model \(and 0"),
-    ("unknown", r"optimizer\.momentum \(3,\) is none of the public OmniJet-alpha's"),
-    ("affine", r"scale \(1, 4\) is none of .* store the codebook as the model uses it"),
-    ("twice", r"weight and ema\.GPT.* are one parameter"),
-    ("words", r"net\.0\.weight has type <U3, expected real numbers"),
-    ("scalar", r"embedding_table\.weight has shape \(\), expected \(34, 16\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("missing", r"GPT_blocks\.1\.ff_block\.net\.0\.weight \(64, 16\) is missing"),
+        ("shape", r"net\.0\.weight has shape \(16, 64\), expected \(64, 16\)"),
+        ("nan", r"net\.0\.weight holds NaN"),
+        (
+            "left over",
+            r"GPT_blocks\.3\.layernorm_1\.bias \(16,\) has no place in this model \(and 0",
+        ),
+        ("unknown", r"optimizer\.momentum \(3,\) is none of the public OmniJet-alpha's"),
+        ("affine", r"scale \(1, 4\) is none of .* store the codebook as the model uses it"),
+        ("twice", r"weight and ema\.GPT.* are one parameter"),
+        ("words", r"net\.0\.weight has type <U3, expected real numbers"),
+        ("scalar", r"embedding_table\.weight has shape \(\), expected \(34, 16\)"),
+    ],
+)
 def test_what_does_not_fit_is_named_and_nothing_is_changed(numbers, change, sentence):
     gpt = GPT(TINY_GPT)
     before = weights_of(gpt)
@@ -156,8 +162,9 @@ def test_the_tokeniser_s_stacked_projections_are_checked_as_they_are_stored(numb
 
 def test_npz_and_safetensors_files_hold_the_same(both, tmp_path):
     np.savez(tmp_path / "a.npz", **both)
-    save_file({name: np.ascontiguousarray(a) for name, a in both.items()},
-              tmp_path / "a.safetensors")  # fmt: skip
+    save_file(
+        {name: np.ascontiguousarray(a) for name, a in both.items()}, tmp_path / "a.safetensors"
+    )
     for name in ("a.npz", "a.safetensors"):
         found = read_arrays(tmp_path / name)
         assert found.keys() == both.keys()
@@ -215,17 +222,38 @@ def place(tmp_path_factory, numbers):
 
 def finetuned(place, line: str) -> tuple[int, str, str]:
     words = line.format(place=place).split()
-    common = ["--model", "omnijet", "--preset", "small", "--epochs", 1, "--tokeniser-heads", 2,
-              "--gpt-heads", 2, "--batch", 16]  # fmt: skip
-    return python("finetune.py", words[0], *common, *words[1:], "--data", place / "data",
-                  "--runs", place / "runs")  # fmt: skip
+    common = [
+        "--model",
+        "omnijet",
+        "--preset",
+        "small",
+        "--epochs",
+        1,
+        "--tokeniser-heads",
+        2,
+        "--gpt-heads",
+        2,
+        "--batch",
+        16,
+    ]
+    return python(
+        "finetune.py",
+        words[0],
+        *common,
+        *words[1:],
+        "--data",
+        place / "data",
+        "--runs",
+        place / "runs",
+    )
 
 
 def test_a_published_gpt_is_fine_tuned_on_its_tokeniser(place, numbers):
     code, out, err = finetuned(
-        place, "jetclass --classes QCD --train-jets 5 --batch 5 --published-weights "
-        "{place}/gpt.npz --tokeniser {place}/tokeniser.npz"
-    )  # fmt: skip
+        place,
+        "jetclass --classes QCD --train-jets 5 --batch 5 --published-weights "
+        "{place}/gpt.npz --tokeniser {place}/tokeniser.npz",
+    )
     assert (code, err) == (0, "")
     assert f"{place}/gpt.npz: 42 of 42 weights loaded; 2 arrays of the file unused" in out
     assert "jetclass: the tokeniser keeps " in out
@@ -262,20 +290,36 @@ def test_a_published_tokeniser_takes_a_fresh_gpt(place, numbers):
         np.testing.assert_array_equal(weights_of(tokeniser)[name.removeprefix("tokeniser.")], array)
 
 
-@pytest.mark.parametrize(("line", "sentence"), [
-    ("top --published-weights {place}/gpt.npz",
-     "gpt.npz holds a GPT without its tokeniser, so nothing says what its tokens mean"),
-    ("top --published-weights {place}/tokeniser.npz",
-     "tokeniser.npz holds no GPT, but tokeniser; begin with a fresh GPT: --tokeniser"),
-    ("top --tokeniser {place}/gpt.npz", "gpt.npz holds no tokeniser, but gpt and class_head"),
-    ("top --published-weights {place}/gpt.npz --tokeniser {place}/fewer.npz",
-     "its GPT knows 32 codes (and start and stop), the tokeniser has 20"),
-    ("top --published-weights {place}/both.npz --tokeniser {place}/other.npz",
-     "other.npz is not the tokeniser that"),
-    ("top --published-weights {place}/both.npz --gpt-heads 5",
-     "the GPT has 16 channels, which 5 heads cannot share; give their number with --gpt-heads"),
-    ("top --published-weights {place}/model.pt", "no other kind is opened; docs/tokens.md says"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "top --published-weights {place}/gpt.npz",
+            "gpt.npz holds a GPT without its tokeniser, so nothing says what its tokens mean",
+        ),
+        (
+            "top --published-weights {place}/tokeniser.npz",
+            "tokeniser.npz holds no GPT, but tokeniser; begin with a fresh GPT: --tokeniser",
+        ),
+        ("top --tokeniser {place}/gpt.npz", "gpt.npz holds no tokeniser, but gpt and class_head"),
+        (
+            "top --published-weights {place}/gpt.npz --tokeniser {place}/fewer.npz",
+            "its GPT knows 32 codes (and start and stop), the tokeniser has 20",
+        ),
+        (
+            "top --published-weights {place}/both.npz --tokeniser {place}/other.npz",
+            "other.npz is not the tokeniser that",
+        ),
+        (
+            "top --published-weights {place}/both.npz --gpt-heads 5",
+            "the GPT has 16 channels, which 5 heads cannot share; give their number",
+        ),
+        (
+            "top --published-weights {place}/model.pt",
+            "no other kind is opened; docs/tokens.md says",
+        ),
+    ],
+)
 def test_what_is_missing_is_said_in_a_sentence(place, line, sentence):
     code, _, err = finetuned(place, line)
     assert code != 0

@@ -37,9 +37,16 @@ from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import read_constituents, variance_restored
 
 SLOTS = 24  # of jets that the tiny models read
-TINY_TOKENS = {"tokeniser": {"dim": 16, "num_blocks": 1, "num_heads": 2, "num_codes": 64,
-                             "max_constituents": SLOTS},
-               "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2}}  # fmt: skip
+TINY_TOKENS = {
+    "tokeniser": {
+        "dim": 16,
+        "num_blocks": 1,
+        "num_heads": 2,
+        "num_codes": 64,
+        "max_constituents": SLOTS,
+    },
+    "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2},
+}
 READ = TokeniserConfig(max_constituents=SLOTS)
 COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
 
@@ -96,8 +103,22 @@ def evaluated(run):
 
 @pytest.fixture(scope="module")
 def finetuned(run, place):
-    said(place, "finetune.py jetclass", "--classes", "QCD", "--train-jets", 16, "--val-jets", 4,
-         "--batch", 16, "--epochs", 1, "--backbone", run)  # fmt: skip
+    said(
+        place,
+        "finetune.py jetclass",
+        "--classes",
+        "QCD",
+        "--train-jets",
+        16,
+        "--val-jets",
+        4,
+        "--batch",
+        16,
+        "--epochs",
+        1,
+        "--backbone",
+        run,
+    )
     return place / "runs" / "jetclass_QCD_omnijet_finetuned"
 
 
@@ -133,8 +154,11 @@ def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
 def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
     results = read_results(run / "results.json")
     (found,) = results["generated"].values()
-    assert {f"{kind}_{name}" for kind in ("kl", "w1") for name in (
-        "jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")} == found.keys()  # fmt: skip
+    assert {
+        f"{kind}_{name}"
+        for kind in ("kl", "w1")
+        for name in ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
+    } == found.keys()
     quality = results["tokeniser"]
     assert {"codes_used", "code_perplexity", "two_sample_auc"} < quality.keys()
     assert 0 <= quality["out_of_reach"].value < 0.5
@@ -150,8 +174,11 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
 
 
 def test_generated_jets_are_those_of_their_constituents(run, evaluated, place):
-    spec, truth = one_sample(token_spec(ASPEN, READ), read_split(
-        place / "data", token_spec(ASPEN, READ), "test", 40)[0], "")  # fmt: skip
+    spec, truth = one_sample(
+        token_spec(ASPEN, READ),
+        read_split(place / "data", token_spec(ASPEN, READ), "test", 40)[0],
+        "",
+    )
     made, about = read_set(run / "generated", spec)
     assert len(made) == len(truth) == 40
     assert about["temperature"] == 1.0
@@ -208,8 +235,20 @@ def test_fine_tuning_to_one_class_starts_from_the_backbone(run, finetuned, place
 
 
 def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, place):
-    said(place, "finetune.py jetclass", "--classes", "Tbqq", "--train-jets", 16, "--batch", 16,
-         "--epochs", 1, "--tokeniser", run)  # fmt: skip
+    said(
+        place,
+        "finetune.py jetclass",
+        "--classes",
+        "Tbqq",
+        "--train-jets",
+        16,
+        "--batch",
+        16,
+        "--epochs",
+        1,
+        "--tokeniser",
+        run,
+    )
     made = place / "runs" / "jetclass_Tbqq_omnijet_scratch"
     found = load_tokeniser(str(made))
     assert fingerprint(found) == fingerprint(load_tokeniser(str(run)))
@@ -217,8 +256,9 @@ def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, pl
 
 
 def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
-    said(place, "train.py jetclass", "--tokeniser-epochs", 1, "--tokeniser-only",
-         "--train-jets", 64)  # fmt: skip
+    said(
+        place, "train.py jetclass", "--tokeniser-epochs", 1, "--tokeniser-only", "--train-jets", 64
+    )
     other = place / "runs" / "jetclass_omnijet"
     assert not (other / "best.h5").exists()
     err = refused(place, "finetune.py jetclass", "--backbone", run, "--tokeniser", other)
@@ -298,22 +338,41 @@ def test_classes_select_jets_of_a_class(place):
         assert sorted(seen) == list(range(len(rows)))
 
 
-@pytest.mark.parametrize(("line", "sentence"), [
-    ("finetune.py jetclass", "a token model needs --backbone RUN, --published-weights FILE, or"),
-    ("finetune.py jetclass --classes quark --tokeniser {run}", "--classes is 'quark'; jetclass"),
-    ("finetune.py jetclass --classes QCD --train-jets 4000 --tokeniser {run}",
-     "--train-jets is 4000; "),
-    ("finetune.py jetclass --released-weights x.h5", "--released-weights are PET's"),
-    ("train.py aspen --mode classifier", "--mode is 'classifier'; token models are trained as"),
-    ("train.py aspen --tokeniser-only --tokeniser {run}", "--tokeniser-only trains one"),
-    ("train.py aspen --tokeniser-epochs -1", "--tokeniser-epochs is -1"),
-    ("train.py aspen --train-jets 32 --preset full", "constituents for 8192 codes"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (
+            "finetune.py jetclass",
+            "a token model needs --backbone RUN, --published-weights FILE, or",
+        ),
+        (
+            "finetune.py jetclass --classes quark --tokeniser {run}",
+            "--classes is 'quark'; jetclass",
+        ),
+        (
+            "finetune.py jetclass --classes QCD --train-jets 4000 --tokeniser {run}",
+            "--train-jets is 4000; ",
+        ),
+        ("finetune.py jetclass --released-weights x.h5", "--released-weights are PET's"),
+        ("train.py aspen --mode classifier", "--mode is 'classifier'; token models are trained as"),
+        ("train.py aspen --tokeniser-only --tokeniser {run}", "--tokeniser-only trains one"),
+        ("train.py aspen --tokeniser-epochs -1", "--tokeniser-epochs is -1"),
+        ("train.py aspen --train-jets 32 --preset full", "constituents for 8192 codes"),
+    ],
+)
 def test_bad_input_is_refused_in_a_sentence(line, sentence, run, place):
     where = "--data", place / "data", "--runs", place / "refused"
-    code, _, err = python(line.format(run=run), "--model", "omnijet", "--preset", "small",
-                          "--batch", 32, *where, *(["--preset", "full"] if "full" in line else [])
-                          )  # fmt: skip
+    code, _, err = python(
+        line.format(run=run),
+        "--model",
+        "omnijet",
+        "--preset",
+        "small",
+        "--batch",
+        32,
+        *where,
+        *(["--preset", "full"] if "full" in line else []),
+    )
     assert code != 0
     assert sentence in err
 

@@ -33,8 +33,9 @@ class SharedDraws(Objective):
     """Draws for the jets of the whole step, of which every batch takes its own."""
 
     def prepare(self, batch, rng, training, constituents_per_jet):
-        whole = super().prepare(self.whole, np.random.default_rng(3), training,
-                                constituents_per_jet)  # fmt: skip
+        whole = super().prepare(
+            self.whole, np.random.default_rng(3), training, constituents_per_jet
+        )
         rows = np.flatnonzero(np.isin(self.whole["index"], batch["index"]))
         return {name: value[rows] if np.ndim(value) else value for name, value in whole.items()}
 

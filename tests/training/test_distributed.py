@@ -15,8 +15,7 @@ def tensorflow_with(gpus: list):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "asked", "expected"),
-    [([], None, "5"), ([], "2", "2"), (["gpu"], None, None)],
+    ("gpus", "asked", "expected"), [([], None, "5"), ([], "2", "2"), (["gpu"], None, None)]
 )
 def test_ranks_on_cpus_ask_each_other_less_often_unless_the_user_says_so(
     monkeypatch, gpus, asked, expected

@@ -59,15 +59,36 @@ def waited(job, place: Path, is_so) -> dict:
 
 
 def test_a_lost_rank_is_done_without_and_taken_back(place):
-    environment = {**os.environ, "PYTHONPATH": f"{WORKER.parent}:{ROOT}",
-                   "HOROVOD_GLOO_TIMEOUT_SECONDS": str(PATIENCE)}  # fmt: skip
-    command = [LAUNCHER, "--gloo", "-np", "2", "--min-np", "1", "--max-np", "2",
-               "--host-discovery-script", place / "hosts.sh", "--network-interfaces", "lo",
-               "--blacklist-cooldown-range", "1", "2",
-               sys.executable, WORKER, place / "data", place]  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{WORKER.parent}:{ROOT}",
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(PATIENCE),
+    }
+    command = [
+        LAUNCHER,
+        "--gloo",
+        "-np",
+        "2",
+        "--min-np",
+        "1",
+        "--max-np",
+        "2",
+        "--host-discovery-script",
+        place / "hosts.sh",
+        "--network-interfaces",
+        "lo",
+        "--blacklist-cooldown-range",
+        "1",
+        "2",
+        sys.executable,
+        WORKER,
+        place / "data",
+        place,
+    ]
     with (place / "log").open("w") as log:
-        job = subprocess.Popen(command, env=environment, stdout=log, stderr=log,
-                               start_new_session=True)  # fmt: skip
+        job = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         lost = waited(job, place, lambda said: said.get("epoch", 0) >= 1)
         other = rank(place, 1)

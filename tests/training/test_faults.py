@@ -16,8 +16,15 @@ from omnilearn.training import resume
 from omnilearn.training.resume import Clock, Position, StopRequest, whole_checkpoint
 
 BATCH, STEPS = 8, 3
-CONFIG = Config(epochs=2, batch=BATCH, lr=5e-3, warmup_epochs=0, patience=2, checkpoint_every=1,
-                mode="classifier")  # fmt: skip
+CONFIG = Config(
+    epochs=2,
+    batch=BATCH,
+    lr=5e-3,
+    warmup_epochs=0,
+    patience=2,
+    checkpoint_every=1,
+    mode="classifier",
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +113,10 @@ def test_what_a_killed_process_left_half_written_is_swept_away(kept, begun):
     (kept / ".last.4711.partial.h5").write_text("half")
     begun.resume()
     assert sorted(path.name for path in kept.iterdir()) == [
-        "history.jsonl", "last.h5", "previous.h5"]  # fmt: skip
+        "history.jsonl",
+        "last.h5",
+        "previous.h5",
+    ]
 
 
 def test_a_loss_that_is_no_number_leaves_its_jets_behind(begun, data, monkeypatch):

@@ -55,8 +55,11 @@ def test_the_same_jets_in_another_folder_are_the_same(begun, folder, tmp_path, c
 
 def test_labels_flipped_in_place_are_refused_naming_the_file(begun, folder):
     flip_labels(folder / "train.h5")
-    with pytest.raises(UserError, match=r"last\.h5 was trained on other data .*training jets "
-                       r"\(train\.h5 has another content\).*--accept-changed-data"):  # fmt: skip
+    with pytest.raises(
+        UserError,
+        match=r"last\.h5 was trained on other data .*training jets "
+        r"\(train\.h5 has another content\).*--accept-changed-data",
+    ):
         resumed(begun, folder)
 
 
@@ -94,10 +97,16 @@ def test_a_checkpoint_without_a_fingerprint_is_taken_as_it_is(begun, folder):
     assert load_checkpoint(begun.run / "last.h5").record["trained_on"] == {}
 
 
-@pytest.mark.parametrize(("other", "said"), [
-    ({"training": [["train.h5", 400, "a"]]}, r"training jets \(train\.h5 has 24 rows, now 400\)"),
-    ({"code": "b"}, r"code \(revision"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"training": [["train.h5", 400, "a"]]},
+            r"training jets \(train\.h5 has 24 rows, now 400\)",
+        ),
+        ({"code": "b"}, r"code \(revision"),
+    ],
+)
 def test_ranks_with_other_jets_or_code_are_refused_on_every_rank(folder, monkeypatch, other, said):
     """Two ranks played by one process: what the second one has is put beside what is gathered."""
     data = pipelines(folder)

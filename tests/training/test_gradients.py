@@ -82,8 +82,13 @@ def test_the_same_batch_has_the_same_gradient_to_the_last_bit(objective, batch):
 def test_numbers_of_a_batch_are_not_baked_into_its_graph(objective, batch):
     losses = compiled_for_batches(objective.losses, SLOTS)
     first = losses(batch)
-    second = losses({**batch, "constituents_per_jet": np.float32(12.0), "weight": np.zeros_like(
-        batch["weight"])})  # fmt: skip
+    second = losses(
+        {
+            **batch,
+            "constituents_per_jet": np.float32(12.0),
+            "weight": np.zeros_like(batch["weight"]),
+        }
+    )
     third = losses({**batch, "constituents_per_jet": np.float32(12.0)})
     assert float(first["velocity"]) == pytest.approx(2 * float(third["velocity"]), rel=1e-5)
     assert float(second["loss"]) == 0
@@ -126,8 +131,11 @@ def test_a_training_step_fused_by_xla_is_the_same_step(objective, batch, monkeyp
         step = compiled_for_batches(with_gradients(objective.losses, weights), SLOTS)
         terms, gradients = step(shortened(batch, 12))
         update(optimiser, weights)(gradients)
-        after[asked] = (float(terms["loss"]), [np.array(gradient) for gradient in gradients],
-                        [np.array(weight) for weight in weights])  # fmt: skip
+        after[asked] = (
+            float(terms["loss"]),
+            [np.array(gradient) for gradient in gradients],
+            [np.array(weight) for weight in weights],
+        )
     (loss, gradients, moved), (fused_loss, fused_gradients, fused_moved) = after["0"], after["1"]
     assert fused_loss == pytest.approx(loss, rel=1e-5)
     for found, wanted in zip(fused_gradients, gradients, strict=True):
@@ -135,8 +143,9 @@ def test_a_training_step_fused_by_xla_is_the_same_step(objective, batch, monkeyp
     for found, wanted, before in zip(fused_moved, moved, start, strict=True):
         certain = np.abs(wanted - before) > 0.9 * config.lr  # where the gradient is not rounding
         np.testing.assert_allclose(found[certain], wanted[certain], atol=0.02 * config.lr)
-    assert any((np.abs(wanted - before) > 0).any() for wanted, before in
-               zip(moved, start, strict=True))  # fmt: skip
+    assert any(
+        (np.abs(wanted - before) > 0).any() for wanted, before in zip(moved, start, strict=True)
+    )
 
 
 def test_another_wish_for_xla_is_refused(monkeypatch):

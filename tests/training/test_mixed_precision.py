@@ -27,15 +27,18 @@ def test_a_training_in_bfloat16_loses_what_one_in_float32_does_and_leaves_float3
         run = tmp_path / precision
         tiny_trainer(run, replace(CONFIG, precision=precision), data[0]).fit(*data)
         lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-        losses[precision] = [line[jets]["loss"] for line in lines
-                             for jets in ("training", "validation")]  # fmt: skip
+        losses[precision] = [
+            line[jets]["loss"] for line in lines for jets in ("training", "validation")
+        ]
     assert losses[REDUCED] == pytest.approx(losses[FULL], rel=0.02)
     assert losses[REDUCED] != losses[FULL]
     kept = {name: load_checkpoint(tmp_path / name / "last.h5") for name in (FULL, REDUCED)}
     for name in ("weights", "ema", "optimizer"):
         ours, theirs = (getattr(kept[precision], name) for precision in (REDUCED, FULL))
-        described = [{key: (array.dtype, array.shape) for key, array in arrays.items()}
-                     for arrays in (ours, theirs)]  # fmt: skip
+        described = [
+            {key: (array.dtype, array.shape) for key, array in arrays.items()}
+            for arrays in (ours, theirs)
+        ]
         assert described[0] == described[1]
     batch = next(data[1].ordered())
     pet = build_pet(kept[REDUCED])

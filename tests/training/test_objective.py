@@ -15,8 +15,11 @@ IDENTITY = slice(len(KINEMATIC_FEATURES), None)
 
 @pytest.fixture(scope="module")
 def pet() -> PET:
-    return PET(PETConfig(projection_dim=8, num_layers=1, num_heads=2, num_classes=3,
-                         max_constituents=SLOTS))  # fmt: skip
+    return PET(
+        PETConfig(
+            projection_dim=8, num_layers=1, num_heads=2, num_classes=3, max_constituents=SLOTS
+        )
+    )
 
 
 @pytest.fixture
@@ -77,10 +80,18 @@ def test_the_same_seed_draws_the_same_times_and_noise(pet, batch):
     [
         ("classifier", {"cross_entropy"}),
         ("generator", {"velocity"}),
-        ("all", {"cross_entropy", "regression", "velocity", "cross_entropy_perturbed",
-                 "regression_perturbed"}),
+        (
+            "all",
+            {
+                "cross_entropy",
+                "regression",
+                "velocity",
+                "cross_entropy_perturbed",
+                "regression_perturbed",
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_mode_minimises_its_terms_and_trains_its_heads(pet, batch, mode, terms):
     few = {name: value[:8] for name, value in batch.items()}
     objective = Objective(pet, mode)
@@ -99,8 +110,9 @@ def test_a_classifier_alone_is_judged_by_its_cross_entropy_whatever_is_added(pet
     found = regressing.losses(regressing.prepare(few, np.random.default_rng(0), True, 6.0))
     bare = plain.losses(plain.prepare(few, np.random.default_rng(0), True, 6.0))
     assert float(found["loss"]) == float(bare["loss"]) == float(found["cross_entropy"])
-    added = 0.5 * losses.regression_error(few["jet"], pet.classify(
-        few["constituents"], few["mask"], few["jet"])[1])  # fmt: skip
+    added = 0.5 * losses.regression_error(
+        few["jet"], pet.classify(few["constituents"], few["mask"], few["jet"])[1]
+    )
     assert float(found["objective"]) == pytest.approx(
         float(found["loss"]) + float(np.mean(added)), rel=1e-6
     )

@@ -40,8 +40,9 @@ def test_gradients_of_a_weight_array_are_scaled_down_to_the_norm_each_by_itself(
     optimiser = make_optimiser("lion", {}, RATE, 0.0, clip_norm=1.0, beta2=0.97)
     steps(optimiser, weights, [([30.0, 40.0], [0.3, 0.4])])
     momenta = [np.array(one) for one in optimiser.variables if "momentum" in one.path]
-    np.testing.assert_allclose(momenta, [[0.03 * 0.6, 0.03 * 0.8], [0.03 * 0.3, 0.03 * 0.4]],
-                               rtol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(
+        momenta, [[0.03 * 0.6, 0.03 * 0.8], [0.03 * 0.3, 0.03 * 0.4]], rtol=1e-5
+    )
 
 
 def test_adamw_scales_all_gradients_together():
@@ -57,8 +58,11 @@ def test_without_a_norm_gradients_are_as_they_are_and_momenta_the_published_ones
         optimiser = make_optimiser(name, {}, RATE, 0.0)
         (weight,) = variables([0.0])
         steps(optimiser, [weight], [([30.0],)])
-        found = {one.path.split("/")[-1]: float(np.array(one)[0]) for one in optimiser.variables
-                 if one.path.endswith(("momentum", "velocity"))}  # fmt: skip
+        found = {
+            one.path.split("/")[-1]: float(np.array(one)[0])
+            for one in optimiser.variables
+            if one.path.endswith(("momentum", "velocity"))
+        }
         values = [value for key, value in sorted(found.items())]
         assert values[0] == pytest.approx((1 - momentum) * 30)
         if squares:

@@ -20,11 +20,18 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "frozen"])
 def test_a_lost_rank_ends_the_job_within_a_minute(tmp_path, fault):
-    environment = {**os.environ, "PYTHONPATH": str(WORKER.parent.parent),
-                   "HOROVOD_GLOO_TIMEOUT_SECONDS": str(STALL_LIMIT)}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(WORKER.parent.parent),
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(STALL_LIMIT),
+    }
     with (tmp_path / "log").open("w") as log:
-        job = subprocess.Popen([LAUNCHER, "-np", "2", "--gloo", sys.executable, WORKER, tmp_path],
-                               env=environment, stdout=log, stderr=log)  # fmt: skip
+        job = subprocess.Popen(
+            [LAUNCHER, "-np", "2", "--gloo", sys.executable, WORKER, tmp_path],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
     until = time.monotonic() + 300
     ready = [tmp_path / "rank0", tmp_path / "rank1"]
     while not all(path.exists() and path.read_text() for path in ready):
@@ -41,5 +48,7 @@ def test_a_lost_rank_ends_the_job_within_a_minute(tmp_path, fault):
         if Path(f"/proc/{victim}").exists():
             os.kill(victim, signal.SIGKILL)
     assert code != 0
-    assert "error: rank 0 lost another rank, which ended or did not answer any more" in (
-        tmp_path / "log").read_text()  # fmt: skip
+    assert (
+        "error: rank 0 lost another rank, which ended or did not answer any more"
+        in (tmp_path / "log").read_text()
+    )

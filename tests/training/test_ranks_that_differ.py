@@ -23,11 +23,19 @@ def ended(tmp_path):
         write_toy_dataset(tmp_path / f"data{rank}", "top", {"train": jets, "val": 20})
 
     def run() -> str:
-        command = (f"exec {sys.executable} {ROOT / 'finetune.py'} top --preset small --batch 8 "
-                   "--epochs 1 --data data$HOROVOD_RANK")  # fmt: skip
-        done = subprocess.run([LAUNCHER, "-np", "2", "--gloo", "bash", "-c", command],
-                              cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-                              capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+        command = (
+            f"exec {sys.executable} {ROOT / 'finetune.py'} top --preset small --batch 8 "
+            "--epochs 1 --data data$HOROVOD_RANK"
+        )
+        done = subprocess.run(
+            [LAUNCHER, "-np", "2", "--gloo", "bash", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         said = done.stdout + done.stderr
         assert done.returncode != 0, said
         # the launcher ends in a traceback of its own, without the number of a rank in front

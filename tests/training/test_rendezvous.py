@@ -10,25 +10,38 @@ from omnilearn.errors import Stopped, UserError
 from omnilearn.training import rendezvous
 
 STEP = {
-    "SLURM_JOB_ID": "101", "SLURM_STEP_ID": "2", "SLURM_STEP_NUM_TASKS": "10",
-    "SLURM_STEP_TASKS_PER_NODE": "4(x2),2", "SLURM_STEP_NODELIST": "nid[001234-001235,001300]",
-    "SLURM_PROCID": "9", "SLURM_LOCALID": "1", "SLURM_NODEID": "2", "SLURMD_NODENAME": "nid001300",
-}  # fmt: skip
+    "SLURM_JOB_ID": "101",
+    "SLURM_STEP_ID": "2",
+    "SLURM_STEP_NUM_TASKS": "10",
+    "SLURM_STEP_TASKS_PER_NODE": "4(x2),2",
+    "SLURM_STEP_NODELIST": "nid[001234-001235,001300]",
+    "SLURM_PROCID": "9",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "2",
+    "SLURMD_NODENAME": "nid001300",
+}
 
 
 def test_slurm_tells_every_task_its_rank_and_where_to_meet():
     found = rendezvous.slurm_ranks(STEP)
     assert {name.removeprefix("HOROVOD_"): value for name, value in found.items()} == {
-        "RANK": "9", "SIZE": "10", "LOCAL_RANK": "1", "LOCAL_SIZE": "2", "CROSS_RANK": "2",
-        "CROSS_SIZE": "3", "HOSTNAME": "nid001300", "GLOO_RENDEZVOUS_ADDR": "nid001234",
-        "GLOO_RENDEZVOUS_PORT": str(15000 + 31 * 101 + 2), "CONTROLLER": "gloo",
+        "RANK": "9",
+        "SIZE": "10",
+        "LOCAL_RANK": "1",
+        "LOCAL_SIZE": "2",
+        "CROSS_RANK": "2",
+        "CROSS_SIZE": "3",
+        "HOSTNAME": "nid001300",
+        "GLOO_RENDEZVOUS_ADDR": "nid001234",
+        "GLOO_RENDEZVOUS_PORT": str(15000 + 31 * 101 + 2),
+        "CONTROLLER": "gloo",
         "CPU_OPERATIONS": "gloo",
-    }  # fmt: skip
+    }
 
 
-@pytest.mark.parametrize(("nodes", "first"), [
-    ("vm", "vm"), ("gpu01,gpu07", "gpu01"), ("rack2-n[7,9-11]", "rack2-n7"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("nodes", "first"), [("vm", "vm"), ("gpu01,gpu07", "gpu01"), ("rack2-n[7,9-11]", "rack2-n7")]
+)
 def test_ranks_meet_on_the_first_node(nodes, first):
     found = rendezvous.slurm_ranks({**STEP, "SLURM_STEP_NODELIST": nodes})
     assert found["HOROVOD_GLOO_RENDEZVOUS_ADDR"] == first
@@ -52,10 +65,17 @@ def driver(monkeypatch):
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    for name, value in {"GLOO_RENDEZVOUS_ADDR": "127.0.0.1", "HOSTNAME": "nid2", "LOCAL_RANK": "1",
-                        "GLOO_RENDEZVOUS_PORT": str(server.server_port), "RANK": "3",
-                        "SIZE": "4", "LOCAL_SIZE": "2", "CROSS_RANK": "1",
-                        "CROSS_SIZE": "2"}.items():  # fmt: skip
+    for name, value in {
+        "GLOO_RENDEZVOUS_ADDR": "127.0.0.1",
+        "HOSTNAME": "nid2",
+        "LOCAL_RANK": "1",
+        "GLOO_RENDEZVOUS_PORT": str(server.server_port),
+        "RANK": "3",
+        "SIZE": "4",
+        "LOCAL_SIZE": "2",
+        "CROSS_RANK": "1",
+        "CROSS_SIZE": "2",
+    }.items():
         monkeypatch.setenv(f"HOROVOD_{name}", value)
     monkeypatch.setenv(rendezvous.STARTED_AGAIN, "1")
     yield Handler

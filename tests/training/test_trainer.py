@@ -18,8 +18,9 @@ from omnilearn.training.resume import Clock, Position
 from omnilearn.training.trainer import Trainer
 
 BATCH, STEPS = 16, 6
-CONFIG = Config(epochs=3, batch=BATCH, lr=5e-3, body_factor=2.0, warmup_epochs=0, patience=2,
-                checkpoint_every=2)  # fmt: skip
+CONFIG = Config(
+    epochs=3, batch=BATCH, lr=5e-3, body_factor=2.0, warmup_epochs=0, patience=2, checkpoint_every=2
+)
 
 
 class Interrupted(Exception):
@@ -61,8 +62,11 @@ def trainer(through, tmp_path):
 def everything(run: Path) -> dict[str, np.ndarray]:
     found = load_checkpoint(run / "last.h5")
     groups = {"weights": found.weights, "ema": found.ema, "optimizer": found.optimizer}
-    return {f"{group}/{name}": array for group, arrays in groups.items()
-            for name, array in arrays.items()}  # fmt: skip
+    return {
+        f"{group}/{name}": array
+        for group, arrays in groups.items()
+        for name, array in arrays.items()
+    }
 
 
 def without_clock(lines: list[dict]) -> list[dict]:
@@ -122,8 +126,11 @@ def test_epochs_of_so_many_jets_go_on_from_the_middle_of_one_and_count_in_the_sc
     def started(run: str) -> Trainer:
         run = tmp_path / run
         run.mkdir(exist_ok=True)
-        for weight, start in zip(pet_weights(trainer.objective.pet).values(),
-                                 pet_weights(tiny_pet()).values(), strict=True):  # fmt: skip
+        for weight, start in zip(
+            pet_weights(trainer.objective.pet).values(),
+            pet_weights(tiny_pet()).values(),
+            strict=True,
+        ):
             weight.assign(start)
         return Trainer(trainer.objective, config, data[0].steps_per_epoch, run, {}, trainer)
 
@@ -168,8 +175,9 @@ def test_best_checkpoint_is_the_epoch_of_the_smallest_validation_loss(trainer, d
     ends, close = [], trainer.close_epoch
 
     def close_and_remember(validation):
-        ends.append({name: np.array(weight) for name, weight
-                     in pet_weights(trainer.objective.pet).items()})  # fmt: skip
+        ends.append(
+            {name: np.array(weight) for name, weight in pet_weights(trainer.objective.pet).items()}
+        )
         close(validation)
 
     trainer.close_epoch = close_and_remember
@@ -304,15 +312,24 @@ def test_a_disk_that_is_really_full_leaves_the_last_checkpoint_whole(
         np.testing.assert_array_equal(array, before[name])
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"projection_dim": 16}, r"last\.h5 was made by another architecture"),
-    ({}, r"last\.h5 belongs to another training: it holds 1 optimiser arrays"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"projection_dim": 16}, r"last\.h5 was made by another architecture"),
+        ({}, r"last\.h5 belongs to another training: it holds 1 optimiser arrays"),
+    ],
+)
 def test_a_checkpoint_of_another_training_is_refused(trainer, data, change, message):
     weights = {name: np.array(w) for name, w in pet_weights(trainer.objective.pet).items()}
     record = {"position": Position().as_json(), "ranks": 1}
-    save_checkpoint(trainer.run / "last.h5", replace(ARCHITECTURE, **change), weights, record, {},
-                    {"0000": np.zeros(2)})  # fmt: skip
+    save_checkpoint(
+        trainer.run / "last.h5",
+        replace(ARCHITECTURE, **change),
+        weights,
+        record,
+        {},
+        {"0000": np.zeros(2)},
+    )
     with pytest.raises(UserError, match=message):
         trainer.fit(*data)
 

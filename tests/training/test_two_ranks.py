@@ -26,8 +26,14 @@ def launched(command: list, out: Path, data: Path) -> list[dict]:
     """What every rank reports, with the arrays it wrote."""
     out.mkdir()
     environment = {**os.environ, "PYTHONPATH": f"{WORKER.parent}:{WORKER.parent.parent}"}
-    done = subprocess.run([*command, sys.executable, WORKER, data, out], env=environment, cwd=out,
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [*command, sys.executable, WORKER, data, out],
+        env=environment,
+        cwd=out,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     reports = []
     for path in sorted(out.glob("rank*.json")):
@@ -163,8 +169,13 @@ def test_numbers_are_joined_over_ranks(two):
 def test_the_command_ends_on_all_ranks_when_one_has_no_whole_batch(tmp_path):
     write_toy_dataset(tmp_path / "data", "jetclass", {"train": 15, "val": 4})
     script = [sys.executable, WORKER.parent.parent / "train.py", "jetclass", "--batch", "8"]
-    done = subprocess.run([LAUNCHER, "-np", "2", "--gloo", *script, "--data", tmp_path / "data"],
-                          cwd=tmp_path, capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [LAUNCHER, "-np", "2", "--gloo", *script, "--data", tmp_path / "data"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode != 0
     assert "<stderr>:error: jetclass: 15 jets on 2 ranks are 7 per rank" in done.stderr
     assert ">:Traceback" not in done.stderr

@@ -22,8 +22,15 @@ from omnilearn.unfolding.repetitions import Unfolding, sample_of
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.step_files import StepFiles
 
-NETWORK = Config(epochs=1, batch=16, lr=1e-3, warmup_epochs=0, mode="classifier",
-                 feature_drop=0.0, regression_weight=0.0)  # fmt: skip
+NETWORK = Config(
+    epochs=1,
+    batch=16,
+    lr=1e-3,
+    warmup_epochs=0,
+    mode="classifier",
+    feature_drop=0.0,
+    regression_weight=0.0,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,9 +63,15 @@ def trees(events, run, **more):
 
 def network(events, run, config=NETWORK, **more):
     return NetworkFit(
-        events, run, 0, **more, make=lambda seed: deepsets(events, replace(config, seed=seed)),
-        first=config, later=config, about={"task": "test"},
-    )  # fmt: skip
+        events,
+        run,
+        0,
+        **more,
+        make=lambda seed: deepsets(events, replace(config, seed=seed)),
+        first=config,
+        later=config,
+        about={"task": "test"},
+    )
 
 
 def step_1(events) -> Step:
@@ -231,8 +244,9 @@ def test_replicas_contain_what_they_drew_and_trainings_differ_by_their_seeds(fol
         drawn, seen = events.resampled(7, number)
         np.testing.assert_array_equal(weights == 0, drawn == 0)
         # a replica's own normalisation is in it: its detector level holds the data that it drew
-        data = np.sum((events.weight * events.passes["reco"] * ~events.truth)[~events.simulated]
-                      * seen)  # fmt: skip
+        data = np.sum(
+            (events.weight * events.passes["reco"] * ~events.truth)[~events.simulated] * seen
+        )
         pull = StepFiles(tmp_path / f"replica{number}", len(events.simulated))["iteration1_step1"]
         own = sample_of(events, (drawn, seen))
         total = np.sum(own.weight * own.passes_reco * pull) * own.normalisation

@@ -22,8 +22,9 @@ def everyone(events):
 
 def batches(events, level, samples, rows):
     found = list(events.pipeline(level, samples, rows, batch=16).ordered())
-    read = {key: np.concatenate([batch[key] for batch in found])
-            for key in ("label", "weight", "index")}  # fmt: skip
+    read = {
+        key: np.concatenate([batch[key] for batch in found]) for key in ("label", "weight", "index")
+    }
     return read | {"event": events.positions(read["index"])}
 
 

@@ -137,8 +137,9 @@ def test_ratios_of_step_1_multiply_the_push_weights_and_those_of_step_2_are_the_
     unfolded(toys.sample(passes_reco=simulated, passes_gen=~fake), remembering, 2)
     assert {step.name: step.multiplies for step in seen} == {
         f"iteration{iteration}_step{step}": step.startswith("1")
-        for iteration in (1, 2) for step in ("1", "1_misses", "2", "2_fakes")
-    }  # fmt: skip
+        for iteration in (1, 2)
+        for step in ("1", "1_misses", "2", "2_fakes")
+    }
     first, second = (step for step in seen if step.name.endswith("step2"))
     np.testing.assert_array_equal(first.reference, second.reference)  # simulation as generated
 

@@ -68,8 +68,11 @@ def test_the_particle_level_of_unfolded_data_is_never_looked_at(place, tmp_path,
     for split in ("train", "val"):
         with h5py.File(copied / f"omnifold/{split}/omnifold_{split}_000.h5", "r+") as file:
             for key in ("gen_subs", "gen_jets", "gen"):
-                file[key][...] = np.where((file["pid"][:] == 1).reshape(
-                    -1, *[1] * (file[key].ndim - 1)), 0.01, file[key][:])  # fmt: skip
+                file[key][...] = np.where(
+                    (file["pid"][:] == 1).reshape(-1, *[1] * (file[key].ndim - 1)),
+                    0.01,
+                    file[key][:],
+                )
     assert finetuned(tmp_path)[0] == 0
     assert python("evaluate.py", tmp_path / "runs" / "toy")[0] == 0
     after = read_results(tmp_path / "runs" / "toy" / "results.json")
@@ -127,8 +130,9 @@ def test_the_auc_of_signed_weights_is_that_of_their_sums():
     # pairs: 1 x (2 + half of 1) and 2 x (2 + 1), of 3 x 2.5
     assert signed_auc(score, signal, weight).value == pytest.approx((2.5 + 6) / 7.5)
     positive = np.abs(weight)
-    bootstrap = signed_auc(np.append(score, 5.0), np.append(signal, True),
-                           np.append(positive, -1e-12))  # fmt: skip
+    bootstrap = signed_auc(
+        np.append(score, 5.0), np.append(signal, True), np.append(positive, -1e-12)
+    )
     assert bootstrap.value == pytest.approx(signed_auc(score, signal, positive).value)
     undefined = signed_auc(score, signal, np.array([1.0, 1.0, -1.0, 1.0, -0.5]))
     assert np.isnan(undefined.value)

@@ -42,7 +42,10 @@ def test_a_run_holds_the_weights_of_every_step_and_says_when_to_stop(place):
         for step in (1, 2):
             folder = run / f"iteration{iteration}_step{step}"
             assert {path.name for path in folder.iterdir()} == {
-                "seed0", "weights.h5", "report.json"}  # fmt: skip
+                "seed0",
+                "weights.h5",
+                "report.json",
+            }
             assert {path.name for path in (folder / "seed0").iterdir()} == {"fold0", "fold1"}
     iterations = read_results(run / "iterations.json")["iterations"]
     assert len(iterations) == 2
@@ -85,8 +88,10 @@ def test_the_reader_in_the_docs_has_the_covariance_of_any_binning(
     assert "GeV" in capsys.readouterr().out
     arrays, about = read_weights(several / "weights.h5")
     events = Events(SPEC, str(place / "data"))
-    mass, passes = (one[events.simulated] for one in (events.observable("gen", "jet_mass"),
-                                                      events.passes["gen"]))  # fmt: skip
+    mass, passes = (
+        one[events.simulated]
+        for one in (events.observable("gen", "jet_mass"), events.passes["gen"])
+    )
     event = arrays["event_weight"] * passes * about["normalisation"]
     edges = known["edges"]
     expected = np.histogram(mass, edges, weights=event * arrays["weight"])[0]
@@ -110,7 +115,9 @@ def test_an_unfolding_goes_on_after_the_last_step_that_was_finished(place, tmp_p
         assert finetuned(tmp_path)[0] == 130
     run = tmp_path / "runs" / "toy"
     assert sorted(path.name for path in run.glob("iteration*_*")) == [
-        "iteration1_step1", "iteration1_step2"]  # fmt: skip
+        "iteration1_step1",
+        "iteration1_step2",
+    ]
     written = (run / "iteration1_step2" / "weights.h5").stat().st_mtime_ns
     assert finetuned(tmp_path)[0] == 0
     assert (run / "iteration1_step2" / "weights.h5").stat().st_mtime_ns == written
@@ -155,8 +162,9 @@ def test_reweighting_is_the_first_step_alone(place, spectra_alone):
 @pytest.fixture(scope="module")
 def several(place):
     """A run with an ensemble, two replicas and a repeated training."""
-    code, _, err = finetuned(place, "--replicas", 2, "--trainings", 1, "--ensemble", 2,
-                             "--iterations", 1, name="several")  # fmt: skip
+    code, _, err = finetuned(
+        place, "--replicas", 2, "--trainings", 1, "--ensemble", 2, "--iterations", 1, name="several"
+    )
     assert code == 0, err
     return place / "runs" / "several"
 
@@ -168,9 +176,13 @@ def test_replicas_trainings_and_ensembles_are_part_of_the_result(several):
     assert (arrays["replicas"] == 0).any()  # events that were not drawn
     assert arrays["trainings"].shape == (1, sum(EVENTS.values()) // 2)
     assert {path.name for path in (several / "iteration1_step1").glob("seed*")} == {
-        "seed0", "seed1"}  # fmt: skip
+        "seed0",
+        "seed1",
+    }
     assert {path.name for path in (several / "replica1/iteration1_step1").glob("seed*")} == {
-        "seed4", "seed5"}  # fmt: skip
+        "seed4",
+        "seed5",
+    }
     reports = read_results(several / "iteration1_step1" / "report.json")
     assert set(reports) == {"seed0", "seed1"}
 
@@ -191,8 +203,17 @@ def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(place):
 
 
 def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
-    code, _, err = finetuned(place, "--iterations", 1, "--classifier", "deepsets", "--lr", 3e-3,
-                             name="deep", command=NETWORK)  # fmt: skip
+    code, _, err = finetuned(
+        place,
+        "--iterations",
+        1,
+        "--classifier",
+        "deepsets",
+        "--lr",
+        3e-3,
+        name="deep",
+        command=NETWORK,
+    )
     assert code == 0, err
     config, about = read_config(place / "runs" / "deep" / "config.json")
     assert config.lr == 3e-3
