@@ -21,19 +21,13 @@ from omnilearn.config import Config, add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError, speak
 from omnilearn.generation import task as generation
-from omnilearn.recipes import (
-    FINETUNING,
-    SCRATCH,
-    TOKEN_FINETUNING,
-    TOKEN_SCRATCH,
-    TOKEN_TAGGING,
-    recipe,
-)
+from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.run_lock import released
 from omnilearn.runs import repeated
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import tagging as token_tagging
 from omnilearn.tokens import task as tokens
+from omnilearn.tokens.recipes import TOKEN_FINETUNING, TOKEN_SCRATCH, TOKEN_TAGGING
 from omnilearn.training import distributed
 from omnilearn.unfolding import task as unfolding
 

@@ -14,11 +14,12 @@ import omnilearn.environment  # noqa: F401 - before anything loads Keras or matp
 from omnilearn.config import add_flags, chosen, configured
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import speak
-from omnilearn.recipes import PRETRAINING, TOKEN_PRETRAINING, recipe
+from omnilearn.recipes import PRETRAINING, recipe
 from omnilearn.run_lock import released
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import task as tokens
+from omnilearn.tokens.recipes import TOKEN_PRETRAINING
 from omnilearn.training import distributed
 
 

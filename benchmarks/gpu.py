@@ -16,10 +16,11 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -256,18 +257,9 @@ def steady_seconds(run: Callable, batch: dict, steps: int) -> float:
     return float(np.median(taken))
 
 
-@contextmanager
-def xla_asked(asked: bool) -> Iterator[None]:
+def xla_asked(asked: bool) -> AbstractContextManager:
     """Graphs made inside are fused by XLA, or are not."""
-    before = os.environ.get("OMNILEARN_XLA")
-    os.environ["OMNILEARN_XLA"] = str(int(asked))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMNILEARN_XLA"]
-        else:
-            os.environ["OMNILEARN_XLA"] = before
+    return patch.dict(os.environ, OMNILEARN_XLA=str(int(asked)))
 
 
 def settings(mode: str, kind: str) -> list[Setting]:

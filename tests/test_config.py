@@ -10,18 +10,14 @@ import pytest
 from omnilearn.config import Config, add_flags, chosen, configured, flag, read_config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
-from omnilearn.recipes import (
-    ARCHITECTURES,
-    FINETUNING,
-    PRETRAINING,
-    SCRATCH,
+from omnilearn.recipes import ARCHITECTURES, FINETUNING, PRETRAINING, SCRATCH, recipe
+from omnilearn.tokens.recipes import (
     TOKEN_ARCHITECTURES,
     TOKEN_FINETUNING,
     TOKEN_PRETRAINING,
     TOKEN_SCRATCH,
     TOKEN_TAGGING,
     TOKENISER,
-    recipe,
 )
 
 ROOT = Path(__file__).parent.parent

@@ -12,7 +12,8 @@ from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 SPEC = replace(TOP, max_constituents=24)
 ARCHITECTURE = PETConfig(

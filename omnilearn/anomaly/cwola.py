@@ -23,7 +23,8 @@ from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed, losses
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 UNTRAINED = "classifier.regression"  # no jet is to be read off the token of an event
 

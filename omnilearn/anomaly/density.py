@@ -30,6 +30,7 @@ from omnilearn.anomaly.dijet_sampling import (
     write_calibration,
 )
 from omnilearn.anomaly.dijets import SPLITS, Dijets
+from omnilearn.anomaly.recipes import DENSITY
 from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.selection import drawn
@@ -37,12 +38,13 @@ from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_kinematics import JetObjective
+from omnilearn.generation.recipes import JET_NETWORK
 from omnilearn.generation.sampling import Solver
-from omnilearn.recipes import DENSITY, JET_NETWORK
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 REGIONS = ("sidebands", "signal_region")
 CALIBRATED = 1024  # jets at most

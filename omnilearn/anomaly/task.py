@@ -18,11 +18,11 @@ from omnilearn.anomaly.dijet_sampling import DijetSampler, reference_files, samp
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Wanted, divide
 from omnilearn.anomaly.metrics import cell_metrics
+from omnilearn.anomaly.recipes import ANOMALY
 from omnilearn.config import Config, chosen
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.sampling import Solver
-from omnilearn.recipes import ANOMALY
 from omnilearn.tagging import task as tagging
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed

@@ -18,12 +18,13 @@ from omnilearn.generation.comparison import compare, compare_observables
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_kinematics import JetObjective, counted_columns
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
+from omnilearn.generation.recipes import JET_NETWORK
 from omnilearn.generation.sampling import Sampler, Solver, sampled_set, sampling_rate
-from omnilearn.recipes import JET_NETWORK
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 MOST_JETS = 250_000  # of a set, unless more are asked for: 50 000 per class of JetNet, as published
 SETS = {"generated": False, "ideal": True}  # folder -> whether it has the true jet kinematics

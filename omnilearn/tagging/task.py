@@ -35,7 +35,8 @@ from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

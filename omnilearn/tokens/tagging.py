@@ -15,7 +15,8 @@ from omnilearn.tokens.objectives import TokenTaggingObjective
 from omnilearn.tokens.start import say_what_is_restored, start_of, started_omnijet
 from omnilearn.tokens.task import add_flags, open_data
 from omnilearn.tokens.token_models import built_omnijet, token_spec
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 __all__ = ["add_flags", "evaluate", "finetune"]
 

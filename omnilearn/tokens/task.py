@@ -21,13 +21,13 @@ from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.sampling import sampled_set, sampling_rate
 from omnilearn.generation.task import MOST_JETS
 from omnilearn.model.checkpoint import assign_weights, load_checkpoint
-from omnilearn.recipes import TOKENISER
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens.codebook import start_codebook
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective, TokenObjective
 from omnilearn.tokens.published_weights import GPT_HEADS, TOKENISER_HEADS
+from omnilearn.tokens.recipes import TOKENISER
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
 from omnilearn.tokens.start import given_tokeniser, say_what_is_restored, start_of, started_omnijet
 from omnilearn.tokens.token_models import (
@@ -42,8 +42,9 @@ from omnilearn.tokens.token_models import (
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import read_constituents, tokeniser_quality
 from omnilearn.training import distributed
+from omnilearn.training.optimiser import optimiser_steps
 from omnilearn.training.resume import whole_checkpoint
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 JETS_LOOKED_AT = 1000  # for the share of constituents that are out of reach
 MIXTURE = "all"  # name of a sample of several classes: tokens know of none

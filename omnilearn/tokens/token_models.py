@@ -16,7 +16,6 @@ from omnilearn.model.checkpoint import (
     load_checkpoint,
     named_weights,
 )
-from omnilearn.recipes import TOKEN_ARCHITECTURES
 from omnilearn.tokens.jet_gpt import GPTConfig, OmniJet, OmniJetConfig
 from omnilearn.tokens.published_weights import (
     load_published_weights,
@@ -25,6 +24,7 @@ from omnilearn.tokens.published_weights import (
     published_tokeniser_config,
     read_arrays,
 )
+from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES
 from omnilearn.tokens.tokeniser import COLUMNS, PUBLISHED_REACH, Tokeniser, TokeniserConfig
 
 TOKENISER_FOLDER = "tokeniser"  # of a run of train.py --model omnijet

@@ -30,7 +30,8 @@ from omnilearn.tokens.tokeniser import COLUMNS, Tokeniser, TokeniserConfig, toke
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 QUALITY_JETS = 10_000  # at most

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from omnilearn.errors import UserError
+
 EMA_MOMENTUM = 0.999
 
 
@@ -111,3 +113,16 @@ def cosine_schedule(
         warmup_steps=warmup_epochs * steps_per_epoch,
         decay_steps=epochs * steps_per_epoch,
     )
+
+
+def optimiser_steps(batches: int, accumulate: int) -> int:
+    """Steps of the optimiser in an epoch of so many batches per rank; the rest is left out.
+
+    Raises UserError when there is not even one.
+    """
+    if batches < accumulate:
+        raise UserError(
+            f"an epoch has {batches} batches per rank, less than one step of --accumulate "
+            f"{accumulate}; the most that works is {batches}"
+        )
+    return batches // accumulate

@@ -340,16 +340,3 @@ class Trainer:
             return
         self.position.write_history(self.run)
         self.position.tell(self.run, self.steps_per_epoch)
-
-
-def optimiser_steps(batches: int, accumulate: int) -> int:
-    """Steps of the optimiser in an epoch of so many batches per rank; the rest is left out.
-
-    Raises UserError when there is not even one.
-    """
-    if batches < accumulate:
-        raise UserError(
-            f"an epoch has {batches} batches per rank, less than one step of --accumulate "
-            f"{accumulate}; the most that works is {batches}"
-        )
-    return batches // accumulate

@@ -14,7 +14,8 @@ from omnilearn.tagging.task import predict
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.cross_fitting import CrossFit, Rows, previous
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 from omnilearn.unfolding.events import Events

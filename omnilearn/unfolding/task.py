@@ -14,7 +14,6 @@ from omnilearn.atomic import atomic_path
 from omnilearn.config import Config, configured
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING, UNFOLDING
 from omnilearn.runs import prepare_run, revision, versions
 from omnilearn.statistics.uncertainty import effective_size
 from omnilearn.tagging.task import make_pet
@@ -24,6 +23,7 @@ from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.evaluation import add_evaluation_flags, evaluate
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import DETECTOR, PARTICLE, Sample
+from omnilearn.unfolding.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING, UNFOLDING
 from omnilearn.unfolding.repetitions import Unfolding
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.unfolded_weights import write_weights

@@ -11,8 +11,7 @@ from omnilearn.config import Config
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, pet_weights
 from omnilearn.training.objective import Objective
-from omnilearn.training.optimiser import cosine_schedule
-from omnilearn.training.trainer import optimiser_steps
+from omnilearn.training.optimiser import cosine_schedule, optimiser_steps
 
 BATCH, STEPS = 8, 3
 CONFIG = Config(epochs=2, batch=BATCH, accumulate=2, lr=5e-3, warmup_epochs=0, checkpoint_every=1)

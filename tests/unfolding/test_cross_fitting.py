@@ -12,12 +12,12 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import pet_weights
-from omnilearn.recipes import TREES
 from omnilearn.statistics.results import read_results
 from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.boosted_trees import TreeFit
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import Step, unfold
+from omnilearn.unfolding.recipes import TREES
 from omnilearn.unfolding.repetitions import Unfolding, sample_of
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.step_files import StepFiles

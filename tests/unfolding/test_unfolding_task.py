@@ -11,11 +11,11 @@ from tiny_unfolding import EVENTS, NETWORK, finetuned, tiny_unfolding
 from toy_events import SPEC, write_events
 
 from omnilearn.config import read_config
-from omnilearn.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.statistics.results import read_results
 from omnilearn.unfolding import task as unfolding
 from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.events import Events
+from omnilearn.unfolding.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.unfolding.step_files import StepFiles
 from omnilearn.unfolding.unfolded_weights import read_weights
 
