@@ -26,7 +26,7 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,7 +42,7 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
     ]
     run = work(flags.mode, config, training=True)
     shapes = [
-        tuple(weight.shape) for weight in Objective(PET(config), flags.mode).trained().values()
+        tuple(weight.shape) for weight in PETObjective(PET(config), flags.mode).trained().values()
     ]
     gradients = [np.ones(shape, "float32") for shape in shapes]
     average = compiled(lambda tensors: distributed.average(tensors))

@@ -42,7 +42,7 @@ from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.progress import progress
 from omnilearn.training import trainer as training
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 
 RESULTS = Path(__file__).parent / "results"
 SLOTS = 12
@@ -113,7 +113,7 @@ def train(run: Path, data: Path) -> None:
     import keras  # late: what it prints on loading is silenced by then
 
     keras.utils.set_random_seed(CONFIG.seed)
-    objective = Objective(PET(ARCHITECTURE), CONFIG.mode)
+    objective = PETObjective(PET(ARCHITECTURE), CONFIG.mode)
     about = {"config": asdict(CONFIG)}
     steps = pipelines[0].steps_per_epoch
     training.Trainer(objective, CONFIG, steps, run, about).fit(*pipelines)

@@ -30,7 +30,7 @@ from omnilearn.training.gradients import (
     uses_xla,
     with_gradients,
 )
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import Lion
 
 RESULTS = Path(__file__).parent / "results"
@@ -78,7 +78,7 @@ def work(
     mode: str, config: PETConfig, training: bool, precision: str = FULL
 ) -> Callable[[dict], None]:
     """A function that trains on, or evaluates, a batch, with products in that precision."""
-    objective = Objective(PET(config), mode)
+    objective = PETObjective(PET(config), mode)
     variables = list(objective.trained().values())
     optimiser = Lion(learning_rate=1e-5, weight_decay=1e-5, use_ema=True)
     optimiser.build(variables)

@@ -233,7 +233,7 @@ def tagger(name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batc
 def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
     """Raise UserError where `spec` has other classes or slots than the model was trained with."""
     names = checkpoint.class_names or spec.class_names
-    theirs = (names, checkpoint.pet_config.num_classes, checkpoint.pet_config.max_constituents)
+    theirs = (names, checkpoint.model_config.num_classes, checkpoint.model_config.max_constituents)
     ours = (spec.class_names, spec.num_classes, spec.max_constituents)
     if theirs != ours:
         raise UserError(

@@ -18,7 +18,7 @@ from omnilearn.config import Config
 from omnilearn.errors import speak
 from omnilearn.training import distributed
 from omnilearn.training import trainer as training
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 ARCHITECTURE = DeepSetsConfig(
@@ -44,7 +44,7 @@ def main(data: Path, out: Path) -> None:
     pipelines = [opened(data, split, BATCH, rank, ranks) for split in ("train", "val")]
     run = out / "run"
     run.mkdir(exist_ok=True)
-    objective = Objective(DeepSets(ARCHITECTURE), CONFIG.mode)
+    objective = PETObjective(DeepSets(ARCHITECTURE), CONFIG.mode)
     trainer = training.Trainer(objective, CONFIG, pipelines[0].steps_per_epoch, run, {})
     step = trainer.step
 

@@ -16,7 +16,7 @@ from toy_jets import write_toy_dataset
 
 from omnilearn.data import pipeline
 from omnilearn.history import read_history
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.model.pet import PET
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.statistics.results import Result, read_results
@@ -87,7 +87,7 @@ def test_finetuning_says_what_it_took_from_the_backbone(place, finetuned):
     found = load_checkpoint(place / "runs" / "top_finetuned" / "best.h5")
     assert found.record["dataset"] == "top"
     assert found.class_names == ("QCD", "top")
-    assert found.pet_config.num_classes == 2
+    assert found.model_config.num_classes == 2
 
 
 def test_generator_stays_as_it_was_where_only_the_classifier_is_trained(place, finetuned):
@@ -223,7 +223,7 @@ def test_released_weights_that_cannot_be_read_are_refused(tmp_path, where):
 
 
 def backbone_of_other_weights(folder: Path) -> Path:
-    weights = {name: np.array(weight) for name, weight in pet_weights(PET(ARCHITECTURE)).items()}
+    weights = {name: np.array(weight) for name, weight in model_weights(PET(ARCHITECTURE)).items()}
     deeper = replace(ARCHITECTURE, num_layers=ARCHITECTURE.num_layers + 1)
     save_checkpoint(folder / "other.h5", deeper, weights, {})
     return folder / "other.h5"

@@ -17,7 +17,7 @@ from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Division, Wanted, divide
 from omnilearn.config import Config
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.model.checkpoint import LoadReport, assign_weights, load_checkpoint, pet_weights
+from omnilearn.model.checkpoint import LoadReport, assign_weights, load_checkpoint, model_weights
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
@@ -37,7 +37,7 @@ class DijetObjective:
 
     def trained(self) -> dict:
         """Every weight between the constituents and the logits."""
-        named = pet_weights(self.pet)
+        named = model_weights(self.pet)
         return {name: one for name, one in named.items() if not name.startswith(UNTRAINED)}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
@@ -107,7 +107,7 @@ class Classifications:
         if self.model is None:
             self.model = DijetClassifier(pet)
         else:
-            fresh = {name: np.array(one) for name, one in pet_weights(DijetClassifier(pet)).items()}
+            fresh = {name: np.array(one) for name, one in model_weights(DijetClassifier(pet)).items()}
             assign_weights(self.model, fresh, self.backbone or self.released)
         return report
 
@@ -133,6 +133,6 @@ def compiled_classifier(config: PETConfig) -> tuple[DijetClassifier, Callable]:
 def trained_classifier(run: Path) -> tuple[DijetClassifier, Callable]:
     """The two-jet classifier of a run at its best epoch, and its compiled call."""
     checkpoint = load_checkpoint(run / "best.h5")
-    model, logits_of = compiled_classifier(checkpoint.pet_config)
+    model, logits_of = compiled_classifier(checkpoint.model_config)
     assign_weights(model, checkpoint.weights, str(checkpoint.path))
     return model, logits_of

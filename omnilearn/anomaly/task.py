@@ -167,7 +167,7 @@ def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.N
         if ranks == 1:
             work.train(cell, wanted, about)
         elif (number + config.seed) % ranks == distributed.rank():
-            with distributed.alone():
+            with distributed.single_process():
                 work.train(cell, wanted, about)
 
 

@@ -13,7 +13,7 @@ from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import perturb
 from omnilearn.generation.jet_generator import JetGenerator
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.training import losses
 
 MULTIPLICITY = JET_FEATURES.index("multiplicity")
@@ -37,7 +37,7 @@ class JetObjective:
         return self.network
 
     def trained(self) -> dict:
-        return pet_weights(self.network)
+        return model_weights(self.network)
 
     def prepare(
         self,

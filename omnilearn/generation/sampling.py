@@ -163,7 +163,7 @@ class Sampler:
 def averaged_network(run: Path) -> tuple[JetGenerator, int]:
     """The network of jet kinematics of a run at its best epoch, and which that is."""
     checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
-    network = JetGenerator(checkpoint.pet_config)
+    network = JetGenerator(checkpoint.model_config)
     assign_weights(network, sampling_weights(checkpoint), str(checkpoint.path))
     return network, position_of(checkpoint).epoch
 

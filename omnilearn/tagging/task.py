@@ -34,7 +34,7 @@ from omnilearn.tagging import metrics as classification
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import optimiser_steps
 from omnilearn.training.trainer import Trainer
 
@@ -137,7 +137,7 @@ def make_pet(
     if backbone:
         path = Path(backbone)
         checkpoint = load_checkpoint(path / "best.h5" if path.is_dir() else path)
-        pet = PET(replace(checkpoint.pet_config, **sizes))
+        pet = PET(replace(checkpoint.model_config, **sizes))
         return pet, load_backbone(pet, checkpoint, spec.class_names)
     if released:
         theirs = released_config(released)
@@ -197,7 +197,7 @@ def train(data: tuple[Pipeline, Pipeline], pet: PET, config: Config, run: Path, 
     if spec.name not in CATALOGUE and distributed.rank() == 0:
         # the run says what its jets are, wherever it is taken (`omnilearn.api`)
         write_declaration(run / FILE_NAME, spec)
-    objective = Objective(
+    objective = PETObjective(
         pet, config.mode, config.regression_weight, config.feature_drop, config.label_drop
     )
     about = {**about, "config": asdict(config)}

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from omnilearn.data.spec import TOKEN_FEATURES
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.tokens.jet_gpt import OmniJet, targets
 from omnilearn.tokens.tokeniser import Tokeniser, token_inputs
 from omnilearn.tokens.transformer import Dropout
@@ -62,7 +62,7 @@ class TokeniserObjective:
         return self.tokeniser
 
     def trained(self) -> dict:
-        named = pet_weights(self.tokeniser)
+        named = model_weights(self.tokeniser)
         return {name: weight for name, weight in named.items() if weight.trainable}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
@@ -133,7 +133,7 @@ class TokenObjective(OmniJetObjective):
     """The next token of every sentence; the tokeniser stays as it is."""
 
     def trained(self) -> dict:
-        named = pet_weights(self.omnijet)
+        named = model_weights(self.omnijet)
         return {name: weight for name, weight in named.items() if name.startswith("gpt.")}
 
     def losses(self, batch: dict) -> dict:
@@ -154,7 +154,7 @@ class TokenTaggingObjective(OmniJetObjective):
     """The class of a jet, from the sum over its sentence; GPT and classifier learn."""
 
     def trained(self) -> dict:
-        named = pet_weights(self.omnijet)
+        named = model_weights(self.omnijet)
         return {
             name: weight
             for name, weight in named.items()

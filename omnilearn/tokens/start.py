@@ -13,7 +13,7 @@ from omnilearn.tokens.jet_gpt import OmniJet
 from omnilearn.tokens.published_weights import SUFFIXES
 from omnilearn.tokens.token_models import (
     fresh_omnijet,
-    insist_on_tokeniser,
+    require_tokeniser,
     load_omnijet,
     load_tokeniser,
     published_omnijet,
@@ -60,7 +60,7 @@ def started_omnijet(
         heads = arguments.gpt_heads, arguments.tokeniser_heads
         omnijet, report = published_omnijet(start, tokeniser, num_classes, *heads)
     if tokeniser is not None:
-        insist_on_tokeniser(omnijet, tokeniser, start, arguments.tokeniser)
+        require_tokeniser(omnijet, tokeniser, start, arguments.tokeniser)
     if distributed.rank() == 0:
         print(report)
     return omnijet

@@ -51,6 +51,6 @@ def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
 ) -> dict:
     """Results of the logits, as those of any tagger."""
-    stored = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config
+    stored = load_checkpoint(run / "best.h5", OmniJetConfig).model_config
     read = token_spec(spec, stored.tokeniser)
     return tagging.evaluate(run, read, config, about, arguments, best_omnijet)

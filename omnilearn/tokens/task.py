@@ -34,7 +34,7 @@ from omnilearn.tokens.token_models import (
     TOKENISER_FOLDER,
     fresh_omnijet,
     fresh_tokeniser,
-    insist_on_tokeniser,
+    require_tokeniser,
     load_omnijet,
     load_tokeniser,
     token_spec,
@@ -43,7 +43,7 @@ from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import read_constituents, tokeniser_quality
 from omnilearn.training import distributed
 from omnilearn.training.optimiser import optimiser_steps
-from omnilearn.training.resume import whole_checkpoint
+from omnilearn.training.resume import latest_intact_checkpoint
 from omnilearn.training.trainer import Trainer
 
 JETS_LOOKED_AT = 1000  # for the share of constituents that are out of reach
@@ -217,10 +217,10 @@ def train_tokeniser(
 def train_gpt(data: tuple, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
     """Fit the GPT to the tokens; raises UserError when the run has begun with other ones."""
     training, validation = data
-    begun = whole_checkpoint(run, OmniJetConfig)
+    begun = latest_intact_checkpoint(run, OmniJetConfig)
     if begun:
         before, _ = load_omnijet(str(begun))
-        insist_on_tokeniser(before, omnijet.tokeniser, str(begun), "the tokeniser of this run")
+        require_tokeniser(before, omnijet.tokeniser, str(begun), "the tokeniser of this run")
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     about = {**about, "config": asdict(config)}
     Trainer(TokenObjective(omnijet), config, steps, run, about).fit(training, validation)
@@ -243,7 +243,7 @@ def evaluate(
         found = tokeniser_quality(run, read, tokeniser, config, arguments)
         return {"dataset": spec.name, "model": run.name, **found}
     settings = TokenSettings(arguments.temperature, arguments.top_k)
-    stored = load_checkpoint(run / "best.h5", OmniJetConfig).pet_config
+    stored = load_checkpoint(run / "best.h5", OmniJetConfig).model_config
     read = token_spec(spec, stored.tokeniser)
     sampler = TokenSampler(run, read, settings, arguments.batch, config.seed)
     truth, origin = read_split(data, read, arguments.split, arguments.jets, config.classes)

@@ -86,8 +86,8 @@ def load_tokeniser(path: str) -> Tokeniser:
         tokeniser = built_omnijet(checkpoint).tokeniser
     else:
         checkpoint = load_checkpoint(found, TokeniserConfig)
-        insist_on_published_scaling(checkpoint.pet_config, str(found))
-        tokeniser = Tokeniser(checkpoint.pet_config)
+        require_published_scaling(checkpoint.model_config, str(found))
+        tokeniser = Tokeniser(checkpoint.model_config)
         assign_weights(tokeniser, checkpoint.weights, str(found))
     return tokeniser
 
@@ -96,8 +96,8 @@ def load_omnijet(path: str, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
     """Tokeniser and GPT of a run or a checkpoint file, with a fresh classifier if asked for one."""
     place = Path(path)
     checkpoint = load_checkpoint(place / "best.h5" if place.is_dir() else place, OmniJetConfig)
-    insist_on_published_scaling(checkpoint.pet_config.tokeniser, str(checkpoint.path))
-    omnijet = OmniJet(replace(checkpoint.pet_config, num_classes=num_classes))
+    require_published_scaling(checkpoint.model_config.tokeniser, str(checkpoint.path))
+    omnijet = OmniJet(replace(checkpoint.model_config, num_classes=num_classes))
     arrays = {name: value for name, value in checkpoint.weights.items() if name[:5] != "head."}
     head = named_weights(omnijet.head, "head.") if num_classes else {}
     fresh = {name: np.array(weight) for name, weight in head.items()}
@@ -162,13 +162,13 @@ def built_omnijet(checkpoint: Checkpoint) -> OmniJet:
 
     Averages over a thousand steps would still be those of the beginning after a short training.
     """
-    insist_on_published_scaling(checkpoint.pet_config.tokeniser, str(checkpoint.path))
-    omnijet = OmniJet(checkpoint.pet_config)
+    require_published_scaling(checkpoint.model_config.tokeniser, str(checkpoint.path))
+    omnijet = OmniJet(checkpoint.model_config)
     assign_weights(omnijet, checkpoint.weights, str(checkpoint.path))
     return omnijet
 
 
-def insist_on_published_scaling(config: TokeniserConfig, source: str) -> None:
+def require_published_scaling(config: TokeniserConfig, source: str) -> None:
     """Raise UserError for a token model of an earlier version: other blocks, another scaling."""
     theirs, ours = ((each.feature_mean, each.feature_std) for each in (config, TokeniserConfig()))
     if theirs != ours:
@@ -191,7 +191,7 @@ def fingerprint(tokeniser: Tokeniser) -> str:
     return digest.hexdigest()
 
 
-def insist_on_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, source: str, other: str) -> None:
+def require_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, source: str, other: str) -> None:
     """Raise UserError unless a GPT was trained on the tokens of this tokeniser."""
     if fingerprint(omnijet.tokeniser) != fingerprint(tokeniser):
         raise UserError(

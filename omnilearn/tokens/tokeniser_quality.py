@@ -29,7 +29,7 @@ from omnilearn.tokens.token_models import fingerprint
 from omnilearn.tokens.tokeniser import COLUMNS, Tokeniser, TokeniserConfig, token_inputs
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import optimiser_steps
 from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
@@ -205,7 +205,7 @@ def two_sample_auc(run: Path, spec: DatasetSpec, around: Round, data: str, confi
     )
     keras.utils.set_random_seed(config.seed)
     network = DeepSets(DeepSetsConfig(max_constituents=spec.max_constituents))
-    objective = Objective(network, "classifier", 0.0, 0.0, 0.0)
+    objective = PETObjective(network, "classifier", 0.0, 0.0, 0.0)
     steps = optimiser_steps(training.steps_per_epoch, 1)
     about = {"task": "two samples", "dataset": spec.name, "config": asdict(settings)}
     Trainer(objective, settings, steps, run / "two_samples", about).fit(training, validation)

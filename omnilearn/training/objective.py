@@ -15,7 +15,7 @@ from omnilearn.config import OF_MODE_ALL, by_mode
 from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, KINEMATIC_FEATURES
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import alpha_sigma, perturb
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.model.pet import PET
 from omnilearn.training import losses
 
@@ -61,7 +61,7 @@ class Objective:
         parts = ("body", *HEADS[self.mode])
         return {
             name: weight
-            for name, weight in pet_weights(self.pet).items()
+            for name, weight in model_weights(self.pet).items()
             if name.split(".")[0] in parts
             and (self.regression_weight > 0 or not name.startswith(REGRESSION))
         }

@@ -123,7 +123,7 @@ def is_elastic() -> bool:
     return os.environ.get("HOROVOD_ELASTIC") == "1"
 
 
-def hear_of_hosts() -> None:
+def watch_host_updates() -> None:
     """Let horovodrun tell this process, from now on, that hosts came or are about to go."""
     from horovod.runner.elastic.worker import WorkerNotificationManager
 

@@ -89,7 +89,7 @@ def position_of(checkpoint: Checkpoint) -> Position:
     return Position.from_json(checkpoint.record.get("position"), checkpoint.path)
 
 
-def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
+def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
     """The newest undamaged checkpoint of a run, the same on all ranks; None where there is none.
 
     A damaged one is named, set aside as damaged.h5, so that it does not become the previous one
@@ -175,7 +175,7 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def obey(self, position: Position, where: str) -> None:
+    def handle_stop(self, position: Position, where: str) -> None:
         """Raise Stopped, saying where the run goes on."""
         asked = self.name or "another rank was"
         raise Stopped(f"asked to stop ({asked}) at epoch {position.epoch + 1}, {where}")
@@ -185,7 +185,7 @@ class StopRequest:
         signal.signal(number, signal.SIG_DFL)
 
 
-def keep_for_study(
+def dump_bad_batch(
     run: Path, position: Position, where: str, batch: dict, index: np.ndarray
 ) -> None:
     """Write a batch of this rank whose loss is not a number, with its draws, as plain arrays.

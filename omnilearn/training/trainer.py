@@ -18,7 +18,7 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.progress import progress
 from omnilearn.training import distributed, fingerprint
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
@@ -29,9 +29,9 @@ from omnilearn.training.resume import (
     Clock,
     Position,
     StopRequest,
-    keep_for_study,
+    dump_bad_batch,
     remove_unfinished,
-    whole_checkpoint,
+    latest_intact_checkpoint,
 )
 
 STREAM_TRAINING, STREAM_VALIDATION = 1, 2
@@ -75,7 +75,7 @@ class Trainer:
             config.optimiser, factors, schedule, config.weight_decay, config.clip_norm, config.beta2
         )
         self.optimiser.build(self.variables)
-        slots = objective.pet.config.max_constituents
+        slots = objective.model.config.max_constituents
         if earlier is None:
             self.gradients = compiled_for_batches(
                 with_gradients(objective.losses, self.variables), slots, config.precision
@@ -112,7 +112,7 @@ class Trainer:
         self.trained_on = fingerprint.same_on_all_ranks(training, validation)
         self.resume()
         distributed.broadcast_variables(
-            [*pet_weights(self.objective.pet).values(), *self.optimiser.variables]
+            [*model_weights(self.objective.model).values(), *self.optimiser.variables]
         )
         while not self.position.finished:
             self.train_epoch(training)
@@ -161,7 +161,7 @@ class Trainer:
             sums = gradients if sums is None else self.joined(sums, gradients)
             values.append([float(value) for value in terms.values()])
             if not np.isfinite(values[-1]).all():
-                keep_for_study(
+                dump_bad_batch(
                     self.run, position, f"step{position.step + 1}.{number}", batch, index
                 )
         is_due = self.rank == 0 and self.clock.is_due(position.step)
@@ -169,11 +169,11 @@ class Trainer:
         *means, is_due, is_asked, is_joined = distributed.mean([*np.mean(values, axis=0), *wishes])
         terms = dict(zip(terms, means, strict=True))
         for value in terms.values():
-            self.insist_on_a_number(value, f"step {position.step + 1}")
+            self.require_finite(value, f"step {position.step + 1}")
         if is_asked or is_joined or (is_due and position.step):
             self.save(LAST)
         if is_asked:
-            self.request.obey(position, f"step {position.step + 1}")
+            self.request.handle_stop(position, f"step {position.step + 1}")
         if is_joined:
             distributed.start_again()
         self.apply(self.averaged(sums))
@@ -182,7 +182,7 @@ class Trainer:
             self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
         return terms
 
-    def insist_on_a_number(self, loss: float, where: str) -> None:
+    def require_finite(self, loss: float, where: str) -> None:
         """Raise UserError when the loss is not finite, saying where and what is left."""
         if math.isfinite(loss):
             return
@@ -205,7 +205,7 @@ class Trainer:
         batches = 0
         for batch in validation.ordered():
             if self.request.name and batches:
-                self.request.obey(self.position, "validation")
+                self.request.handle_stop(self.position, "validation")
             count, index = len(batch["mask"]), batch["index"]
             streams = JetStreams((self.config.seed, STREAM_VALIDATION), index)
             batch = self.objective.prepare(batch, streams, False, constituents)
@@ -213,7 +213,7 @@ class Trainer:
             for name, value in terms.items():
                 sums[name] += float(value) * validation.batch_size
             if not math.isfinite(sums["loss"]):
-                keep_for_study(self.run, self.position, "validation", batch, index)
+                dump_bad_batch(self.run, self.position, "validation", batch, index)
                 break
             if not batches:
                 self.keep_epoch(sums["loss"])
@@ -231,14 +231,14 @@ class Trainer:
         loss: the first of this rank, zero where it has no jets.
         """
         if self.position.step:
-            self.insist_on_a_number(float(distributed.total(loss)), "validation")
+            self.require_finite(float(distributed.total(loss)), "validation")
             self.save(LAST)
 
     def close_epoch(self, validation: dict[str, float]) -> None:
         """Write history and checkpoints of a finished epoch and decide whether to go on."""
         position = self.position
         epoch = position.epoch + 1
-        self.insist_on_a_number(validation["loss"], "validation")
+        self.require_finite(validation["loss"], "validation")
         line = {
             "epoch": epoch,
             "steps": position.step,
@@ -273,7 +273,7 @@ class Trainer:
         """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
         if self.rank == 0:
             weights = {
-                key: np.asarray(weight) for key, weight in pet_weights(self.objective.pet).items()
+                key: np.asarray(weight) for key, weight in model_weights(self.objective.model).items()
             }
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
@@ -286,7 +286,7 @@ class Trainer:
             }
             save_checkpoint(
                 self.run / name,
-                self.objective.pet.config,
+                self.objective.model.config,
                 weights,
                 record,
                 {**weights, **averages},
@@ -306,14 +306,14 @@ class Trainer:
         """
         if self.rank == 0:
             remove_unfinished(self.run)
-        path = whole_checkpoint(self.run, type(self.objective.pet.config))
+        path = latest_intact_checkpoint(self.run, type(self.objective.model.config))
         if path is None:
             return
-        checkpoint = load_checkpoint(path, type(self.objective.pet.config))
-        if checkpoint.pet_config != self.objective.pet.config:
+        checkpoint = load_checkpoint(path, type(self.objective.model.config))
+        if checkpoint.model_config != self.objective.model.config:
             raise UserError(
-                f"{path} was made by another architecture, {checkpoint.pet_config}, expected "
-                f"{self.objective.pet.config}; use another --name"
+                f"{path} was made by another architecture, {checkpoint.model_config}, expected "
+                f"{self.objective.model.config}; use another --name"
             )
         if len(checkpoint.optimizer) != len(self.optimiser.variables):
             raise UserError(
@@ -327,7 +327,7 @@ class Trainer:
             self.trained_on,
             self.config.accept_changed_data,
         )
-        for name, weight in pet_weights(self.objective.pet).items():
+        for name, weight in model_weights(self.objective.model).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):
             variable.assign(checkpoint.optimizer[f"{index:04d}"])

@@ -85,7 +85,7 @@ class Unfolding:
         events, fit = self.events, self.fit
         nominal, seed = sample_of(events).normalisation, fit.seed
         for repetition in range(distributed.rank(), number, distributed.size()):
-            with distributed.alone():
+            with distributed.single_process():
                 fit.seed = seed + fit.ensemble * (repetition + 1)
                 self(run / f"{name}{repetition}", counts_of(repetition))
         fit.seed = seed

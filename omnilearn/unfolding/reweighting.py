@@ -8,12 +8,12 @@ import keras
 import numpy as np
 
 from omnilearn.config import Config
-from omnilearn.model.checkpoint import assign_weights, load_checkpoint, pet_weights
+from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights
 from omnilearn.model.pet import PET
 from omnilearn.tagging.task import predict
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import optimiser_steps
 from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.cross_fitting import CrossFit, Rows, previous
@@ -61,11 +61,11 @@ class NetworkFit(CrossFit):
         if goes_on:
             self.load(before)
             if step.multiplies:
-                for name, weight in pet_weights(self.network).items():
+                for name, weight in model_weights(self.network).items():
                     if name.startswith(LOGITS):
                         weight.assign(np.zeros(weight.shape, "float32"))
         else:
-            fresh = pet_weights(self.make(seed))
+            fresh = model_weights(self.make(seed))
             assign_weights(self.network, {name: np.array(one) for name, one in fresh.items()}, "")
         return goes_on
 
@@ -88,7 +88,7 @@ class NetworkFit(CrossFit):
             self.events.pipeline(step.level, samples, taking_part, config.batch, config.seed)
             for taking_part in rows
         )
-        objective = Objective(
+        objective = PETObjective(
             self.network,
             "classifier",
             config.regression_weight,

@@ -13,7 +13,7 @@ from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Wanted, divide
 from omnilearn.data.catalogue import LHCO
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights
+from omnilearn.model.checkpoint import load_checkpoint, model_weights
 from omnilearn.statistics.results import read_results
 from omnilearn.tagging.predictions import read_predictions
 from omnilearn.training import gradients
@@ -93,7 +93,7 @@ def test_every_weight_between_constituents_and_logits_is_trained(model, place):
     batch = next(events.pipeline(*division.part(False), 32).ordered())
     objective = DijetObjective(classifier)
     trained = objective.trained()
-    untrained = pet_weights(classifier).keys() - trained.keys()
+    untrained = model_weights(classifier).keys() - trained.keys()
     assert untrained == {"classifier.regression.kernel", "classifier.regression.bias"}
     gradient_of = gradients.with_gradients(objective.losses, list(trained.values()))
     terms, found = gradient_of(objective.prepare(batch, None, True, 1.0))

@@ -120,7 +120,7 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
     def changed(**record):
         known = load_checkpoint(run / "best.h5")
         path = tmp_path / "changed.h5"
-        save_checkpoint(path, known.pet_config, known.weights, {**known.record, **record})
+        save_checkpoint(path, known.model_config, known.weights, {**known.record, **record})
         return path
 
     config = load_checkpoint(run / "best.h5").record["config"]

@@ -94,7 +94,7 @@ def sampler_of(run: Path, **changes) -> Sampler:
 def test_one_run_holds_both_trainings(run):
     assert load_checkpoint(run / "best.h5").record["task"] == "generation"
     jets = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
-    assert jets.pet_config.num_classes == 5
+    assert jets.model_config.num_classes == 5
     assert len((run / "jets" / "history.jsonl").read_text().splitlines()) == 2
     assert json.loads((run / "config.json").read_text())["jet_epochs"] == 2
 

@@ -12,7 +12,7 @@ from omnilearn.model.checkpoint import (
     build_pet,
     load_backbone,
     load_checkpoint,
-    pet_weights,
+    model_weights,
     save_checkpoint,
 )
 from omnilearn.model.pet import PET, PETConfig
@@ -36,7 +36,7 @@ def pet():
 
 
 def arrays_of(pet):
-    return {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def assert_equal_arrays(found, expected):
 
 def test_what_is_written_comes_back_bit_for_bit(pet, written):
     found, weights = load_checkpoint(written), arrays_of(pet)
-    assert found.pet_config == SMALL
+    assert found.model_config == SMALL
     assert found.record == RECORD
     assert_equal_arrays(found.weights, weights)
     assert_equal_arrays(found.ema, {name: array / 2 for name, array in weights.items()})
@@ -91,7 +91,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(written, tmp_path):
             refused += 1
         else:  # a place of the file that holds nothing
             assert_equal_arrays(found.weights, good.weights)
-            assert (found.record, found.pet_config) == (good.record, good.pet_config)
+            assert (found.record, found.model_config) == (good.record, good.model_config)
     assert refused > OFFSETS // 3
 
 

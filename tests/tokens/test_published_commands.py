@@ -20,7 +20,7 @@ from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.published_weights import load_published_weights
 from omnilearn.tokens.token_models import load_omnijet, load_tokeniser
@@ -95,7 +95,7 @@ def test_a_published_gpt_is_fine_tuned_on_its_tokeniser(place, numbers):
     described = json.loads((run / "config.json").read_text())
     assert described["backbone"] == f"{place}/gpt.npz"
     found = load_checkpoint(run / "best.h5", OmniJetConfig)
-    assert found.pet_config.tokeniser.feature_std == (1.0, 1 / 3, 1 / 3)
+    assert found.model_config.tokeniser.feature_std == (1.0, 1 / 3, 1 / 3)
     for name, array in weights_of(published_tokeniser(numbers)).items():
         np.testing.assert_array_equal(found.weights[f"tokeniser.{name}"], array)
     start = weights_of(published_gpt(numbers))
@@ -115,7 +115,7 @@ def test_a_published_tokeniser_takes_a_fresh_gpt(place, numbers):
     code, _, err = finetuned(place, "top --mode generator --tokeniser {place}/tokeniser.npz")
     assert (code, err) == (0, "")
     found = load_checkpoint(place / "runs" / "top_omnijet_scratch" / "best.h5", OmniJetConfig)
-    tokeniser = Tokeniser(found.pet_config.tokeniser)
+    tokeniser = Tokeniser(found.model_config.tokeniser)
     load_published_weights(tokeniser, tokeniser_arrays(numbers))
     assert found.weights["gpt.token"].shape[0] == 34
     begun = {name: array for name, array in found.weights.items() if name[:10] == "tokeniser."}
@@ -168,7 +168,7 @@ def test_published_weights_of_token_models_are_none_of_pet(place):
 def test_a_token_model_of_an_earlier_version_is_refused_in_a_sentence(place, numbers, tmp_path):
     before = {"feature_mean": (1.8999407, 0.0, 0.0), "feature_std": (1.2212526, 0.215, 0.215)}
     omnijet = OmniJet(OmniJetConfig({**vars(TINY_TOKENISER), **before}, TINY_GPT))
-    weights = {name: np.array(weight) for name, weight in pet_weights(omnijet).items()}
+    weights = {name: np.array(weight) for name, weight in model_weights(omnijet).items()}
     weights["gpt.place"] = np.zeros((13, 16))
     save_checkpoint(tmp_path / "best.h5", omnijet.config, weights, {})
     with h5py.File(tmp_path / "best.h5") as file:  # neither of them was there

@@ -28,7 +28,7 @@ from omnilearn.tokens.task import one_sample
 from omnilearn.tokens.token_files import read_tokens
 from omnilearn.tokens.token_models import (
     fingerprint,
-    insist_on_tokeniser,
+    require_tokeniser,
     load_omnijet,
     load_tokeniser,
     token_spec,
@@ -127,7 +127,7 @@ def test_one_run_holds_tokeniser_and_gpt_and_is_left_alone_when_finished(run, pl
     assert (described["task"], described["tokeniser_epochs"]) == ("tokens", 2)
     assert len((run / "tokeniser" / "history.jsonl").read_text().splitlines()) == 2
     gpt = load_checkpoint(run / "best.h5", OmniJetConfig)
-    assert gpt.pet_config.max_constituents == SLOTS
+    assert gpt.model_config.max_constituents == SLOTS
     before = (run / "best.h5").stat().st_mtime_ns
     said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
     assert (run / "best.h5").stat().st_mtime_ns == before
@@ -269,11 +269,11 @@ def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
 def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run):
     other = load_tokeniser(str(run))
     begun, _ = load_omnijet(str(run))
-    insist_on_tokeniser(begun, other, "begun", "this")
+    require_tokeniser(begun, other, "begun", "this")
     codes = other.codebook.codes
     codes.assign(np.array(codes) + 1)
     with pytest.raises(UserError, match="this is not the tokeniser that begun was trained with"):
-        insist_on_tokeniser(begun, other, "begun", "this")
+        require_tokeniser(begun, other, "begun", "this")
 
 
 def test_the_summation_head_tags_from_the_backbone(run, place):

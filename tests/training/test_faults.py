@@ -11,9 +11,9 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import STOPPED, Stopped, UserError, speak
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights
+from omnilearn.model.checkpoint import load_checkpoint, model_weights
 from omnilearn.training import resume
-from omnilearn.training.resume import Clock, Position, StopRequest, whole_checkpoint
+from omnilearn.training.resume import Clock, Position, StopRequest, latest_intact_checkpoint
 
 BATCH, STEPS = 8, 3
 CONFIG = Config(
@@ -98,7 +98,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before_it(k
 
 def test_a_run_killed_between_the_two_renames_goes_on_from_the_older_checkpoint(kept, capsys):
     (kept / "last.h5").unlink()
-    assert whole_checkpoint(kept) == kept / "previous.h5"
+    assert latest_intact_checkpoint(kept) == kept / "previous.h5"
     assert "last.h5 is missing; going on from" in capsys.readouterr().out
 
 
@@ -120,7 +120,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away(kept, begun):
 
 
 def test_a_loss_that_is_no_number_leaves_its_jets_behind(begun, data, monkeypatch):
-    weight = pet_weights(begun.objective.pet)["body.embedding.first.bias"]
+    weight = model_weights(begun.objective.model)["body.embedding.first.bias"]
     before = np.array(weight)
     weight.assign(np.full(weight.shape, np.nan))
     with pytest.raises(UserError, match=r"the loss is nan at epoch 1, step 1; .*not_a_number"):

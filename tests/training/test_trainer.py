@@ -13,7 +13,7 @@ from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_je
 from omnilearn.config import Config
 from omnilearn.errors import UserError, speak
 from omnilearn.history import read_history
-from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
 from omnilearn.training.resume import Clock, Position
 from omnilearn.training.trainer import Trainer
 
@@ -50,8 +50,8 @@ def trainer(through, tmp_path):
     """The same compiled trainer, set back to a fresh start in another directory."""
     kept = through.run, through.config, through.objective.losses, through.position
     through.run, through.position = tmp_path, Position()
-    fresh = pet_weights(tiny_pet()).values()
-    for weight, start in zip(pet_weights(through.objective.pet).values(), fresh, strict=True):
+    fresh = model_weights(tiny_pet()).values()
+    for weight, start in zip(model_weights(through.objective.model).values(), fresh, strict=True):
         weight.assign(start)
     for variable in through.optimiser.variables:
         variable.assign(np.zeros(variable.shape))
@@ -127,8 +127,8 @@ def test_epochs_of_so_many_jets_go_on_from_the_middle_of_one_and_count_in_the_sc
         run = tmp_path / run
         run.mkdir(exist_ok=True)
         for weight, start in zip(
-            pet_weights(trainer.objective.pet).values(),
-            pet_weights(tiny_pet()).values(),
+            model_weights(trainer.objective.model).values(),
+            model_weights(tiny_pet()).values(),
             strict=True,
         ):
             weight.assign(start)
@@ -176,7 +176,7 @@ def test_best_checkpoint_is_the_epoch_of_the_smallest_validation_loss(trainer, d
 
     def close_and_remember(validation):
         ends.append(
-            {name: np.array(weight) for name, weight in pet_weights(trainer.objective.pet).items()}
+            {name: np.array(weight) for name, weight in model_weights(trainer.objective.model).items()}
         )
         close(validation)
 
@@ -234,7 +234,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_leaves_the_last_good_sta
     def apply_and_ruin(gradients):
         done.append(apply(gradients))
         if len(done) == 6 - 1 + (every == 1):
-            weight = pet_weights(trainer.objective.pet)["body.embedding.first.bias"]
+            weight = model_weights(trainer.objective.model)["body.embedding.first.bias"]
             weight.assign(np.full(weight.shape, np.nan))
 
     trainer.apply = apply_and_ruin
@@ -320,7 +320,7 @@ def test_a_disk_that_is_really_full_leaves_the_last_checkpoint_whole(
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(trainer, data, change, message):
-    weights = {name: np.array(w) for name, w in pet_weights(trainer.objective.pet).items()}
+    weights = {name: np.array(w) for name, w in model_weights(trainer.objective.model).items()}
     record = {"position": Position().as_json(), "ranks": 1}
     save_checkpoint(
         trainer.run / "last.h5",
