@@ -16,6 +16,7 @@ NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 
 EVERYWHERE = (
     "omnilearn.errors",
+    "omnilearn.log",
     "omnilearn.atomic",
     "omnilearn.hdf5",
     "omnilearn.hdf5_sums",
