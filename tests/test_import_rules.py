@@ -116,7 +116,7 @@ MAY_IMPORT = {
     ),
     "omnilearn.run_lock": (),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
-    "omnilearn.data": ("omnilearn.kinematics", *RANKS),
+    "omnilearn.data": ("omnilearn.kinematics",),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.plotting": NUMBERS,
     # a task knows those named before it
