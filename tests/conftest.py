@@ -7,7 +7,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent)]
 
-# processes of pytest-xdist share the cores: TensorFlow and BLAS would start a thread per core in each
+# processes of pytest-xdist share the cores; TensorFlow and BLAS would take all of them in each
 processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if processes > 1:
     threads = max(1, len(os.sched_getaffinity(0)) // processes)
