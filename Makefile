@@ -2,7 +2,7 @@
 # `make demo` is the first command to type.
 PYTHON_HERE = .venv/bin/python
 
-.PHONY: setup demo test bench soak lint
+.PHONY: setup demo test test-all bench soak lint
 
 setup:
 	@./setup.sh
@@ -10,8 +10,12 @@ setup:
 demo: setup
 	$(PYTHON_HERE) -m benchmarks demo
 
+# two processes, each the tests of one file after another; without the tests that are marked slow
 test: setup
-	$(PYTHON_HERE) -m pytest
+	$(PYTHON_HERE) -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: setup
+	$(PYTHON_HERE) -m pytest -n 2 --dist loadfile
 
 bench: setup
 	$(PYTHON_HERE) -m benchmarks throughput

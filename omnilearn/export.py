@@ -11,6 +11,7 @@ from pathlib import Path
 
 from omnilearn.api import Tagger, load
 from omnilearn.errors import UserError, speak
+from omnilearn.log import log
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     tagger = load(arguments.run, data=arguments.data)
     if not isinstance(tagger, Tagger):
         raise UserError(f"{arguments.run} holds no tagger; only classifiers are written as ONNX")
-    print(f"wrote {tagger.export_onnx(arguments.file)}")
+    log.info(f"wrote {tagger.export_onnx(arguments.file)}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from omnilearn.errors import UserError
+from omnilearn.log import log
 
 TRAINING, EVALUATION = ".training.lock", ".evaluation.lock"
 HEARTBEAT = 5.0  # seconds between two rewritings
@@ -99,10 +100,9 @@ class Lock:
 
     def moves(self, holder: Holder, count: int) -> bool:
         """Whether the counter of a holder on another host changes while we look."""
-        print(
+        log.info(
             f"{self.path.parent} was written to by process {holder.process} on {holder.host}; "
-            f"looking for {PATIENCE:.0f} s whether it still is",
-            flush=True,
+            f"looking for {PATIENCE:.0f} s whether it still is"
         )
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:

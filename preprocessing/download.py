@@ -20,6 +20,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import DISK_ERRORS, UserError
+from omnilearn.log import log
 from omnilearn.progress import progress
 from preprocessing import omnilearned
 from preprocessing.archive import Member, members, require_room, unpack
@@ -58,15 +59,15 @@ def run(arguments: argparse.Namespace) -> None:
     hashes = {}
     try:
         files = wanted(spec, arguments.files, arguments.source)
-        print(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
+        log.info(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
         for file in files:
             (arguments.out / file.name).parent.mkdir(parents=True, exist_ok=True)
             if file.folder and (line := said_unpacked(file, arguments.out)):
-                print(line)
+                log.info(line)
                 continue
-            print(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
+            log.info(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
             if file.folder:
-                print(unpacked(file, arguments.out))
+                log.info(unpacked(file, arguments.out))
     except requests.ConnectionError as error:
         host = urlsplit(error.request.url if error.request else spec.source).netloc
         raise UserError(
@@ -144,7 +145,7 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
             return f"{path} is there, its hash is not published: kept"
         if pooch.file_hash(str(path), hash_name) == checksum.partition(":")[2].lower():
             return f"{path} is complete, {hash_name} as published: kept"
-        print(f"{path} is not the public file ({hash_name} differs): fetched again")
+        log.warning(f"{path} is not the public file ({hash_name} differs): fetched again")
     transfer = Transfer(path)
     try:
         pooch.retrieve(file.url, checksum, path.name, path.parent, downloader=transfer)

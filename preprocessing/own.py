@@ -17,6 +17,7 @@ from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec, JetLa
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian, to_cartesian
+from omnilearn.log import log
 from omnilearn.progress import progress
 from preprocessing.convert import Job
 from preprocessing.identity import identity
@@ -106,7 +107,7 @@ def write_dataset(
         if without := [
             one for one, jets in zip(classes, made.jets_per_class, strict=True) if not jets
         ]:
-            print(f"{path}: no jets of {', '.join(without)}, which was declared")
+            log.warning(f"{path}: no jets of {', '.join(without)}, which was declared")
     declaration = data / name / FILE_NAME
     write_declaration(declaration, replace(spec, normalisation=measured(paths[0])))
     return [*paths, declaration]

@@ -21,6 +21,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError, speak
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.log import log
 from simulation.plan import at_least, prepare_folders
 from simulation.runner import available_cores, produce
 from simulation.unfinished import Unfinished
@@ -87,7 +88,7 @@ def main() -> None:
     made = asked(args)
     unfinished = Unfinished(args.out, {**made, "recipe": recipe.identity()})
     if unfinished.kept:
-        print(
+        log.info(
             f"{len(unfinished.kept)} of {len(files)} files are complete from an earlier run "
             "and kept"
         )
@@ -103,9 +104,9 @@ def main() -> None:
     unfinished.end()
     files = [file for file in files if file.path not in unfinished.kept]
     for file in files:
-        print(f"wrote {file.path} ({sum(file.jets)} {recipe.unit})")
+        log.info(f"wrote {file.path} ({sum(file.jets)} {recipe.unit})")
     jets = sum(sum(file.jets) for file in files)
-    print(
+    log.info(
         f"{jets} {recipe.unit} in {wall:.0f} s, {jets / wall:.0f} {recipe.unit}/s, seed {args.seed}"
     )
 

@@ -16,6 +16,7 @@ NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 
 EVERYWHERE = (
     "omnilearn.errors",
+    "omnilearn.log",
     "omnilearn.atomic",
     "omnilearn.hdf5",
     "omnilearn.hdf5_sums",
@@ -115,7 +116,7 @@ MAY_IMPORT = {
     ),
     "omnilearn.run_lock": (),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
-    "omnilearn.data": ("omnilearn.kinematics", *RANKS),
+    "omnilearn.data": ("omnilearn.kinematics",),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.plotting": NUMBERS,
     # a task knows those named before it

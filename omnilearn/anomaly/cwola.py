@@ -17,11 +17,12 @@ from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Division, Wanted, divide
 from omnilearn.config import Config
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.log import log
 from omnilearn.model.checkpoint import LoadReport, assign_weights, load_checkpoint, model_weights
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
-from omnilearn.training import distributed, losses
+from omnilearn.training import losses
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.optimiser import optimiser_steps
 from omnilearn.training.trainer import Trainer
@@ -82,19 +83,16 @@ class Classifications:
         division = divide(self.events, wanted, config.seed)
         counts = event_counts(self.events, division)
         about = {**about, **asdict(wanted), "events": counts}
-        if distributed.rank() == 0:
-            said = ", ".join(
-                f"{number} {name.replace('_', ' ')}" for name, number in counts.items()
-            )
-            print(f"{Path(config.runs).name}, {config.name}: {said}", flush=True)
+        said = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
+        log.info(f"{Path(config.runs).name}, {config.name}: {said}")
         training, validation = (
             self.events.pipeline(*division.part(held_out), config.batch, config.seed)
             for held_out in (False, True)
         )
         steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
         report = self.start(config)
-        if distributed.rank() == 0 and report:
-            print(report)
+        if report:
+            log.info(report)
         run = prepare_run(config, "", about)
         about = {**about, "config": asdict(config)}
         objective = DijetObjective(self.model)
@@ -107,7 +105,9 @@ class Classifications:
         if self.model is None:
             self.model = DijetClassifier(pet)
         else:
-            fresh = {name: np.array(one) for name, one in model_weights(DijetClassifier(pet)).items()}
+            fresh = {
+                name: np.array(one) for name, one in model_weights(DijetClassifier(pet)).items()
+            }
             assign_weights(self.model, fresh, self.backbone or self.released)
         return report
 

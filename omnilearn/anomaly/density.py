@@ -40,6 +40,7 @@ from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_kinematics import JetObjective
 from omnilearn.generation.recipes import JET_NETWORK
 from omnilearn.generation.sampling import Solver
+from omnilearn.log import log
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
@@ -78,13 +79,9 @@ def train(events: Dijets, config: Config, jet_config: Config, arguments) -> None
     pet, report = tagging.make_pet(spec, config, backbone, released)
     data = [single_jets(events, config, split) for split in ("train", "val")]
     run = prepare_run(config, "", about)
-    if report and distributed.rank() == 0:
-        print(report)
-    if distributed.rank() == 0:
-        print(
-            f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets",
-            flush=True,
-        )
+    if report:
+        log.info(report)
+    log.info(f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets")
     tagging.train(data, pet, config, run, about)
     train_kinematics(events, jet_config, run / "jets", about)
     calibrate(events, run, Solver(steps=arguments.sampling_steps), config.seed)

@@ -17,6 +17,7 @@ from omnilearn.data.mixing import EpochPlan, JetOrder, length_groups, padded_len
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.log import log
 from omnilearn.progress import progress
 
 Batch = dict[str, np.ndarray]
@@ -73,8 +74,8 @@ class Pipeline:
                 files.weight_unit = float(np.abs(files.labels_and_weights()[1]).mean()) or 1.0
         wanted = int(taking_part.sum())
         empty = wanted - len(self._order)
-        if empty and rank == 0:
-            print(f"{spec.name}: {empty} of {wanted} jets have no constituents: left out")
+        if empty:
+            log.warning(f"{spec.name}: {empty} of {wanted} jets have no constituents: left out")
         if len(self._order) == 0:
             raise UserError(f"{spec.name}: none of {wanted} jets has constituents")
 

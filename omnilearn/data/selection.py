@@ -14,7 +14,7 @@ from omnilearn.data.mixing import BLOCK_ROWS, BLOCKS_WANTED, SAMPLE, block_rows
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.training import distributed
+from omnilearn.log import log
 
 
 class ChosenJets:
@@ -125,12 +125,11 @@ def selected_jets(
         events = np.flatnonzero(wanted)
     taken = label if events is None else label[events]
     missing = np.setdiff1d(numbers, taken)
-    if len(missing) and distributed.rank() == 0:
+    if len(missing):
         names = ", ".join(spec.class_names[number] for number in missing)
-        print(
+        log.warning(
             f"{spec.name}: of the {len(taken) * each} jets taken from {paths[0].parent} none is "
-            f"of class {names}",
-            flush=True,
+            f"of class {names}"
         )
     if events is None:
         files.multiplicity = files.count()

@@ -10,6 +10,7 @@ from omnilearn.generation.distances import EMD_JETS
 from omnilearn.generation.jet_observables import observable_metrics, observables
 from omnilearn.generation.jet_sets import JetSet, four_momenta
 from omnilearn.generation.metrics import generation_metrics, jetnet_package_metrics
+from omnilearn.log import log
 from omnilearn.statistics.histograms import counted, write_histograms
 from omnilearn.statistics.results import Result
 
@@ -34,10 +35,9 @@ def compare(
         pair = [sample.constituents for sample in samples]
         fewest = min(emd_jets or EMD_JETS, *map(len, pair))
         if fewest < EMD_JETS:
-            print(
+            log.warning(
                 f"{class_name}: coverage and MMD are of {fewest} jets, published ones of "
-                f"{EMD_JETS}: not to be compared",
-                flush=True,
+                f"{EMD_JETS}: not to be compared"
             )
         return {
             **generation_metrics(*pair, seed, emd_jets),

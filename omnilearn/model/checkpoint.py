@@ -213,7 +213,9 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
     return Checkpoint(path, config, record, **groups)
 
 
-def require_possible_sizes(architecture: dict, weights: dict[str, np.ndarray], where: str = "") -> None:
+def require_possible_sizes(
+    architecture: dict, weights: dict[str, np.ndarray], where: str = ""
+) -> None:
     """Raise ValueError for a size that no model of these weights has: memory is asked for by it."""
     most = max([MOST_SLOTS, len(weights), *(max(one.shape, default=0) for one in weights.values())])
     for name, value in architecture.items():

@@ -9,19 +9,19 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.log import log
 from omnilearn.tokens.jet_gpt import OmniJet
 from omnilearn.tokens.published_weights import SUFFIXES
 from omnilearn.tokens.token_models import (
     fresh_omnijet,
-    require_tokeniser,
     load_omnijet,
     load_tokeniser,
     published_omnijet,
     published_tokeniser,
+    require_tokeniser,
 )
 from omnilearn.tokens.tokeniser import Tokeniser
 from omnilearn.tokens.tokeniser_quality import variance_restored
-from omnilearn.training import distributed
 
 LITTLE = 0.5  # of the variance of constituents
 
@@ -61,8 +61,7 @@ def started_omnijet(
         omnijet, report = published_omnijet(start, tokeniser, num_classes, *heads)
     if tokeniser is not None:
         require_tokeniser(omnijet, tokeniser, start, arguments.tokeniser)
-    if distributed.rank() == 0:
-        print(report)
+    log.info(report)
     return omnijet
 
 
@@ -76,19 +75,16 @@ def given_tokeniser(arguments: argparse.Namespace) -> Tokeniser:
 def say_what_is_restored(
     tokeniser: Tokeniser, validation: Pipeline, arguments: argparse.Namespace
 ) -> None:
-    """Print how much of these jets a tokeniser from elsewhere keeps; if little, what may be why."""
+    """Say how much of these jets a tokeniser from elsewhere keeps; if little, what may be why."""
     name = validation.spec.name
     share = variance_restored(validation.files, validation.spec, tokeniser)
-    if distributed.rank():
-        return
     source, hint = arguments.tokeniser or getattr(arguments, "published_weights", ""), ""
     if share < LITTLE:
         hint = ", which is little: it was made for other jets"
         if Path(source).suffix in SUFFIXES:
             hint += f", or does not have {arguments.tokeniser_heads} heads (--tokeniser-heads)"
     features = ", ".join(TOKEN_FEATURES)
-    print(
+    log.info(
         f"{name}: the tokeniser keeps {share:.1%} of the variance of {features} in the first "
-        f"validation jets{hint}",
-        flush=True,
+        f"validation jets{hint}"
     )

@@ -34,9 +34,9 @@ from omnilearn.tokens.token_models import (
     TOKENISER_FOLDER,
     fresh_omnijet,
     fresh_tokeniser,
-    require_tokeniser,
     load_omnijet,
     load_tokeniser,
+    require_tokeniser,
     token_spec,
 )
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig

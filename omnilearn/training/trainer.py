@@ -30,8 +30,8 @@ from omnilearn.training.resume import (
     Position,
     StopRequest,
     dump_bad_batch,
-    remove_unfinished,
     latest_intact_checkpoint,
+    remove_unfinished,
 )
 
 STREAM_TRAINING, STREAM_VALIDATION = 1, 2
@@ -273,7 +273,8 @@ class Trainer:
         """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
         if self.rank == 0:
             weights = {
-                key: np.asarray(weight) for key, weight in model_weights(self.objective.model).items()
+                key: np.asarray(weight)
+                for key, weight in model_weights(self.objective.model).items()
             }
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}

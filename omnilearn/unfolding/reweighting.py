@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.log import log
 from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights
 from omnilearn.model.pet import PET
 from omnilearn.tagging.task import predict
@@ -97,12 +98,9 @@ class NetworkFit(CrossFit):
         )
         steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
         about = {**self.about, "config": asdict(config)}
+        most = f"{config.epochs} epochs at most"
+        log.info(f"{step.name}, {folder.name}: {training.num_jets} events, {most}")
         if distributed.rank() == 0:
-            print(
-                f"{step.name}, {folder.name}: {training.num_jets} events, {config.epochs} epochs "
-                "at most",
-                flush=True,
-            )
             folder.mkdir(parents=True, exist_ok=True)
         distributed.barrier()
         self.trainer = Trainer(objective, config, steps, folder, about, self.trainer)

@@ -28,9 +28,9 @@ from omnilearn.tokens.task import one_sample
 from omnilearn.tokens.token_files import read_tokens
 from omnilearn.tokens.token_models import (
     fingerprint,
-    require_tokeniser,
     load_omnijet,
     load_tokeniser,
+    require_tokeniser,
     token_spec,
 )
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig

@@ -176,7 +176,10 @@ def test_best_checkpoint_is_the_epoch_of_the_smallest_validation_loss(trainer, d
 
     def close_and_remember(validation):
         ends.append(
-            {name: np.array(weight) for name, weight in model_weights(trainer.objective.model).items()}
+            {
+                name: np.array(weight)
+                for name, weight in model_weights(trainer.objective.model).items()
+            }
         )
         close(validation)
 

@@ -6,7 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import (
+    assign_weights,
+    load_checkpoint,
+    model_weights,
+    save_checkpoint,
+)
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 CONFIG = DeepSetsConfig(widths=(6, 5), classifier_widths=(4,), max_constituents=12)
