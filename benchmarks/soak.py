@@ -35,7 +35,7 @@ from omnilearn.config import Config
 from omnilearn.data.catalogue import TOP
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.hdf5 import new_file
 from omnilearn.history import read_history
 from omnilearn.model.checkpoint import load_checkpoint
@@ -137,7 +137,7 @@ def started(run: Path, data: Path, end: tuple[int, str, float] | None = None) ->
             if end:
                 end_while_writing(*end)
             try:
-                code = speak(lambda: train(run, data))
+                code = run_cli(lambda: train(run, data))
             except Exception:
                 traceback.print_exc()
     finally:

@@ -39,7 +39,7 @@ PATH_ERRORS = {
 }
 
 
-def speak(main: Callable[[], None]) -> int:
+def run_cli(main: Callable[[], None]) -> int:
     """Run `main`; return 0, or say in one sentence what ended it.
 
     The user's error is 2, an interruption by the keyboard 130, a stop asked for by the system 75,

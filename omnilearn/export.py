@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from omnilearn.api import Tagger, load
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.log import log
 
 
@@ -31,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(run_cli(main))

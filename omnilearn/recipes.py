@@ -64,18 +64,23 @@ SMALL_TAGGING = {
     "mode": "classifier",
 }
 
+# the same of the paper's model: that of top, in the released command lines
+LARGE_TAGGING = {
+    "epochs": 10,
+    "batch": 256,
+    "lr": 3e-5,
+    "body_factor": 10.0,
+    "weight_decay": 0.1,
+    "patience": 3,
+    "mode": "classifier",
+}
+# the cross-entropy alone, and identities are never hidden: a ratio is wanted for what is seen
+RATIO = {"feature_drop": 0.0, "regression_weight": 0.0}
+
 FINETUNING = {
     # python finetune.py top --backbone runs/jetclass
     # 10 epochs on 1.2 million jets in the paper; unmeasured here
-    ("top", "full"): {
-        "epochs": 10,
-        "batch": 256,
-        "lr": 3e-5,
-        "body_factor": 10.0,
-        "weight_decay": 0.1,
-        "patience": 3,
-        "mode": "classifier",
-    },
+    ("top", "full"): LARGE_TAGGING,
     # python finetune.py top --preset small --backbone runs/jetclass
     # make demo: rates chosen by validation loss, benchmarks/results/demo/rates.md
     ("top", "small"): SMALL_TAGGING,
@@ -83,92 +88,33 @@ FINETUNING = {
     # python finetune.py qg --backbone runs/jetclass, and so on: the released command lines,
     # warm-up of 3 epochs unless said; unmeasured here. CMS: weights are cross sections over five
     # orders of magnitude, which the published numbers ignore; `--weighted` takes them
-    ("qg", "full"): {
-        "epochs": 20,
-        "batch": 256,
-        "lr": 3e-5,
-        "body_factor": 10.0,
-        "weight_decay": 0.1,
-        "patience": 3,
-        "mode": "classifier",
-    },
-    ("cms", "full"): {
-        "epochs": 40,
-        "batch": 256,
-        "lr": 3e-5,
-        "body_factor": 10.0,
-        "weight_decay": 1e-4,
-        "patience": 3,
-        "mode": "classifier",
-        "weighted": False,
-    },
+    ("qg", "full"): {**LARGE_TAGGING, "epochs": 20},
+    ("cms", "full"): {**LARGE_TAGGING, "epochs": 40, "weight_decay": 1e-4, "weighted": False},
     ("atlas", "full"): {
-        "epochs": 40,
-        "batch": 256,
-        "lr": 3e-5,
-        "body_factor": 5.0,
-        "weight_decay": 1e-4,
-        "patience": 5,
-        "warmup_epochs": 1,
-        "mode": "classifier",
+        **LARGE_TAGGING,
+        **{"epochs": 40, "body_factor": 5.0, "weight_decay": 1e-4},
+        **{"patience": 5, "warmup_epochs": 1},
     },
-    ("h1", "full"): {
-        "epochs": 10,
-        "batch": 256,
-        "lr": 3e-5,
-        "body_factor": 2.0,
-        "weight_decay": 1e-5,
-        "patience": 3,
-        "mode": "classifier",
-    },
-    # python finetune.py omnifold --backbone runs/jetclass: each step; the cross-entropy alone, and
-    # identities are never hidden, as a ratio is wanted for what is seen; unmeasured
+    ("h1", "full"): {**LARGE_TAGGING, "body_factor": 2.0, "weight_decay": 1e-5},
+    # python finetune.py omnifold --backbone runs/jetclass: each step; unmeasured
     ("omnifold", "full"): {
-        "epochs": 20,
-        "batch": 512,
-        "lr": 3e-5,
-        "body_factor": 5.0,
-        "weight_decay": 0.1,
-        "patience": 3,
-        "mode": "classifier",
-        "feature_drop": 0.0,
-        "regression_weight": 0.0,
+        **LARGE_TAGGING,
+        **RATIO,
+        **{"epochs": 20, "batch": 512, "body_factor": 5.0},
     },
     # longer than the four epochs behind benchmarks/results/unfolding, which were too few
     ("omnifold", "small"): {
-        "epochs": 12,
-        "batch": 64,
-        "lr": 3e-4,
-        "body_factor": 5.0,
-        "weight_decay": 0.1,
-        "patience": 4,
-        "warmup_epochs": 1,
-        "mode": "classifier",
-        "feature_drop": 0.0,
-        "regression_weight": 0.0,
+        **SMALL_TAGGING,
+        **RATIO,
+        **{"epochs": 12, "batch": 64, "body_factor": 5.0, "patience": 4},
     },
     # python finetune.py lhco --idealised --signal 500 --backbone runs/jetclass: the classifier on
     # 450 000 events, with the settings of the released script; unmeasured
     ("lhco", "full"): {
-        "epochs": 10,
-        "batch": 128,
-        "lr": 3e-5,
-        "body_factor": 10.0,
-        "weight_decay": 0.0,
-        "patience": 10,
-        "clip_norm": 1.0,
-        "mode": "classifier",
+        **LARGE_TAGGING,
+        **{"batch": 128, "weight_decay": 0.0, "patience": 10, "clip_norm": 1.0},
     },
-    ("lhco", "small"): {
-        "epochs": 6,
-        "batch": 32,
-        "lr": 3e-4,
-        "body_factor": 10.0,
-        "weight_decay": 1e-5,
-        "patience": 6,
-        "warmup_epochs": 1,
-        "mode": "classifier",
-    },
+    ("lhco", "small"): {**SMALL_TAGGING, "epochs": 6, "weight_decay": 1e-5, "patience": 6},
     # without classes, or asked for new jets rather than for their class
     **{
         key: settings
@@ -176,15 +122,7 @@ FINETUNING = {
         if settings.get("mode") == "generator"
     },
     # python finetune.py NAME --backbone runs/jetclass: tagging with the settings of top; unmeasured
-    (ANY, "full"): {
-        "epochs": 10,
-        "batch": 256,
-        "lr": 3e-5,
-        "body_factor": 10.0,
-        "weight_decay": 0.1,
-        "patience": 3,
-        "mode": "classifier",
-    },
+    (ANY, "full"): LARGE_TAGGING,
     (ANY, "small"): SMALL_TAGGING,
 }
 
@@ -200,16 +138,9 @@ SCRATCH = {
 # the classifier between two samples, an unfolding and the truth or jets and what a tokeniser keeps
 # of them: a DeepSets from scratch
 TWO_SAMPLES = {
-    "epochs": 5,
-    "batch": 128,
-    "lr": 3e-4,
-    "body_factor": 1.0,
-    "weight_decay": 0.1,
-    "patience": 2,
-    "warmup_epochs": 1,
-    "mode": "classifier",
-    "feature_drop": 0.0,
-    "regression_weight": 0.0,
+    **SMALL_TAGGING,
+    **RATIO,
+    **{"epochs": 5, "batch": 128, "body_factor": 1.0, "patience": 2},
 }
 
 

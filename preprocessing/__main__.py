@@ -15,7 +15,7 @@ from pathlib import Path
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from preprocessing import omnilearned
@@ -241,7 +241,7 @@ def make(jobs: list[Job], workers: int) -> None:
 
 def command() -> int:
     """The command omnilearn-preprocess of the installed package; returns the exit status."""
-    return speak(main)
+    return run_cli(main)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import NoReturn
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from simulation.plan import at_least, prepare_folders
@@ -113,7 +113,7 @@ def main() -> None:
 
 def command() -> int:
     """The command omnilearn-simulate of the installed package; returns the exit status."""
-    return speak(main)
+    return run_cli(main)
 
 
 if __name__ == "__main__":

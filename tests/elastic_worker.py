@@ -15,7 +15,7 @@ from pathlib import Path
 from tiny_training import SPEC, opened
 
 from omnilearn.config import Config
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from omnilearn.training import distributed
 from omnilearn.training import trainer as training
 from omnilearn.training.objective import PETObjective
@@ -69,4 +69,4 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(speak(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))
+    sys.exit(run_cli(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))

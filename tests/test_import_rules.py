@@ -28,6 +28,7 @@ EVERYWHERE = (
     "omnilearn.environment",
     "omnilearn.keras_settings",
     "omnilearn.progress",
+    "omnilearn.training.random_streams",
 )
 DESCRIPTIONS = (
     "omnilearn.data.spec",
@@ -54,6 +55,8 @@ BASE = (
     *NUMBERS,
     "omnilearn.clustering",
     "omnilearn.config",
+    "omnilearn.settings",
+    "omnilearn.fit",
     "omnilearn.history",
     "omnilearn.recipes",
     "omnilearn.run_lock",
@@ -96,7 +99,8 @@ MAY_IMPORT = {
     "omnilearn.leftovers": ("omnilearn.run_lock",),
     "omnilearn.kinematics": (),
     "omnilearn.clustering": (),
-    "omnilearn.config": (),
+    "omnilearn.settings": (),
+    "omnilearn.config": ("omnilearn.settings",),
     "omnilearn.history": (),
     "omnilearn.recipes": (),
     "omnilearn.statistics": (),
@@ -104,7 +108,7 @@ MAY_IMPORT = {
     "omnilearn.training.rendezvous": (),
     "omnilearn.training.distributed": RANKS,
     "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
-    "omnilearn.training.optimiser": RANKS,
+    "omnilearn.training.optimiser": (*RANKS, "omnilearn.config"),
     "omnilearn.training.fingerprint": (*RANKS, "omnilearn.data", "omnilearn.runs"),
     "omnilearn.training": (
         *NETWORK,
@@ -113,6 +117,16 @@ MAY_IMPORT = {
         "omnilearn.data",
         "omnilearn.config",
         "omnilearn.history",
+    ),
+    # the one place that opens data, builds a model and trains it
+    "omnilearn.fit": (
+        *NETWORK,
+        *NUMBERS,
+        *RANKS,
+        "omnilearn.data",
+        "omnilearn.config",
+        "omnilearn.recipes",
+        "omnilearn.training",
     ),
     "omnilearn.run_lock": (),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
@@ -168,6 +182,7 @@ MAY_IMPORT = {
             *RANKS,
             *(f"omnilearn.{task}" for task in TASKS),
             "omnilearn.config",
+            "omnilearn.settings",
             "omnilearn.history",
             "omnilearn.recipes",
             "omnilearn.run_lock",
@@ -187,6 +202,7 @@ MAY_NAME = {
     "keras": (
         *NETWORK,
         "omnilearn.training",
+        "omnilearn.fit",
         *(f"omnilearn.{task}" for task in TASKS),
         "omnilearn.api",
         "omnilearn.onnx_file",

@@ -12,33 +12,33 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.anomaly.dijet_classifier import DijetClassifier
+from omnilearn.anomaly.dijet_classifier import DijetClassifier, DijetConfig
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Division, Wanted, divide
-from omnilearn.config import Config
+from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.fit import fit, make_pet
 from omnilearn.log import log
-from omnilearn.model.checkpoint import LoadReport, assign_weights, load_checkpoint, model_weights
-from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights
+from omnilearn.model.pet import PET
 from omnilearn.runs import prepare_run
-from omnilearn.tagging import task as tagging
 from omnilearn.training import losses
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.objective import Objective
 from omnilearn.training.trainer import Trainer
 
 UNTRAINED = "classifier.regression"  # no jet is to be read off the token of an event
 
 
 @dataclass
-class DijetObjective:
-    """The cross-entropy of data against reference; the protocol of `training.Trainer`."""
+class DijetObjective(Objective):
+    """The cross-entropy of data against reference."""
 
-    pet: DijetClassifier
+    model: DijetClassifier
 
     def trained(self) -> dict:
         """Every weight between the constituents and the logits."""
-        named = model_weights(self.pet)
+        named = model_weights(self.model)
         return {name: one for name, one in named.items() if not name.startswith(UNTRAINED)}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
@@ -47,7 +47,7 @@ class DijetObjective:
 
     def losses(self, batch: dict) -> dict:
         """The mean over events, and the accuracy."""
-        logits = self.pet(batch)
+        logits = self.model(batch)
         entropy = losses.cross_entropy(batch["label"], logits)
         right = losses.is_right(batch["label"], logits)
         accuracy = losses.weighted_mean(right, batch["weight"])
@@ -73,8 +73,8 @@ def cells(
 class Classifications:
     """Cells on the same events, one after the other; the compiled graphs serve again."""
 
-    def __init__(self, spec: DatasetSpec, events: Dijets, backbone: str, released: str):
-        self.spec, self.events, self.backbone, self.released = spec, events, backbone, released
+    def __init__(self, spec: DatasetSpec, events: Dijets, start: Start):
+        self.spec, self.events, self.start = spec, events, start
         self.model: DijetClassifier | None = None
         self.trainer: Trainer | None = None
 
@@ -89,27 +89,20 @@ class Classifications:
             self.events.pipeline(*division.part(held_out), config.batch, config.seed)
             for held_out in (False, True)
         )
-        steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
-        report = self.start(config)
-        if report:
-            log.info(report)
+        self.start_from(config)
         run = prepare_run(config, "", about)
-        about = {**about, "config": asdict(config)}
-        objective = DijetObjective(self.model)
-        self.trainer = Trainer(objective, config, steps, run, about, self.trainer)
-        self.trainer.fit(training, validation)
+        objective, data = DijetObjective(self.model), (training, validation)
+        self.trainer = fit(objective, config, data, run, about, self.trainer)
 
-    def start(self, config: Config) -> LoadReport | None:
+    def start_from(self, config: Config) -> None:
         """Bring the model where this seed and backbone begin."""
-        pet, report = tagging.make_pet(self.spec, config, self.backbone, self.released)
+        pet = make_pet(self.spec, config, self.start)
         if self.model is None:
             self.model = DijetClassifier(pet)
         else:
-            fresh = {
-                name: np.array(one) for name, one in model_weights(DijetClassifier(pet)).items()
-            }
-            assign_weights(self.model, fresh, self.backbone or self.released)
-        return report
+            began = model_weights(DijetClassifier(pet))
+            arrays = {name: np.array(weight) for name, weight in began.items()}
+            assign_weights(self.model, arrays, str(self.start.path))
 
 
 def event_counts(events: Dijets, division: Division) -> dict[str, int]:
@@ -124,7 +117,7 @@ def event_counts(events: Dijets, division: Division) -> dict[str, int]:
 
 
 @lru_cache(maxsize=1)
-def compiled_classifier(config: PETConfig) -> tuple[DijetClassifier, Callable]:
+def compiled_classifier(config: DijetConfig) -> tuple[DijetClassifier, Callable]:
     """A model of this architecture and its compiled call, one for all cells of a scan."""
     model = DijetClassifier(PET(config))
     return model, compiled_for_batches(model.call, config.max_constituents)
@@ -132,7 +125,7 @@ def compiled_classifier(config: PETConfig) -> tuple[DijetClassifier, Callable]:
 
 def trained_classifier(run: Path) -> tuple[DijetClassifier, Callable]:
     """The two-jet classifier of a run at its best epoch, and its compiled call."""
-    checkpoint = load_checkpoint(run / "best.h5")
+    checkpoint = load_checkpoint(run / "best.h5", DijetConfig)
     model, logits_of = compiled_classifier(checkpoint.model_config)
     assign_weights(model, checkpoint.weights, str(checkpoint.path))
     return model, logits_of

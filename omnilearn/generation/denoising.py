@@ -10,7 +10,7 @@ from omnilearn.statistics.results import Result
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import PETObjective
-from omnilearn.training.trainer import STREAM_VALIDATION
+from omnilearn.training.random_streams import Stream
 
 
 def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Result]:
@@ -29,7 +29,7 @@ def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Resu
     with progress(total, "evaluating", rank=distributed.rank()) as bar:
         for batch in pipeline.ordered():
             jets = len(batch["mask"])
-            streams = JetStreams((seed, STREAM_VALIDATION), batch["index"])
+            streams = JetStreams((seed, Stream.VALIDATION), batch["index"])
             rows["index"].append(batch["index"])
             rows["weight"].append(batch["weight"].astype("float64"))
             prepared = objective.prepare(batch, streams, False, constituents)

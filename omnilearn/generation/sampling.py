@@ -28,9 +28,9 @@ from omnilearn.progress import progress
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.optimiser import EMA_MOMENTUM
+from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-STREAM_JETS, STREAM_CONSTITUENTS, STREAM_STEPS = 11, 12, 13
 PART = 2048  # jets made together: what an interruption loses, and what ranks share
 MULTIPLICITY = 3
 
@@ -93,7 +93,7 @@ class Sampler:
         one_hot = np.eye(self.spec.num_classes, dtype="float32")[label]
         found = np.empty((len(index), 4), "float32")
         for rows in self.batches(np.arange(len(index))):
-            streams = JetStreams((self.seed, STREAM_JETS), index[rows])
+            streams = JetStreams((self.seed, Stream.SAMPLED_JETS), index[rows])
             noise = streams.standard_normal((len(rows), 4), "float32")
 
             def velocity(x, time, chosen=one_hot[rows]):
@@ -125,7 +125,7 @@ class Sampler:
         for rows in self.batches(np.argsort(group, kind="stable")):
             length = self.lengths[group[rows].max()]
             mask = (np.arange(length) < number[rows, None]).astype("float32")
-            streams = JetStreams((self.seed, STREAM_CONSTITUENTS), index[rows])
+            streams = JetStreams((self.seed, Stream.SAMPLED_CONSTITUENTS), index[rows])
             noise = streams.standard_normal((len(rows), length, 3), "float32")
             batch = {"mask": mask, "jet": condition[rows]}
 
@@ -148,7 +148,7 @@ class Sampler:
         """The clean sample of one batch; what a stochastic step adds belongs to the jets too."""
 
         def fresh_noise(step):
-            streams = JetStreams((self.seed, STREAM_STEPS, step), index)
+            streams = JetStreams((self.seed, Stream.SOLVER_STEPS, step), index)
             return streams.standard_normal(noise.shape, "float32")
 
         start = ops.convert_to_tensor(noise)

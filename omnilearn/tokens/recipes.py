@@ -12,27 +12,13 @@ TOKEN_ARCHITECTURES = {
 }
 
 # the tokeniser, trained before the GPT in the same run: what differs from the settings of that run
+OF_TOKENISERS = {
+    **{"weight_decay": 1e-2, "warmup_epochs": 0, "optimiser": "adamw", "decay": True},
+    "patience": 100,
+}
 TOKENISER = {
-    "full": {
-        "epochs": 2,
-        "batch": 512,
-        "lr": 1e-3,
-        "weight_decay": 1e-2,
-        "warmup_epochs": 0,
-        "optimiser": "adamw",
-        "decay": True,
-        "patience": 100,
-    },
-    "small": {
-        "epochs": 3,
-        "batch": 64,
-        "lr": 2e-3,
-        "weight_decay": 1e-2,
-        "warmup_epochs": 0,
-        "optimiser": "adamw",
-        "decay": True,
-        "patience": 100,
-    },
+    "full": {**OF_TOKENISERS, "epochs": 2, "batch": 512, "lr": 1e-3},
+    "small": {**OF_TOKENISERS, "epochs": 3, "batch": 64, "lr": 2e-3},
 }
 
 GPT = {
@@ -62,23 +48,10 @@ TOKEN_FINETUNING = {
 }
 # without --backbone: a fresh GPT, which has to learn everything
 TOKEN_SCRATCH = {(ANY, "full"): {}, (ANY, "small"): {"lr": GPT["lr"]}}
+TAGGING = {**GPT, "mode": "classifier"}
 TOKEN_TAGGING = {
     # python finetune.py top --model omnijet --backbone runs/aspen_omnijet
     # rate and batch of the published transfer to classification; unmeasured here
-    (ANY, "full"): {
-        **GPT,
-        "mode": "classifier",
-        "epochs": 100,
-        "batch": 512,
-        "lr": 1e-4,
-        "patience": 10,
-    },
-    (ANY, "small"): {
-        **GPT,
-        "mode": "classifier",
-        "epochs": 8,
-        "batch": 32,
-        "lr": 5e-4,
-        "patience": 8,
-    },
+    (ANY, "full"): {**TAGGING, "epochs": 100, "batch": 512, "lr": 1e-4, "patience": 10},
+    (ANY, "small"): {**TAGGING, "epochs": 8, "batch": 32, "lr": 5e-4, "patience": 8},
 }

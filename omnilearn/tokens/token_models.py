@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.fit import fresh
 from omnilearn.model.checkpoint import (
     Checkpoint,
     LoadReport,
@@ -48,18 +48,17 @@ def token_spec(spec: DatasetSpec, config: TokeniserConfig) -> DatasetSpec:
 
 def fresh_tokeniser(spec: DatasetSpec, preset: str, seed: int) -> Tokeniser:
     """With the published scaling; of jets with a larger radius it reads all constituents."""
-    keras.utils.set_random_seed(seed)
+    sizes = TOKEN_ARCHITECTURES[preset]["tokeniser"]
     reach = max(PUBLISHED_REACH, spec.jet_radius)
-    return Tokeniser(TokeniserConfig(**TOKEN_ARCHITECTURES[preset]["tokeniser"], reach=reach))
+    return fresh(Tokeniser, TokeniserConfig(**sizes, reach=reach), seed)
 
 
 def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int = 0) -> OmniJet:
     """A GPT without training on a trained tokeniser, with a classifier if asked for one."""
-    keras.utils.set_random_seed(seed)
     sizes = TOKEN_ARCHITECTURES[preset]["gpt"]
     config = tokeniser.config
     gpt = GPTConfig(**sizes, num_codes=config.num_codes, max_constituents=config.max_constituents)
-    omnijet = OmniJet(OmniJetConfig(config, gpt, num_classes))
+    omnijet = fresh(OmniJet, OmniJetConfig(config, gpt, num_classes), seed)
     copy_weights(tokeniser, omnijet.tokeniser)
     return omnijet
 

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from omnilearn.config import Config
 from omnilearn.errors import UserError
 
 EMA_MOMENTUM = 0.999
@@ -112,6 +113,26 @@ def cosine_schedule(
         warmup_target=learning_rate * batches**0.5,
         warmup_steps=warmup_epochs * steps_per_epoch,
         decay_steps=epochs * steps_per_epoch,
+    )
+
+
+def optimiser_of(config: Config, named: dict, steps_per_epoch: int, ranks: int):
+    """The optimiser of a training: weights of the body learn slower than the others.
+
+    named: the weights that learn, by name; steps_per_epoch counts steps of the optimiser.
+    """
+    factors = {
+        id(variable): 1.0 / config.body_factor
+        for name, variable in named.items()
+        if name.startswith("body.")
+    }
+    batches, warmup = config.accumulate * ranks, config.warmup_epochs
+    if config.decay:
+        schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
+    else:
+        schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
+    return make_optimiser(
+        config.optimiser, factors, schedule, config.weight_decay, config.clip_norm, config.beta2
     )
 
 

@@ -1,4 +1,4 @@
-"""How a run goes on: where it stood, which checkpoint is whole, when one is due, who asks to stop.
+"""How a run goes on: where it stood, which checkpoint is intact, when one is due, who asks to stop.
 
 A run keeps its last two checkpoints, last.h5 and previous.h5. One that is damaged is told apart by
 its checksum, and the one before it is used.
@@ -19,6 +19,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
 from omnilearn.history import insist_on_epochs, write_history
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.log import log
 from omnilearn.model.checkpoint import Checkpoint, load_checkpoint
 from omnilearn.model.pet import PETConfig
 from omnilearn.training import distributed
@@ -72,12 +73,12 @@ class Position:
         write_history(run, self.history)
 
     def tell(self, run: Path, steps_per_epoch: int) -> None:
-        """Print where the run goes on, or that it has finished."""
+        """Say where the run goes on, or that it has finished."""
         if self.finished:
-            print(f"{run} has finished: {self.epoch} epochs", flush=True)
+            log.info(f"{run} has finished: {self.epoch} epochs")
             return
         where = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
-        print(f"resuming {run} at epoch {self.epoch + 1}, {where}", flush=True)
+        log.info(f"resuming {run} at epoch {self.epoch + 1}, {where}")
 
     def restart_epoch(self) -> None:
         """Forget the steps of the epoch that has begun."""
@@ -112,13 +113,13 @@ def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path 
             chosen = -2 if damage else -1
         if chosen == 1:
             said = damage[0] if damage else f"{run / LAST} is missing"
-            print(f"{said}; going on from the checkpoint before it, {run / PREVIOUS}", flush=True)
+            log.warning(f"{said}; going on from the checkpoint before it, {run / PREVIOUS}")
             if damage:
                 (run / LAST).replace(run / DAMAGED)
     chosen = int(distributed.agreed(chosen))
     if chosen == -2:
         raise UserError(
-            f"{'; '.join(damage) or f'the checkpoints in {run} are damaged'}: no whole checkpoint "
+            f"{'; '.join(damage) or f'the checkpoints in {run} are damaged'}: no intact checkpoint "
             "is left; start again with --overwrite, or use another --name"
         )
     return None if chosen == -1 else run / names[chosen]

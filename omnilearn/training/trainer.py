@@ -18,11 +18,14 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
+from omnilearn.log import log
 from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.progress import progress
 from omnilearn.training import distributed, fingerprint
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
-from omnilearn.training.optimiser import WarmUp, cosine_schedule, make_optimiser, with_a_gradient
+from omnilearn.training.objective import Objective
+from omnilearn.training.optimiser import optimiser_of, with_a_gradient
+from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import (
     LAST,
     PREVIOUS,
@@ -34,21 +37,17 @@ from omnilearn.training.resume import (
     remove_unfinished,
 )
 
-STREAM_TRAINING, STREAM_VALIDATION = 1, 2
-
 
 class Trainer:
     """One objective, one optimiser, one run directory.
 
-    `objective` has pet (the model: its config and parts), trained(), prepare(...) and losses(batch)
-    as in `training.objective`, may have after_step(number, gradients, batch), called after every
-    step of the optimiser (`tokens.objectives`); steps_per_epoch counts those steps
-    (`optimiser_steps`); `earlier` is a trainer of the same objective, whose graphs serve again.
+    steps_per_epoch counts steps of the optimiser (`optimiser_steps`); `earlier` is a trainer of the
+    same objective, whose graphs serve again.
     """
 
     def __init__(
         self,
-        objective,
+        objective: Objective,
         config: Config,
         steps_per_epoch: int,
         run: Path,
@@ -59,21 +58,9 @@ class Trainer:
         self.rank, self.ranks = distributed.rank(), distributed.size()
         named = with_a_gradient(objective.trained())
         self.names, self.variables = list(named), list(named.values())
-        factors = {
-            id(variable): 1.0 / config.body_factor
-            for name, variable in named.items()
-            if name.startswith("body.")
-        }
         self.steps_per_epoch = steps_per_epoch
         self.jets_per_step = config.batch * config.accumulate * self.ranks
-        batches, warmup = config.accumulate * self.ranks, config.warmup_epochs
-        if config.decay:
-            schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
-        else:
-            schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
-        self.optimiser = make_optimiser(
-            config.optimiser, factors, schedule, config.weight_decay, config.clip_norm, config.beta2
-        )
+        self.optimiser = optimiser_of(config, named, steps_per_epoch, self.ranks)
         self.optimiser.build(self.variables)
         slots = objective.model.config.max_constituents
         if earlier is None:
@@ -143,15 +130,25 @@ class Trainer:
         """One update from this rank's batches; returns the terms averaged over them and ranks.
 
         It is the update of one batch with all their jets. constituents_per_jet is the mean of the
-        split: a constituent weighs the same in a batch of short jets. A checkpoint that is due is
-        written once the loss of the next step is known, so that it is never one of ruined weights;
-        then all ranks begin anew where horovodrun has other hosts. Raises on all ranks at the same
-        step: UserError when the loss is not a number, whose batches are then in the run directory,
-        and Stopped when any of them was asked to stop.
+        split: a constituent weighs the same in a batch of short jets. Raises on all ranks at the
+        same step: UserError when the loss is not finite, and Stopped when any of them was asked to
+        stop.
+        """
+        sums, terms, batch = self.summed_gradients(batches, constituents_per_jet)
+        terms = self.agree(terms)
+        self.apply(self.averaged(sums))
+        number = self.position.epoch * self.steps_per_epoch + self.position.step + 1
+        self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
+        return terms
+
+    def summed_gradients(self, batches: list[dict], constituents_per_jet: float) -> tuple:
+        """Sums of the gradients over this rank's batches, means of the terms, the last batch.
+
+        A batch whose loss is not finite is written into the run directory.
         """
         position = self.position
         rng = np.random.default_rng(
-            (self.config.seed, STREAM_TRAINING, position.epoch, position.step, self.rank)
+            (self.config.seed, Stream.TRAINING, position.epoch, position.step, self.rank)
         )
         sums, values = None, []
         for number, batch in enumerate(batches):
@@ -161,25 +158,29 @@ class Trainer:
             sums = gradients if sums is None else self.joined(sums, gradients)
             values.append([float(value) for value in terms.values()])
             if not np.isfinite(values[-1]).all():
-                dump_bad_batch(
-                    self.run, position, f"step{position.step + 1}.{number}", batch, index
-                )
+                where = f"step{position.step + 1}.{number}"
+                dump_bad_batch(self.run, position, where, batch, index)
+        return sums, dict(zip(terms, np.mean(values, axis=0), strict=True)), batch
+
+    def agree(self, terms: dict[str, float]) -> dict[str, float]:
+        """The terms averaged over ranks, and what all ranks do before they update; one collective.
+
+        A checkpoint that is due is written only now, after the next loss is finite, so that it
+        never holds NaN weights; then all ranks begin anew where horovodrun has other hosts.
+        """
+        position, where = self.position, f"step {self.position.step + 1}"
         is_due = self.rank == 0 and self.clock.is_due(position.step)
-        wishes = [is_due, bool(self.request.name), distributed.has_other_hosts()]
-        *means, is_due, is_asked, is_joined = distributed.mean([*np.mean(values, axis=0), *wishes])
+        flags = [is_due, bool(self.request.name), distributed.has_other_hosts()]
+        *means, is_due, is_asked, is_joined = distributed.mean([*terms.values(), *flags])
         terms = dict(zip(terms, means, strict=True))
         for value in terms.values():
-            self.require_finite(value, f"step {position.step + 1}")
+            self.require_finite(value, where)
         if is_asked or is_joined or (is_due and position.step):
             self.save(LAST)
         if is_asked:
-            self.request.handle_stop(position, f"step {position.step + 1}")
+            self.request.handle_stop(position, where)
         if is_joined:
             distributed.start_again()
-        self.apply(self.averaged(sums))
-        if hasattr(self.objective, "after_step"):
-            number = position.epoch * self.steps_per_epoch + position.step + 1
-            self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
         return terms
 
     def require_finite(self, loss: float, where: str) -> None:
@@ -207,7 +208,7 @@ class Trainer:
             if self.request.name and batches:
                 self.request.handle_stop(self.position, "validation")
             count, index = len(batch["mask"]), batch["index"]
-            streams = JetStreams((self.config.seed, STREAM_VALIDATION), index)
+            streams = JetStreams((self.config.seed, Stream.VALIDATION), index)
             batch = self.objective.prepare(batch, streams, False, constituents)
             terms = self.evaluated(filled_up(batch, validation.batch_size))
             for name, value in terms.items():
@@ -261,13 +262,12 @@ class Trainer:
         self.save(LAST)
         if self.rank == 0:
             position.write_history(self.run)
-            rate = line["jets"] / max(line["seconds"], 1e-9)
-            print(
-                f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
-                f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
-                + (" (best)" if better else ""),
-                flush=True,
-            )
+        rate = line["jets"] / max(line["seconds"], 1e-9)
+        log.info(
+            f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
+            f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
+            + (" (best)" if better else "")
+        )
 
     def save(self, name: str) -> None:
         """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
@@ -337,7 +337,6 @@ class Trainer:
             # steps of another size: the epoch starts anew, the schedule counts steps
             self.position.restart_epoch()
             self.optimiser.iterations.assign(self.position.epoch * self.steps_per_epoch)
-        if self.rank != 0:
-            return
-        self.position.write_history(self.run)
+        if self.rank == 0:
+            self.position.write_history(self.run)
         self.position.tell(self.run, self.steps_per_epoch)

@@ -277,7 +277,8 @@ def test_a_damaged_or_mixed_set_is_refused_by_name(run, evaluated, place, tmp_pa
     ("line", "sentence"),
     [
         ("finetune.py jetnet30 --mode classifier", "--mode is 'classifier'"),
-        ("finetune.py jetnet30 --jet-epochs -1", "--jet-epochs is -1"),
+        ("finetune.py jetnet30 --feature-drop 0.1", "--feature-drop has no effect on a training"),
+        ("finetune.py jetnet30 --jet-epochs -1", "--jet-network-epochs is -1"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(line, sentence, place):

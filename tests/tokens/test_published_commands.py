@@ -64,8 +64,7 @@ def finetuned(place, line: str) -> tuple[int, str, str]:
         1,
         "--tokeniser-heads",
         2,
-        "--gpt-heads",
-        2,
+        *(["--gpt-heads", 2] if "--published-weights" in words else []),
         "--batch",
         16,
     ]

@@ -10,7 +10,7 @@ from tiny_training import SPEC, opened, tiny_trainer, write_jets
 from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
-from omnilearn.errors import STOPPED, Stopped, UserError, speak
+from omnilearn.errors import STOPPED, Stopped, UserError, run_cli
 from omnilearn.model.checkpoint import load_checkpoint, model_weights
 from omnilearn.training import resume
 from omnilearn.training.resume import Clock, Position, StopRequest, latest_intact_checkpoint
@@ -105,7 +105,7 @@ def test_a_run_killed_between_the_two_renames_goes_on_from_the_older_checkpoint(
 def test_without_a_whole_checkpoint_nothing_is_trained(kept, begun):
     for name in ("last.h5", "previous.h5"):
         damage(kept / name, "a bit flipped")
-    with pytest.raises(UserError, match=r"last\.h5 .*previous\.h5 .*no whole checkpoint is left"):
+    with pytest.raises(UserError, match=r"last\.h5 .*previous\.h5 .*no intact checkpoint is left"):
         begun.resume()
 
 
@@ -146,7 +146,7 @@ def test_a_run_asked_to_stop_leaves_a_checkpoint_of_that_very_step(begun, data, 
 
     begun.apply = apply_until_the_allocation_ends
     before = signal.getsignal(signal.SIGTERM)
-    assert speak(lambda: begun.fit(*data)) == STOPPED
+    assert run_cli(lambda: begun.fit(*data)) == STOPPED
     begun.apply, begun.clock = apply, Clock(1)
     assert signal.getsignal(signal.SIGTERM) == before
     assert load_checkpoint(begun.run / "last.h5").record["position"]["step"] == 2

@@ -11,7 +11,7 @@ import pytest
 from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_jets
 
 from omnilearn.config import Config
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.history import read_history
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
 from omnilearn.training.resume import Clock, Position
@@ -277,7 +277,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_is_told_in_a_sentence(
 
     monkeypatch.setattr(Path, "replace", full)
     trainer.position = Position(epoch=1, step=2)
-    assert speak(lambda: trainer.save("last.h5")) == 2
+    assert run_cli(lambda: trainer.save("last.h5")) == 2
     assert {path.name: path.read_bytes() for path in trainer.run.iterdir()} == before
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -307,7 +307,7 @@ def test_a_disk_that_is_really_full_leaves_the_last_checkpoint_whole(
     room = shutil.disk_usage(small_disk).free
     (small_disk / "of_others").write_bytes(bytes(room - 8192))
     trainer.position = Position(step=2)
-    assert speak(lambda: trainer.save("last.h5")) == 2
+    assert run_cli(lambda: trainer.save("last.h5")) == 2
     assert "the disk is full. Nothing half-written was left" in capsys.readouterr().err
     assert sorted(path.name for path in small_disk.iterdir()) == ["last.h5", "of_others"]
     assert load_checkpoint(small_disk / "last.h5").record["position"]["step"] == 1

@@ -48,7 +48,7 @@ def test_evaluation_compares_both_levels_with_the_data(place):
     assert (run / "loss.png").is_file()
     code, _, err = python("evaluate.py", run, "--split", "val")
     assert code == 2
-    assert "leave out --split" in err
+    assert "--split has no effect on an unfolding" in err
 
 
 def test_data_without_a_truth_are_compared_at_detector_level_alone(tmp_path, spectra_alone):
