@@ -173,7 +173,11 @@ class Config(TrainingSettings, ModelSettings):
 class Start(Settings):
     """What a training begins with; from scratch where all are empty."""
 
-    backbone: str = option("", "run directory or checkpoint to start from", exclusive="start")
+    backbone: str = option(
+        "",
+        "run directory, checkpoint, or name of a backbone that comes with the code",
+        exclusive="start",
+    )
     released_weights: str = option(
         "", "a .weights.h5 file of the released OmniLearn to start from", exclusive="start"
     )

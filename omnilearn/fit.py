@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import keras
 
+from omnilearn.backbones import checkpoint_file
 from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import CATALOGUE, JETCLASS
 from omnilearn.data.declared import FILE_NAME, write_declaration
@@ -112,6 +113,7 @@ def fresh(model: Callable[..., Model], config, seed: int) -> Model:
 def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = log.info) -> PET:
     """PET for a dataset: of a backbone, of released weights, or fresh in the preset's size.
 
+    A backbone is a run directory, a checkpoint file, or a name of `omnilearn.backbones`.
     Architecture and meaning of padding come from the backbone where there is one, unless
     `config.padding` says otherwise. The class layers are kept when it was trained for the same
     classes in the same order; released files do not name theirs, and those of ten classes are taken
@@ -127,8 +129,7 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
         sizes["padding"] = config.padding
     asked = PETConfig(**sizes, **ARCHITECTURES[config.preset])
     if start.backbone:
-        path = Path(start.backbone)
-        checkpoint = load_checkpoint(path / BEST if path.is_dir() else path)
+        checkpoint = load_checkpoint(checkpoint_file(start.backbone))
         pet = fresh(PET, replace(checkpoint.model_config, **sizes), config.seed)
         report = load_backbone(pet, checkpoint, spec.class_names)
     elif start.released_weights:

@@ -51,6 +51,7 @@ NETWORK = (
 RANKS = ("omnilearn.training.distributed", "omnilearn.training.rendezvous")
 # what a task is built on
 BASE = (
+    "omnilearn.backbones",
     *NETWORK,
     *NUMBERS,
     "omnilearn.clustering",
@@ -97,6 +98,7 @@ MODEL_BENCHMARKS = (
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
     "omnilearn.leftovers": ("omnilearn.run_lock",),
+    "omnilearn.backbones": (),
     "omnilearn.kinematics": (),
     "omnilearn.clustering": (),
     "omnilearn.settings": (),
@@ -120,6 +122,7 @@ MAY_IMPORT = {
     ),
     # the one place that opens data, builds a model and trains it
     "omnilearn.fit": (
+        "omnilearn.backbones",
         *NETWORK,
         *NUMBERS,
         *RANKS,
