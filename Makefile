@@ -26,3 +26,4 @@ soak: setup
 lint: setup
 	$(PYTHON_HERE) -m ruff check .
 	$(PYTHON_HERE) -m ruff format --check .
+	$(PYTHON_HERE) -m mypy

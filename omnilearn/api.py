@@ -106,14 +106,11 @@ class Tagger:
         """What the compiled model says of every jet, (jets, ...), batch by batch."""
         source = JetsInMemory(jets, self.spec)
         pipeline = Pipeline(source, source.spec, self.batch, weighted=False)
-        found = None
+        rows, values = [], []
         for batch in pipeline.ordered():
-            rows = batch.pop("index")
-            values = np.asarray(model(filled_up(batch, self.batch)))[: len(rows)]
-            if found is None:
-                found = np.empty((source.num_jets, *values.shape[1:]), values.dtype)
-            found[rows] = values
-        return found
+            rows.append(batch.pop("index"))
+            values.append(np.asarray(model(filled_up(batch, self.batch)))[: len(rows[-1])])
+        return np.concatenate(values)[np.argsort(np.concatenate(rows))]
 
 
 class Generator:

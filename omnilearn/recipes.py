@@ -4,10 +4,15 @@ Hyper-parameters: arXiv:2502.14652, Section II.5, and the released command lines
 cores.
 """
 
+from typing import Any
+
 from omnilearn.errors import UserError
 
+Settings = dict[str, Any]
+Recipes = dict[tuple[str, str], Settings]  # by dataset and preset
+
 # sizes of PET by preset; everything else of the architecture is the released model
-ARCHITECTURES = {"full": {}, "small": {"projection_dim": 64, "num_layers": 4}}
+ARCHITECTURES: dict[str, Settings] = {"full": {}, "small": {"projection_dim": 64, "num_layers": 4}}
 
 ANY = "any other dataset"  # one of your own among them
 
@@ -25,7 +30,7 @@ JETNET = {
 SMALL_JETNET = {**SMALL_GENERATOR, "epochs": 40, "batch": 64, "lr": 2e-4, "patience": 40}
 
 # train.py; jets of omnifold (detector level) and of lhco (both of an event) are taken one by one
-PRETRAINING = {
+PRETRAINING: Recipes = {
     # python train.py jetclass
     # 128 GPUs, 256 jets each, 200 epochs of a fifth of JetClass in the paper; unmeasured here
     ("jetclass", "full"): {
@@ -64,7 +69,7 @@ SMALL_TAGGING = {
     "mode": "classifier",
 }
 
-FINETUNING = {
+FINETUNING: Recipes = {
     # python finetune.py top --backbone runs/jetclass
     # 10 epochs on 1.2 million jets in the paper; unmeasured here
     ("top", "full"): {
@@ -190,7 +195,7 @@ FINETUNING = {
 
 # PET from scratch, same budget: nothing to protect in the body, so it learns at the heads' rate;
 # the small rate was searched for like the fine-tuned one, that of JetNet with SMALL_JETNET
-SCRATCH = {
+SCRATCH: Recipes = {
     (ANY, "full"): {"body_factor": 1.0},
     (ANY, "small"): {"body_factor": 1.0, "lr": 6e-4},
     ("jetnet30", "small"): {"body_factor": 1.0},
@@ -201,7 +206,7 @@ SCRATCH = {
 # --- token models (--model omnijet), arXiv:2403.05618 and arXiv:2412.10504
 
 # sizes by preset; everything else of the architecture is the published one
-TOKEN_ARCHITECTURES = {
+TOKEN_ARCHITECTURES: dict[str, dict[str, Settings]] = {
     "full": {"tokeniser": {}, "gpt": {}},
     "small": {
         "tokeniser": {"dim": 64, "num_blocks": 2, "num_codes": 512},
@@ -210,7 +215,7 @@ TOKEN_ARCHITECTURES = {
 }
 
 # the tokeniser, trained before the GPT in the same run: what differs from the settings of that run
-TOKENISER = {
+TOKENISER: dict[str, Settings] = {
     "full": {
         "epochs": 2,
         "batch": 512,
@@ -233,7 +238,7 @@ TOKENISER = {
     },
 }
 
-GPT = {
+GPT: Settings = {
     "model": "omnijet",
     "mode": "generator",
     "optimiser": "adamw",
@@ -244,13 +249,13 @@ GPT = {
     "clip_norm": 5.0,
     "weighted": False,
 }
-TOKEN_PRETRAINING = {
+TOKEN_PRETRAINING: Recipes = {
     # python train.py aspen --model omnijet
     # 900 000 steps of 12 GPUs with 256 jets each in the paper: 16 passes; unmeasured here
     (ANY, "full"): {**GPT, "epochs": 16, "batch": 256, "patience": 20},
     (ANY, "small"): {**GPT, "epochs": 5, "batch": 64, "patience": 5},
 }
-TOKEN_FINETUNING = {
+TOKEN_FINETUNING: Recipes = {
     # python finetune.py jetclass --model omnijet --backbone runs/aspen_omnijet --classes QCD
     # 256 jets per GPU, patience 10, the best validation loss in the paper; unmeasured here
     (ANY, "full"): {**GPT, "epochs": 1000, "batch": 256, "patience": 10},
@@ -259,8 +264,8 @@ TOKEN_FINETUNING = {
     (ANY, "small"): {**GPT, "epochs": 40, "batch": 50, "lr": 3e-4, "patience": 10},
 }
 # without --backbone: a fresh GPT, which has to learn everything
-TOKEN_SCRATCH = {(ANY, "full"): {}, (ANY, "small"): {"lr": GPT["lr"]}}
-TOKEN_TAGGING = {
+TOKEN_SCRATCH: Recipes = {(ANY, "full"): {}, (ANY, "small"): {"lr": GPT["lr"]}}
+TOKEN_TAGGING: Recipes = {
     # python finetune.py top --model omnijet --backbone runs/aspen_omnijet
     # rate and batch of the published transfer to classification; unmeasured here
     (ANY, "full"): {
@@ -283,38 +288,38 @@ TOKEN_TAGGING = {
 
 # the network of jet kinematics, trained after the constituents in the same run: what differs from
 # the settings of that run; unmeasured
-JET_NETWORK = {
+JET_NETWORK: dict[str, Settings] = {
     "full": {"body_factor": 1.0},
     "small": {"epochs": 60, "batch": 128, "lr": 1e-3, "patience": 60, "body_factor": 1.0},
 }
 
 # finetune.py omnifold: the algorithm; a rate from the second iteration on as in the released code
-UNFOLDING = {
+UNFOLDING: dict[str, Settings] = {
     "full": {"iterations": 5, "folds": 5, "later_epochs": 20, "later_lr": 1e-6},
     "small": {"iterations": 3, "folds": 2, "later_epochs": 3, "later_lr": 1e-4},
 }
 # --classifier: what differs. DeepSets is ten times faster; at the rate of PET from scratch it
 # diverges (16 000 events, benchmarks/results/unfolding). Trees: lr is their shrinkage, epochs the
 # largest number of them, weight_decay the L2 penalty of a leaf
-TREES = {"epochs": 500, "lr": 0.05, "patience": 20, "weight_decay": 1.0}
-CLASSIFIERS = {
+TREES: Settings = {"epochs": 500, "lr": 0.05, "patience": 20, "weight_decay": 1.0}
+CLASSIFIERS: dict[str, dict[str, Settings]] = {
     "deepsets": {"full": {}, "small": {"epochs": 16, "patience": 16, "lr": 1e-4}},
     "trees": {"full": TREES, "small": TREES},
 }
-CLASSIFIERS_UNFOLDING = {
+CLASSIFIERS_UNFOLDING: dict[str, dict[str, Settings]] = {
     "deepsets": {"full": {}, "small": {"later_epochs": 8, "later_lr": 5e-5}},
     "trees": {"full": {}, "small": {}},
 }
 
 # finetune.py lhco: events of the signal region, in training and validation together
-ANOMALY = {
+ANOMALY: dict[str, Settings] = {
     "full": {"data_background": 100_000, "reference_background": 350_000},
     "small": {"data_background": 1500, "reference_background": 1500},
 }
 
 # finetune.py lhco --stage density: PET's generator in the sidebands, with the settings of the
 # released script; the network of kinematics differs as in JET_NETWORK; unmeasured
-DENSITY = {
+DENSITY: dict[str, Settings] = {
     "full": {
         "epochs": 99,
         "batch": 128,
@@ -341,7 +346,7 @@ DENSITY = {
 }
 
 # the classifier that tests an unfolding against the truth, a DeepSets from scratch
-TWO_SAMPLES = {
+TWO_SAMPLES: Settings = {
     "epochs": 5,
     "batch": 128,
     "lr": 3e-4,
@@ -355,7 +360,7 @@ TWO_SAMPLES = {
 }
 
 
-def recipe(table: dict[tuple[str, str], dict], dataset: str, preset: str) -> dict:
+def recipe(table: Recipes, dataset: str, preset: str) -> Settings:
     """The settings of a dataset, else those of ANY; raises UserError when there are none."""
     key = next((key for key in ((dataset, preset), (ANY, preset)) if key in table), None)
     if key is None:

@@ -89,24 +89,24 @@ class Classifications:
             for held_out in (False, True)
         )
         steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
-        report = self.start(config)
+        model, report = self.start(config)
         if report:
             log.info(report)
         run = prepare_run(config, "", about)
         about = {**about, "config": asdict(config)}
-        objective = DijetObjective(self.model)
+        objective = DijetObjective(model)
         self.trainer = Trainer(objective, config, steps, run, about, self.trainer)
         self.trainer.fit(training, validation)
 
-    def start(self, config: Config) -> LoadReport | None:
-        """Bring the model where this seed and backbone begin."""
+    def start(self, config: Config) -> tuple[DijetClassifier, LoadReport | None]:
+        """The model, brought where this seed and backbone begin."""
         pet, report = tagging.make_pet(self.spec, config, self.backbone, self.released)
         if self.model is None:
             self.model = DijetClassifier(pet)
         else:
             fresh = {name: np.array(one) for name, one in pet_weights(DijetClassifier(pet)).items()}
             assign_weights(self.model, fresh, self.backbone or self.released)
-        return report
+        return self.model, report
 
 
 def event_counts(events: Dijets, division: Division) -> dict[str, int]:

@@ -59,8 +59,7 @@ def density_config(config: Config, folder: Path, seed: int, arguments) -> tuple[
     jets = {**JET_NETWORK[config.preset]}
     if arguments.jet_epochs:
         jets["epochs"] = arguments.jet_epochs
-    places = {"runs": str(folder), "name": "density", "seed": seed}
-    ours = replace(config, **settings, **places)
+    ours = replace(config, **settings, runs=str(folder), name="density", seed=seed)
     return ours, replace(ours, **jets)
 
 
@@ -75,7 +74,7 @@ def train(events: Dijets, config: Config, jet_config: Config, arguments) -> None
         "jet_epochs": jet_config.epochs,
     }
     pet, report = tagging.make_pet(spec, config, backbone, released)
-    data = [single_jets(events, config, split) for split in ("train", "val")]
+    data = single_jets(events, config, "train"), single_jets(events, config, "val")
     run = prepare_run(config, "", about)
     if report:
         log.info(report)
@@ -216,5 +215,6 @@ def evaluate(
             found = dijet_observables(made["data"], made["jet"], made["multiplicity"])
             pair.append({name: distributed.gathered(values) for name, values in found.items()})
         if distributed.rank() == 0:
-            results[region], spectra[region] = closure(*pair, config.seed)
+            truth, generated = pair
+            results[region], spectra[region] = closure(truth, generated, config.seed)
     return {**described, "sampler": asdict(solver), **results, "spectra": spectra}

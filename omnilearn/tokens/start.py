@@ -50,9 +50,9 @@ def started_omnijet(
             "a token model needs --backbone RUN, --published-weights FILE, or --tokeniser RUN to "
             f"begin with a fresh GPT; make a run with: python train.py {spec.name} --model omnijet"
         )
-    tokeniser = given_tokeniser(arguments) if arguments.tokeniser else None
     if not start:
-        return fresh_omnijet(tokeniser, config.preset, config.seed, num_classes)
+        return fresh_omnijet(given_tokeniser(arguments), config.preset, config.seed, num_classes)
+    tokeniser = given_tokeniser(arguments) if arguments.tokeniser else None
     keras.utils.set_random_seed(config.seed)  # of a fresh classifier
     if arguments.backbone:
         omnijet, report = load_omnijet(start, num_classes)
