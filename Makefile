@@ -2,13 +2,16 @@
 # `make demo` is the first command to type.
 PYTHON_HERE = .venv/bin/python
 
-.PHONY: setup demo test test-all bench soak lint
+.PHONY: setup demo demo-full test test-all bench soak lint
 
 setup:
 	@./setup.sh
 
 demo: setup
 	$(PYTHON_HERE) -m benchmarks demo
+
+demo-full: setup
+	$(PYTHON_HERE) -m benchmarks demo_full
 
 # two processes, each the tests of one file after another; without the tests that are marked slow
 test: setup
