@@ -1,8 +1,7 @@
 """The tutorial runs from its first cell to its last, and keeps no outputs, which grow stale."""
 
 import json
-import subprocess
-from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import pytest
@@ -39,14 +38,13 @@ def test_all_cells_run(tmp_path, monkeypatch, capsys):
     matplotlib.use("Agg")
     monkeypatch.syspath_prepend(str(ROOT))  # takes back what the notebook puts there
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(subprocess, "run", run_here)
     monkeypatch.setattr(boosted_trees, "LEAST_EVENTS", 5)
-    names = {}
+    names: dict = {}
     with tiny_and_eager():
         for number, source in enumerate(CODE):
             exec(compile(source, f"tutorial, cell {number}", "exec"), names)
             if number == 0:
-                names["PLACE"] = Path(tmp_path)
+                names["PLACE"], names["subprocess"] = tmp_path, SimpleNamespace(run=run_here)
     printed = capsys.readouterr().out
     assert "('QCD', 'top') (80, 2)" in printed
     assert "1/eB at eS = 0.3: " in printed
