@@ -110,8 +110,10 @@ def write_weights(run: Path, name: str, out: Path) -> str:
 def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
     """NAME_loss, NAME_confusion and NAME_learning_curve as PNG and PDF."""
     history, results = read_history(run), read_results(run / "results.json")
-    losses = [[line[jets]["loss"] for line in history] for jets in ("training", "validation")]
-    loss_curves([LossHistory(name, *losses)], out / f"{name}_loss")
+    training, validation = (
+        [line[jets]["loss"] for line in history] for jets in ("training", "validation")
+    )
+    loss_curves([LossHistory(name, training, validation)], out / f"{name}_loss")
     spec = CATALOGUE[results["dataset"]]
     confusion_figure(spec, results["confusion"], out / f"{name}_confusion")
     runs = [*curve, run]

@@ -93,8 +93,7 @@ def draw(folder: Path) -> None:
     histories, curves = [], []
     for name, (model, jets, _) in RUNS.items():
         run, label = trainings(folder / "runs" / name)[0], f"{model}, {jets} jets"
-        epochs = [losses(run, kind) for kind in ("training", "validation")]
-        histories.append(LossHistory(label, *epochs))
+        histories.append(LossHistory(label, losses(run, "training"), losses(run, "validation")))
         for curve in read_results(run / "results.json")["curves"].values():
             curves.append(RocCurve(label, curve["signal_efficiency"], curve["rejection"]))
     loss_curves(histories, folder / "loss")

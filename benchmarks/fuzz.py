@@ -13,7 +13,6 @@ suite's own formats. Public formats without checksums cannot be held to the firs
 import argparse
 import hashlib
 import json
-import sys
 import tempfile
 import traceback
 import warnings
@@ -84,7 +83,7 @@ def attacked(name: str, seed: int, numbers: Sequence[int], folder: Path) -> dict
     content = path.read_bytes()
     expected = hashlib.sha256(content_of(read(path))).digest()
     counts = dict.fromkeys(("tried", *OUTCOMES), 0)
-    bad = {"changed": [], "tracebacks": []}
+    bad: dict[str, list[int]] = {"changed": [], "tracebacks": []}
     for number in numbers:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
         path.write_bytes(damaged(content, rng))
@@ -149,4 +148,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

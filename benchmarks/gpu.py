@@ -251,7 +251,8 @@ def steady_seconds(run: Callable, batch: dict, steps: int) -> float:
     """Median seconds of a step, after a warm-up."""
     for _ in range(WARM_UP):
         run(batch)
-    until, taken = time.monotonic() + STEADY_SECONDS, []
+    until = time.monotonic() + STEADY_SECONDS
+    taken: list[float] = []
     while len(taken) < LEAST_STEPS or (len(taken) < steps and time.monotonic() < until):
         taken.append(seconds_of(run, batch))
     return float(np.median(taken))
@@ -289,7 +290,7 @@ def measure_all(
         for setting in candidates:
             measured.measure(setting, batches[FIRST_SLOTS])
         rates = {each: measured.rates(each).get(FIRST_SLOTS, 0.0) for each in candidates}
-        candidates.sort(key=rates.get, reverse=True)
+        candidates.sort(key=lambda each: rates[each], reverse=True)
         plain = next(setting for setting in candidates if not setting.xla)
         foremost = dict.fromkeys((settings(mode, kind)[0], plain))
         for setting in foremost:

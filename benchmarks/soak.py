@@ -101,7 +101,8 @@ def end_while_writing(number: int, moment: str, share: float) -> None:
             end("after the renames")
         return result
 
-    Path.write_bytes, Path.replace = write_bytes, rename
+    for name, method in {"write_bytes": write_bytes, "replace": rename}.items():
+        setattr(Path, name, method)
 
 
 def train(run: Path, data: Path) -> None:
@@ -218,7 +219,7 @@ def survive(kills: int, seed: int, folder: Path) -> dict:
             has_enough = counts["kills"] >= kills
             kinds = {"by_request": BY_REQUEST, "while_writing": WHILE_WRITING}
             kinds["at_once"] = 1 - sum(kinds.values())
-            kind = "none" if has_enough else rng.choices(list(kinds), kinds.values())[0]
+            kind = "none" if has_enough else rng.choices(list(kinds), list(kinds.values()))[0]
             end = (rng.randint(1, 6), rng.choice(MOMENTS), rng.random())
             process = started(run, data, end if kind == "while_writing" else None)
             waits = kind in ("none", "while_writing")

@@ -152,7 +152,8 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
     full = made_batch(sample_multiplicities(size), slots)
     for batch in (*(batch for batch, _ in grouped), full):
         run(batch)  # traces, and warms up
-    rates, peaks = {"default": [], "padded": []}, []
+    rates: dict[str, list[float]] = {"default": [], "padded": []}
+    peaks = []
     for _ in range(flags.rounds):
         peaks.append(peak_flops())
         mean = sum(share * seconds_of(run, batch) for batch, share in grouped)

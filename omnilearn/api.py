@@ -65,6 +65,12 @@ class Tagger:
         list with one array per jet; GeV and radians, with pdg_id where the training had it. The jet
         is the sum of its constituents; of more constituents than slots the hardest count. Raises
         UserError saying what is wrong with which jet.
+
+        >>> scores = tagger.probabilities(jets)
+        >>> scores.shape == (len(jets), len(tagger.classes))
+        True
+        >>> bool(np.allclose(scores.sum(axis=1), 1.0))
+        True
         """
         return softmax(self.logits(jets).astype(np.float64), axis=1)
 
@@ -76,6 +82,9 @@ class Tagger:
         """The class token (jets, dim) float32 after all layers of the classifier head.
 
         The logits are linear functions of it; for plots, clustering and heads of one's own.
+
+        >>> len(tagger.embed(jets)) == len(jets)
+        True
         """
         return self._evaluated(self._tokens, jets)
 
@@ -85,6 +94,10 @@ class Tagger:
         labels (jets,): numbers or names of the two classes, or one-hot; weight (jets,) or None.
         See `omnilearn.tagging.metrics.rejection_curve` for definition and uncertainty. Raises
         UserError for more than two classes.
+
+        >>> result = tagger.rejection(jets, labels, signal_efficiency=0.3)
+        >>> result.value >= 1.0, result.n == len(jets)
+        (True, True)
         """
         if len(self.classes) != 2:
             raise UserError(
@@ -107,14 +120,11 @@ class Tagger:
         """What the compiled model says of every jet, (jets, ...), batch by batch."""
         source = JetsInMemory(jets, self.spec)
         pipeline = Pipeline(source, source.spec, self.batch, weighted=False)
-        found = None
+        rows, values = [], []
         for batch in pipeline.ordered():
-            rows = batch.pop("index")
-            values = np.asarray(model(filled_up(batch, self.batch)))[: len(rows)]
-            if found is None:
-                found = np.empty((source.num_jets, *values.shape[1:]), values.dtype)
-            found[rows] = values
-        return found
+            rows.append(batch.pop("index"))
+            values.append(np.asarray(model(filled_up(batch, self.batch)))[: len(rows[-1])])
+        return np.concatenate(values)[np.argsort(np.concatenate(rows))]
 
 
 class Generator:
@@ -135,6 +145,12 @@ class Generator:
         with the name Momentum4D of the package vector; `Tagger.probabilities` takes them. The same
         seed gives the same jets, and the first of them when fewer are asked for. solver: how noise
         becomes jets, by default in 20 steps. Raises UserError for an unknown class.
+
+        >>> new = generator.sample(3, "t", seed=1)
+        >>> new.fields, len(new)
+        (['jet', 'constituents'], 3)
+        >>> bool(ak.all(ak.num(new.constituents) == new.jet.multiplicity))
+        True
         """
         if class_name not in self.classes:
             raise UserError(
@@ -158,7 +174,12 @@ class Unfolding:
         self.name, self._run = run.name, run
 
     def weights(self) -> UnfoldedWeights:
-        """One weight per simulated event, those of replicas, and what they belong to."""
+        """One weight per simulated event, those of replicas, and what they belong to.
+
+        >>> weights = unfolding.weights()
+        >>> weights.weight.shape == weights.event_weight.shape
+        True
+        """
         return UnfoldedWeights.read(self._run / "weights.h5")
 
 

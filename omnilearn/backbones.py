@@ -12,6 +12,7 @@ from pathlib import Path
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras
 from omnilearn.errors import UserError, run_cli
+from omnilearn.log import log
 
 FOLDER = Path(__file__).parents[1] / "backbones"
 SUMS = "SHA256SUMS"  # as `sha256sum -c` reads it
@@ -94,8 +95,10 @@ def print_list() -> None:
         raise UserError(f"no backbones in {FOLDER}; train one with train.py jetclass")
     for name in known:
         path = intact(name, known)
-        print(f"{name}: {summary(name)}")
-        print(f"    {path.stat().st_size / 1e6:.1f} MB, SHA-256 {known[name]}, card {path.stem}.md")
+        log.info(f"{name}: {summary(name)}")
+        log.info(
+            f"    {path.stat().st_size / 1e6:.1f} MB, SHA-256 {known[name]}, card {path.stem}.md"
+        )
 
 
 def command() -> int:

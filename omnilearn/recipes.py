@@ -4,10 +4,15 @@ Hyper-parameters: arXiv:2502.14652, Section II.5, and the released command lines
 cores.
 """
 
+from typing import Any
+
 from omnilearn.errors import UserError
 
+Settings = dict[str, Any]
+Recipes = dict[tuple[str, str], Settings]  # by dataset and preset
+
 # sizes of PET by preset; everything else of the architecture is the released model
-ARCHITECTURES = {"full": {}, "small": {"projection_dim": 64, "num_layers": 4}}
+ARCHITECTURES: dict[str, Settings] = {"full": {}, "small": {"projection_dim": 64, "num_layers": 4}}
 
 ANY = "any other dataset"  # one of your own among them
 
@@ -25,7 +30,7 @@ JETNET = {
 SMALL_JETNET = {**SMALL_GENERATOR, "epochs": 40, "batch": 64, "lr": 2e-4, "patience": 40}
 
 # train.py; jets of omnifold (detector level) and of lhco (both of an event) are taken one by one
-PRETRAINING = {
+PRETRAINING: Recipes = {
     # python train.py jetclass
     # 128 GPUs, 256 jets each, 200 epochs of a fifth of JetClass in the paper; unmeasured here
     ("jetclass", "full"): {
@@ -65,7 +70,7 @@ SMALL_TAGGING = {
 }
 
 # the same of the paper's model: that of top, in the released command lines
-LARGE_TAGGING = {
+LARGE_TAGGING: Settings = {
     "epochs": 10,
     "batch": 256,
     "lr": 3e-5,
@@ -77,7 +82,7 @@ LARGE_TAGGING = {
 # the cross-entropy alone, and identities are never hidden: a ratio is wanted for what is seen
 RATIO = {"feature_drop": 0.0, "regression_weight": 0.0}
 
-FINETUNING = {
+FINETUNING: Recipes = {
     # python finetune.py top --backbone runs/jetclass
     # 10 epochs on 1.2 million jets in the paper; unmeasured here
     ("top", "full"): LARGE_TAGGING,
@@ -128,7 +133,7 @@ FINETUNING = {
 
 # PET from scratch, same budget: nothing to protect in the body, so it learns at the heads' rate;
 # the small rate was searched for like the fine-tuned one, that of JetNet with SMALL_JETNET
-SCRATCH = {
+SCRATCH: Recipes = {
     (ANY, "full"): {"body_factor": 1.0},
     (ANY, "small"): {"body_factor": 1.0, "lr": 6e-4},
     ("jetnet30", "small"): {"body_factor": 1.0},
@@ -137,14 +142,14 @@ SCRATCH = {
 
 # the classifier between two samples, an unfolding and the truth or jets and what a tokeniser keeps
 # of them: a DeepSets from scratch
-TWO_SAMPLES = {
+TWO_SAMPLES: Settings = {
     **SMALL_TAGGING,
     **RATIO,
     **{"epochs": 5, "batch": 128, "body_factor": 1.0, "patience": 2},
 }
 
 
-def recipe(table: dict[tuple[str, str], dict], dataset: str, preset: str) -> dict:
+def recipe(table: Recipes, dataset: str, preset: str) -> Settings:
     """The settings of a dataset, else those of ANY; raises UserError when there are none."""
     key = next((key for key in ((dataset, preset), (ANY, preset)) if key in table), None)
     if key is None:

@@ -213,6 +213,7 @@ class Level:
     def report(self) -> str:
         """Classes, jets and constituents in tables."""
         spec = self.spec
+        rows: list[tuple[str, ...]]
         rows = [("class", "jets", "share", "sum of weights", "mean mass", "mean multiplicity")]
         counts = [int(moments.count.max(initial=0)) for moments in self.jets]
         for name, number, weights, moments in zip(

@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Fetch what is missing; raises UserError in the first file that cannot be had."""
     spec = dataset(arguments.dataset)
     pooch.get_logger().setLevel("ERROR")
-    hashes = {}
+    hashes: dict = {}
     try:
         files = wanted(spec, arguments.files, arguments.source)
         log.info(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace) -> None:
             if file.folder:
                 log.info(unpacked(file, arguments.out))
     except requests.ConnectionError as error:
-        host = urlsplit(error.request.url if error.request else spec.source).netloc
+        address = (error.request and error.request.url) or spec.source
+        host = urlsplit(address).netloc
         raise UserError(
             f"{host} cannot be reached; with a network the same command goes on, and files of "
             f"{spec.source} fetched in another way belong into {arguments.out}"
@@ -139,11 +140,11 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
     Raises UserError if the file arrived with another hash, or not at all.
     """
     path = out / file.name
-    hash_name = checksum.partition(":")[0] if checksum else ""
+    hash_name, _, expected = (checksum or "").partition(":")
     if path.is_file():
         if checksum is None:
             return f"{path} is there, its hash is not published: kept"
-        if pooch.file_hash(str(path), hash_name) == checksum.partition(":")[2].lower():
+        if pooch.file_hash(str(path), hash_name) == expected.lower():
             return f"{path} is complete, {hash_name} as published: kept"
         log.warning(f"{path} is not the public file ({hash_name} differs): fetched again")
     transfer = Transfer(path)
@@ -151,7 +152,7 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
         pooch.retrieve(file.url, checksum, path.name, path.parent, downloader=transfer)
     except ValueError as error:
         raise UserError(
-            f"{file.url} arrived with another {hash_name} than {checksum.partition(':')[2]} and "
+            f"{file.url} arrived with another {hash_name} than {expected} and "
             "was not kept; run the same command again"
         ) from error
     checked = f"{hash_name} as published" if checksum else "its hash is not published"

@@ -45,7 +45,7 @@ def parser() -> Parser:
     )
     commands = parser.add_subparsers(title="datasets", dest="dataset", required=True)
     for name, module in DATASETS.items():
-        title = module.__doc__.splitlines()[0]
+        title = (module.__doc__ or name).splitlines()[0]
         command = commands.add_parser(name, allow_abbrev=False, help=title, description=title)
         module.add_arguments(command)
         command.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -70,7 +70,7 @@ def train(events: Dijets, config: Config, start: Start, jet_network: dict, solve
         "jet_network": apart_from_epochs(jet_network),
     }
     pet = make_pet(spec, config, start)
-    data = tuple(single_jets(events, config, split) for split in ("train", "val"))
+    data = single_jets(events, config, "train"), single_jets(events, config, "val")
     run = prepare_run(config, "", about)
     log.info(f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets")
     fit_pet(pet, config, data, run, about)
@@ -202,5 +202,6 @@ def evaluate(
             found = dijet_observables(made["data"], made["jet"], made["multiplicity"])
             pair.append({name: distributed.gathered(values) for name, values in found.items()})
         if distributed.rank() == 0:
-            results[region], spectra[region] = closure(*pair, config.seed)
+            truth, generated = pair
+            results[region], spectra[region] = closure(truth, generated, config.seed)
     return {**described, "sampler": asdict(solver), **results, "spectra": spectra}

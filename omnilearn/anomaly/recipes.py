@@ -1,14 +1,16 @@
 """Settings of the search for a resonance beyond those of its classifier; data, not code."""
 
+from omnilearn.recipes import Settings
+
 # finetune.py lhco: events of the signal region, in training and validation together
-ANOMALY = {
+ANOMALY: dict[str, Settings] = {
     "full": {"data_background": 100_000, "reference_background": 350_000},
     "small": {"data_background": 1500, "reference_background": 1500},
 }
 
 # finetune.py lhco --stage density: PET's generator in the sidebands, with the settings of the
 # released script; the network of kinematics differs as in JET_NETWORK; unmeasured
-DENSITY = {
+DENSITY: dict[str, Settings] = {
     "full": {
         "epochs": 99,
         "batch": 128,

@@ -163,6 +163,6 @@ class EpochPlan:
         places = by_length.reshape(-1, self._batch_size)
 
         # the same on all ranks, or one rank's long batch would meet another's short one
-        words = (self._seed, self._epoch, OrderStream.BATCHES, window)
-        steps = np.random.default_rng(words).permutation(len(places))
+        words_of_steps = (self._seed, self._epoch, OrderStream.BATCHES, window)
+        steps = np.random.default_rng(words_of_steps).permutation(len(places))
         return [(places[step], int(slots[step])) for step in steps]

@@ -9,6 +9,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from keras import ops
@@ -46,6 +47,19 @@ class Solver:
 
 
 RELEASED = Solver("released", 300, 512)
+
+
+class JetSampler(Protocol):
+    """What a set of jets is made by: the `Sampler` here, or that of another model."""
+
+    spec: DatasetSpec
+    solver: Any  # a dataclass of settings, which the set keeps
+    batch_size: int
+    seed: int
+    epochs: list[int]
+
+    def jet_set(self, index: np.ndarray, label: np.ndarray, jet: Any) -> JetSet:
+        """Jets `index` (n,) of classes `label`; with true kinematics `jet` (n, 4) if given."""
 
 
 class Sampler:
@@ -181,7 +195,7 @@ def column(time: float, jets: int) -> np.ndarray:
     return np.full((jets, 1), time, "float32")
 
 
-def sampled_set(folder: Path, sampler: Sampler, like: JetSet, ideal: bool, split: str) -> JetSet:
+def sampled_set(folder: Path, sampler: JetSampler, like: JetSet, ideal: bool, split: str) -> JetSet:
     """The set in `folder`, read if it is there and asked for in the same way, else made.
 
     Jet i has the class of jet i of `like`, and with `ideal` its kinematics. All ranks work; only
@@ -224,7 +238,7 @@ def sampled_set(folder: Path, sampler: Sampler, like: JetSet, ideal: bool, split
     return whole
 
 
-def sampling_rate(sampler: Sampler, like: JetSet) -> float:
+def sampling_rate(sampler: JetSampler, like: JetSet) -> float:
     """Jets per second of one full batch with the classes of `like`, once all is compiled."""
     index = np.arange(sampler.batch_size)
     label = np.resize(like.label, len(index))
@@ -234,7 +248,7 @@ def sampling_rate(sampler: Sampler, like: JetSet) -> float:
     return len(index) / (time.perf_counter() - started)
 
 
-def description(sampler: Sampler, like: JetSet, ideal: bool, split: str) -> dict:
+def description(sampler: JetSampler, like: JetSet, ideal: bool, split: str) -> dict:
     """What decides which jets are in a set: weights, solver, seed, and the jets it is made like."""
     return {
         **asdict(sampler.solver),

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -61,7 +62,7 @@ class Checkpoint:
     """Everything a run needs to go on: arrays by name, the architecture, the run's own record."""
 
     path: Path
-    model_config: PETConfig  # or that of another kind of model, as it was asked for
+    model_config: Any  # a PETConfig, or that of another model, as it was asked for
     record: dict  # configuration, epoch, step, metrics: plain JSON
     weights: dict[str, np.ndarray]
     ema: dict[str, np.ndarray]

@@ -7,7 +7,7 @@ over the sentence serves as a classifier.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -145,7 +145,7 @@ class OmniJet(keras.Model):
         self.config = config
         self.tokeniser = Tokeniser(config.tokeniser)
         self.gpt = GPT(config.gpt, name="gpt")
-        self.head = SummationHead(config, name="head") if config.num_classes else None
+        self.head: Any = SummationHead(config, name="head") if config.num_classes else None
         self.built = True
 
     def sentences(self, batch):

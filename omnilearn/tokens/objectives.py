@@ -3,6 +3,7 @@
 arXiv:2403.05618 and arXiv:2412.10504. The tokeniser's dropout draws from a seed of its batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,7 +47,7 @@ class TokeniserObjective(Objective):
 
     model: Tokeniser
     seed: int = 0
-    latent_of: object = field(init=False)
+    latent_of: Callable = field(init=False)
 
     def __post_init__(self):
         config = self.model.config

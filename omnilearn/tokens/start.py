@@ -43,9 +43,9 @@ def started_omnijet(
             "a token model needs --backbone RUN, --published-weights FILE, or --tokeniser RUN to "
             f"begin with a fresh GPT; make a run with: python train.py {spec.name} --model omnijet"
         )
-    tokeniser = given_tokeniser(settings) if settings.tokeniser else None
     if not start.path:
-        return fresh_omnijet(tokeniser, config.preset, config.seed, num_classes)
+        return fresh_omnijet(given_tokeniser(settings), config.preset, config.seed, num_classes)
+    tokeniser = given_tokeniser(settings) if settings.tokeniser else None
     keras.utils.set_random_seed(config.seed)  # of a fresh classifier
     if start.backbone:
         omnijet, report = load_omnijet(start.backbone, num_classes)

@@ -127,16 +127,16 @@ def published_omnijet(
     if "gpt" not in parts:
         mend = f"; begin with a fresh GPT: --tokeniser {path}" if "tokeniser" in parts else ""
         raise UserError(f"{path} holds no GPT, but {' and '.join(parts)}{mend}")
-    if "tokeniser" not in parts and given is None:
+    gpt = published_gpt_config(parts["gpt"], path, gpt_heads)
+    if "tokeniser" in parts:
+        config = published_tokeniser_config(parts["tokeniser"], path, tokeniser_heads)
+    elif given is not None:
+        config = given.config
+    else:
         raise UserError(
             f"{path} holds a GPT without its tokeniser, so nothing says what its tokens mean; name "
             "the file or run of the tokeniser with --tokeniser"
         )
-    gpt = published_gpt_config(parts["gpt"], path, gpt_heads)
-    if "tokeniser" in parts:
-        config = published_tokeniser_config(parts["tokeniser"], path, tokeniser_heads)
-    else:
-        config = given.config
     if config.num_codes != gpt.num_codes:
         raise UserError(
             f"{path}: its GPT knows {gpt.num_codes} codes (and start and stop), the tokeniser has "
@@ -149,7 +149,7 @@ def published_omnijet(
     if "tokeniser" in parts:
         loaded = load_published_weights(omnijet.tokeniser, parts["tokeniser"], path).loaded
         report.loaded += [f"tokeniser.{name}" for name in loaded]
-    else:
+    elif given is not None:
         copy_weights(given, omnijet.tokeniser)
     report.fresh = [*named_weights(omnijet.head, "head.")] if num_classes else []
     report.unused = [*parts.get("class_head", ())]

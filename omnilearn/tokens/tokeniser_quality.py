@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.data.jet_source import JetSource
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, Standardisation, filled_up
-from omnilearn.data.reader import JetFiles
-from omnilearn.data.selection import ChosenJets, selected_jets
+from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
 from omnilearn.fit import fit, fresh, load_best, pet_objective
 from omnilearn.generation.jet_sets import jets_of_constituents
@@ -51,8 +51,8 @@ class Round:
 
     def read(self, batch: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scaled features (B, L, 3) that the tokeniser reads, their mask (B, L), codes (B, L)."""
-        found = self.encoded({key: batch[key] for key in ("constituents", "mask")})
-        return tuple(np.asarray(part) for part in found)
+        read, mask, codes = self.encoded({key: batch[key] for key in ("constituents", "mask")})
+        return np.asarray(read), np.asarray(mask), np.asarray(codes)
 
     def features(self, code: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Scaled features (B, L, 3) of codes (B, L)."""
@@ -120,26 +120,24 @@ def tokeniser_quality(
     found["out_of_reach"] = Result(1 - float(mask.sum()) / filled, None, filled)
     restored = restored_features(around, spec, tokens, mask, settings.batch)
     label = np.zeros(len(index), int)
-    sets = [jets_of_constituents(each, mask > 0, label) for each in (original, restored)]
-    found |= resolutions(*sets, original, restored, mask, spec.jet_radius, config.seed)
+    true, ours = (jets_of_constituents(each, mask > 0, label) for each in (original, restored))
+    found |= resolutions(true, ours, original, restored, mask, spec.jet_radius, config.seed)
     found["two_sample_auc"] = two_sample_auc(run, spec, around, data, config)
     return {"data": files.origin, "tokeniser": found}
 
 
 def read_constituents(
-    files: JetFiles | ChosenJets, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
+    files: JetSource, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """What is tokenised of the jets in these rows: scaled features (N, P, 3) and mask (N, P)."""
     filled = (np.arange(spec.max_constituents) < files.multiplicity[rows, None]).astype("float32")
     data = files.gather(rows)["data"]
     scaled = Standardisation(spec).constituents(data, np.arange(len(rows)), filled)
-    found = token_inputs({"constituents": scaled, "mask": filled}, config)
-    return tuple(np.asarray(part) for part in found)
+    read, mask = token_inputs({"constituents": scaled, "mask": filled}, config)
+    return np.asarray(read), np.asarray(mask)
 
 
-def variance_restored(
-    files: JetFiles | ChosenJets, spec: DatasetSpec, tokeniser: Tokeniser
-) -> float:
+def variance_restored(files: JetSource, spec: DatasetSpec, tokeniser: Tokeniser) -> float:
     """Share of the variance of the scaled features of the first jets that is there in their codes.
 
     Near one where a tokeniser suits the jets, near zero or below where its codes mean little.
@@ -164,9 +162,9 @@ def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray
         found = found[:jets] * (mask[:jets] > 0)
         codes.append(np.pad(found, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
         index.append(batch["index"])
-    codes, index = (distributed.gathered(np.concatenate(parts)) for parts in (codes, index))
-    order = np.argsort(index, kind="stable")
-    return codes[order], index[order]
+    tokens, rows = (distributed.gathered(np.concatenate(parts)) for parts in (codes, index))
+    order = np.argsort(rows, kind="stable")
+    return tokens[order], rows[order]
 
 
 def restored_features(

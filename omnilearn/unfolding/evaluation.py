@@ -6,6 +6,7 @@ others the detector level alone is compared, with data that no classifier has le
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def evaluate(
             f"{run / 'weights.h5'} is of {len(arrays['weight'])} simulated events, the data hold "
             f"{events.simulated.sum()}; unfold again, or give the same --data"
         )
-    results = {"dataset": spec.name, "model": run.name, "data": events.origin}
+    results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": events.origin}
     levels = [DETECTOR]
     if about["step"] == "unfold" and events.has_truth:
         levels.append(PARTICLE)
@@ -95,7 +96,8 @@ def compared(
     events: Events, level: str, arrays: dict[str, np.ndarray], ibu_iterations: int, seed: int
 ) -> tuple[dict, dict]:
     """Distances of every observable at one level, and the histograms behind them."""
-    found, drawn = {}, {}
+    found: dict[str, Any] = {}
+    drawn: dict[str, dict] = {}
     simulated, against = events.simulated, reference(events, level)
     prior = (events.weight * events.passes[level])[simulated]
     for name, edges in BINNING.items():
