@@ -14,6 +14,7 @@ horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 
 import argparse
 import sys
+from typing import Any
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.anomaly import task as anomaly
@@ -67,18 +68,19 @@ def main() -> None:
     spec = dataset(known.dataset, chosen(known, "data"))
     preset, mode = chosen(known, "preset"), chosen(known, "mode")
     start = configured(Start, {}, known)
+    tasks: tuple[Any, Any]  # for the generator alone, and for other heads
     if chosen(known, "model") == "omnijet":
         tags = mode == "classifier" or (spec.task == "tagging" and mode != "generator")
         tables = [TOKEN_TAGGING] if tags else [TOKEN_FINETUNING, TOKEN_SCRATCH]
-        generator, other = tokens, token_tagging
+        tasks = tokens, token_tagging
     else:
         tables = [FINETUNING, SCRATCH]
-        generator, other = generation, TASKS[spec.task]
-    settings = {}
+        tasks = generation, TASKS[spec.task]
+    settings: dict = {}
     for table in tables[:1] if start.path else tables:  # what differs from scratch comes second
         settings |= recipe(table, spec.name, preset)
     config = configured(Config, settings, known)
-    task = generator if config.mode == "generator" else other
+    task = tasks[0] if config.mode == "generator" else tasks[1]
     flags |= add_flags(parser, task.SETTINGS)
     known, _ = parser.parse_known_args()
     more, own = task.recipes(config, given(task.SETTINGS, known))

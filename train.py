@@ -9,6 +9,7 @@ srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
 
 import argparse
 import sys
+from typing import cast
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.config import Config, Start, chosen
@@ -50,7 +51,7 @@ def main() -> None:
     if is_pet:
         tagging.pretrain(spec, config, spec.name)
     else:
-        tokens.train(spec, config, f"{spec.name}_{config.model}", settings)
+        tokens.train(spec, config, f"{spec.name}_{config.model}", cast(TokenTraining, settings))
 
 
 def command() -> int:

@@ -228,24 +228,24 @@ def chosen(arguments: argparse.Namespace, name: str):
 class Known:
     """What tasks ask of the description of a run, and of which type it is; null where it is not."""
 
-    task: str = None
-    dataset: str = None
-    backbone: str = None
-    tokeniser: str = None
-    step: str = None
-    classifier: str = None
-    misses: str = None
-    kind: str = None
-    events: dict = None
-    jet_network: dict = None
-    tokeniser_training: dict = None
-    versions: dict = None
-    folds: int = None
-    iterations: int = None
-    ensemble: int = None
-    signal: int = None
-    data_background: int = None
-    reference_background: int = None
+    task: str | None = None
+    dataset: str | None = None
+    backbone: str | None = None
+    tokeniser: str | None = None
+    step: str | None = None
+    classifier: str | None = None
+    misses: str | None = None
+    kind: str | None = None
+    events: dict | None = None
+    jet_network: dict | None = None
+    tokeniser_training: dict | None = None
+    versions: dict | None = None
+    folds: int | None = None
+    iterations: int | None = None
+    ensemble: int | None = None
+    signal: int | None = None
+    data_background: int | None = None
+    reference_background: int | None = None
 
     def __post_init__(self):
         for name, value in vars(self).items():

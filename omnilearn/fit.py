@@ -7,7 +7,7 @@ a training already goes on with it (`training.trainer`).
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import keras
 
@@ -71,7 +71,7 @@ def open_data(spec: DatasetSpec, config: Config) -> Data:
 
     Raises UserError when files are missing or wrong, or do not fill one step on every rank.
     """
-    common = {"weighted": config.weighted, "classes": config.classes}
+    common: dict[str, Any] = {"weighted": config.weighted, "classes": config.classes}
     step = config.batch * config.accumulate * distributed.size()
     training = open_pipeline(
         spec,
@@ -124,7 +124,10 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
             f"{spec.name} has one class, {spec.class_names[0]}: nothing to tell apart; train the "
             "generator alone with --mode generator"
         )
-    sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
+    sizes: dict[str, Any] = {
+        "num_classes": spec.num_classes,
+        "max_constituents": spec.max_constituents,
+    }
     if config.padding:
         sizes["padding"] = config.padding
     asked = PETConfig(**sizes, **ARCHITECTURES[config.preset])

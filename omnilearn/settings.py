@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from omnilearn.errors import UserError
 
@@ -66,10 +66,11 @@ def flag(name: str) -> str:
 
 def add_flags(parser: argparse.ArgumentParser, *kinds: type[Settings]) -> dict:
     """One flag per field; absent ones set nothing. Returns the flags by the names of fields."""
-    actions, groups = {}, {}
+    actions: dict = {}
+    groups: dict = {}
 
     def add(place, item: Field, name: str, text: str, alias: str = "") -> None:
-        of, more = item.metadata, {}
+        of, more = item.metadata, dict[str, Any]()
         if of["kind"] is bool:
             more["action"] = argparse.BooleanOptionalAction
         else:
@@ -91,7 +92,7 @@ def add_flags(parser: argparse.ArgumentParser, *kinds: type[Settings]) -> dict:
                         alias = of["alias"] if inner.name == "epochs" else ""
                         add(parser, inner, f"{prefix_of(item)}_{inner.name}", text, alias)
                 continue
-            name, place = of.get("exclusive"), parser
+            name, place = of.get("exclusive"), cast(Any, parser)
             if name:
                 place = groups[name] = groups.get(name) or parser.add_mutually_exclusive_group()
             default = "" if item.default is None else f" {item.default!r}"

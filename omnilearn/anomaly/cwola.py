@@ -89,13 +89,13 @@ class Classifications:
             self.events.pipeline(*division.part(held_out), config.batch, config.seed)
             for held_out in (False, True)
         )
-        self.start_from(config)
+        model = self.started(config)
         run = prepare_run(config, "", about)
-        objective, data = DijetObjective(self.model), (training, validation)
+        objective, data = DijetObjective(model), (training, validation)
         self.trainer = fit(objective, config, data, run, about, self.trainer)
 
-    def start_from(self, config: Config) -> None:
-        """Bring the model where this seed and backbone begin."""
+    def started(self, config: Config) -> DijetClassifier:
+        """The model, brought where this seed and backbone begin."""
         pet = make_pet(self.spec, config, self.start)
         if self.model is None:
             self.model = DijetClassifier(pet)
@@ -103,6 +103,7 @@ class Classifications:
             began = model_weights(DijetClassifier(pet))
             arrays = {name: np.array(weight) for name, weight in began.items()}
             assign_weights(self.model, arrays, str(self.start.path))
+        return self.model
 
 
 def event_counts(events: Dijets, division: Division) -> dict[str, int]:

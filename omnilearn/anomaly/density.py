@@ -111,7 +111,7 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
     chosen = {split: sidebands(events, split) for split in ("train", "val")}
     training = chosen["train"]
     scale = KinematicsScale.of(jets[training], events.mass[training])
-    pipelines = [
+    training_jets, validation_jets = (
         KinematicsPipeline(
             scale.there(jets[rows], events.mass[rows]),
             condition(events.mass[rows]),
@@ -120,11 +120,12 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
             config.seed,
         )
         for rows in chosen.values()
-    ]
+    )
     sizes = {"num_classes": 2, "num_jet": 8, "max_constituents": spec.max_constituents}
     network = fresh(JetGenerator, JetGeneratorConfig(**sizes), config.seed)
     objective = JetObjective(network, {column: scale.std[column] for column in COUNTED})
-    fit(objective, config, pipelines, run, {**about, "kinematics": asdict(scale)})
+    data = training_jets, validation_jets
+    fit(objective, config, data, run, {**about, "kinematics": asdict(scale)})
 
 
 def calibrate(events: Dijets, run: Path, solver: Solver, seed: int) -> None:

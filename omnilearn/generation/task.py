@@ -6,6 +6,7 @@ jets/best.h5. Evaluation samples RUN/generated and, with --ideal, RUN/ideal (tru
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from omnilearn.config import Config, Evaluation, Start, apart_from_epochs, second_training
 from omnilearn.data.spec import DatasetSpec
@@ -110,7 +111,7 @@ def evaluate(
     )
     solver = Solver(settings.solver, settings.steps, guidance=settings.guidance)
     sets = available_sets(run, spec, truth, settings, solver, config.seed)
-    described = {"dataset": spec.name, "model": run.name, "data": origin}
+    described: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": origin}
     if settings.rate:
         sampler = Sampler(run, spec, solver, settings.batch, config.seed)
         described["jets_per_second"] = sampling_rate(sampler, truth)

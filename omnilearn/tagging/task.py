@@ -108,7 +108,7 @@ def predict(
     compiled call of the model where there is one already.
     """
     logits_of = logits_of or compiled_for_batches(pet.call, pet.config.max_constituents)
-    rows = {"index": [], "logits": [], "label": [], "weight": []}
+    rows: dict[str, list] = {"index": [], "logits": [], "label": [], "weight": []}
     total = pipeline.num_jets // distributed.size()
     with progress(total, "evaluating", rank=distributed.rank()) as bar:
         for batch in pipeline.ordered():

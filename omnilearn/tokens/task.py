@@ -7,6 +7,7 @@ RUN/generated, and measures a tokeniser where it was trained.
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -197,6 +198,7 @@ def evaluate(
         generated = read_set(run / "generated", sample)[0]
     else:
         generated = sampled_set(run / "generated", sampler, truth, False, settings.split)
+    results: dict[str, Any]
     results = {"dataset": spec.name, "model": run.name, "data": origin, "sampler": asdict(drawing)}
     if settings.rate:
         results["jets_per_second"] = sampling_rate(sampler, truth)

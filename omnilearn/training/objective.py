@@ -57,6 +57,7 @@ class Objective(Protocol):
 
     def after_step(self, number: int, gradients: dict, batch: dict) -> None:
         """Called after the `number`-th step of the optimiser, counted from one."""
+        return  # most have nothing to do
 
 
 @dataclass
@@ -92,7 +93,7 @@ class PETObjective(Objective):
             name: weight
             for name, weight in model_weights(self.model).items()
             if name.split(".")[0] in parts
-            and (self.regression_weight > 0 or not name.startswith(REGRESSION))
+            and (self.regression_weight or not name.startswith(REGRESSION))
         }
 
     def prepare(
@@ -129,11 +130,13 @@ class PETObjective(Objective):
         "loss" is what is reported and selects an epoch: the sum of the terms or, of a classifier
         alone, its cross-entropy, whatever the regression adds to the "objective" that is minimised.
         """
-        terms = {}
+        terms: dict = {}
         if self.classifies:
-            output = self.model.classify(batch["constituents"], batch["mask"], batch["jet"])
-            terms |= self.classification(batch, *output, batch["weight"], "")
-            right = losses.is_right(batch["label"], output[0])
+            logits, regression = self.model.classify(
+                batch["constituents"], batch["mask"], batch["jet"]
+            )
+            terms |= self.classification(batch, logits, regression, batch["weight"], "")
+            right = losses.is_right(batch["label"], logits)
             accuracy = losses.weighted_mean(right, batch["weight"])
         if self.generates:
             terms |= self.generation(batch)
@@ -153,7 +156,7 @@ class PETObjective(Objective):
         """
         entropy = losses.cross_entropy(batch["label"], logits)
         terms = {f"cross_entropy{suffix}": losses.weighted_mean(entropy, weight)}
-        if self.regression_weight > 0:
+        if self.regression_weight:
             error = self.regression_weight * losses.regression_error(batch["jet"], regression)
             terms[f"regression{suffix}"] = losses.weighted_mean(error, weight)
         return terms
@@ -186,7 +189,7 @@ class PETObjective(Objective):
         terms = {"velocity": losses.weighted_mean(error, weight)}
         if self.classifies:
             alpha, _ = alpha_sigma(batch["time"])
-            terms |= self.classification(
-                batch, *output, weight * ops.square(alpha)[:, 0], "_perturbed"
-            )
+            logits, regression = output
+            weight = weight * ops.square(alpha)[:, 0]
+            terms |= self.classification(batch, logits, regression, weight, "_perturbed")
         return terms

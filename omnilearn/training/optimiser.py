@@ -25,7 +25,7 @@ def with_a_gradient(named: dict[str, keras.Variable]) -> dict[str, keras.Variabl
     return {name: one for name, one in named.items() if not name.endswith(WITHOUT_GRADIENT)}
 
 
-class AveragedOptimiser:
+class AveragedOptimiser(keras.optimizers.Optimizer):
     """Mixin for Keras optimisers: scales the rate per variable, gives the moving averages.
 
     Keras applies weight decay as rate * decay without the factor, which is what is wanted.
@@ -82,10 +82,10 @@ def make_optimiser(
         "use_ema": True,
         "ema_momentum": EMA_MOMENTUM,
     }
-    clip_norm = clip_norm or None
+    norm = clip_norm or None
     if name == "adamw":
-        return AdamW(rate_factors, beta_2=beta2 or 0.999, global_clipnorm=clip_norm, **common)
-    return Lion(rate_factors, beta_1=0.95, beta_2=beta2 or 0.99, clipnorm=clip_norm, **common)
+        return AdamW(rate_factors, beta_2=beta2 or 0.999, global_clipnorm=norm, **common)
+    return Lion(rate_factors, beta_1=0.95, beta_2=beta2 or 0.99, clipnorm=norm, **common)
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):

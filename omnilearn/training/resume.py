@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Position:
         return {**vars(self), "best_loss": None if math.isinf(self.best_loss) else self.best_loss}
 
     @classmethod
-    def from_json(cls, stored: dict, path: Path | str = "a checkpoint") -> "Position":
+    def from_json(cls, stored: Any, path: Path | str = "a checkpoint") -> "Position":
         """What `as_json` gave, of `path`; raises UserError for what is no position."""
         try:
             found = typed(cls, {**stored, "best_loss": stored["best_loss"] or 0.0}, "position")

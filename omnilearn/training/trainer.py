@@ -11,6 +11,7 @@ from collections import defaultdict
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -201,7 +202,8 @@ class Trainer:
         A checkpoint is written once the loss of the first batch is known: the epoch is not lost
         when the process ends in here.
         """
-        sums, jets = defaultdict(float), 0
+        sums: dict[str, float] = defaultdict(float)
+        jets = 0
         constituents = validation.constituents_per_jet
         batches = 0
         for batch in validation.ordered():
@@ -240,7 +242,7 @@ class Trainer:
         position = self.position
         epoch = position.epoch + 1
         self.require_finite(validation["loss"], "validation")
-        line = {
+        line: dict[str, Any] = {
             "epoch": epoch,
             "steps": position.step,
             "jets": position.step * self.jets_per_step,
