@@ -143,6 +143,7 @@ def test_ten_classes_have_a_confusion_matrix(place, pretrained):
         (run / name).unlink()  # what pre-training leaves is looked at elsewhere
 
 
+@pytest.mark.slow
 def test_repeated_trainings_are_evaluated_as_mean_and_spread(place, where):
     line = "finetune.py top --repeats 2 --name several --mode classifier"
     code, _, err = command(line, *where, *COMMON)

@@ -36,6 +36,7 @@ from omnilearn.tokens.token_models import (
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import variance_restored
 
+pytestmark = pytest.mark.slow
 SLOTS = 24  # of jets that the tiny models read
 TINY_TOKENS = {
     "tokeniser": {

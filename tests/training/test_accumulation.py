@@ -13,6 +13,7 @@ from omnilearn.model.checkpoint import load_checkpoint, model_weights
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import cosine_schedule, optimiser_steps
 
+pytestmark = pytest.mark.slow
 BATCH, STEPS = 8, 3
 CONFIG = Config(epochs=2, batch=BATCH, accumulate=2, lr=5e-3, warmup_epochs=0, checkpoint_every=1)
 

@@ -95,6 +95,7 @@ def test_the_iterations_of_ibu_are_a_flag_of_their_own(place, spectra_alone):
     assert "--ibu-iterations is 0; expected 1 or more" in err
 
 
+@pytest.mark.slow
 def test_negative_event_weights_are_unfolded_to_the_last_number(tmp_path):
     write_events(tmp_path / "data", EVENTS)
     rng = np.random.default_rng(0)

@@ -186,6 +186,7 @@ def test_replicas_trainings_and_ensembles_are_part_of_the_result(several):
     assert set(reports) == {"seed0", "seed1"}
 
 
+@pytest.mark.slow
 def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(place):
     code, _, err = finetuned(place, name="pet", command=NETWORK)
     assert code == 0, err
