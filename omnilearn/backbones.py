@@ -76,7 +76,7 @@ def intact(name: str, known: dict[str, str]) -> Path:
 
 def summary(name: str) -> str:
     """The first paragraph of a card, below its title."""
-    title, first, *_ = (FOLDER / f"{name}.md").read_text().split("\n\n")
+    _, first, *_ = (FOLDER / f"{name}.md").read_text().split("\n\n")
     return " ".join(first.split())
 
 
