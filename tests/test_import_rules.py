@@ -86,6 +86,7 @@ LOGIN_NODE = tuple(
 FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 MODEL_BENCHMARKS = (
     *FUZZ,
+    "benchmarks.backbone",
     "benchmarks.throughput",
     "benchmarks.gpu",
     "benchmarks.profile",
