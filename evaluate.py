@@ -1,4 +1,4 @@
-"""Evaluate a run: results.json and figures, from its directory alone.
+"""Evaluate a run: results.json, figures and report.html, from its directory alone.
 
 python evaluate.py runs/top_finetuned
 python evaluate.py runs/top_finetuned --from-predictions     # again, without model and data
@@ -26,6 +26,7 @@ from omnilearn.generation import task as generation
 from omnilearn.generation.figures import generation_figures
 from omnilearn.history import read_history
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.report.run_report import write_report
 from omnilearn.runs import refuse_links, trainings
 from omnilearn.statistics.repeats import over_trainings
 from omnilearn.statistics.results import Result, write_results
@@ -124,9 +125,10 @@ def main() -> None:
             write_results(arguments.run / "results.json", results[0])
             spec = dataset(about["dataset"], arguments.data or config.data)
             TASKS[about["task"]][1](arguments.run, spec, results[0], [])
+        write_report(arguments.run, sys.argv)
         for name, result in numbers(results[0]):
             print(f"{name}: {result}")
-        print(f"figures and results.json are in {arguments.run}")
+        print(f"figures, results.json and report.html are in {arguments.run}")
 
 
 def command() -> int:
