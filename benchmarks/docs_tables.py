@@ -1,0 +1,211 @@
+"""The tables that `python -m benchmarks docs` inserts: each a function of the folder of results."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import data_efficiency, preprocessing
+from benchmarks.aspen_cells import studies
+from benchmarks.aspen_tables import gain_table
+from benchmarks.markdown import Rows, markdown
+from benchmarks.published import OBSERVABLES
+from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
+from omnilearn.report.meanings import meanings
+from omnilearn.statistics.results import Result, read_results
+
+JETNET_CLASSES = ("g", "q", "t", "w", "z")
+SEARCH = ("0", "250")  # injected signal of the idealised search on record
+# folders of the unfoldings of 64 000 events: three iterations of both networks, eight of one
+THREE, EIGHT = "unfolding/events_64000", "unfolding/events_64000_iterations_8"
+
+
+def read(results: Path, run: str) -> dict[str, Any]:
+    return read_results(results / run / "results.json")
+
+
+def stored_table(results: Path, name: str) -> str:
+    """A table that a command left as Markdown."""
+    return (results / f"{name}.md").read_text(encoding="utf-8")
+
+
+def demo(results: Path) -> str:
+    return stored_table(results, "demo/table")
+
+
+def training_sizes(results: Path) -> str:
+    """Top tagging against training jets, from a backbone and from scratch."""
+    cells = read_results(results / "tagging" / "data_efficiency.json")["cells"]
+    measured = {(cell["model"], cell["training_jets"]): cell["metrics"] for cell in cells}
+    sizes = sorted({jets for _, jets in measured})
+    return data_efficiency.table(sizes, measured, "rejection_0.5")
+
+
+def generated(results: Path, metric: str) -> str:
+    """A distance per class, in 10^-3: our generator and the yardsticks."""
+    scratch = read(results, "generation/jetnet30_scratch")
+    rows = {
+        "small generator": scratch["generated"],
+        "with true kinematics": scratch["ideal"],
+        "inclusive spectrum": read(results, "generation/jetnet30_inclusive")["generated"],
+        "true jets": read(results, "generation/jetnet30_truth")["generated"],
+    }
+    cells = [
+        [name, *(thousandths(found[label][metric]) for label in JETNET_CLASSES)]
+        for name, found in rows.items()
+    ]
+    return markdown([[f"{metric.upper()} (10⁻³)", *JETNET_CLASSES], *cells], texts=1)
+
+
+def thousandths(result: Result) -> str:
+    error = None if result.error is None else 1000 * result.error
+    return Result(1000 * result.value, error, result.n, result.bound, result.reason).text
+
+
+def as_text(value: Result | float) -> str:
+    return value.text if isinstance(value, Result) else f"{value:.2f}"
+
+
+def unfolded(results: Path, distance: str) -> str:
+    """Distances to the truth at particle level of 64 000 events, a column per observable."""
+    pet = read(results, f"{THREE}/omnifold_omnilearn")
+    three = read(results, f"{THREE}/omnifold_deepsets")
+    eight = read(results, f"{EIGHT}/omnifold_deepsets")
+    rows = [
+        ("simulation, not unfolded", three, distance, "simulation"),
+        ("binned (IBU), 3 iterations", three, distance, "ibu"),
+        ("binned (IBU), 8 iterations", eight, distance, "ibu"),
+        ("OmniFold, PET from the backbone, 3 iterations", pet, distance, "unfolded"),
+        ("OmniFold, DeepSets, 3 iterations", three, distance, "unfolded"),
+        ("OmniFold, DeepSets, 8 iterations", eight, distance, "unfolded"),
+    ]
+    if distance == "triangular":
+        rows.insert(1, ("noise floor", three, "floor", "simulation"))
+    cells = [
+        [title, *(as_text(found[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
+        for title, found, key, kind in rows
+    ]
+    return markdown([["", *(OBSERVABLE_NAMES[name] for name in OBSERVABLES)], *cells], texts=1)
+
+
+def search(results: Path) -> str:
+    """The idealised search, from the backbone and from scratch."""
+    models = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
+    scans = {name: read(results, f"anomaly/{run}")["scan"] for name, run in models.items()}
+    head = ["injected signal", "S / sqrt(B)"]
+    head += [text for name in models for text in (f"{name}: max SIC", "bump hunt")]
+    rows: list[Sequence[str]] = [head]
+    for signal in SEARCH:
+        points = [scan["idealised"][f"signal{signal}"] for scan in scans.values()]
+        initial = f"{points[0]['initial_significance']:.3g}"
+        cells = [point[key].text for point in points for key in ("max_sic", "significance_0.01")]
+        rows.append([signal, initial, *cells])
+    return markdown(rows, texts=0)
+
+
+def aspen(results: Path) -> str:
+    """In how many metrics a fine-tuned model is ahead of one from scratch."""
+    (study,) = studies([], [results / "aspen"])
+    found = gain_table(study.cells)
+    return markdown(found.rows, found.texts)
+
+
+def preprocessing_rates(results: Path) -> str:
+    return preprocessing.table(json.loads((results / "preprocessing.json").read_text())["datasets"])
+
+
+def throughput(results: Path) -> str:
+    """Jets per second of the full-size model, compressed and padded."""
+    head = ["mode, work", "jets/s", "padded to 150", "ratio", "GFLOP per jet", "share of the peak"]
+    rows: list[Sequence[str]] = [head]
+    for row in json.loads((results / "throughput.json").read_text())["rows"]:
+        low, high = row["ratio_range"]
+        rows.append(
+            [
+                f"{row['mode']}, {row['work']}",
+                f"{row['default_jets_per_second']:.0f}",
+                f"{row['padded_jets_per_second']:.0f}",
+                f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
+                f"{row['gigaflop_per_jet']:.2f}",
+                f"{row['share_of_peak']:.0%}",
+            ]
+        )
+    return markdown(rows, texts=1)
+
+
+def ranks(results: Path) -> str:
+    """What two ranks cost on two cores."""
+    rows: list[Sequence[str]] = [
+        ["ranks", "jets/s", "efficiency", "allreduce of the step", "MB per step and rank"]
+    ]
+    for row in json.loads((results / "scaling.json").read_text())["rows"]:
+        rows.append(
+            [
+                str(row["ranks"]),
+                f"{row['jets_per_second']:.0f}",
+                f"{row['efficiency']:.0%}",
+                f"{row['allreduce_share']:.1%}",
+                f"{row['megabytes_per_step']:.1f}",
+            ]
+        )
+    return markdown(rows, texts=0)
+
+
+def keys(results: Path, task: str) -> str:
+    """The keys of results.json of one task and what they mean."""
+    rows: Rows = [
+        ["key", "meaning"],
+        *([f"`{one.written}`", one.text] for one in meanings() if one.task == task),
+    ]
+    return markdown(rows)
+
+
+def tasks(results: Path) -> str:
+    """What the suite does: command, page, and one number of the results on record."""
+    scan = {
+        (cell["model"], cell["training_jets"]): cell["metrics"]
+        for cell in read_results(results / "tagging" / "data_efficiency.json")["cells"]
+    }
+    tagged = [scan[model, 1000]["rejection_0.5"].text for model in data_efficiency.MODELS]
+    jets, spectrum = (
+        thousandths(read(results, f"generation/{run}")["generated"]["t"]["w1m"])
+        for run in ("jetnet30_scratch", "jetnet30_inclusive")
+    )
+    events = read(results, f"{EIGHT}/omnifold_deepsets")
+    chi2 = [
+        events[f"chi2_particle_jet_mass_{kind}"].text for kind in ("unfolded", "ibu", "simulation")
+    ]
+    sic = [
+        read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
+        for run in ("finetuned", "scratch")
+    ]
+    pretrained = read(results, "tagging/jetclass")
+    codes = read(results, "aspen/aspen_omnijet")["tokeniser"]["two_sample_auc"].text
+    rows = [
+        ["task", "command", "on small simulated samples"],
+        ["pretraining", "train.py jetclass", f"AUC of ten classes {pretrained['auc'].text}"],
+        ["tagging", "finetune.py top", f"1/eB {tagged[0]}, from scratch {tagged[1]} (1000 jets)"],
+        ["generation", "finetune.py jetnet30", f"W1M {jets}, spectrum alone {spectrum} (10⁻³)"],
+        ["unfolding", "finetune.py omnifold", f"mass chi2 {chi2[0]}, IBU {chi2[1]}, raw {chi2[2]}"],
+        ["anomaly", "finetune.py lhco", f"max SIC {sic[0]}, from scratch {sic[1]}"],
+        ["tokens", "train.py aspen --model omnijet", f"AUC restored vs true jets {codes}"],
+    ]
+    head, *body = rows
+    linked = [[f"[{name}](docs/{name}.md)", f"`{line}`", text] for name, line, text in body]
+    return markdown([head, *linked], texts=3)
+
+
+TABLES = {
+    "stored": stored_table,
+    "demo": demo,
+    "training_sizes": training_sizes,
+    "generated": generated,
+    "unfolded": unfolded,
+    "search": search,
+    "aspen": aspen,
+    "preprocessing": preprocessing_rates,
+    "throughput": throughput,
+    "ranks": ranks,
+    "keys": keys,
+    "tasks": tasks,
+}

@@ -1,0 +1,64 @@
+"""What MkDocs does beyond Markdown: figures and notes of studies, files of the root, flags.
+
+Pages link to other files of the repository as a reader of the repository does (../FIDELITY.md,
+../benchmarks/results/...); here such links become links within the site.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).parents[2]
+RESULTS = "benchmarks/results"
+INCLUDE = re.compile(r"<!-- include: (\S+) -->")
+FLAGS = "<!-- flags -->"
+# files of the root that are pages of the site
+PAGES = {
+    "FIDELITY.md": "fidelity.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "README.md": "index.md",
+}
+
+
+def on_files(files, config):
+    """Figures, tables and notes of the studies are files of the site, at the same place."""
+    for path in sorted((ROOT / RESULTS).rglob("*")):
+        if path.suffix in (".md", ".png"):
+            name = path.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Insert what a page asks for, and turn its links to the repository into links of the site."""
+    if page.file.src_uri.startswith(RESULTS):
+        return markdown
+    if FLAGS in markdown:
+        markdown = markdown.replace(FLAGS, flags())
+    markdown = re.sub(r"\]\(\.\./", "](", markdown)
+    markdown = INCLUDE.sub(lambda found: included(found[1]), markdown)
+    return re.sub(r"\]\(([A-Z]+\.md)", lambda link: f"]({PAGES.get(link[1], link[1])}", markdown)
+
+
+def included(name: str) -> str:
+    """A file of the root without its title, its links seen from docs/."""
+    path = ROOT / name
+    if not path.is_file():
+        raise PluginError(f"{path} not found, which a page includes")
+    text = path.read_text(encoding="utf-8")
+    _, title, rest = text.rpartition("") if not text.startswith("# ") else text.partition("\n")
+    return (rest if title else text).replace("](docs/", "](")
+
+
+def flags() -> str:
+    """All flags of all commands, as the programs themselves say; in a process of its own."""
+    command = [sys.executable, str(Path(__file__).with_name("flags.py"))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise PluginError(f"flags.py ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
