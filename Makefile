@@ -2,13 +2,16 @@
 # `make demo` is the first command to type.
 PYTHON_HERE = .venv/bin/python
 
-.PHONY: setup demo test bench soak lint
+.PHONY: setup demo demo-full test bench soak lint
 
 setup:
 	@./setup.sh
 
 demo: setup
 	$(PYTHON_HERE) -m benchmarks demo
+
+demo-full: setup
+	$(PYTHON_HERE) -m benchmarks demo_full
 
 test: setup
 	$(PYTHON_HERE) -m pytest

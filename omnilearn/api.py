@@ -16,13 +16,14 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
+from omnilearn import backbones
 from omnilearn.config import data_folder, read_config
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.generation.jet_sets import JetSet, four_momenta
+from omnilearn.generation.jet_sets import JetSet, four_momenta, read_split
 from omnilearn.generation.sampling import PART, Sampler, Solver
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
 from omnilearn.onnx_file import write_onnx
@@ -164,7 +165,7 @@ class Unfolding:
 def load(
     place: Path | str, *, data: Path | str = "", batch: int = 256
 ) -> Tagger | Generator | Unfolding:
-    """What was trained in a run directory, or a tagger from its checkpoint file.
+    """What was trained in a run directory; a tagger from its checkpoint file; a backbone by name.
 
     batch: jets evaluated together. A dataset of one's own is described by the run directory; data:
     the folder of datasets that describes it instead, for a checkpoint that was taken out of its
@@ -178,6 +179,8 @@ def load(
     if batch < 1:
         raise UserError(f"batch is {batch}; expected 1 or more")
     place = Path(place).expanduser()
+    if str(place) in backbones.names():
+        place = backbones.checkpoint_file(str(place))
     if place.is_file():
         checkpoint = load_checkpoint(place)
         config, about = checkpoint.record.get("config", {}), checkpoint.record
@@ -207,6 +210,23 @@ def load(
         f"{run} is of the task {task!r}; those of {', '.join(TAGGING)}, generation and unfolding "
         "are used from Python, others through evaluate.py"
     )
+
+
+def read_jets(
+    name: str, split: str = "test", jets: int = 1000, data: Path | str = ""
+) -> tuple[ak.Array, np.ndarray]:
+    """Jets of a preprocessed dataset as `Tagger.probabilities` takes them, and their labels.
+
+    jets: at most so many, equally many of every class, always the same; data: the folder of
+    datasets. Returns awkward records of constituents with pt, eta, phi, energy (GeV, radians; taken
+    as massless, without identities) and class numbers (jets,). Raises UserError where the dataset
+    is missing or damaged.
+
+    >>> jets, labels = read_jets("top", jets=500)  # doctest: +SKIP
+    """
+    folder = Path(data or data_folder()).expanduser()
+    found, _ = read_split(folder, dataset(name, folder), split, jets)
+    return records(found)["constituents"], found.label
 
 
 def described(about: dict, run: Path, data: Path | str, before: str) -> DatasetSpec:

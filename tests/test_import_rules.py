@@ -49,6 +49,7 @@ NETWORK = (
 RANKS = ("omnilearn.training.distributed", "omnilearn.training.rendezvous")
 # what a task is built on
 BASE = (
+    "omnilearn.backbones",
     *NETWORK,
     *NUMBERS,
     "omnilearn.clustering",
@@ -93,6 +94,7 @@ MODEL_BENCHMARKS = (
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
     "omnilearn.leftovers": ("omnilearn.run_lock",),
+    "omnilearn.backbones": (),
     "omnilearn.kinematics": (),
     "omnilearn.clustering": (),
     "omnilearn.config": (),

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from omnilearn.backbones import checkpoint_file
 from omnilearn.config import Config
 from omnilearn.data.catalogue import CATALOGUE, JETCLASS
 from omnilearn.data.declared import FILE_NAME, write_declaration
@@ -119,10 +120,11 @@ def make_pet(
 ) -> tuple[PET, LoadReport | None]:
     """PET for a dataset: a run's backbone, released weights, or fresh from the preset's size.
 
-    `backbone` is a run directory or a checkpoint file. Architecture and meaning of padding come
-    from the backbone where there is one, unless `config.padding` says otherwise. The class layers
-    are kept when it was trained for the same classes in the same order; released files do not name
-    theirs, and those of ten classes are taken for JetClass. Returns the model and what was loaded.
+    `backbone` is a run directory, a checkpoint file, or a name of `omnilearn.backbones`.
+    Architecture and meaning of padding come from the backbone where there is one, unless
+    `config.padding` says otherwise. The class layers are kept when it was trained for the same
+    classes in the same order; released files do not name theirs, and those of ten classes are taken
+    for JetClass. Returns the model and what was loaded.
     """
     if config.mode != "generator" and spec.num_classes < 2:
         raise UserError(
@@ -134,8 +136,7 @@ def make_pet(
     if config.padding:
         sizes["padding"] = config.padding
     if backbone:
-        path = Path(backbone)
-        checkpoint = load_checkpoint(path / "best.h5" if path.is_dir() else path)
+        checkpoint = load_checkpoint(checkpoint_file(backbone))
         pet = PET(replace(checkpoint.pet_config, **sizes))
         return pet, load_backbone(pet, checkpoint, spec.class_names)
     if released:

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from omnilearn.backbones import checkpoint_file
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import (
@@ -93,9 +94,8 @@ def load_tokeniser(path: str) -> Tokeniser:
 
 
 def load_omnijet(path: str, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
-    """Tokeniser and GPT of a run or a checkpoint file, with a fresh classifier if asked for one."""
-    place = Path(path)
-    checkpoint = load_checkpoint(place / "best.h5" if place.is_dir() else place, OmniJetConfig)
+    """Tokeniser and GPT of `--backbone`, with a fresh classifier if asked for one."""
+    checkpoint = load_checkpoint(checkpoint_file(path), OmniJetConfig)
     insist_on_published_scaling(checkpoint.pet_config.tokeniser, str(checkpoint.path))
     omnijet = OmniJet(replace(checkpoint.pet_config, num_classes=num_classes))
     arrays = {name: value for name, value in checkpoint.weights.items() if name[:5] != "head."}
