@@ -1,7 +1,7 @@
 """Insert numbers and tables of benchmarks/results into README.md and docs/*.md, at their markers.
 
     python -m benchmarks docs            # rewrites what is between markers
-    python -m benchmarks docs --check    # changes nothing, fails where a page and the results differ
+    python -m benchmarks docs --check    # changes nothing, fails where a page would change
 
 A number is written <!-- number: FILE KEY -->...<!-- /number -->. FILE is a folder or a JSON file
 below benchmarks/results, without its suffix (of a folder: its results.json); KEY the way through

@@ -29,8 +29,28 @@ def stored_table(results: Path, name: str) -> str:
     return (results / f"{name}.md").read_text(encoding="utf-8")
 
 
+def demo_folder(results: Path) -> str:
+    """The demo of five minutes, or the long one where only that has run."""
+    return next(name for name in ("demo", "demo_full") if (results / name / "table.md").is_file())
+
+
 def demo(results: Path) -> str:
-    return stored_table(results, "demo/table")
+    return stored_table(results, f"{demo_folder(results)}/table")
+
+
+def demo_figure(results: Path, name: str, root: str = "") -> str:
+    """A figure of the demo, as a page sees it that lies `root` (../) away from the root."""
+    place = f"{root}benchmarks/results/{demo_folder(results)}/{name}.png"
+    titles = {"loss": "Loss by epoch", "roc": "Background rejection against signal efficiency"}
+    return f"![{titles[name]}, fine-tuned and from scratch]({place})\n"
+
+
+def seconds(results: Path) -> str:
+    """How long every stage of the demo took."""
+    path = results / demo_folder(results) / "seconds.json"
+    taken = json.loads(path.read_text())
+    rows = [[title, f"{number:.0f}"] for title, number in taken.items()]
+    return markdown([["step", "seconds"], *rows], texts=1)
 
 
 def training_sizes(results: Path) -> str:
@@ -151,6 +171,25 @@ def ranks(results: Path) -> str:
     return markdown(rows, texts=0)
 
 
+def soak(results: Path) -> str:
+    """How often which command was killed, and how often its outcome differed."""
+    stored = json.loads((results / "soak.json").read_text())
+    if "commands" not in stored:
+        counts = {key: value for key, value in stored.items() if isinstance(value, int)}
+        rows = [[key.replace("_", " "), str(value)] for key, value in counts.items()]
+        return markdown([["a tiny PET", "number"], *rows], texts=1)
+    rows = [
+        [
+            name.replace("_", " "),
+            str(sum(command["kinds"].values())),
+            ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in command["kinds"].items()),
+            str(len(command["differences"])),
+        ]
+        for name, command in stored["commands"].items()
+    ]
+    return markdown([["command", "kills", "of which", "differences"], *rows], texts=1)
+
+
 def keys(results: Path, task: str) -> str:
     """The keys of results.json of one task and what they mean."""
     rows: Rows = [
@@ -172,32 +211,46 @@ def tasks(results: Path) -> str:
         for run in ("jetnet30_scratch", "jetnet30_inclusive")
     )
     events = read(results, f"{EIGHT}/omnifold_deepsets")
-    chi2 = [
-        events[f"chi2_particle_jet_mass_{kind}"].text for kind in ("unfolded", "ibu", "simulation")
-    ]
+    chi2 = [events[f"chi2_particle_jet_mass_{kind}"].text for kind in ("unfolded", "simulation")]
     sic = [
         read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
         for run in ("finetuned", "scratch")
     ]
-    pretrained = read(results, "tagging/jetclass")
+    tagger = read(results, "tagging/jetclass")["auc"].text
     codes = read(results, "aspen/aspen_omnijet")["tokeniser"]["two_sample_auc"].text
-    rows = [
-        ["task", "command", "on small simulated samples"],
-        ["pretraining", "train.py jetclass", f"AUC of ten classes {pretrained['auc'].text}"],
-        ["tagging", "finetune.py top", f"1/eB {tagged[0]}, from scratch {tagged[1]} (1000 jets)"],
-        ["generation", "finetune.py jetnet30", f"W1M {jets}, spectrum alone {spectrum} (10⁻³)"],
-        ["unfolding", "finetune.py omnifold", f"mass chi2 {chi2[0]}, IBU {chi2[1]}, raw {chi2[2]}"],
-        ["anomaly", "finetune.py lhco", f"max SIC {sic[0]}, from scratch {sic[1]}"],
-        ["tokens", "train.py aspen --model omnijet", f"AUC restored vs true jets {codes}"],
+    rows = {
+        "pretraining": ("pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
+        "tagging": (
+            "tagging",
+            "finetune.py top",
+            f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}",
+        ),
+        "generation": (
+            "generation",
+            "finetune.py jetnet30",
+            f"W1M {jets} x 10⁻³, spectrum alone {spectrum}",
+        ),
+        "unfolding": (
+            "unfolding",
+            "finetune.py omnifold",
+            f"chi2 of the jet mass {chi2[0]}, before {chi2[1]}",
+        ),
+        "anomaly": ("search", "finetune.py lhco", f"max SIC {sic[0]}, from scratch {sic[1]}"),
+        "tokens": ("tokens", "train.py aspen --model omnijet", f"AUC of restored jets {codes}"),
+    }
+    linked = [
+        [f"[{name}](docs/{page}.md)", f"`{line}`", text]
+        for page, (name, line, text) in rows.items()
     ]
-    head, *body = rows
-    linked = [[f"[{name}](docs/{name}.md)", f"`{line}`", text] for name, line, text in body]
+    head = ["task", "command", "one number"]
     return markdown([head, *linked], texts=3)
 
 
 TABLES = {
     "stored": stored_table,
     "demo": demo,
+    "demo_figure": demo_figure,
+    "seconds": seconds,
     "training_sizes": training_sizes,
     "generated": generated,
     "unfolded": unfolded,
@@ -206,6 +259,7 @@ TABLES = {
     "preprocessing": preprocessing_rates,
     "throughput": throughput,
     "ranks": ranks,
+    "soak": soak,
     "keys": keys,
     "tasks": tasks,
 }

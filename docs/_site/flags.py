@@ -62,10 +62,10 @@ def parser_of(line: str, module: bool = False) -> argparse.ArgumentParser:
     before = sys.argv
     sys.argv = [script, *words, "--help"]
     try:
-        with caught() as found, contextlib.redirect_stdout(io.StringIO()):
-            with contextlib.suppress(SystemExit):
-                run = runpy.run_module if module else runpy.run_path
-                run(script if module else str(ROOT / script), run_name="__main__")
+        run = runpy.run_module if module else runpy.run_path
+        quiet = contextlib.redirect_stdout(io.StringIO())
+        with caught() as found, quiet, contextlib.suppress(SystemExit):
+            run(script if module else str(ROOT / script), run_name="__main__")
     finally:
         sys.argv = before
     if not found:

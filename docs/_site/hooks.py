@@ -15,6 +15,7 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[2]
 RESULTS = "benchmarks/results"
 INCLUDE = re.compile(r"<!-- include: (\S+) -->")
+INCLUDE_ALL = re.compile(r"<!-- include-all: (\S+) -->")
 FLAGS = "<!-- flags -->"
 # files of the root that are pages of the site
 PAGES = {
@@ -23,6 +24,8 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "README.md": "index.md",
 }
+# the few formulas in headings of tables
+SYMBOLS = {r"$\ln\rho$": "ln ρ", r"$\tau_{21}$": "τ21", r"$\tau_{32}$": "τ32", "$z_g$": "z_g"}  # noqa: RUF001
 
 
 def on_files(files, config):
@@ -36,23 +39,38 @@ def on_files(files, config):
 
 def on_page_markdown(markdown, page, config, files):
     """Insert what a page asks for, and turn its links to the repository into links of the site."""
-    if page.file.src_uri.startswith(RESULTS):
-        return markdown
-    if FLAGS in markdown:
-        markdown = markdown.replace(FLAGS, flags())
-    markdown = re.sub(r"\]\(\.\./", "](", markdown)
-    markdown = INCLUDE.sub(lambda found: included(found[1]), markdown)
-    return re.sub(r"\]\(([A-Z]+\.md)", lambda link: f"]({PAGES.get(link[1], link[1])}", markdown)
+    if not page.file.src_uri.startswith(RESULTS):
+        markdown = INCLUDE.sub(lambda found: included(ROOT / found[1]), markdown)
+        markdown = INCLUDE_ALL.sub(lambda found: all_included(found[1]), markdown)
+        markdown = re.sub(r"\]\(\.\./", "](", markdown)
+        markdown = re.sub(r"\]\(([A-Z]+\.md)", of_the_root, markdown)
+        if FLAGS in markdown:
+            markdown = markdown.replace(FLAGS, flags())
+    for written, symbol in SYMBOLS.items():
+        markdown = markdown.replace(written, symbol)
+    return markdown
 
 
-def included(name: str) -> str:
-    """A file of the root without its title, its links seen from docs/."""
-    path = ROOT / name
+def of_the_root(link: re.Match) -> str:
+    return f"]({PAGES.get(link[1], link[1])}"
+
+
+def included(path: Path) -> str:
+    """A file of the repository without its title, its links seen from docs/."""
     if not path.is_file():
         raise PluginError(f"{path} not found, which a page includes")
     text = path.read_text(encoding="utf-8")
-    _, title, rest = text.rpartition("") if not text.startswith("# ") else text.partition("\n")
-    return (rest if title else text).replace("](docs/", "](")
+    if text.startswith("# "):
+        text = text.partition("\n")[2]
+    return text.replace("](docs/", "](")
+
+
+def all_included(pattern: str) -> str:
+    """The files of the root that fit a pattern, one below the other; there may be none."""
+    return "\n".join(
+        f"## {path.stem}\n{included(path)}" if "*" in pattern else included(path)
+        for path in sorted(ROOT.glob(pattern))
+    )
 
 
 def flags() -> str:

@@ -17,9 +17,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     place = tmp_path_factory.mktemp("folder")
-    shutil.copytree(RESULTS / "demo", place / "runs" / "demo")
+    shutil.copytree(RESULTS / "demo_full", place / "runs" / "demo_full")
     shutil.copytree(RESULTS / "unfolding" / "events_64000", place / "runs" / "unfolding")
-    shutil.copy(RESULTS / "demo" / "roc.png", place / "runs" / "demo" / "top_finetuned" / "roc.png")
+    shutil.copy(
+        RESULTS / "demo_full" / "roc.png",
+        place / "runs" / "demo_full" / "top_finetuned" / "roc.png",
+    )
     report.main(["--runs", str(place / "runs"), "--out", str(place / "report.html")])
     return (place / "report.html").read_text()
 
@@ -30,7 +33,9 @@ def test_published_rows_stand_beside_ours(page):
     for model in (*PUBLISHED["top"].rows, "OmniLearn (small)", "PET classifier (small)"):
         assert f'<th scope="row">{model}</th>' in top, model
     assert top.count('<tr class="ours">') == 2
-    measured = read_results(RESULTS / "demo" / "top_finetuned" / "results.json")["rejection_0.3"]
+    measured = read_results(RESULTS / "demo_full" / "top_finetuned" / "results.json")[
+        "rejection_0.3"
+    ]
     assert measured.text in top
 
 
@@ -42,7 +47,7 @@ def test_tables_of_which_no_run_is_are_left_out(page):
 def test_every_figure_is_inside_once_with_the_run_it_is_of(page):
     names = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)">', page)
     assert len(set(names)) == len(names) == 7
-    assert {"demo/roc", "demo/loss", "demo/top_finetuned/roc"} <= set(names)
+    assert {"demo_full/roc", "demo_full/loss", "demo_full/top_finetuned/roc"} <= set(names)
 
 
 def test_no_formula_of_latex_is_left_on_the_page(page):

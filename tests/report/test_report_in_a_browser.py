@@ -35,7 +35,7 @@ def report(tmp_path_factory):
     """A report of all runs of the demo."""
     place = tmp_path_factory.mktemp("report")
     code, out, _ = command(
-        "-m benchmarks report --runs", RESULTS / "demo", "--out", place / "r.html"
+        "-m benchmarks report --runs", RESULTS / "demo_full", "--out", place / "r.html"
     )
     assert code == 0
     assert "2 runs read" in out
@@ -46,7 +46,7 @@ def test_it_opens_without_a_message_and_with_all_pictures(report):
     probed = report.with_name("probed.html")
     text = report.read_text()
     pictures = text.count("<img ")
-    assert pictures == len(list((RESULTS / "demo").rglob("*.png"))) > 0
+    assert pictures == len(list((RESULTS / "demo_full").rglob("*.png"))) > 0
     probed.write_text(text.replace("</body>", f"{PROBE}</body>"))
     shown = browser(report.parent, "--dump-dom", probed.as_uri())
     assert shown.returncode == 0, shown.stderr

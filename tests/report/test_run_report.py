@@ -77,8 +77,8 @@ def test_an_unknown_key_has_a_name_and_no_meaning():
 
 
 def test_a_report_is_one_file_with_its_pictures_and_without_scripts(tmp_path):
-    run = copied(RESULTS / "demo" / "top_finetuned", tmp_path)
-    shutil.copy(RESULTS / "demo" / "roc.png", run)
+    run = copied(RESULTS / "demo_full" / "top_finetuned", tmp_path)
+    shutil.copy(RESULTS / "demo_full" / "roc.png", run)
     text = write_report(run, ["evaluate.py", "runs/top finetuned"]).read_text()
     page = Page(text)
     assert "script" not in page.tags
@@ -101,7 +101,7 @@ def test_a_report_is_one_file_with_its_pictures_and_without_scripts(tmp_path):
 
 
 def test_a_report_says_by_which_command_the_run_was_trained(tmp_path):
-    run = copied(RESULTS / "demo" / "top_finetuned", tmp_path)
+    run = copied(RESULTS / "demo_full" / "top_finetuned", tmp_path)
     assert "before commands were kept" in Page(write_report(run).read_text()).text
     about = json.loads((run / "config.json").read_text())
     about |= {"command": "finetune.py top --name 'my run'", "ranks": 2}
@@ -111,7 +111,7 @@ def test_a_report_says_by_which_command_the_run_was_trained(tmp_path):
 
 
 def test_a_report_shows_what_files_of_others_say_and_runs_none_of_it(tmp_path):
-    run = copied(RESULTS / "demo" / "top_finetuned", tmp_path)
+    run = copied(RESULTS / "demo_full" / "top_finetuned", tmp_path)
     about = json.loads((run / "config.json").read_text())
     about["config"]["name"] = "<script>alert(1)</script>"
     (run / "config.json").write_text(json.dumps(about))
