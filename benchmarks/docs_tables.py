@@ -228,7 +228,7 @@ def tasks(results: Path) -> str:
         "generation": (
             "generation",
             "finetune.py jetnet30",
-            f"W1M {jets} x 10⁻³, spectrum alone {spectrum}",
+            f"1000 W1M: tops {jets}, inclusive {spectrum}",
         ),
         "unfolding": (
             "unfolding",
