@@ -51,15 +51,7 @@ classes, averaged.
 
 ![Confusion matrix]({name}_confusion.png)
 
-## Learning curve
-
-Validation cross-entropy and macro AUC against the jets that pre-training had, the same settings \
-and as many epochs each:
-
-{curve}
-![AUC against pre-training jets]({name}_learning_curve.png)
-
-## What it is not good for
+{curve}## What it is not good for
 
 - Its jets are simulated with Pythia 8 and a parametrised detector, not with MadGraph and Delphes \
 as the public JetClass: its numbers are not those of the papers.
@@ -67,6 +59,16 @@ as the public JetClass: its numbers are not those of the papers.
 helps, against the same model from scratch.
 - It is small. The published model has seen 100 million jets; where a result matters, start from \
 `--released-weights`, or train the full preset.
+"""
+CURVE = """\
+## Learning curve
+
+Validation cross-entropy and macro AUC against the jets that pre-training had, with the settings \
+of the last row:
+
+{table}
+![AUC against pre-training jets]({name}_learning_curve.png)
+
 """
 
 
@@ -108,12 +110,14 @@ def write_weights(run: Path, name: str, out: Path) -> str:
 
 
 def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
-    """NAME_loss, NAME_confusion and NAME_learning_curve as PNG and PDF."""
+    """NAME_loss, NAME_confusion and, of several runs, NAME_learning_curve as PNG and PDF."""
     history, results = read_history(run), read_results(run / "results.json")
     losses = [[line[jets]["loss"] for line in history] for jets in ("training", "validation")]
     loss_curves([LossHistory(name, *losses)], out / f"{name}_loss")
     spec = CATALOGUE[results["dataset"]]
     confusion_figure(spec, results["confusion"], out / f"{name}_confusion")
+    if not curve:
+        return
     runs = [*curve, run]
     metric = [read_results(one / "results.json")["auc"] for one in runs]
     scan = Scan(name, [training_jets(one) for one in runs], metric)
@@ -158,7 +162,7 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
         classes=", ".join(architecture.class_names),
         table=metrics_table(results),
         test_jets=grouped(results["auc"].n),
-        curve=curve_table([*curve, run]),
+        curve=CURVE.format(name=name, table=curve_table([*curve, run])) if curve else "",
     )
 
 

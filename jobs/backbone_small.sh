@@ -16,11 +16,24 @@ epochs=${EPOCHS:-10}
 workers=${WORKERS:-$(nproc)}
 curve="15000 100000"
 
-for seed in $(seq 101 $((100 + samples))); do
-    [ -e "$work/raw/$seed/simulation.json" ] ||
+mkdir -p "$work/raw"
+for number in $(seq "$samples"); do
+    one=$work/samples/$number
+    [ -e "$one/simulation.json" ] ||
         $python -m simulation jetclass --jets-per-class 10000 --val-jets-per-class 500 \
-            --test-jets-per-class 1250 --jets-per-file 1250 --seed "$seed" \
-            --workers "$workers" --out "$work/raw/$seed"
+            --test-jets-per-class 1250 --jets-per-file 1250 --seed $((100 + number)) \
+            --workers "$workers" --out "$one"
+    # the samples number their files alike: in one folder those of the second come behind
+    for file in "$one"/*/*.root; do
+        name=${file##*/}
+        old=${name##*_} old=$((10#${old%.root}))
+        case $file in */train_100M/*) step=8 ;; *) step=1 ;; esac
+        new=$work/raw/$(basename "$(dirname "$file")")/${name%_*}_$(printf %03d \
+            $((old + (number - 1) * step))).root
+        mkdir -p "$(dirname "$new")"
+        ln -f "$file" "$new"
+    done
+    cp "$one/simulation.json" "$work/raw/"
 done
 $python -m preprocessing jetclass --raw "$work/raw" --out "$work/data"
 

@@ -75,9 +75,9 @@ def intact(name: str, known: dict[str, str]) -> Path:
 
 
 def summary(name: str) -> str:
-    """The first sentence of a card, below its title."""
-    lines = (FOLDER / f"{name}.md").read_text().splitlines()
-    return next(line for line in lines if line and not line.startswith("#"))
+    """The first paragraph of a card, below its title."""
+    title, first, *_ = (FOLDER / f"{name}.md").read_text().split("\n\n")
+    return " ".join(first.split())
 
 
 def main() -> None:
@@ -90,12 +90,15 @@ def main() -> None:
 def print_list() -> None:
     """Of every backbone its name, what the card says first, size and digest."""
     known = digests()
-    if not known:
+    cards = sorted(path.stem for path in FOLDER.glob("*.md"))
+    if not cards:
         raise UserError(f"no backbones in {FOLDER}; train one with train.py jetclass")
-    for name in known:
-        path = intact(name, known)
+    for name in cards:
         print(f"{name}: {summary(name)}")
-        print(f"    {path.stat().st_size / 1e6:.1f} MB, SHA-256 {known[name]}, card {path.stem}.md")
+        if name in known:
+            megabytes = intact(name, known).stat().st_size / 1e6
+            print(f"    {megabytes:.1f} MB, SHA-256 {known[name]}")
+        print(f"    card: {FOLDER / name}.md")
 
 
 def command() -> int:

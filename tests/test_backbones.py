@@ -64,13 +64,23 @@ def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, caps
     assert digest in card
     assert (folder / "SHA256SUMS").read_text() == f"{digest}  tiny.h5\n"
     assert "0.70 ± 0.10" in card
-    for figure in ("loss", "confusion", "learning_curve"):
+    for figure in ("loss", "confusion"):
         assert (folder / f"tiny_{figure}.png").is_file()
+    assert "Learning curve" not in card
     capsys.readouterr()
     backbones.print_list()
     listed = capsys.readouterr().out
     assert listed.startswith("tiny: PET of 8 channels")
     assert digest in listed
+
+
+def test_runs_on_fewer_jets_are_a_learning_curve_on_the_card(trained, folder, tmp_path):
+    shutil.copytree(trained, tmp_path / "fewer")
+    few = ["--curve", str(tmp_path / "fewer")]
+    backbone.main(["--run", str(trained), "--name", "tiny", "--out", str(folder), *few])
+    card = (folder / "tiny.md").read_text()
+    assert card.count("| 16 | 16 | ") == 2
+    assert (folder / "tiny_learning_curve.png").is_file()
 
 
 def test_a_changed_backbone_is_refused_and_another_name_is_said_to_be_unknown(trained, folder):
