@@ -16,7 +16,7 @@ from benchmarks.runs import NO_RUN, Run, read_runs
 from benchmarks.tables import FOOTNOTE, all_tables
 from omnilearn.errors import UserError
 from omnilearn.report.pages import Picture, figures_in, write_page
-from omnilearn.report.run_report import TASKS, commands_of, settings_of
+from omnilearn.report.run_report import commands_of, settings_of, task_of
 
 # what tables write in LaTeX, for a page without it
 SYMBOLS = {r"$\ln\rho$": "ln rho", r"$\tau_{21}$": "tau21", r"$\tau_{32}$": "tau32", "$z_g$": "z_g"}
@@ -70,7 +70,7 @@ def section_of(run: Run, folder: Path) -> Section:
         for inside in sorted({place, *(path.parent for path in place.rglob("*.png"))})
         for picture in figures_in(inside, folder)
     ]
-    task = TASKS.get(run.about.get("task"), "")
+    task = task_of(run.about) if run.about else ""
     return Section(run.origin, task, chosen, commands_of(run.about, ()), figures)
 
 

@@ -4,6 +4,7 @@ Pages link to other files of the repository as a reader of the repository does (
 ../benchmarks/results/...); here such links become links within the site.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -60,9 +61,21 @@ def included(path: Path) -> str:
     if not path.is_file():
         raise PluginError(f"{path} not found, which a page includes")
     text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        text = notebook(json.loads(text))
     if text.startswith("# "):
         text = text.partition("\n")[2]
     return text.replace("](docs/", "](")
+
+
+def notebook(cells: dict) -> str:
+    """The cells of a notebook as Markdown, without their outputs."""
+    parts = []
+    for cell in cells["cells"]:
+        source = "".join(cell["source"])
+        is_code = cell["cell_type"] == "code"
+        parts.append(f"```python\n{source}\n```" if is_code else source)
+    return "\n\n".join(parts) + "\n"
 
 
 def all_included(pattern: str) -> str:

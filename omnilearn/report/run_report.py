@@ -66,7 +66,7 @@ def write_report(run: Path, command: Sequence[str] = ()) -> Path:
     histories = {folder: read_history(folder) for folder in folders if (folder / HISTORY).is_file()}
     content = {
         "title": run.resolve().name,
-        "task": TASKS.get(about.get("task"), about.get("task") or "Run"),
+        "task": task_of(about),
         **data_of(folders[0], about, results),
         "sizes": sizes_of(about, results, [*histories.values()]),
         "commands": commands_of(about, command),
@@ -101,6 +101,12 @@ def read_about(run: Path) -> dict[str, Any]:
     return read_json(run / "config.json", "configuration of this suite", MEND, float)
 
 
+def task_of(about: Mapping[str, Any]) -> str:
+    """How pages call the task of a run."""
+    task = str(about.get("task") or "run")
+    return TASKS.get(task, task)
+
+
 def described_dataset(run: Path, name: str) -> DatasetSpec | None:
     """The data set of a run: of the catalogue, else as the run declares it, else unknown."""
     if name in CATALOGUE:
@@ -114,7 +120,7 @@ def data_of(run: Path, about: Mapping[str, Any], results: Mapping[str, Any]) -> 
     name = results["dataset"]
     spec = described_dataset(run, name)
     config = about.get("config") or {}
-    rows = {"Data set": name, "Origin": ORIGINS.get(results.get("data"), "unknown")}
+    rows = {"Data set": name, "Origin": ORIGINS.get(str(results.get("data")), "unknown")}
     if spec is not None:
         rows |= {
             "Title": spec.title,
