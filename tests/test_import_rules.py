@@ -120,7 +120,7 @@ MAY_IMPORT = {
     "omnilearn.data": ("omnilearn.kinematics", *RANKS),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.plotting": NUMBERS,
-    "omnilearn.report": (*NUMBERS, "omnilearn.history"),
+    "omnilearn.report": (*NUMBERS, "omnilearn.history", "omnilearn.runs"),
     # a task knows those named before it
     "omnilearn.tagging": (*BASE, "omnilearn.generation.denoising"),
     "omnilearn.unfolding": (*BASE, "omnilearn.tagging"),

@@ -9,11 +9,11 @@ from typing import Any
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.errors import UserError
 from omnilearn.history import FILE as HISTORY
 from omnilearn.history import read_history
 from omnilearn.report.pages import figures_in, write_page
 from omnilearn.report.tables import every_result, number_tables, sizes
+from omnilearn.runs import trainings
 from omnilearn.statistics.results import read_results
 from omnilearn.stored_json import read_json
 
@@ -30,8 +30,6 @@ TASKS = {
 }
 ORIGINS = {"public": "published sample", "simulated": "simulated here", "own": "data of your own"}
 MEND = "make the run again with train.py or finetune.py"
-# where the trainings behind a folder stand: itself, its repeats, the cells of a scan
-TRAININGS = ("config.json", "seed*/config.json", "*/seed*/config.json")
 
 
 @dataclass(frozen=True)
@@ -83,17 +81,6 @@ def write_report(run: Path, command: Sequence[str] = ()) -> Path:
         ],
     }
     return write_page(run / REPORT, "run.html", content)
-
-
-def trainings(run: Path) -> list[Path]:
-    """The run directories behind `run`, in the order of their names.
-
-    Raises UserError when there is none.
-    """
-    for pattern in TRAININGS:
-        if found := sorted(run.glob(pattern), key=lambda path: (len(path.name), path)):
-            return [path.parent for path in found]
-    raise UserError(f"{run} is no run directory (no config.json in it or in seed*); {MEND}")
 
 
 def read_about(run: Path) -> dict[str, Any]:

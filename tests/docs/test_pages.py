@@ -42,12 +42,24 @@ def test_terms_of_the_glossary_are_in_the_order_of_the_alphabet():
     assert {"PET", "CWoLa", "OmniFold", "SIC", "Horovod rank", "W1M, W1P, W1EFP"} <= set(terms)
 
 
-def test_messages_of_troubleshooting_are_those_of_the_code():
-    code = " ".join(
+@pytest.fixture(scope="module")
+def code():
+    """All of the code, texts that run over several lines made one."""
+    return " ".join(
         re.sub(r"\"\s*\n\s*f?\"", "", path.read_text())
         for folder in ("omnilearn", "preprocessing", "simulation")
         for path in (ROOT / folder).rglob("*.py")
     )
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_messages_that_a_page_quotes_are_those_of_the_code(task, code):
+    text = (DOCS / f"{task}.md").read_text()
+    quoted = re.findall(r"^- \*\*\"([^\"]+)\"", text, re.MULTILINE)
+    assert [one for one in quoted if one not in code] == []
+
+
+def test_messages_of_troubleshooting_are_those_of_the_code(code):
     text = (DOCS / "troubleshooting.md").read_text()
     quoted = 0
     for table in re.findall(r"\| message has .*?(?=\n\n)", text, re.DOTALL):
