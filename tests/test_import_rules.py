@@ -84,16 +84,8 @@ LOGIN_NODE = tuple(
 
 # the benchmarks that run the model; the others work on a login node
 FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
-MODEL_BENCHMARKS = (
-    *FUZZ,
-    "benchmarks.backbone",
-    "benchmarks.throughput",
-    "benchmarks.gpu",
-    "benchmarks.profile",
-    "benchmarks.scaling",
-    "benchmarks.soak",
-    "benchmarks.generation",
-)
+RUN_MODELS = "backbone throughput gpu profile scaling soak generation"
+MODEL_BENCHMARKS = (*FUZZ, *(f"benchmarks.{name}" for name in RUN_MODELS.split()))
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {

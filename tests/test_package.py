@@ -36,13 +36,15 @@ def sources() -> list[Path]:
 
 
 def read_by_the_code() -> list[Path]:
-    """Files beside the modules that they read: templates, tables."""
-    return [
+    """Files that modules read: templates, tables, and the backbones with their cards."""
+    beside = [
         path
         for pattern in ("*.html", "*.toml")
         for name in PACKAGES
         for path in (ROOT / name).rglob(pattern)
     ]
+    backbones = (path for path in (ROOT / "backbones").iterdir() if path.suffix != ".pdf")
+    return [*beside, *backbones]
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +98,11 @@ def test_the_installed_commands_are_those_of_the_checkout(installed):
     assert "python -m preprocessing top --raw DIR" in out
     out = run(installed, sys.executable, installed / "bin/omnilearn-simulate", "top", "--help")
     assert "--jets" in out
+
+
+def test_the_installed_package_knows_its_backbones(installed):
+    out = run(installed, sys.executable, "-m", "omnilearn.backbones")
+    assert f"card: {installed}/backbones/released.md" in out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
