@@ -92,6 +92,7 @@ MODEL_BENCHMARKS = (
     "benchmarks.scaling",
     "benchmarks.soak",
     "benchmarks.generation",
+    "benchmarks.backbone",
 )
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
@@ -213,9 +214,7 @@ MAY_NAME = {
         "benchmarks.soak",
         "tests",
     ),
-    "pickle": (),
-    "cloudpickle": (),
-    "joblib": (),
+    **dict.fromkeys(("pickle", "cloudpickle", "joblib"), ()),
 }
 
 PACKAGE = ROOT / "omnilearn" / "__init__.py"
