@@ -82,6 +82,9 @@ LOGIN_NODE = tuple(
     for name in names.split()
 )
 
+NAMES = ("kinematics", "backbones", "clustering", "history", "statistics", "run_lock")
+ALONE = tuple(f"omnilearn.{name}" for name in NAMES)  # they know nothing else of ours
+
 # the benchmarks that run the model; the others work on a login node
 FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 MODEL_BENCHMARKS = (
@@ -93,21 +96,16 @@ MODEL_BENCHMARKS = (
     "benchmarks.scaling",
     "benchmarks.soak",
     "benchmarks.generation",
-    "benchmarks.backbone",
 )
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
     "omnilearn.leftovers": ("omnilearn.run_lock",),
-    "omnilearn.backbones": (),
-    "omnilearn.kinematics": (),
-    "omnilearn.clustering": (),
+    **dict.fromkeys(ALONE, ()),
     "omnilearn.settings": (),
     "omnilearn.config": ("omnilearn.settings",),
-    "omnilearn.history": (),
     "omnilearn.recipes": (),
-    "omnilearn.statistics": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
     "omnilearn.training.rendezvous": (),
     "omnilearn.training.distributed": RANKS,
@@ -133,7 +131,6 @@ MAY_IMPORT = {
         "omnilearn.recipes",
         "omnilearn.training",
     ),
-    "omnilearn.run_lock": (),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
     "omnilearn.data": ("omnilearn.kinematics",),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
