@@ -84,7 +84,6 @@ LOGIN_NODE = tuple(
 
 NAMES = ("kinematics", "backbones", "clustering", "history", "statistics", "run_lock")
 ALONE = tuple(f"omnilearn.{name}" for name in NAMES)  # they know nothing else of ours
-
 # the benchmarks that run the model; the others work on a login node
 FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 MODEL_BENCHMARKS = (
