@@ -1,7 +1,7 @@
 """The tables that `python -m benchmarks docs` inserts: each a function of the folder of results."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -246,7 +246,7 @@ def tasks(results: Path) -> str:
     return markdown([head, *linked], texts=3)
 
 
-TABLES = {
+TABLES: dict[str, Callable[..., str]] = {
     "stored": stored_table,
     "demo": demo,
     "demo_figure": demo_figure,

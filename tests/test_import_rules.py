@@ -82,6 +82,8 @@ LOGIN_NODE = tuple(
     for name in names.split()
 )
 
+NAMES = ("kinematics", "backbones", "clustering", "history", "statistics", "run_lock")
+ALONE = tuple(f"omnilearn.{name}" for name in NAMES)  # they know nothing else of ours
 # the benchmarks that run the model; the others work on a login node
 FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 RUN_MODELS = "backbone throughput gpu profile scaling soak generation"
@@ -91,14 +93,10 @@ MODEL_BENCHMARKS = (*FUZZ, *(f"benchmarks.{name}" for name in RUN_MODELS.split()
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
     "omnilearn.leftovers": ("omnilearn.run_lock",),
-    "omnilearn.backbones": (),
-    "omnilearn.kinematics": (),
-    "omnilearn.clustering": (),
+    **dict.fromkeys(ALONE, ()),
     "omnilearn.settings": (),
     "omnilearn.config": ("omnilearn.settings",),
-    "omnilearn.history": (),
     "omnilearn.recipes": (),
-    "omnilearn.statistics": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
     "omnilearn.training.rendezvous": (),
     "omnilearn.training.distributed": RANKS,
@@ -124,7 +122,6 @@ MAY_IMPORT = {
         "omnilearn.recipes",
         "omnilearn.training",
     ),
-    "omnilearn.run_lock": (),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
     "omnilearn.data": ("omnilearn.kinematics",),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
@@ -209,9 +206,7 @@ MAY_NAME = {
         "benchmarks.soak",
         "tests",
     ),
-    "pickle": (),
-    "cloudpickle": (),
-    "joblib": (),
+    **dict.fromkeys(("pickle", "cloudpickle", "joblib"), ()),
 }
 
 PACKAGE = ROOT / "omnilearn" / "__init__.py"
