@@ -19,6 +19,7 @@ import shutil
 import signal
 import time
 import uuid
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks.soak_kills import (
@@ -45,15 +46,15 @@ FOLDER = Path("runs") / "soak"
 KINDS = {"at_once": 0.5, "while_writing": 0.25, "by_request": 0.25}  # shares of the kills
 KINDS_OF_RANKS = {"one_rank": 0.4, "all_ranks": 0.4, "by_request": 0.2}
 DAMAGED = 0.15  # of the kills
+# of the commands, so that no fork has to load it; they load TensorFlow
+LOADED = tuple(
+    f"omnilearn.{task}.{part}"
+    for task in ("tagging", "generation", "unfolding", "anomaly", "tokens")
+    for part in ("task", "figures")
+    if (task, part) != ("tokens", "figures")
+)
 FOR_EVER = 3600.0  # seconds, longer than any command takes
 PRINTED_OF_PREVIOUS = "the checkpoint before"
-
-
-def loaded() -> None:
-    """Load what all commands need, so that no fork has to."""
-    import evaluate  # noqa: F401
-    import finetune  # noqa: F401
-    import train  # noqa: F401
 
 
 def row_of(stage: Stage) -> dict:
@@ -105,22 +106,23 @@ class Soak:
         with atomic_path(self.state) as temporary:
             temporary.write_text(json.dumps({**self.about, "rows": self.rows}, indent=1) + "\n")
 
+    def before(self, stage: Stage) -> Path:
+        """The folder in which a command begins."""
+        return self.through(stage.after) if stage.after else self.folder / "base"
+
     def through(self, name: str) -> Path:
         """The folder of a command that ran through; runs it where it has not."""
         stage, place = STAGES[name], self.folder / name / "through"
         usual = self.folder / name / "usual.json"
         if usual.is_file():
             return place
-        before = self.through(stage.after) if stage.after else self.folder / "base"
-        again(before, place)
+        again(self.before(stage), place)
         begun = time.monotonic()
         if code := ended(started(stage, place), FOR_EVER):
             raise UserError(f"{name}, not interrupted, ended with code {code}: {said(place)}")
         files = int(count_of(place).read_text()) if count_of(place).exists() else 0
         with atomic_path(usual) as temporary:
-            temporary.write_text(
-                json.dumps({"seconds": time.monotonic() - begun, "files": files})
-            )
+            temporary.write_text(json.dumps({"seconds": time.monotonic() - begun, "files": files}))
         return place
 
     def kill_until_complete(self, name: str, most: int) -> None:
@@ -130,7 +132,9 @@ class Soak:
         row = self.rows.setdefault(name, row_of(stage))
         rng = random.Random(f"{self.seed} {name} {row['completed']}")
         killed = self.folder / name / "killed"
-        again(self.folder / stage.after / "through" if stage.after else self.folder / "base", killed)
+        again(
+            self.folder / stage.after / "through" if stage.after else self.folder / "base", killed
+        )
         begun, cpu = time.monotonic(), cpu_seconds()
         kinds, damages, wrong = [], 0, []
         while True:
@@ -181,10 +185,7 @@ def one_life(stage: Stage, folder: Path, kind: str, usual: dict, rng: random.Ran
     code = ended(process, FOR_EVER if waits else moment)
     if code is None:
         number = signal.SIGTERM if kind == "by_request" else signal.SIGKILL
-        if stage.ranks == 1:
-            victims = [process]
-        else:
-            victims = chosen_ranks(process, folder, kind, rng)
+        victims = [process] if stage.ranks == 1 else chosen_ranks(process, folder, kind, rng)
         send(victims, number)
         code = ended(process, FOR_EVER)
         allowed = (-number, STOPPED) if stage.ranks == 1 else range(-64, 256)
@@ -253,7 +254,8 @@ def main(arguments: list[str]) -> None:
     )
     parser.add_argument("--out", type=Path, default=RESULTS / "soak.json")
     flags = parser.parse_args(arguments)
-    loaded()
+    for name in LOADED:
+        import_module(name)
     soak = Soak(flags.folder, flags.seed)
     wanted = {name: flags.kills if name == "pet" else flags.others for name in flags.only}
 

@@ -22,6 +22,7 @@ EVERYWHERE = (
     "omnilearn.content",
     "omnilearn.parent_process",
     "omnilearn.leftovers",
+    "omnilearn.writing_process",
     "omnilearn.stored_json",
     "omnilearn.typed",
     "omnilearn.environment",
@@ -78,6 +79,7 @@ LOGIN_NODE = tuple(
 )
 
 # the benchmarks that run the model; the others work on a login node
+SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_stages"))
 FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 MODEL_BENCHMARKS = (
     *FUZZ,
@@ -85,14 +87,13 @@ MODEL_BENCHMARKS = (
     "benchmarks.gpu",
     "benchmarks.profile",
     "benchmarks.scaling",
-    "benchmarks.soak",
+    *SOAK,
     "benchmarks.generation",
 )
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
-    "omnilearn.leftovers": ("omnilearn.run_lock",),
     "omnilearn.kinematics": (),
     "omnilearn.clustering": (),
     "omnilearn.config": (),
@@ -160,7 +161,7 @@ MAY_IMPORT = {
     ),
     "benchmarks.simulation": ("simulation",),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
-    **dict.fromkeys(FUZZ, ("omnilearn", "preprocessing", "benchmarks")),
+    **dict.fromkeys((*FUZZ, *SOAK), ("omnilearn", "preprocessing", "benchmarks")),
     **dict.fromkeys(
         SCRIPTS,
         (
@@ -190,7 +191,6 @@ MAY_NAME = {
         "omnilearn.api",
         "omnilearn.onnx_file",
         "benchmarks.profile",
-        "benchmarks.soak",
         "tests",
     ),
     "pickle": (),
