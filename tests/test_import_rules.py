@@ -80,7 +80,7 @@ LOGIN_NODE = tuple(
 
 # the benchmarks that run the model; the others work on a login node
 SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_stages"))
-FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
+FUZZ = tuple(f"benchmarks.fuzz{part}" for part in ("", "_files", "_public", "_simulated"))
 MODEL_BENCHMARKS = (
     *FUZZ,
     "benchmarks.throughput",
