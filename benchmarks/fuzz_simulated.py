@@ -40,7 +40,7 @@ def leave_out_sums(path: Path) -> None:
         def add(name: str, item: h5py.HLObject) -> None:
             if isinstance(item, h5py.Dataset):
                 filters = {"compression": "gzip"} if item.chunks else {}
-                public.create_dataset(name, data=item[()], chunks=item.chunks, **filters)
+                public.create_dataset(name, data=item[()], **filters)
             else:
                 public.require_group(name)
             public[name].attrs.update(attributes(item))
