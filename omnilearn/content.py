@@ -19,7 +19,6 @@ from omnilearn.hdf5_sums import attributes
 DIGEST = "content_digest"  # the attribute that carries it
 STRETCH_BYTES = 2**23  # read at a time
 NARROW = 64  # bytes per row up to which an array is looked at as a whole: labels, weights, jets
-PROVENANCE = "source"  # where each jet stood in the public files: nothing learns from it
 LOOKS, ROWS_PER_LOOK = 4, 64  # evenly spread over any other array
 
 
@@ -98,7 +97,7 @@ def is_as_written(path: Path, advance: Callable[[int], None] = lambda size: None
 
 def content(path: Path) -> str:
     """What a file of jets holds, cheaply: its own digest where it has one, labels, weights,
-    multiplicities and jets as a whole, and stretches of everything else that can be trained on.
+    multiplicities and jets as a whole, and stretches of everything else.
 
     So a value that was changed in place, beside the digest, is noticed in the small arrays, and
     most likely where many constituents changed. Raises OSError and UserError as `open_for_reading`.
@@ -113,8 +112,6 @@ def _content(path: str, size: int, _modified: int) -> str:
     with open_for_reading(path) as file:
         own = attributes(file).get(DIGEST) or f"{size} bytes"
         for name, array in arrays_of(file).items():
-            if name == PROVENANCE:
-                continue
             digest.add(name, array[:0])
             row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
             if row_bytes <= NARROW:

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from omnilearn.content import DIGEST, PROVENANCE, ContentDigest, content, is_as_written
+from omnilearn.content import DIGEST, ContentDigest, content, is_as_written
 from omnilearn.hdf5 import new_file
 
 JETS = 3000
@@ -93,13 +93,3 @@ def test_labels_flipped_in_place_are_another_content(tmp_path, arrays, digest):
     with h5py.File(path, "r+") as file:
         file["pid"][1234] = 1 - file["pid"][1234]
     assert content(path) != before
-
-
-def test_where_the_jets_came_from_is_no_content(tmp_path, arrays):
-    arrays = {**arrays, PROVENANCE: np.zeros((len(arrays["pid"]), 2), np.int32)}
-    path = written(tmp_path / "one.h5", arrays)
-    before = content(path)
-    with h5py.File(path, "r+") as file:
-        file[PROVENANCE][7, 1] = 3
-    assert content(path) == before
-    assert not is_as_written(path)
