@@ -145,7 +145,7 @@ class Soak:
                 wrong, code = [str(error)], 0
             if not wrong and code is None:
                 kinds.append(kind)
-                damages += damaged_one(killed, rng)
+                damages += damaged_one(killed, rng) if stage.is_training else 0
                 continue
             if not wrong:
                 wrong = [f"code {code}: {said(killed)}"] if code else differing(through, killed)

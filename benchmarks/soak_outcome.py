@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 
 # of what a clock says, and of sums over it, nothing is compared
@@ -29,8 +30,11 @@ def numbers_of(path: Path) -> dict[str, bytes]:
                 else:
                     found[name] = np.asarray(value).tobytes()
 
-        with open_for_reading(path) as file:
-            file.visititems(add)
+        try:
+            with open_for_reading(path) as file:
+                file.visititems(add)
+        except (OSError, UserError, RuntimeError) as error:
+            return {f"cannot be read: {error}": path.read_bytes()}
         return found
     if path.suffix in (".json", ".jsonl"):
         lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
