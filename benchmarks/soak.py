@@ -188,13 +188,18 @@ def one_life(stage: Stage, folder: Path, kind: str, usual: dict, rng: random.Ran
         victims = [process] if stage.ranks == 1 else chosen_ranks(process, folder, kind, rng)
         send(victims, number)
         code = ended(process, FOR_EVER)
-        allowed = (-number, STOPPED) if stage.ranks == 1 else range(-64, 256)
-        is_killed = code != 0 and code in allowed
+        # horovodrun has codes of its own
+        is_killed = code != 0 and (code in (-number, stops_with(stage)) or stage.ranks > 1)
     else:
         is_killed = kind == "while_writing" and code == -signal.SIGKILL
     if is_killed:
         wait_for_family(process, folder)
     return None if is_killed else code
+
+
+def stops_with(stage: Stage) -> int:
+    """The exit code of a command that was asked to stop; preprocessing says it as an error."""
+    return STOPPED if stage.is_training else 2
 
 
 def chosen_ranks(process: int, folder: Path, kind: str, rng: random.Random) -> list[int]:
