@@ -8,7 +8,8 @@ the midst of putting a file in its place, or by request (SIGTERM); of two ranks 
 all. It is started again, and killed again, until it is complete; then all files must hold the same
 numbers bit for bit, and no temporary file may be left. Now and then the newest checkpoint is
 damaged between two starts, as a failing disk does. Kills count once their command has ended; the
-counts are in --folder, and the same command goes on from there.
+counts are in --folder, and the same command goes on from there; the rows of other commands that
+are in --out stay.
 """
 
 import argparse
@@ -62,6 +63,7 @@ def row_of(stage: Stage) -> dict:
     kinds = KINDS_OF_RANKS if stage.ranks > 1 else KINDS
     return {
         "command": stage.words,
+        "revision": revision(),
         "kills": 0,
         "kinds": dict.fromkeys(kinds, 0),
         "damaged": 0,
@@ -246,6 +248,22 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def written(out: Path, rows: dict[str, dict], seed: int) -> dict:
+    """What --out holds now: these rows, and those of other commands that it held."""
+    kept = json.loads(out.read_text())["commands"] if out.exists() else {}
+    found = kept | rows
+    rows = {name: found[name] for name in STAGES if name in found}
+    result = {
+        "kills": sum(row["kills"] for row in rows.values()),
+        "differences": sum(len(row["differences"]) for row in rows.values()),
+        "seed": seed,
+        "commands": rows,
+    }
+    with atomic_path(out) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "python -m benchmarks soak", description=__doc__, allow_abbrev=False
@@ -275,19 +293,9 @@ def main(arguments: list[str]) -> None:
             if done(name) == wanted[name]:
                 break
             soak.kill_until_complete(name, wanted[name] - done(name))
-    rows = {name: soak.rows[name] for name in STAGES if name in soak.rows}
-    command = f"python -m benchmarks soak --kills {flags.kills} --others {flags.others}"
-    result = {
-        "command": f"{command} --seed {flags.seed}",
-        "revision": soak.about["revision"],
-        "kills": sum(row["kills"] for row in rows.values()),
-        "differences": sum(len(row["differences"]) for row in rows.values()),
-        "seconds": round(sum(row["seconds"] for row in rows.values())),
-        "commands": rows,
-    }
-    with atomic_path(flags.out) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
-    for name, row in rows.items():
+            written(flags.out, soak.rows, flags.seed)
+    result = written(flags.out, soak.rows, flags.seed)
+    for name, row in result["commands"].items():
         print(
             f"{name}: {row['kills']} kills, {row['completed']} times ended, "
             f"{len(row['differences'])} differences"
