@@ -2,7 +2,7 @@
 # `make demo` is the first command to type.
 PYTHON_HERE = .venv/bin/python
 
-.PHONY: setup demo test bench soak lint
+.PHONY: setup demo demo-full test test-all bench soak lint
 
 setup:
 	@./setup.sh
@@ -10,8 +10,15 @@ setup:
 demo: setup
 	$(PYTHON_HERE) -m benchmarks demo
 
+demo-full: setup
+	$(PYTHON_HERE) -m benchmarks demo_full
+
+# two processes, each the tests of one file after another; without the tests that are marked slow
 test: setup
-	$(PYTHON_HERE) -m pytest
+	$(PYTHON_HERE) -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: setup
+	$(PYTHON_HERE) -m pytest -n 2 --dist loadfile
 
 bench: setup
 	$(PYTHON_HERE) -m benchmarks throughput
@@ -22,3 +29,4 @@ soak: setup
 lint: setup
 	$(PYTHON_HERE) -m ruff check .
 	$(PYTHON_HERE) -m ruff format --check .
+	$(PYTHON_HERE) -m mypy

@@ -19,14 +19,16 @@ from omnilearn.anomaly import density
 from omnilearn.anomaly import task as anomaly
 from omnilearn.anomaly.figures import anomaly_figures, closure_figures
 from omnilearn.anomaly.metrics import scan
-from omnilearn.config import read_config
+from omnilearn.config import Evaluation, read_config
 from omnilearn.data.catalogue import dataset
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.generation import task as generation
 from omnilearn.generation.figures import generation_figures
 from omnilearn.history import read_history
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.log import log
 from omnilearn.runs import refuse_links, trainings
+from omnilearn.settings import add_flags, configured, parsed
 from omnilearn.statistics.repeats import over_trainings
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.tagging import task as tagging
@@ -46,18 +48,13 @@ TASKS["tokens"] = (tokens, generation_figures)
 TASKS["token_tagging"] = (token_tagging, evaluation_figures)
 
 
-def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
+def evaluate(run: Path, settings: Evaluation) -> dict:
     """The results of one training; files are written on rank 0."""
     config, about = read_config(run / "config.json")
-    spec = dataset(about["dataset"] or "", arguments.data or config.data)
+    spec = dataset(about["dataset"] or "", settings.data or config.data)
     history = read_history(run)
-    if about.get("task") not in TASKS:
-        raise UserError(
-            f"{run / 'config.json'} is of the task {about.get('task')!r}; expected "
-            f"{', '.join(TASKS)}"
-        )
-    task, figures = TASKS[about["task"]]
-    results = task.evaluate(run, spec, config, about, arguments)
+    task, figures = task_of(run)
+    results = task.evaluate(run, spec, config, about, settings)
     if distributed.rank() == 0:
         inside = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
         remove_leftovers(run, *inside)
@@ -67,38 +64,33 @@ def evaluate(run: Path, arguments: argparse.Namespace) -> dict:
     return results
 
 
-def parsed() -> argparse.Namespace:
-    """The command line; the task of the run decides which flags there are beyond the common."""
+def command_line() -> tuple[Path, Evaluation]:
+    """The command line; the task of the run decides which flags there are."""
     parser = argparse.ArgumentParser(
         description="Evaluate a run.", allow_abbrev=False, add_help=False
     )
     parser.add_argument("run", type=Path, help="run directory of train.py or finetune.py")
-    parser.add_argument("--data", default="", help="folder of datasets (default: the run's own)")
-    parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
-    parser.add_argument(
-        "--split",
-        choices=("train", "val", "test"),
-        help="jets to evaluate on (default: test; unfolding and searches have events of their own)",
-    )
-    parser.add_argument(
-        "--from-predictions",
-        action="store_true",
-        help="use what an earlier evaluation left in the run: predictions.h5 or generated jets",
-    )
     if set(sys.argv[1:]) == {"--help"}:
+        add_flags(parser, Evaluation)
         parser.add_argument("--help", action="help", help="a run's task may have more flags")
         parser.parse_args()
     known, _ = parser.parse_known_args()
-    if known.batch < 1:
-        raise UserError(f"--batch is {known.batch}; expected 1 or more")
     refuse_links(known.run)
-    _, about = read_config(trainings(known.run)[0] / "config.json")
-    if about.get("task") in ("generation", "tokens", "density", "unfolding"):
-        TASKS[about["task"]][0].add_evaluation_flags(parser)
-    if about.get("task") not in ("unfolding", "anomaly", "density"):
-        parser.set_defaults(split="test")
-    parser.add_argument("-h", "--help", action="help", help="show this and stop")
-    return parser.parse_args()
+    task = task_of(trainings(known.run)[0])[0]
+    flags = add_flags(parser, task.EVALUATION)
+    arguments = parsed(parser, flags, task.NOT_EVALUATED)
+    return arguments.run, configured(task.EVALUATION, {}, arguments)
+
+
+def task_of(run: Path) -> tuple:
+    """The module of a run's task, and what draws its figures."""
+    _, about = read_config(run / "config.json")
+    if about.get("task") not in TASKS:
+        raise UserError(
+            f"{run / 'config.json'} is of the task {about.get('task')!r}; expected "
+            f"{', '.join(TASKS)}"
+        )
+    return TASKS[about["task"]]
 
 
 def numbers(results: dict, prefix: str = ""):
@@ -112,26 +104,26 @@ def numbers(results: dict, prefix: str = ""):
 
 @distributed.ranks_that_end()
 def main() -> None:
-    arguments = parsed()
-    runs = trainings(arguments.run)
+    run, settings = command_line()
+    runs = trainings(run)
     distributed.horovod()
-    results = [evaluate(run, arguments) for run in runs]
+    results = [evaluate(each, settings) for each in runs]
     if distributed.rank() == 0:
         if len(runs) > 1:
             config, about = read_config(runs[0] / "config.json")
             together = scan if about["task"] == "anomaly" else over_trainings
-            results = [{**together(results), "model": arguments.run.name}]
-            write_results(arguments.run / "results.json", results[0])
-            spec = dataset(about["dataset"], arguments.data or config.data)
-            TASKS[about["task"]][1](arguments.run, spec, results[0], [])
+            results = [{**together(results), "model": run.name}]
+            write_results(run / "results.json", results[0])
+            spec = dataset(about["dataset"], settings.data or config.data)
+            TASKS[about["task"]][1](run, spec, results[0], [])
         for name, result in numbers(results[0]):
-            print(f"{name}: {result}")
-        print(f"figures and results.json are in {arguments.run}")
+            log.info(f"{name}: {result}")
+        log.info(f"figures and results.json are in {run}")
 
 
 def command() -> int:
     """The command omnilearn-evaluate of the installed package; returns the exit status."""
-    return speak(main)
+    return run_cli(main)
 
 
 if __name__ == "__main__":

@@ -14,26 +14,22 @@ horovodrun -np 4 --gloo python finetune.py top --backbone runs/jetclass
 
 import argparse
 import sys
+from typing import Any
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.anomaly import task as anomaly
-from omnilearn.config import Config, add_flags, chosen, configured
+from omnilearn.config import Config, Start, chosen
 from omnilearn.data.catalogue import dataset
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import run_cli
 from omnilearn.generation import task as generation
-from omnilearn.recipes import (
-    FINETUNING,
-    SCRATCH,
-    TOKEN_FINETUNING,
-    TOKEN_SCRATCH,
-    TOKEN_TAGGING,
-    recipe,
-)
+from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.run_lock import released
 from omnilearn.runs import repeated
+from omnilearn.settings import add_flags, configured, given, parsed
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import tagging as token_tagging
 from omnilearn.tokens import task as tokens
+from omnilearn.tokens.recipes import TOKEN_FINETUNING, TOKEN_SCRATCH, TOKEN_TAGGING
 from omnilearn.training import distributed
 from omnilearn.unfolding import task as unfolding
 
@@ -56,60 +52,50 @@ def main() -> None:
         description="Adapt a model to a task.", allow_abbrev=False, add_help=False
     )
     parser.add_argument("dataset", help="the task's dataset, e.g. top; each has its own --help")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--backbone", default="", help="run directory or checkpoint to start from")
-    source.add_argument(
-        "--released-weights",
-        default="",
-        help="a .weights.h5 file of the released OmniLearn to start from",
-    )
-    source.add_argument(
-        "--published-weights",
-        default="",
-        help="an npz or safetensors file of the public OmniJet-alpha to start from (omnijet)",
-    )
+    flags = add_flags(parser, Start)
     parser.add_argument(
         "--repeats",
         type=int,
         default=1,
         help="trainings, with seeds counted up from --seed; a finished one is not repeated",
     )
-    add_flags(parser)
+    flags |= add_flags(parser, Config)
     if set(sys.argv[1:]) == {"--help"}:
         parser.print_help()
         return
     # dataset and heads decide which more flags there are
     known, _ = parser.parse_known_args()
     spec = dataset(known.dataset, chosen(known, "data"))
-    preset = chosen(known, "preset")
-    start = known.backbone or known.released_weights or known.published_weights
-    if known.published_weights and chosen(known, "model") != "omnijet":
-        raise UserError("--published-weights are a token model's: add --model omnijet")
+    preset, mode = chosen(known, "preset"), chosen(known, "mode")
+    start = configured(Start, {}, known)
+    tasks: tuple[Any, Any]  # for the generator alone, and for other heads
     if chosen(known, "model") == "omnijet":
-        tags = spec.task == "tagging" or chosen(known, "mode") == "classifier"
-        tags = tags and chosen(known, "mode") != "generator"
+        tags = mode == "classifier" or (spec.task == "tagging" and mode != "generator")
         tables = [TOKEN_TAGGING] if tags else [TOKEN_FINETUNING, TOKEN_SCRATCH]
-        generator, other = tokens, token_tagging
+        tasks = tokens, token_tagging
     else:
         tables = [FINETUNING, SCRATCH]
-        generator, other = generation, TASKS[spec.task]
-    settings = {}
-    for table in tables[:1] if start else tables:  # what differs from scratch comes second
+        tasks = generation, TASKS[spec.task]
+    settings: dict = {}
+    for table in tables[:1] if start.path else tables:  # what differs from scratch comes second
         settings |= recipe(table, spec.name, preset)
-    config = configured(settings, known)
-    task = generator if config.mode == "generator" else other
-    task.add_flags(parser)
-    parser.add_argument("-h", "--help", action="help", help="show this and stop")
-    arguments = parser.parse_args()
-    name = run_name(config, spec.name, "finetuned" if start else "scratch")
+    config = configured(Config, settings, known)
+    task = tasks[0] if config.mode == "generator" else tasks[1]
+    flags |= add_flags(parser, task.SETTINGS)
+    known, _ = parser.parse_known_args()
+    more, own = task.recipes(config, given(task.SETTINGS, known))
+    config = configured(Config, {**settings, **more}, known)
+    chosen_settings = configured(task.SETTINGS, own, known)
+    arguments = parsed(parser, flags, task.idle_flags(config, start, chosen_settings))
+    name = run_name(config, spec.name, "finetuned" if start.path else "scratch")
     distributed.horovod()
     for one in repeated(config, name, arguments.repeats):
-        task.finetune(spec, one, name, arguments)
+        task.finetune(spec, one, name, start, chosen_settings)
 
 
 def command() -> int:
     """The command omnilearn-finetune of the installed package; returns the exit status."""
-    return speak(main)
+    return run_cli(main)
 
 
 if __name__ == "__main__":

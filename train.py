@@ -9,16 +9,19 @@ srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
 
 import argparse
 import sys
+from typing import cast
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
-from omnilearn.config import add_flags, chosen, configured
+from omnilearn.config import Config, Start, chosen
 from omnilearn.data.catalogue import dataset
-from omnilearn.errors import speak
-from omnilearn.recipes import PRETRAINING, TOKEN_PRETRAINING, recipe
+from omnilearn.errors import run_cli
+from omnilearn.recipes import PRETRAINING, recipe
 from omnilearn.run_lock import released
-from omnilearn.runs import prepare_run
+from omnilearn.settings import add_flags, configured, parsed
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import task as tokens
+from omnilearn.tokens.recipes import TOKEN_PRETRAINING
+from omnilearn.tokens.settings import TokenTraining
 from omnilearn.training import distributed
 
 
@@ -29,34 +32,31 @@ def main() -> None:
         description="Pre-train a model from scratch.", allow_abbrev=False, add_help=False
     )
     parser.add_argument("dataset", help="what to train on, e.g. jetclass")
-    add_flags(parser)
+    flags = add_flags(parser, Config)
     if set(sys.argv[1:]) == {"--help"}:
         parser.print_help()
         return
     known, _ = parser.parse_known_args()
     is_pet = chosen(known, "model") == "pet"
     if not is_pet:
-        tokens.add_training_flags(parser)
-    parser.add_argument("-h", "--help", action="help", help="show this and stop")
-    arguments = parser.parse_args()
-    spec = dataset(arguments.dataset, chosen(arguments, "data"))
-    preset = chosen(arguments, "preset")
+        flags |= add_flags(parser, TokenTraining)
+        known, _ = parser.parse_known_args()
+    spec = dataset(known.dataset, chosen(known, "data"))
     table = PRETRAINING if is_pet else TOKEN_PRETRAINING
-    config = configured(recipe(table, spec.name, preset), arguments)
+    config = configured(Config, recipe(table, spec.name, chosen(known, "preset")), known)
+    settings = configured(tagging.SETTINGS if is_pet else TokenTraining, {}, known)
+    task = tagging if is_pet else tokens
+    parsed(parser, flags, task.idle_flags(config, Start(), settings))
     distributed.horovod()
-    if not is_pet:
-        tokens.train(spec, config, f"{spec.name}_{config.model}", arguments)
-        return
-    pet, _ = tagging.make_pet(spec, config)
-    about = {"task": "pretraining", "dataset": spec.name, "backbone": None}
-    data = tagging.open_data(spec, config)
-    run = prepare_run(config, spec.name, about)
-    tagging.train(data, pet, config, run, about)
+    if is_pet:
+        tagging.pretrain(spec, config, spec.name)
+    else:
+        tokens.train(spec, config, f"{spec.name}_{config.model}", cast(TokenTraining, settings))
 
 
 def command() -> int:
     """The command omnilearn-train of the installed package; returns the exit status."""
-    return speak(main)
+    return run_cli(main)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 
 FOLDER = Path(__file__).parent
 USAGE = """\
@@ -46,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(run_cli(main))

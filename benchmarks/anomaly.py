@@ -100,7 +100,8 @@ def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
 
 def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dict], set[str]]:
     """Figures of the evaluated scans by label; returns the scans, and what they call floors."""
-    scans, floors, curves = {}, set(), {}
+    scans, floors = {}, set()
+    curves: dict = {}
     for model, run in runs.items():
         scans[model] = read_results(run / "results.json")["scan"]
         for path in sorted(run.glob(f"*/seed{seed}/results.json")):

@@ -212,6 +212,6 @@ def composition(found: list[Sample], luminosity: float) -> dict[str, Result]:
     for kind in KINDS:
         parts = [sample.expected(luminosity) for sample in found if sample.kind == kind]
         if parts:
-            error = float(np.sqrt(sum(part.error**2 for part in parts)))
+            error = float(np.sqrt(sum(((part.error or 0.0) ** 2 for part in parts), 0.0)))
             result[kind] = Result(sum(p.value for p in parts), error, sum(p.n for p in parts))
     return result

@@ -135,8 +135,7 @@ def figure_1(found: dict[str, Features], out: Path) -> None:
 
 def figure_2(found: Features, path_stem: Path) -> None:
     """All constituents in the plane of eta and phi: granularity and dead cells of the detector."""
-    with figure(path_stem) as axes:
-        axes.figure.set_size_inches(9.0, 6.5)
+    with figure(path_stem, (9.0, 6.5)) as axes:
         counts = np.ma.masked_equal(found.plane.T, 0)
         image = axes.imshow(
             counts,
@@ -173,8 +172,8 @@ def described(
             "edges": {name: edges(name).tolist() for name in one.distributions},
             "counts": {name: d.counts.tolist() for name, d in one.distributions.items()},
             "kinds_per_jet": {
-                kind: average(*numbers, one.jets)
-                for kind, *numbers in zip(KINDS, mean, spread, strict=True)
+                kind: average(value, deviation, one.jets)
+                for kind, value, deviation in zip(KINDS, mean, spread, strict=True)
             },
         }
     if simulated:

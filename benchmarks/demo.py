@@ -1,147 +1,100 @@
-"""Everything once, on two cores: simulate, preprocess, pre-train, fine-tune twice, compare.
+"""Five minutes on two cores: top tagging from the backbone that comes with the code.
 
-    python -m benchmarks demo
+    python -m benchmarks demo              # or: make demo
 
-Prints one table: top tagging by OmniLearn (fine-tuned from the backbone) and by PET from scratch,
-same jets, same budget. A finished stage is not repeated; --fresh starts all over.
+Simulates and preprocesses top and QCD jets, fine-tunes the backbone `small` with 1000 of them,
+trains PET from scratch with 1000 and with 10 000, evaluates all on the same test jets, draws losses
+and ROC curves, prints one table, and reads scores from Python. A finished stage is not repeated;
+--fresh starts all over. --repeats 3 gives mean and spread of three trainings, in three times the
+time; those with 1000 jets have other jets in each.
 """
 
-import argparse
-import json
-import os
-import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
-from benchmarks.figures import FINETUNED, SCRATCH, compare, losses
-from benchmarks.markdown import markdown
-from omnilearn.atomic import atomic_path
-from omnilearn.errors import UserError
+from benchmarks.figures import FINETUNED, SCRATCH, losses, trainings
+from benchmarks.stages import METRICS, command, folder_flags, run_stages, show
 from omnilearn.statistics.results import read_results
-from omnilearn.tagging.convergence import epochs_needed
+from omnilearn.tagging.figures import LossHistory, RocCurve, loss_curves, roc_curves
 
-ROOT = Path(__file__).parents[1]
-RANKS = 2
-MODELS = {"OmniLearn": "top_finetuned", "PET from scratch": "top_scratch"}
-COLUMNS = {
-    "accuracy": "accuracy",
-    "auc": "AUC",
-    "rejection_0.5": "1/eB at eS = 0.5",
-    "rejection_0.3": "1/eB at eS = 0.3",
+FEW, MANY = 1000, 10_000  # training jets
+RUNS = {  # run directory -> what it is called, its training jets, its flags
+    "top_finetuned": (FINETUNED, FEW, "--backbone small"),
+    "top_scratch": (SCRATCH, FEW, ""),
+    "top_scratch_many": (SCRATCH, MANY, ""),
 }
+SCORES = """\
+from omnilearn.api import load, read_jets
+
+tagger = load("{runs}/top_finetuned{seed}")
+jets, labels = read_jets("top", data="{data}")  # awkward four-momenta; 0 is QCD, 1 is top
+print(tagger.classes, tagger.probabilities(jets[:3]).round(3))
+print("1/eB at eS = 0.5 of", len(jets), "jets:", tagger.rejection(jets, labels).text)
+print("class tokens:", tagger.embed(jets).shape)
+"""
 
 
-def stages(folder: Path) -> list[tuple[str, list[str]]]:
-    """Title and command of every stage; sizes are what fits 12 to 21 minutes on two cores."""
-    python, raw, data, runs = sys.executable, folder / "raw", folder / "data", folder / "runs"
-    launch = [str(Path(python).with_name("horovodrun")), "-np", str(RANKS), "--gloo", python]
-    places = ["--data", str(data), "--runs", str(runs), "--preset", "small"]
-    backbone = ["--backbone", str(runs / "jetclass")]
-    simulate, preprocess = [python, "-m", "simulation"], [python, "-m", "preprocessing"]
-    return [
-        (
-            "simulate JetClass",
-            [*simulate, "jetclass", "--jets-per-class", "1500", "--out", str(raw / "jetclass")],
+def stages(folder: Path, repeats: int = 1) -> dict[str, list[str]]:
+    """Commands by title; sizes are what fits five minutes on two cores."""
+    places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
+    simulate = f"{{python}} -m simulation top --jets {MANY} --val-jets 1000 --test-jets 5000"
+    found = {
+        "simulate top tagging": command(f"{simulate} --out {{raw}}", **places),
+        "preprocess it": command(
+            "{python} -m preprocessing top --raw {raw} --out {data}", **places
         ),
-        (
-            "simulate top tagging",
-            [
-                *simulate,
-                "top",
-                "--jets",
-                "1000",
-                "--val-jets",
-                "1000",
-                "--test-jets",
-                "10000",
-                "--out",
-                str(raw / "top"),
-            ],
-        ),
-        (
-            "preprocess JetClass",
-            [*preprocess, "jetclass", "--raw", str(raw / "jetclass"), "--out", str(data)],
-        ),
-        (
-            "preprocess top tagging",
-            [*preprocess, "top", "--raw", str(raw / "top"), "--out", str(data)],
-        ),
-        ("pre-train on 2 ranks", [*launch, "train.py", "jetclass", *places]),
-        ("fine-tune from the backbone", [python, "finetune.py", "top", *backbone, *places]),
-        ("train from scratch", [python, "finetune.py", "top", *places]),
-        ("evaluate OmniLearn", [python, "evaluate.py", str(runs / "top_finetuned")]),
-        ("evaluate PET from scratch", [python, "evaluate.py", str(runs / "top_scratch")]),
-    ]
+    }
+    for name, (model, jets, flags) in RUNS.items():
+        found[f"train {model}, {jets} jets"] = command(
+            "{python} finetune.py top --preset small --data {data} --runs {runs} --name {name} "
+            f"--train-jets {jets} --repeats {repeats} {flags}",
+            name=name,
+            **places,
+        )
+    for name, (model, jets, _) in RUNS.items():
+        found[f"evaluate {model}, {jets} jets"] = command(
+            "{python} evaluate.py {runs}/{name}", name=name, **places
+        )
+    found["scores from Python"] = [*command("{python} -c"), snippet(folder, repeats)]
+    return found
+
+
+def snippet(folder: Path, repeats: int = 1) -> str:
+    """Six lines of Python on the jets of the demo."""
+    seed = "/seed0" if repeats > 1 else ""
+    return SCORES.format(runs=folder / "runs", data=folder / "data", seed=seed)
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks demo", description=__doc__, allow_abbrev=False
-    )
-    parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder of the demo")
-    parser.add_argument("--fresh", action="store_true", help="repeat finished stages too")
-    flags = parser.parse_args(arguments)
-    if flags.fresh and (flags.out / "seconds.json").exists():
-        shutil.rmtree(flags.out)
+    repeats = ("--repeats", {"type": int, "default": 1, "help": "trainings of each model"})
+    flags = folder_flags("demo", __doc__.splitlines()[0], arguments, [repeats])
     started = time.monotonic()
-    seconds = run_stages(flags.out)
-    table = comparison(flags.out / "runs")
-    with atomic_path(flags.out / "table.md") as temporary:
-        temporary.write_text(table)
-    compare_figures(flags.out)
-    print(f"\n{table}")
-    print(f"figures: {flags.out}/loss.png, {flags.out}/roc.png; per run: {flags.out}/runs/*/")
+    seconds = run_stages(stages(flags.out, flags.repeats), flags.out, "make demo")
+    draw(flags.out)
+    show(*table(flags.out / "runs"), flags.out)
     print(
         f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"
     )
 
 
-def run_stages(folder: Path) -> dict[str, float]:
-    """Run what is not done yet; seconds.json remembers stages that ended well."""
-    done = folder / "seconds.json"
-    seconds = json.loads(done.read_text()) if done.is_file() else {}
-    commands = stages(folder)
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}  # the launcher too imports TensorFlow
-    for number, (title, command) in enumerate(commands, start=1):
-        print(f"[{number}/{len(commands)}] {title}", end="", flush=True)
-        if title in seconds:
-            print(f": done before in {seconds[title]:.0f} s")
-            continue
-        shown = " ".join(command).replace(f"{ROOT}/", "")
-        print(f"\n    {shown}", flush=True)
-        started = time.monotonic()
-        ended = subprocess.run(command, cwd=ROOT, env=quiet, check=False)
-        if ended.returncode:
-            raise UserError(
-                f"stage {title!r} failed with exit code {ended.returncode}; mend what "
-                "it says above and run: make demo"
-            )
-        seconds[title] = time.monotonic() - started
-        with atomic_path(done) as temporary:
-            temporary.write_text(json.dumps(seconds, indent=2) + "\n")
-    return seconds
-
-
-def comparison(runs: Path) -> str:
-    """The Markdown table: metrics with uncertainties, and the epochs each model needed."""
-    target = min(losses(runs / MODELS["PET from scratch"], "validation"))
-    head = ["model", *COLUMNS.values(), "epochs to the best loss from scratch", "test jets"]
-    rows = [head]
-    for model, name in MODELS.items():
+def table(runs: Path) -> tuple[list[str], list[list[str]]]:
+    """Heading and one row per model."""
+    rows = []
+    for name, (model, jets, _) in RUNS.items():
         results = read_results(runs / name / "results.json")
-        found = [results[key] for key in COLUMNS]
-        validation = losses(runs / name, "validation")
-        needed = epochs_needed(validation, target)
-        reached = f"{needed} of {len(validation)}" if needed else f"not in {len(validation)}"
-        cells = [result.text for result in found]
-        rows.append([model, *cells, reached, str(found[0].n)])
-    return markdown(rows, texts=len(head))
+        found = [results[key] for key in METRICS]
+        number = len(trainings(runs / name))
+        rows.append([model, str(jets), *(one.text for one in found), str(number), str(found[0].n)])
+    return ["model", "training jets", *METRICS.values(), "trainings", "test jets"], rows
 
 
-def compare_figures(folder: Path) -> None:
-    """Both models in one figure of the loss and one of the rejection."""
-    finetuned, scratch = (folder / "runs" / name for name in MODELS.values())
-    runs = {FINETUNED: finetuned, SCRATCH: scratch}
-    compare(runs, folder, "", "Top tagging, simulated jets", "Top")
+def draw(folder: Path) -> None:
+    """loss.png and roc.png of all models, and as PDF; of repeated trainings the first."""
+    histories, curves = [], []
+    for name, (model, jets, _) in RUNS.items():
+        run, label = trainings(folder / "runs" / name)[0], f"{model}, {jets} jets"
+        histories.append(LossHistory(label, losses(run, "training"), losses(run, "validation")))
+        for curve in read_results(run / "results.json")["curves"].values():
+            curves.append(RocCurve(label, curve["signal_efficiency"], curve["rejection"]))
+    loss_curves(histories, folder / "loss")
+    roc_curves(curves, folder / "roc", title="Top tagging, simulated jets", signal="Top")

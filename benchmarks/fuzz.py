@@ -15,7 +15,6 @@ Readers that are in --out already, of the same damages, are kept: a long run goe
 import argparse
 import hashlib
 import json
-import sys
 import tempfile
 import traceback
 import warnings
@@ -88,7 +87,7 @@ def attacked(name: str, seed: int, numbers: Sequence[int], folder: Path) -> dict
     content = path.read_bytes()
     expected = hashlib.sha256(content_of(read(path))).digest()
     counts = dict.fromkeys(("tried", *OUTCOMES), 0)
-    bad = {"changed": [], "tracebacks": []}
+    bad: dict[str, list[int]] = {"changed": [], "tracebacks": []}
     for number in numbers:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
         path.write_bytes(damaged(content, rng))
@@ -170,4 +169,4 @@ def write(out: Path, command: str, rows: dict[str, dict]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -43,11 +43,13 @@ def quality(spec: DatasetSpec, truth: JetSet, jets: JetSet) -> dict[str, dict[st
     """class -> W1M and W1P."""
     found = {}
     for label, name in enumerate(spec.class_names):
-        pair = [sample.of_class(label).constituents for sample in (truth, jets)]
-        if len(pair[0]):
-            masses = [relative_mass(each) for each in pair]
-            features = constituent_wasserstein(*pair, 0)
-            found[name] = {"w1m": wasserstein(*masses, 0), "w1p": mean_of(features, len(pair[1]))}
+        true, ours = (sample.of_class(label).constituents for sample in (truth, jets))
+        if len(true):
+            features = constituent_wasserstein(true, ours, 0)
+            found[name] = {
+                "w1m": wasserstein(relative_mass(true), relative_mass(ours), 0),
+                "w1p": mean_of(features, len(ours)),
+            }
     return found
 
 

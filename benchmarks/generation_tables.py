@@ -65,10 +65,11 @@ def generation_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
     names = CATALOGUE[dataset].class_names if dataset in CATALOGUE else classes_of(runs)
     rows = [["Class", MODEL, "Data", "Jets", *(HEADINGS[name][0] for name in metrics), SOURCE]]
     for class_name in names:
-        for model in table.rows[class_name] if table else ():
-            cells = [cell.replace("±", " ± ") for cell in table.rows[class_name][model].split()]
-            cells += [BLANK] * (len(metrics) - len(cells))
-            rows.append([class_name, model, "public", PUBLISHED_JETS, *cells, table.source])
+        if table:
+            for model, row in table.rows[class_name].items():
+                cells = [cell.replace("±", " ± ") for cell in row.split()]
+                cells += [BLANK] * (len(metrics) - len(cells))
+                rows.append([class_name, model, "public", PUBLISHED_JETS, *cells, table.source])
         rows += own_rows(dataset, class_name, metrics, runs)
     return rows
 
@@ -129,8 +130,8 @@ def observable_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
     for class_name in classes_of(runs):
         for kind, mark in SETS.items():
             for model, run in in_order(runs, {}):
-                found = found_in(run, kind, class_name)
-                if all(key in found for key in keys):
+                found = found_in(run, kind, class_name) if run else {}
+                if run and all(key in found for key in keys):
                     cells = [scaled(run.result(key, found), 1.0) for key in keys]
                     rows.append(
                         [

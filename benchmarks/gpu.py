@@ -16,10 +16,11 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -250,24 +251,16 @@ def steady_seconds(run: Callable, batch: dict, steps: int) -> float:
     """Median seconds of a step, after a warm-up."""
     for _ in range(WARM_UP):
         run(batch)
-    until, taken = time.monotonic() + STEADY_SECONDS, []
+    until = time.monotonic() + STEADY_SECONDS
+    taken: list[float] = []
     while len(taken) < LEAST_STEPS or (len(taken) < steps and time.monotonic() < until):
         taken.append(seconds_of(run, batch))
     return float(np.median(taken))
 
 
-@contextmanager
-def xla_asked(asked: bool) -> Iterator[None]:
+def xla_asked(asked: bool) -> AbstractContextManager:
     """Graphs made inside are fused by XLA, or are not."""
-    before = os.environ.get("OMNILEARN_XLA")
-    os.environ["OMNILEARN_XLA"] = str(int(asked))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["OMNILEARN_XLA"]
-        else:
-            os.environ["OMNILEARN_XLA"] = before
+    return patch.dict(os.environ, OMNILEARN_XLA=str(int(asked)))
 
 
 def settings(mode: str, kind: str) -> list[Setting]:
@@ -297,7 +290,7 @@ def measure_all(
         for setting in candidates:
             measured.measure(setting, batches[FIRST_SLOTS])
         rates = {each: measured.rates(each).get(FIRST_SLOTS, 0.0) for each in candidates}
-        candidates.sort(key=rates.get, reverse=True)
+        candidates.sort(key=lambda each: rates[each], reverse=True)
         plain = next(setting for setting in candidates if not setting.xla)
         foremost = dict.fromkeys((settings(mode, kind)[0], plain))
         for setting in foremost:

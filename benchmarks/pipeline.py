@@ -28,7 +28,7 @@ from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.hdf5 import new_file
 
-STORAGE = {
+STORAGE: dict[str, dict] = {
     "gzip-1": {"compression": "gzip", "compression_opts": 1},  # as preprocessing writes
     "gzip-1, bytes shuffled": {"compression": "gzip", "compression_opts": 1, "shuffle": True},
     "lzf": {"compression": "lzf"},
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> None:
 
 def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) -> dict[str, float]:
     """Jets per second of CPU time (reading thread and consumer together) and the peak memory."""
-    numbers = {}
+    numbers: dict[str, float] = {}
     with JetFiles(paths, spec, limit=flags.jets) as files:
         jets = files.num_jets
         numbers["jets"] = jets
@@ -191,7 +191,7 @@ def _peak_memory(paths: list[Path], spec: DatasetSpec, limit: int, batch_size: i
 
 def _peak_kilobytes() -> int:
     # getrusage would do, but a new process inherits that peak from the one that started it
-    return int(re.search(r"VmHWM:\s*(\d+)", MEMORY.read_text())[1])
+    return int(re.findall(r"VmHWM:\s*(\d+)", MEMORY.read_text())[0])
 
 
 def _write_files(folder: Path, spec: DatasetSpec, jets: int, options: dict) -> list[Path]:

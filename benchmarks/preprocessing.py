@@ -154,7 +154,7 @@ def peak_megabytes() -> float:
     if not MEMORY.exists():
         return 0.0
     # getrusage would do, but a new process inherits that peak from the one that started it
-    return int(re.search(r"VmHWM:\s*(\d+)", MEMORY.read_text())[1]) / 1024
+    return int(re.findall(r"VmHWM:\s*(\d+)", MEMORY.read_text())[0]) / 1024
 
 
 def arithmetic(name: str, raw: Path) -> dict[str, float]:

@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +28,7 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,13 +44,15 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
     ]
     run = work(flags.mode, config, training=True)
     shapes = [
-        tuple(weight.shape) for weight in Objective(PET(config), flags.mode).trained().values()
+        tuple(weight.shape) for weight in PETObjective(PET(config), flags.mode).trained().values()
     ]
     gradients = [np.ones(shape, "float32") for shape in shapes]
     average = compiled(lambda tensors: distributed.average(tensors))
-    seconds = {"step": [], "allreduce": []}
+    seconds: dict[str, list[float]] = {"step": [], "allreduce": []}
     for number in range(flags.steps + 2):
-        for name, action, given in (("step", run, batch), ("allreduce", average, gradients)):
+        works: tuple[tuple[str, Callable, Any], ...]
+        works = (("step", run, batch), ("allreduce", average, gradients))
+        for name, action, given in works:
             distributed.barrier()
             started = time.perf_counter()
             result = action(given)
@@ -79,7 +83,7 @@ def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
     if ranks > len(cores):
         raise UserError(f"--ranks {ranks}: this machine offers {len(cores)} cores; use fewer ranks")
     report = folder / f"ranks{ranks}.json"
-    launcher = [Path(sys.executable).parent / "horovodrun", "-np", str(ranks), "--gloo"]
+    launcher = [str(Path(sys.executable).parent / "horovodrun"), "-np", str(ranks), "--gloo"]
     same = [
         "--size",
         flags.size,
@@ -91,7 +95,7 @@ def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
         str(flags.steps),
     ]
     done = subprocess.run(
-        [*launcher, sys.executable, "-m", "benchmarks", "scaling", *same, "--report", report],
+        [*launcher, sys.executable, "-m", "benchmarks", "scaling", *same, "--report", str(report)],
         capture_output=True,
         text=True,
         check=False,

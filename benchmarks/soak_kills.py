@@ -58,7 +58,8 @@ def end_while_writing(end: Writing | None, count: Callable[[int], None]) -> None
             os.kill(os.getpid(), signal.SIGKILL)
         return found
 
-    Path.replace = replace
+    for name, method in {"replace": replace}.items():
+        setattr(Path, name, method)
 
 
 def log_of(folder: Path) -> Path:

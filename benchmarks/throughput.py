@@ -30,7 +30,7 @@ from omnilearn.training.gradients import (
     uses_xla,
     with_gradients,
 )
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import Lion
 
 RESULTS = Path(__file__).parent / "results"
@@ -78,7 +78,7 @@ def work(
     mode: str, config: PETConfig, training: bool, precision: str = FULL
 ) -> Callable[[dict], None]:
     """A function that trains on, or evaluates, a batch, with products in that precision."""
-    objective = Objective(PET(config), mode)
+    objective = PETObjective(PET(config), mode)
     variables = list(objective.trained().values())
     optimiser = Lion(learning_rate=1e-5, weight_decay=1e-5, use_ema=True)
     optimiser.build(variables)
@@ -152,7 +152,8 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
     full = made_batch(sample_multiplicities(size), slots)
     for batch in (*(batch for batch, _ in grouped), full):
         run(batch)  # traces, and warms up
-    rates, peaks = {"default": [], "padded": []}, []
+    rates: dict[str, list[float]] = {"default": [], "padded": []}
+    peaks = []
     for _ in range(flags.rounds):
         peaks.append(peak_flops())
         mean = sum(share * seconds_of(run, batch) for batch, share in grouped)

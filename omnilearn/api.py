@@ -16,13 +16,14 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
+from omnilearn import backbones
 from omnilearn.config import data_folder, read_config
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.generation.jet_sets import JetSet, four_momenta
+from omnilearn.generation.jet_sets import JetSet, four_momenta, read_split
 from omnilearn.generation.sampling import PART, Sampler, Solver
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
 from omnilearn.onnx_file import write_onnx
@@ -64,6 +65,12 @@ class Tagger:
         list with one array per jet; GeV and radians, with pdg_id where the training had it. The jet
         is the sum of its constituents; of more constituents than slots the hardest count. Raises
         UserError saying what is wrong with which jet.
+
+        >>> scores = tagger.probabilities(jets)
+        >>> scores.shape == (len(jets), len(tagger.classes))
+        True
+        >>> bool(np.allclose(scores.sum(axis=1), 1.0))
+        True
         """
         return softmax(self.logits(jets).astype(np.float64), axis=1)
 
@@ -75,6 +82,9 @@ class Tagger:
         """The class token (jets, dim) float32 after all layers of the classifier head.
 
         The logits are linear functions of it; for plots, clustering and heads of one's own.
+
+        >>> len(tagger.embed(jets)) == len(jets)
+        True
         """
         return self._evaluated(self._tokens, jets)
 
@@ -84,6 +94,10 @@ class Tagger:
         labels (jets,): numbers or names of the two classes, or one-hot; weight (jets,) or None.
         See `omnilearn.tagging.metrics.rejection_curve` for definition and uncertainty. Raises
         UserError for more than two classes.
+
+        >>> result = tagger.rejection(jets, labels, signal_efficiency=0.3)
+        >>> result.value >= 1.0, result.n == len(jets)
+        (True, True)
         """
         if len(self.classes) != 2:
             raise UserError(
@@ -106,14 +120,11 @@ class Tagger:
         """What the compiled model says of every jet, (jets, ...), batch by batch."""
         source = JetsInMemory(jets, self.spec)
         pipeline = Pipeline(source, source.spec, self.batch, weighted=False)
-        found = None
+        rows, values = [], []
         for batch in pipeline.ordered():
-            rows = batch.pop("index")
-            values = np.asarray(model(filled_up(batch, self.batch)))[: len(rows)]
-            if found is None:
-                found = np.empty((source.num_jets, *values.shape[1:]), values.dtype)
-            found[rows] = values
-        return found
+            rows.append(batch.pop("index"))
+            values.append(np.asarray(model(filled_up(batch, self.batch)))[: len(rows[-1])])
+        return np.concatenate(values)[np.argsort(np.concatenate(rows))]
 
 
 class Generator:
@@ -134,6 +145,12 @@ class Generator:
         with the name Momentum4D of the package vector; `Tagger.probabilities` takes them. The same
         seed gives the same jets, and the first of them when fewer are asked for. solver: how noise
         becomes jets, by default in 20 steps. Raises UserError for an unknown class.
+
+        >>> new = generator.sample(3, "t", seed=1)
+        >>> new.fields, len(new)
+        (['jet', 'constituents'], 3)
+        >>> bool(ak.all(ak.num(new.constituents) == new.jet.multiplicity))
+        True
         """
         if class_name not in self.classes:
             raise UserError(
@@ -157,14 +174,19 @@ class Unfolding:
         self.name, self._run = run.name, run
 
     def weights(self) -> UnfoldedWeights:
-        """One weight per simulated event, those of replicas, and what they belong to."""
+        """One weight per simulated event, those of replicas, and what they belong to.
+
+        >>> weights = unfolding.weights()
+        >>> weights.weight.shape == weights.event_weight.shape
+        True
+        """
         return UnfoldedWeights.read(self._run / "weights.h5")
 
 
 def load(
     place: Path | str, *, data: Path | str = "", batch: int = 256
 ) -> Tagger | Generator | Unfolding:
-    """What was trained in a run directory, or a tagger from its checkpoint file.
+    """What was trained in a run directory; a tagger from its checkpoint file; a backbone by name.
 
     batch: jets evaluated together. A dataset of one's own is described by the run directory; data:
     the folder of datasets that describes it instead, for a checkpoint that was taken out of its
@@ -178,6 +200,8 @@ def load(
     if batch < 1:
         raise UserError(f"batch is {batch}; expected 1 or more")
     place = Path(place).expanduser()
+    if str(place) in backbones.names():
+        place = backbones.checkpoint_file(str(place))
     if place.is_file():
         checkpoint = load_checkpoint(place)
         config, about = checkpoint.record.get("config", {}), checkpoint.record
@@ -209,6 +233,23 @@ def load(
     )
 
 
+def read_jets(
+    name: str, split: str = "test", jets: int = 1000, data: Path | str = ""
+) -> tuple[ak.Array, np.ndarray]:
+    """Jets of a preprocessed dataset as `Tagger.probabilities` takes them, and their labels.
+
+    jets: at most so many, equally many of every class, always the same; data: the folder of
+    datasets. Returns awkward records of constituents with pt, eta, phi, energy (GeV, radians; taken
+    as massless, without identities) and class numbers (jets,). Raises UserError where the dataset
+    is missing or damaged.
+
+    >>> jets, labels = read_jets("top", jets=500)  # doctest: +SKIP
+    """
+    folder = Path(data or data_folder()).expanduser()
+    found, _ = read_split(folder, dataset(name, folder), split, jets)
+    return records(found)["constituents"], found.label
+
+
 def described(about: dict, run: Path, data: Path | str, before: str) -> DatasetSpec:
     """The dataset of a run: by the folder `data` if given, by the run, or by that of the training.
 
@@ -233,7 +274,7 @@ def tagger(name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batc
 def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
     """Raise UserError where `spec` has other classes or slots than the model was trained with."""
     names = checkpoint.class_names or spec.class_names
-    theirs = (names, checkpoint.pet_config.num_classes, checkpoint.pet_config.max_constituents)
+    theirs = (names, checkpoint.model_config.num_classes, checkpoint.model_config.max_constituents)
     ours = (spec.class_names, spec.num_classes, spec.max_constituents)
     if theirs != ours:
         raise UserError(

@@ -1,14 +1,16 @@
-"""One frozen dataclass is the configuration of a run; its flags are generated from its fields.
+"""What a training run is asked to do, what it begins with, and how it is described.
 
 `python finetune.py top --epochs 3` is the recipe of top tagging, then the flag.
 """
 
 import argparse
 import os
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from omnilearn.errors import UserError
+from omnilearn.settings import Settings, given, option
 from omnilearn.stored_json import read_json
 from omnilearn.typed import typed
 
@@ -16,14 +18,6 @@ from omnilearn.typed import typed
 def data_folder() -> str:
     """$OMNILEARN_DATA, or data."""
     return os.path.expanduser(os.environ.get("OMNILEARN_DATA", "data"))
-
-
-def option(default, help: str, kind: type | None = None):
-    """A field with its help line; a flag without one cannot be written.
-
-    `kind` is the type of a flag whose default, None, depends on other settings.
-    """
-    return field(default=default, metadata={"help": help, "kind": kind or type(default)})
 
 
 # the released code regresses the jet inputs, and has a drop of identities, in mode "all" alone
@@ -38,50 +32,117 @@ def by_mode(name: str, value: float | None, mode: str) -> float:
 
 
 @dataclass(frozen=True)
-class Config:
-    """What a training run does. Learning rates are for one batch; see `cosine_schedule`."""
+class ModelSettings(Settings):
+    """Which model, in which size, with which heads."""
 
-    data: str = option(data_folder(), "folder of preprocessed datasets")
-    runs: str = option("runs", "folder of run directories")
-    name: str = option("", "name of the run directory; made from the dataset when empty")
-    model: str = option("pet", "pet; or omnijet: a tokeniser of constituents and a GPT over tokens")
-    preset: str = option("full", "full: the paper's model; small: two cores of a laptop")
-    seed: int = option(0, "the one source of randomness")
-    epochs: int = option(10, "passes over the training jets, or so many --jets-per-epoch")
-    jets_per_epoch: int = option(
-        0,
-        "training jets of an epoch, all ranks together; the next goes on with the others, so "
-        "that each is seen once in a pass; 0, or more than there are: an epoch is a pass",
+    model: str = option(
+        "pet",
+        "pet; or omnijet: a tokeniser of constituents and a GPT over tokens",
+        choices=("pet", "omnijet"),
     )
-    batch: int = option(256, "jets per batch and rank")
-    accumulate: int = option(1, "batches per rank that make one step of the optimiser")
-    lr: float = option(3e-5, "learning rate of the heads at the start of the warm-up")
-    weight_decay: float = option(1e-5, "decoupled weight decay of the heads")
-    body_factor: float = option(1.0, "the body learns this many times slower than the heads")
-    warmup_epochs: int = option(3, "epochs of linear warm-up")
+    preset: str = option(
+        "full", "full: the paper's model; small: two cores of a laptop", choices=("full", "small")
+    )
+    mode: str = option(
+        "all",
+        "heads that are trained: all, classifier or generator",
+        choices=("all", "classifier", "generator"),
+    )
+    padding: str = option(
+        "",
+        "released or masked; empty: the backbone's, else released",
+        choices=("", "released", "masked"),
+    )
+    precision: str = option(
+        "float32",
+        "float32; or bfloat16: products of bfloat16, on a GPU",
+        choices=("float32", "bfloat16"),
+    )
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Settings):
+    """How a model learns. Learning rates are for one batch; see `cosine_schedule`."""
+
+    epochs: int = option(10, "passes over the training jets, or so many --jets-per-epoch", least=1)
+    batch: int = option(256, "jets per batch and rank", least=1)
+    accumulate: int = option(1, "batches per rank that make one step of the optimiser", least=1)
+    lr: float = option(3e-5, "learning rate of the heads at the start of the warm-up", above=0)
+    weight_decay: float = option(1e-5, "decoupled weight decay of the heads", least=0)
+    body_factor: float = option(1.0, "the body learns this many times slower", above=0)
+    warmup_epochs: int = option(3, "epochs of linear warm-up", least=0)
     decay: bool = option(True, "after the warm-up the rate falls as a cosine; else it is constant")
-    precision: str = option("float32", "float32; or bfloat16: products of bfloat16, on a GPU")
-    optimiser: str = option("lion", "lion, as PET is trained; or adamw, as token models are")
+    optimiser: str = option(
+        "lion", "lion, as PET is trained; or adamw, as token models are", choices=("lion", "adamw")
+    )
     clip_norm: float = option(
         0.0,
         "gradients are scaled down to this norm: that of each weight array with lion, of all "
         "together with adamw; 0: they are not",
+        least=0,
     )
     beta2: float = option(
         0.0,
         "share of the old momentum (lion) or of the old squares (adamw) that a step keeps; "
         "0: the optimiser's own, 0.99 or 0.999",
+        least=0,
+        below=1,
     )
-    patience: int = option(30, "epochs without a better validation loss before stopping")
-    mode: str = option("all", "heads that are trained: all, classifier or generator")
+    patience: int = option(30, "epochs without a better validation loss before stopping", least=1)
     regression_weight: float = option(
-        None, "weight of the regression of the jet inputs: 1 in mode all, else 0", float
+        None, "weight of the regression of the jet inputs: 1 in mode all, else 0", float, least=0
     )
     feature_drop: float = option(
-        None, "probability per jet to hide the identity features: 0.1 in mode all, else 0", float
+        None,
+        "probability per jet to hide the identity features: 0.1 in mode all, else 0",
+        float,
+        least=0,
+        most=1,
     )
-    label_drop: float = option(0.1, "probability per jet to hide the class from the generator")
-    padding: str = option("", "released or masked; empty: the backbone's, else released")
+    label_drop: float = option(
+        0.1, "probability per jet to hide the class from the generator", least=0, most=1
+    )
+
+
+# what a second training inside a task may have of its own
+OF_ANY_TRAINING = (
+    *("epochs", "batch", "accumulate", "lr", "weight_decay", "warmup_epochs", "decay"),
+    *("optimiser", "clip_norm", "beta2", "patience"),
+)
+
+
+def second_training(what: str, *more: str, prefix: str = "", alias: str = ""):
+    """A field of what is given for a second training, which has flags that begin with a prefix.
+
+    They are those of `TrainingSettings` that any training has, and `more`; `what` ends their help
+    lines. prefix: the field's name where empty; alias: a second name of the flag of epochs.
+    """
+    names = (*OF_ANY_TRAINING, *more)
+    more_of = {"second": TrainingSettings, "names": names, "prefix": prefix, "alias": alias}
+    return field(default_factory=dict, metadata={"help": what, **more_of})
+
+
+def apart_from_epochs(asked: dict) -> dict | None:
+    """What flags set for a second training, for the description of the run, which has epochs."""
+    return {name: value for name, value in asked.items() if name != "epochs"} or None
+
+
+@dataclass(frozen=True)
+class Config(TrainingSettings, ModelSettings):
+    """What a training run does: its model, how it learns, on which jets, and where it is kept."""
+
+    default_is: ClassVar = "recipe, else"
+
+    data: str = option(data_folder(), "folder of preprocessed datasets")
+    runs: str = option("runs", "folder of run directories")
+    name: str = option("", "name of the run directory; made from the dataset when empty")
+    seed: int = option(0, "the one source of randomness", least=0)
+    jets_per_epoch: int = option(
+        0,
+        "training jets of an epoch, all ranks together; the next goes on with the others, so "
+        "that each is seen once in a pass; 0, or more than there are: an epoch is a pass",
+        least=0,
+    )
     weighted: bool = option(True, "event weights of the files enter the loss")
     classes: str = option("", "use only jets of these classes, comma-separated; empty means all")
     train_jets: int = option(
@@ -89,10 +150,11 @@ class Config:
         "use only so many training jets, drawn by --seed, equally many of every class and file "
         "as far as they hold them (events of an unfolding: in the shares of data and simulation); "
         "fewer need not be among more; 0 means all",
+        least=0,
     )
-    val_jets: int = option(0, "use only so many validation jets, drawn alike; 0 means all")
+    val_jets: int = option(0, "use only so many validation jets, drawn alike; 0 means all", least=0)
     checkpoint_every: int = option(
-        0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch"
+        0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch", least=0
     )
     accept_changed_data: bool = option(
         False, "go on with a run though its data are not those it was trained on so far"
@@ -104,33 +166,43 @@ class Config:
             object.__setattr__(self, name, by_mode(name, getattr(self, name), self.mode))
         if self.name in (".", "..") or "/" in self.name:
             raise UserError(f"--name is {self.name!r}; expected the name of one folder in --runs")
-        for name in ("epochs", "batch", "accumulate", "patience"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 1 or more")
-        for name in ("lr", "body_factor"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected above zero")
-        counts = ("seed", "warmup_epochs", "train_jets", "val_jets", "checkpoint_every")
-        for name in (*counts, "jets_per_epoch", "weight_decay", "clip_norm", "regression_weight"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected zero or more")
-        for name in ("feature_drop", "label_drop"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"--{flag(name)} is {getattr(self, name)}; expected 0 to 1")
-        if not 0 <= self.beta2 < 1:
-            raise UserError(f"--beta2 is {self.beta2}; expected 0 or more, below 1")
-        choices = {
-            "model": ("pet", "omnijet"),
-            "optimiser": ("lion", "adamw"),
-            "precision": ("float32", "bfloat16"),
-            "preset": ("full", "small"),
-            "mode": ("all", "classifier", "generator"),
-            "padding": ("", "released", "masked"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                expected = " or ".join(filter(None, allowed))
-                raise UserError(f"--{flag(name)} is {getattr(self, name)!r}; expected {expected}")
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class Start(Settings):
+    """What a training begins with; from scratch where all are empty."""
+
+    backbone: str = option(
+        "",
+        "run directory, checkpoint, or name of a backbone that comes with the code",
+        exclusive="start",
+    )
+    released_weights: str = option(
+        "", "a .weights.h5 file of the released OmniLearn to start from", exclusive="start"
+    )
+    published_weights: str = option(
+        "",
+        "an npz or safetensors file of the public OmniJet-alpha to start from (omnijet)",
+        exclusive="start",
+    )
+
+    @property
+    def path(self) -> str | None:
+        """The one that is given, as descriptions of runs have it."""
+        return self.backbone or self.released_weights or self.published_weights or None
+
+
+@dataclass(frozen=True)
+class Evaluation(Settings):
+    """What evaluate.py may be asked of every run; tasks add their own."""
+
+    data: str = option("", "folder of datasets; empty: the run's own")
+    batch: int = option(256, "jets per step and rank", least=1)
+    split: str = option("test", "jets to evaluate on", choices=("train", "val", "test"))
+    from_predictions: bool = option(
+        False, "use what an earlier evaluation left in the run: predictions.h5 or generated jets"
+    )
 
 
 # changing these does not make it another training, so a run may be resumed with others; of an
@@ -147,64 +219,33 @@ FREE_TO_CHANGE = (
 )
 
 
-def flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """One flag per field; absent flags leave the recipe as it is."""
-    for item in fields(Config):
-        kind = item.metadata["kind"]
-        default = "" if item.default is None else f", else {item.default!r}"
-        text = f"{item.metadata['help']} (recipe{default})"
-        if kind is bool:
-            parser.add_argument(
-                f"--{flag(item.name)}",
-                action=argparse.BooleanOptionalAction,
-                default=MISSING,
-                help=text,
-            )
-        else:
-            parser.add_argument(f"--{flag(item.name)}", type=kind, default=MISSING, help=text)
-
-
 def chosen(arguments: argparse.Namespace, name: str):
     """A setting on the command line, or its default, before there is a recipe."""
-    given = getattr(arguments, name)
-    return getattr(Config, name) if given is MISSING else given
-
-
-def configured(recipe: dict, arguments: argparse.Namespace) -> Config:
-    """The recipe, then every flag that was given."""
-    names = {item.name for item in fields(Config)}
-    given = {
-        name: value
-        for name, value in vars(arguments).items()
-        if name in names and value is not MISSING
-    }
-    return Config(**{**recipe, **given})
+    return given(Config, arguments).get(name, getattr(Config, name))
 
 
 @dataclass
 class Known:
     """What tasks ask of the description of a run, and of which type it is; null where it is not."""
 
-    task: str = None
-    dataset: str = None
-    backbone: str = None
-    tokeniser: str = None
-    step: str = None
-    classifier: str = None
-    misses: str = None
-    kind: str = None
-    events: dict = None
-    versions: dict = None
-    folds: int = None
-    iterations: int = None
-    ensemble: int = None
-    signal: int = None
-    data_background: int = None
-    reference_background: int = None
+    task: str | None = None
+    dataset: str | None = None
+    backbone: str | None = None
+    tokeniser: str | None = None
+    step: str | None = None
+    classifier: str | None = None
+    misses: str | None = None
+    kind: str | None = None
+    events: dict | None = None
+    jet_network: dict | None = None
+    tokeniser_training: dict | None = None
+    versions: dict | None = None
+    folds: int | None = None
+    iterations: int | None = None
+    ensemble: int | None = None
+    signal: int | None = None
+    data_background: int | None = None
+    reference_background: int | None = None
 
     def __post_init__(self):
         for name, value in vars(self).items():

@@ -26,7 +26,7 @@ def hashed(*parts: bytes | np.ndarray) -> str:
     """BLAKE2b of the parts, 32 characters; arrays by their bytes."""
     state = hashlib.blake2b(digest_size=16)
     for part in parts:
-        state.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
+        state.update(part if isinstance(part, bytes) else np.ascontiguousarray(part).data)
     return state.hexdigest()
 
 
@@ -41,7 +41,7 @@ class ContentDigest:
         if name not in self.arrays:
             kind = f"{rows.dtype.str} {rows.shape[1:]}".encode()
             self.arrays[name] = hashlib.blake2b(kind, digest_size=16)
-        self.arrays[name].update(np.ascontiguousarray(rows))
+        self.arrays[name].update(np.ascontiguousarray(rows).data)
 
     def of(self, file: h5py.File) -> str:
         """The digest of the arrays so far and of the attributes of `file`."""
@@ -69,7 +69,7 @@ def stretch_rows(array: h5py.Dataset) -> int:
     return max(1, STRETCH_BYTES // (chunk * row_bytes)) * chunk
 
 
-def is_as_written(path: Path, advance: Callable[[int], None] = lambda size: None) -> bool:
+def is_as_written(path: Path, advance: Callable[[int], object] = lambda size: None) -> bool:
     """Whether all that a file of ours holds is what was written; False where it has no digest.
 
     `advance` is told the bytes of the file, roughly, as they are read.

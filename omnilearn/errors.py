@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -28,7 +29,7 @@ DISK_ERRORS = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "writing or reading is not permitted",
 }
-PATH_ERRORS = {
+PATH_ERRORS: dict[int | None, str] = {
     errno.ENOENT: "there is no such file or folder",
     errno.ENOTDIR: "a file stands where a folder is needed",
     errno.EISDIR: "a folder stands where a file is needed",
@@ -39,7 +40,7 @@ PATH_ERRORS = {
 }
 
 
-def speak(main: Callable[[], None]) -> int:
+def run_cli(main: Callable[[], None]) -> int:
     """Run `main`; return 0, or say in one sentence what ended it.
 
     The user's error is 2, an interruption by the keyboard 130, a stop asked for by the system 75,
@@ -48,8 +49,9 @@ def speak(main: Callable[[], None]) -> int:
     """
     sys.argv[1:] = map(expanded, sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):  # not of the terminal, or closed
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):  # the terminal or a file
+            with contextlib.suppress(ValueError):  # closed
+                stream.reconfigure(errors="replace")
     try:
         try:
             main()

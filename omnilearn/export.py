@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 from omnilearn.api import Tagger, load
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
+from omnilearn.log import log
 
 
 def main() -> None:
@@ -26,8 +27,8 @@ def main() -> None:
     tagger = load(arguments.run, data=arguments.data)
     if not isinstance(tagger, Tagger):
         raise UserError(f"{arguments.run} holds no tagger; only classifiers are written as ONNX")
-    print(f"wrote {tagger.export_onnx(arguments.file)}")
+    log.info(f"wrote {tagger.export_onnx(arguments.file)}")
 
 
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(run_cli(main))

@@ -53,8 +53,7 @@ def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **optio
                 raise
             file = h5py.File(path, "r", locking=False, **options)
     except OSError as error:
-        is_path = isinstance(path, str | os.PathLike)
-        if is_path and os.path.islink(path) and not os.path.exists(path):
+        if isinstance(path, str | Path) and os.path.islink(path) and not os.path.exists(path):
             raise UserError(f"{path} is a link to {os.readlink(path)}, which is gone") from error
         if reason := obstacle(error):
             raise UserError(f"{path} {reason}") from error
@@ -133,7 +132,7 @@ def obstacle(error: OSError) -> str | None:
     return f"cannot be opened ({os.strerror(error.errno)}); it was left as it is"
 
 
-def insist_on_own_content(file: h5py.File, path: Path | str) -> None:
+def insist_on_own_content(file: h5py.File, path: Path | str | BinaryIO) -> None:
     """Raise UserError naming the first key of an open file that cannot be read from it alone.
 
     Raises OSError for a shape that the file cannot hold: memory would be asked for by it.
@@ -186,7 +185,7 @@ def unknown_filter(dataset: h5py.Dataset) -> str:
 class Sink(io.FileIO):
     """The file below HDF5, which must not see a full disk: it crashes when it cannot write."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | str):
         super().__init__(path, "w+")
         self.error: OSError | None = None
 

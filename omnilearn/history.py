@@ -15,12 +15,12 @@ MEND = "copy it from the run again, or give the command of the training again, w
 class Epoch:
     """What the readers of a line look for in it, by type; a line may lack some and have more."""
 
-    epoch: int = None
-    steps: int = None
-    jets: int = None
-    seconds: float = None
-    training: dict[str, float] = None
-    validation: dict[str, float] = None
+    epoch: int | None = None
+    steps: int | None = None
+    jets: int | None = None
+    seconds: float | None = None
+    training: dict[str, float] | None = None
+    validation: dict[str, float] | None = None
 
 
 def insist_on_epochs(lines: list[dict]) -> None:

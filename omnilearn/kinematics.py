@@ -135,6 +135,6 @@ def from_relative(features: np.ndarray, jet: np.ndarray) -> np.ndarray:
 
 def count_clipped(features: np.ndarray) -> int:
     """How many log(1 - pt_rel) and log(1 - e_rel) of features (..., 7 or more) sit on the floor."""
-    floor = log_one_minus(np.float64(1.0))
+    floor = log_one_minus(np.asarray(1.0))
     # float32 files hold the floor rounded, by at most one part in 10^7
     return int(np.count_nonzero(np.asarray(features)[..., (2, 4)] <= floor * (1 - 1e-7)))

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.log import log
 from omnilearn.writing_process import is_alive, started
 
 TRAINING, EVALUATION = ".training.lock", ".evaluation.lock"
@@ -80,10 +81,9 @@ class Lock:
 
     def moves(self, holder: Holder, count: int) -> bool:
         """Whether the counter of a holder on another host changes while we look."""
-        print(
+        log.info(
             f"{self.path.parent} was written to by process {holder.process} on {holder.host}; "
-            f"looking for {PATIENCE:.0f} s whether it still is",
-            flush=True,
+            f"looking for {PATIENCE:.0f} s whether it still is"
         )
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:

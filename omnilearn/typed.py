@@ -4,9 +4,12 @@ import dataclasses
 import math
 import types
 import typing
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-Kind = TypeVar("Kind")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Kind = TypeVar("Kind", bound="DataclassInstance")
 LARGEST = 2**53  # whole numbers beyond are no counts of anything, and floats do not hold them
 
 
@@ -21,7 +24,7 @@ def typed(kind: type[Kind], stored: Any, where: str = "") -> Kind:
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     if unknown := [name for name in stored if name not in fields]:
         raise ValueError(f"unknown {below(where, unknown[0])!r} among the keys")
-    hints, values = typing.get_type_hints(kind), {}
+    hints, values = typing.get_type_hints(kind), dict[str, Any]()
     for name, field in fields.items():
         if name in stored:
             if stored[name] is None and field.default is None:
@@ -40,7 +43,7 @@ def as_type(hint: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in inner:
             return None
         return as_type(next(one for one in inner if one is not type(None)), value, where)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return typed(hint, value, where)
     if origin in (tuple, list):
         expect(isinstance(value, list), value, where, "a list")
@@ -48,7 +51,7 @@ def as_type(hint: Any, value: Any, where: str) -> Any:
             expect(len(value) == len(inner), value, where, f"{len(inner)} entries")
             kinds = inner
         else:
-            kinds = [inner[0] if inner else object] * len(value)
+            kinds = (inner[0] if inner else object,) * len(value)
         items = enumerate(zip(kinds, value, strict=True))
         return origin(as_type(one, item, f"{where}[{place}]") for place, (one, item) in items)
     if origin is dict or hint is dict:

@@ -15,8 +15,9 @@ from pathlib import Path
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.log import log
 from preprocessing import omnilearned
 from preprocessing.convert import Job, convert, reader_of
 from preprocessing.finished_files import damaged
@@ -197,7 +198,7 @@ def preprocess(arguments: argparse.Namespace) -> None:
     shards = reader_of(spec, repacked).shards(arguments.raw)
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
-        print(f"{split}: {files} public files" if files else f"{split}: no public files found")
+        log.info(f"{split}: {files} public files" if files else f"{split}: no public files found")
     shards = chosen(shards, arguments.splits, spec)
     folder = arguments.out / spec.name
     digests = SourceDigests(folder)
@@ -226,11 +227,11 @@ def make(jobs: list[Job], workers: int) -> None:
     finished = [path for job in jobs if job.is_complete for path, _ in job.outputs]
     broken = damaged(finished, workers)
     for path in sorted(broken):
-        print(f"{path} does not hold what was written any more: it is made again")
+        log.warning(f"{path} does not hold what was written any more: it is made again")
     for job in jobs:
         if job.is_complete and broken.isdisjoint(path for path, _ in job.outputs):
             for path, _ in job.outputs:
-                print(f"{path} is complete, from the same files and seed: kept")
+                log.info(f"{path} is complete, from the same files and seed: kept")
             kept.append(job)
         else:
             todo.append(job)
@@ -240,7 +241,7 @@ def make(jobs: list[Job], workers: int) -> None:
 
 def command() -> int:
     """The command omnilearn-preprocess of the installed package; returns the exit status."""
-    return speak(main)
+    return run_cli(main)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import shutil
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import DISK_ERRORS, UserError
@@ -41,7 +42,7 @@ def members(archive: Path) -> list[Member]:
 
 def files_of(tar: tarfile.TarFile, archive: Path) -> list[tarfile.TarInfo]:
     """The entries of an open archive that are files; raises UserError as `members` does."""
-    found = {}
+    found: dict[str, tarfile.TarInfo] = {}
     for entry in tar:
         if entry.isdir():
             continue
@@ -87,7 +88,7 @@ def unpack(archive: Path, folder: Path) -> int:
 
 def copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: Path, advance) -> None:
     """One file out of an open archive, whole or not at all; `advance` hears of its bytes."""
-    source = tar.extractfile(entry)
+    source = cast(IO[bytes], tar.extractfile(entry))  # None for folders alone
     try:
         with atomic_path(target) as temporary, temporary.open("wb") as file:
             while block := source.read(BLOCK):

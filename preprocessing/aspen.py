@@ -66,16 +66,15 @@ def shards(raw: Path) -> list[Shard]:
             f"{raw} holds no RunG_batch0.h5 or the like and no PFNano .root file; get them from "
             f"{ASPEN.source}"
         )
+    numbers = {}
     for path, name in found.items():
         if name is None or int(name[2]) >= BATCHES:
             raise UserError(
                 f"{path} is no public file name; they are RunG_batch0.h5 to RunH_batch39.h5"
             )
+        numbers[path] = int(name[2]) + BATCHES * (name[1] == "H")
     require_files(list(found))
-    return [
-        Shard(ASPEN.splits, int(name[2]) + BATCHES * (name[1] == "H"), (path,))
-        for path, name in found.items()
-    ]
+    return [Shard(ASPEN.splits, number, (path,)) for path, number in numbers.items()]
 
 
 def layout(path: Path) -> tuple[dict[str, Column], tuple[str, ...]]:

@@ -20,6 +20,7 @@ from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import count_clipped
+from omnilearn.log import log
 from omnilearn.plotting.distributions import Panel, input_distributions
 from omnilearn.progress import progress
 from preprocessing.jet_chunk import require_gev
@@ -55,20 +56,20 @@ def run(arguments: argparse.Namespace) -> None:
     with reading(path, MEND), open_for_reading(path) as file:
         if DIGEST in attributes(file) and not is_as_written(path):
             wrong.append("it does not hold what was written any more: damaged, or changed since")
-        print(described(file, path))
+        log.info(described(file, path))
         spec = spec_of(file, path, arguments.dataset)
         for level in spec.levels or ("",):
             found = Level(file, path, spec, level)
-            print(found.report())
+            log.info(found.report())
             wrong += found.complaints()
             if arguments.plot:
                 figures.append((found.title, stem(arguments.plot, level), found.panels()))
     for title, target, panels in figures:
         input_distributions(panels, spec, target, title)
-        print(f"figure: {target}.png and .pdf")
+        log.info(f"figure: {target}.png and .pdf")
     if wrong:
         raise UserError(f"{path}: {'; '.join(wrong)}; {remedy(spec)}")
-    print(f"fits {spec.name}")
+    log.info(f"fits {spec.name}")
 
 
 def described(file: h5py.File, path: Path) -> str:
@@ -212,6 +213,7 @@ class Level:
     def report(self) -> str:
         """Classes, jets and constituents in tables."""
         spec = self.spec
+        rows: list[tuple[str, ...]]
         rows = [("class", "jets", "share", "sum of weights", "mean mass", "mean multiplicity")]
         counts = [int(moments.count.max(initial=0)) for moments in self.jets]
         for name, number, weights, moments in zip(

@@ -92,7 +92,7 @@ def shards(raw: Path) -> list[Shard]:
     Folders below `raw`, links among them, are searched too. Raises UserError if there is no
     simulated file, or the same one of a slice twice.
     """
-    slices = defaultdict(dict)
+    slices: dict = defaultdict(dict)
     below = files_below(raw, ".h5")
     for path in below:
         if name := FILE_NAME.fullmatch(path.name):

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
@@ -28,7 +28,7 @@ from preprocessing.sources import SPLITS, Shard
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
-_watch = None  # of a worker process
+_watch: "Watch"  # of a worker process
 
 
 def reader_of(spec: DatasetSpec, repacked: bool):
@@ -88,7 +88,7 @@ class Job:
         with np.errstate(over="ignore", invalid="ignore"):
             return rows, [FirstJets.of(self.reader, path) for path in self.shard.sources]
 
-    def run(self, rows: int, advance: Callable[[int], None]) -> str:
+    def run(self, rows: int, advance: Callable[[int], object]) -> str:
         """Read, shuffle and write `rows` rows; return lines that sum it up."""
         spec = self.spec
         for path, provenance in self.outputs:
@@ -132,7 +132,11 @@ class Job:
         return "\n".join(lines)
 
     def deal(
-        self, number: int, spec: DatasetSpec, buckets: list[Buckets], advance: Callable[[int], None]
+        self,
+        number: int,
+        spec: DatasetSpec,
+        buckets: list[Buckets],
+        advance: Callable[[int], object],
     ) -> None:
         """The rows of source `number`, each to the buckets of the split it belongs to."""
         source = self.shard.sources[number]
@@ -209,7 +213,7 @@ class Watch:
         self.stop.value = number
 
 
-def convert(jobs: list[Job], workers: int, kept: list[Job] = ()) -> None:
+def convert(jobs: list[Job], workers: int, kept: Sequence[Job] = ()) -> None:
     """Run all jobs on up to `workers` processes; the result does not depend on their number.
 
     Raises UserError before the first one where two files, also of the jobs `kept` from an earlier
@@ -230,7 +234,7 @@ def convert(jobs: list[Job], workers: int, kept: list[Job] = ()) -> None:
             signal.signal(number, handler)
 
 
-def convert_here(jobs: list[Job], kept: list[Job], watch: Watch) -> None:
+def convert_here(jobs: list[Job], kept: Sequence[Job], watch: Watch) -> None:
     """Run all jobs in this process."""
     surveys = []
     with progress(len(jobs) + len(kept), "looking at the files", "jobs") as bar:
@@ -256,7 +260,7 @@ def counted(surveys: list[tuple[int, list[FirstJets]]]) -> list[int]:
 
 
 def convert_in_parallel(
-    jobs: list[Job], kept: list[Job], workers: int, context: BaseContext, watch: Watch
+    jobs: list[Job], kept: Sequence[Job], workers: int, context: BaseContext, watch: Watch
 ) -> None:
     """Run all jobs on `workers` other processes."""
     with ProcessPoolExecutor(workers, context, initializer=_join, initargs=(watch,)) as pool:

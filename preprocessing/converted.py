@@ -39,7 +39,7 @@ def shards(raw: Path) -> list[Shard]:
 
     Empty where there is no such file. Raises UserError for a file of no split.
     """
-    found = {split: [] for split in SPLITS}
+    found: dict[str, list[Path]] = {split: [] for split in SPLITS}
     for path in sorted(raw.glob("[!.]*")):
         if not is_converted(path):
             continue
@@ -51,6 +51,7 @@ def shards(raw: Path) -> list[Shard]:
             )
         found[split].append(path)
     require_files([path for paths in found.values() for path in paths])
+    shares: dict[str, tuple[tuple[str, float], ...]]
     shares = {split: ((split, 1.0),) for split in SPLITS}
     if not found["val"]:
         shares["train"] = WITHOUT_VAL

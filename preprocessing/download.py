@@ -24,6 +24,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import DISK_ERRORS, UserError
+from omnilearn.log import log
 from omnilearn.progress import progress
 from preprocessing import omnilearned
 from preprocessing.archive import Member, members, require_room, unpack
@@ -60,20 +61,21 @@ def run(arguments: argparse.Namespace) -> None:
     """Fetch what is missing; raises UserError in the first file that cannot be had."""
     spec = dataset(arguments.dataset)
     pooch.get_logger().setLevel("ERROR")
-    hashes = {}
+    hashes: dict = {}
     try:
         files = wanted(spec, arguments.files, arguments.source)
-        print(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
+        log.info(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
         for file in files:
             (arguments.out / file.name).parent.mkdir(parents=True, exist_ok=True)
             if file.folder and (line := said_unpacked(file, arguments.out)):
-                print(line)
+                log.info(line)
                 continue
-            print(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
+            log.info(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
             if file.folder:
-                print(unpacked(file, arguments.out))
+                log.info(unpacked(file, arguments.out))
     except requests.ConnectionError as error:
-        host = urlsplit(error.request.url if error.request else spec.source).netloc
+        address = (error.request and error.request.url) or spec.source
+        host = urlsplit(address).netloc
         raise UserError(
             f"{host} cannot be reached; with a network the same command goes on, and files of "
             f"{spec.source} fetched in another way belong into {arguments.out}"
@@ -143,19 +145,19 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
     Raises UserError if the file arrived with another hash, or not at all.
     """
     path = out / file.name
-    hash_name = checksum.partition(":")[0] if checksum else ""
+    hash_name, _, expected = (checksum or "").partition(":")
     if path.is_file():
         if checksum is None:
             return f"{path} is there, its hash is not published: kept"
-        if pooch.file_hash(str(path), hash_name) == checksum.partition(":")[2].lower():
+        if pooch.file_hash(str(path), hash_name) == expected.lower():
             return f"{path} is complete, {hash_name} as published: kept"
-        print(f"{path} is not the public file ({hash_name} differs): fetched again")
+        log.warning(f"{path} is not the public file ({hash_name} differs): fetched again")
     transfer = Transfer(path)
     try:
         pooch.retrieve(file.url, checksum, path.name, path.parent, downloader=transfer)
     except ValueError as error:
         raise UserError(
-            f"{file.url} arrived with another {hash_name} than {checksum.partition(':')[2]} and "
+            f"{file.url} arrived with another {hash_name} than {expected} and "
             "was not kept; run the same command again"
         ) from error
     checked = f"{hash_name} as published" if checksum else "its hash is not published"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -16,7 +17,7 @@ from preprocessing.jet_chunk import CHUNK_ROWS
 from preprocessing.sources import reading
 
 # stretches and stored chunks need not agree: a chunk that two stretches share is kept
-CHUNK_CACHE = {"rdcc_nbytes": 2**25, "rdcc_nslots": 10_007}
+CHUNK_CACHE: dict[str, Any] = {"rdcc_nbytes": 2**25, "rdcc_nslots": 10_007}
 
 
 @dataclass(frozen=True)

@@ -56,14 +56,13 @@ def species_of(
 ) -> tuple[list[tuple[int, int, float]], np.ndarray, np.ndarray]:
     """Entry of SPECIES and sign of each different id, and which of them each constituent has."""
     different, inverse = np.unique(pdg_id, return_inverse=True)
-    found = [
-        SPECIES.get(abs(int(one))) if np.isfinite(one) and one == int(one) else None
-        for one in different
-    ]
-    if None in found:
-        raise UserError(
-            f"{path}: {key} holds the particle {different[found.index(None)]:g}, which is no PDG "
-            f"id of a jet constituent ({', '.join(map(str, SPECIES))} are); is this file of "
-            "another layout?"
-        )
+    found = []
+    for one in different:
+        if not np.isfinite(one) or one != int(one) or abs(int(one)) not in SPECIES:
+            raise UserError(
+                f"{path}: {key} holds the particle {one:g}, which is no PDG id of a jet "
+                f"constituent ({', '.join(map(str, SPECIES))} are); is this file of another "
+                "layout?"
+            )
+        found.append(SPECIES[abs(int(one))])
     return found, np.sign(different), inverse

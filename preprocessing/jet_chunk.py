@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class JetChunk:
         """The rows marked in `chosen` (rows,), with what was rejected."""
         jets = np.repeat(chosen, len(self.counts) // max(1, len(chosen)))
         constituents = np.repeat(jets, self.counts)
-        per_row = {
+        per_row: dict[str, Any] = {
             name: None if values is None else values[chosen]
             for name, values in (
                 ("label", self.label),

@@ -140,7 +140,7 @@ def write(
     buckets: Buckets,
     spec: DatasetSpec,
     provenance: Provenance,
-    advance: Callable[[int], None],
+    advance: Callable[[int], object],
 ) -> None:
     """Write all jets of `buckets`, bucket after bucket, with `provenance` as attributes.
 

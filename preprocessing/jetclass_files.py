@@ -106,7 +106,8 @@ def files_per_split(raw: Path) -> dict[str | None, list[Path]]:
     Raises UserError if there is none, for two files of one name in a split, for archives that are
     not unpacked, and where jets of all splits lie beside files of one.
     """
-    found, seen = defaultdict(list), {}
+    found: dict = defaultdict(list)
+    seen: dict = {}
     for path in files_below(raw, ".root"):
         split = split_of(path, raw)
         if twin := seen.get((split, path.name)):

@@ -82,7 +82,8 @@ def columns(table: Table, path: Path) -> tuple[list[int], int | None]:
     particles = [place for place in low_level if place not in labels]
     slots = [slot(names[place]) for place in particles]
     if None not in slots:
-        particles = [particles[first] for first in np.argsort(slots, kind="stable")]
+        order = np.argsort(np.array(slots, int), kind="stable")
+        particles = [particles[first] for first in order]
     if not labels and len(particles) == 3 * SLOTS + 1:
         labels = [particles.pop()]
     if len(particles) != 3 * SLOTS or (len(labels) != 1 and path.name != EXTRA):

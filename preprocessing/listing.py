@@ -11,6 +11,7 @@ from omnilearn.data.layout import find_files, stored_layout
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
+from omnilearn.log import log
 from preprocessing.sources import SPLITS
 
 WIDTH = 100
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
             entries.append(entry(dataset(path.parent.name, arguments.out), arguments.out))
         except UserError as error:
             entries.append(str(error))
-    print("\n\n".join(entries))
+    log.info("\n\n".join(entries))
 
 
 def entry(spec: DatasetSpec, data: Path) -> str:

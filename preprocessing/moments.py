@@ -54,5 +54,8 @@ class Moments:
         """Smallest, mean, standard deviation, largest of one column; NaN where it has no value."""
         place = self.names.index(name)
         if not self.count[place]:
-            return (np.nan,) * 4
-        return tuple(float(values[place]) for values in (self.low, self.mean, self.std, self.high))
+            return np.nan, np.nan, np.nan, np.nan
+        low, mean, std, high = (
+            float(values[place]) for values in (self.low, self.mean, self.std, self.high)
+        )
+        return low, mean, std, high

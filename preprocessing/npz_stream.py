@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -27,14 +27,14 @@ PIECE_BYTES = 2**20  # decompressed at a time
 class Member:
     """One array of the archive, open behind its header."""
 
-    file: BinaryIO
+    file: IO[bytes]
     dtype: np.dtype
     shape: tuple[int, ...]
 
     def read(self, rows: int) -> np.ndarray:
         """The next `rows` rows; raises EOFError where the archive ends before them."""
         array = np.empty((rows, *self.shape[1:]), self.dtype)
-        rest = memoryview(array).cast("B") if array.size else b""
+        rest = array.data.cast("B") if array.size else memoryview(b"")
         while len(rest):
             piece = self.file.read(min(len(rest), PIECE_BYTES))
             if not piece:
@@ -100,7 +100,7 @@ def open_npz(path: Path, keys: tuple[str, ...], title: str) -> Iterator[NpzRows]
         yield NpzRows(members)
 
 
-def open_member(file: BinaryIO, info: zipfile.ZipInfo, path: Path, key: str) -> Member:
+def open_member(file: IO[bytes], info: zipfile.ZipInfo, path: Path, key: str) -> Member:
     """The array in `file`, which stands at its beginning; raises UserError as `open_npz` says."""
     version = npy.read_magic(file)
     if version not in HEADERS:

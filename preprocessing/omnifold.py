@@ -69,7 +69,7 @@ def shards(raw: Path) -> list[Shard]:
 
     Raises UserError unless there is one sample of each, for two tunes would count as one.
     """
-    found = {label: {} for label in GENERATORS}
+    found: dict = {label: {} for label in GENERATORS}
     for path in raw.glob("[!.]*_Zjet_*.npz"):
         label, name, number = generator(path)
         found[label].setdefault(name, {})[number] = path

@@ -3,11 +3,13 @@
 docs/own_dataset.md is the example; `finetune.py NAME --data DATA` finds what is written here.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec, JetLa
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian, to_cartesian
+from omnilearn.log import log
 from omnilearn.progress import progress
 from preprocessing.convert import Job
 from preprocessing.identity import identity
@@ -80,7 +83,7 @@ def write_dataset(
         num_features=len(KINEMATIC_FEATURES if given.pdg_id is None else FEATURES),
         max_constituents=int(max_constituents),
         jet_radius=float(jet_radius),
-        jet_pt_range=tuple(map(float, jet_pt_range)),
+        jet_pt_range=(float(jet_pt_range[0]), float(jet_pt_range[1])),
         normalisation=JETCLASS_NORMALISATION,
         one_hot=False,
         folders=(name,),
@@ -106,7 +109,7 @@ def write_dataset(
         if without := [
             one for one, jets in zip(classes, made.jets_per_class, strict=True) if not jets
         ]:
-            print(f"{path}: no jets of {', '.join(without)}, which was declared")
+            log.warning(f"{path}: no jets of {', '.join(without)}, which was declared")
     declaration = data / name / FILE_NAME
     write_declaration(declaration, replace(spec, normalisation=measured(paths[0])))
     return [*paths, declaration]
@@ -238,7 +241,8 @@ def require_declaration(
         raise UserError(f"classes {names}: expected 1 to {MOST_CLASSES} names, all different")
     if not is_number(jet_radius) or not jet_radius > 0:
         raise UserError(f"jet_radius {jet_radius!r}: expected a number above zero")
-    pair = [] if isinstance(jet_pt_range, str) or not np.iterable(jet_pt_range) else jet_pt_range
+    is_text = isinstance(jet_pt_range, str)
+    pair: Any = [] if is_text or not np.iterable(jet_pt_range) else jet_pt_range
     if len(pair) != 2 or not all(map(is_number, pair)) or not 0 < pair[0] < pair[1]:
         raise UserError(
             f"jet_pt_range {jet_pt_range!r}: expected two rising numbers in GeV, for instance "
@@ -258,7 +262,7 @@ def require_declaration(
 
 def is_number(value) -> bool:
     """A finite number, of Python or NumPy, and no truth value."""
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def measured(path: Path):

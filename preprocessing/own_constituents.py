@@ -52,6 +52,8 @@ EXPECTED = (
     "(jets, slots, 4) of pt, eta, phi, energy, or 5 with the PDG id"
 )
 
+Columns = dict[str, np.ma.MaskedArray]  # name -> (constituents,), masked where missing
+
 
 @dataclass(frozen=True)
 class Constituents:
@@ -96,7 +98,7 @@ def understood() -> Iterator[None]:
         raise UserError(f"constituents: not understood ({said}); {EXPECTED}") from error
 
 
-def columns_of(given) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def columns_of(given) -> tuple[Columns, np.ndarray]:
     """Name -> numbers (constituents,), masked where missing, and counts (jets,)."""
     if isinstance(given, ak.Array):
         return columns_of_awkward(given)
@@ -121,7 +123,7 @@ def columns_of(given) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return by_name(flat), np.full(len(given), given.shape[1])
 
 
-def by_name(flat: np.ma.MaskedArray) -> dict[str, np.ma.MaskedArray]:
+def by_name(flat: np.ma.MaskedArray) -> Columns:
     """The columns (constituents, 4 or 5) of a plain array by their names."""
     return dict(zip((*MOMENTUM, PDG_ID), flat.T, strict=False))
 
@@ -138,7 +140,7 @@ def awkward(values) -> ak.Array:
     return ak.from_iter(values)
 
 
-def columns_of_jets(jets: list) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def columns_of_jets(jets: list) -> tuple[Columns, np.ndarray]:
     """A list with one entry per jet: an array (constituents, 4 or 5), or a list of records."""
     for row, jet in enumerate(jets):
         if jet is None or jet is np.ma.masked:
@@ -170,7 +172,7 @@ def columns_of_jets(jets: list) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return by_name(flat), counts
 
 
-def columns_of_awkward(array: ak.Array) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def columns_of_awkward(array: ak.Array) -> tuple[Columns, np.ndarray]:
     """The fields of jets of records, or of records of lists as a ROOT tree has them."""
     columns = fields_of(array)
     if not columns and array.ndim == 3:  # lists of four or five numbers
@@ -230,9 +232,9 @@ def whole(counts) -> np.ndarray:
     return np.asarray(ak.to_numpy(counts, allow_missing=True))
 
 
-def named(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def named(columns: Columns) -> Columns:
     """The columns by our names; raises UserError for one unknown, doubled, or missing."""
-    found: dict[str, np.ndarray] = {}
+    found: Columns = {}
     for key, values in columns.items():
         name = NAMES.get(key.lower().replace("_", ""))
         if name is None:
@@ -258,24 +260,22 @@ def numbers(key: str, values: np.ndarray) -> np.ma.MaskedArray:
     values = np.ma.asarray(values)
     if values.dtype.kind not in "biuf":
         raise UserError(f"constituents: {key} holds {values.dtype}; numbers are expected")
-    return values.astype(np.float64)
+    return np.ma.asarray(values.astype(np.float64))
 
 
-def momenta_of(
-    columns: dict[str, np.ma.MaskedArray], counts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def momenta_of(given: Columns, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """pt, eta, phi, energy (constituents, 4), zeros where missing, and which are (constituents,).
 
     Raises UserError for a constituent of which only a part is missing.
     """
-    masks = {key: np.ma.getmaskarray(values) for key, values in columns.items()}
-    size = "pt" if "pt" in columns else "px"
+    masks = {key: np.ma.getmaskarray(values) for key, values in given.items()}
+    size = "pt" if "pt" in given else "px"
     missing = masks[size]
     for key, mask in masks.items():
-        there = mask & ~missing & (columns[size].filled(0) != 0)
+        there = mask & ~missing & (given[size].filled(0) != 0)
         refuse(there, counts, f"has a constituent with {size} but without {key}")
         missing = missing | mask
-    columns = {key: np.where(missing, 0.0, values.filled(0)) for key, values in columns.items()}
+    columns = {key: np.where(missing, 0.0, values.filled(0)) for key, values in given.items()}
     with np.errstate(over="ignore", invalid="ignore"):
         if "px" in columns:
             px, py, pz = (columns[key] for key in CARTESIAN)

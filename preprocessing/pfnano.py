@@ -126,13 +126,12 @@ def shards(files: list[Path]) -> list[Shard]:
     Raises UserError for an empty file.
     """
     require_files(files)
-    groups, size = [[]], 0
+    groups: list[list[Path]] = [[]]
     for path in files:
-        if groups[-1] and size + path.stat().st_size > OUTPUT_BYTES:
+        size = sum(each.stat().st_size for each in groups[-1])
+        if size and size + path.stat().st_size > OUTPUT_BYTES:
             groups.append([])
-            size = 0
         groups[-1].append(path)
-        size += path.stat().st_size
     return [Shard(ASPEN.splits, index, tuple(group)) for index, group in enumerate(groups)]
 
 

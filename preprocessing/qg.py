@@ -59,7 +59,7 @@ def shards(raw: Path) -> list[Shard]:
     Converted files are taken in their place. Raises UserError if there is none, both kinds, or
     files of two of the four public sets.
     """
-    found = defaultdict(dict)
+    found: dict = defaultdict(dict)
     for path in sorted(raw.glob("*.npz")):
         if name := FILE_NAME.fullmatch(path.name):
             found[name[1]][int(name[2] or 0), path.name] = path

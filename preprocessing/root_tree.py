@@ -49,14 +49,15 @@ def jagged(
 
     Raises UserError on branches of unequal lengths and numbers that are not finite.
     """
-    flat, counts = {}, None
+    flat: dict[str, np.ndarray] = {}
+    counts = np.zeros(0, np.int64)
     for name in names:
         if arrays[name].ndim != 2:
             raise UserError(
                 f"{path}: {name} has not several numbers per row; is this file of another layout?"
             )
         number = ak.to_numpy(ak.num(arrays[name]))
-        counts = number if counts is None else counts
+        counts = counts if flat else number
         unequal = number != counts
         if unequal.any():
             raise UserError(

@@ -84,7 +84,7 @@ def remembered(record: Path) -> dict[str, list]:
         return {}
 
 
-def digest(path: Path, advance: Callable[[int], None]) -> str:
+def digest(path: Path, advance: Callable[[int], object]) -> str:
     """Size and hash of all bytes of a file, a block at a time."""
     state, size = hashlib.blake2b(digest_size=16), 0
     try:

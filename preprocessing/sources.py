@@ -96,7 +96,7 @@ def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
     """
     classes = list(classes)
     number = max(len(files) for files in classes)
-    outputs = [[] for _ in range(number)]
+    outputs: list[list[Path]] = [[] for _ in range(number)]
     for files in classes:
         for position, path in enumerate(files):
             outputs[position * number // len(files)].append(path)

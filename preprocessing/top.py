@@ -64,9 +64,10 @@ def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
     there is no table, or there are not 806 columns.
     """
     table = pandas_table.open_table(file, path, TOP.name, KEY)
-    place = {name: number for number, name in enumerate(table.names or ())}
+    names = tuple(table.names or ())
+    place = {name: number for number, name in enumerate(names)}
     if set(COLUMNS) <= set(place):
-        in_place = tuple(table.names) == COLUMNS
+        in_place = names == COLUMNS
         return table, None if in_place else [place[name] for name in COLUMNS]
     if table.width != len(COLUMNS):
         raise UserError(

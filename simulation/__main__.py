@@ -19,8 +19,9 @@ from typing import NoReturn
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.log import log
 from simulation.plan import at_least, prepare_folders
 from simulation.runner import available_cores, produce
 from simulation.unfinished import Unfinished
@@ -44,7 +45,7 @@ def parser() -> Parser:
     )
     commands = parser.add_subparsers(title="datasets", dest="dataset", required=True)
     for name, module in DATASETS.items():
-        title = module.__doc__.splitlines()[0]
+        title = (module.__doc__ or name).splitlines()[0]
         command = commands.add_parser(name, allow_abbrev=False, help=title, description=title)
         module.add_arguments(command)
         command.add_argument("--out", type=Path, required=True, metavar="DIR")
@@ -87,7 +88,7 @@ def main() -> None:
     made = asked(args)
     unfinished = Unfinished(args.out, {**made, "recipe": recipe.identity()})
     if unfinished.kept:
-        print(
+        log.info(
             f"{len(unfinished.kept)} of {len(files)} files are complete from an earlier run "
             "and kept"
         )
@@ -103,16 +104,16 @@ def main() -> None:
     unfinished.end()
     files = [file for file in files if file.path not in unfinished.kept]
     for file in files:
-        print(f"wrote {file.path} ({sum(file.jets)} {recipe.unit})")
+        log.info(f"wrote {file.path} ({sum(file.jets)} {recipe.unit})")
     jets = sum(sum(file.jets) for file in files)
-    print(
+    log.info(
         f"{jets} {recipe.unit} in {wall:.0f} s, {jets / wall:.0f} {recipe.unit}/s, seed {args.seed}"
     )
 
 
 def command() -> int:
     """The command omnilearn-simulate of the installed package; returns the exit status."""
-    return speak(main)
+    return run_cli(main)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def tasks(recipe: Recipe, files: list[OutputFile], seed: int) -> list[list[Task]
 
     Chunks of the same processes and split are numbered across files.
     """
-    numbered, cut = Counter(), []
+    numbered: Counter = Counter()
+    cut = []
     for file in files:
         number = -(-sum(file.jets) // recipe.chunk_size)
         # as equal as whole jets allow

@@ -23,7 +23,8 @@ class TreeWriter:
     """A tree of an open ROOT file, made by the first chunk; `name` may hold a folder."""
 
     def __init__(self, file: uproot.WritableDirectory, name: str):
-        self.file, self.name, self.tree = file, name, None
+        self.file, self.name = file, name
+        self.tree: uproot.WritableTree | None = None
 
     def append(self, chunk: dict[str, ak.Array]) -> None:
         if self.tree is None:

@@ -1,5 +1,6 @@
-"""The Python examples of a page of the documentation, to be run as they stand."""
+"""The Python examples of documentation and docstrings, to be run as they stand."""
 
+import doctest
 import re
 from pathlib import Path
 
@@ -17,3 +18,11 @@ def run_example(page: str, containing: str, **names) -> dict:
     """Run that block, with these names known, and return all names it leaves."""
     exec(compile(example(page, containing), page, "exec"), names)
     return names
+
+
+def run_doctests(thing, **names) -> doctest.TestResults:
+    """Run the examples in the docstrings of a class with these names known; failures and number."""
+    runner = doctest.DocTestRunner()
+    for test in doctest.DocTestFinder().find(thing, extraglobs=names):
+        runner.run(test)
+    return runner.summarize(verbose=False)

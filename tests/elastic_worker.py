@@ -15,10 +15,10 @@ from pathlib import Path
 from tiny_training import SPEC, opened
 
 from omnilearn.config import Config
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from omnilearn.training import distributed
 from omnilearn.training import trainer as training
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 ARCHITECTURE = DeepSetsConfig(
@@ -44,7 +44,7 @@ def main(data: Path, out: Path) -> None:
     pipelines = [opened(data, split, BATCH, rank, ranks) for split in ("train", "val")]
     run = out / "run"
     run.mkdir(exist_ok=True)
-    objective = Objective(DeepSets(ARCHITECTURE), CONFIG.mode)
+    objective = PETObjective(DeepSets(ARCHITECTURE), CONFIG.mode)
     trainer = training.Trainer(objective, CONFIG, pipelines[0].steps_per_epoch, run, {})
     step = trainer.step
 
@@ -69,4 +69,4 @@ def main(data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(speak(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))
+    sys.exit(run_cli(lambda: main(Path(sys.argv[1]), Path(sys.argv[2]))))

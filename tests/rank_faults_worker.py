@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from omnilearn.training import distributed
 
 
@@ -23,4 +23,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(speak(main))
+    sys.exit(run_cli(main))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.model.pet import PET, PETConfig
 
 DATA = Path(__file__).parent / "data"
@@ -51,7 +51,7 @@ def arrays_of(numbers, prefix: str) -> dict[str, np.ndarray]:
 def pet_with(numbers, config: PETConfig) -> PET:
     """A PET that carries the stored weights; every weight but the class token is stored."""
     pet = PET(config)
-    weights, arrays = pet_weights(pet), arrays_of(numbers, "w")
+    weights, arrays = model_weights(pet), arrays_of(numbers, "w")
     assert set(weights) - set(arrays) == {"classifier.token"}
     for name, array in arrays.items():
         weights[name].assign(array)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,7 +21,7 @@ def raising(error):
 
 
 def test_a_command_that_works_says_nothing(capsys):
-    assert speak(lambda: None) == 0
+    assert run_cli(lambda: None) == 0
     assert capsys.readouterr() == ("", "")
 
 
@@ -46,7 +46,7 @@ def test_a_command_that_works_says_nothing(capsys):
     ids=lambda value: type(value).__name__,
 )
 def test_an_error_of_the_user_is_one_sentence(error, code, said, capsys):
-    assert speak(raising(error)) == code
+    assert run_cli(raising(error)) == code
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith(said)
@@ -56,7 +56,7 @@ def test_an_error_of_the_user_is_one_sentence(error, code, said, capsys):
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "a bug")])
 def test_an_error_of_ours_keeps_its_traceback(error):
     with pytest.raises(type(error), match="a bug"):
-        speak(raising(error))
+        run_cli(raising(error))
 
 
 def test_a_library_that_is_quoted_in_several_lines_leaves_one_sentence():
@@ -65,7 +65,7 @@ def test_a_library_that_is_quoted_in_several_lines_leaves_one_sentence():
 
 def test_a_link_to_a_file_that_is_gone_is_told_as_one(tmp_path, capsys):
     (tmp_path / "link").symlink_to("nowhere.h5")
-    assert speak((tmp_path / "link").read_bytes) == 2
+    assert run_cli((tmp_path / "link").read_bytes) == 2
     assert capsys.readouterr().err.endswith("(it is a link to nowhere.h5, which is gone)\n")
 
 
@@ -85,8 +85,8 @@ def command(line: str, **environment) -> subprocess.CompletedProcess:
 def test_output_that_nobody_reads_any_more_ends_a_command_quietly(tmp_path):
     program = "for i in range(20000): print('a line of the list')"
     (tmp_path / "talk.py").write_text(
-        f"import sys\nfrom omnilearn.errors import speak\ndef main():\n    {program}\n"
-        "sys.exit(speak(main))"
+        f"import sys\nfrom omnilearn.errors import run_cli\ndef main():\n    {program}\n"
+        "sys.exit(run_cli(main))"
     )
     for long in (f"python {tmp_path}/talk.py", "python -m preprocessing list"):
         done = command(f"{long} | head -1; exit ${{PIPESTATUS[0]}}", PYTHONPATH=str(ROOT))
@@ -100,7 +100,8 @@ def test_output_that_nobody_reads_any_more_ends_a_command_quietly(tmp_path):
     [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
 )
 def test_what_a_terminal_cannot_show_is_replaced(environment):
-    program = "from omnilearn.errors import speak; speak(lambda: print('0.98', chr(177), '0.01'))"
+    said = "print('0.98', chr(177), '0.01')"
+    program = f"from omnilearn.errors import run_cli; run_cli(lambda: {said})"
     done = command(f'python -c "{program}"', **environment)
     assert (done.stdout, done.stderr) == ("0.98 ? 0.01\n", "")
 
@@ -109,5 +110,5 @@ def test_a_tilde_that_the_shell_left_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/her")
     words = ["finetune.py", "top", "--data=~/data", "~/runs", "a~b", "--name=x=~"]
     monkeypatch.setattr(sys, "argv", words)
-    assert speak(lambda: None) == 0
+    assert run_cli(lambda: None) == 0
     assert sys.argv[1:] == ["top", "--data=/home/her/data", "/home/her/runs", "a~b", "--name=x=~"]

@@ -65,6 +65,7 @@ def test_every_dataset_has_a_reader_a_sample_and_tests_of_both(name):
     assert all(callable(getattr(reader, part)) for part in ("shards", "count", "read"))
 
 
+@pytest.mark.slow
 @every_dataset
 def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp_path, monkeypatch):
     spec, sample = CATALOGUE[name], import_module(f"simulation.{name}")

@@ -24,7 +24,7 @@ from omnilearn.model.pet import PETConfig
 from omnilearn.runs import refuse_links, write_description
 from omnilearn.statistics.results import Result, read_results, write_results
 from omnilearn.tagging.predictions import read_predictions
-from omnilearn.training.resume import Position, whole_checkpoint
+from omnilearn.training.resume import Position, latest_intact_checkpoint
 from preprocessing import qg
 from simulation.plan import OutputFile, prepare_folders
 
@@ -189,7 +189,7 @@ def test_an_absurd_position_in_a_whole_checkpoint_is_refused(tmp_path, change):
     record = {"position": {**Position().as_json(), **change}}
     save_checkpoint(tmp_path / "last.h5", SMALL, {"body.kernel": np.ones((8, 8), "f4")}, record)
     with pytest.raises(UserError, match=r"last\.h5 holds no position of a training"):
-        whole_checkpoint(tmp_path)
+        latest_intact_checkpoint(tmp_path)
 
 
 def test_an_architecture_that_the_weights_do_not_have_is_refused(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from omnilearn import leftovers
 from omnilearn.atomic import atomic_path
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.runs import make_folder
 
@@ -79,7 +79,7 @@ def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path, capsys):
         with atomic_path(tmp_path / "results.json"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    assert speak(fill) == 2
+    assert run_cli(fill) == 2
     assert f"{tmp_path / 'results.json'}: the disk is full" in capsys.readouterr().err
 
 

@@ -97,7 +97,7 @@ def test_every_command_is_a_function_that_gives_the_exit_status(command):
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef)
     }
-    assert ast.unparse(functions[function].body[-1]) == "return speak(main)"
+    assert ast.unparse(functions[function].body[-1]) == "return run_cli(main)"
     assert f"sys.exit({function}())" in path.read_text()
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from omnilearn.anomaly.recipes import DENSITY
 from omnilearn.config import Config
 from omnilearn.generation.sampling import Solver
-from omnilearn.recipes import DENSITY, FINETUNING, PRETRAINING, SCRATCH, UNFOLDING, recipe
+from omnilearn.recipes import FINETUNING, PRETRAINING, SCRATCH, recipe
+from omnilearn.unfolding.recipes import UNFOLDING
 
 TESTS = Path(__file__).parent
 RELEASED = json.loads((TESTS / "data" / "released_settings.json").read_text())["settings"]

@@ -16,7 +16,7 @@ from toy_jets import write_toy_dataset
 
 from omnilearn.data import pipeline
 from omnilearn.history import read_history
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.model.pet import PET
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.statistics.results import Result, read_results
@@ -87,7 +87,7 @@ def test_finetuning_says_what_it_took_from_the_backbone(place, finetuned):
     found = load_checkpoint(place / "runs" / "top_finetuned" / "best.h5")
     assert found.record["dataset"] == "top"
     assert found.class_names == ("QCD", "top")
-    assert found.pet_config.num_classes == 2
+    assert found.model_config.num_classes == 2
 
 
 def test_generator_stays_as_it_was_where_only_the_classifier_is_trained(place, finetuned):
@@ -143,6 +143,7 @@ def test_ten_classes_have_a_confusion_matrix(place, pretrained):
         (run / name).unlink()  # what pre-training leaves is looked at elsewhere
 
 
+@pytest.mark.slow
 def test_repeated_trainings_are_evaluated_as_mean_and_spread(place, where):
     line = "finetune.py top --repeats 2 --name several --mode classifier"
     code, _, err = command(line, *where, *COMMON)
@@ -223,7 +224,7 @@ def test_released_weights_that_cannot_be_read_are_refused(tmp_path, where):
 
 
 def backbone_of_other_weights(folder: Path) -> Path:
-    weights = {name: np.array(weight) for name, weight in pet_weights(PET(ARCHITECTURE)).items()}
+    weights = {name: np.array(weight) for name, weight in model_weights(PET(ARCHITECTURE)).items()}
     deeper = replace(ARCHITECTURE, num_layers=ARCHITECTURE.num_layers + 1)
     save_checkpoint(folder / "other.h5", deeper, weights, {})
     return folder / "other.h5"
@@ -237,7 +238,7 @@ MISTAKES = {
     "unknown preset": ("train.py jetclass --preset huge", "no recipe for dataset 'jetclass' with"),
     "one class": ("train.py aspen --preset small --mode all", "error: aspen has one class, data:"),
     "no batch": ("evaluate.py {tmp} --batch 0", "error: --batch is 0; expected 1 or more"),
-    "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above zero"),
+    "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above 0"),
     "missing data": (
         "train.py jetclass --preset small --data {tmp}/nowhere",
         "error: no train files of jetclass .*python -m preprocessing jetclass",

@@ -12,7 +12,7 @@ from toy_jets import write_toy_dataset
 from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.reference_weights import load_released_weights
 from omnilearn.tagging.predictions import read_predictions
@@ -43,7 +43,7 @@ def pet():
 
 @pytest.fixture
 def checkpoint(pet, tmp_path):
-    weights = {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+    weights = {name: np.array(weight) for name, weight in model_weights(pet).items()}
     save_checkpoint(tmp_path / "best.h5", SMALL, weights, {"position": {}})
     return tmp_path / "best.h5"
 

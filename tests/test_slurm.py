@@ -9,9 +9,7 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 import h5py
 import pytest
 from commands import ROOT
+from slurm_cluster import done, slurm
 from toy_jets import write_toy_dataset
 
 from omnilearn.model.checkpoint import load_checkpoint
@@ -30,151 +29,14 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="not root"),
     pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="no horovod"),
 ]
-PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "mpirun")
-PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "openmpi-bin")
 EPOCHS, SLOTS = 4, 8
 PATIENCE = 1200  # seconds for ranks to have started, on a busy machine
-CONTROLLER_PORT, NODE_PORT = 16817, 16818
-CONFIGURATION = """
-ClusterName=test
-SlurmctldHost={host}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=cred_expire=5
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-SlurmctldPort={controller}
-SlurmdPort={node}
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-JobAcctGatherType=jobacct_gather/none
-MpiDefault=none
-ReturnToService=2
-KillWait=5
-SchedulerParameters=sched_interval=5,batch_sched_delay=1
-NodeName={host} CPUs={cores} State=UNKNOWN
-PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=FORCE
-"""
-
-
-def done(*command, **more) -> str:
-    """What a command says; the test fails with its words when it does."""
-    found = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, **more
-    )
-    assert found.returncode == 0, f"{command}: {found.stdout}{found.stderr}"
-    return found.stdout
-
-
-def installed() -> None:
-    """Install what is missing; the tests are skipped, with the reason, where that cannot be."""
-    if all(map(shutil.which, PROGRAMS)):
-        return
-    if not shutil.which("apt-get"):
-        pytest.skip("Slurm is missing, and there is no apt-get to install it")
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
-        try:
-            found = subprocess.run(
-                ["apt-get", *words],
-                env=quiet,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=600,
-                stdin=subprocess.DEVNULL,
-            )
-        except subprocess.TimeoutExpired:
-            pytest.skip(f"Slurm cannot be installed: apt-get {words[0]} took ten minutes")
-        if found.returncode:
-            pytest.skip(f"Slurm cannot be installed: {found.stderr[-300:]}")
-
-
-def authenticated(folder: Path) -> subprocess.Popen:
-    """A munged of our own, with its own key and socket."""
-    key = folder / "munge.key"
-    key.write_bytes(os.urandom(128))
-    key.chmod(0o600)
-    folder.chmod(0o755)
-    server = subprocess.Popen(
-        [
-            "munged",
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            f"--socket={folder / 'munge'}",
-            f"--pid-file={folder / 'munged.pid'}",
-            f"--seed-file={folder / 'munged.seed'}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 30
-    while not (folder / "munge").exists() and time.monotonic() < until:
-        time.sleep(0.1)
-    return server
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """The environment of a user of a Slurm that has this machine as its one node."""
-    installed()
-    folder = tmp_path_factory.mktemp("slurm")
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    host = socket.gethostname().split(".")[0]
-    text = CONFIGURATION.format(
-        host=host, folder=folder, controller=CONTROLLER_PORT, node=NODE_PORT, cores=os.cpu_count()
-    )
-    (folder / "slurm.conf").write_text(
-        text.replace("cred_expire=5", f"cred_expire=5,socket={folder / 'munge'}")
-    )
-    user = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "OMNILEARN_SITE": "cluster"}
-    servers = [authenticated(folder)]
-    servers += [
-        subprocess.Popen(
-            [name, "-D"],
-            env=user,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for name in ("slurmctld", "slurmd")
-    ]
-    try:
-        until = time.monotonic() + 180
-        while (
-            subprocess.run(
-                ["sinfo", "-h", "-o", "%t"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-            != b"idle"
-        ):
-            log = (folder / "slurmctld.log").read_text()
-            assert time.monotonic() < until, log[-2000:]
-            time.sleep(1)
+    with slurm(tmp_path_factory.mktemp("slurm")) as user:
         yield user
-    finally:
-        subprocess.run(["scancel", "--user=root"], env=user, check=False)
-        until = time.monotonic() + 60  # its processes end only while the servers are there
-        while (
-            time.monotonic() < until
-            and subprocess.run(
-                ["squeue", "-h"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-        ):
-            time.sleep(1)
-        for server in reversed(servers):
-            server.terminate()
-            server.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")

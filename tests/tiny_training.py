@@ -11,8 +11,9 @@ from omnilearn.data.catalogue import TOP
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.model.pet import PET, PETConfig
-from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.objective import PETObjective
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
 
 SPEC = replace(TOP, max_constituents=24)
 ARCHITECTURE = PETConfig(
@@ -48,7 +49,7 @@ def tiny_pet(seed: int = 0) -> PET:
 
 def tiny_trainer(run: Path, config: Config, training: Pipeline, seed: int = 0) -> Trainer:
     """A trainer of a fresh PET for the batches of this pipeline."""
-    objective = Objective(tiny_pet(seed), config.mode)
+    objective = PETObjective(tiny_pet(seed), config.mode)
     about = {"dataset": "top", "config": asdict(config)}
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
     return Trainer(objective, config, steps, run, about)

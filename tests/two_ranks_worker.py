@@ -18,10 +18,10 @@ from toy_events import SPEC as EVENTS_SPEC
 
 from omnilearn.config import Config
 from omnilearn.errors import Stopped, UserError
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import AveragedOptimiser
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import pulled
@@ -39,7 +39,7 @@ class SGD(AveragedOptimiser, keras.optimizers.SGD):
 
 
 def arrays(pet) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
 
 
 def my_rows(batch: dict) -> dict:
@@ -50,7 +50,7 @@ def my_rows(batch: dict) -> dict:
     return {name: value[rows] if np.ndim(value) else value for name, value in batch.items()}
 
 
-class SharedDraws(Objective):
+class SharedDraws(PETObjective):
     """Draws for the jets of all ranks together, of which every rank takes its own."""
 
     def prepare(self, batch, rng, training, constituents_per_jet):
@@ -62,10 +62,10 @@ def descended(data: Path, run: Path) -> tuple[dict, list, list]:
     """Weights after four steps of descent on the same jets and draws; losses; constituents."""
     together = opened(data, "train", JETS)
     trainer = tiny_trainer(run, CONFIG, together)
-    for name, weight in pet_weights(trainer.objective.pet).items():
+    for name, weight in model_weights(trainer.objective.model).items():
         if name.endswith("gamma"):
             weight.assign(np.ones(weight.shape))  # so that attention is felt
-    objective = SharedDraws(trainer.objective.pet, "all")
+    objective = SharedDraws(trainer.objective.model, "all")
     trainer.objective, trainer.optimiser = objective, SGD(learning_rate=0.1)
     trainer.optimiser.build(trainer.variables)
     losses, constituents = [], []
@@ -79,7 +79,7 @@ def descended(data: Path, run: Path) -> tuple[dict, list, list]:
         mine = my_rows(whole)
         losses.append(trainer.step([mine], together.constituents_per_jet)["loss"])
         constituents.append(float(mine["mask"].sum() / len(mine["mask"])))
-    return arrays(objective.pet), losses, constituents
+    return arrays(objective.model), losses, constituents
 
 
 def let_losses_grow(trainer) -> list[dict]:
@@ -106,7 +106,7 @@ def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
     test = opened(data, "test", CONFIG.batch, rank, ranks)
     predicted = tagging.predict(tiny_pet(seed=5), test)
     report = {"epochs": position.epoch, "best_epoch": position.best_epoch, "terms": terms[0]}
-    return arrays(trainer.objective.pet), predicted, report
+    return arrays(trainer.objective.model), predicted, report
 
 
 def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
@@ -141,7 +141,7 @@ def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
         trainer.request.name = ""
     trainer.step = step
     trainer.fit(training, validation)
-    return arrays(trainer.objective.pet), found
+    return arrays(trainer.objective.model), found
 
 
 def refused(data: Path) -> str:
@@ -163,7 +163,7 @@ def unfolded(data: Path, run: Path) -> dict:
     )
     sample = sample_of(events)
     pull = pulled(sample, np.ones(len(sample.weight)), fit, "iteration1_step1", "prior")
-    with distributed.alone():
+    with distributed.single_process():
         own = [distributed.rank(), distributed.size(), float(distributed.total(1))]
     return {"pull": pull, "own": own}
 

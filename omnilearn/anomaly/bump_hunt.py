@@ -44,9 +44,9 @@ def hunt(
         except UserError as error:
             found[name] = Result(float("nan"), None, len(kept), reason=str(error))
             continue
-        expected, error = fit.background
+        expected, uncertainty = fit.background
         observed = int(fit.counts[fit.inside].sum())
-        value = excess_significance(observed, expected, error)
+        value = excess_significance(observed, expected, uncertainty)
         found[name] = Result(value, 1.0, len(kept))
         spectra.append(
             {
@@ -56,7 +56,7 @@ def hunt(
                 "expected": fit.expected.tolist(),
                 "uncertainty": fit.error.tolist(),
                 "observed": observed,
-                "background": Result(expected, error, len(kept)),
+                "background": Result(expected, uncertainty, len(kept)),
                 "parameters": fit.parameters,
                 "chi2_per_bin": fit.chi2_per_bin,
                 "significance": value,

@@ -12,31 +12,33 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.anomaly.dijet_classifier import DijetClassifier
+from omnilearn.anomaly.dijet_classifier import DijetClassifier, DijetConfig
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Division, Wanted, divide
-from omnilearn.config import Config
+from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.model.checkpoint import LoadReport, assign_weights, load_checkpoint, pet_weights
-from omnilearn.model.pet import PET, PETConfig
+from omnilearn.fit import fit, make_pet
+from omnilearn.log import log
+from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights
+from omnilearn.model.pet import PET
 from omnilearn.runs import prepare_run
-from omnilearn.tagging import task as tagging
-from omnilearn.training import distributed, losses
+from omnilearn.training import losses
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.objective import Objective
+from omnilearn.training.trainer import Trainer
 
 UNTRAINED = "classifier.regression"  # no jet is to be read off the token of an event
 
 
 @dataclass
-class DijetObjective:
-    """The cross-entropy of data against reference; the protocol of `training.Trainer`."""
+class DijetObjective(Objective):
+    """The cross-entropy of data against reference."""
 
-    pet: DijetClassifier
+    model: DijetClassifier
 
     def trained(self) -> dict:
         """Every weight between the constituents and the logits."""
-        named = pet_weights(self.pet)
+        named = model_weights(self.model)
         return {name: one for name, one in named.items() if not name.startswith(UNTRAINED)}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
@@ -45,7 +47,7 @@ class DijetObjective:
 
     def losses(self, batch: dict) -> dict:
         """The mean over events, and the accuracy."""
-        logits = self.pet(batch)
+        logits = self.model(batch)
         entropy = losses.cross_entropy(batch["label"], logits)
         right = losses.is_right(batch["label"], logits)
         accuracy = losses.weighted_mean(right, batch["weight"])
@@ -71,8 +73,8 @@ def cells(
 class Classifications:
     """Cells on the same events, one after the other; the compiled graphs serve again."""
 
-    def __init__(self, spec: DatasetSpec, events: Dijets, backbone: str, released: str):
-        self.spec, self.events, self.backbone, self.released = spec, events, backbone, released
+    def __init__(self, spec: DatasetSpec, events: Dijets, start: Start):
+        self.spec, self.events, self.start = spec, events, start
         self.model: DijetClassifier | None = None
         self.trainer: Trainer | None = None
 
@@ -81,34 +83,27 @@ class Classifications:
         division = divide(self.events, wanted, config.seed)
         counts = event_counts(self.events, division)
         about = {**about, **asdict(wanted), "events": counts}
-        if distributed.rank() == 0:
-            said = ", ".join(
-                f"{number} {name.replace('_', ' ')}" for name, number in counts.items()
-            )
-            print(f"{Path(config.runs).name}, {config.name}: {said}", flush=True)
+        said = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
+        log.info(f"{Path(config.runs).name}, {config.name}: {said}")
         training, validation = (
             self.events.pipeline(*division.part(held_out), config.batch, config.seed)
             for held_out in (False, True)
         )
-        steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
-        report = self.start(config)
-        if distributed.rank() == 0 and report:
-            print(report)
+        model = self.started(config)
         run = prepare_run(config, "", about)
-        about = {**about, "config": asdict(config)}
-        objective = DijetObjective(self.model)
-        self.trainer = Trainer(objective, config, steps, run, about, self.trainer)
-        self.trainer.fit(training, validation)
+        objective, data = DijetObjective(model), (training, validation)
+        self.trainer = fit(objective, config, data, run, about, self.trainer)
 
-    def start(self, config: Config) -> LoadReport | None:
-        """Bring the model where this seed and backbone begin."""
-        pet, report = tagging.make_pet(self.spec, config, self.backbone, self.released)
+    def started(self, config: Config) -> DijetClassifier:
+        """The model, brought where this seed and backbone begin."""
+        pet = make_pet(self.spec, config, self.start)
         if self.model is None:
             self.model = DijetClassifier(pet)
         else:
-            fresh = {name: np.array(one) for name, one in pet_weights(DijetClassifier(pet)).items()}
-            assign_weights(self.model, fresh, self.backbone or self.released)
-        return report
+            began = model_weights(DijetClassifier(pet))
+            arrays = {name: np.array(weight) for name, weight in began.items()}
+            assign_weights(self.model, arrays, str(self.start.path))
+        return self.model
 
 
 def event_counts(events: Dijets, division: Division) -> dict[str, int]:
@@ -123,7 +118,7 @@ def event_counts(events: Dijets, division: Division) -> dict[str, int]:
 
 
 @lru_cache(maxsize=1)
-def compiled_classifier(config: PETConfig) -> tuple[DijetClassifier, Callable]:
+def compiled_classifier(config: DijetConfig) -> tuple[DijetClassifier, Callable]:
     """A model of this architecture and its compiled call, one for all cells of a scan."""
     model = DijetClassifier(PET(config))
     return model, compiled_for_batches(model.call, config.max_constituents)
@@ -131,7 +126,7 @@ def compiled_classifier(config: PETConfig) -> tuple[DijetClassifier, Callable]:
 
 def trained_classifier(run: Path) -> tuple[DijetClassifier, Callable]:
     """The two-jet classifier of a run at its best epoch, and its compiled call."""
-    checkpoint = load_checkpoint(run / "best.h5")
-    model, logits_of = compiled_classifier(checkpoint.pet_config)
+    checkpoint = load_checkpoint(run / "best.h5", DijetConfig)
+    model, logits_of = compiled_classifier(checkpoint.model_config)
     assign_weights(model, checkpoint.weights, str(checkpoint.path))
     return model, logits_of

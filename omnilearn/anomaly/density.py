@@ -6,11 +6,9 @@ One run directory holds both: best.h5 and jets/best.h5, and the generated refere
 the closure test: events at the true dijet masses against true events, region by region.
 """
 
-import argparse
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from omnilearn.anomaly.bump_hunt import limits
@@ -30,62 +28,54 @@ from omnilearn.anomaly.dijet_sampling import (
     write_calibration,
 )
 from omnilearn.anomaly.dijets import SPLITS, Dijets
-from omnilearn.config import Config
+from omnilearn.anomaly.recipes import DENSITY
+from omnilearn.config import Config, Evaluation, Start, apart_from_epochs
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.selection import drawn
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.fit import fit, fit_pet, fresh, make_pet
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_kinematics import JetObjective
 from omnilearn.generation.sampling import Solver
-from omnilearn.recipes import DENSITY, JET_NETWORK
+from omnilearn.generation.task import jet_network_config
+from omnilearn.log import log
 from omnilearn.runs import prepare_run
-from omnilearn.tagging import task as tagging
+from omnilearn.settings import option, without_effect
 from omnilearn.training import distributed
-from omnilearn.training.trainer import Trainer, optimiser_steps
 
 REGIONS = ("sidebands", "signal_region")
 CALIBRATED = 1024  # jets at most
 
 
-def density_config(config: Config, folder: Path, seed: int, arguments) -> tuple[Config, Config]:
-    """Settings of the two trainings: of PET, and of the network of kinematics."""
-    settings = {**DENSITY[config.preset]}
+def density_config(config: Config, folder: Path, seed: int, asked: dict) -> Config:
+    """Settings of PET in the sidebands: those of the search, the recipe, flags of its own."""
+    settings = {**DENSITY[config.preset], **asked}
     if config.train_jets:
         settings["train_jets"] = config.train_jets
-    for name in ("epochs", "batch", "lr"):
-        settings[name] = getattr(arguments, f"density_{name}") or settings[name]
-    jets = {**JET_NETWORK[config.preset]}
-    if arguments.jet_epochs:
-        jets["epochs"] = arguments.jet_epochs
-    places = {"runs": str(folder), "name": "density", "seed": seed}
-    ours = replace(config, **settings, **places)
-    return ours, replace(ours, **jets)
+    return replace(config, **settings, runs=str(folder), name="density", seed=seed)
 
 
-def train(events: Dijets, config: Config, jet_config: Config, arguments) -> None:
-    """Both trainings in the sidebands, one after the other, and what is measured after them."""
-    spec = events.spec
-    backbone, released = arguments.backbone, arguments.released_weights
+def train(events: Dijets, config: Config, start: Start, jet_network: dict, solver: Solver) -> None:
+    """Both trainings in the sidebands, one after the other, and what is measured after them.
+
+    jet_network: what flags set for the network of kinematics.
+    """
+    spec, jet_config = events.spec, jet_network_config(config, jet_network)
     about = {
         "task": "density",
         "dataset": spec.name,
-        "backbone": backbone or released or None,
+        "backbone": start.path,
         "jet_epochs": jet_config.epochs,
+        "jet_network": apart_from_epochs(jet_network),
     }
-    pet, report = tagging.make_pet(spec, config, backbone, released)
-    data = [single_jets(events, config, split) for split in ("train", "val")]
+    pet = make_pet(spec, config, start)
+    data = single_jets(events, config, "train"), single_jets(events, config, "val")
     run = prepare_run(config, "", about)
-    if report and distributed.rank() == 0:
-        print(report)
-    if distributed.rank() == 0:
-        print(
-            f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets",
-            flush=True,
-        )
-    tagging.train(data, pet, config, run, about)
+    log.info(f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets")
+    fit_pet(pet, config, data, run, about)
     train_kinematics(events, jet_config, run / "jets", about)
-    calibrate(events, run, Solver(steps=arguments.sampling_steps), config.seed)
+    calibrate(events, run, solver, config.seed)
 
 
 def sidebands(events: Dijets, split: str, most: int = 0, seed: int = 0) -> np.ndarray:
@@ -121,7 +111,7 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
     chosen = {split: sidebands(events, split) for split in ("train", "val")}
     training = chosen["train"]
     scale = KinematicsScale.of(jets[training], events.mass[training])
-    pipelines = [
+    training_jets, validation_jets = (
         KinematicsPipeline(
             scale.there(jets[rows], events.mass[rows]),
             condition(events.mass[rows]),
@@ -130,15 +120,12 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
             config.seed,
         )
         for rows in chosen.values()
-    ]
-    keras.utils.set_random_seed(config.seed)
-    network = JetGenerator(
-        JetGeneratorConfig(num_classes=2, num_jet=8, max_constituents=spec.max_constituents)
     )
-    about = {**about, "config": asdict(config), "kinematics": asdict(scale)}
-    steps = optimiser_steps(pipelines[0].steps_per_epoch, config.accumulate)
+    sizes = {"num_classes": 2, "num_jet": 8, "max_constituents": spec.max_constituents}
+    network = fresh(JetGenerator, JetGeneratorConfig(**sizes), config.seed)
     objective = JetObjective(network, {column: scale.std[column] for column in COUNTED})
-    Trainer(objective, config, steps, run, about).fit(*pipelines)
+    data = training_jets, validation_jets
+    fit(objective, config, data, run, {**about, "kinematics": asdict(scale)})
 
 
 def calibrate(events: Dijets, run: Path, solver: Solver, seed: int) -> None:
@@ -179,45 +166,43 @@ def generated_events(
     return {**made, "jet": made["jet"][..., columns]}
 
 
-def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of evaluate.py for the closure test."""
-    parser.add_argument(
-        "--steps", type=int, default=Solver.steps, help="steps of the solver (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--events",
-        type=int,
-        default=5000,
-        help="events per region, at most those of the test split (default: %(default)s)",
-    )
+@dataclass(frozen=True)
+class DensityEvaluation(Evaluation):
+    """What evaluate.py is asked of the closure test."""
+
+    steps: int = option(Solver.steps, "steps of the solver", least=1)
+    events: int = option(5000, "events per region, at most those of the test split", least=1)
+
+
+EVALUATION = DensityEvaluation
+NOT_EVALUATED = without_effect(
+    "the closure test, which samples test events anew", ["split", "from_predictions"]
+)
 
 
 def evaluate(
-    run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
+    run: Path, spec: DatasetSpec, config: Config, about: dict, settings: DensityEvaluation
 ) -> dict:
     """Generated events against true ones, in the sidebands and where the model interpolates."""
-    if arguments.steps < 1 or arguments.events < 1:
-        raise UserError(
-            f"--steps is {arguments.steps}, --events {arguments.events}; expected 1 or more"
-        )
-    events = Dijets(spec, arguments.data or config.data)
+    events = Dijets(spec, settings.data or config.data)
     described = {
         "dataset": spec.name,
         "model": run.name,
         "data": events.files.origin,
         "backbone": about["backbone"] or "",
     }
-    solver = Solver(steps=arguments.steps)
-    sampler = DijetSampler(run, spec, solver, arguments.batch, config.seed)
+    solver = Solver(steps=settings.steps)
+    sampler = DijetSampler(run, spec, solver, settings.batch, config.seed)
     test = ~events.signal & (events.split == SPLITS.index("test"))
     results, spectra = {}, {}
     for region, inside in zip(REGIONS, (events.in_sidebands, events.in_signal_region), strict=True):
-        rows = np.flatnonzero(test & inside)[: arguments.events]
+        rows = np.flatnonzero(test & inside)[: settings.events]
         share = np.array_split(rows, distributed.size())[distributed.rank()]
         pair = []
         for made in (true_events(events, share), generated_events(sampler, events, share)):
             found = dijet_observables(made["data"], made["jet"], made["multiplicity"])
             pair.append({name: distributed.gathered(values) for name, values in found.items()})
         if distributed.rank() == 0:
-            results[region], spectra[region] = closure(*pair, config.seed)
+            truth, generated = pair
+            results[region], spectra[region] = closure(truth, generated, config.seed)
     return {**described, "sampler": asdict(solver), **results, "spectra": spectra}

@@ -5,10 +5,20 @@ jets do not meet there; the output is scaled and shifted by an embedding of that
 then the constituents of all jets of the event enter the head as if they were those of one.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import keras
 from keras import ops
 
-from omnilearn.model.pet import PET
+from omnilearn.model.pet import PET, PETConfig
+
+
+@dataclass(frozen=True)
+class DijetConfig(PETConfig):
+    """The architecture of the PET whose body and classifier head it has."""
+
+    kind: ClassVar = "dijet_classifier"
 
 
 class DijetClassifier(keras.Model):
@@ -20,7 +30,7 @@ class DijetClassifier(keras.Model):
 
     def __init__(self, pet: PET, name: str = "dijet"):
         super().__init__(name=name)
-        self.config, self.pet = pet.config, pet
+        self.config, self.pet = DijetConfig(**vars(pet.config)), pet
         self.body, self.classifier = pet.body, pet.classifier
         self.built = True
 

@@ -42,8 +42,8 @@ def closure(
     not seen; 0.5 where they cannot.
     """
     metrics = {f"w1_{name}": wasserstein(truth[name], generated[name], seed) for name in truth}
-    samples = [np.column_stack([one[name] for name in WHOLE]) for one in (truth, generated)]
-    metrics["auc_kinematics"] = separation(*samples, seed)
+    columns = [np.column_stack([one[name] for name in WHOLE]) for one in (truth, generated)]
+    metrics["auc_kinematics"] = separation(columns[0], columns[1], seed)
     spectra: dict[str, Any] = {
         name: counted(
             {"truth": truth[name], "generated": generated[name]}, name.startswith("multiplicity")

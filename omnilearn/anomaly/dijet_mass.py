@@ -37,7 +37,7 @@ class FallingSpectrum:
 
     @classmethod
     def fitted(
-        cls, masses: np.ndarray, region: tuple[float, float], limits: tuple[float, float]
+        cls, masses: np.ndarray, region: tuple[float, ...], limits: tuple[float, float]
     ) -> "FallingSpectrum":
         """The fit to masses (N,) within `limits` but not in `region` [GeV].
 
@@ -54,14 +54,14 @@ class FallingSpectrum:
                 f"{region[1]:g} GeV; a fit needs {FEW_EVENTS}"
             )
         columns = basis(centres, ~inside)
-        best = None
-        for number in range(FEWEST, MOST + 1):
-            design = columns[:, :number]
-            parameters, likelihood = maximum(design[~inside], counts[~inside])
-            if best is not None and chi2.sf(2 * (likelihood - best[2]), 1) > SIGNIFICANT:
+        design = columns[:, :FEWEST]
+        parameters, likelihood = maximum(design[~inside], counts[~inside])
+        for number in range(FEWEST + 1, MOST + 1):
+            more = columns[:, :number]
+            found, higher = maximum(more[~inside], counts[~inside])
+            if chi2.sf(2 * (higher - likelihood), 1) > SIGNIFICANT:
                 break
-            best = design, parameters, likelihood
-        design, parameters, _ = best
+            design, parameters, likelihood = more, found, higher
         expected = np.exp(design @ parameters)
         information = design[~inside].T @ (expected[~inside, None] * design[~inside])
         return cls(edges, counts, inside, expected, design, np.linalg.inv(information))
@@ -106,7 +106,7 @@ class FallingSpectrum:
         return np.interp(uniform, summed / summed[-1], fine)
 
 
-def bin_edges(region: tuple[float, float], limits: tuple[float, float]) -> np.ndarray:
+def bin_edges(region: tuple[float, ...], limits: tuple[float, float]) -> np.ndarray:
     """Edges of bins about BIN_WIDTH wide, the ends of the region among them."""
     parts = []
     for low, high in ((limits[0], region[0]), region, (region[1], limits[1])):

@@ -25,9 +25,9 @@ from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.progress import progress
 from omnilearn.stored_json import read_json, write_json
 from omnilearn.training import distributed
+from omnilearn.training.random_streams import Stream
 from omnilearn.typed import as_type
 
-STREAM_DIJETS, STREAM_MASSES = 31, 32
 PART = 1024  # events made together: what an interruption loses, and what ranks share
 ATTEMPTS = 20  # to make an event that the trigger would have taken
 CENTRINGS = 4
@@ -51,7 +51,7 @@ class DijetSampler(Sampler):
         for attempt in range(ATTEMPTS):
             found = np.empty((len(index), 8), "float32")
             for rows in self.batches(left):
-                streams = JetStreams((self.seed, STREAM_DIJETS, attempt), index[rows])
+                streams = JetStreams((self.seed, Stream.DIJETS, attempt), index[rows])
                 noise = streams.standard_normal((len(rows), 8), "float32")
 
                 def velocity(x, time, chosen=told[rows]):
@@ -188,7 +188,9 @@ def sampled_reference(
             # whole parts, so that a reference that is too short is made longer, not anew
             index = np.arange(number * PART, (number + 1) * PART)
             if not paths[number].is_file():
-                uniform = JetStreams((sampler.seed, STREAM_MASSES), index).random((len(index), 1))
+                uniform = JetStreams((sampler.seed, Stream.DIJET_MASSES), index).random(
+                    (len(index), 1)
+                )
                 mass = spectrum.drawn(uniform[:, 0])
                 write_events(paths[number], sampler.events(index, mass), sampler.spec, about)
             bar.update(len(index))

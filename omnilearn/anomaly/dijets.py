@@ -5,6 +5,7 @@ In memory are a few numbers per event, never constituents: those are streamed by
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -56,10 +57,11 @@ class DijetPipeline(WeightedPipeline):
     """
 
     def _read(self, rows, batches):
-        events = self.files.gather(rows)
+        files = cast(EventFiles, self.files)
+        events = files.gather(rows)
         count = self.spec.jets_per_event
         data = events["data"].reshape(-1, *events["data"].shape[2:])
-        filled = self.files.filled[rows].ravel()
+        filled = files.filled[rows].ravel()
         for places, slots in batches:
             jets = (count * places[:, None] + np.arange(count)).ravel()
             mask = (np.arange(slots) < filled[jets, None]).astype(np.float32)

@@ -11,11 +11,11 @@ import numpy as np
 
 from omnilearn.anomaly.dijets import SAMPLED, SPLITS, Dijets
 from omnilearn.errors import UserError
+from omnilearn.training.random_streams import Stream
 
 TEST = SPLITS.index("test")
 VALIDATION = SPLITS.index("val")
 VALIDATION_SHARE = 0.1  # of generated events
-STREAM_BACKGROUND, STREAM_SIGNAL, STREAM_HUNT = 21, 22, 23
 KINDS = ("idealised", "cathode", "supervised")
 
 
@@ -66,14 +66,14 @@ def divide(events: Dijets, wanted: Wanted, seed: int) -> Division:
     injected = (
         signal
         if wanted.kind == "supervised"
-        else drawn(signal, events.split, wanted.signal, seed, STREAM_SIGNAL)[0]
+        else drawn(signal, events.split, wanted.signal, seed, Stream.SIGNAL_ROLES)[0]
     )
     numbers = [wanted.data_background, wanted.reference_background]
     if wanted.kind == "cathode":
         numbers[1] = 0
     shrink = min(1.0, np.count_nonzero(background) / sum(numbers))
     counts = [int(number * shrink) for number in numbers]
-    parts = drawn(background, events.split, counts, seed, STREAM_BACKGROUND)
+    parts = drawn(background, events.split, counts, seed, Stream.BACKGROUND_ROLES)
     if wanted.kind == "supervised":
         data, reference = injected, parts[0] | parts[1]
     elif wanted.kind == "cathode":
@@ -139,7 +139,7 @@ def hunted(events: Dijets, share: float, seed: int) -> np.ndarray:
     wanted = share * np.count_nonzero(background & inside)
     fraction = min(1.0, wanted / max(1, np.count_nonzero(signal & inside)))
     count = round(fraction * np.count_nonzero(signal))
-    return background | drawn(signal, events.split, count, seed, STREAM_HUNT)[0]
+    return background | drawn(signal, events.split, count, seed, Stream.BUMP_HUNT)[0]
 
 
 def last_of(rows: np.ndarray) -> np.ndarray:

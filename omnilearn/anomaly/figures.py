@@ -10,7 +10,7 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.figures import LABELS, panel
 from omnilearn.plotting.spectra import spectra
-from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
+from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour
 from omnilearn.tagging.figures import LossHistory, loss_curves
 
 KIND_LINES = {"idealised": "-", "cathode": "--"}
@@ -51,7 +51,7 @@ def improvement_curves(curves: Mapping[str, dict], path_stem: Path | str, title:
 
 def bump_figure(
     spectra: Sequence[dict[str, Any]],
-    region: tuple[float, float],
+    region: tuple[float, ...],
     path_stem: Path | str,
     title: str = "",
 ) -> None:
@@ -108,11 +108,8 @@ def scan_figure(
     medians, bands hold 68 % of the trainings. Below: the local significance of the bump hunt before
     and after a cut; at zero injected signal its expectation is 0 +- 1, which is shaded.
     """
-    with figure(path_stem) as axes:
-        canvas = axes.figure
-        axes.remove()
-        canvas.set_size_inches(7.5, 10.0)
-        upper, lower = canvas.subplots(2, 1, sharex=True)
+    with canvas(path_stem, (7.5, 10.0)) as drawing:
+        upper, lower = drawing.subplots(2, 1, sharex=True)
         smallest = [
             point["signal"]
             for kinds in scans.values()

@@ -6,9 +6,9 @@ signal region (CATHODE, arXiv:2109.00546): --stage density, sample and classify,
 by default.
 """
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,73 +18,95 @@ from omnilearn.anomaly.dijet_sampling import DijetSampler, reference_files, samp
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Wanted, divide
 from omnilearn.anomaly.metrics import cell_metrics
-from omnilearn.config import Config, chosen
+from omnilearn.anomaly.recipes import ANOMALY
+from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.sampling import Solver
-from omnilearn.recipes import ANOMALY
+from omnilearn.settings import Settings, flags_of, option, without_effect
 from omnilearn.tagging import task as tagging
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 
 SAMPLING_BATCH = 256  # jets
-STAGES = ("all", "density", "sample", "classify")
+OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # a search has its own
+OF_OTHER_OBJECTIVES = ("regression_weight", "feature_drop")
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to search for and how; what training is told stands in Config."""
+class SearchSettings(Settings):
+    """What to search for and how; how the classifier learns stands in Config."""
 
-    stage: str
-    kind: str
-    signals: list[int]
-    data_background: int
-    reference_background: int
+    default_is: ClassVar = "recipe, else"
+
+    signal: str = option(
+        "0", "injected signal events in the signal region; several, like 0,500,1000, are a scan"
+    )
+    idealised: bool = option(
+        False, "the reference is independent background", exclusive="reference"
+    )
+    supervised: bool = option(
+        False,
+        "all signal against all background by their true labels, for orientation",
+        exclusive="reference",
+    )
+    stage: str = option(
+        "all",
+        "without --idealised: train the generator in the sidebands, sample the reference in "
+        "the signal region, classify, or all of it; flags of other stages are taken and do "
+        "nothing",
+        choices=("all", "density", "sample", "classify"),
+    )
+    data_background: int = option(
+        100_000, "background in the data, in training and validation together", least=1
+    )
+    reference_background: int = option(
+        350_000, "events of reference, in training and validation together", least=1
+    )
+    density: dict = second_training("PET in the sidebands", "body_factor")
+    density_seed: int = option(0, "seed of the generator, which all repeats share", least=0)
+    jet_network: dict = second_training("the network of kinematics", alias="jet-epochs")
+    sampling_steps: int = option(Solver.steps, "steps of the solver for constituents", least=1)
+    cells_by_rank: bool = option(
+        False, "every rank trains cells of its own, instead of all ranks each cell"
+    )
 
     @property
-    def generates(self) -> bool:
-        return self.kind == "cathode"
+    def kind(self) -> str:
+        """Where the reference is from."""
+        return "supervised" if self.supervised else "idealised" if self.idealised else "cathode"
 
-    @classmethod
-    def of(cls, config: Config, arguments: argparse.Namespace) -> "Options":
-        """The recipe, then every flag that was given; raises UserError on what has no meaning."""
-        kind = "supervised" if arguments.supervised else "cathode"
-        kind = "idealised" if arguments.idealised else kind
-        if kind != "cathode" and arguments.stage != "all":
-            raise UserError(f"--stage is {arguments.stage!r}; --{kind} has no stages")
-        numbers = {}
-        for name in ("data_background", "reference_background"):
-            given = getattr(arguments, name)
-            numbers[name] = ANOMALY[config.preset][name] if given is None else given
-            if numbers[name] < 1:
-                raise UserError(f"--{name.replace('_', '-')} is {given}; expected 1 or more")
-        for name in (
-            "density_epochs",
-            "density_batch",
-            "density_lr",
-            "jet_epochs",
-            "sampling_steps",
-        ):
-            if getattr(arguments, name) < (name == "sampling_steps"):
-                raise UserError(
-                    f"--{name.replace('_', '-')} is {getattr(arguments, name)}; expected more"
-                )
-        if kind != "cathode" and config.train_jets:
-            raise UserError(
-                "--train-jets is for the generator; choose events with "
-                "--data-background and --reference-background"
-            )
-        if config.jets_per_epoch:
-            raise UserError(
-                "--jets-per-epoch is for tagging, generation and pre-training; an "
-                "epoch of the search is a pass"
-            )
-        if config.mode != "classifier":
-            raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
-        signals = signal_counts(arguments.signal)
-        if kind == "supervised" and signals != [0]:
-            raise UserError("--supervised takes all signal; leave out --signal")
-        return cls(arguments.stage, kind, signals, **numbers)
+    @property
+    def signals(self) -> list[int]:
+        return signal_counts(self.signal)
+
+
+SETTINGS, EVALUATION = SearchSettings, Evaluation
+NOT_EVALUATED = without_effect("a search, which has events of its own for testing", ["split"])
+OF_GENERATOR = (
+    *("train_jets", "label_drop", "stage", "density_seed", "sampling_steps"),
+    *flags_of(SearchSettings, "density"),
+    *flags_of(SearchSettings, "jet_network"),
+)
+
+
+def recipes(config: Config, asked: dict) -> tuple[dict, dict]:
+    """Nothing for the configuration; numbers of events, and one generator for all repeats."""
+    return {}, {**ANOMALY[config.preset], "density_seed": config.seed}
+
+
+def idle_flags(config: Config, start: Start, settings: SearchSettings) -> dict[str, str]:
+    """Flags without effect on this search, and the sentences that refuse them."""
+    idle = tagging.idle_flags(config, start, settings)
+    idle |= without_effect("a search, whose epochs are passes over its events", OF_PIPELINES)
+    idle |= without_effect("the classifier of events", OF_OTHER_OBJECTIVES)
+    if settings.kind == "cathode":
+        idle.pop("label_drop", None)  # of the generator
+    else:
+        idle |= without_effect(f"the {settings.kind} search, which has no generator", OF_GENERATOR)
+    if settings.supervised:
+        idle["signal"] = "--supervised takes all signal; leave out --signal"
+    return idle
 
 
 def signal_counts(text: str) -> list[int]:
@@ -98,113 +120,63 @@ def signal_counts(text: str) -> list[int]:
     return found
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of finetune.py for the search."""
-    parser.add_argument(
-        "--signal",
-        default="0",
-        help="injected signal events in the signal region; several, like 0,500,1000, are a scan "
-        "(default: %(default)s)",
-    )
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
-        "--idealised", action="store_true", help="the reference is independent background"
-    )
-    kind.add_argument(
-        "--supervised",
-        action="store_true",
-        help="all signal against all background by their true labels, for orientation",
-    )
-    parser.add_argument(
-        "--stage",
-        choices=STAGES,
-        default="all",
-        help="without --idealised: train the generator in the sidebands, sample the reference in "
-        "the signal region, classify, or all of it (default: %(default)s)",
-    )
-    for name, what in (("data", "background in the data"), ("reference", "events of reference")):
-        parser.add_argument(
-            f"--{name}-background",
-            type=int,
-            help=f"{what}, in training and validation together (recipe)",
-        )
-    for name, kind, what in (
-        ("density-epochs", int, "epochs of PET in the sidebands"),
-        ("density-batch", int, "its jets per batch and rank"),
-        ("density-lr", float, "its learning rate"),
-        ("jet-epochs", int, "epochs of the network of kinematics"),
-    ):
-        parser.add_argument(
-            f"--{name}", type=kind, default=0, help=f"{what} (default: the recipe's)"
-        )
-    parser.add_argument(
-        "--sampling-steps",
-        type=int,
-        default=Solver.steps,
-        help="steps of the solver for constituents (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--cells-by-rank",
-        action="store_true",
-        help="every rank trains cells of its own, instead of all ranks each cell",
-    )
-
-
-def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Namespace) -> None:
+def finetune(
+    spec: DatasetSpec, config: Config, name: str, start: Start, settings: SearchSettings
+) -> None:
     """The stages that are asked for; of the classifier all cells of this seed."""
-    options = Options.of(config, arguments)
-    start = arguments.backbone or arguments.released_weights
+    if config.mode != "classifier":
+        raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
+    signals, kind = settings.signals, settings.kind
     folder = model_folder(config, name)
-    sampled = generated(spec, config, folder, options, arguments) if options.generates else []
-    if options.stage not in ("all", "classify"):
+    is_generated = kind == "cathode"
+    sampled = generated(spec, config, folder, start, settings) if is_generated else []
+    if settings.stage not in ("all", "classify"):
         return
     events = Dijets(spec, config.data, sampled)
-    work = Classifications(spec, events, arguments.backbone, arguments.released_weights)
-    about = {"task": "anomaly", "dataset": spec.name, "backbone": start or None}
-    ranks = distributed.size() if arguments.cells_by_rank else 1
-    for number, (signal, cell) in enumerate(cells(config, folder, options.kind, options.signals)):
-        wanted = Wanted(options.kind, signal, options.data_background, options.reference_background)
+    work = Classifications(spec, events, start)
+    about = {"task": "anomaly", "dataset": spec.name, "backbone": start.path}
+    ranks = distributed.size() if settings.cells_by_rank else 1
+    for number, (signal, cell) in enumerate(cells(config, folder, kind, signals)):
+        wanted = Wanted(kind, signal, settings.data_background, settings.reference_background)
         if ranks == 1:
             work.train(cell, wanted, about)
         elif (number + config.seed) % ranks == distributed.rank():
-            with distributed.alone():
+            with distributed.single_process():
                 work.train(cell, wanted, about)
 
 
 def generated(
-    spec: DatasetSpec, config: Config, folder: Path, options: Options, arguments: argparse.Namespace
+    spec: DatasetSpec, config: Config, folder: Path, start: Start, settings: SearchSettings
 ) -> list[Path]:
     """The reference of all cells of a model, in FOLDER/density/reference, made as far as asked for.
 
     Raises UserError when --stage sample or classify comes before what it needs.
     """
-    seed = chosen(arguments, "seed")  # one density for all repeats
     events = Dijets(spec, config.data)
-    run = folder / "density"
-    if options.stage in ("all", "density"):
-        settings = density.density_config(config, folder, seed, arguments)
-        density.train(events, *settings, arguments)
-    if options.stage in ("all", "sample"):
+    run, solver = folder / "density", Solver(steps=settings.sampling_steps)
+    seed, background = settings.density_seed, settings.reference_background
+    if settings.stage in ("all", "density"):
+        ours = density.density_config(config, folder, seed, settings.density)
+        density.train(events, ours, start, settings.jet_network, solver)
+    if settings.stage in ("all", "sample"):
         if not (run / "jets" / "best.h5").is_file():
             raise UserError(f"{run} holds no trained generator; train it with --stage density")
-        solver = Solver(steps=arguments.sampling_steps)
         sampler = DijetSampler(run, spec, solver, SAMPLING_BATCH, seed)
-        spectrum = density.sideband_fit(events)
-        sampled_reference(run / "reference", sampler, spectrum, options.reference_background)
-    paths = reference_files(run / "reference", options.reference_background)
+        sampled_reference(run / "reference", sampler, density.sideband_fit(events), background)
+    paths = reference_files(run / "reference", background)
     missing = [path for path in paths if not path.is_file()]
-    if missing and options.stage == "classify":
+    if missing and settings.stage == "classify":
         raise UserError(f"{missing[0]} not found; sample the reference with --stage sample")
     return paths
 
 
 def evaluate(
-    run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
+    run: Path, spec: DatasetSpec, config: Config, about: dict, settings: Evaluation
 ) -> dict:
     """Significance improvement and bump hunt of one cell, on events that it was not trained on."""
     path = run / "predictions.h5"
-    if not arguments.from_predictions:
-        predicted, origin = scores(run, spec, config, about, arguments)
+    if not settings.from_predictions:
+        predicted, origin = scores(run, spec, config, about, settings)
         if distributed.rank() == 0:
             made = {"dataset": spec.name, "model": run.name, "data": origin}
             write_predictions(path, predicted, made)
@@ -225,15 +197,15 @@ def evaluate(
 
 
 def scores(
-    run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
+    run: Path, spec: DatasetSpec, config: Config, about: dict, settings: Evaluation
 ) -> tuple[dict[str, np.ndarray], str]:
     """Logits of the events of test and hunt with what is known of them, and their origin."""
-    events = Dijets(spec, arguments.data or config.data)
+    events = Dijets(spec, settings.data or config.data)
     names = ("kind", "signal", "data_background", "reference_background")
     division = divide(events, Wanted(**{name: about[name] for name in names}), config.seed)
     signal = (division.test | division.hunted) & events.signal
     background = (division.test | division.hunted) & ~events.signal
-    pipeline = events.pipeline(signal, background, arguments.batch)
+    pipeline = events.pipeline(signal, background, settings.batch)
     model, logits_of = trained_classifier(run)
     predicted = tagging.predict(model, pipeline, logits_of)
     rows = predicted["index"]

@@ -75,7 +75,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
     said = attributes(file)
     version = said.get("format_version", FORMAT_VERSION)
-    if not np.isscalar(version) or isinstance(version, str) or not version <= FORMAT_VERSION:
+    if not isinstance(version, int | float | np.number) or not version <= FORMAT_VERSION:
         raise UserError(
             f"{path}: format_version {version!s:.40}, this suite reads up to {FORMAT_VERSION}; "
             "install the newer suite that wrote it"
@@ -91,12 +91,16 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     rows = (*shapes.get(data, ()), 0)[0]
     slots = (0, 0, *shapes.get(data, ()))[-2]
     each = (rows,) if spec.jets_per_event == 1 else (rows, spec.jets_per_event)
-    expected = {
+    expected: dict[str, list[tuple[int, ...]]] = {
         data: [(*each, max(slots, 1), spec.num_features)],
         spec.key("jet", level): [(*each, len(spec.jet_features))],
         "pid": [(rows,), (rows, 1), (rows, spec.num_classes)],
     }
-    optional = {multiplicity: [each], "weight": [(rows,)], "weights": [(rows,)]}
+    optional: dict[str, list[tuple[int, ...]]] = {
+        multiplicity: [each],
+        "weight": [(rows,)],
+        "weights": [(rows,)],
+    }
     if missing := [key for key in expected if key not in shapes]:
         raise UserError(
             f"{path}: no numeric {missing[0]!r} among its keys "
@@ -104,9 +108,9 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
         )
     for key, allowed in (expected | optional).items():
         if key in shapes and shapes[key] not in allowed:
-            wanted = " or ".join(str(shape) for shape in allowed)
+            shapes_wanted = " or ".join(str(shape) for shape in allowed)
             raise UserError(
-                f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects {wanted}, "
+                f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects {shapes_wanted}, "
                 f"{remedy(spec)}"
             )
     if slots > MOST_SLOTS:

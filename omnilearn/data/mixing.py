@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Third word of the seed: one stream of random numbers per purpose.
-BLOCK_ORDER, BATCH_ORDER, JET_ORDER, SAMPLE = 1, 2, 3, 4
+from omnilearn.training.random_streams import OrderStream
 
 # The six shorter lengths at P = 150 that cost least, found by dynamic programming for a gamma
 # distribution of mean 42 and width 18, the multiplicities of JetClass. Slots per jet: 150 with no
@@ -71,7 +70,9 @@ class JetOrder:
 
     def shuffled(self, seed: int, epoch: int) -> "JetOrder":
         """The same blocks in the order of this epoch."""
-        order = np.random.default_rng((seed, epoch, BLOCK_ORDER)).permutation(len(self._jets))
+        order = np.random.default_rng((seed, epoch, OrderStream.BLOCKS)).permutation(
+            len(self._jets)
+        )
         return JetOrder(
             self._starts[order], self._stops[order], self._jets[order], self.multiplicity
         )
@@ -156,12 +157,12 @@ class EpochPlan:
             np.max([batch_groups(count, self._batch_size) for count in counts], axis=0)
         ]
 
-        words = (self._seed, self._epoch, JET_ORDER, window, rank)
+        words = (self._seed, self._epoch, OrderStream.JETS, window, rank)
         shuffled = np.random.default_rng(words).permutation(len(groups[rank]))
         by_length = shuffled[np.argsort(groups[rank][shuffled], kind="stable")]
         places = by_length.reshape(-1, self._batch_size)
 
         # the same on all ranks, or one rank's long batch would meet another's short one
-        words = (self._seed, self._epoch, BATCH_ORDER, window)
-        steps = np.random.default_rng(words).permutation(len(places))
+        words_of_steps = (self._seed, self._epoch, OrderStream.BATCHES, window)
+        steps = np.random.default_rng(words_of_steps).permutation(len(places))
         return [(places[step], int(slots[step])) for step in steps]

@@ -8,15 +8,17 @@ int64, the row in the split.
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any, cast
 
 import numpy as np
 
 from omnilearn.content import content, hashed
+from omnilearn.data.jet_source import JetSource, StoredJets
 from omnilearn.data.mixing import EpochPlan, JetOrder, length_groups, padded_lengths
-from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.log import log
 from omnilearn.progress import progress
 
 Batch = dict[str, np.ndarray]
@@ -32,7 +34,7 @@ class Pipeline:
 
     def __init__(
         self,
-        files: JetFiles,
+        files: JetSource,
         spec: DatasetSpec,
         batch_size: int,
         rank: int = 0,
@@ -56,7 +58,8 @@ class Pipeline:
             raise ValueError(f"lengths {self.lengths}: expected 1 to {slots}, and {slots} itself")
         if batch_size < 1 or not 0 <= rank < size:
             raise ValueError(f"batch_size {batch_size}, rank {rank} of {size}")
-        self.files, self.spec = files, spec
+        self.files = cast(StoredJets, files)  # those in memory have no weights, and no files
+        self.spec = spec
         self.batch_size, self.rank, self.size, self.seed = batch_size, rank, size, seed
         self.jets_per_epoch = jets_per_epoch
         self._window_steps = max(1, window // batch_size)
@@ -67,14 +70,15 @@ class Pipeline:
         if weighted:
             # cross sections may differ by orders of magnitude from one: rates of learning may not
             try:
-                files.weight_unit = files.mean_weight()
+                self.files.weight_unit = self.files.mean_weight()
             except UserError as error:  # an evaluation has numbers that need no weights
                 self._cancelling = error
-                files.weight_unit = float(np.abs(files.labels_and_weights()[1]).mean()) or 1.0
+                mean = float(np.abs(self.files.labels_and_weights()[1]).mean())
+                self.files.weight_unit = mean or 1.0
         wanted = int(taking_part.sum())
         empty = wanted - len(self._order)
-        if empty and rank == 0:
-            print(f"{spec.name}: {empty} of {wanted} jets have no constituents: left out")
+        if empty:
+            log.warning(f"{spec.name}: {empty} of {wanted} jets have no constituents: left out")
         if len(self._order) == 0:
             raise UserError(f"{spec.name}: none of {wanted} jets has constituents")
 
@@ -131,13 +135,13 @@ class Pipeline:
             )
         return share // self.batch_size
 
-    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start_step: int = 0) -> Generator[Batch, None, None]:
         """Training batches in the order of this epoch, from `start_step` on."""
         if not 0 <= start_step <= self.steps_per_epoch:
             raise ValueError(f"start_step {start_step} of {self.steps_per_epoch}")
         return prefetched(self._training_batches(epoch, start_step), self._window_steps)
 
-    def ordered(self) -> Iterator[Batch]:
+    def ordered(self) -> Generator[Batch, None, None]:
         """Every jet of this rank's contiguous share once; over all ranks every jet once.
 
         Jets are grouped by length inside a window: `index` says which they are. Ranks may differ
@@ -215,9 +219,22 @@ class WeightedPipeline(Pipeline):
     in two samples is read once.
     """
 
-    def __init__(self, files: JetFiles, spec: DatasetSpec, label, weight, *rest, **more):
-        super().__init__(files, spec, *rest, weighted=False, selected=weight != 0, **more)
-        self._label, self._own_weight = np.float32(label), np.float32(weight)
+    def __init__(
+        self,
+        files: JetSource,
+        spec: DatasetSpec,
+        label: np.ndarray,
+        weight: np.ndarray,
+        batch_size: int,
+        rank: int = 0,
+        size: int = 1,
+        seed: int = 0,
+        **more,
+    ):
+        place = (batch_size, rank, size, seed)
+        super().__init__(files, spec, *place, weighted=False, selected=weight != 0, **more)
+        self._label = np.asarray(label, np.float32)
+        self._own_weight = np.asarray(weight, np.float32)
 
     def _read(self, rows, batches):
         for batch in super()._read(rows, batches):
@@ -236,13 +253,13 @@ class Standardisation:
         constants = spec.normalisation
         # repeated over slots: one long contiguous row per jet is several times faster than 13
         self._mean = np.tile(
-            np.float32(constants.feature_mean[: self._stored]), spec.max_constituents
+            np.asarray(constants.feature_mean[: self._stored], np.float32), spec.max_constituents
         )
         self._scale = np.tile(
-            1 / np.float32(constants.feature_std[: self._stored]), spec.max_constituents
+            1 / np.asarray(constants.feature_std[: self._stored], np.float32), spec.max_constituents
         )
-        self._jet_mean = np.float32(constants.jet_mean)
-        self._jet_scale = 1 / np.float32(constants.jet_std)
+        self._jet_mean = np.asarray(constants.jet_mean, np.float32)
+        self._jet_scale = 1 / np.asarray(constants.jet_std, np.float32)
 
     def constituents(self, data: np.ndarray, places: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Jets (B, L, 13) at `places` of data (window, P, F), zero where mask (B, L) is."""
@@ -295,7 +312,7 @@ def filled_up(batch: dict, batch_size: int) -> dict:
     return filled
 
 
-def prefetched(items: Iterator, ahead: int) -> Iterator:
+def prefetched(items: Iterator, ahead: int) -> Generator[Any, None, None]:
     """The same items, made up to `ahead` of them in advance on a thread.
 
     What is raised while making them is raised here; the thread ends when this iterator is dropped.

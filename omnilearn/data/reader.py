@@ -210,7 +210,7 @@ class JetFiles:
 
     def _collected(self, read: Callable, dtype: type, rows: np.ndarray | None) -> np.ndarray:
         """What `read(file, start, stop)` finds, chunk by chunk, of these rows in rising order."""
-        found = np.empty(self.num_jets if rows is None else len(rows), dtype)
+        found: np.ndarray = np.empty(self.num_jets if rows is None else len(rows), dtype)
         for file in self._files:
             for start in range(0, file.num_jets, SCAN_ROWS):
                 stop = min(start + SCAN_ROWS, file.num_jets)

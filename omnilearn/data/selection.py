@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.data.mixing import BLOCK_ROWS, BLOCKS_WANTED, SAMPLE, block_rows
+from omnilearn.data.mixing import BLOCK_ROWS, BLOCKS_WANTED, block_rows
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.training import distributed
+from omnilearn.log import log
+from omnilearn.training.random_streams import OrderStream
 
 
 class ChosenJets:
@@ -125,12 +126,11 @@ def selected_jets(
         events = np.flatnonzero(wanted)
     taken = label if events is None else label[events]
     missing = np.setdiff1d(numbers, taken)
-    if len(missing) and distributed.rank() == 0:
+    if len(missing):
         names = ", ".join(spec.class_names[number] for number in missing)
-        print(
+        log.warning(
             f"{spec.name}: of the {len(taken) * each} jets taken from {paths[0].parent} none is "
-            f"of class {names}",
-            flush=True,
+            f"of class {names}"
         )
     if events is None:
         files.multiplicity = files.count()
@@ -160,7 +160,7 @@ def balanced_sample(
             for part in np.split(label, ends[:-1])
         ]
     )
-    rng = np.random.default_rng((seed, 0, SAMPLE))
+    rng = np.random.default_rng((seed, 0, OrderStream.SAMPLE))
     shared = proportional_shares if keep_shares else equal_shares
     per_class = shared(counts.sum(axis=0), wanted, rng)
     per_file = [equal_shares(*each, rng) for each in zip(counts.T, per_class, strict=True)]
@@ -176,7 +176,7 @@ def balanced_sample(
 
 def drawn(chosen: np.ndarray, wanted: int, seed: int) -> np.ndarray:
     """`wanted` of the chosen rows (N,) bool, or all where they are fewer, as (N,) bool."""
-    rng = np.random.default_rng((seed, 0, SAMPLE))
+    rng = np.random.default_rng((seed, 0, OrderStream.SAMPLE))
     order = shuffled_runs(len(chosen), wanted, BLOCKS_WANTED, rng)
     found = np.zeros(len(chosen), bool)
     found[order[chosen[order]][:wanted]] = True

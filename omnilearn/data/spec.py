@@ -72,7 +72,7 @@ class DatasetSpec:
     # columns of the public files that stay in ours although no training reads them
     constituent_extra: tuple[str, ...] = ()  # dataset constituents_extra, float32
     jet_extra: tuple[str, ...] = ()  # dataset jet_extra, float64: event numbers fit
-    signal_region: tuple[float, float] = ()  # GeV of dijet mass
+    signal_region: tuple[float, ...] = ()  # low and high, GeV of dijet mass
     sidebands: tuple[tuple[float, float], ...] = ()
     signal: int = 1  # class taken as signal in binary working points
     working_points: tuple[float, ...] = (0.5, 0.3)  # signal efficiencies of the published table

@@ -10,6 +10,7 @@ from omnilearn.generation.distances import EMD_JETS
 from omnilearn.generation.jet_observables import observable_metrics, observables
 from omnilearn.generation.jet_sets import JetSet, four_momenta
 from omnilearn.generation.metrics import generation_metrics, jetnet_package_metrics
+from omnilearn.log import log
 from omnilearn.statistics.histograms import counted, write_histograms
 from omnilearn.statistics.results import Result
 
@@ -31,18 +32,17 @@ def compare(
     """
 
     def metrics(class_name, samples, wholes):
-        pair = [sample.constituents for sample in samples]
-        fewest = min(emd_jets or EMD_JETS, *map(len, pair))
+        true, generated = (sample.constituents for sample in samples)
+        fewest = min(emd_jets or EMD_JETS, len(true), len(generated))
         if fewest < EMD_JETS:
-            print(
+            log.warning(
                 f"{class_name}: coverage and MMD are of {fewest} jets, published ones of "
-                f"{EMD_JETS}: not to be compared",
-                flush=True,
+                f"{EMD_JETS}: not to be compared"
             )
         return {
-            **generation_metrics(*pair, seed, emd_jets),
-            **jetnet_package_metrics(*pair, class_name),
-            **observable_metrics(*wholes, seed),
+            **generation_metrics(true, generated, seed, emd_jets),
+            **jetnet_package_metrics(true, generated, class_name),
+            **observable_metrics(wholes[0], wholes[1], seed),
         }
 
     return compared(run, spec, truth, sets, metrics)
@@ -52,7 +52,11 @@ def compare_observables(
     run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
 ) -> dict[str, dict[str, dict[str, Result]]]:
     """As `compare`, of distributions of whole jets alone: seconds instead of minutes."""
-    return compared(run, spec, truth, sets, lambda *found: observable_metrics(*found[-1], seed))
+
+    def metrics(_, samples, wholes):
+        return observable_metrics(wholes[0], wholes[1], seed)
+
+    return compared(run, spec, truth, sets, metrics)
 
 
 def compared(

@@ -9,8 +9,8 @@ from omnilearn.progress import progress
 from omnilearn.statistics.results import Result
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import STREAM_VALIDATION
+from omnilearn.training.objective import PETObjective
+from omnilearn.training.random_streams import Stream
 
 
 def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Result]:
@@ -19,7 +19,7 @@ def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Resu
     Times and noise are those of validation, a stream per jet, so that the number does not depend
     on batches or ranks. Its uncertainty is statistical, from the spread over jets.
     """
-    objective = Objective(pet, "generator")
+    objective = PETObjective(pet, "generator")
     errors_of = compiled_for_batches(
         lambda batch: objective.perturbed_pass(batch)[0], pet.config.max_constituents
     )
@@ -29,7 +29,7 @@ def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Resu
     with progress(total, "evaluating", rank=distributed.rank()) as bar:
         for batch in pipeline.ordered():
             jets = len(batch["mask"])
-            streams = JetStreams((seed, STREAM_VALIDATION), batch["index"])
+            streams = JetStreams((seed, Stream.VALIDATION), batch["index"])
             rows["index"].append(batch["index"])
             rows["weight"].append(batch["weight"].astype("float64"))
             prepared = objective.prepare(batch, streams, False, constituents)

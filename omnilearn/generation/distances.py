@@ -24,11 +24,11 @@ POINTS = 8
 def draws(truth: int, generated: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows of truth and of generated jets, for each bootstrap sample."""
     rng = np.random.default_rng(seed)
-    sizes = truth, generated
-    return [
-        tuple(rng.integers(0, size, min(size, MOST_DRAWN)) for size in sizes)
-        for _ in range(BATCHES)
-    ]
+
+    def drawn(jets: int) -> np.ndarray:
+        return rng.integers(0, jets, min(jets, MOST_DRAWN))
+
+    return [(drawn(truth), drawn(generated)) for _ in range(BATCHES)]
 
 
 def bootstrapped(
@@ -117,10 +117,11 @@ def coverage_and_mmd(
                 bar.update(emd.size)
             coverage.append(len(np.unique(nearest)) / drawn)
             distance.append(distances.mean())
-    return tuple(
-        Result(float(np.mean(values)), float(np.std(values)), drawn * EMD_BATCHES)
-        for values in (coverage, distance)
-    )
+
+    def averaged(values: list[float]) -> Result:
+        return Result(float(np.mean(values)), float(np.std(values)), drawn * EMD_BATCHES)
+
+    return averaged(coverage), averaged(distance)
 
 
 def cores() -> int:

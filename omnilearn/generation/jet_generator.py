@@ -5,6 +5,7 @@ used by arXiv:2502.14652, Section VI); the forward pass equals the released one 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -19,6 +20,7 @@ from omnilearn.model.precision import applied, restored
 class JetGeneratorConfig:
     """The architecture, as stored in every checkpoint; the defaults are the released network."""
 
+    kind: ClassVar = "jet_generator"
     projection_dim: int = 128
     num_layers: int = 3  # the first takes jets in; each other one is a residual block
     num_classes: int = 5

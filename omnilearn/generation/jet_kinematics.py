@@ -13,8 +13,9 @@ from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import perturb
 from omnilearn.generation.jet_generator import JetGenerator
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.training import losses
+from omnilearn.training.objective import Objective
 
 MULTIPLICITY = JET_FEATURES.index("multiplicity")
 
@@ -25,19 +26,14 @@ def counted_columns(spec: DatasetSpec) -> dict[int, float]:
 
 
 @dataclass
-class JetObjective:
-    """What is minimised for a network of jets; the protocol of `training.Trainer`."""
+class JetObjective(Objective):
+    """What is minimised for a network of jets."""
 
-    network: JetGenerator
+    model: JetGenerator
     counted: dict[int, float]  # column that holds a multiplicity -> width it was divided by
 
-    @property
-    def pet(self) -> JetGenerator:
-        """The model, by the name that the trainer asks for."""
-        return self.network
-
     def trained(self) -> dict:
-        return pet_weights(self.network)
+        return model_weights(self.model)
 
     def prepare(
         self,
@@ -63,7 +59,7 @@ class JetObjective:
     def losses(self, batch: dict) -> dict:
         """The mean squared error of the velocity over jets and their features."""
         perturbed, target = perturb(batch["jet"], batch["jet_noise"], batch["time"])
-        velocity = self.network(perturbed, batch["time"], batch["label"])
+        velocity = self.model(perturbed, batch["time"], batch["label"])
         error = ops.mean(ops.square(target - velocity), axis=-1)
         loss = losses.weighted_mean(error, batch["weight"])
         return {"loss": loss, "velocity": loss}

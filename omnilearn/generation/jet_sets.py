@@ -108,7 +108,8 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
 
     Raises UserError naming the file that is missing, damaged or made in another way than others.
     """
-    parts, about = [], None
+    parts: list[JetSet] = []
+    about: dict = {}
     for label, name in enumerate(class_files(spec).values()):
         path = folder / name
         mend = f"remove {folder} and make it again with: python evaluate.py {folder.parent}"
@@ -123,7 +124,7 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
                 f"{path}: its arrays have the shapes {shapes[0]} and {shapes[1]}, "
                 f"expected (jets, slots, 4) and (jets, 4); {mend}"
             )
-        if about not in (None, made):
+        if parts and about != made:
             raise UserError(f"{path} was made by {made}, the other classes by {about}; {mend}")
         about = made
         parts.append(replace(part, label=np.full(len(part.jets), label)))

@@ -75,7 +75,7 @@ def generation_metrics(
     coverage, mmd = coverage_and_mmd(truth, generated, seed, emd_jets)
     features = [energy_flow_polynomials(each, UP_TO_FOUR_EDGES) for each in (truth, generated)]
     return {
-        "w1m": wasserstein(*masses, seed),
+        "w1m": wasserstein(masses[0], masses[1], seed),
         "w1p": mean_of(per_feature, jets),
         **{
             f"w1p_{name}": result
@@ -84,8 +84,8 @@ def generation_metrics(
         "w1efp": Result(float(np.mean(per_graph)), float(np.mean(np.std(per_graph, axis=0))), jets),
         "coverage": coverage,
         "mmd": mmd,
-        "fpd": frechet_extrapolated(*features, seed),
-        "kpd": kernel_distance(*features, seed),
+        "fpd": frechet_extrapolated(features[0], features[1], seed),
+        "kpd": kernel_distance(features[0], features[1], seed),
     }
 
 
@@ -93,7 +93,7 @@ def mean_of(results: list[Result], jets: int) -> Result:
     """Mean of values and of uncertainties, as published tables quote W1P and W1EFP."""
     return Result(
         float(np.mean([result.value for result in results])),
-        float(np.mean([result.error for result in results])),
+        float(np.mean([result.error or 0.0 for result in results])),
         jets,
     )
 

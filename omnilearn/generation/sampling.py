@@ -9,6 +9,7 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from keras import ops
@@ -28,9 +29,9 @@ from omnilearn.progress import progress
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.optimiser import EMA_MOMENTUM
+from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-STREAM_JETS, STREAM_CONSTITUENTS, STREAM_STEPS = 11, 12, 13
 PART = 2048  # jets made together: what an interruption loses, and what ranks share
 MULTIPLICITY = 3
 
@@ -46,6 +47,19 @@ class Solver:
 
 
 RELEASED = Solver("released", 300, 512)
+
+
+class JetSampler(Protocol):
+    """What a set of jets is made by: the `Sampler` here, or that of another model."""
+
+    spec: DatasetSpec
+    solver: Any  # a dataclass of settings, which the set keeps
+    batch_size: int
+    seed: int
+    epochs: list[int]
+
+    def jet_set(self, index: np.ndarray, label: np.ndarray, jet: Any) -> JetSet:
+        """Jets `index` (n,) of classes `label`; with true kinematics `jet` (n, 4) if given."""
 
 
 class Sampler:
@@ -93,7 +107,7 @@ class Sampler:
         one_hot = np.eye(self.spec.num_classes, dtype="float32")[label]
         found = np.empty((len(index), 4), "float32")
         for rows in self.batches(np.arange(len(index))):
-            streams = JetStreams((self.seed, STREAM_JETS), index[rows])
+            streams = JetStreams((self.seed, Stream.SAMPLED_JETS), index[rows])
             noise = streams.standard_normal((len(rows), 4), "float32")
 
             def velocity(x, time, chosen=one_hot[rows]):
@@ -125,7 +139,7 @@ class Sampler:
         for rows in self.batches(np.argsort(group, kind="stable")):
             length = self.lengths[group[rows].max()]
             mask = (np.arange(length) < number[rows, None]).astype("float32")
-            streams = JetStreams((self.seed, STREAM_CONSTITUENTS), index[rows])
+            streams = JetStreams((self.seed, Stream.SAMPLED_CONSTITUENTS), index[rows])
             noise = streams.standard_normal((len(rows), length, 3), "float32")
             batch = {"mask": mask, "jet": condition[rows]}
 
@@ -148,7 +162,7 @@ class Sampler:
         """The clean sample of one batch; what a stochastic step adds belongs to the jets too."""
 
         def fresh_noise(step):
-            streams = JetStreams((self.seed, STREAM_STEPS, step), index)
+            streams = JetStreams((self.seed, Stream.SOLVER_STEPS, step), index)
             return streams.standard_normal(noise.shape, "float32")
 
         start = ops.convert_to_tensor(noise)
@@ -163,7 +177,7 @@ class Sampler:
 def averaged_network(run: Path) -> tuple[JetGenerator, int]:
     """The network of jet kinematics of a run at its best epoch, and which that is."""
     checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
-    network = JetGenerator(checkpoint.pet_config)
+    network = JetGenerator(checkpoint.model_config)
     assign_weights(network, sampling_weights(checkpoint), str(checkpoint.path))
     return network, position_of(checkpoint).epoch
 
@@ -181,7 +195,7 @@ def column(time: float, jets: int) -> np.ndarray:
     return np.full((jets, 1), time, "float32")
 
 
-def sampled_set(folder: Path, sampler: Sampler, like: JetSet, ideal: bool, split: str) -> JetSet:
+def sampled_set(folder: Path, sampler: JetSampler, like: JetSet, ideal: bool, split: str) -> JetSet:
     """The set in `folder`, read if it is there and asked for in the same way, else made.
 
     Jet i has the class of jet i of `like`, and with `ideal` its kinematics. All ranks work; only
@@ -224,7 +238,7 @@ def sampled_set(folder: Path, sampler: Sampler, like: JetSet, ideal: bool, split
     return whole
 
 
-def sampling_rate(sampler: Sampler, like: JetSet) -> float:
+def sampling_rate(sampler: JetSampler, like: JetSet) -> float:
     """Jets per second of one full batch with the classes of `like`, once all is compiled."""
     index = np.arange(sampler.batch_size)
     label = np.resize(like.label, len(index))
@@ -234,7 +248,7 @@ def sampling_rate(sampler: Sampler, like: JetSet) -> float:
     return len(index) / (time.perf_counter() - started)
 
 
-def description(sampler: Sampler, like: JetSet, ideal: bool, split: str) -> dict:
+def description(sampler: JetSampler, like: JetSet, ideal: bool, split: str) -> dict:
     """What decides which jets are in a set: weights, solver, seed, and the jets it is made like."""
     return {
         **asdict(sampler.solver),

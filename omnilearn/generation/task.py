@@ -4,156 +4,124 @@ arXiv:2502.14652, Section VI. One run directory holds both trainings: best.h5 (P
 jets/best.h5. Evaluation samples RUN/generated and, with --ideal, RUN/ideal (true kinematics).
 """
 
-import argparse
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import keras
-
-from omnilearn.config import Config
+from omnilearn.config import Config, Evaluation, Start, apart_from_epochs, second_training
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.diffusion import EVALUATIONS
 from omnilearn.errors import UserError
+from omnilearn.fit import fit, fit_pet, fresh, make_pet, open_data
 from omnilearn.generation.comparison import compare, compare_observables
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_kinematics import JetObjective, counted_columns
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
+from omnilearn.generation.recipes import JET_NETWORK
 from omnilearn.generation.sampling import Sampler, Solver, sampled_set, sampling_rate
-from omnilearn.recipes import JET_NETWORK
 from omnilearn.runs import prepare_run
+from omnilearn.settings import Settings, option
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
-from omnilearn.training.trainer import Trainer, optimiser_steps
 
 MOST_JETS = 250_000  # of a set, unless more are asked for: 50 000 per class of JetNet, as published
 SETS = {"generated": False, "ideal": True}  # folder -> whether it has the true jet kinematics
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of finetune.py for generation."""
-    parser.add_argument(
-        "--jet-epochs",
-        type=int,
-        default=0,
-        help="epochs of the network of jet kinematics (default: the recipe's)",
-    )
+@dataclass(frozen=True)
+class GenerationSettings(Settings):
+    """What finetune.py is asked beside the training of PET."""
+
+    jet_network: dict = second_training("the network of jet kinematics", alias="jet-epochs")
 
 
-def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of evaluate.py for generation."""
-    parser.add_argument(
-        "--steps", type=int, default=Solver.steps, help="steps of the solver (default: %(default)s)"
+@dataclass(frozen=True)
+class GenerationEvaluation(Evaluation):
+    """What evaluate.py is asked of a generator."""
+
+    steps: int = option(Solver.steps, "steps of the solver", least=1)
+    solver: str = option(
+        Solver.name,
+        "multistep: DPM-Solver++(2M); released: two evaluations a step",
+        choices=tuple(EVALUATIONS),
     )
-    parser.add_argument(
-        "--solver",
-        choices=EVALUATIONS,
-        default=Solver.name,
-        help="multistep: DPM-Solver++(2M); released: two evaluations a step (default: %(default)s)",
+    guidance: float = option(Solver.guidance, "strength of classifier-free guidance")
+    jets: int = option(MOST_JETS, "jets of all classes, at most those of the split", least=1)
+    emd_jets: int = option(
+        0,
+        "jets per batch of coverage and MMD, which take ten batches and the square of this "
+        "in time; a class with fewer takes all; 0: 1000, as published",
+        least=0,
     )
-    parser.add_argument(
-        "--guidance",
-        type=float,
-        default=Solver.guidance,
-        help="strength of classifier-free guidance (default: %(default)s)",
+    rate: bool = option(False, "also measure jets/s of sampling")
+    observables: bool = option(
+        False, "only distributions of whole jets: KL divergence and W1; seconds instead of minutes"
     )
-    parser.add_argument(
-        "--jets",
-        type=int,
-        default=MOST_JETS,
-        help="jets of all classes, at most those of the split (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--emd-jets",
-        type=int,
-        default=0,
-        help="jets per batch of coverage and MMD, which take ten batches and the square of this "
-        "in time; a class with fewer takes all (default: 1000, as published)",
-    )
-    parser.add_argument("--rate", action="store_true", help="also measure jets/s of sampling")
-    parser.add_argument(
-        "--observables",
-        action="store_true",
-        help="only distributions of whole jets: KL divergence and W1; seconds instead of minutes",
-    )
-    parser.add_argument(
-        "--ideal", action="store_true", help="also sample with the true kinematics of the jets"
-    )
+    ideal: bool = option(False, "also sample with the true kinematics of the jets")
 
 
-def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Namespace) -> None:
+SETTINGS, EVALUATION = GenerationSettings, GenerationEvaluation
+NOT_EVALUATED: dict[str, str] = {}
+recipes, idle_flags = tagging.recipes, tagging.idle_flags
+
+
+def jet_network_config(config: Config, asked: dict) -> Config:
+    """Settings of the network of jet kinematics: those of the run, its recipe, its own flags."""
+    return replace(config, **{**JET_NETWORK[config.preset], **asked})
+
+
+def finetune(
+    spec: DatasetSpec, config: Config, name: str, start: Start, settings: GenerationSettings
+) -> None:
     """Both trainings, one after the other, in one run directory.
 
-    Raises UserError for other heads than the generator, and for a negative number of epochs.
+    Raises UserError for other heads than the generator.
     """
     if config.mode != "generator":
         raise UserError(f"--mode is {config.mode!r}; generation trains the generator")
-    if arguments.jet_epochs < 0:
-        raise UserError(
-            f"--jet-epochs is {arguments.jet_epochs}; expected 0 (the recipe's) or more"
-        )
-    pet, report = tagging.make_pet(spec, config, arguments.backbone, arguments.released_weights)
-    if report and distributed.rank() == 0:
-        print(report)
-    settings = {**JET_NETWORK[config.preset]}
-    if arguments.jet_epochs:
-        settings["epochs"] = arguments.jet_epochs
-    if config.train_jets:  # no batch is larger than the sample
-        settings["batch"] = min(settings.get("batch", config.batch), config.train_jets)
-    jet_config = replace(config, **settings)
+    pet = make_pet(spec, config, start)
+    jet_config = jet_network_config(config, settings.jet_network)
+    if config.train_jets and "batch" not in settings.jet_network:  # no more than the sample
+        jet_config = replace(jet_config, batch=min(jet_config.batch, config.train_jets))
     about = {
         "task": "generation",
         "dataset": spec.name,
-        "backbone": arguments.backbone or arguments.released_weights or None,
+        "backbone": start.path,
         "jet_epochs": jet_config.epochs,
+        "jet_network": apart_from_epochs(settings.jet_network),
     }
-    data, jet_data = tagging.open_data(spec, config), tagging.open_data(spec, jet_config)
+    data, jet_data = open_data(spec, config), open_data(spec, jet_config)
     run = prepare_run(config, name, about)
-    tagging.train(data, pet, config, run, about)
-    train_jets(jet_data, spec, jet_config, run / "jets", about)
-
-
-def train_jets(data: tuple, spec: DatasetSpec, config: Config, run: Path, about: dict) -> None:
-    """Fit the network of jet kinematics, always from scratch."""
-    training, validation = data
-    keras.utils.set_random_seed(config.seed)
-    network = JetGenerator(
-        JetGeneratorConfig(num_classes=spec.num_classes, max_constituents=spec.max_constituents)
-    )
-    steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
-    about = {**about, "config": asdict(config)}
-    objective = JetObjective(network, counted_columns(spec))
-    Trainer(objective, config, steps, run, about).fit(training, validation)
+    fit_pet(pet, config, data, run, about)
+    sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
+    network = fresh(JetGenerator, JetGeneratorConfig(**sizes), jet_config.seed)
+    fit(JetObjective(network, counted_columns(spec)), jet_config, jet_data, run / "jets", about)
 
 
 def evaluate(
-    run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
+    run: Path, spec: DatasetSpec, config: Config, about: dict, settings: GenerationEvaluation
 ) -> dict:
     """Metrics per class of the generated jets against those of a split; of both kinds of sets.
 
     The sets stay in the run and are sampled again only when other ones are asked for. Rank 0 has
     the results.
     """
-    if arguments.steps < 1 or arguments.jets < 1 or arguments.emd_jets < 0:
-        raise UserError(
-            f"--steps is {arguments.steps}, --jets {arguments.jets}, --emd-jets "
-            f"{arguments.emd_jets}; expected 1 or more"
-        )
     truth, origin = read_split(
-        Path(arguments.data or config.data), spec, arguments.split, arguments.jets, config.classes
+        Path(settings.data or config.data), spec, settings.split, settings.jets, config.classes
     )
-    solver = Solver(arguments.solver, arguments.steps, guidance=arguments.guidance)
-    sets = available_sets(run, spec, truth, arguments, solver, config.seed)
-    described = {"dataset": spec.name, "model": run.name, "data": origin}
-    if arguments.rate:
-        sampler = Sampler(run, spec, solver, arguments.batch, config.seed)
+    solver = Solver(settings.solver, settings.steps, guidance=settings.guidance)
+    sets = available_sets(run, spec, truth, settings, solver, config.seed)
+    described: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": origin}
+    if settings.rate:
+        sampler = Sampler(run, spec, solver, settings.batch, config.seed)
         described["jets_per_second"] = sampling_rate(sampler, truth)
         described["parameters"] = sampler.count_params()
     if distributed.rank():
         return described
-    if arguments.observables:
+    if settings.observables:
         results = compare_observables(run, spec, truth, sets, config.seed)
     else:
-        results = compare(run, spec, truth, sets, config.seed, arguments.emd_jets)
+        results = compare(run, spec, truth, sets, config.seed, settings.emd_jets)
     return {**described, "sampler": asdict(solver), **results}
 
 
@@ -161,19 +129,18 @@ def available_sets(
     run: Path,
     spec: DatasetSpec,
     truth: JetSet,
-    arguments: argparse.Namespace,
+    settings: GenerationEvaluation,
     solver: Solver,
     seed: int,
 ) -> dict[str, JetSet]:
     """The sets asked for, sampled where they are not there; on ranks above 0 they are empty."""
-    if arguments.from_predictions:
+    if settings.from_predictions:
         folders = [name for name in SETS if (run / name).is_dir()]
         if not folders:
             raise UserError(f"{run} holds no generated jets; call without --from-predictions")
         return {name: read_set(run / name, spec)[0] for name in folders}
-    sampler = Sampler(run, spec, solver, arguments.batch, seed)
-    wanted = [name for name, ideal in SETS.items() if arguments.ideal or not ideal]
+    sampler = Sampler(run, spec, solver, settings.batch, seed)
+    wanted = [name for name, ideal in SETS.items() if settings.ideal or not ideal]
     return {
-        name: sampled_set(run / name, sampler, truth, SETS[name], arguments.split)
-        for name in wanted
+        name: sampled_set(run / name, sampler, truth, SETS[name], settings.split) for name in wanted
     }

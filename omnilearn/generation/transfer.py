@@ -10,11 +10,12 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from omnilearn.generation.figures import LABELS
 from omnilearn.plotting.spectra import Sample
-from omnilearn.plotting.style import LIMIT_COLOUR, OTHER_COLOURS, figure
+from omnilearn.plotting.style import LIMIT_COLOUR, OTHER_COLOURS, canvas, figure
 from omnilearn.statistics.results import Result
 from omnilearn.tokens.power_law import PowerLaw
 
@@ -52,11 +53,9 @@ def transfer_figure(rows: Sequence[ObservableRow], path_stem: Path | str, title:
     if not rows:
         raise ValueError("no observable to draw")
     columns = len(rows[0].generated) + len(rows[0].curves)
-    with figure(path_stem) as axes:
-        canvas = axes.figure
-        axes.remove()
-        canvas.set_size_inches(columns * PANEL_INCHES[0], len(rows) * PANEL_INCHES[1] + 1.0)
-        grid = canvas.subplots(len(rows), columns, squeeze=False)
+    inches = columns * PANEL_INCHES[0], len(rows) * PANEL_INCHES[1] + 1.0
+    with canvas(path_stem, inches) as drawing:
+        grid = drawing.subplots(len(rows), columns, squeeze=False)
         for number, (line, row) in enumerate(zip(grid, rows, strict=True)):
             for place, (name, samples) in enumerate(row.generated.items()):
                 draw_samples(line[place], row, samples, place == 0)
@@ -66,10 +65,10 @@ def transfer_figure(rows: Sequence[ObservableRow], path_stem: Path | str, title:
                 line[len(row.generated) :], row.curves.items(), strict=True
             ):
                 draw_curves(panel, curves, name)
-        entries = {}
+        entries: dict[str, Artist] = {}
         for panel in (grid[0, 0], grid[0, -1]):
             entries |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-        canvas.legend(
+        drawing.legend(
             entries.values(),
             entries,
             title=title,
@@ -158,9 +157,8 @@ def draw_curves(axes: Axes, curves: Sequence[SizeCurve], label: str) -> None:
             label=curve.label,
         )
         if curve.law and np.isfinite(curve.law.exponent.value):
-            axes.plot(
-                curve.jets, curve.law(curve.jets), color=colour, linestyle="--", linewidth=1.0
-            )
+            fitted = curve.law(np.asarray(curve.jets))
+            axes.plot(curve.jets, fitted, color=colour, linestyle="--", linewidth=1.0)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("Training jets", fontsize="small")

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -61,7 +62,7 @@ class Checkpoint:
     """Everything a run needs to go on: arrays by name, the architecture, the run's own record."""
 
     path: Path
-    pet_config: PETConfig  # or that of another model, as it was asked for
+    model_config: Any  # a PETConfig, or that of another model, as it was asked for
     record: dict  # configuration, epoch, step, metrics: plain JSON
     weights: dict[str, np.ndarray]
     ema: dict[str, np.ndarray]
@@ -86,17 +87,17 @@ def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, kera
     return found
 
 
-def pet_weights(pet: PET) -> dict[str, keras.Variable]:
-    """All weights of a PET by name, body first."""
+def model_weights(model: keras.Model) -> dict[str, keras.Variable]:
+    """All weights of a model by name, in the order of its parts."""
     return {
         name: variable
-        for part in pet.parts().values()
+        for part in model.parts().values()
         for name, variable in named_weights(part, f"{part.name}.").items()
     }
 
 
 def assign_weights(
-    pet: PET, arrays: dict[str, np.ndarray], source: str, other_classes: str = ""
+    model: keras.Model, arrays: dict[str, np.ndarray], source: str, other_classes: str = ""
 ) -> LoadReport:
     """Put arrays into the model by name.
 
@@ -104,7 +105,7 @@ def assign_weights(
     belong to classes, and nothing else, stay fresh. Raises UserError naming the first weight that
     is missing, left over or of another shape.
     """
-    report, weights = LoadReport(source, classes=other_classes), pet_weights(pet)
+    report, weights = LoadReport(source, classes=other_classes), model_weights(model)
     left_over = [name for name in arrays if name not in weights]
     if left_over:
         raise UserError(
@@ -136,7 +137,7 @@ def assign_weights(
 
 def save_checkpoint(
     path: Path | str,
-    pet_config: PETConfig,  # or that of another model
+    model_config: PETConfig,  # or that of another kind of model
     weights: dict[str, np.ndarray],
     record: dict,
     ema: dict[str, np.ndarray] | None = None,
@@ -149,7 +150,11 @@ def save_checkpoint(
     It is composed in memory (25 MB at full size): HDF5 itself crashes on a full disk.
     """
     groups = {"weights": weights, "ema": ema or {}, "optimizer": optimizer or {}}
-    meta = {"architecture": json.dumps(asdict(pet_config)), "record": json.dumps(record)}
+    meta = {
+        "kind": model_config.kind,
+        "architecture": json.dumps(asdict(model_config)),
+        "record": json.dumps(record),
+    }
     composed = io.BytesIO()
     with written_to(composed) as file:
         file.attrs["format"] = FORMAT
@@ -182,7 +187,8 @@ def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> 
 def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpoint:
     """Read a checkpoint; raises UserError when it is missing, damaged or something else.
 
-    `architecture` is the configuration of the model expected in it.
+    `architecture` is the configuration of the model expected in it, whose kind the file names;
+    files written before kinds were stored are told apart by their architecture alone.
     """
     path = Path(path)
     if not path.is_file():
@@ -200,25 +206,32 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
             group: {name: array(file, f"{group}/{name}") for name in file.get(group, {})}
             for group in ("weights", "ema", "optimizer")
         }
-        meta = {key: array(file, key).decode() for key in ("architecture", "record")}
+        texts = ("kind", "architecture", "record")
+        meta = {key: array(file, key).decode() for key in texts if key in file or key != "kind"}
         intact = attributes(file).get("checksum") == checksum(groups, meta)
     if not intact:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
+    if (kind := meta.get("kind", architecture.kind)) != architecture.kind:
+        raise UserError(
+            f"{path} holds a model of the kind {kind!r}, expected {architecture.kind!r}"
+        )
     try:
         config = typed(architecture, json.loads(meta["architecture"]), "architecture")
-        insist_on_sizes(asdict(config), groups["weights"])
+        require_possible_sizes(asdict(config), groups["weights"])
         record = as_type(dict, json.loads(meta["record"]), "record")
     except (ArithmeticError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: architecture or record is not understood ({error})") from error
     return Checkpoint(path, config, record, **groups)
 
 
-def insist_on_sizes(architecture: dict, weights: dict[str, np.ndarray], where: str = "") -> None:
+def require_possible_sizes(
+    architecture: dict, weights: dict[str, np.ndarray], where: str = ""
+) -> None:
     """Raise ValueError for a size that no model of these weights has: memory is asked for by it."""
     most = max([MOST_SLOTS, len(weights), *(max(one.shape, default=0) for one in weights.values())])
     for name, value in architecture.items():
         if isinstance(value, dict):
-            insist_on_sizes(value, weights, f"{where}{name}.")
+            require_possible_sizes(value, weights, f"{where}{name}.")
         for size in value if isinstance(value, list | tuple) else [value]:
             if isinstance(size, int) and not 0 <= size <= most:
                 raise ValueError(f"'{where}{name}' is {size}, expected 0 to {most}")
@@ -226,7 +239,7 @@ def insist_on_sizes(architecture: dict, weights: dict[str, np.ndarray], where: s
 
 def build_pet(checkpoint: Checkpoint) -> PET:
     """The model of a checkpoint with its weights."""
-    pet = PET(checkpoint.pet_config)
+    pet = PET(checkpoint.model_config)
     assign_weights(pet, checkpoint.weights, str(checkpoint.path))
     return pet
 
@@ -249,7 +262,7 @@ def load_backbone(pet: PET, checkpoint: Checkpoint, class_names: Sequence[str]) 
     The class layers are kept where the checkpoint was trained for `class_names`, in that order.
     Raises UserError when the architectures differ in what shapes the weights, naming the fields.
     """
-    theirs, ours = asdict(checkpoint.pet_config), asdict(pet.config)
+    theirs, ours = asdict(checkpoint.model_config), asdict(pet.config)
     differing = [key for key in ours if key not in FREE_FIELDS and ours[key] != theirs[key]]
     if differing:
         listed = ", ".join(f"{key} {theirs[key]} (expected {ours[key]})" for key in differing)

@@ -7,6 +7,7 @@ that are not there. Written in `keras.ops`: TensorFlow, JAX or PyTorch.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -31,6 +32,7 @@ PADDING_MEANINGS = ("released", "masked")
 class PETConfig:
     """The architecture, as stored in every checkpoint; the defaults are the released model."""
 
+    kind: ClassVar = "pet"
     projection_dim: int = 128
     num_layers: int = 8
     num_heads: int = 4

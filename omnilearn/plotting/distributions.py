@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.ticker import NullLocator
 
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.plotting.style import class_style, figure
+from omnilearn.plotting.style import canvas, class_style
 
 COLUMNS = 4  # panels side by side
 PANEL_INCHES = (4.2, 3.4)
@@ -53,18 +54,16 @@ def input_distributions(
     """
     if not panels:
         raise ValueError("no distribution to draw")
-    with figure(path_stem) as axes:
-        canvas = axes.figure
-        axes.remove()
-        rows = -(-len(panels) // COLUMNS)
-        canvas.set_size_inches(COLUMNS * PANEL_INCHES[0], rows * PANEL_INCHES[1] + 1.0)
-        grid = canvas.subplots(rows, COLUMNS, squeeze=False).ravel()
-        lines = {}
+    rows = -(-len(panels) // COLUMNS)
+    inches = COLUMNS * PANEL_INCHES[0], rows * PANEL_INCHES[1] + 1.0
+    with canvas(path_stem, inches) as drawing:
+        grid = drawing.subplots(rows, COLUMNS, squeeze=False).ravel()
+        lines: dict[str, Artist] = {}
         for axes, panel in zip(grid, panels, strict=False):
             lines |= _draw(axes, panel, spec)
         for axes in grid[len(panels) :]:
             axes.remove()
-        canvas.legend(
+        drawing.legend(
             lines.values(),
             lines,
             title=title or None,

@@ -66,8 +66,7 @@ def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_
     """Percent of each true class (rows) that is taken for each class (columns)."""
     percent = 100 * np.asarray(matrix)
     names = [label.latex for label in spec.labels]
-    with figure(path_stem) as axes:
-        axes.figure.set_size_inches(9.0, 8.0)
+    with figure(path_stem, (9.0, 8.0)) as axes:
         axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(percent.shape):
             dark = percent[row, column] > 50

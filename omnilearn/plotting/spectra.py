@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
+from omnilearn.plotting.style import LIMIT_COLOUR, canvas, model_colour
 
 COLUMNS = 4  # panels side by side
 PANEL_INCHES = (4.6, 4.4)
@@ -114,22 +114,26 @@ def spectra(path_stem: Path | str, panels: Mapping[str, Spectrum], title: str = 
         raise ValueError("no spectrum to draw")
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    with figure(path_stem) as axes:
-        canvas = axes.figure
-        axes.remove()
-        canvas.set_size_inches(columns * PANEL_INCHES[0], rows * PANEL_INCHES[1] + 0.8)
-        grid = canvas.subplots(2 * rows, columns, squeeze=False, height_ratios=(3, 1) * rows)
+    inches = columns * PANEL_INCHES[0], rows * PANEL_INCHES[1] + 0.8
+    with canvas(path_stem, inches) as drawing:
+        grid = drawing.subplots(2 * rows, columns, squeeze=False, height_ratios=(3, 1) * rows)
         for place, panel in enumerate(panels.values()):
             row, column = divmod(place, columns)
-            pair = grid[2 * row : 2 * row + 2, column]
+            upper, lower = grid[2 * row : 2 * row + 2, column]
             histogram_with_ratio(
-                *pair, panel.edges, panel.reference, panel.others, panel.x_label, panel.logarithmic
+                upper,
+                lower,
+                panel.edges,
+                panel.reference,
+                panel.others,
+                panel.x_label,
+                panel.logarithmic,
             )
         for place in range(len(panels), rows * columns):
             row, column = divmod(place, columns)
             for empty in grid[2 * row : 2 * row + 2, column]:
                 empty.remove()
-        canvas.legend(
+        drawing.legend(
             *grid[0, 0].get_legend_handles_labels(),
             title=title or None,
             loc="outside upper center",

@@ -60,17 +60,25 @@ def class_style(spec: DatasetSpec, name: str) -> dict[str, str]:
 
 
 @contextmanager
-def figure(path_stem: Path | str) -> Iterator[Axes]:
-    """Yield the axes of a new figure; on leaving, save it as `path_stem`.png and .pdf, atomically.
+def figure(path_stem: Path | str, inches: tuple[float, float] | None = None) -> Iterator[Axes]:
+    """As `canvas`, with one panel: its axes."""
+    with canvas(path_stem, inches) as drawing:
+        yield drawing.add_subplot()
 
-    If drawing fails, nothing is written. Equal drawings give equal bytes.
+
+@contextmanager
+def canvas(path_stem: Path | str, inches: tuple[float, float] | None = None) -> Iterator[Figure]:
+    """Yield a new, empty figure; on leaving, save it as `path_stem`.png and .pdf, atomically.
+
+    inches: width and height, those of the style where absent. If drawing fails, nothing is
+    written. Equal drawings give equal bytes.
     """
     stem = Path(path_stem)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)
-        canvas = Figure()
-        yield canvas.add_subplot()
+        drawing = Figure(figsize=inches)
+        yield drawing
         for suffix, metadata in METADATA.items():
             with atomic_path(stem.with_name(stem.name + suffix)) as temporary:
-                canvas.savefig(temporary, metadata=metadata)
+                drawing.savefig(temporary, metadata=metadata)

@@ -106,6 +106,7 @@ def _encode(value: Any, key: str) -> Any:
 
 
 def _encode_result(result: Result) -> dict[str, Any]:
+    value: float | None
     value, error, reason = float(result.value), result.error, result.reason
     if not math.isfinite(value):
         value, reason = None, reason or f"the value came out as {result.value}"

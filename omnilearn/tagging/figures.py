@@ -57,7 +57,8 @@ def roc_curves(
     """
     if not curves:
         raise ValueError("no curve to draw")
-    with figure(path_stem) as axes:
+    is_beside = len(curves) > CURVES_BESIDE_LEGEND
+    with figure(path_stem, (9.0, 6.0) if is_beside else None) as axes:
         top = 1.0
         for position, curve in enumerate(curves):
             colour = curve.colour or model_colour(curve.label, position)
@@ -77,8 +78,8 @@ def roc_curves(
         axes.set_xlim(0.0, 1.0)
         axes.set_xlabel(f"{signal} efficiency " + r"$\varepsilon_S$")
         axes.set_ylabel(r"Background rejection $1/\varepsilon_B$")
-        if len(curves) > CURVES_BESIDE_LEGEND:
-            axes.figure.set_size_inches(9.0, 6.0)
+        place: dict[str, Any]
+        if is_beside:
             axes.set_ylim(1.0, 3.0 * top)
             place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
         else:

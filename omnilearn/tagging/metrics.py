@@ -208,7 +208,7 @@ def tagging_curves(
     Without the curves that weights of both signs leave undefined.
     """
     logits, labels, weights = checked_sample(logits, labels, weights)
-    curves = {}
+    curves: dict[str, dict[str, list[Any]]] = {}
     for name, pair in _signals(logits, labels, weights, spec):
         with suppress(Undefined):
             curves[name] = {

@@ -100,15 +100,15 @@ class RocCounts:
         variance = _spread(self.background, self.background_squares, at) ** 2
         variance += self._threshold_shift(at) ** 2
         value, error = float(1 / background_efficiency), float(np.sqrt(variance))
-        reason = None
+        remark = None
         if self._is_tied(at, efficiency):
-            reason = (
+            remark = (
                 f"equal scores: read off at a signal efficiency of {self.tpr[at]:.3g}, the "
                 f"next above {efficiency:g}"
             )
         if error == 0:  # all jets pass, and a finite sample is never sure
-            return Result(value, None, self.n, "lower", reason)
-        return Result(value, error / background_efficiency**2, self.n, reason=reason)
+            return Result(value, None, self.n, "lower", remark)
+        return Result(value, error / background_efficiency**2, self.n, reason=remark)
 
     def _is_tied(self, at: int, efficiency: float) -> bool:
         """Whether equal scores put the point further above than the sample can tell apart."""

@@ -22,7 +22,7 @@ def start_codebook(objective: TokeniserObjective, training: Pipeline, run: Path)
     Ranks get them from rank 0 as training begins. Raises UserError on every rank when there are
     fewer constituents than codes.
     """
-    codes, found = objective.tokeniser.config.num_codes, 0
+    codes, found = objective.model.config.num_codes, 0
     if distributed.rank() == 0 and not any((run / name).is_file() for name in (LAST, PREVIOUS)):
         parts = []
         with closing(training.epoch(0)) as batches:
@@ -36,7 +36,7 @@ def start_codebook(objective: TokeniserObjective, training: Pipeline, run: Path)
                 codes, max_iter=ROUNDS, batch_size=4096, n_init=1, random_state=objective.seed
             )
             centres.fit(np.concatenate(parts))
-            objective.tokeniser.codebook.codes.assign(centres.cluster_centers_.astype("float32"))
+            objective.model.codebook.codes.assign(centres.cluster_centers_.astype("float32"))
         else:
             found = -found
     found = int(distributed.agreed(found))

@@ -7,6 +7,7 @@ over the sentence serves as a classifier.
 """
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -44,6 +45,7 @@ class GPTConfig:
 class OmniJetConfig:
     """The architecture of both, as stored in every checkpoint; num_classes 0: no classifier."""
 
+    kind: ClassVar = "omnijet"
     tokeniser: TokeniserConfig
     gpt: GPTConfig
     num_classes: int = 0
@@ -143,7 +145,7 @@ class OmniJet(keras.Model):
         self.config = config
         self.tokeniser = Tokeniser(config.tokeniser)
         self.gpt = GPT(config.gpt, name="gpt")
-        self.head = SummationHead(config, name="head") if config.num_classes else None
+        self.head: Any = SummationHead(config, name="head") if config.num_classes else None
         self.built = True
 
     def sentences(self, batch):

@@ -1,25 +1,27 @@
-"""What tokeniser, jet GPT and the classifier on it minimise; the protocol of `training.Trainer`.
+"""What tokeniser, jet GPT and the classifier on it minimise.
 
 arXiv:2403.05618 and arXiv:2412.10504. The tokeniser's dropout draws from a seed of its batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 from keras import ops
 
 from omnilearn.data.spec import TOKEN_FEATURES
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.tokens.jet_gpt import OmniJet, targets
 from omnilearn.tokens.tokeniser import Tokeniser, token_inputs
 from omnilearn.tokens.transformer import Dropout
 from omnilearn.training import distributed, losses
 from omnilearn.training.gradients import compiled_for_batches
+from omnilearn.training.objective import Objective
+from omnilearn.training.random_streams import Stream
 
 ALPHA = 10.0  # weight of the commitment beside the reconstruction
 BETA = 0.9  # share of the codebook in the commitment, the rest is the encoder's
 REPLACE_EVERY = 100  # steps after which codes that nobody used are put elsewhere
-STREAM_CODES = 21
 CODES = "codebook.codes"
 
 
@@ -40,29 +42,24 @@ def commitment(latent, vectors, mask):
 
 
 @dataclass
-class TokeniserObjective:
+class TokeniserObjective(Objective):
     """Reconstruction of constituents, and codes close to what they stand for."""
 
-    tokeniser: Tokeniser
+    model: Tokeniser
     seed: int = 0
-    latent_of: object = field(init=False)
+    latent_of: Callable = field(init=False)
 
     def __post_init__(self):
-        config = self.tokeniser.config
+        config = self.model.config
 
         def latent_and_mask(batch):
             features, mask = token_inputs(batch, config)
-            return self.tokeniser.encoder(features, real=mask), mask
+            return self.model.encoder(features, real=mask), mask
 
         self.latent_of = compiled_for_batches(latent_and_mask, config.max_constituents)
 
-    @property
-    def pet(self) -> Tokeniser:
-        """The model, by the name that the trainer asks for."""
-        return self.tokeniser
-
     def trained(self) -> dict:
-        named = pet_weights(self.tokeniser)
+        named = model_weights(self.model)
         return {name: weight for name, weight in named.items() if weight.trainable}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
@@ -74,10 +71,10 @@ class TokeniserObjective:
 
     def losses(self, batch: dict) -> dict:
         """Both terms are means over constituents and features."""
-        config = self.tokeniser.config
+        config = self.model.config
         features, mask = token_inputs(batch, config)
         drop = Dropout(config.dropout, batch["seed"]) if "seed" in batch else None
-        reconstructed, latent, vectors = self.tokeniser(features, mask, drop=drop)
+        reconstructed, latent, vectors = self.model(features, mask, drop=drop)
         per_jet = 1 / batch["constituents_per_jet"]
         error = losses.velocity_error(features, reconstructed, mask) / len(TOKEN_FEATURES)
         terms = {
@@ -98,14 +95,14 @@ class TokeniserObjective:
         Where a code goes is drawn from the latents of rank 0's batch, by seed and step. The counts
         are weights, so that a resumed run repeats this too.
         """
-        codebook = self.tokeniser.codebook
+        codebook = self.model.codebook
         used = np.any(np.asarray(gradients[CODES]) != 0, axis=1)
         codebook.usage.assign(np.asarray(codebook.usage) + used)
         if number % REPLACE_EVERY:
             return
         unused = np.flatnonzero(distributed.total(np.asarray(codebook.usage)) == 0)
         if len(unused) and distributed.rank() == 0:
-            rng = np.random.default_rng((self.seed, STREAM_CODES, number))
+            rng = np.random.default_rng((self.seed, Stream.CODES, number))
             latents, codes = self.latents(batch), np.array(codebook.codes)
             codes[unused] = latents[rng.integers(0, len(latents), len(unused))]
             codebook.codes.assign(codes)
@@ -114,15 +111,10 @@ class TokeniserObjective:
 
 
 @dataclass
-class OmniJetObjective:
+class OmniJetObjective(Objective):
     """What is asked of both models together, whatever is minimised."""
 
-    omnijet: OmniJet
-
-    @property
-    def pet(self) -> OmniJet:
-        """The model, by the name that the trainer asks for."""
-        return self.omnijet
+    model: OmniJet
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
         return prepared_batch(batch, constituents_per_jet)
@@ -133,16 +125,16 @@ class TokenObjective(OmniJetObjective):
     """The next token of every sentence; the tokeniser stays as it is."""
 
     def trained(self) -> dict:
-        named = pet_weights(self.omnijet)
+        named = model_weights(self.model)
         return {name: weight for name, weight in named.items() if name.startswith("gpt.")}
 
     def losses(self, batch: dict) -> dict:
         """Cross-entropy, a mean over tokens: those of all constituents and one stop per jet."""
-        tokens, mask = (ops.stop_gradient(part) for part in self.omnijet.sentences(batch))
-        config = self.omnijet.config.gpt
+        tokens, mask = (ops.stop_gradient(part) for part in self.model.sentences(batch))
+        config = self.model.config.gpt
         was_cut = ops.sum(batch["mask"], axis=1) >= config.max_constituents
         following, counted = targets(tokens, mask, was_cut, config)
-        logits = self.omnijet.gpt(tokens)
+        logits = self.model.gpt(tokens)
         entropy = ops.sparse_categorical_crossentropy(following, logits, from_logits=True)
         per_jet = ops.sum(entropy * counted, axis=1) / (batch["constituents_per_jet"] + 1)
         loss = losses.weighted_mean(per_jet, batch["weight"])
@@ -154,7 +146,7 @@ class TokenTaggingObjective(OmniJetObjective):
     """The class of a jet, from the sum over its sentence; GPT and classifier learn."""
 
     def trained(self) -> dict:
-        named = pet_weights(self.omnijet)
+        named = model_weights(self.model)
         return {
             name: weight
             for name, weight in named.items()
@@ -162,7 +154,7 @@ class TokenTaggingObjective(OmniJetObjective):
         }
 
     def losses(self, batch: dict) -> dict:
-        logits = self.omnijet.classify(batch)
+        logits = self.model.classify(batch)
         entropy = losses.cross_entropy(batch["label"], logits)
         right = losses.is_right(batch["label"], logits)
         loss = losses.weighted_mean(entropy, batch["weight"])

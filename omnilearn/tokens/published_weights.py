@@ -127,7 +127,7 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
 
 def flattened(arrays: Mapping, prefix: str = "") -> dict[str, np.ndarray]:
     """Arrays by name; mappings in mappings, as {"state_dict": {...}}, become one."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, value in arrays.items():
         if isinstance(value, Mapping):
             found |= flattened(value, f"{prefix}{name}.")

@@ -14,31 +14,25 @@ from keras import ops
 from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
-from omnilearn.errors import UserError
 from omnilearn.generation.jet_sets import JetSet, jets_of_constituents
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.layers import NEVER
+from omnilearn.settings import Settings, option
 from omnilearn.tokens.jet_gpt import START, GPTConfig, OmniJet, OmniJetConfig
 from omnilearn.tokens.token_models import built_omnijet
 from omnilearn.training.gradients import compiled, compiled_for_batches
+from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-STREAM_TOKENS = 22
 CACHE_PLACES = 64  # by which the cache grows; each size is a graph
 
 
 @dataclass(frozen=True)
-class TokenSettings:
+class TokenSettings(Settings):
     """How the next token is drawn: logits over the temperature, the top_k most likely (0: all)."""
 
-    temperature: float = 1.0
-    top_k: int = 0
-
-    def __post_init__(self):
-        if not self.temperature > 0:
-            raise UserError(f"--temperature is {self.temperature:g}; expected above zero")
-        if self.top_k < 0:
-            raise UserError(f"--top-k is {self.top_k}; expected 0 (all tokens) or more")
+    temperature: float = option(1.0, "logits are divided by it", above=0)
+    top_k: int = option(0, "draw among so many most likely tokens; 0: all", least=0)
 
 
 def drawn_token(logits, uniform, place, config: GPTConfig, settings: TokenSettings):
@@ -97,7 +91,7 @@ class TokenSampler:
     def batch_of_sentences(self, index: np.ndarray) -> np.ndarray:
         """Tokens (B, P) of one batch, together until the last of its jets has stopped."""
         config, jets = self.omnijet.config.gpt, len(index)
-        streams = JetStreams((self.seed, STREAM_TOKENS), index)
+        streams = JetStreams((self.seed, Stream.TOKENS), index)
         uniform = streams.random((jets, self.places), "float32")
         found = np.zeros((jets, self.places), "int32")
         token, running = np.full(jets, START, "int32"), np.ones(jets, bool)

@@ -4,11 +4,12 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 
+from omnilearn.backbones import checkpoint_file
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.fit import fresh
 from omnilearn.model.checkpoint import (
     Checkpoint,
     LoadReport,
@@ -16,7 +17,6 @@ from omnilearn.model.checkpoint import (
     load_checkpoint,
     named_weights,
 )
-from omnilearn.recipes import TOKEN_ARCHITECTURES
 from omnilearn.tokens.jet_gpt import GPTConfig, OmniJet, OmniJetConfig
 from omnilearn.tokens.published_weights import (
     load_published_weights,
@@ -25,6 +25,7 @@ from omnilearn.tokens.published_weights import (
     published_tokeniser_config,
     read_arrays,
 )
+from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES
 from omnilearn.tokens.tokeniser import COLUMNS, PUBLISHED_REACH, Tokeniser, TokeniserConfig
 
 TOKENISER_FOLDER = "tokeniser"  # of a run of train.py --model omnijet
@@ -48,18 +49,17 @@ def token_spec(spec: DatasetSpec, config: TokeniserConfig) -> DatasetSpec:
 
 def fresh_tokeniser(spec: DatasetSpec, preset: str, seed: int) -> Tokeniser:
     """With the published scaling; of jets with a larger radius it reads all constituents."""
-    keras.utils.set_random_seed(seed)
+    sizes = TOKEN_ARCHITECTURES[preset]["tokeniser"]
     reach = max(PUBLISHED_REACH, spec.jet_radius)
-    return Tokeniser(TokeniserConfig(**TOKEN_ARCHITECTURES[preset]["tokeniser"], reach=reach))
+    return fresh(Tokeniser, TokeniserConfig(**sizes, reach=reach), seed)
 
 
 def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int = 0) -> OmniJet:
     """A GPT without training on a trained tokeniser, with a classifier if asked for one."""
-    keras.utils.set_random_seed(seed)
     sizes = TOKEN_ARCHITECTURES[preset]["gpt"]
     config = tokeniser.config
     gpt = GPTConfig(**sizes, num_codes=config.num_codes, max_constituents=config.max_constituents)
-    omnijet = OmniJet(OmniJetConfig(config, gpt, num_classes))
+    omnijet = fresh(OmniJet, OmniJetConfig(config, gpt, num_classes), seed)
     copy_weights(tokeniser, omnijet.tokeniser)
     return omnijet
 
@@ -86,18 +86,17 @@ def load_tokeniser(path: str) -> Tokeniser:
         tokeniser = built_omnijet(checkpoint).tokeniser
     else:
         checkpoint = load_checkpoint(found, TokeniserConfig)
-        insist_on_published_scaling(checkpoint.pet_config, str(found))
-        tokeniser = Tokeniser(checkpoint.pet_config)
+        require_published_scaling(checkpoint.model_config, str(found))
+        tokeniser = Tokeniser(checkpoint.model_config)
         assign_weights(tokeniser, checkpoint.weights, str(found))
     return tokeniser
 
 
 def load_omnijet(path: str, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
-    """Tokeniser and GPT of a run or a checkpoint file, with a fresh classifier if asked for one."""
-    place = Path(path)
-    checkpoint = load_checkpoint(place / "best.h5" if place.is_dir() else place, OmniJetConfig)
-    insist_on_published_scaling(checkpoint.pet_config.tokeniser, str(checkpoint.path))
-    omnijet = OmniJet(replace(checkpoint.pet_config, num_classes=num_classes))
+    """Tokeniser and GPT of `--backbone`, with a fresh classifier if asked for one."""
+    checkpoint = load_checkpoint(checkpoint_file(path), OmniJetConfig)
+    require_published_scaling(checkpoint.model_config.tokeniser, str(checkpoint.path))
+    omnijet = OmniJet(replace(checkpoint.model_config, num_classes=num_classes))
     arrays = {name: value for name, value in checkpoint.weights.items() if name[:5] != "head."}
     head = named_weights(omnijet.head, "head.") if num_classes else {}
     fresh = {name: np.array(weight) for name, weight in head.items()}
@@ -128,16 +127,16 @@ def published_omnijet(
     if "gpt" not in parts:
         mend = f"; begin with a fresh GPT: --tokeniser {path}" if "tokeniser" in parts else ""
         raise UserError(f"{path} holds no GPT, but {' and '.join(parts)}{mend}")
-    if "tokeniser" not in parts and given is None:
+    gpt = published_gpt_config(parts["gpt"], path, gpt_heads)
+    if "tokeniser" in parts:
+        config = published_tokeniser_config(parts["tokeniser"], path, tokeniser_heads)
+    elif given is not None:
+        config = given.config
+    else:
         raise UserError(
             f"{path} holds a GPT without its tokeniser, so nothing says what its tokens mean; name "
             "the file or run of the tokeniser with --tokeniser"
         )
-    gpt = published_gpt_config(parts["gpt"], path, gpt_heads)
-    if "tokeniser" in parts:
-        config = published_tokeniser_config(parts["tokeniser"], path, tokeniser_heads)
-    else:
-        config = given.config
     if config.num_codes != gpt.num_codes:
         raise UserError(
             f"{path}: its GPT knows {gpt.num_codes} codes (and start and stop), the tokeniser has "
@@ -150,7 +149,7 @@ def published_omnijet(
     if "tokeniser" in parts:
         loaded = load_published_weights(omnijet.tokeniser, parts["tokeniser"], path).loaded
         report.loaded += [f"tokeniser.{name}" for name in loaded]
-    else:
+    elif given is not None:
         copy_weights(given, omnijet.tokeniser)
     report.fresh = [*named_weights(omnijet.head, "head.")] if num_classes else []
     report.unused = [*parts.get("class_head", ())]
@@ -162,13 +161,13 @@ def built_omnijet(checkpoint: Checkpoint) -> OmniJet:
 
     Averages over a thousand steps would still be those of the beginning after a short training.
     """
-    insist_on_published_scaling(checkpoint.pet_config.tokeniser, str(checkpoint.path))
-    omnijet = OmniJet(checkpoint.pet_config)
+    require_published_scaling(checkpoint.model_config.tokeniser, str(checkpoint.path))
+    omnijet = OmniJet(checkpoint.model_config)
     assign_weights(omnijet, checkpoint.weights, str(checkpoint.path))
     return omnijet
 
 
-def insist_on_published_scaling(config: TokeniserConfig, source: str) -> None:
+def require_published_scaling(config: TokeniserConfig, source: str) -> None:
     """Raise UserError for a token model of an earlier version: other blocks, another scaling."""
     theirs, ours = ((each.feature_mean, each.feature_std) for each in (config, TokeniserConfig()))
     if theirs != ours:
@@ -191,7 +190,7 @@ def fingerprint(tokeniser: Tokeniser) -> str:
     return digest.hexdigest()
 
 
-def insist_on_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, source: str, other: str) -> None:
+def require_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, source: str, other: str) -> None:
     """Raise UserError unless a GPT was trained on the tokens of this tokeniser."""
     if fingerprint(omnijet.tokeniser) != fingerprint(tokeniser):
         raise UserError(

@@ -8,6 +8,7 @@ commitment, arXiv:2305.08842). Padded slots are never felt.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -29,6 +30,7 @@ class TokeniserConfig:
     in training.
     """
 
+    kind: ClassVar = "tokeniser"
     dim: int = 128
     latent_dim: int = 4
     num_blocks: int = 4

@@ -4,33 +4,30 @@ As arXiv:2403.05618 measures it: use of the codebook, resolution of jet mass, pT
 and the AUC of a DeepSets classifier between original and reconstructed jets, each jet being either.
 """
 
-import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.data.jet_source import JetSource
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, Standardisation, filled_up
-from omnilearn.data.reader import JetFiles
-from omnilearn.data.selection import ChosenJets, selected_jets
+from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
+from omnilearn.fit import fit, fresh, load_best, pet_objective
 from omnilearn.generation.jet_sets import jets_of_constituents
-from omnilearn.model.checkpoint import assign_weights, load_checkpoint
 from omnilearn.recipes import TWO_SAMPLES
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import auc
 from omnilearn.tagging.task import predict
 from omnilearn.tokens.metrics import codebook_use, resolutions
+from omnilearn.tokens.settings import TokenEvaluation
 from omnilearn.tokens.token_files import read_tokens, write_tokens
 from omnilearn.tokens.token_models import fingerprint
 from omnilearn.tokens.tokeniser import COLUMNS, Tokeniser, TokeniserConfig, token_inputs
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import Trainer, optimiser_steps
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 QUALITY_JETS = 10_000  # at most
@@ -54,8 +51,8 @@ class Round:
 
     def read(self, batch: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Scaled features (B, L, 3) that the tokeniser reads, their mask (B, L), codes (B, L)."""
-        found = self.encoded({key: batch[key] for key in ("constituents", "mask")})
-        return tuple(np.asarray(part) for part in found)
+        read, mask, codes = self.encoded({key: batch[key] for key in ("constituents", "mask")})
+        return np.asarray(read), np.asarray(mask), np.asarray(codes)
 
     def features(self, code: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Scaled features (B, L, 3) of codes (B, L)."""
@@ -94,22 +91,18 @@ class HalfReconstructed(Pipeline):
 
 
 def tokeniser_quality(
-    run: Path,
-    spec: DatasetSpec,
-    tokeniser: Tokeniser,
-    config: Config,
-    arguments: argparse.Namespace,
+    run: Path, spec: DatasetSpec, tokeniser: Tokeniser, config: Config, settings: TokenEvaluation
 ) -> dict:
     """{"data": origin, "tokeniser": numbers}; tokens of the split are left in RUN/tokens.h5."""
-    data, jets = arguments.data or config.data, min(arguments.jets, QUALITY_JETS)
-    paths, path = find_files(Path(data), spec, arguments.split), run / "tokens.h5"
+    data, jets = settings.data or config.data, min(settings.jets, QUALITY_JETS)
+    paths, path = find_files(Path(data), spec, settings.split), run / "tokens.h5"
     files, _ = selected_jets(paths, spec, jets, config.classes)
     around, mark = Round(tokeniser, spec.max_constituents), fingerprint(tokeniser)
-    if arguments.from_predictions:
+    if settings.from_predictions:
         tokens, index = read_tokens(path, mark, tokeniser.config.num_codes)
     else:
         ranks = (distributed.rank(), distributed.size())
-        pipeline = Pipeline(files, spec, arguments.batch, *ranks)
+        pipeline = Pipeline(files, spec, settings.batch, *ranks)
         tokens, index = tokens_of(pipeline, around)
         if distributed.rank() == 0:
             write_tokens(
@@ -118,35 +111,33 @@ def tokeniser_quality(
                 index,
                 mark,
                 tokeniser.config.num_codes,
-                {"dataset": spec.name, "split": arguments.split},
+                {"dataset": spec.name, "split": settings.split},
             )
     features, mask = read_constituents(files, spec, index, tokeniser.config)
     original = Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)
     filled = int(files.multiplicity[index].sum())
     found = codebook_use(tokens[mask > 0], tokeniser.config.num_codes)
     found["out_of_reach"] = Result(1 - float(mask.sum()) / filled, None, filled)
-    restored = restored_features(around, spec, tokens, mask, arguments.batch)
+    restored = restored_features(around, spec, tokens, mask, settings.batch)
     label = np.zeros(len(index), int)
-    sets = [jets_of_constituents(each, mask > 0, label) for each in (original, restored)]
-    found |= resolutions(*sets, original, restored, mask, spec.jet_radius, config.seed)
+    true, ours = (jets_of_constituents(each, mask > 0, label) for each in (original, restored))
+    found |= resolutions(true, ours, original, restored, mask, spec.jet_radius, config.seed)
     found["two_sample_auc"] = two_sample_auc(run, spec, around, data, config)
     return {"data": files.origin, "tokeniser": found}
 
 
 def read_constituents(
-    files: JetFiles | ChosenJets, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
+    files: JetSource, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """What is tokenised of the jets in these rows: scaled features (N, P, 3) and mask (N, P)."""
     filled = (np.arange(spec.max_constituents) < files.multiplicity[rows, None]).astype("float32")
     data = files.gather(rows)["data"]
     scaled = Standardisation(spec).constituents(data, np.arange(len(rows)), filled)
-    found = token_inputs({"constituents": scaled, "mask": filled}, config)
-    return tuple(np.asarray(part) for part in found)
+    read, mask = token_inputs({"constituents": scaled, "mask": filled}, config)
+    return np.asarray(read), np.asarray(mask)
 
 
-def variance_restored(
-    files: JetFiles | ChosenJets, spec: DatasetSpec, tokeniser: Tokeniser
-) -> float:
+def variance_restored(files: JetSource, spec: DatasetSpec, tokeniser: Tokeniser) -> float:
     """Share of the variance of the scaled features of the first jets that is there in their codes.
 
     Near one where a tokeniser suits the jets, near zero or below where its codes mean little.
@@ -171,9 +162,9 @@ def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray
         found = found[:jets] * (mask[:jets] > 0)
         codes.append(np.pad(found, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
         index.append(batch["index"])
-    codes, index = (distributed.gathered(np.concatenate(parts)) for parts in (codes, index))
-    order = np.argsort(index, kind="stable")
-    return codes[order], index[order]
+    tokens, rows = (distributed.gathered(np.concatenate(parts)) for parts in (codes, index))
+    order = np.argsort(rows, kind="stable")
+    return tokens[order], rows[order]
 
 
 def restored_features(
@@ -202,14 +193,12 @@ def two_sample_auc(run: Path, spec: DatasetSpec, around: Round, data: str, confi
         opened(split, TWO_SAMPLE_JETS // share)
         for split, share in (("train", 1), ("val", 2), ("test", 2))
     )
-    keras.utils.set_random_seed(config.seed)
-    network = DeepSets(DeepSetsConfig(max_constituents=spec.max_constituents))
-    objective = Objective(network, "classifier", 0.0, 0.0, 0.0)
-    steps = optimiser_steps(training.steps_per_epoch, 1)
-    about = {"task": "two samples", "dataset": spec.name, "config": asdict(settings)}
-    Trainer(objective, settings, steps, run / "two_samples", about).fit(training, validation)
-    checkpoint = load_checkpoint(run / "two_samples" / "best.h5", DeepSetsConfig)
-    assign_weights(network, checkpoint.weights, str(checkpoint.path))
+    sizes = DeepSetsConfig(max_constituents=spec.max_constituents)
+    network = fresh(DeepSets, sizes, config.seed)
+    about = {"task": "two samples", "dataset": spec.name}
+    run = run / "two_samples"
+    fit(pet_objective(network, settings), settings, (training, validation), run, about)
+    load_best(network, run)
     predicted = predict(network, test)
     logit = predicted["logits"][:, 1] - predicted["logits"][:, 0]
     return auc(logit, predicted["label"], predicted["weight"])

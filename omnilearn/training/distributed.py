@@ -21,7 +21,7 @@ from omnilearn.training import rendezvous
 
 # what launchers tell each process about the number of processes of this step
 LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-_alone = False  # see `alone`
+_single_process = False  # see `single_process`
 
 
 @cache
@@ -50,12 +50,12 @@ def horovod():
             f"Horovod cannot be used with TensorFlow {tf.__version__}; it was built "
             f"against another one ({str(error).splitlines()[0]}); run: make setup"
         ) from error
-    ask_less_often(tf)
+    set_cycle_time(tf)
     if rendezvous.is_ours_to_connect(hvd):
         rendezvous.meet(rendezvous.slurm_ranks(os.environ))
     hvd.init()
     if rendezvous.is_elastic():
-        rendezvous.hear_of_hosts()
+        rendezvous.watch_host_updates()
     if hvd.size() == 1 and launched > 1:
         raise UserError(
             f"the launcher started {launched} processes but Horovod sees one: this "
@@ -79,7 +79,7 @@ def limit_threads(tf, local_size: int) -> None:
     tf.config.threading.set_intra_op_parallelism_threads(cores)
 
 
-def ask_less_often(tf) -> None:
+def set_cycle_time(tf) -> None:
     """Without a GPU, Horovod asks for work to be averaged every 5 ms instead of every 1 ms.
 
     Over Gloo the rank that is behind spins on each question, which took 14 % of its core.
@@ -89,22 +89,22 @@ def ask_less_often(tf) -> None:
 
 
 def rank() -> int:
-    return horovod().rank() if horovod() and not _alone else 0
+    return horovod().rank() if horovod() and not _single_process else 0
 
 
 def size() -> int:
-    return horovod().size() if horovod() and not _alone else 1
+    return horovod().size() if horovod() and not _single_process else 1
 
 
 @contextmanager
-def alone() -> Iterator[None]:
+def single_process() -> Iterator[None]:
     """Inside, this process is the only rank: ranks that do different things do not wait."""
-    global _alone
-    before, _alone = _alone, True
+    global _single_process
+    before, _single_process = _single_process, True
     try:
         yield
     finally:
-        _alone = before
+        _single_process = before
 
 
 def total(values) -> np.ndarray:
@@ -175,7 +175,7 @@ def ranks_that_end() -> Iterator[None]:
 
 def has_other_hosts() -> bool:
     """Did horovodrun say, to this rank, that hosts came or are about to go?"""
-    return rendezvous.hosts.have_changed and not _alone
+    return rendezvous.hosts.have_changed and not _single_process
 
 
 def start_again() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from omnilearn.content import hashed
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
+from omnilearn.log import log
 from omnilearn.runs import revision
 from omnilearn.training import distributed
 
@@ -79,12 +80,10 @@ def refuse_other_data(path: Path, before: dict | None, now: dict, accepted: bool
     """
     if not before:
         return
-    is_first = distributed.rank() == 0
-    if before.get("code") != now["code"] and is_first:
-        print(
+    if before.get("code") != now["code"]:
+        log.info(
             f"the code has changed since {path} (revision {before.get('revision')}, now "
-            f"{now['revision']}): going on with the new one",
-            flush=True,
+            f"{now['revision']}): going on with the new one"
         )
     changed = what_differs(before, {**now, "code": before.get("code")})
     if not changed:
@@ -94,8 +93,7 @@ def refuse_other_data(path: Path, before: dict | None, now: dict, accepted: bool
             f"{path} was trained on other data than there are now: {changed}; bring back the "
             "former files, go on with these with --accept-changed-data, or use another --name"
         )
-    if is_first:
-        print(f"going on with other data than {path} was trained on: {changed}", flush=True)
+    log.info(f"going on with other data than {path} was trained on: {changed}")
 
 
 def what_differs(before: dict, now: dict) -> str:

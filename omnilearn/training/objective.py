@@ -7,7 +7,9 @@ loss is a pure function of weights and batch, and a resumed run repeats the unin
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -15,7 +17,7 @@ from omnilearn.config import OF_MODE_ALL, by_mode
 from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, KINEMATIC_FEATURES
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import alpha_sigma, perturb
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.model.pet import PET
 from omnilearn.training import losses
 
@@ -30,15 +32,43 @@ HEADS = {
 REGRESSION = "classifier.regression."  # the layer that reads the jet inputs off the class token
 
 
+class Objective(Protocol):
+    """What the trainer asks of anything that is minimised."""
+
+    model: keras.Model  # its config, of a kind, and parts() are what checkpoints hold
+
+    def trained(self) -> dict[str, keras.Variable]:
+        """The weights that learn, by name; "body." begins those that may learn slower."""
+
+    def prepare(
+        self,
+        batch: dict,
+        rng: np.random.Generator | JetStreams,
+        training: bool,
+        constituents_per_jet: float,
+    ) -> dict:
+        """A batch of the pipeline with all that is drawn for it; "index" is left out."""
+
+    def losses(self, batch: dict) -> dict:
+        """Terms of a prepared batch, scalars.
+
+        "loss" is reported and selects an epoch; "objective" is minimised, where it differs.
+        """
+
+    def after_step(self, number: int, gradients: dict, batch: dict) -> None:
+        """Called after the `number`-th step of the optimiser, counted from one."""
+        return  # most have nothing to do
+
+
 @dataclass
-class Objective:
-    """What is minimised, for heads "all", "classifier" or "generator".
+class PETObjective(Objective):
+    """What PET minimises, for heads "all", "classifier" or "generator".
 
     Batches: constituents (B, L, F), mask (B, L), jet (B, J), label (B, C), weight (B,), and what
     `prepare` adds. The layer of the regression learns only where its weight is above zero.
     """
 
-    pet: PET
+    model: PET
     mode: str = "all"
     regression_weight: float | None = None  # of `config.by_mode` where absent
     feature_drop: float | None = None
@@ -61,9 +91,9 @@ class Objective:
         parts = ("body", *HEADS[self.mode])
         return {
             name: weight
-            for name, weight in pet_weights(self.pet).items()
+            for name, weight in model_weights(self.model).items()
             if name.split(".")[0] in parts
-            and (self.regression_weight > 0 or not name.startswith(REGRESSION))
+            and (self.regression_weight or not name.startswith(REGRESSION))
         }
 
     def prepare(
@@ -100,11 +130,13 @@ class Objective:
         "loss" is what is reported and selects an epoch: the sum of the terms or, of a classifier
         alone, its cross-entropy, whatever the regression adds to the "objective" that is minimised.
         """
-        terms = {}
+        terms: dict = {}
         if self.classifies:
-            output = self.pet.classify(batch["constituents"], batch["mask"], batch["jet"])
-            terms |= self.classification(batch, *output, batch["weight"], "")
-            right = losses.is_right(batch["label"], output[0])
+            logits, regression = self.model.classify(
+                batch["constituents"], batch["mask"], batch["jet"]
+            )
+            terms |= self.classification(batch, logits, regression, batch["weight"], "")
+            right = losses.is_right(batch["label"], logits)
             accuracy = losses.weighted_mean(right, batch["weight"])
         if self.generates:
             terms |= self.generation(batch)
@@ -124,7 +156,7 @@ class Objective:
         """
         entropy = losses.cross_entropy(batch["label"], logits)
         terms = {f"cross_entropy{suffix}": losses.weighted_mean(entropy, weight)}
-        if self.regression_weight > 0:
+        if self.regression_weight:
             error = self.regression_weight * losses.regression_error(batch["jet"], regression)
             terms[f"regression{suffix}"] = losses.weighted_mean(error, weight)
         return terms
@@ -144,9 +176,9 @@ class Objective:
         label = batch.get("generator_label", batch["label"])
         inputs = (perturbed, mask, batch["jet"], time, label)
         if self.classifies:
-            *output, velocity = self.pet.classify_and_velocity(*inputs)
+            *output, velocity = self.model.classify_and_velocity(*inputs)
         else:
-            output, velocity = None, self.pet.velocity(*inputs)
+            output, velocity = None, self.model.velocity(*inputs)
         error = losses.velocity_error(target, velocity[:, :, :DIFFUSED], mask)
         return error / (DIFFUSED * batch["constituents_per_jet"]), output
 
@@ -157,7 +189,7 @@ class Objective:
         terms = {"velocity": losses.weighted_mean(error, weight)}
         if self.classifies:
             alpha, _ = alpha_sigma(batch["time"])
-            terms |= self.classification(
-                batch, *output, weight * ops.square(alpha)[:, 0], "_perturbed"
-            )
+            logits, regression = output
+            weight = weight * ops.square(alpha)[:, 0]
+            terms |= self.classification(batch, logits, regression, weight, "_perturbed")
         return terms

@@ -9,6 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from omnilearn.config import Config
+from omnilearn.errors import UserError
+
 EMA_MOMENTUM = 0.999
 
 
@@ -22,7 +25,7 @@ def with_a_gradient(named: dict[str, keras.Variable]) -> dict[str, keras.Variabl
     return {name: one for name, one in named.items() if not name.endswith(WITHOUT_GRADIENT)}
 
 
-class AveragedOptimiser:
+class AveragedOptimiser(keras.optimizers.Optimizer):
     """Mixin for Keras optimisers: scales the rate per variable, gives the moving averages.
 
     Keras applies weight decay as rate * decay without the factor, which is what is wanted.
@@ -79,10 +82,10 @@ def make_optimiser(
         "use_ema": True,
         "ema_momentum": EMA_MOMENTUM,
     }
-    clip_norm = clip_norm or None
+    norm = clip_norm or None
     if name == "adamw":
-        return AdamW(rate_factors, beta_2=beta2 or 0.999, global_clipnorm=clip_norm, **common)
-    return Lion(rate_factors, beta_1=0.95, beta_2=beta2 or 0.99, clipnorm=clip_norm, **common)
+        return AdamW(rate_factors, beta_2=beta2 or 0.999, global_clipnorm=norm, **common)
+    return Lion(rate_factors, beta_1=0.95, beta_2=beta2 or 0.99, clipnorm=norm, **common)
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
@@ -111,3 +114,36 @@ def cosine_schedule(
         warmup_steps=warmup_epochs * steps_per_epoch,
         decay_steps=epochs * steps_per_epoch,
     )
+
+
+def optimiser_of(config: Config, named: dict, steps_per_epoch: int, ranks: int):
+    """The optimiser of a training: weights of the body learn slower than the others.
+
+    named: the weights that learn, by name; steps_per_epoch counts steps of the optimiser.
+    """
+    factors = {
+        id(variable): 1.0 / config.body_factor
+        for name, variable in named.items()
+        if name.startswith("body.")
+    }
+    batches, warmup = config.accumulate * ranks, config.warmup_epochs
+    if config.decay:
+        schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
+    else:
+        schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
+    return make_optimiser(
+        config.optimiser, factors, schedule, config.weight_decay, config.clip_norm, config.beta2
+    )
+
+
+def optimiser_steps(batches: int, accumulate: int) -> int:
+    """Steps of the optimiser in an epoch of so many batches per rank; the rest is left out.
+
+    Raises UserError when there is not even one.
+    """
+    if batches < accumulate:
+        raise UserError(
+            f"an epoch has {batches} batches per rank, less than one step of --accumulate "
+            f"{accumulate}; the most that works is {batches}"
+        )
+    return batches // accumulate

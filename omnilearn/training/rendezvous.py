@@ -42,7 +42,8 @@ def slurm_ranks(environment) -> dict[str, str]:
         tasks += [int(number)] * int(times.rstrip(")") or 1)
     node = int(environment["SLURM_NODEID"])
     # the first of nid[001-004,007] or of nid001,nid005
-    name, number = re.match(r"([^\[,]+)(?:\[(\d+))?", environment["SLURM_STEP_NODELIST"]).groups()
+    nodes = environment["SLURM_STEP_NODELIST"]
+    (name, number), *_ = re.findall(r"^([^\[,]+)(?:\[(\d+))?", nodes)
     step = 31 * int(environment["SLURM_JOB_ID"]) + int(environment["SLURM_STEP_ID"])
     found = {
         "RANK": environment["SLURM_PROCID"],
@@ -123,7 +124,7 @@ def is_elastic() -> bool:
     return os.environ.get("HOROVOD_ELASTIC") == "1"
 
 
-def hear_of_hosts() -> None:
+def watch_host_updates() -> None:
     """Let horovodrun tell this process, from now on, that hosts came or are about to go."""
     from horovod.runner.elastic.worker import WorkerNotificationManager
 

@@ -1,4 +1,4 @@
-"""How a run goes on: where it stood, which checkpoint is whole, when one is due, who asks to stop.
+"""How a run goes on: where it stood, which checkpoint is intact, when one is due, who asks to stop.
 
 A run keeps its last two checkpoints, last.h5 and previous.h5. One that is damaged is told apart by
 its checksum, and the one before it is used.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
 from omnilearn.history import insist_on_epochs, write_history
 from omnilearn.leftovers import remove_leftovers
+from omnilearn.log import log
 from omnilearn.model.checkpoint import Checkpoint, load_checkpoint
 from omnilearn.model.pet import PETConfig
 from omnilearn.training import distributed
@@ -47,7 +49,7 @@ class Position:
         return {**vars(self), "best_loss": None if math.isinf(self.best_loss) else self.best_loss}
 
     @classmethod
-    def from_json(cls, stored: dict, path: Path | str = "a checkpoint") -> "Position":
+    def from_json(cls, stored: Any, path: Path | str = "a checkpoint") -> "Position":
         """What `as_json` gave, of `path`; raises UserError for what is no position."""
         try:
             found = typed(cls, {**stored, "best_loss": stored["best_loss"] or 0.0}, "position")
@@ -72,12 +74,12 @@ class Position:
         write_history(run, self.history)
 
     def tell(self, run: Path, steps_per_epoch: int) -> None:
-        """Print where the run goes on, or that it has finished."""
+        """Say where the run goes on, or that it has finished."""
         if self.finished:
-            print(f"{run} has finished: {self.epoch} epochs", flush=True)
+            log.info(f"{run} has finished: {self.epoch} epochs")
             return
         where = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
-        print(f"resuming {run} at epoch {self.epoch + 1}, {where}", flush=True)
+        log.info(f"resuming {run} at epoch {self.epoch + 1}, {where}")
 
     def restart_epoch(self) -> None:
         """Forget the steps of the epoch that has begun."""
@@ -89,7 +91,7 @@ def position_of(checkpoint: Checkpoint) -> Position:
     return Position.from_json(checkpoint.record.get("position"), checkpoint.path)
 
 
-def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
+def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
     """The newest undamaged checkpoint of a run, the same on all ranks; None where there is none.
 
     A damaged one is named, set aside as damaged.h5, so that it does not become the previous one
@@ -112,13 +114,13 @@ def whole_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
             chosen = -2 if damage else -1
         if chosen == 1:
             said = damage[0] if damage else f"{run / LAST} is missing"
-            print(f"{said}; going on from the checkpoint before it, {run / PREVIOUS}", flush=True)
+            log.warning(f"{said}; going on from the checkpoint before it, {run / PREVIOUS}")
             if damage:
                 (run / LAST).replace(run / DAMAGED)
     chosen = int(distributed.agreed(chosen))
     if chosen == -2:
         raise UserError(
-            f"{'; '.join(damage) or f'the checkpoints in {run} are damaged'}: no whole checkpoint "
+            f"{'; '.join(damage) or f'the checkpoints in {run} are damaged'}: no intact checkpoint "
             "is left; start again with --overwrite, or use another --name"
         )
     return None if chosen == -1 else run / names[chosen]
@@ -175,7 +177,7 @@ class StopRequest:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def obey(self, position: Position, where: str) -> None:
+    def handle_stop(self, position: Position, where: str) -> None:
         """Raise Stopped, saying where the run goes on."""
         asked = self.name or "another rank was"
         raise Stopped(f"asked to stop ({asked}) at epoch {position.epoch + 1}, {where}")
@@ -185,7 +187,7 @@ class StopRequest:
         signal.signal(number, signal.SIG_DFL)
 
 
-def keep_for_study(
+def dump_bad_batch(
     run: Path, position: Position, where: str, batch: dict, index: np.ndarray
 ) -> None:
     """Write a batch of this rank whose loss is not a number, with its draws, as plain arrays.

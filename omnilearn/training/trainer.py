@@ -11,6 +11,7 @@ from collections import defaultdict
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,37 +19,36 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.log import log
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.progress import progress
 from omnilearn.training import distributed, fingerprint
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
-from omnilearn.training.optimiser import WarmUp, cosine_schedule, make_optimiser, with_a_gradient
+from omnilearn.training.objective import Objective
+from omnilearn.training.optimiser import optimiser_of, with_a_gradient
+from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import (
     LAST,
     PREVIOUS,
     Clock,
     Position,
     StopRequest,
-    keep_for_study,
+    dump_bad_batch,
+    latest_intact_checkpoint,
     remove_unfinished,
-    whole_checkpoint,
 )
-
-STREAM_TRAINING, STREAM_VALIDATION = 1, 2
 
 
 class Trainer:
     """One objective, one optimiser, one run directory.
 
-    `objective` has pet (the model: its config and parts), trained(), prepare(...) and losses(batch)
-    as in `training.objective`, may have after_step(number, gradients, batch), called after every
-    step of the optimiser (`tokens.objectives`); steps_per_epoch counts those steps
-    (`optimiser_steps`); `earlier` is a trainer of the same objective, whose graphs serve again.
+    steps_per_epoch counts steps of the optimiser (`optimiser_steps`); `earlier` is a trainer of the
+    same objective, whose graphs serve again.
     """
 
     def __init__(
         self,
-        objective,
+        objective: Objective,
         config: Config,
         steps_per_epoch: int,
         run: Path,
@@ -59,23 +59,11 @@ class Trainer:
         self.rank, self.ranks = distributed.rank(), distributed.size()
         named = with_a_gradient(objective.trained())
         self.names, self.variables = list(named), list(named.values())
-        factors = {
-            id(variable): 1.0 / config.body_factor
-            for name, variable in named.items()
-            if name.startswith("body.")
-        }
         self.steps_per_epoch = steps_per_epoch
         self.jets_per_step = config.batch * config.accumulate * self.ranks
-        batches, warmup = config.accumulate * self.ranks, config.warmup_epochs
-        if config.decay:
-            schedule = cosine_schedule(config.lr, batches, steps_per_epoch, config.epochs, warmup)
-        else:
-            schedule = WarmUp(config.lr, batches, warmup * steps_per_epoch)
-        self.optimiser = make_optimiser(
-            config.optimiser, factors, schedule, config.weight_decay, config.clip_norm, config.beta2
-        )
+        self.optimiser = optimiser_of(config, named, steps_per_epoch, self.ranks)
         self.optimiser.build(self.variables)
-        slots = objective.pet.config.max_constituents
+        slots = objective.model.config.max_constituents
         if earlier is None:
             self.gradients = compiled_for_batches(
                 with_gradients(objective.losses, self.variables), slots, config.precision
@@ -112,7 +100,7 @@ class Trainer:
         self.trained_on = fingerprint.same_on_all_ranks(training, validation)
         self.resume()
         distributed.broadcast_variables(
-            [*pet_weights(self.objective.pet).values(), *self.optimiser.variables]
+            [*model_weights(self.objective.model).values(), *self.optimiser.variables]
         )
         while not self.position.finished:
             self.train_epoch(training)
@@ -143,15 +131,25 @@ class Trainer:
         """One update from this rank's batches; returns the terms averaged over them and ranks.
 
         It is the update of one batch with all their jets. constituents_per_jet is the mean of the
-        split: a constituent weighs the same in a batch of short jets. A checkpoint that is due is
-        written once the loss of the next step is known, so that it is never one of ruined weights;
-        then all ranks begin anew where horovodrun has other hosts. Raises on all ranks at the same
-        step: UserError when the loss is not a number, whose batches are then in the run directory,
-        and Stopped when any of them was asked to stop.
+        split: a constituent weighs the same in a batch of short jets. Raises on all ranks at the
+        same step: UserError when the loss is not finite, and Stopped when any of them was asked to
+        stop.
+        """
+        sums, terms, batch = self.summed_gradients(batches, constituents_per_jet)
+        terms = self.agree(terms)
+        self.apply(self.averaged(sums))
+        number = self.position.epoch * self.steps_per_epoch + self.position.step + 1
+        self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
+        return terms
+
+    def summed_gradients(self, batches: list[dict], constituents_per_jet: float) -> tuple:
+        """Sums of the gradients over this rank's batches, means of the terms, the last batch.
+
+        A batch whose loss is not finite is written into the run directory.
         """
         position = self.position
         rng = np.random.default_rng(
-            (self.config.seed, STREAM_TRAINING, position.epoch, position.step, self.rank)
+            (self.config.seed, Stream.TRAINING, position.epoch, position.step, self.rank)
         )
         sums, values = None, []
         for number, batch in enumerate(batches):
@@ -161,28 +159,32 @@ class Trainer:
             sums = gradients if sums is None else self.joined(sums, gradients)
             values.append([float(value) for value in terms.values()])
             if not np.isfinite(values[-1]).all():
-                keep_for_study(
-                    self.run, position, f"step{position.step + 1}.{number}", batch, index
-                )
+                where = f"step{position.step + 1}.{number}"
+                dump_bad_batch(self.run, position, where, batch, index)
+        return sums, dict(zip(terms, np.mean(values, axis=0), strict=True)), batch
+
+    def agree(self, terms: dict[str, float]) -> dict[str, float]:
+        """The terms averaged over ranks, and what all ranks do before they update; one collective.
+
+        A checkpoint that is due is written only now, after the next loss is finite, so that it
+        never holds NaN weights; then all ranks begin anew where horovodrun has other hosts.
+        """
+        position, where = self.position, f"step {self.position.step + 1}"
         is_due = self.rank == 0 and self.clock.is_due(position.step)
-        wishes = [is_due, bool(self.request.name), distributed.has_other_hosts()]
-        *means, is_due, is_asked, is_joined = distributed.mean([*np.mean(values, axis=0), *wishes])
+        flags = [is_due, bool(self.request.name), distributed.has_other_hosts()]
+        *means, is_due, is_asked, is_joined = distributed.mean([*terms.values(), *flags])
         terms = dict(zip(terms, means, strict=True))
         for value in terms.values():
-            self.insist_on_a_number(value, f"step {position.step + 1}")
+            self.require_finite(value, where)
         if is_asked or is_joined or (is_due and position.step):
             self.save(LAST)
         if is_asked:
-            self.request.obey(position, f"step {position.step + 1}")
+            self.request.handle_stop(position, where)
         if is_joined:
             distributed.start_again()
-        self.apply(self.averaged(sums))
-        if hasattr(self.objective, "after_step"):
-            number = position.epoch * self.steps_per_epoch + position.step + 1
-            self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
         return terms
 
-    def insist_on_a_number(self, loss: float, where: str) -> None:
+    def require_finite(self, loss: float, where: str) -> None:
         """Raise UserError when the loss is not finite, saying where and what is left."""
         if math.isfinite(loss):
             return
@@ -200,20 +202,21 @@ class Trainer:
         A checkpoint is written once the loss of the first batch is known: the epoch is not lost
         when the process ends in here.
         """
-        sums, jets = defaultdict(float), 0
+        sums: dict[str, float] = defaultdict(float)
+        jets = 0
         constituents = validation.constituents_per_jet
         batches = 0
         for batch in validation.ordered():
             if self.request.name and batches:
-                self.request.obey(self.position, "validation")
+                self.request.handle_stop(self.position, "validation")
             count, index = len(batch["mask"]), batch["index"]
-            streams = JetStreams((self.config.seed, STREAM_VALIDATION), index)
+            streams = JetStreams((self.config.seed, Stream.VALIDATION), index)
             batch = self.objective.prepare(batch, streams, False, constituents)
             terms = self.evaluated(filled_up(batch, validation.batch_size))
             for name, value in terms.items():
                 sums[name] += float(value) * validation.batch_size
             if not math.isfinite(sums["loss"]):
-                keep_for_study(self.run, self.position, "validation", batch, index)
+                dump_bad_batch(self.run, self.position, "validation", batch, index)
                 break
             if not batches:
                 self.keep_epoch(sums["loss"])
@@ -231,15 +234,15 @@ class Trainer:
         loss: the first of this rank, zero where it has no jets.
         """
         if self.position.step:
-            self.insist_on_a_number(float(distributed.total(loss)), "validation")
+            self.require_finite(float(distributed.total(loss)), "validation")
             self.save(LAST)
 
     def close_epoch(self, validation: dict[str, float]) -> None:
         """Write history and checkpoints of a finished epoch and decide whether to go on."""
         position = self.position
         epoch = position.epoch + 1
-        self.insist_on_a_number(validation["loss"], "validation")
-        line = {
+        self.require_finite(validation["loss"], "validation")
+        line: dict[str, Any] = {
             "epoch": epoch,
             "steps": position.step,
             "jets": position.step * self.jets_per_step,
@@ -261,19 +264,19 @@ class Trainer:
         self.save(LAST)
         if self.rank == 0:
             position.write_history(self.run)
-            rate = line["jets"] / max(line["seconds"], 1e-9)
-            print(
-                f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
-                f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
-                + (" (best)" if better else ""),
-                flush=True,
-            )
+        rate = line["jets"] / max(line["seconds"], 1e-9)
+        log.info(
+            f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "
+            f"validation {validation['loss']:.4f}, {rate:.0f} jets/s"
+            + (" (best)" if better else "")
+        )
 
     def save(self, name: str) -> None:
         """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
         if self.rank == 0:
             weights = {
-                key: np.asarray(weight) for key, weight in pet_weights(self.objective.pet).items()
+                key: np.asarray(weight)
+                for key, weight in model_weights(self.objective.model).items()
             }
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
@@ -286,7 +289,7 @@ class Trainer:
             }
             save_checkpoint(
                 self.run / name,
-                self.objective.pet.config,
+                self.objective.model.config,
                 weights,
                 record,
                 {**weights, **averages},
@@ -306,14 +309,14 @@ class Trainer:
         """
         if self.rank == 0:
             remove_unfinished(self.run)
-        path = whole_checkpoint(self.run, type(self.objective.pet.config))
+        path = latest_intact_checkpoint(self.run, type(self.objective.model.config))
         if path is None:
             return
-        checkpoint = load_checkpoint(path, type(self.objective.pet.config))
-        if checkpoint.pet_config != self.objective.pet.config:
+        checkpoint = load_checkpoint(path, type(self.objective.model.config))
+        if checkpoint.model_config != self.objective.model.config:
             raise UserError(
-                f"{path} was made by another architecture, {checkpoint.pet_config}, expected "
-                f"{self.objective.pet.config}; use another --name"
+                f"{path} was made by another architecture, {checkpoint.model_config}, expected "
+                f"{self.objective.model.config}; use another --name"
             )
         if len(checkpoint.optimizer) != len(self.optimiser.variables):
             raise UserError(
@@ -327,7 +330,7 @@ class Trainer:
             self.trained_on,
             self.config.accept_changed_data,
         )
-        for name, weight in pet_weights(self.objective.pet).items():
+        for name, weight in model_weights(self.objective.model).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):
             variable.assign(checkpoint.optimizer[f"{index:04d}"])
@@ -336,20 +339,6 @@ class Trainer:
             # steps of another size: the epoch starts anew, the schedule counts steps
             self.position.restart_epoch()
             self.optimiser.iterations.assign(self.position.epoch * self.steps_per_epoch)
-        if self.rank != 0:
-            return
-        self.position.write_history(self.run)
+        if self.rank == 0:
+            self.position.write_history(self.run)
         self.position.tell(self.run, self.steps_per_epoch)
-
-
-def optimiser_steps(batches: int, accumulate: int) -> int:
-    """Steps of the optimiser in an epoch of so many batches per rank; the rest is left out.
-
-    Raises UserError when there is not even one.
-    """
-    if batches < accumulate:
-        raise UserError(
-            f"an epoch has {batches} batches per rank, less than one step of --accumulate "
-            f"{accumulate}; the most that works is {batches}"
-        )
-    return batches // accumulate

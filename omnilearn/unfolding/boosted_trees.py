@@ -104,7 +104,7 @@ class TreeFit(CrossFit):
     def log_ratio(self, level: str, rows: Rows) -> np.ndarray:
         """As `CrossFit.log_ratio`."""
         found, there = np.zeros(len(rows)), rows & self.events.passes[level]
-        if there.any() and self.best:
+        if there.any() and self.trees and self.best:
             stages = self.trees.staged_decision_function(self.inputs[level][there])
             found[there] = next(islice(stages, self.best - 1, None))
         return found

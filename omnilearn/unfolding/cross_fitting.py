@@ -65,9 +65,9 @@ class CrossFit(ABC):
         for seed in range(self.seed, self.seed + self.ensemble):
             logit, ratio, epochs = np.zeros(len(simulated)), np.ones(len(simulated)), []
             for fold in range(events.folds):
-                *rows, weighed = events.roles(fold)
+                training, validation, weighed = events.roles(fold)
                 folder = self.run / step.name / f"seed{seed}" / f"fold{fold}"
-                epochs.append(self.train(step, samples, tuple(rows), folder, seed))
+                epochs.append(self.train(step, samples, (training, validation), folder, seed))
                 weighed = weighed & wanted
                 logit[weighed] = self.log_ratio(step.level, weighed)[weighed]
                 ratio[weighed] = self.normalised(logit[weighed], samples[0][weighed], step.name)

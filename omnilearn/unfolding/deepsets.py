@@ -5,6 +5,7 @@ that OmniFold was published with, in the interface of PET's classification.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -18,6 +19,7 @@ from omnilearn.model.precision import applied, restored
 class DeepSetsConfig:
     """The architecture, as stored in every checkpoint; sizes as in arXiv:1911.09107."""
 
+    kind: ClassVar = "deepsets"
     widths: tuple[int, ...] = (100, 100, 256)  # per constituent
     classifier_widths: tuple[int, ...] = (100, 100, 100)
     num_classes: int = 2

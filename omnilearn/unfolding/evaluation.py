@@ -4,15 +4,16 @@ The truth is the particle level of data that were not unfolded, which only simul
 others the detector level alone is compared, with data that no classifier has learnt from.
 """
 
-import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from omnilearn.config import Config
+from omnilearn.config import Config, Evaluation
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.settings import option, without_effect
 from omnilearn.statistics.results import read_results
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.ibu import Binned
@@ -33,49 +34,48 @@ IBU_TOYS = 100  # the first of them are the replicas of the unfolding
 LEAST_REPLICAS = 10  # fewer say too little of a variance
 
 
-def add_evaluation_flags(parser: argparse.ArgumentParser) -> None:
-    """What only the evaluation of an unfolding asks."""
-    parser.add_argument(
-        "--ibu-iterations",
-        type=int,
-        default=3,
-        help="iterations of the binned unfolding beside it: it is best stopped early (3)",
+@dataclass(frozen=True)
+class UnfoldingEvaluation(Evaluation):
+    """What evaluate.py is asked of an unfolding."""
+
+    ibu_iterations: int = option(
+        3, "iterations of the binned unfolding beside it: it is best stopped early", least=1
     )
 
 
+EVALUATION = UnfoldingEvaluation
+NOT_EVALUATED = without_effect(
+    "an unfolding, which is measured on all events, from its weights.h5",
+    ["split", "from_predictions", "batch"],
+)
+
+
 def evaluate(
-    run: Path, spec: DatasetSpec, config: Config, about: dict, arguments: argparse.Namespace
+    run: Path, spec: DatasetSpec, config: Config, about: dict, settings: UnfoldingEvaluation
 ) -> dict:
-    """Results of an unfolding; raises UserError for flags of other tasks.
+    """Results of an unfolding.
 
     Per level and observable: triangular discriminator and chi2 of the simulation, of the unfolded
     one and of iterative Bayesian unfolding, against data that were held out; AUC of a two-sample
     test. A number that signed weights leave without a meaning is null and says why.
     """
-    if arguments.from_predictions or arguments.split:
-        raise UserError(
-            f"{run} is an unfolding: it is measured on all events, from its weights.h5; leave out "
-            "--split and --from-predictions"
-        )
-    if arguments.ibu_iterations < 1:
-        raise UserError(f"--ibu-iterations is {arguments.ibu_iterations}; expected 1 or more")
     arrays, made = read_weights(run / "weights.h5")
-    data = arguments.data or config.data
+    data = settings.data or config.data
     events = Events(spec, data, config.train_jets, about["folds"], config.seed)
     if len(arrays["weight"]) != events.simulated.sum():
         raise UserError(
             f"{run / 'weights.h5'} is of {len(arrays['weight'])} simulated events, the data hold "
             f"{events.simulated.sum()}; unfold again, or give the same --data"
         )
-    results = {"dataset": spec.name, "model": run.name, "data": events.origin}
+    results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": events.origin}
     levels = [DETECTOR]
     if about["step"] == "unfold" and events.has_truth:
         levels.append(PARTICLE)
-    results |= {"ibu_iterations": arguments.ibu_iterations, "spectra": {}}
+    results |= {"ibu_iterations": settings.ibu_iterations, "spectra": {}}
     kept = StepFiles(run, len(events.simulated))
     arrays["reweighted"] = kept["iteration1_step1"]
     for level in levels:
-        found, drawn = compared(events, level, arrays, arguments.ibu_iterations, config.seed)
+        found, drawn = compared(events, level, arrays, settings.ibu_iterations, config.seed)
         results |= found
         results["spectra"][LEVEL_NAMES[level]] = drawn
     results |= two_sample_test(run, events, config, levels[-1], arrays["weight"])
@@ -96,7 +96,8 @@ def compared(
     events: Events, level: str, arrays: dict[str, np.ndarray], ibu_iterations: int, seed: int
 ) -> tuple[dict, dict]:
     """Distances of every observable at one level, and the histograms behind them."""
-    found, drawn = {}, {}
+    found: dict[str, Any] = {}
+    drawn: dict[str, dict] = {}
     simulated, against = events.simulated, reference(events, level)
     prior = (events.weight * events.passes[level])[simulated]
     for name, edges in BINNING.items():

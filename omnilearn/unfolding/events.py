@@ -169,13 +169,13 @@ class Events:
         pair = np.stack(self.two_samples(level, samples, rows), axis=-1)
         weight = pair.sum(axis=1)
         label = pair / np.where(weight != 0, weight, 1.0)[:, None]
-        everywhere = [np.zeros((len(self.kept), *of.shape[1:])) for of in (label, weight)]
-        for found, known in zip(everywhere, (label, weight), strict=True):
-            found[self.kept] = known
+        labels, weights = np.zeros((len(self.kept), 2)), np.zeros(len(self.kept))
+        labels[self.kept], weights[self.kept] = label, weight
         return WeightedPipeline(
             self.files[level],
             self.spec,
-            *everywhere,
+            labels,
+            weights,
             batch,
             distributed.rank(),
             distributed.size(),

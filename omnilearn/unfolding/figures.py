@@ -1,15 +1,16 @@
 """Unfolded spectra with ratios to the truth, and how far from it every iteration is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
+from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.figures import LossHistory, loss_curves
 
@@ -46,15 +47,12 @@ def spectra_figure(
     """
     if not panels:
         raise ValueError("no spectrum to draw")
-    with figure(path_stem) as axes:
-        canvas = axes.figure
-        axes.remove()
-        rows = -(-len(panels) // COLUMNS)
-        canvas.set_size_inches(COLUMNS * 4.6, rows * 4.6 + 0.8)
-        grid = canvas.subplots(
+    rows = -(-len(panels) // COLUMNS)
+    with canvas(path_stem, (COLUMNS * 4.6, rows * 4.6 + 0.8)) as drawing:
+        grid = drawing.subplots(
             2 * rows, COLUMNS, squeeze=False, sharex=False, height_ratios=[3, 1] * rows
         )
-        lines = {}
+        lines: dict[str, Artist] = {}
         for place, (name, (edges, spectra)) in enumerate(panels.items()):
             row, column = divmod(place, COLUMNS)
             upper, lower = grid[2 * row, column], grid[2 * row + 1, column]
@@ -66,7 +64,7 @@ def spectra_figure(
             row, column = divmod(place, COLUMNS)
             grid[2 * row, column].remove()
             grid[2 * row + 1, column].remove()
-        canvas.legend(
+        drawing.legend(
             lines.values(),
             lines,
             title=title or None,
@@ -138,7 +136,7 @@ def iteration_figure(
 
 
 def panels_of(
-    results: dict[str, Any], level: str, renamed: dict[str, str]
+    results: Mapping[str, Any], level: str, renamed: dict[str, str]
 ) -> dict[str, tuple[Sequence[float], Spectra]]:
     """The panels of a level from results.json, spectra labelled by `renamed`; others left out."""
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omnilearn.log import log
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.statistics.uncertainty import effective_size
 from omnilearn.training import distributed
@@ -67,10 +68,9 @@ class Unfolding:
             if distributed.rank() == 0:
                 write_results(run / "iterations.json", {"iterations": report})
                 chi2 = ", ".join(f"{key} {one.text}" for key, one in report[-1]["chi2"].items())
-                print(
+                log.info(
                     f"iteration {len(report)}: weights changed by {report[-1]['change'].text}, "
-                    f"chi2 per bin with held-out data at detector level {chi2}",
-                    flush=True,
+                    f"chi2 per bin with held-out data at detector level {chi2}"
                 )
         distributed.barrier()
         return before, sample
@@ -85,7 +85,7 @@ class Unfolding:
         events, fit = self.events, self.fit
         nominal, seed = sample_of(events).normalisation, fit.seed
         for repetition in range(distributed.rank(), number, distributed.size()):
-            with distributed.alone():
+            with distributed.single_process():
                 fit.seed = seed + fit.ensemble * (repetition + 1)
                 self(run / f"{name}{repetition}", counts_of(repetition))
         fit.seed = seed

@@ -1,20 +1,20 @@
 """Likelihood ratios by a network over all constituents: PET or DeepSets, trained for each step."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from omnilearn.config import Config
-from omnilearn.model.checkpoint import assign_weights, load_checkpoint, pet_weights
+from omnilearn.fit import fit, fresh, load_best, pet_objective
+from omnilearn.log import log
+from omnilearn.model.checkpoint import assign_weights, model_weights
 from omnilearn.model.pet import PET
 from omnilearn.tagging.task import predict
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.training.objective import Objective
-from omnilearn.training.trainer import Trainer, optimiser_steps
+from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.cross_fitting import CrossFit, Rows, previous
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 from omnilearn.unfolding.events import Events
@@ -26,8 +26,8 @@ LOGITS = "classifier.logits."  # the layer whose output is the logarithm of the 
 
 def deepsets(events: Events, config: Config) -> DeepSets:
     """A fresh DeepSets classifier for the two samples."""
-    keras.utils.set_random_seed(config.seed)
-    return DeepSets(DeepSetsConfig(max_constituents=events.spec.max_constituents))
+    sizes = DeepSetsConfig(max_constituents=events.spec.max_constituents)
+    return fresh(DeepSets, sizes, config.seed)
 
 
 @dataclass
@@ -58,19 +58,15 @@ class NetworkFit(CrossFit):
         before = previous(self.run, step.name) / folder.relative_to(folder.parents[1]) / "best.h5"
         goes_on = bool(distributed.agreed(before.is_file()))
         if goes_on:
-            self.load(before)
+            load_best(self.network, before)
             if step.multiplies:
-                for name, weight in pet_weights(self.network).items():
+                for name, weight in model_weights(self.network).items():
                     if name.startswith(LOGITS):
                         weight.assign(np.zeros(weight.shape, "float32"))
         else:
-            fresh = pet_weights(self.make(seed))
+            fresh = model_weights(self.make(seed))
             assign_weights(self.network, {name: np.array(one) for name, one in fresh.items()}, "")
         return goes_on
-
-    def load(self, path: Path) -> None:
-        weights = load_checkpoint(path, type(self.network.config)).weights
-        assign_weights(self.network, weights, str(path))
 
     def train(
         self,
@@ -87,26 +83,15 @@ class NetworkFit(CrossFit):
             self.events.pipeline(step.level, samples, taking_part, config.batch, config.seed)
             for taking_part in rows
         )
-        objective = Objective(
-            self.network,
-            "classifier",
-            config.regression_weight,
-            config.feature_drop,
-            config.label_drop,
-        )
-        steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
-        about = {**self.about, "config": asdict(config)}
+        most = f"{config.epochs} epochs at most"
+        log.info(f"{step.name}, {folder.name}: {training.num_jets} events, {most}")
         if distributed.rank() == 0:
-            print(
-                f"{step.name}, {folder.name}: {training.num_jets} events, {config.epochs} epochs "
-                "at most",
-                flush=True,
-            )
             folder.mkdir(parents=True, exist_ok=True)
         distributed.barrier()
-        self.trainer = Trainer(objective, config, steps, folder, about, self.trainer)
-        position = self.trainer.fit(training, validation)
-        self.load(folder / "best.h5")
+        objective, data = pet_objective(self.network, config), (training, validation)
+        self.trainer = fit(objective, config, data, folder, self.about, self.trainer)
+        position = self.trainer.position
+        load_best(self.network, folder)
         distributed.barrier()
         return {"epochs": position.epoch, "best_epoch": position.best_epoch}
 

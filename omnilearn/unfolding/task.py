@@ -4,210 +4,164 @@ arXiv:1911.09107; with PET arXiv:2404.16091v2. A run directory holds a folder pe
 classifiers and weights, iterations.json (when to stop) and weights.h5, the result.
 """
 
-import argparse
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from omnilearn.atomic import atomic_path
-from omnilearn.config import Config, configured
+from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING, UNFOLDING
+from omnilearn.fit import make_pet
+from omnilearn.log import log
 from omnilearn.runs import prepare_run, revision, versions
+from omnilearn.settings import Settings, option, without_effect
 from omnilearn.statistics.uncertainty import effective_size
-from omnilearn.tagging.task import make_pet
+from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 from omnilearn.unfolding.boosted_trees import TreeFit
 from omnilearn.unfolding.cross_fitting import CrossFit
-from omnilearn.unfolding.evaluation import add_evaluation_flags, evaluate
+from omnilearn.unfolding.evaluation import EVALUATION, NOT_EVALUATED, evaluate
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import DETECTOR, PARTICLE, Sample
+from omnilearn.unfolding.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING, UNFOLDING
 from omnilearn.unfolding.repetitions import Unfolding
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.unfolded_weights import write_weights
 
-__all__ = ["add_evaluation_flags", "add_flags", "evaluate", "finetune"]
+__all__ = ["EVALUATION", "NOT_EVALUATED", "SETTINGS", "evaluate", "finetune", "idle_flags"]
 
-# without effect on trees: they are grown anew in every iteration, and are no network
-NETWORKS_ALONE = (
-    "later_epochs",
-    "later_lr",
-    "batch",
-    "accumulate",
-    "warmup_epochs",
-    "decay",
-    "optimiser",
-    "body_factor",
-    "regression_weight",
-    "feature_drop",
-    "label_drop",
-    "padding",
-    "checkpoint_every",
+OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # an unfolding has its own
+OF_LATER_STEPS = ("iterations", "later_epochs", "later_lr", "misses")
+OF_NETWORKS = (
+    *("later_epochs", "later_lr", "batch", "accumulate", "warmup_epochs", "decay", "optimiser"),
+    *("body_factor", "clip_norm", "beta2", "precision", "regression_weight", "feature_drop"),
+    *("padding", "checkpoint_every", "accept_changed_data"),
 )
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to unfold; what training is told stands in Config."""
+class UnfoldingSettings(Settings):
+    """How to unfold; how a classifier learns stands in Config."""
 
-    step: str = "unfold"
-    iterations: int = 5
-    classifier: str = "pet"
-    folds: int = 5
-    ensemble: int = 1
-    replicas: int = 0
-    trainings: int = 0
-    misses: str = "average"
-    clip: float = 100.0
-    later_epochs: int = 20
-    later_lr: float = 1e-6
+    default_is: ClassVar = "recipe, else"
 
-    def __post_init__(self):
-        least_of = {
-            "iterations": 1,
-            "folds": 2,
-            "ensemble": 1,
-            "replicas": 0,
-            "trainings": 0,
-            "later_epochs": 1,
-        }
-        for name, least in least_of.items():
-            if getattr(self, name) < least:
-                raise UserError(
-                    f"--{name.replace('_', '-')} is {getattr(self, name)}; expected {least} or more"
-                )
-        if not self.clip > 1:
-            raise UserError(
-                f"--clip is {self.clip:g}; ratios are kept between 1 / clip and clip, "
-                "so a number above 1 is expected"
-            )
-        if not self.later_lr > 0:
-            raise UserError(f"--later-lr is {self.later_lr:g}; expected above zero")
-
-
-HELP = {
-    "step": (
+    step: str = option(
+        "unfold",
         "unfold: the whole algorithm; reweight: one classifier at detector level",
-        ("unfold", "reweight"),
-    ),
-    "iterations": ("iterations of two steps each", None),
-    "classifier": (
-        "what tells the samples apart: pet or deepsets see all constituents, boosted "
-        "trees the six observables",
-        ("pet", "deepsets", "trees"),
-    ),
-    "folds": (
+        choices=("unfold", "reweight"),
+    )
+    iterations: int = option(5, "iterations of two steps each", least=1)
+    classifier: str = option(
+        "pet",
+        "what tells the samples apart: pet or deepsets see all constituents, boosted trees "
+        "the six observables",
+        choices=("pet", "deepsets", "trees"),
+    )
+    folds: int = option(
+        5,
         "parts of the events; each is weighted by a classifier that learnt from the others",
-        None,
-    ),
-    "ensemble": ("trainings per step, whose mean ratio counts", None),
-    "replicas": (
-        "repetitions with Poisson weights on data and simulation and seeds of their own, "
-        "shared among the ranks",
-        None,
-    ),
-    "trainings": ("repetitions with other seeds alone, shared among the ranks", None),
-    "misses": (
+        least=2,
+    )
+    ensemble: int = option(1, "trainings per step, whose mean ratio counts", least=1)
+    replicas: int = option(
+        0,
+        "repetitions with Poisson weights on data and simulation and seeds of their own, shared "
+        "among the ranks",
+        least=0,
+    )
+    trainings: int = option(
+        0, "repetitions with other seeds alone, shared among the ranks", least=0
+    )
+    misses: str = option(
+        "average",
         "weights of events that one level misses: average as arXiv:2105.04448, or prior",
-        ("average", "prior"),
-    ),
-    "clip": ("likelihood ratios are kept between 1 / clip and clip", None),
-    "later_epochs": ("epochs at most, from the second iteration on", None),
-    "later_lr": ("learning rate from the second iteration on", None),
-}
+        choices=("average", "prior"),
+    )
+    clip: float = option(100.0, "likelihood ratios are kept between 1 / clip and clip", above=1)
+    later_epochs: int = option(20, "epochs at most, from the second iteration on", least=1)
+    later_lr: float = option(1e-6, "learning rate from the second iteration on", above=0)
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """One flag per option; absent ones leave the recipe as it is."""
-    for item in fields(Options):
-        text, choices = HELP[item.name]
-        parser.add_argument(
-            f"--{item.name.replace('_', '-')}",
-            type=type(item.default),
-            choices=choices,
-            help=f"{text} (recipe, else {item.default!r})",
-        )
+SETTINGS = UnfoldingSettings
 
 
-def chosen_options(
-    config: Config, arguments: argparse.Namespace, start: str
-) -> tuple[Config, Options]:
-    """The recipe of the classifier, then the flags; raises UserError for those without effect."""
-    given = {item.name: getattr(arguments, item.name) for item in fields(Options)}
-    given = {key: value for key, value in given.items() if value is not None}
-    settings = UNFOLDING[config.preset]
-    if config.jets_per_epoch:
-        raise UserError(
-            "--jets-per-epoch is for tagging, generation and pre-training; an epoch of "
-            "an unfolding is a pass"
-        )
-    classifier = given.get("classifier", Options.classifier)
-    if classifier in CLASSIFIERS:
-        if start:
-            raise UserError(f"--classifier {classifier} is trained from scratch; leave out {start}")
-        config = configured({**asdict(config), **CLASSIFIERS[classifier][config.preset]}, arguments)
-        settings = {**settings, **CLASSIFIERS_UNFOLDING[classifier][config.preset]}
-    for name in NETWORKS_ALONE:
-        if classifier == "trees" and getattr(arguments, name) not in (None, MISSING):
-            raise UserError(
-                f"--{name.replace('_', '-')} has no effect on trees, which are grown anew in every "
-                "step; leave it out"
-            )
-    return config, Options(**{**settings, **given})
+def recipes(config: Config, asked: dict) -> tuple[dict, dict]:
+    """What the classifier adds to the recipe of a configuration, and the recipe of unfolding."""
+    classifier, preset = asked.get("classifier", UnfoldingSettings.classifier), config.preset
+    more, own = (
+        table.get(classifier, {}).get(preset, {}) for table in (CLASSIFIERS, CLASSIFIERS_UNFOLDING)
+    )
+    return more, {**UNFOLDING[preset], **own}
+
+
+def idle_flags(config: Config, start: Start, settings: UnfoldingSettings) -> dict[str, str]:
+    """Flags without effect on this unfolding, and the sentences that refuse them."""
+    idle = tagging.idle_flags(config, start, settings)
+    idle |= without_effect("an unfolding, whose epochs are passes over all events", OF_PIPELINES)
+    if settings.step == "reweight":
+        idle |= without_effect("the first step alone", OF_LATER_STEPS)
+    if settings.classifier != "pet":
+        scratch = f"--classifier {settings.classifier} is trained from scratch; leave out "
+        idle |= {name: scratch + str(start.path) for name in ("backbone", "released_weights")}
+        idle |= without_effect("DeepSets", ["padding"])
+    if settings.classifier == "trees":
+        idle |= without_effect("trees, which are grown anew in every step", OF_NETWORKS)
+    return idle
 
 
 def make_fit(
-    events: Events, config: Config, options: Options, about: dict, arguments: argparse.Namespace
+    events: Events, config: Config, settings: UnfoldingSettings, start: Start, about: dict
 ) -> CrossFit:
     """What learns the ratios; its run directory is set by each unfolding."""
-    common = (events, Path(config.runs), config.seed, options.ensemble, options.clip)
-    if options.classifier == "trees":
+    common = (events, Path(config.runs), config.seed, settings.ensemble, settings.clip)
+    if settings.classifier == "trees":
         return TreeFit(*common, settings=config)
 
     def network(seed: int):
         seeded = replace(config, seed=seed)
-        if options.classifier == "deepsets":
+        if settings.classifier == "deepsets":
             return deepsets(events, seeded)
-        return make_pet(events.spec, seeded, arguments.backbone, arguments.released_weights)[0]
+        return make_pet(events.spec, seeded, start, log.debug)
 
-    later = replace(config, epochs=options.later_epochs, lr=options.later_lr, warmup_epochs=0)
+    later = replace(config, epochs=settings.later_epochs, lr=settings.later_lr, warmup_epochs=0)
     return NetworkFit(*common, make=network, first=config, later=later, about=about)
 
 
-def finetune(spec: DatasetSpec, config: Config, name: str, arguments: argparse.Namespace) -> None:
+def finetune(
+    spec: DatasetSpec, config: Config, name: str, start: Start, settings: UnfoldingSettings
+) -> None:
     """One unfolding, in the run directory `name` unless the configuration has another."""
-    start = arguments.backbone or arguments.released_weights
-    config, options = chosen_options(config, arguments, start)
+    if config.mode != "classifier":
+        raise UserError(f"--mode is {config.mode!r}; an unfolding trains the classifier")
     if not spec.levels:
         raise UserError(f"{spec.name} has one level; unfolding needs detector and particle level")
-    events = Events(spec, config.data, config.train_jets, options.folds, config.seed)
-    about = {"task": "unfolding", "dataset": spec.name, "backbone": start or None}
-    about |= asdict(options)
-    fit = make_fit(events, config, options, about, arguments)
+    events = Events(spec, config.data, config.train_jets, settings.folds, config.seed)
+    about = {"task": "unfolding", "dataset": spec.name, "backbone": start.path}
+    about |= asdict(settings)
+    fit = make_fit(events, config, settings, start, about)
     run = prepare_run(config, name, about)
-    if distributed.rank() == 0:
-        kinds = (events.simulated.sum(), (~events.simulated & ~events.truth).sum())
-        print(
-            f"{spec.name}: {kinds[0]} simulated events, {kinds[1]} of the data, "
-            f"{events.truth.sum()} more held out as their truth",
-            flush=True,
-        )
-    unfolding = Unfolding(events, fit, options.step, options.iterations, options.misses)
+    kinds = (events.simulated.sum(), (~events.simulated & ~events.truth).sum())
+    log.info(
+        f"{spec.name}: {kinds[0]} simulated events, {kinds[1]} of the data, "
+        f"{events.truth.sum()} more held out as their truth"
+    )
+    unfolding = Unfolding(events, fit, settings.step, settings.iterations, settings.misses)
     weight, sample = unfolding(run)
     repeated = {
         "replicas": unfolding.again(
-            run, "replica", options.replicas, lambda number: events.resampled(config.seed, number)
+            run, "replica", settings.replicas, lambda number: events.resampled(config.seed, number)
         ),
-        "trainings": unfolding.again(run, "training", options.trainings, lambda number: None),
+        "trainings": unfolding.again(run, "training", settings.trainings, lambda number: None),
     }
     if distributed.rank() == 0:
         write_result(run, events, sample, weight, repeated, {**about, "config": asdict(config)})
         first = run / "iteration1_step1" / f"seed{config.seed}" / "fold0" / "history.jsonl"
         with atomic_path(run / "history.jsonl") as temporary:
             temporary.write_text(first.read_text())
-        print(f"weights of {len(weight)} simulated events: {run / 'weights.h5'}", flush=True)
+        log.info(f"weights of {len(weight)} simulated events: {run / 'weights.h5'}")
     distributed.barrier()
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.log import log
 from omnilearn.recipes import TWO_SAMPLES
 from omnilearn.statistics.results import Result
 from omnilearn.statistics.uncertainty import bootstrap_error
 from omnilearn.tagging.metrics import auc
-from omnilearn.training import distributed
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import Step
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
@@ -56,8 +56,7 @@ def two_sample_test(
         there = events.within("test") & (total != 0)
         logit = fit.log_ratio(level, there)[there]
         found[f"two_sample_{kind}"] = signed_auc(logit, ~simulated[there], total[there])
-    if distributed.rank() == 0:
-        print(f"two-sample test: {found['two_sample_unfolded']}", flush=True)
+    log.info(f"two-sample test: {found['two_sample_unfolded']}")
     return found
 
 

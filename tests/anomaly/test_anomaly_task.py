@@ -13,7 +13,7 @@ from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import Wanted, divide
 from omnilearn.data.catalogue import LHCO
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights
+from omnilearn.model.checkpoint import load_checkpoint, model_weights
 from omnilearn.statistics.results import read_results
 from omnilearn.tagging.predictions import read_predictions
 from omnilearn.training import gradients
@@ -93,7 +93,7 @@ def test_every_weight_between_constituents_and_logits_is_trained(model, place):
     batch = next(events.pipeline(*division.part(False), 32).ordered())
     objective = DijetObjective(classifier)
     trained = objective.trained()
-    untrained = pet_weights(classifier).keys() - trained.keys()
+    untrained = model_weights(classifier).keys() - trained.keys()
     assert untrained == {"classifier.regression.kernel", "classifier.regression.bias"}
     gradient_of = gradients.with_gradients(objective.losses, list(trained.values()))
     terms, found = gradient_of(objective.prepare(batch, None, True, 1.0))
@@ -136,12 +136,18 @@ def test_a_scan_has_median_and_interval_of_every_signal_and_the_figure(model, sc
     [
         (["--idealised", "--signal", "x"], "--signal is 'x'"),
         (["--idealised", "--signal", "5000"], "--signal is 5000, lhco has"),
-        (["--idealised", "--stage", "sample"], "--idealised has no stages"),
-        (["--idealised", "--train-jets", "10"], "--train-jets is for the generator"),
-        (["--jets-per-epoch", "100"], "--jets-per-epoch is for tagging, generation and pre-tr"),
+        (["--idealised", "--stage", "sample"], "--stage has no effect on the idealised search"),
+        (
+            ["--idealised", "--train-jets", "10"],
+            "--train-jets has no effect on the idealised search",
+        ),
+        (["--jets-per-epoch", "100"], "--jets-per-epoch has no effect on a search"),
         (["--idealised", "--data-background", "0"], "--data-background is 0"),
         (["--supervised", "--signal", "5"], "--supervised takes all signal"),
         (["--mode", "all"], "--mode is 'all'"),
+        (["--idealised", "--jet-network-lr", "1"], "--jet-network-lr has no effect on the ideal"),
+        (["--density-lr", "-1"], "--density-lr is -1.0; expected above 0"),
+        (["--feature-drop", "0.1"], "--feature-drop has no effect on the classifier of events"),
         (["--sampling-steps", "0"], "--sampling-steps is 0"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from omnilearn.anomaly.dijet_classifier import DijetClassifier
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.model.layers import Slots
 from omnilearn.model.pet import PET, PETConfig
 
@@ -36,7 +36,7 @@ def events():
 def classifier(padding: str = "released") -> DijetClassifier:
     keras.utils.set_random_seed(3)
     pet = PET(PETConfig(**SIZES, padding=padding))
-    for name, weight in pet_weights(pet).items():  # zeros and ones would hide what they touch
+    for name, weight in model_weights(pet).items():  # zeros and ones would hide what they touch
         if name.split(".")[-1] in ("bias", "beta", "gamma", "token"):
             weight.assign(weight + 0.3 * keras.random.normal(weight.shape, seed=len(name)))
     return DijetClassifier(pet)
@@ -103,7 +103,7 @@ def test_weights_are_those_of_the_pet_under_the_same_names(events):
     keras.utils.set_random_seed(1)
     pet = PET(PETConfig(**SIZES))
     model = DijetClassifier(pet)
-    ours, theirs = pet_weights(model), pet_weights(pet)
+    ours, theirs = model_weights(model), model_weights(pet)
     assert ours.keys() == {name for name in theirs if not name.startswith("generator")}
     for name, weight in ours.items():
         assert weight is theirs[name]

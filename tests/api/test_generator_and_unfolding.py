@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
-from documented import run_example
+from documented import run_doctests, run_example
 from tiny_models import tiny_and_eager
 from tiny_unfolding import EVENTS, finetuned, tiny_unfolding
 from toy_events import write_events
@@ -158,6 +158,14 @@ def test_what_cannot_be_loaded_is_refused_in_a_sentence(generated, unfolded, tmp
         load(tmp_path)
     with pytest.raises(UserError, match="batch is 0"):
         load(unfolded, batch=0)
+
+
+def test_the_examples_in_docstrings_hold(generator, unfolded, monkeypatch):
+    monkeypatch.setattr(api, "Solver", lambda: FEW_STEPS)
+    found = run_doctests(Generator, generator=generator)
+    assert (found.failed, found.attempted) == (0, 3)
+    found = run_doctests(Unfolding, unfolding=load(unfolded))
+    assert (found.failed, found.attempted) == (0, 2)
 
 
 def test_the_documented_examples_run(generated, unfolded, tmp_path, monkeypatch):

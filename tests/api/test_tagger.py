@@ -7,7 +7,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
-from documented import run_example
+from documented import run_doctests, run_example
 from scipy.special import softmax
 from tiny_models import tiny_and_eager
 from tiny_tagger import ABOUT, SLOTS, toy_momenta, trained_tagger
@@ -120,7 +120,7 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
     def changed(**record):
         known = load_checkpoint(run / "best.h5")
         path = tmp_path / "changed.h5"
-        save_checkpoint(path, known.pet_config, known.weights, {**known.record, **record})
+        save_checkpoint(path, known.model_config, known.weights, {**known.record, **record})
         return path
 
     config = load_checkpoint(run / "best.h5").record["config"]
@@ -172,6 +172,12 @@ def test_the_documented_example_runs(run, test_jets, tmp_path, monkeypatch, caps
     assert names["scores"].shape == (len(jets), 2)
     assert names["tokens"].shape == (len(jets), 8)
     assert "('QCD', 'top')" in capsys.readouterr().out
+
+
+def test_the_examples_in_docstrings_hold(tagger, test_jets):
+    jets, labels = test_jets
+    found = run_doctests(Tagger, tagger=tagger, jets=jets, labels=labels)
+    assert (found.failed, found.attempted) == (0, 6)
 
 
 def test_the_example_of_the_readme_runs(tagger, test_jets, monkeypatch):

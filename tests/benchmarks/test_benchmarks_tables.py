@@ -187,12 +187,12 @@ def test_without_flags_the_runs_of_this_folder_and_the_committed_ones_are_read(
 ):
     monkeypatch.chdir(tmp_path)
     main([])
-    assert "this suite, demo/top_finetuned" in capsys.readouterr().out
+    assert "this suite, demo_full/top_finetuned" in capsys.readouterr().out
     make_run(tmp_path / "runs" / "mine", METRICS)
     main([])
     out = capsys.readouterr().out
     assert "this suite, runs/mine" in out
-    assert "this suite, results/demo/top_finetuned" in out
+    assert "this suite, results/demo_full/top_finetuned" in out
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from omnilearn.data.selection import (
     proportional_shares,
     selected_jets,
 )
+from omnilearn.fit import open_data
 from omnilearn.runs import repeated
-from omnilearn.tagging.task import open_data
 
 SPEC = replace(TOP, max_constituents=24)
 

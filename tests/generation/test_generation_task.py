@@ -94,7 +94,7 @@ def sampler_of(run: Path, **changes) -> Sampler:
 def test_one_run_holds_both_trainings(run):
     assert load_checkpoint(run / "best.h5").record["task"] == "generation"
     jets = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
-    assert jets.pet_config.num_classes == 5
+    assert jets.model_config.num_classes == 5
     assert len((run / "jets" / "history.jsonl").read_text().splitlines()) == 2
     assert json.loads((run / "config.json").read_text())["jet_epochs"] == 2
 
@@ -277,7 +277,8 @@ def test_a_damaged_or_mixed_set_is_refused_by_name(run, evaluated, place, tmp_pa
     ("line", "sentence"),
     [
         ("finetune.py jetnet30 --mode classifier", "--mode is 'classifier'"),
-        ("finetune.py jetnet30 --jet-epochs -1", "--jet-epochs is -1"),
+        ("finetune.py jetnet30 --feature-drop 0.1", "--feature-drop has no effect on a training"),
+        ("finetune.py jetnet30 --jet-epochs -1", "--jet-network-epochs is -1"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(line, sentence, place):

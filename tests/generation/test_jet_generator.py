@@ -7,7 +7,7 @@ from released_numbers import TINY, pet_with, stored
 from omnilearn.diffusion import guided, sample_deterministic
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
-from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
 
 NAMES = {
     "dense": "time.first",
@@ -33,7 +33,7 @@ SMALL = JetGeneratorConfig(projection_dim=16, num_classes=3)
 
 def released_network(numbers) -> JetGenerator:
     network = JetGenerator(SMALL)
-    weights = pet_weights(network)
+    weights = model_weights(network)
     for key in numbers.files:
         if key.startswith("jetw."):
             layer, kind = key.split(".", 2)[2].rsplit(".", 1)
@@ -90,10 +90,10 @@ def test_a_fresh_network_predicts_no_velocity():
 
 def test_a_checkpoint_of_jets_comes_back_and_is_no_backbone(tmp_path):
     network = JetGenerator(SMALL)
-    weights = {name: np.asarray(weight) for name, weight in pet_weights(network).items()}
+    weights = {name: np.asarray(weight) for name, weight in model_weights(network).items()}
     save_checkpoint(tmp_path / "jets.h5", network.config, weights, {})
     checkpoint = load_checkpoint(tmp_path / "jets.h5", JetGeneratorConfig)
-    assert checkpoint.pet_config == SMALL
+    assert checkpoint.model_config == SMALL
     for name, weight in weights.items():
         np.testing.assert_array_equal(checkpoint.weights[name], weight)
     with pytest.raises(UserError, match=r"jets\.h5: weight jets.* has no place in this model"):

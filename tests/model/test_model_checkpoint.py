@@ -1,6 +1,7 @@
 """Checkpoints come back as they were written, or are refused in a sentence."""
 
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,13 +10,15 @@ import pytest
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import (
     CLASS_WEIGHTS,
+    assign_weights,
     build_pet,
     load_backbone,
     load_checkpoint,
-    pet_weights,
+    model_weights,
     save_checkpoint,
 )
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 SMALL = PETConfig(
     projection_dim=8,
@@ -27,6 +30,7 @@ SMALL = PETConfig(
     generator_layers=1,
 )
 RECORD = {"dataset": "top", "position": {"epoch": 3, "sums": {"loss": 0.1}}}
+WITHOUT_KIND = Path(__file__).parents[1] / "data" / "checkpoint_without_kind.h5"
 OFFSETS = 60  # places of the file where a bit is flipped
 
 
@@ -36,7 +40,7 @@ def pet():
 
 
 def arrays_of(pet):
-    return {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def assert_equal_arrays(found, expected):
 
 def test_what_is_written_comes_back_bit_for_bit(pet, written):
     found, weights = load_checkpoint(written), arrays_of(pet)
-    assert found.pet_config == SMALL
+    assert found.model_config == SMALL
     assert found.record == RECORD
     assert_equal_arrays(found.weights, weights)
     assert_equal_arrays(found.ema, {name: array / 2 for name, array in weights.items()})
@@ -91,7 +95,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(written, tmp_path):
             refused += 1
         else:  # a place of the file that holds nothing
             assert_equal_arrays(found.weights, good.weights)
-            assert (found.record, found.pet_config) == (good.record, good.pet_config)
+            assert (found.record, found.model_config) == (good.record, good.model_config)
     assert refused > OFFSETS // 3
 
 
@@ -173,6 +177,26 @@ def test_class_layers_are_kept_only_for_the_same_classes_in_the_same_order(
         assert named in str(report)
 
 
+def test_a_model_of_another_kind_is_refused_by_both_names(written):
+    with pytest.raises(
+        UserError, match=r"last\.h5 holds a model of the kind 'pet', expected 'deepsets'"
+    ):
+        load_checkpoint(written, DeepSetsConfig)
+
+
+def test_a_checkpoint_from_before_kinds_were_stored_is_read():
+    """DeepSets of two classes, as the suite wrote it then."""
+    with h5py.File(WITHOUT_KIND, "r") as file:
+        assert "kind" not in file
+    found = load_checkpoint(WITHOUT_KIND, DeepSetsConfig)
+    assert found.model_config.kind == "deepsets"
+    assert found.class_names == ("QCD", "top")
+    network = DeepSets(found.model_config)
+    assert len(assign_weights(network, found.weights, "file").loaded) == len(found.weights) == 8
+    with pytest.raises(UserError, match="architecture or record is not understood"):
+        load_checkpoint(WITHOUT_KIND, PETConfig)
+
+
 def test_weights_that_are_not_numbers_are_refused(pet, tmp_path):
     weights = arrays_of(pet)
     weights["body.block0.norm1.gamma"][3] = np.nan
@@ -201,6 +225,8 @@ def test_a_checkpoint_holds_numbers_and_plain_text_alone(written):
     with h5py.File(written, "r") as file:
         kinds = set()
         file.visititems(lambda name, item: kinds.add(getattr(item, "dtype", np.dtype("f4")).kind))
-        assert kinds <= {"f", "i", "S"}  # S: the two texts
-        assert all(h5py.check_string_dtype(file[key].dtype) for key in ("architecture", "record"))
+        assert kinds <= {"f", "i", "S"}  # S: the three texts
+        assert all(
+            h5py.check_string_dtype(file[key].dtype) for key in ("kind", "architecture", "record")
+        )
         assert json.loads(file["architecture"].asstr()[()]) == vars(SMALL)

@@ -10,7 +10,7 @@ import pytest
 from released_numbers import DATA, TINY, arrays_of, stored
 
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import CLASS_WEIGHTS, pet_weights
+from omnilearn.model.checkpoint import CLASS_WEIGHTS, model_weights
 from omnilearn.model.pet import PET
 from omnilearn.model.reference_weights import load_released_weights, released_config
 
@@ -29,7 +29,7 @@ def copied(tmp_path):
 
 
 def values(pet) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in pet_weights(pet).items()}
+    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
 
 
 @both_layouts

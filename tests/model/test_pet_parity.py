@@ -7,7 +7,7 @@ from released_numbers import TINY, arrays_of, pet_with, stored
 from omnilearn.diffusion import alpha_sigma, log_snr, sample_deterministic
 from omnilearn.model.pet import PETConfig
 from omnilearn.training.gradients import compiled, with_gradients
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import Lion
 
 
@@ -71,7 +71,7 @@ def loss_batch(numbers) -> dict:
 
 def test_pretraining_loss_and_gradients_equal_the_stored_ones():
     numbers = stored("loss_tiny")
-    objective = Objective(pet_with(numbers, TINY))
+    objective = PETObjective(pet_with(numbers, TINY))
     trained = objective.trained()
     terms, gradients = compiled(with_gradients(objective.losses, list(trained.values())))(
         loss_batch(numbers)
@@ -98,7 +98,7 @@ def test_pretraining_loss_and_gradients_equal_the_stored_ones():
 
 def test_a_classifier_alone_minimises_the_cross_entropy_as_the_released_code_does():
     numbers, modes = stored("loss_tiny"), stored("loss_modes_tiny")
-    objective = Objective(pet_with(numbers, TINY), "classifier")
+    objective = PETObjective(pet_with(numbers, TINY), "classifier")
     trained = objective.trained()
     terms, gradients = compiled(with_gradients(objective.losses, list(trained.values())))(
         loss_batch(numbers)
@@ -125,7 +125,7 @@ def test_a_classifier_alone_minimises_the_cross_entropy_as_the_released_code_doe
 def test_alpha_squared_weighs_each_jet_by_its_own_time():
     numbers = stored("loss_tiny")
     alpha = numbers["loss.alpha"][:, 0]
-    terms = Objective(pet_with(numbers, TINY)).losses(loss_batch(numbers))
+    terms = PETObjective(pet_with(numbers, TINY)).losses(loss_batch(numbers))
     own = np.mean(alpha**2 * numbers["loss.ce_smeared"])
     batch_mean = np.mean(alpha**2) * np.mean(numbers["loss.ce_smeared"])
     assert float(terms["cross_entropy_perturbed"]) == pytest.approx(own, rel=1e-5)
@@ -135,7 +135,7 @@ def test_alpha_squared_weighs_each_jet_by_its_own_time():
 def test_lion_takes_the_steps_of_the_released_optimiser():
     numbers = stored("loss_tiny")
     pet = pet_with(numbers, TINY)
-    trained = Objective(pet).trained()
+    trained = PETObjective(pet).trained()
     optimiser = Lion(learning_rate=1e-3, weight_decay=1e-5, beta_1=0.95, beta_2=0.99)
     optimiser.build(list(trained.values()))
     for step, source in ((1, "grad_sum"), (2, "lion.grad2")):

@@ -8,10 +8,10 @@ from keras import ops
 from tiny_training import ARCHITECTURE, tiny_pet
 
 from omnilearn.model import layers
-from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
 from omnilearn.model.precision import FULL, REDUCED, biased, in_precision, product
 from omnilearn.training.gradients import compiled_for_batches, with_gradients
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 
 SLOTS = ARCHITECTURE.max_constituents
 JETS = 64
@@ -21,7 +21,7 @@ JETS = 64
 def pet():
     """Its layer scales are one, so that attention and feed-forward are felt."""
     pet = tiny_pet()
-    for name, weight in pet_weights(pet).items():
+    for name, weight in model_weights(pet).items():
         if name.endswith("gamma"):
             weight.assign(np.ones(weight.shape))
     return pet
@@ -44,7 +44,7 @@ def batch() -> dict:
 
 
 def losses_and_gradients(pet, batch, precision: str) -> tuple[dict, dict]:
-    objective = Objective(pet, "all")
+    objective = PETObjective(pet, "all")
     trained = objective.trained()
     step = compiled_for_batches(
         with_gradients(objective.losses, list(trained.values())), SLOTS, precision
@@ -112,7 +112,7 @@ def test_what_is_not_a_product_stays_float32(pet, batch, monkeypatch):
         (layers, "nearest_slots"),
     ):
         monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
-    in_precision(Objective(pet, "all").losses, REDUCED)(batch)
+    in_precision(PETObjective(pet, "all").losses, REDUCED)(batch)
     assert {name for name, _ in seen} == {
         "JetNormalization.call",
         "LayerScale.call",
@@ -138,14 +138,14 @@ def test_weights_and_checkpoint_are_float32_and_load_under_either_precision(pet,
     logits = {}
     for precision in (FULL, REDUCED):
         losses_and_gradients(pet, batch, precision)
-        weights = {name: np.asarray(weight) for name, weight in pet_weights(pet).items()}
+        weights = {name: np.asarray(weight) for name, weight in model_weights(pet).items()}
         assert {array.dtype for array in weights.values()} == {np.dtype("float32")}
         save_checkpoint(path, ARCHITECTURE, weights, {})
         again = load_checkpoint(path)
         for name, array in again.weights.items():
             np.testing.assert_array_equal(array, weights[name])
         assert again.weights.keys() == weights.keys()
-        assert again.pet_config == ARCHITECTURE
+        assert again.model_config == ARCHITECTURE
         other = build_pet(again)
         logits[precision] = [
             np.asarray(in_precision(other.call, each)(batch)) for each in (FULL, REDUCED)

@@ -10,7 +10,7 @@ import pytest
 from root_trees import write_tree
 
 from omnilearn.data.catalogue import JETCLASS
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from omnilearn.kinematics import sum_constituents, to_cartesian, wrap_phi
 from preprocessing.__main__ import main
 
@@ -110,7 +110,7 @@ def preprocess(monkeypatch, capsys):
     def run(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["preprocessing", *map(str, arguments)])
         capsys.readouterr()
-        status = speak(main)
+        status = run_cli(main)
         printed = capsys.readouterr()
         return status, printed.out, printed.err
 

@@ -83,6 +83,7 @@ def test_all_twelve_archives_have_their_hash_and_their_folder():
     assert folders == ["train_100M"] * 10 + ["val_5M", "test_20M"]
 
 
+@pytest.mark.slow
 def test_the_public_archives_go_all_the_way_to_a_training(archives, preprocess, tmp_path):
     status, said, complaint = preprocess("download", "jetclass", "--out", archives)
     assert status == 0, complaint

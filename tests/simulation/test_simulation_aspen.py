@@ -11,7 +11,7 @@ import pytest
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.reader import JetFiles
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from preprocessing.__main__ import main as preprocess
 from simulation import aspen
 from simulation.runner import produce
@@ -83,7 +83,7 @@ def test_the_sample_goes_through_to_the_reader(
 ) -> None:
     arguments = ["aspen", "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
     monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
-    assert speak(preprocess) == 0
+    assert run_cli(preprocess) == 0
     with JetFiles(sorted((tmp_path / "aspen").rglob("*.h5")), ASPEN) as files:
         found = files.read(0, files.num_jets)
     assert found["data"].shape == (JETS, 150, 13)

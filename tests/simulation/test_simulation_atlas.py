@@ -11,7 +11,7 @@ import pytest
 
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.data.reader import JetFiles
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from omnilearn.hdf5_sums import attributes
 from preprocessing.__main__ import main as preprocess
 from simulation import atlas
@@ -88,7 +88,7 @@ def test_the_sample_goes_through_to_the_reader(
 ) -> None:
     arguments = ["atlas", "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
     monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
-    assert speak(preprocess) == 0
+    assert run_cli(preprocess) == 0
     jets = {}
     for split in ("train", "val", "test"):
         with JetFiles(sorted((tmp_path / "atlas" / split).glob("*.h5")), ATLAS) as files:

@@ -11,7 +11,7 @@ import pytest
 import uproot
 from small_samples import CLEAN
 
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from simulation import jetclass, top
 from simulation.__main__ import main, parser
 from simulation.generator import Generator
@@ -22,7 +22,7 @@ from simulation.unfinished import NAME
 
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["simulation", *map(str, arguments)])
-    return speak(main)
+    return run_cli(main)
 
 
 def test_the_command_writes_three_tables_and_says_so(

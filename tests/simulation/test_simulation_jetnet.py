@@ -11,7 +11,7 @@ import pytest
 
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.reader import JetFiles
-from omnilearn.errors import speak
+from omnilearn.errors import run_cli
 from preprocessing.__main__ import main as preprocess
 from simulation import jetnet30, jetnet150
 from simulation.runner import produce
@@ -86,7 +86,7 @@ def test_the_sample_goes_through_to_the_reader(
 ) -> None:
     arguments = [name, "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
     monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
-    assert speak(preprocess) == 0
+    assert run_cli(preprocess) == 0
     _, suffix, slots = SETS[name]
     with JetFiles(sorted((tmp_path / name).rglob("*.h5")), CATALOGUE[name]) as files:
         found = files.read(0, files.num_jets)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omnilearn.model.checkpoint import named_weights
 from omnilearn.tokens.jet_gpt import GPT, GPTConfig
 from omnilearn.tokens.published_weights import load_published_weights
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
@@ -50,3 +51,7 @@ def published_tokeniser(numbers: dict) -> Tokeniser:
     tokeniser = Tokeniser(TINY_TOKENISER)
     load_published_weights(tokeniser, tokeniser_arrays(numbers))
     return tokeniser
+
+
+def weights_of(model) -> dict[str, np.ndarray]:
+    return {name: np.array(weight) for name, weight in named_weights(model).items()}

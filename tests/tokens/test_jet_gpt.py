@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from omnilearn.data.spec import FEATURES
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens.jet_gpt import GPT, GPTConfig, OmniJet, OmniJetConfig, targets
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings, drawn_token
@@ -314,13 +314,13 @@ def test_the_published_sizes():
 
 
 def test_a_checkpoint_holds_both_models(omnijet, tmp_path):
-    weights = {name: np.array(weight) for name, weight in pet_weights(omnijet).items()}
+    weights = {name: np.array(weight) for name, weight in model_weights(omnijet).items()}
     save_checkpoint(tmp_path / "best.h5", omnijet.config, weights, {})
     found = load_checkpoint(tmp_path / "best.h5", OmniJetConfig)
-    assert found.pet_config == omnijet.config
-    assert asdict(found.pet_config.gpt) == asdict(SMALL_GPT)
+    assert found.model_config == omnijet.config
+    assert asdict(found.model_config.gpt) == asdict(SMALL_GPT)
     other = Tokeniser(TOKENISER)
     assert fingerprint(other) != fingerprint(omnijet.tokeniser)
-    for name, weight in pet_weights(other).items():
+    for name, weight in model_weights(other).items():
         weight.assign(found.weights[f"tokeniser.{name}"])
     assert fingerprint(other) == fingerprint(omnijet.tokeniser)

@@ -9,11 +9,11 @@ from tiny_training import opened, tiny_trainer, write_jets
 
 from omnilearn.config import Config
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights
-from omnilearn.training.objective import Objective
-from omnilearn.training.optimiser import cosine_schedule
-from omnilearn.training.trainer import optimiser_steps
+from omnilearn.model.checkpoint import load_checkpoint, model_weights
+from omnilearn.training.objective import PETObjective
+from omnilearn.training.optimiser import cosine_schedule, optimiser_steps
 
+pytestmark = pytest.mark.slow
 BATCH, STEPS = 8, 3
 CONFIG = Config(epochs=2, batch=BATCH, accumulate=2, lr=5e-3, warmup_epochs=0, checkpoint_every=1)
 
@@ -29,7 +29,7 @@ def data(jets):
     return opened(jets, "train", BATCH), opened(jets, "val", BATCH)
 
 
-class SharedDraws(Objective):
+class SharedDraws(PETObjective):
     """Draws for the jets of the whole step, of which every batch takes its own."""
 
     def prepare(self, batch, rng, training, constituents_per_jet):
@@ -43,11 +43,11 @@ class SharedDraws(Objective):
 def descended(run, config: Config, whole: dict, batches: list[dict], training) -> tuple:
     """Weights before and after one step of plain descent, and the terms."""
     trainer = tiny_trainer(run, config, training)
-    weights = pet_weights(trainer.objective.pet)
+    weights = model_weights(trainer.objective.model)
     for name, weight in weights.items():
         if name.endswith("gamma"):
             weight.assign(np.ones(weight.shape))  # so that attention is felt
-    trainer.objective = SharedDraws(trainer.objective.pet, "all")
+    trainer.objective = SharedDraws(trainer.objective.model, "all")
     trainer.objective.whole = whole
     trainer.optimiser = keras.optimizers.SGD(learning_rate=0.1)
     trainer.optimiser.build(trainer.variables)

@@ -24,5 +24,5 @@ def test_ranks_on_cpus_ask_each_other_less_often_unless_the_user_says_so(
     if asked:
         monkeypatch.setenv(CYCLE, asked)
     monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set here ends with the test
-    distributed.ask_less_often(tensorflow_with(gpus))
+    distributed.set_cycle_time(tensorflow_with(gpus))
     assert os.environ.get(CYCLE) == expected

@@ -17,9 +17,12 @@ WORKER = Path(__file__).parents[1] / "elastic_worker.py"
 LAUNCHER = Path(sys.executable).parent / "horovodrun"
 HOSTS = ("localhost", "127.0.0.1")  # a host that lost a rank is given up: two names of this machine
 PATIENCE = 900  # seconds for ranks to have started anew, on a busy machine
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
+    ),
+]
 
 
 @pytest.fixture

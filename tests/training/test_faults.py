@@ -10,10 +10,10 @@ from tiny_training import SPEC, opened, tiny_trainer, write_jets
 from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
-from omnilearn.errors import STOPPED, Stopped, UserError, speak
-from omnilearn.model.checkpoint import load_checkpoint, pet_weights
+from omnilearn.errors import STOPPED, Stopped, UserError, run_cli
+from omnilearn.model.checkpoint import load_checkpoint, model_weights
 from omnilearn.training import resume
-from omnilearn.training.resume import Clock, Position, StopRequest, whole_checkpoint
+from omnilearn.training.resume import Clock, Position, StopRequest, latest_intact_checkpoint
 
 BATCH, STEPS = 8, 3
 CONFIG = Config(
@@ -98,14 +98,14 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before_it(k
 
 def test_a_run_killed_between_the_two_renames_goes_on_from_the_older_checkpoint(kept, capsys):
     (kept / "last.h5").unlink()
-    assert whole_checkpoint(kept) == kept / "previous.h5"
+    assert latest_intact_checkpoint(kept) == kept / "previous.h5"
     assert "last.h5 is missing; going on from" in capsys.readouterr().out
 
 
 def test_without_a_whole_checkpoint_nothing_is_trained(kept, begun):
     for name in ("last.h5", "previous.h5"):
         damage(kept / name, "a bit flipped")
-    with pytest.raises(UserError, match=r"last\.h5 .*previous\.h5 .*no whole checkpoint is left"):
+    with pytest.raises(UserError, match=r"last\.h5 .*previous\.h5 .*no intact checkpoint is left"):
         begun.resume()
 
 
@@ -120,7 +120,7 @@ def test_what_a_killed_process_left_half_written_is_swept_away(kept, begun):
 
 
 def test_a_loss_that_is_no_number_leaves_its_jets_behind(begun, data, monkeypatch):
-    weight = pet_weights(begun.objective.pet)["body.embedding.first.bias"]
+    weight = model_weights(begun.objective.model)["body.embedding.first.bias"]
     before = np.array(weight)
     weight.assign(np.full(weight.shape, np.nan))
     with pytest.raises(UserError, match=r"the loss is nan at epoch 1, step 1; .*not_a_number"):
@@ -146,7 +146,7 @@ def test_a_run_asked_to_stop_leaves_a_checkpoint_of_that_very_step(begun, data, 
 
     begun.apply = apply_until_the_allocation_ends
     before = signal.getsignal(signal.SIGTERM)
-    assert speak(lambda: begun.fit(*data)) == STOPPED
+    assert run_cli(lambda: begun.fit(*data)) == STOPPED
     begun.apply, begun.clock = apply, Clock(1)
     assert signal.getsignal(signal.SIGTERM) == before
     assert load_checkpoint(begun.run / "last.h5").record["position"]["step"] == 2

@@ -6,9 +6,9 @@ from tiny_training import ARCHITECTURE, tiny_pet
 
 from omnilearn.config import Config
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import pet_weights
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import make_optimiser
 
 SLOTS = ARCHITECTURE.max_constituents
@@ -17,10 +17,10 @@ SLOTS = ARCHITECTURE.max_constituents
 @pytest.fixture(scope="module")
 def objective():
     pet = tiny_pet()
-    for name, weight in pet_weights(pet).items():
+    for name, weight in model_weights(pet).items():
         if name.endswith("gamma"):
             weight.assign(np.ones(weight.shape))  # so that attention is felt
-    return Objective(pet, "all")
+    return PETObjective(pet, "all")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_numbers_of_a_batch_are_not_baked_into_its_graph(objective, batch):
 
 def test_a_weight_that_is_not_felt_has_gradient_zero(objective, batch):
     named = objective.trained()
-    classifier = Objective(objective.pet, "classifier")
+    classifier = PETObjective(objective.model, "classifier")
     gradients = compiled(with_gradients(classifier.losses, list(named.values())))(batch)[1]
     found = {name: np.abs(gradient).max() for name, gradient in zip(named, gradients, strict=True)}
     assert all(size == 0 for name, size in found.items() if name.startswith("generator."))

@@ -7,7 +7,7 @@ from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.training import losses
 from omnilearn.training.gradients import with_gradients
-from omnilearn.training.objective import Objective
+from omnilearn.training.objective import PETObjective
 
 JETS, SLOTS = 400, 16
 IDENTITY = slice(len(KINEMATIC_FEATURES), None)
@@ -38,7 +38,7 @@ def batch() -> dict[str, np.ndarray]:
 
 
 def prepared(pet, batch, training: bool, mode: str = "all", seed: int = 0, **drops) -> dict:
-    objective = Objective(pet, mode, **drops)
+    objective = PETObjective(pet, mode, **drops)
     per_jet = batch["mask"].sum() / JETS
     return objective.prepare(batch, np.random.default_rng(seed), training, per_jet)
 
@@ -94,7 +94,7 @@ def test_the_same_seed_draws_the_same_times_and_noise(pet, batch):
 )
 def test_each_mode_minimises_its_terms_and_trains_its_heads(pet, batch, mode, terms):
     few = {name: value[:8] for name, value in batch.items()}
-    objective = Objective(pet, mode)
+    objective = PETObjective(pet, mode)
     found = objective.losses(objective.prepare(few, np.random.default_rng(0), True, 6.0))
     assert set(found) - {"loss", "accuracy"} == terms
     assert float(found["loss"]) == pytest.approx(sum(float(found[t]) for t in terms), rel=1e-6)
@@ -105,7 +105,7 @@ def test_each_mode_minimises_its_terms_and_trains_its_heads(pet, batch, mode, te
 
 def test_a_classifier_alone_is_judged_by_its_cross_entropy_whatever_is_added(pet, batch):
     few = {name: value[:8] for name, value in batch.items()}
-    plain, regressing = Objective(pet, "classifier"), Objective(pet, "classifier", 0.5)
+    plain, regressing = PETObjective(pet, "classifier"), PETObjective(pet, "classifier", 0.5)
     assert len(regressing.trained()) - len(plain.trained()) == 2
     found = regressing.losses(regressing.prepare(few, np.random.default_rng(0), True, 6.0))
     bare = plain.losses(plain.prepare(few, np.random.default_rng(0), True, 6.0))
@@ -120,7 +120,7 @@ def test_a_classifier_alone_is_judged_by_its_cross_entropy_whatever_is_added(pet
 
 def test_the_gradient_is_that_of_the_objective_where_a_term_is_added(pet, batch):
     few = {name: value[:8] for name, value in batch.items()}
-    objective = Objective(pet, "classifier", 0.5)
+    objective = PETObjective(pet, "classifier", 0.5)
     drawn = objective.prepare(few, np.random.default_rng(0), True, 6.0)
     trained = objective.trained()
     _, gradients = with_gradients(objective.losses, list(trained.values()))(drawn)
@@ -139,7 +139,7 @@ def test_a_jet_of_weight_two_counts_as_two_jets(pet, batch):
     few = {name: value[:6] for name, value in batch.items()}
     doubled = {name: np.concatenate([value[:1], value]) for name, value in few.items()}
     few["weight"] = np.float32([2, 1, 1, 1, 1, 1])
-    objective = Objective(pet, "classifier")
+    objective = PETObjective(pet, "classifier")
     rng = np.random.default_rng(0)
     one = objective.losses(objective.prepare(few, rng, False, 6.0))
     two = objective.losses(objective.prepare(doubled, rng, False, 6.0))
@@ -148,7 +148,7 @@ def test_a_jet_of_weight_two_counts_as_two_jets(pet, batch):
 
 def test_noise_in_padded_slots_is_not_felt(pet, batch):
     few = {name: value[:6] for name, value in batch.items()}
-    objective = Objective(pet)
+    objective = PETObjective(pet)
     drawn = objective.prepare(few, np.random.default_rng(0), True, 6.0)
     clean = float(objective.losses(drawn)["loss"])
     drawn["noise"] = drawn["noise"] + 7 * (1 - drawn["mask"][:, :, None])

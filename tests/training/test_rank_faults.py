@@ -13,9 +13,12 @@ import pytest
 WORKER = Path(__file__).parents[1] / "rank_faults_worker.py"
 LAUNCHER = Path(sys.executable).parent / "horovodrun"
 STALL_LIMIT = 15  # seconds, HOROVOD_GLOO_TIMEOUT_SECONDS
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
+    ),
+]
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "frozen"])

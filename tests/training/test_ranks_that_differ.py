@@ -11,9 +11,12 @@ from toy_jets import write_toy_dataset
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = Path(sys.executable).parent / "horovodrun"
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
+    ),
+]
 
 
 @pytest.fixture

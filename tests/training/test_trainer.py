@@ -11,9 +11,9 @@ import pytest
 from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_jets
 
 from omnilearn.config import Config
-from omnilearn.errors import UserError, speak
+from omnilearn.errors import UserError, run_cli
 from omnilearn.history import read_history
-from omnilearn.model.checkpoint import build_pet, load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
 from omnilearn.training.resume import Clock, Position
 from omnilearn.training.trainer import Trainer
 
@@ -50,8 +50,8 @@ def trainer(through, tmp_path):
     """The same compiled trainer, set back to a fresh start in another directory."""
     kept = through.run, through.config, through.objective.losses, through.position
     through.run, through.position = tmp_path, Position()
-    fresh = pet_weights(tiny_pet()).values()
-    for weight, start in zip(pet_weights(through.objective.pet).values(), fresh, strict=True):
+    fresh = model_weights(tiny_pet()).values()
+    for weight, start in zip(model_weights(through.objective.model).values(), fresh, strict=True):
         weight.assign(start)
     for variable in through.optimiser.variables:
         variable.assign(np.zeros(variable.shape))
@@ -127,8 +127,8 @@ def test_epochs_of_so_many_jets_go_on_from_the_middle_of_one_and_count_in_the_sc
         run = tmp_path / run
         run.mkdir(exist_ok=True)
         for weight, start in zip(
-            pet_weights(trainer.objective.pet).values(),
-            pet_weights(tiny_pet()).values(),
+            model_weights(trainer.objective.model).values(),
+            model_weights(tiny_pet()).values(),
             strict=True,
         ):
             weight.assign(start)
@@ -176,7 +176,10 @@ def test_best_checkpoint_is_the_epoch_of_the_smallest_validation_loss(trainer, d
 
     def close_and_remember(validation):
         ends.append(
-            {name: np.array(weight) for name, weight in pet_weights(trainer.objective.pet).items()}
+            {
+                name: np.array(weight)
+                for name, weight in model_weights(trainer.objective.model).items()
+            }
         )
         close(validation)
 
@@ -234,7 +237,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_leaves_the_last_good_sta
     def apply_and_ruin(gradients):
         done.append(apply(gradients))
         if len(done) == 6 - 1 + (every == 1):
-            weight = pet_weights(trainer.objective.pet)["body.embedding.first.bias"]
+            weight = model_weights(trainer.objective.model)["body.embedding.first.bias"]
             weight.assign(np.full(weight.shape, np.nan))
 
     trainer.apply = apply_and_ruin
@@ -274,7 +277,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_and_is_told_in_a_sentence(
 
     monkeypatch.setattr(Path, "replace", full)
     trainer.position = Position(epoch=1, step=2)
-    assert speak(lambda: trainer.save("last.h5")) == 2
+    assert run_cli(lambda: trainer.save("last.h5")) == 2
     assert {path.name: path.read_bytes() for path in trainer.run.iterdir()} == before
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -304,7 +307,7 @@ def test_a_disk_that_is_really_full_leaves_the_last_checkpoint_whole(
     room = shutil.disk_usage(small_disk).free
     (small_disk / "of_others").write_bytes(bytes(room - 8192))
     trainer.position = Position(step=2)
-    assert speak(lambda: trainer.save("last.h5")) == 2
+    assert run_cli(lambda: trainer.save("last.h5")) == 2
     assert "the disk is full. Nothing half-written was left" in capsys.readouterr().err
     assert sorted(path.name for path in small_disk.iterdir()) == ["last.h5", "of_others"]
     assert load_checkpoint(small_disk / "last.h5").record["position"]["step"] == 1
@@ -320,7 +323,7 @@ def test_a_disk_that_is_really_full_leaves_the_last_checkpoint_whole(
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(trainer, data, change, message):
-    weights = {name: np.array(w) for name, w in pet_weights(trainer.objective.pet).items()}
+    weights = {name: np.array(w) for name, w in model_weights(trainer.objective.model).items()}
     record = {"position": Position().as_json(), "ranks": 1}
     save_checkpoint(
         trainer.run / "last.h5",

@@ -17,9 +17,12 @@ from omnilearn.model.checkpoint import load_checkpoint
 
 WORKER = Path(__file__).parents[1] / "two_ranks_worker.py"
 LAUNCHER = Path(sys.executable).parent / "horovodrun"
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
+    ),
+]
 
 
 def launched(command: list, out: Path, data: Path) -> list[dict]:

@@ -11,13 +11,13 @@ from toy_events import SPEC, write_events
 from omnilearn.config import Config
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import pet_weights
-from omnilearn.recipes import TREES
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.statistics.results import read_results
 from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.boosted_trees import TreeFit
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import Step, unfold
+from omnilearn.unfolding.recipes import TREES
 from omnilearn.unfolding.repetitions import Unfolding, sample_of
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.step_files import StepFiles
@@ -167,11 +167,11 @@ def test_step_1_of_a_later_iteration_keeps_the_body_and_forgets_the_logits(few, 
     learnt = {}
     for fold in range(events.folds):
         fit.load(tmp_path / "iteration1_step1" / "seed0" / f"fold{fold}" / "best.h5")
-        learnt[fold] = {name: np.array(one) for name, one in pet_weights(fit.network).items()}
+        learnt[fold] = {name: np.array(one) for name, one in model_weights(fit.network).items()}
     for fold, weights in learnt.items():
         folder = tmp_path / "iteration2_step1" / "seed0" / f"fold{fold}"
         assert fit.start(replace(step_1(events), name="iteration2_step1"), folder, 0)
-        for name, one in pet_weights(fit.network).items():
+        for name, one in model_weights(fit.network).items():
             is_logits = name.startswith("classifier.logits.")
             np.testing.assert_array_equal(one, 0 * weights[name] if is_logits else weights[name])
     assert any((learnt[0][name] != learnt[1][name]).any() for name in learnt[0])

@@ -6,7 +6,12 @@ import keras
 import numpy as np
 import pytest
 
-from omnilearn.model.checkpoint import assign_weights, load_checkpoint, pet_weights, save_checkpoint
+from omnilearn.model.checkpoint import (
+    assign_weights,
+    load_checkpoint,
+    model_weights,
+    save_checkpoint,
+)
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 CONFIG = DeepSetsConfig(widths=(6, 5), classifier_widths=(4,), max_constituents=12)
@@ -50,12 +55,12 @@ def test_the_number_of_weights_is_the_one_counted_by_hand():
 def test_a_checkpoint_brings_the_network_back(tmp_path, jets):
     keras.utils.set_random_seed(1)
     network = DeepSets(CONFIG)
-    weights = {name: np.asarray(weight) for name, weight in pet_weights(network).items()}
+    weights = {name: np.asarray(weight) for name, weight in model_weights(network).items()}
     save_checkpoint(tmp_path / "best.h5", CONFIG, weights, {})
     stored = load_checkpoint(tmp_path / "best.h5", DeepSetsConfig)
-    assert asdict(stored.pet_config) == asdict(CONFIG)
+    assert asdict(stored.model_config) == asdict(CONFIG)
     keras.utils.set_random_seed(2)
-    other = DeepSets(stored.pet_config)
+    other = DeepSets(stored.model_config)
     assert not np.allclose(logits(other, *jets), logits(network, *jets))
     assign_weights(other, stored.weights, "best.h5")
     np.testing.assert_array_equal(logits(other, *jets), logits(network, *jets))

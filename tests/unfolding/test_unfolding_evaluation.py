@@ -48,7 +48,7 @@ def test_evaluation_compares_both_levels_with_the_data(place):
     assert (run / "loss.png").is_file()
     code, _, err = python("evaluate.py", run, "--split", "val")
     assert code == 2
-    assert "leave out --split" in err
+    assert "--split has no effect on an unfolding" in err
 
 
 def test_data_without_a_truth_are_compared_at_detector_level_alone(tmp_path, spectra_alone):
@@ -95,6 +95,7 @@ def test_the_iterations_of_ibu_are_a_flag_of_their_own(place, spectra_alone):
     assert "--ibu-iterations is 0; expected 1 or more" in err
 
 
+@pytest.mark.slow
 def test_negative_event_weights_are_unfolded_to_the_last_number(tmp_path):
     write_events(tmp_path / "data", EVENTS)
     rng = np.random.default_rng(0)

@@ -11,11 +11,10 @@ from tiny_unfolding import EVENTS, NETWORK, finetuned, tiny_unfolding
 from toy_events import SPEC, write_events
 
 from omnilearn.config import read_config
-from omnilearn.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.statistics.results import read_results
-from omnilearn.unfolding import task as unfolding
 from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.events import Events
+from omnilearn.unfolding.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.unfolding.step_files import StepFiles
 from omnilearn.unfolding.unfolded_weights import read_weights
 
@@ -187,6 +186,7 @@ def test_replicas_trainings_and_ensembles_are_part_of_the_result(several):
     assert set(reports) == {"seed0", "seed1"}
 
 
+@pytest.mark.slow
 def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(place):
     code, _, err = finetuned(place, name="pet", command=NETWORK)
     assert code == 0, err
@@ -227,14 +227,21 @@ def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
         (("--iterations", "0"), "--iterations is 0; expected 1 or more"),
         (
             ("--jets-per-epoch", "10"),
-            "--jets-per-epoch is for tagging, generation and pre-training",
+            "--jets-per-epoch has no effect on an unfolding, whose epochs are passes",
         ),
-        (("--clip", "1"), "--clip is 1; ratios are kept between 1 / clip and clip"),
+        (("--clip", "1"), "--clip is 1.0; expected above 1"),
         (("--classifier", "deepsets", "--backbone", "runs/x"), "is trained from scratch"),
         (("--backbone", "runs/x"), "--classifier trees is trained from scratch; leave out runs/x"),
         (("--folds", "1"), "--folds is 1; expected 2 or more"),
         (("--later-lr", "1e-4"), "--later-lr has no effect on trees"),
         (("--no-decay",), "--decay has no effect on trees"),
+        (
+            ("--classifier", "deepsets", "--padding", "masked"),
+            "--padding has no effect on DeepSets",
+        ),
+        (("--val-jets", "10"), "--val-jets has no effect on an unfolding"),
+        (("--step", "reweight", "--misses", "prior"), "--misses has no effect on the first step"),
+        (("--mode", "all"), "--mode is 'all'; an unfolding trains the classifier"),
         (("--trainings", "-1"), "--trainings is -1; expected 0 or more"),
     ],
 )
@@ -243,7 +250,3 @@ def test_settings_that_mean_nothing_are_refused(place, flags, said):
     assert code == 2
     assert said in err
     assert not (place / "runs" / "refused").exists()
-
-
-def test_every_option_has_its_help():
-    assert set(unfolding.HELP) == set(vars(unfolding.Options()))

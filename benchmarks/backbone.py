@@ -1,0 +1,200 @@
+"""A pre-trained run as a backbone that comes with the code: its weights, its card, its digest.
+
+    python -m benchmarks backbone --run runs/jetclass --name small \
+        --curve runs/jetclass_15000,runs/jetclass_100000
+
+Writes backbones/NAME.h5 (weights of the best epoch alone), NAME.md (the card), NAME_*.png (losses,
+learning curve, confusion matrix) and its line in SHA256SUMS. The runs are evaluated ones; those of
+--curve were trained on fewer jets. jobs/backbone_small.sh is the whole way there.
+"""
+
+import argparse
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.markdown import markdown
+from omnilearn.atomic import atomic_path
+from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests
+from omnilearn.config import read_config
+from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.errors import UserError
+from omnilearn.history import read_history
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
+from omnilearn.plotting.scans import Scan, confusion_figure, training_size_scan
+from omnilearn.statistics.results import Result, read_results
+from omnilearn.tagging.figures import LossHistory, loss_curves
+
+KEPT = ("task", "dataset", "class_names", "trained_on")  # of the record of a checkpoint
+METRICS = {"accuracy": "accuracy", "auc": "AUC, mean over pairs of classes"}
+CARD = """\
+# {name}
+
+PET of {channels} channels and {blocks} blocks ({weights} weights, {megabytes:.1f} MB), \
+pre-trained on {jets} {made} {dataset} jets, all heads together.
+
+    python finetune.py top --preset small --backbone {name}
+
+- SHA-256 of {name}.h5: `{digest}`
+- made by `jobs/backbone_{name}.sh`, revision `{revision}`
+- training: {epochs} epochs, {seen} jets seen, batches of {batch}, learning rate {lr:g}, Lion, \
+{hours:.1f} hours; best validation loss {best:.4f} after epoch {best_epoch}
+- classes, in the order of the logits: {classes}
+
+## How good it is
+
+{table}
+{test_jets} test jets; uncertainties are those of the test sample. AUC: of every ordered pair of \
+classes, averaged.
+
+![Loss against epochs]({name}_loss.png)
+
+![Confusion matrix]({name}_confusion.png)
+
+{curve}## What it is not good for
+
+- Its jets are simulated with Pythia 8 and a parametrised detector, not with MadGraph and Delphes \
+as the public JetClass: its numbers are not those of the papers.
+- It saw transverse momenta of 500 to 1000 GeV in cones of 0.8. Outside of that measure whether it \
+helps, against the same model from scratch.
+- It is small. The published model has seen 100 million jets; where a result matters, start from \
+`--released-weights`, or train the full preset.
+"""
+CURVE = """\
+## Learning curve
+
+Validation cross-entropy and macro AUC against the jets that pre-training had, with the settings \
+of the last row:
+
+{table}
+![AUC against pre-training jets]({name}_learning_curve.png)
+
+"""
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks backbone", allow_abbrev=False, description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--run", type=Path, required=True, help="evaluated run of train.py")
+    parser.add_argument("--name", required=True, help="the backbone's name: --backbone NAME")
+    parser.add_argument("--curve", default="", help="evaluated runs on fewer jets, commas between")
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the backbones")
+    flags = parser.parse_args(arguments)
+    curve = [Path(place) for place in flags.curve.split(",") if place]
+    flags.out.mkdir(parents=True, exist_ok=True)
+    digest = write_weights(flags.run, flags.name, flags.out)
+    write_figures(flags.run, curve, flags.name, flags.out)
+    with atomic_path(flags.out / f"{flags.name}.md") as temporary:
+        temporary.write_text(card(flags.run, curve, flags.name, flags.out, digest))
+    print(f"{flags.out / flags.name}{SUFFIX} and its card are written, SHA-256 {digest}")
+
+
+def write_weights(run: Path, name: str, out: Path) -> str:
+    """The weights of the best epoch as NAME.h5, and its digest in SHA256SUMS; returns the digest.
+
+    Places of the machine that trained it are left out. Raises UserError for a run without them.
+    """
+    best = load_checkpoint(run / "best.h5")
+    record = {key: best.record[key] for key in KEPT}
+    if not best.class_names:
+        raise UserError(f"{best.path} does not name its classes; train it again with train.py")
+    record["config"] = {**best.record["config"], **{key: "" for key in ("data", "runs", "name")}}
+    path = out / f"{name}{SUFFIX}"
+    save_checkpoint(path, best.model_config, best.weights, record)
+    known = {**digests(out), name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    with atomic_path(out / SUMS) as temporary:
+        lines = (f"{digest}  {one}{SUFFIX}\n" for one, digest in sorted(known.items()))
+        temporary.write_text("".join(lines))
+    return known[name]
+
+
+def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
+    """NAME_loss, NAME_confusion and, of several runs, NAME_learning_curve as PNG and PDF."""
+    history, results = read_history(run), read_results(run / "results.json")
+    training, validation = (
+        [line[jets]["loss"] for line in history] for jets in ("training", "validation")
+    )
+    loss_curves([LossHistory(name, training, validation)], out / f"{name}_loss")
+    spec = CATALOGUE[results["dataset"]]
+    confusion_figure(spec, results["confusion"], out / f"{name}_confusion")
+    if not curve:
+        return
+    runs = [*curve, run]
+    metric = [read_results(one / "results.json")["auc"] for one in runs]
+    scan = Scan(name, [training_jets(one) for one in runs], metric)
+    training_size_scan([scan], out / f"{name}_learning_curve", "AUC", x_label="Pre-training jets")
+
+
+def training_jets(run: Path) -> int:
+    """Jets of one pass over the training sample."""
+    return read_history(run)[0]["jets"]
+
+
+def best_line(run: Path) -> dict:
+    """The line of the history with the best validation loss."""
+    return min(read_history(run), key=lambda line: line["validation"]["loss"])
+
+
+def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str:
+    """The text of NAME.md, every number of it from the runs."""
+    config, about = read_config(run / "config.json")
+    results, history, best = read_results(run / "results.json"), read_history(run), best_line(run)
+    architecture = load_checkpoint(out / f"{name}{SUFFIX}")
+    sizes = asdict(architecture.model_config)
+    seen = sum(line["jets"] for line in history)
+    return CARD.format(
+        name=name,
+        channels=sizes["projection_dim"],
+        blocks=sizes["num_layers"],
+        weights=grouped(sum(array.size for array in architecture.weights.values())),
+        megabytes=(out / f"{name}{SUFFIX}").stat().st_size / 1e6,
+        jets=grouped(training_jets(run)),
+        made=results["data"],
+        dataset=CATALOGUE[results["dataset"]].title,
+        digest=digest,
+        revision=about["revision"],
+        epochs=len(history),
+        seen=grouped(seen),
+        batch=config.batch,
+        lr=config.lr,
+        hours=sum(line["seconds"] for line in history) / 3600,
+        best=best["validation"]["loss"],
+        best_epoch=best["epoch"],
+        classes=", ".join(architecture.class_names),
+        table=metrics_table(results),
+        test_jets=grouped(results["auc"].n),
+        curve=CURVE.format(name=name, table=curve_table([*curve, run])) if curve else "",
+    )
+
+
+def metrics_table(results: dict) -> str:
+    """Accuracy and macro AUC, then the rejection of QCD by every class where it was measured."""
+    rows = [["metric", "value"]]
+    for key, value in results.items():
+        if isinstance(value, Result):
+            rows.append([METRICS.get(key, key), value.text])
+    return markdown(rows, texts=1)
+
+
+def curve_table(runs: list[Path]) -> str:
+    """A line per number of pre-training jets."""
+    rows = [["pre-training jets", "jets seen", "validation cross-entropy", "macro AUC", "accuracy"]]
+    for run in runs:
+        results, best = read_results(run / "results.json"), best_line(run)
+        seen = sum(line["jets"] for line in read_history(run))
+        rows.append(
+            [
+                grouped(training_jets(run)),
+                grouped(seen),
+                f"{best['validation']['cross_entropy']:.4f}",
+                results["auc"].text,
+                results["accuracy"].text,
+            ]
+        )
+    return markdown(rows, texts=0)
+
+
+def grouped(number: int) -> str:
+    """12345678 as 12 345 678."""
+    return f"{number:,}".replace(",", " ")

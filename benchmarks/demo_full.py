@@ -1,0 +1,69 @@
+"""Everything once, on two cores: simulate, preprocess, pre-train, fine-tune twice, compare.
+
+    python -m benchmarks demo_full         # or: make demo-full
+
+Prints one table: top tagging by OmniLearn (fine-tuned from the backbone) and by PET from scratch,
+same jets, same budget. A finished stage is not repeated; --fresh starts all over.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.figures import FINETUNED, SCRATCH, compare, losses
+from benchmarks.stages import METRICS, command, folder_flags, run_stages, show
+from omnilearn.statistics.results import read_results
+from omnilearn.tagging.convergence import epochs_needed
+
+RANKS = 2
+MODELS = {"OmniLearn": "top_finetuned", "PET from scratch": "top_scratch"}
+COMMANDS = {
+    "simulate JetClass": "{python} -m simulation jetclass --jets-per-class 1500 "
+    "--out {raw}/jetclass",
+    "simulate top tagging": "{python} -m simulation top --jets 1000 --val-jets 1000 "
+    "--test-jets 10000 --out {raw}/top",
+    "preprocess JetClass": "{python} -m preprocessing jetclass --raw {raw}/jetclass --out {data}",
+    "preprocess top tagging": "{python} -m preprocessing top --raw {raw}/top --out {data}",
+    f"pre-train on {RANKS} ranks": f"{{horovodrun}} -np {RANKS} --gloo {{python}} "
+    "train.py jetclass --data {data} --runs {runs} --preset small",
+    "fine-tune from the backbone": "{python} finetune.py top --backbone {runs}/jetclass "
+    "--data {data} --runs {runs} --preset small",
+    "train from scratch": "{python} finetune.py top --data {data} --runs {runs} --preset small",
+    "evaluate OmniLearn": "{python} evaluate.py {runs}/top_finetuned",
+    "evaluate PET from scratch": "{python} evaluate.py {runs}/top_scratch",
+}
+
+
+def stages(folder: Path) -> dict[str, list[str]]:
+    """Commands by title; sizes are what fits 12 to 21 minutes on two cores."""
+    places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
+    places["horovodrun"] = Path(sys.executable).with_name("horovodrun")
+    return {title: command(line, **places) for title, line in COMMANDS.items()}
+
+
+def main(arguments: list[str]) -> None:
+    flags = folder_flags("demo_full", __doc__.splitlines()[0], arguments)
+    started = time.monotonic()
+    seconds = run_stages(stages(flags.out), flags.out, "make demo-full")
+    finetuned, scratch = (flags.out / "runs" / name for name in MODELS.values())
+    runs = {FINETUNED: finetuned, SCRATCH: scratch}
+    compare(runs, flags.out, "", "Top tagging, simulated jets", "Top")
+    show(*table(flags.out / "runs"), flags.out)
+    print(
+        f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"
+    )
+
+
+def table(runs: Path) -> tuple[list[str], list[list[str]]]:
+    """Heading and rows: metrics with uncertainties, and the epochs each model needed."""
+    target = min(losses(runs / MODELS["PET from scratch"], "validation"))
+    rows = []
+    for model, name in MODELS.items():
+        results = read_results(runs / name / "results.json")
+        found = [results[key] for key in METRICS]
+        validation = losses(runs / name, "validation")
+        needed = epochs_needed(validation, target)
+        reached = f"{needed} of {len(validation)}" if needed else f"not in {len(validation)}"
+        rows.append([model, *(one.text for one in found), reached, str(found[0].n)])
+    last = ["epochs to the best loss from scratch", "test jets"]
+    return ["model", *METRICS.values(), *last], rows

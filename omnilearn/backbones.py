@@ -1,0 +1,111 @@
+"""Pre-trained models that come with the code: backbones/NAME.h5, each with its card, NAME.md.
+
+    python -m omnilearn.backbones            # lists them
+
+`--backbone NAME` starts from one, `omnilearn.api.load("NAME")` opens it. The weights are those of
+the best epoch, float32, without optimiser; SHA256SUMS holds the digest of every file.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+import omnilearn.environment  # noqa: F401 - before anything loads Keras
+from omnilearn.errors import UserError, run_cli
+from omnilearn.log import log
+
+FOLDER = Path(__file__).parents[1] / "backbones"
+SUMS = "SHA256SUMS"  # as `sha256sum -c` reads it
+SUFFIX = ".h5"
+CARDS = "docs/backbones.md says which there are"
+
+
+def names() -> tuple[str, ...]:
+    """The backbones that come with the code, in alphabetical order."""
+    return tuple(sorted(digests()))
+
+
+def digests(folder: Path | None = None) -> dict[str, str]:
+    """SHA-256 in hexadecimal of every backbone of a folder, by name; empty where there is none.
+
+    folder: that which comes with the code if None.
+    """
+    path = (folder or FOLDER) / SUMS
+    if not path.is_file():
+        return {}
+    found = {}
+    for line in path.read_text().splitlines():
+        digest, _, file = line.partition("  ")
+        if len(digest) != 64 or not file.endswith(SUFFIX) or "/" in file:
+            raise UserError(f"{path}: the line {line!r} is no SHA-256 and file name; restore it")
+        found[file.removesuffix(SUFFIX)] = digest
+    return found
+
+
+def checkpoint_file(backbone: str | Path) -> Path:
+    """The checkpoint that `--backbone` means: one that comes with the code, a run's best, a file.
+
+    A bare name is first looked for among those that come with the code; ./NAME is the folder of
+    that name. Raises UserError where there is neither, and where the file is not the one that came
+    with the code.
+    """
+    known = digests()
+    if str(backbone) in known:
+        return intact(str(backbone), known)
+    path = Path(backbone)
+    if path.is_dir():
+        return path / "best.h5"
+    if not path.is_file() and "/" not in str(backbone) and path.suffix != SUFFIX:
+        listed = ", ".join(known) or "none"
+        raise UserError(
+            f"--backbone {backbone}: no such run directory, and of the backbones that come with "
+            f"the code there is {listed}; see python -m omnilearn.backbones"
+        )
+    return path
+
+
+def intact(name: str, known: dict[str, str]) -> Path:
+    """The file of a backbone; raises UserError where it is missing or not as its digest says."""
+    path = FOLDER / f"{name}{SUFFIX}"
+    mend = "it came with the code: restore it, as with git checkout, or install the package again"
+    if not path.is_file():
+        raise UserError(f"{path} not found; {mend}")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != known[name]:
+        raise UserError(f"{path} does not have the SHA-256 that {FOLDER / SUMS} gives; {mend}")
+    return path
+
+
+def summary(name: str) -> str:
+    """The first paragraph of a card, below its title."""
+    _, first, *_ = (FOLDER / f"{name}.md").read_text().split("\n\n")
+    return " ".join(first.split())
+
+
+def main() -> None:
+    """List the backbones; the command takes no arguments."""
+    if sys.argv[1:]:
+        raise UserError(f"expected no arguments, found {' '.join(sys.argv[1:])}")
+    print_list()
+
+
+def print_list() -> None:
+    """Of every backbone its name, what the card says first, size and digest."""
+    known = digests()
+    cards = sorted(path.stem for path in FOLDER.glob("*.md"))
+    if not cards:
+        raise UserError(f"no backbones in {FOLDER}; train one with train.py jetclass")
+    for name in cards:
+        log.info(f"{name}: {summary(name)}")
+        if name in known:
+            megabytes = intact(name, known).stat().st_size / 1e6
+            log.info(f"    {megabytes:.1f} MB, SHA-256 {known[name]}")
+        log.info(f"    card: {FOLDER / name}.md")
+
+
+def command() -> int:
+    """The list as a command; returns the exit status."""
+    return run_cli(main)
+
+
+if __name__ == "__main__":
+    sys.exit(command())

@@ -1,0 +1,202 @@
+"""Training of any model on any jets: open the data, build the model, train, take the best epoch.
+
+The one place that does; a task says what is minimised and on which jets. A run directory that holds
+a training already goes on with it (`training.trainer`).
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import keras
+
+from omnilearn.backbones import checkpoint_file
+from omnilearn.config import Config, Start
+from omnilearn.data.catalogue import CATALOGUE, JETCLASS
+from omnilearn.data.declared import FILE_NAME, write_declaration
+from omnilearn.data.layout import find_files
+from omnilearn.data.pipeline import Pipeline
+from omnilearn.data.selection import selected_jets
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.log import log
+from omnilearn.model.checkpoint import (
+    FREE_FIELDS,
+    assign_weights,
+    differing_classes,
+    load_backbone,
+    load_checkpoint,
+)
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.reference_weights import load_released_weights, released_config
+from omnilearn.recipes import ARCHITECTURES
+from omnilearn.training import distributed
+from omnilearn.training.objective import Objective, PETObjective
+from omnilearn.training.optimiser import optimiser_steps
+from omnilearn.training.trainer import Trainer
+
+BEST = "best.h5"
+Data = tuple[Pipeline, Pipeline]  # training and validation
+Model = TypeVar("Model", bound=keras.Model)
+
+
+def open_pipeline(
+    spec: DatasetSpec,
+    data: str,
+    split: str,
+    batch: int,
+    seed: int = 0,
+    limit: int = 0,
+    weighted: bool = True,
+    classes: str = "",
+    jets_per_epoch: int = 0,
+) -> Pipeline:
+    """The batches of this rank for one split of a dataset under the folder `data`."""
+    files, _ = selected_jets(find_files(Path(data), spec, split), spec, limit, classes, seed)
+    return Pipeline(
+        files,
+        spec,
+        batch,
+        distributed.rank(),
+        distributed.size(),
+        seed,
+        weighted=weighted,
+        jets_per_epoch=jets_per_epoch,
+    )
+
+
+def open_data(spec: DatasetSpec, config: Config) -> Data:
+    """Training and validation jets of a configuration, opened before anything is written.
+
+    Raises UserError when files are missing or wrong, or do not fill one step on every rank.
+    """
+    common: dict[str, Any] = {"weighted": config.weighted, "classes": config.classes}
+    step = config.batch * config.accumulate * distributed.size()
+    training = open_pipeline(
+        spec,
+        config.data,
+        "train",
+        config.batch,
+        config.seed,
+        config.train_jets,
+        jets_per_epoch=config.jets_per_epoch // step * step or config.jets_per_epoch,
+        **common,
+    )
+    validation = open_pipeline(
+        spec, config.data, "val", config.batch, config.seed, config.val_jets, **common
+    )
+    validation.require_weights()
+    if config.classes and training.num_jets < config.train_jets:
+        raise UserError(
+            f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "
+            f"{spec.name} jets of the classes {config.classes} for training; ask for so many, or "
+            "make more"
+        )
+    batches = training.steps_per_epoch
+    steps = optimiser_steps(batches, config.accumulate)
+    left = batches - steps * config.accumulate
+    log.info(
+        f"{spec.name}: {training.num_jets} training jets in {steps} steps per epoch"
+        + (f" ({left} of {batches} batches of a rank fill no step and wait)" if left else "")
+        + f", {validation.num_jets} validation jets"
+    )
+    return training, validation
+
+
+def fresh(model: Callable[..., Model], config, seed: int) -> Model:
+    """A model of this architecture without training, its weights drawn by `seed`."""
+    keras.utils.set_random_seed(seed)
+    return model(config)
+
+
+def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = log.info) -> PET:
+    """PET for a dataset: of a backbone, of released weights, or fresh in the preset's size.
+
+    A backbone is a run directory, a checkpoint file, or a name of `omnilearn.backbones`.
+    Architecture and meaning of padding come from the backbone where there is one, unless
+    `config.padding` says otherwise. The class layers are kept when it was trained for the same
+    classes in the same order; released files do not name theirs, and those of ten classes are taken
+    for JetClass. say: what is told of the weights, and where the preset has another size.
+    """
+    if config.mode != "generator" and spec.num_classes < 2:
+        raise UserError(
+            f"{spec.name} has one class, {spec.class_names[0]}: nothing to tell apart; train the "
+            "generator alone with --mode generator"
+        )
+    sizes: dict[str, Any] = {
+        "num_classes": spec.num_classes,
+        "max_constituents": spec.max_constituents,
+    }
+    if config.padding:
+        sizes["padding"] = config.padding
+    asked = PETConfig(**sizes, **ARCHITECTURES[config.preset])
+    if start.backbone:
+        checkpoint = load_checkpoint(checkpoint_file(start.backbone))
+        pet = fresh(PET, replace(checkpoint.model_config, **sizes), config.seed)
+        report = load_backbone(pet, checkpoint, spec.class_names)
+    elif start.released_weights:
+        theirs = released_config(start.released_weights)
+        is_jetclass = theirs.num_classes == JETCLASS.num_classes
+        others = differing_classes(JETCLASS.class_names if is_jetclass else (), spec.class_names)
+        pet = fresh(PET, replace(theirs, **sizes), config.seed)
+        report = load_released_weights(pet, start.released_weights, others)
+    else:
+        return fresh(PET, asked, config.seed)
+    say(report)
+    differing = [
+        f"{name} {value} (the preset has {getattr(asked, name)})"
+        for name, value in asdict(pet.config).items()
+        if value != getattr(asked, name) and name not in FREE_FIELDS
+    ]
+    if differing:
+        say(
+            f"the architecture is that of {start.path}, not of --preset {config.preset}: "
+            f"{', '.join(differing)}"
+        )
+    return pet
+
+
+def fit(
+    objective: Objective,
+    config: Config,
+    data: Data,
+    run: Path,
+    about: dict,
+    earlier: Trainer | None = None,
+) -> Trainer:
+    """Train to the last epoch or the early stop, or do what is left of it in this run directory.
+
+    The model has the weights of the last step then, see `load_best`. about: what every checkpoint
+    says beside its configuration; `earlier` as in `Trainer`.
+    """
+    training, validation = data
+    steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
+    about = {**about, "config": asdict(config)}
+    trainer = Trainer(objective, config, steps, run, about, earlier)
+    trainer.fit(training, validation)
+    return trainer
+
+
+def fit_pet(pet: PET, config: Config, data: Data, run: Path, about: dict) -> Trainer:
+    """Fit PET, or what is called alike, with the heads of `config.mode`.
+
+    A run on a dataset of one's own says what its jets are, wherever it is taken (`omnilearn.api`).
+    """
+    spec = data[0].spec
+    if spec.name not in CATALOGUE and distributed.rank() == 0:
+        write_declaration(run / FILE_NAME, spec)
+    return fit(pet_objective(pet, config), config, data, run, about)
+
+
+def pet_objective(pet: PET, config: Config) -> PETObjective:
+    """What PET minimises by a configuration."""
+    weights = config.regression_weight, config.feature_drop, config.label_drop
+    return PETObjective(pet, config.mode, *weights)
+
+
+def load_best(model: Model, path: Path) -> Model:
+    """The model with the weights of a checkpoint: best.h5 of a run directory, or a file."""
+    path = path / BEST if path.is_dir() else path
+    assign_weights(model, load_checkpoint(path, type(model.config)).weights, str(path))
+    return model

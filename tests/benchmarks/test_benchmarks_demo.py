@@ -1,0 +1,55 @@
+"""The demos: stages once each, a failing one named; a table and figures of what they leave."""
+
+import ast
+import sys
+
+import pytest
+
+from benchmarks import demo, demo_full
+from benchmarks.stages import command, run_stages
+from omnilearn.errors import UserError
+from omnilearn.statistics.results import Result, write_results
+
+
+def test_a_stage_runs_once_and_a_failed_one_stops_the_demo(tmp_path, capfd):
+    write = "import pathlib; pathlib.Path({!r}).open('a').write('x')".format(str(tmp_path / "x"))
+    stages = {"first": [sys.executable, "-c", write], "second": [sys.executable, "-c", "exit(3)"]}
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"'second' failed with exit code 3.* run: make demo"):
+            run_stages(stages, tmp_path, "make demo")
+    assert (tmp_path / "x").read_text() == "x"
+    assert "[1/2] first: done before" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("module", [demo, demo_full])
+def test_no_command_of_a_demo_has_an_open_place(module, tmp_path):
+    for title, words in module.stages(tmp_path).items():
+        assert words[0].startswith("/")
+        assert title == "scores from Python" or not {"{", "}"} & set("".join(words))
+
+
+def test_names_in_a_command_are_replaced_and_python_is_this_one():
+    assert command("{python} a {b}", b="x y") == [sys.executable, "a", "x y"]
+
+
+def test_the_six_lines_are_python_without_the_seed_folder_of_one_training(tmp_path):
+    assert 'top_finetuned")' in demo.snippet(tmp_path)
+    assert 'top_finetuned/seed0")' in demo.snippet(tmp_path, 3)
+    statements = ast.parse(demo.snippet(tmp_path)).body
+    assert len(statements) == 6
+
+
+def test_the_table_has_a_row_per_model(tmp_path):
+    for name in demo.RUNS:
+        results = dict.fromkeys(demo.METRICS, Result(0.5, 0.1, 20))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "history.jsonl").touch()
+        write_results(tmp_path / name / "results.json", results)
+    head, rows = demo.table(tmp_path)
+    assert [row[:2] for row in rows] == [
+        ["OmniLearn", "1000"],
+        ["from scratch", "1000"],
+        ["from scratch", "10000"],
+    ]
+    assert all(len(row) == len(head) for row in rows)
+    assert rows[0][-2:] == ["1", "20"]

@@ -1,0 +1,117 @@
+"""Backbones that come with the code: found by name, whole, described, and used by the scripts."""
+
+import hashlib
+import shutil
+
+import pytest
+from tiny_training import SPEC, opened, tiny_trainer, write_jets
+
+from benchmarks import backbone
+from omnilearn import backbones
+from omnilearn.config import Config
+from omnilearn.errors import UserError
+from omnilearn.model.checkpoint import load_checkpoint
+from omnilearn.statistics.results import Result, write_results
+from omnilearn.stored_json import write_json
+
+SHIPPED = backbones.names()
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """A tiny pre-trained run with the files that a card is made of."""
+    write_jets(tmp_path, train=16, val=8)
+    config = Config(epochs=1, batch=8, warmup_epochs=0, data="/a/place/of/mine")
+    training, validation = (opened(tmp_path, split, 8) for split in ("train", "val"))
+    run = tmp_path / "run"
+    run.mkdir()
+    trainer = tiny_trainer(run, config, training)
+    trainer.about |= {"task": "pretraining"}
+    trainer.fit(training, validation)
+    results = {"dataset": "top", "model": "run", "data": "simulated"}
+    results |= {"accuracy": Result(0.7, 0.1, 8), "auc": Result(0.8, 0.1, 8)}
+    write_results(run / "results.json", {**results, "confusion": [[0.7, 0.3], [0.2, 0.8]]})
+    described = {"config": trainer.about["config"], "revision": "0123abc", "task": "pretraining"}
+    write_json(run / "config.json", described)
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An own folder of backbones instead of the one that comes with the code."""
+    place = tmp_path / "backbones"
+    monkeypatch.setattr(backbones, "FOLDER", place)
+    return place
+
+
+def made(run, folder, name="tiny"):
+    backbone.main(["--run", str(run), "--name", name, "--out", str(folder)])
+
+
+def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, capsys):
+    made(trained, folder)
+    path = backbones.checkpoint_file("tiny")
+    assert path == folder / "tiny.h5"
+    shipped, best = load_checkpoint(path), load_checkpoint(trained / "best.h5")
+    assert {name: array.tobytes() for name, array in shipped.weights.items()} == {
+        name: array.tobytes() for name, array in best.weights.items()
+    }
+    assert not shipped.optimizer
+    assert shipped.class_names == SPEC.class_names
+    assert "/a/place" not in str(shipped.record)
+    card = (folder / "tiny.md").read_text()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest in card
+    assert (folder / "SHA256SUMS").read_text() == f"{digest}  tiny.h5\n"
+    assert "0.70 ± 0.10" in card
+    for figure in ("loss", "confusion"):
+        assert (folder / f"tiny_{figure}.png").is_file()
+    assert "Learning curve" not in card
+    capsys.readouterr()
+    backbones.print_list()
+    listed = capsys.readouterr().out
+    assert listed.startswith("tiny: PET of 8 channels")
+    assert digest in listed
+
+
+def test_runs_on_fewer_jets_are_a_learning_curve_on_the_card(trained, folder, tmp_path):
+    shutil.copytree(trained, tmp_path / "fewer")
+    few = ["--curve", str(tmp_path / "fewer")]
+    backbone.main(["--run", str(trained), "--name", "tiny", "--out", str(folder), *few])
+    card = (folder / "tiny.md").read_text()
+    assert card.count("| 16 | 16 | ") == 2
+    assert (folder / "tiny_learning_curve.png").is_file()
+
+
+def test_a_changed_backbone_is_refused_and_another_name_is_said_to_be_unknown(trained, folder):
+    made(trained, folder)
+    with pytest.raises(UserError, match=r"--backbone small: no such run directory.* there is tiny"):
+        backbones.checkpoint_file("small")
+    path = folder / "tiny.h5"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"tiny\.h5 does not have the SHA-256"):
+        backbones.checkpoint_file("tiny")
+    path.unlink()
+    with pytest.raises(UserError, match=r"tiny\.h5 not found; it came with the code"):
+        backbones.checkpoint_file("tiny")
+
+
+def test_runs_and_files_are_taken_as_they_are(trained, folder, tmp_path, monkeypatch):
+    made(trained, folder)
+    assert backbones.checkpoint_file(trained) == trained / "best.h5"
+    assert backbones.checkpoint_file(trained / "last.h5") == trained / "last.h5"
+    shutil.copytree(trained, tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    assert backbones.checkpoint_file("./tiny").parent.name == "tiny"
+    assert backbones.checkpoint_file("tiny").parent == folder
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_comes_with_the_code_is_whole_and_described(name):
+    checkpoint = load_checkpoint(backbones.checkpoint_file(name))
+    assert checkpoint.class_names
+    assert all(array.dtype == "float32" for array in checkpoint.weights.values())
+    card = (backbones.FOLDER / f"{name}.md").read_text()
+    assert backbones.digests()[name] in card

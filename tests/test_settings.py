@@ -1,0 +1,77 @@
+"""finetune.py shows the flags of a task that have an effect; one without is refused."""
+
+import re
+from dataclasses import MISSING, fields
+
+import pytest
+from commands import python
+
+from omnilearn.anomaly.task import SearchSettings
+from omnilearn.config import Config, TrainingSettings
+from omnilearn.generation.task import GenerationEvaluation, GenerationSettings
+from omnilearn.settings import flags_of
+from omnilearn.tokens.settings import TokenEvaluation, TokenTraining
+from omnilearn.unfolding.task import UnfoldingSettings
+
+KINDS = (
+    Config,
+    SearchSettings,
+    GenerationSettings,
+    GenerationEvaluation,
+    TokenTraining,
+    TokenEvaluation,
+    UnfoldingSettings,
+)
+# command -> flags that it has beside those of every training, and those that it does not show
+COMMANDS = {
+    "train.py jetclass": ("label-drop body-factor feature-drop", "backbone tokeniser"),
+    "train.py aspen --model omnijet": (
+        "tokeniser-lr tokeniser-epochs tokeniser-only clip-norm",
+        "body-factor padding label-drop tokeniser-heads tokeniser-body-factor",
+    ),
+    "finetune.py top": ("backbone feature-drop padding", "label-drop published-weights jet-epochs"),
+    "finetune.py jetnet30": (
+        "jet-network-lr jet-network-batch jet-epochs label-drop",
+        "feature-drop jet-network-body-factor",
+    ),
+    "finetune.py jetclass --model omnijet --backbone x": ("tokeniser", "gpt-heads padding"),
+    "finetune.py omnifold": ("later-lr body-factor", "label-drop val-jets classes"),
+    "finetune.py omnifold --classifier deepsets": ("body-factor later-lr", "padding backbone"),
+    "finetune.py omnifold --classifier trees": ("patience lr", "later-lr batch optimiser"),
+    "finetune.py omnifold --step reweight": ("clip", "iterations later-epochs"),
+    "finetune.py lhco": ("density-lr density-body-factor jet-epochs", "feature-drop classes"),
+    "finetune.py lhco --idealised": ("signal", "density-lr jet-network-lr stage train-jets"),
+}
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_help_shows_the_flags_that_have_an_effect_and_no_others(line, tmp_path):
+    code, out, _ = python(f"{line} --help")
+    assert code == 0
+    shown = set(re.findall(r"--([a-z0-9-]+)", out.split("show this and stop")[0]))
+    there, absent = (words.split() for words in COMMANDS[line])
+    assert {*there, "data", "seed", "epochs", "preset"} <= shown
+    assert not set(absent) & set(re.findall(r"^  --([a-z0-9-]+)", out, re.MULTILINE))
+    known = {name for name in absent if name not in ("backbone", "tokeniser")}
+    for name in sorted(known)[:1]:
+        value = "1" if name not in ("padding", "optimiser") else "masked"
+        code, _, err = python(line, f"--{name}", value, "--runs", tmp_path)
+        assert code == 2
+        assert f"--{name}" in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_field_has_help_and_a_default_in_its_range(kind):
+    settings = kind()  # ranges are checked
+    for item in fields(kind):
+        assert len(item.metadata["help"]) > 10, item.name
+        for inner in item.metadata.get("names", ()):
+            assert hasattr(TrainingSettings, inner)
+        assert item.default in (getattr(settings, item.name), None, MISSING)
+
+
+def test_flags_of_a_second_training_begin_with_its_name():
+    assert "jet_network_lr" in flags_of(GenerationSettings, "jet_network")
+    assert "tokeniser_epochs" in flags_of(TokenTraining, "tokeniser_training")
+    assert "jet_network_body_factor" not in flags_of(GenerationSettings, "jet_network")

@@ -1,0 +1,52 @@
+"""The tutorial runs from its first cell to its last, and keeps no outputs, which grow stale."""
+
+import json
+from types import SimpleNamespace
+
+import matplotlib
+import pytest
+from commands import ROOT, python
+from tiny_models import tiny_and_eager
+
+from omnilearn.unfolding import boosted_trees
+
+NOTEBOOK = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text())
+CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
+
+
+def test_no_output_is_kept():
+    for cell in NOTEBOOK["cells"]:
+        assert cell.get("outputs", []) == []
+        assert cell.get("execution_count") is None
+
+
+def test_every_way_from_python_is_shown():
+    for name in ("probabilities", "rejection", "embed", "export_onnx", "sample", "weights"):
+        assert f".{name}(" in "\n".join(CODE)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tf2onnx, where it is installed
+def test_all_cells_run(tmp_path, monkeypatch, capsys):
+    """With commands in this process and networks that need no tracing."""
+
+    def run_here(command, cwd, check):
+        code, out, err = python(" ".join(command[1:]))
+        assert (code, err) == (0, ""), err
+        print(out)
+
+    matplotlib.use("Agg")
+    monkeypatch.syspath_prepend(str(ROOT))  # takes back what the notebook puts there
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(boosted_trees, "LEAST_EVENTS", 5)
+    names: dict = {}
+    with tiny_and_eager():
+        for number, source in enumerate(CODE):
+            exec(compile(source, f"tutorial, cell {number}", "exec"), names)
+            if number == 0:
+                names["PLACE"], names["subprocess"] = tmp_path, SimpleNamespace(run=run_here)
+    printed = capsys.readouterr().out
+    assert "('QCD', 'top') (80, 2)" in printed
+    assert "1/eB at eS = 0.3: " in printed
+    assert len(names["new"]) == 20
+    assert names["weights"].passes_gen.any()
