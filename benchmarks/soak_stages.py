@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fuzz_files import toy_constituents
-from omnilearn.recipes import ARCHITECTURES, TOKEN_ARCHITECTURES
+from omnilearn.recipes import ARCHITECTURES
+from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES
 from preprocessing.own import write_dataset
 
 ROOT = Path(__file__).parents[1]
