@@ -8,6 +8,8 @@ A damage is a flipped bit, one to eight bytes (anywhere, or near the beginning, 
 a stretch of zeros or a cut. Its number and --seed decide it. "changed" counts readers that took
 other numbers for good, "tracebacks" those that ended in anything but a sentence: both are 0 for the
 suite's own formats. Public formats without checksums cannot be held to the first.
+
+Readers that are in --out already, of the same damages, are kept: a long run goes on.
 """
 
 import argparse
@@ -24,11 +26,13 @@ import numpy as np
 
 from benchmarks.fuzz_files import OWN
 from benchmarks.fuzz_public import PUBLIC
+from benchmarks.fuzz_simulated import SIMULATED
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
+from omnilearn.runs import revision
 
-READERS = OWN | PUBLIC  # name -> what makes the file and gives its reader
+READERS = OWN | PUBLIC | SIMULATED  # name -> what makes the file and gives its reader
 OUTCOMES = ("refused", "unchanged", "changed", "tracebacks")
 HEADER = 2048  # bytes: a small part of a file, and the most fragile
 LONGEST_ZEROS = 512
@@ -127,24 +131,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [flags.reader] if flags.reader else list(READERS)
     each = -(-flags.damages // len(names))
     numbers = range(each) if flags.only is None else [flags.only]
-    rows = {}
+    command = f"python -m benchmarks fuzz --damages {flags.damages} --seed {flags.seed}"
+    rows = already_counted(flags.out, command)
     with progress(len(names), "readers") as bar, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # damaged counts and types make NumPy and uproot warn
         for name in names:
-            with tempfile.TemporaryDirectory() as folder:
-                rows[name] = attacked(name, flags.seed, numbers, Path(folder))
+            if name not in rows:
+                with tempfile.TemporaryDirectory() as folder:
+                    rows[name] = attacked(name, flags.seed, numbers, Path(folder))
+                if flags.out:
+                    write(flags.out, command, rows)
             bar.update(1)
     print(table(rows))
-    if flags.out:
-        own = [row for name, row in rows.items() if name in OWN]
-        result = {
-            "command": f"python -m benchmarks fuzz --damages {flags.damages} --seed {flags.seed}",
-            "damages": sum(row["tried"] for row in rows.values()),
-            "own_formats": {key: sum(row[key] for row in own) for key in ("tried", *OUTCOMES)},
-            "readers": rows,
-        }
-        with atomic_path(flags.out) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def already_counted(out: Path | None, command: str) -> dict[str, dict]:
+    """The rows that the same command has left at this revision."""
+    if not out or not out.exists():
+        return {}
+    found = json.loads(out.read_text())
+    is_same = (found["command"], found["revision"]) == (command, revision())
+    return found["readers"] if is_same else {}
+
+
+def write(out: Path, command: str, rows: dict[str, dict]) -> None:
+    """The counts of each reader, and of the suite's own formats together."""
+    own = [row for name, row in rows.items() if name in OWN]
+    result = {
+        "command": command,
+        "revision": revision(),
+        "damages": sum(row["tried"] for row in rows.values()),
+        "own_formats": {key: sum(row[key] for row in own) for key in ("tried", *OUTCOMES)},
+        "readers": {name: rows[name] for name in READERS if name in rows},
+    }
+    with atomic_path(out) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

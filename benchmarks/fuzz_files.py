@@ -13,6 +13,7 @@ from omnilearn.data.declared import read_declaration
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.jet_sets import JetSet, read_set, write_set
+from omnilearn.generation.sampling import read_part
 from omnilearn.history import read_history, write_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.model.pet import PETConfig
@@ -116,6 +117,17 @@ def generated(folder: Path) -> Made:
     return folder / "g.hdf5", lambda path: read_set(path.parent, spec)
 
 
+def part(folder: Path) -> Made:
+    rng, path = np.random.default_rng(8), folder / "part0.npz"
+    np.savez(
+        path,
+        constituents=rng.normal(size=(JETS, 30, 4)).astype("f4"),
+        jets=rng.normal(size=(JETS, 4)).astype("f4"),
+        label=np.arange(JETS) % 5,
+    )
+    return path, read_part
+
+
 def position() -> Position:
     lines = [
         {
@@ -190,6 +202,7 @@ OWN: dict[str, Callable[[Path], Made]] = {
     "unfolded weights": unfolded_weights,
     "tokens.h5": tokens,
     "generated jets": generated,
+    "part of generated jets": part,
     "checkpoint": checkpoint,
     "config.json": configuration,
     "history.jsonl": history,

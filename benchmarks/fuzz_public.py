@@ -8,15 +8,24 @@ import awkward as ak
 import hdf5plugin
 import numpy as np
 import uproot
+from safetensors.numpy import save_file
 
 from benchmarks.fuzz_files import JETS, Made, toy_constituents
 from omnilearn.data.catalogue import dataset
 from omnilearn.hdf5 import new_file
 from omnilearn.kinematics import from_cartesian, to_cartesian
 from omnilearn.model.reference_weights import released_config
+from omnilearn.tokens.published_weights import (
+    published_gpt_config,
+    published_parts,
+    published_tokeniser_config,
+    read_arrays,
+)
 from preprocessing import jetclass, jetnet30, qg, top
 
-RELEASED = Path(__file__).parents[1] / "tests" / "data" / "PET_tiny_tf2141.weights.h5"
+STORED = Path(__file__).parents[1] / "tests" / "data"
+RELEASED = STORED / "PET_tiny_tf2141.weights.h5"
+TOKEN_WEIGHTS = STORED / "omnijet_tiny.npz"  # among other numbers of the public code
 
 
 def all_of(read: Callable[[Path], Iterator], path: Path) -> list:
@@ -89,10 +98,49 @@ def released_weights(folder: Path) -> Made:
     return path, released_config
 
 
+def token_arrays() -> dict[str, np.ndarray]:
+    """Parameters of a tokeniser and a GPT by the names of the public code."""
+    with np.load(TOKEN_WEIGHTS, allow_pickle=False) as stored:
+        found = {
+            name.removeprefix(prefix): stored[name]
+            for name in stored.files
+            for prefix in ("vq.w.", "gpt.w.")
+            if name.startswith(prefix) and "class_head" not in name
+        }
+        return found | {"codebook.weight": stored["vq.in.codebook"]}
+
+
+def token_weights(path: Path) -> list:
+    """What a training takes of such a file before it builds the models."""
+    source = str(path)
+    parts = published_parts(read_arrays(path), source)
+    gpt, tokeniser = parts.get("gpt", {}), parts.get("tokeniser", {})
+    architectures = (
+        published_gpt_config(gpt, source, 2),
+        published_tokeniser_config(tokeniser, source, 2),
+    )
+    return [parts, *map(vars, architectures)]
+
+
+def token_npz(folder: Path) -> Made:
+    path = folder / "omnijet.npz"
+    np.savez(path, **token_arrays())
+    return path, token_weights
+
+
+def token_safetensors(folder: Path) -> Made:
+    path = folder / "omnijet.safetensors"
+    arrays = {name: np.ascontiguousarray(array) for name, array in token_arrays().items()}
+    save_file(arrays, path)
+    return path, token_weights
+
+
 PUBLIC: dict[str, Callable[[Path], Made]] = {
     "top: HDF5 table, Blosc": top_table,
     "jetnet30: flat HDF5": jetnet_hdf5,
     "qg: npz": qg_npz,
     "jetclass: ROOT": jetclass_root,
     "released weights": released_weights,
+    "published token weights: npz": token_npz,
+    "published token weights: safetensors": token_safetensors,
 }

@@ -1,290 +1,304 @@
-"""Kill and resume a small training again and again: its weights must be those of one never stopped.
+"""Kill the commands of the suite again and again: they must leave what an uninterrupted one does.
 
-    python -m benchmarks soak [--kills 200]
+    python -m benchmarks soak [--kills 200] [--others 10] [--only pet two_ranks] [--folder DIR]
 
-A tiny PET with all its heads trains in compiled graphs, in a process of its own, with a checkpoint
-at every step, to be killed: half of the times by SIGKILL at a random moment, a quarter by SIGKILL
-in the midst of writing a checkpoint, a quarter by request (SIGTERM); one that was complete before
-its moment is no kill. Now and then the newest checkpoint is then damaged, as a failing disk does.
-The training is started again until it is complete; weights, optimiser, averages and history must
-equal the uninterrupted ones bit for bit. Another begins, until there were enough kills. TensorFlow
-is loaded once: every training is a fork, which traces its graphs itself.
+Every command, from the simulation of jets to a training on two ranks, is run once through. Then it
+is started in a fresh copy of the folder and killed: by SIGKILL at a random moment of its life, in
+the midst of putting a file in its place, or by request (SIGTERM); of two ranks one is killed, or
+all. It is started again, and killed again, until it is complete; then all files must hold the same
+numbers bit for bit, and no temporary file may be left. Now and then the newest checkpoint is
+damaged between two starts, as a failing disk does. Kills count once their command has ended; the
+counts are in --folder, and the same command goes on from there; the rows of other commands that
+are in --out stay.
 """
 
 import argparse
-import contextlib
 import json
-import os
 import random
+import resource
 import shutil
 import signal
-import sys
-import tempfile
-import threading
 import time
-import traceback
-from dataclasses import asdict, replace
+import uuid
+from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
-from benchmarks.throughput import made_batch
+from benchmarks.soak_kills import (
+    MOMENTS,
+    Writing,
+    count_of,
+    ended,
+    family,
+    log_of,
+    ranks_of,
+    send,
+    started,
+    wait_for_family,
+)
+from benchmarks.soak_outcome import damage, differing
+from benchmarks.soak_stages import STAGES, Stage, write_jets
 from omnilearn.atomic import atomic_path
-from omnilearn.config import Config
-from omnilearn.data.catalogue import TOP
-from omnilearn.data.pipeline import Pipeline
-from omnilearn.data.reader import JetFiles
-from omnilearn.errors import UserError, run_cli
-from omnilearn.hdf5 import new_file
-from omnilearn.history import read_history
-from omnilearn.model.checkpoint import load_checkpoint
-from omnilearn.model.pet import PET, PETConfig
+from omnilearn.errors import STOPPED, UserError
 from omnilearn.progress import progress
-from omnilearn.training import trainer as training
-from omnilearn.training.objective import PETObjective
+from omnilearn.runs import revision
 
 RESULTS = Path(__file__).parent / "results"
-SLOTS = 12
-SPEC = replace(TOP, max_constituents=SLOTS)
-ARCHITECTURE = PETConfig(
-    projection_dim=8,
-    num_layers=1,
-    num_heads=2,
-    num_classes=2,
-    max_constituents=SLOTS,
-    classifier_layers=1,
-    generator_layers=1,
+FOLDER = Path("runs") / "soak"
+KINDS = {"at_once": 0.5, "while_writing": 0.25, "by_request": 0.25}  # shares of the kills
+KINDS_OF_RANKS = {"one_rank": 0.4, "all_ranks": 0.4, "by_request": 0.2}
+DAMAGED = 0.15  # of the kills
+# of the commands, so that no fork has to load it; they load TensorFlow
+LOADED = tuple(
+    f"omnilearn.{task}.{part}"
+    for task in ("tagging", "generation", "unfolding", "anomaly", "tokens")
+    for part in ("task", "figures")
+    if (task, part) != ("tokens", "figures")
 )
-CONFIG = Config(epochs=2, batch=8, lr=5e-3, warmup_epochs=0, checkpoint_every=1)
-JETS = {"train": 32, "val": 10}
-BY_REQUEST, WHILE_WRITING, DAMAGED = 0.25, 0.25, 0.15  # shares of the kills
-MOMENTS = ("half written", "before the renames", "between the renames", "after the renames")
+FOR_EVER = 3600.0  # seconds, longer than any command takes
+PRINTED_OF_PREVIOUS = "the checkpoint before"
 
 
-def write_jets(folder: Path) -> None:
-    """Random jets, one file per split."""
-    for split, number in JETS.items():
-        jets = made_batch(2 + np.arange(number) % (SLOTS - 1), SLOTS)
-        with new_file(folder / f"{split}.h5") as file:
-            file["data"] = jets["constituents"][:, :, : SPEC.num_features]
-            file["jet"], file["pid"] = jets["jet"], np.arange(number) % 2
-
-
-def end_while_writing(number: int, moment: str, share: float) -> None:
-    """Let this process kill itself at that moment of the `number`-th checkpoint it writes.
-
-    share: of the content, which is on the disk when it is half written.
-    """
-    write, replace = Path.write_bytes, Path.replace
-    written = 0
-
-    def end(now: str) -> None:
-        if (written, moment) == (number, now):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def write_bytes(path, content):
-        nonlocal written
-        written += 1
-        if (written, moment) == (number, "half written"):
-            write(path, content[: int(share * len(content))])
-            end(moment)
-        return write(path, content)
-
-    def rename(path, target):
-        is_new = ".partial" in path.name  # else the newest checkpoint becomes the previous one
-        end("before the renames")
-        if is_new:
-            end("between the renames")
-        result = replace(path, target)
-        if is_new:
-            end("after the renames")
-        return result
-
-    for name, method in {"write_bytes": write_bytes, "replace": rename}.items():
-        setattr(Path, name, method)
-
-
-def train(run: Path, data: Path) -> None:
-    """The whole training in `run`, or what is left of it."""
-    pipelines = [
-        Pipeline(JetFiles([data / f"{split}.h5"], SPEC), SPEC, CONFIG.batch, lengths=(SLOTS,))
-        for split in JETS
-    ]
-    import keras  # late: what it prints on loading is silenced by then
-
-    keras.utils.set_random_seed(CONFIG.seed)
-    objective = PETObjective(PET(ARCHITECTURE), CONFIG.mode)
-    about = {"config": asdict(CONFIG)}
-    steps = pipelines[0].steps_per_epoch
-    training.Trainer(objective, CONFIG, steps, run, about).fit(*pipelines)
-
-
-def started(run: Path, data: Path, end: tuple[int, str, float] | None = None) -> int:
-    """The id of a process that trains and leaves its output in run.log; it has TensorFlow loaded.
-
-    end: of `end_while_writing`. This process never computes with TensorFlow, whose threads a fork
-    would lose.
-    """
-    sys.stdout.flush()
-    process = os.fork()
-    if process:
-        return process
-    tqdm.set_lock(threading.RLock())  # not one of all forks, which dies with the first killed
-    code = 1
-    try:
-        log = run.with_suffix(".log").open("a")
-        with log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            if end:
-                end_while_writing(*end)
-            try:
-                code = run_cli(lambda: train(run, data))
-            except Exception:
-                traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-def ended(process: int, limit: float) -> int | None:
-    """Its exit code (negative: the signal) within `limit` seconds, or None."""
-    until = time.monotonic() + limit
-    while True:
-        found, status = os.waitpid(process, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > until:
-            return None
-        time.sleep(0.005)
-
-
-def damage(path: Path, rng: random.Random) -> None:
-    """Cut the file short, or flip one of its bits."""
-    content = bytearray(path.read_bytes())
-    place = rng.randrange(len(content))
-    if rng.random() < 0.5:
-        del content[place:]
-    else:
-        content[place] ^= 1 << rng.randrange(8)
-    path.write_bytes(content)
-
-
-def outcome(run: Path) -> dict[str, np.ndarray]:
-    """Everything a finished training leaves, but for the seconds it took."""
-    found = load_checkpoint(run / "last.h5")
-    groups = {"weights": found.weights, "ema": found.ema, "optimizer": found.optimizer}
-    arrays = {
-        f"{group}/{name}": array for group, named in groups.items() for name, array in named.items()
-    }
-    kept = [
-        {key: value for key, value in line.items() if key != "seconds"}
-        for line in read_history(run)
-    ]
-    return arrays | {"history": np.array(json.dumps(kept))}
-
-
-def differing(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> list[str]:
-    """Names of what is not the same bit for bit."""
-    return [
-        name
-        for name in expected.keys() | found.keys()
-        if name not in found
-        or name not in expected
-        or found[name].tobytes() != expected[name].tobytes()
-    ]
-
-
-def survive(kills: int, seed: int, folder: Path) -> dict:
-    """Count what happened in so many kills; raises UserError when a training ended otherwise."""
-    rng = random.Random(seed)
-    data, run = folder, folder / "run"
-    write_jets(data)
-    through = folder / "through"
-    through.mkdir()
-    begun = time.monotonic()
-    if ended(started(through, data), 3600):
-        raise UserError(f"the uninterrupted run failed: {last_words(through)}")
-    usual = time.monotonic() - begun
-    expected = outcome(through)
-    counts = {
+def row_of(stage: Stage) -> dict:
+    """Nothing counted yet."""
+    kinds = KINDS_OF_RANKS if stage.ranks > 1 else KINDS
+    return {
+        "command": stage.words,
+        "revision": revision(),
         "kills": 0,
-        "by_request": 0,
-        "while_writing": 0,
+        "kinds": dict.fromkeys(kinds, 0),
         "damaged": 0,
         "gone_on_from_previous": 0,
-        "complete_trainings": 0,
+        "completed": 0,
+        "differences": [],
+        "seconds": 0.0,
+        "cpu_seconds": 0.0,
     }
-    with progress(kills, "kills") as bar:
-        while True:
-            run.mkdir(exist_ok=True)
-            has_enough = counts["kills"] >= kills
-            kinds = {"by_request": BY_REQUEST, "while_writing": WHILE_WRITING}
-            kinds["at_once"] = 1 - sum(kinds.values())
-            kind = "none" if has_enough else rng.choices(list(kinds), list(kinds.values()))[0]
-            end = (rng.randint(1, 6), rng.choice(MOMENTS), rng.random())
-            process = started(run, data, end if kind == "while_writing" else None)
-            waits = kind in ("none", "while_writing")
-            code = ended(process, 3600 if waits else rng.uniform(0, usual))
-            is_killed = kind == "while_writing" and code == -signal.SIGKILL
-            if code is None:
-                os.kill(process, signal.SIGTERM if kind == "by_request" else signal.SIGKILL)
-                code = ended(process, 3600)
-                is_killed = code != 0
-            if is_killed:
-                counts["kills"] += 1
-                if kind in counts:
-                    counts[kind] += 1
-                bar.update(1)
-                both = all((run / name).exists() for name in ("last.h5", "previous.h5"))
-                if both and rng.random() < DAMAGED:
-                    damage(run / "last.h5", rng)
-                    counts["damaged"] += 1
-                continue
-            if code != 0:
-                raise UserError(f"a resumed run ended with code {code}: {last_words(run)}")
-            wrong = differing(outcome(run), expected)
-            if wrong:
-                raise UserError(
-                    f"{len(wrong)} arrays differ from the uninterrupted run, {wrong[0]} among "
-                    f"them; kill {counts['kills']} of seed {seed}"
-                )
-            counts["complete_trainings"] += 1
-            counts["gone_on_from_previous"] += last_words(run, None).count("the checkpoint before")
-            print(
-                f"{counts['kills']} of {kills} kills, {counts['complete_trainings']} trainings "
-                "completed, all equal to the uninterrupted one",
-                flush=True,
+
+
+class Soak:
+    """Folders and counts of a soak; `folder` holds one of each command, and soak.json."""
+
+    def __init__(self, folder: Path, seed: int):
+        self.folder, self.seed = folder.resolve(), seed
+        self.state = self.folder / "soak.json"
+        self.rows: dict[str, dict] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Take up the counts of an earlier command; UserError where they are of other code."""
+        now = {"revision": revision(), "seed": self.seed}
+        if not self.state.exists():
+            if self.folder.exists():
+                raise UserError(f"{self.folder} exists and holds no soak; choose another --folder")
+            base = self.folder / "base"
+            base.mkdir(parents=True)
+            write_jets(base)
+            self.about = now
+            self.write()
+            return
+        stored = json.loads(self.state.read_text())
+        self.rows, self.about = stored.pop("rows"), stored
+        if self.about != now:
+            raise UserError(
+                f"{self.folder} holds a soak of {self.about}, now {now}; remove it, or choose "
+                "another --folder"
             )
-            shutil.rmtree(run)
-            run.with_suffix(".log").unlink()
-            if has_enough:
-                return counts
+
+    def write(self) -> None:
+        with atomic_path(self.state) as temporary:
+            temporary.write_text(json.dumps({**self.about, "rows": self.rows}, indent=1) + "\n")
+
+    def before(self, stage: Stage) -> Path:
+        """The folder in which a command begins."""
+        return self.through(stage.after) if stage.after else self.folder / "base"
+
+    def through(self, name: str) -> Path:
+        """The folder of a command that ran through; runs it where it has not."""
+        stage, place = STAGES[name], self.folder / name / "through"
+        usual = self.folder / name / "usual.json"
+        if usual.is_file():
+            return place
+        again(self.before(stage), place)
+        begun = time.monotonic()
+        if code := ended(started(stage, place), FOR_EVER):
+            raise UserError(f"{name}, not interrupted, ended with code {code}: {said(place)}")
+        files = int(count_of(place).read_text()) if count_of(place).exists() else 0
+        with atomic_path(usual) as temporary:
+            temporary.write_text(json.dumps({"seconds": time.monotonic() - begun, "files": files}))
+        return place
+
+    def kill_until_complete(self, name: str, most: int) -> None:
+        """One more life of a command, with as many kills as it takes but no more than `most`."""
+        stage, through = STAGES[name], self.through(name)
+        usual = json.loads((self.folder / name / "usual.json").read_text())
+        row = self.rows.setdefault(name, row_of(stage))
+        rng = random.Random(f"{self.seed} {name} {row['completed']}")
+        killed = self.folder / name / "killed"
+        again(
+            self.folder / stage.after / "through" if stage.after else self.folder / "base", killed
+        )
+        begun, cpu = time.monotonic(), cpu_seconds()
+        kinds, damages, wrong = [], 0, []
+        while True:
+            kind = choice(row["kinds"], stage, rng) if len(kinds) < most else ""
+            try:
+                code = one_life(stage, killed, kind, usual, rng)
+            except UserError as error:  # processes that live on
+                wrong, code = [str(error)], 0
+            if not wrong and code is None:
+                kinds.append(kind)
+                damages += damaged_one(killed, rng) if stage.is_training else 0
+                continue
+            if not wrong:
+                wrong = [f"code {code}: {said(killed)}"] if code else differing(through, killed)
+            break
+        for one in kinds:
+            row["kinds"][one] += 1
+        row["kills"] += len(kinds)
+        row["damaged"] += damages
+        row["gone_on_from_previous"] += log_of(killed).read_text().count(PRINTED_OF_PREVIOUS)
+        row["seconds"] = round(row["seconds"] + time.monotonic() - begun, 1)
+        row["cpu_seconds"] = round(row["cpu_seconds"] + cpu_seconds() - cpu, 1)
+        if wrong:
+            kept = self.folder / name / f"differs_{uuid.uuid4().hex[:8]}"
+            killed.rename(kept)
+            log_of(killed).rename(log_of(kept))
+            row["differences"].append({"folder": str(kept.name), "what": wrong[:20]})
+        row["completed"] += 1
+        self.write()
 
 
-def last_words(run: Path, characters: int | None = 500) -> str:
-    text = run.with_suffix(".log").read_text()
-    return text if characters is None else text[-characters:]
+def choice(kinds: dict, stage: Stage, rng: random.Random) -> str:
+    """A kind of kill, by its share."""
+    shares = KINDS_OF_RANKS if stage.ranks > 1 else KINDS
+    return rng.choices(list(kinds), [shares[kind] for kind in kinds])[0]
+
+
+def one_life(stage: Stage, folder: Path, kind: str, usual: dict, rng: random.Random) -> int | None:
+    """Run the command until it is killed in that way (returns None), or its exit code.
+
+    kind: empty where it is left alone. One that was complete before its moment was not killed.
+    """
+    end, moment = None, rng.uniform(0, usual["seconds"])
+    if kind == "while_writing":
+        end = Writing(rng.randint(1, max(1, usual["files"])), rng.choice(MOMENTS), rng.random())
+    process = started(stage, folder, end)
+    waits = kind in ("", "while_writing")
+    code = ended(process, FOR_EVER if waits else moment)
+    if code is None:
+        number = signal.SIGTERM if kind == "by_request" else signal.SIGKILL
+        victims = [process] if stage.ranks == 1 else chosen_ranks(process, folder, kind, rng)
+        send(victims, number)
+        code = ended(process, FOR_EVER)
+        # horovodrun has codes of its own
+        is_killed = code != 0 and (code in (-number, stops_with(stage)) or stage.ranks > 1)
+    else:
+        is_killed = kind == "while_writing" and code == -signal.SIGKILL
+    if is_killed:
+        wait_for_family(process, folder)
+    return None if is_killed else code
+
+
+def stops_with(stage: Stage) -> int:
+    """The exit code of a command that was asked to stop; preprocessing says it as an error."""
+    return STOPPED if stage.is_training else 2
+
+
+def chosen_ranks(process: int, folder: Path, kind: str, rng: random.Random) -> list[int]:
+    """All processes of a training on several ranks, or one of its ranks, once there are some."""
+    while True:
+        found = family(process, folder)
+        if kind == "all_ranks" or not found:
+            return [process, *found]
+        ranks = ranks_of(found)
+        if len(ranks) > 1:
+            return [rng.choice(ranks)]
+        time.sleep(0.1)
+        if not family(process, folder):
+            return []
+
+
+def damaged_one(folder: Path, rng: random.Random) -> int:
+    """Damage a newest checkpoint that has one before it, now and then; how many were."""
+    found = sorted(
+        path for path in folder.rglob("last.h5") if path.with_name("previous.h5").is_file()
+    )
+    if not found or rng.random() >= DAMAGED:
+        return 0
+    damage(rng.choice(found), rng)
+    return 1
+
+
+def again(before: Path, folder: Path) -> None:
+    """A fresh copy of a folder, without what an earlier command left of it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for path in (log_of(folder), count_of(folder)):
+        path.unlink(missing_ok=True)
+    shutil.copytree(before, folder)
+
+
+def said(folder: Path, characters: int = 700) -> str:
+    """The last words of a command."""
+    return log_of(folder).read_text()[-characters:]
+
+
+def cpu_seconds() -> float:
+    """Of all processes of the soak that have ended, with those they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def written(out: Path, rows: dict[str, dict], seed: int) -> dict:
+    """What --out holds now: these rows, and those of other commands that it held."""
+    kept = json.loads(out.read_text())["commands"] if out.exists() else {}
+    found = kept | rows
+    rows = {name: found[name] for name in STAGES if name in found}
+    result = {
+        "kills": sum(row["kills"] for row in rows.values()),
+        "differences": sum(len(row["differences"]) for row in rows.values()),
+        "seed": seed,
+        "commands": rows,
+    }
+    with atomic_path(out) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    return result
 
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(
         "python -m benchmarks soak", description=__doc__, allow_abbrev=False
     )
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="of the training of PET")
+    parser.add_argument("--others", type=int, default=10, help="of every other command")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds of kills")
+    parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="where the commands run, kept (runs/soak)"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS / "soak.json")
     flags = parser.parse_args(arguments)
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        counts = survive(flags.kills, flags.seed, Path(folder))
-    seconds = round(time.monotonic() - begun)
-    print(
-        f"{counts['kills']} kills ({counts['by_request']} by SIGTERM, {counts['while_writing']} in "
-        f"the midst of a checkpoint), {counts['damaged']} checkpoints damaged; "
-        f"{counts['gone_on_from_previous']} times the checkpoint before the last was used; "
-        f"{counts['complete_trainings']} trainings completed, all equal to the uninterrupted one "
-        f"bit for bit; {seconds} s"
-    )
-    command = f"python -m benchmarks soak --kills {flags.kills} --seed {flags.seed}"
-    result = {"command": command, "seconds": seconds, **counts}
-    with atomic_path(flags.out) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    for name in LOADED:
+        import_module(name)
+    soak = Soak(flags.folder, flags.seed)
+    wanted = {name: flags.kills if name == "pet" else flags.others for name in flags.only}
+
+    def done(name: str) -> int:
+        return min(soak.rows.get(name, {}).get("kills", 0), wanted[name])
+
+    with progress(sum(wanted.values()), "kills") as bar:
+        while True:
+            bar.update(sum(map(done, wanted)) - bar.n)
+            # all commands get on alike, whenever this one is stopped
+            name = min(wanted, key=lambda one: done(one) / max(1, wanted[one]))
+            if done(name) == wanted[name]:
+                break
+            soak.kill_until_complete(name, wanted[name] - done(name))
+            written(flags.out, soak.rows, flags.seed)
+    result = written(flags.out, soak.rows, flags.seed)
+    for name, row in result["commands"].items():
+        print(
+            f"{name}: {row['kills']} kills, {row['completed']} times ended, "
+            f"{len(row['differences'])} differences"
+        )
+    if result["differences"]:
+        raise UserError(f"{result['differences']} differences: {flags.out} names them")

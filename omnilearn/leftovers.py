@@ -10,7 +10,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from omnilearn.run_lock import Holder, is_alive, started
+from omnilearn.writing_process import is_alive, started
 
 MARK = re.compile(r"\.(\w+)-(\d+)-(\d*)(?:[-.]\w+)*\.partial")
 ABANDONED = 86400.0  # seconds without a change after which a file of another host is
@@ -39,7 +39,7 @@ def is_left(path: Path) -> bool:
         return False
     where, process, begun = found.groups()
     if where == host():
-        return not is_alive(Holder(where, int(process), begun, ""))
+        return not is_alive(int(process), begun)
     try:
         return time.time() - path.stat().st_mtime > ABANDONED
     except OSError:  # gone meanwhile

@@ -12,12 +12,14 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.log import log
+from omnilearn.writing_process import is_alive, started
 
 TRAINING, EVALUATION = ".training.lock", ".evaluation.lock"
 HEARTBEAT = 5.0  # seconds between two rewritings
@@ -34,28 +36,6 @@ class Holder:
     process: int
     started: str
     token: str
-
-
-def started(process: int) -> str:
-    """When a process of this host started; empty where it is gone or cannot be asked."""
-    try:
-        stat = Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(")")[2].split()[19]
-
-
-def is_alive(holder: Holder) -> bool:
-    """Whether a process of this host still runs; a later one of the same number does not count."""
-    if Path("/proc/self/stat").exists():
-        return bool(holder.started) and started(holder.process) == holder.started
-    try:
-        os.kill(holder.process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 class Lock:
@@ -89,7 +69,8 @@ class Lock:
             return
         holder, count = found
         is_here = holder.host == self.holder.host
-        if is_alive(holder) if is_here else self.moves(holder, count):
+        lives = is_alive(holder.process, holder.started) if is_here else self.moves(holder, count)
+        if lives:
             raise UserError(
                 f"{self.path.parent} is written to by process {holder.process} on {holder.host}; "
                 "wait for its end or stop it, or choose another --name"
@@ -124,12 +105,8 @@ class Lock:
             if found is None or found[0] != self.holder:
                 return
             self.count += 1
-            temporary = self.path.with_name(f"{self.path.name}.{self.holder.token}")
-            try:
-                temporary.write_text(self.text())
-                temporary.replace(self.path)
-            except OSError:  # a full disk: the next beat may succeed
-                temporary.unlink(missing_ok=True)
+            with suppress(OSError), atomic_path(self.path) as temporary:  # a full disk: the next
+                temporary.write_text(self.text())  # beat may succeed
 
     def release(self) -> None:
         self.over.set()

@@ -25,8 +25,12 @@ class FirstJets:
 
     @staticmethod
     def of(reader, path: Path) -> "FirstJets":
-        """Look at the first ROWS rows of a file with the `read` of its dataset's module."""
-        stretch = next(iter(reader.read(path, at_once=ROWS)))
+        """Look at the first ROWS rows of a file that hold jets, with the `read` of its dataset's
+        module: a selection may leave none of those before."""
+        stretches = (one for one in reader.read(path, at_once=ROWS) if len(one.counts))
+        stretch = next(stretches, None)
+        if stretch is None:
+            return FirstJets(path, np.zeros((0, 3)))
         pt, eta = stretch.jet[:, 0], stretch.jet[:, 1]
         return FirstJets(path, np.stack([pt, eta, stretch.counts], axis=-1))
 

@@ -6,10 +6,14 @@ goes on where an earlier one stopped. Hashes that the suite does not know are as
 """
 
 import argparse
+import glob
+import os
 import re
+import secrets
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from importlib import import_module
+from io import FileIO
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +31,7 @@ from preprocessing.archive import Member, members, require_room, unpack
 from preprocessing.sources import RemoteFile
 
 BLOCK = 2**20  # bytes
+WORD_BYTES = 8  # of the random word in the name of a file that is not complete
 PATIENCE = 30.0  # seconds without a byte
 REPACKED = "omnilearned"  # one HDF5 layout of many datasets
 ZENODO_FILE = re.compile(r"(?P<host>.+)/records/(?P<record>\d+)/files/")
@@ -191,17 +196,32 @@ def record_of(file: RemoteFile, out: Path) -> Path:
 class Transfer:
     """A downloader for Pooch that collects the bytes of `path` beside it, over several runs.
 
-    A connection that breaks is taken up again as long as each one brings something.
+    A connection that breaks is taken up again as long as each one brings something. The bytes are
+    in .NAME.WORD.partial, new under a random word where an earlier run left none; links of such a
+    name are no files.
     """
 
     def __init__(self, path: Path):
         self.name = path.name
-        self.partial = path.with_name(f".{path.name}.partial")
+        pattern = f".{glob.escape(path.name)}.{WORD_BYTES * 2 * '[0-9a-f]'}.partial"
+        left = [one for one in path.parent.glob(pattern) if is_own_file(one)]
+        self.partial = max(left, key=lambda one: one.stat().st_size, default=None) or (
+            path.with_name(f".{path.name}.{secrets.token_hex(WORD_BYTES)}.partial")
+        )
 
     @property
     def arrived(self) -> int:
         """Bytes that are there."""
-        return self.partial.stat().st_size if self.partial.is_file() else 0
+        return self.partial.stat().st_size if is_own_file(self.partial) else 0
+
+    def opened(self, have: int) -> FileIO:
+        """The file behind its first `have` bytes, which are there; new where these are none."""
+        if have:
+            flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
+        else:
+            self.partial.unlink(missing_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return os.fdopen(os.open(self.partial, flags, 0o666), "ab" if have else "wb", buffering=0)
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         """Fetch `url` whole into `output_file`; Pooch calls this with itself as third argument."""
@@ -238,10 +258,7 @@ class Transfer:
         length = answer.headers.get("content-length")
         total = None if length is None else have + int(length)
         require_room(self.partial.parent, 0 if total is None else total - have, self.name)
-        with (
-            self.partial.open("ab" if have else "wb", buffering=0) as file,
-            progress(total, self.name, "B") as bar,
-        ):
+        with self.opened(have) as file, progress(total, self.name, "B") as bar:
             bar.update(have)
             for block in blocks(answer):
                 rest = memoryview(block)
@@ -257,6 +274,11 @@ class Transfer:
                     ) from error
                 bar.update(len(block))
         return total is None or self.arrived == total
+
+
+def is_own_file(path: Path) -> bool:
+    """Whether a file of its own stands there, and no link to another."""
+    return path.is_file() and not path.is_symlink()
 
 
 def blocks(answer: requests.Response) -> Iterator[bytes]:

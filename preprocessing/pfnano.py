@@ -22,7 +22,7 @@ from omnilearn.kinematics import to_cartesian
 from preprocessing.jet_chunk import JetChunk
 from preprocessing.puppi import EVENT, require_weights, weighted_jets
 from preprocessing.root_tree import jagged, open_tree, per_row
-from preprocessing.sources import Shard, ends, require_files
+from preprocessing.sources import Shard, require_files
 
 TREE = "Events"
 EVENTS_AT_A_TIME = 500  # about 100 kB each
@@ -123,17 +123,9 @@ class Branches:
 def shards(files: list[Path]) -> list[Shard]:
     """Output files of about 2 GB of events each, every one shared among the splits.
 
-    Raises UserError for an empty file, and for two with the same content.
+    Raises UserError for an empty file.
     """
     require_files(files)
-    known: dict[str, Path] = {}
-    for path in files:
-        other = known.setdefault(ends(path), path)
-        if other is not path:
-            raise UserError(
-                f"{other} and {path} are the same file; its jets would be in training and test, "
-                "remove one of them"
-            )
     groups: list[list[Path]] = [[]]
     for path in files:
         size = sum(each.stat().st_size for each in groups[-1])

@@ -1,6 +1,5 @@
 """The public files a run reads: which go into which output file, and how their damage is told."""
 
-import hashlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,6 @@ import numpy as np
 from omnilearn.errors import UserError
 
 SPLITS = ("train", "val", "test")
-EDGE_BYTES = 65536  # read from both ends of a file to know its copy
 
 
 @dataclass(frozen=True)
@@ -103,19 +101,6 @@ def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
         for position, path in enumerate(files):
             outputs[position * number // len(files)].append(path)
     return [tuple(sources) for sources in outputs]
-
-
-def ends(path: Path) -> str:
-    """Size and both ends of a file, hashed: by which a copy of a large file is told at once."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            digest = hashlib.sha256(file.read(EDGE_BYTES))
-            file.seek(max(0, size - EDGE_BYTES))
-            digest.update(file.read(EDGE_BYTES))
-    except OSError as error:
-        raise UserError(f"{path} cannot be opened: {error.strerror}") from error
-    return f"{size}:{digest.hexdigest()[:16]}"
 
 
 @contextmanager

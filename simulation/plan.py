@@ -1,6 +1,7 @@
 """Which files a command asks for: sizes of the splits, files of a sample, the tasks of a file."""
 
 import argparse
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,8 +133,7 @@ def prepare_folders(out: Path, files: list[OutputFile]) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # the only sure test of writing is to write
-            (folder / ".partial").touch()
-            (folder / ".partial").unlink()
+            tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise UserError(
                 f"--out {out}: {folder} cannot be written ({error.strerror}); "

@@ -1,6 +1,7 @@
 """Files of others ask for no memory that they do not fill, and lead to no place outside a run."""
 
 import json
+import time
 import zipfile
 
 import h5py
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from commands import python
 
+from omnilearn import run_lock
 from omnilearn.atomic import atomic_path
 from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import dataset
@@ -24,6 +26,7 @@ from omnilearn.statistics.results import Result, read_results, write_results
 from omnilearn.tagging.predictions import read_predictions
 from omnilearn.training.resume import Position, latest_intact_checkpoint
 from preprocessing import qg
+from simulation.plan import OutputFile, prepare_folders
 
 SMALL = PETConfig(projection_dim=8, num_layers=1, num_heads=2)
 
@@ -83,6 +86,25 @@ def test_temporary_files_are_new_and_of_names_that_cannot_be_guessed(tmp_path, m
     with pytest.raises(FileExistsError), atomic_path(tmp_path / "b.h5"):
         pass
     assert not (tmp_path / "mine").exists()
+
+
+def test_links_under_names_that_were_guessed_are_not_followed(tmp_path, monkeypatch):
+    """The trial of an output folder, and the counter of a lock."""
+    (tmp_path / "mine").write_text("mine")
+    sample = tmp_path / "sample"
+    sample.mkdir()
+    (sample / ".partial").symlink_to(tmp_path / "mine")
+    (sample / ".training.lock.token").symlink_to(tmp_path / "mine")
+    monkeypatch.setattr(run_lock, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(run_lock.secrets, "token_hex", lambda _: "token")
+    prepare_folders(sample, [OutputFile(sample / "train.h5", "train", (1,))])
+    run_lock.hold(sample)
+    end = time.monotonic() + 10
+    while run_lock.read(sample / run_lock.TRAINING)[1] < 2:
+        assert time.monotonic() < end
+    run_lock.let_go(sample)
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert sorted(path.name for path in sample.iterdir()) == [".partial", ".training.lock.token"]
 
 
 @pytest.mark.parametrize("shape", [(10**9, 30, 7), (4, 10**7, 7), (10**9,)])

@@ -23,6 +23,7 @@ EVERYWHERE = (
     "omnilearn.content",
     "omnilearn.parent_process",
     "omnilearn.leftovers",
+    "omnilearn.writing_process",
     "omnilearn.stored_json",
     "omnilearn.typed",
     "omnilearn.environment",
@@ -85,9 +86,10 @@ LOGIN_NODE = tuple(
 NAMES = ("kinematics", "backbones", "clustering", "history", "statistics", "run_lock")
 ALONE = tuple(f"omnilearn.{name}" for name in NAMES)  # they know nothing else of ours
 # the benchmarks that run the model; the others work on a login node
-FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
-RUN_MODELS = "backbone throughput gpu profile scaling soak generation"
-MODEL_BENCHMARKS = (*FUZZ, *(f"benchmarks.{name}" for name in RUN_MODELS.split()))
+SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_stages"))
+FUZZ = tuple(f"benchmarks.fuzz{part}" for part in ("", "_files", "_public", "_simulated"))
+RUN_MODELS = "backbone throughput gpu profile scaling generation"
+MODEL_BENCHMARKS = (*FUZZ, *SOAK, *(f"benchmarks.{name}" for name in RUN_MODELS.split()))
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
@@ -170,7 +172,7 @@ MAY_IMPORT = {
     ),
     "benchmarks.simulation": ("simulation",),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
-    **dict.fromkeys(FUZZ, ("omnilearn", "preprocessing", "benchmarks")),
+    **dict.fromkeys((*FUZZ, *SOAK), ("omnilearn", "preprocessing", "benchmarks")),
     **dict.fromkeys(
         SCRIPTS,
         (
@@ -203,7 +205,6 @@ MAY_NAME = {
         "omnilearn.api",
         "omnilearn.onnx_file",
         "benchmarks.profile",
-        "benchmarks.soak",
         "tests",
     ),
     **dict.fromkeys(("pickle", "cloudpickle", "joblib"), ()),

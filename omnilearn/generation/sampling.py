@@ -227,15 +227,22 @@ def sampled_set(folder: Path, sampler: JetSampler, like: JetSet, ideal: bool, sp
     if rank:
         return like[:0]
     paths = [folder / f"part{k}.npz" for k in range(-(-len(like) // PART))]
-    parts = []
-    for path in paths:
-        with np.load(path) as arrays:
-            parts.append(JetSet(**arrays))
-    whole = joined(parts)
+    whole = joined([read_part(path) for path in paths])
     write_set(folder, whole, spec, about)
     for path in [*paths, folder / "asked.json"]:
         path.unlink()
     return whole
+
+
+def read_part(path: Path) -> JetSet:
+    """The jets that were sampled so far; raises UserError for a damaged file."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return JetSet(**arrays)
+    except Exception as error:  # NumPy fails on damaged bytes with any there is
+        raise UserError(
+            f"{path} is damaged ({error}); remove it, and the same command samples its jets anew"
+        ) from error
 
 
 def sampling_rate(sampler: JetSampler, like: JetSet) -> float:

@@ -7,6 +7,7 @@ import re
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import FileIO
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from preprocessing.sources import RemoteFile
 
 CONTENT = bytes(range(256)) * 40_000  # 10 MB
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
+PARTIAL = ".train.h5.0123456789abcdef.partial"  # as an earlier command leaves it
 
 
 class Record(BaseHTTPRequestHandler):
@@ -124,8 +126,17 @@ def test_a_file_of_another_content_is_fetched_again(public, preprocess, tmp_path
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
 
+def test_a_link_under_the_name_of_a_partial_file_is_not_followed(public, preprocess, tmp_path):
+    other = tmp_path / "letter.txt"
+    other.write_bytes(CONTENT[:500])
+    (tmp_path / PARTIAL).symlink_to(other)
+    assert preprocess("download", "top", "--out", tmp_path)[0] == 0
+    assert (tmp_path / "train.h5").read_bytes() == CONTENT
+    assert other.read_bytes() == CONTENT[:500]
+
+
 def test_the_missing_rest_alone_is_fetched(server, public, preprocess, tmp_path):
-    (tmp_path / ".train.h5.partial").write_bytes(CONTENT[:1_000_000])
+    (tmp_path / PARTIAL).write_bytes(CONTENT[:1_000_000])
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert [span for _, span in fetched(server)] == ["bytes=1000000-"]
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
@@ -133,20 +144,20 @@ def test_the_missing_rest_alone_is_fetched(server, public, preprocess, tmp_path)
 
 
 def test_a_partial_file_that_misses_nothing_is_complete(public, preprocess, tmp_path):
-    (tmp_path / ".train.h5.partial").write_bytes(CONTENT)
+    (tmp_path / PARTIAL).write_bytes(CONTENT)
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
 
 def test_a_partial_file_longer_than_the_public_one_is_thrown_away(public, preprocess, tmp_path):
-    (tmp_path / ".train.h5.partial").write_bytes(CONTENT + b"more")
+    (tmp_path / PARTIAL).write_bytes(CONTENT + b"more")
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
 
 def test_a_server_without_ranges_sends_it_all_again(server, public, preprocess, tmp_path):
     server.manners.ranges = False
-    (tmp_path / ".train.h5.partial").write_bytes(b"something else")
+    (tmp_path / PARTIAL).write_bytes(b"something else")
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
@@ -160,11 +171,11 @@ def test_a_connection_that_breaks_is_taken_up_where_it_ended(server, public, pre
 
 def test_a_server_that_sends_nothing_more_leaves_what_arrived(server, public, preprocess, tmp_path):
     server.manners.at_once = 0
-    (tmp_path / ".train.h5.partial").write_bytes(CONTENT[:500])
+    (tmp_path / PARTIAL).write_bytes(CONTENT[:500])
     status, _, complaint = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
     assert "broke off after 500 bytes; run the same command again, it goes on" in complaint
-    assert (tmp_path / ".train.h5.partial").read_bytes() == CONTENT[:500]
+    assert (tmp_path / PARTIAL).read_bytes() == CONTENT[:500]
 
 
 def test_another_hash_is_told_and_nothing_is_kept(public, preprocess, tmp_path):
@@ -177,7 +188,7 @@ def test_another_hash_is_told_and_nothing_is_kept(public, preprocess, tmp_path):
 
 
 def test_a_damaged_beginning_is_not_kept_for_the_next_run(public, preprocess, tmp_path):
-    (tmp_path / ".train.h5.partial").write_bytes(b"damaged")
+    (tmp_path / PARTIAL).write_bytes(b"damaged")
     assert preprocess("download", "top", "--out", tmp_path)[0] == 2
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
@@ -254,8 +265,9 @@ def test_a_disk_that_is_too_small_is_told_before_a_byte_is_written(
     assert files_in(tmp_path) == []
 
 
-def test_a_disk_that_fills_up_is_told(public, preprocess, tmp_path):
-    (tmp_path / ".train.h5.partial").symlink_to("/dev/full")
+def test_a_disk_that_fills_up_is_told(public, preprocess, tmp_path, monkeypatch):
+    full = FileIO("/dev/full", "wb")
+    monkeypatch.setattr(download.Transfer, "opened", lambda transfer, have: full)
     status, _, complaint = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
     assert "the disk is full after 0 bytes; make room" in complaint
@@ -315,5 +327,6 @@ def test_an_interruption_says_that_the_same_command_goes_on(
     status, _, complaint = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
     assert "the same command goes on" in complaint
-    assert (tmp_path / ".train.h5.partial").stat().st_size == 700
-    assert files_in(tmp_path) == [".train.h5.partial"]
+    (left,) = tmp_path.iterdir()
+    assert re.fullmatch(r"\.train\.h5\.[0-9a-f]{16}\.partial", left.name)
+    assert left.stat().st_size == 700

@@ -227,7 +227,7 @@ def test_columns_of_another_meaning_are_refused(
 def test_the_same_jets_twice_are_refused(columns, branches, tmp_path, refused):
     pfnano_files.write(tmp_path / "two/a.root", branches)
     (tmp_path / "two/b.root").write_bytes((tmp_path / "two/a.root").read_bytes())
-    assert "are the same file" in refused("aspen", "--raw", tmp_path / "two")
+    assert "hold the same jets" in refused("aspen", "--raw", tmp_path / "two")
     pfnano_files.write(tmp_path / "both/a.root", branches)
     flat_files.write(tmp_path / "both/RunG_batch0.h5", columns)
     assert "the same jets may be in both layouts" in refused("aspen", "--raw", tmp_path / "both")

@@ -96,6 +96,14 @@ def test_the_architecture_is_read_off_the_shapes(both):
         published_gpt_config(parts["gpt"], "x", 3)
 
 
+@pytest.mark.parametrize("number", ["x", "7", "²", "999999999"])
+def test_blocks_that_are_not_counted_through_are_refused(both, number):
+    gpt = published_parts(both, "x")["gpt"]
+    renamed = {name.replace("GPT_blocks.1.", f"GPT_blocks.{number}."): gpt[name] for name in gpt}
+    with pytest.raises(UserError, match=r"x: the blocks GPT_blocks are numbered 0, 2, .*0 to 2"):
+        published_gpt_config(renamed, "x", 2)
+
+
 def broken(arrays: dict, change: str) -> dict:
     """The arrays with one fault."""
     name = "GPT_blocks.1.ff_block.net.0.weight"
