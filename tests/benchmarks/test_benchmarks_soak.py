@@ -9,7 +9,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT
 
 from benchmarks import soak
 from benchmarks.soak_kills import MOMENTS, Writing, end_while_writing, ended, family, started
