@@ -243,7 +243,7 @@ def sampled_set(folder: Path, sampler: JetSampler, like: JetSet, ideal: bool, sp
 def read_part(path: Path) -> JetSet:
     """The jets that were sampled so far; raises UserError for a damaged file."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return JetSet(**arrays)
     except Exception as error:  # NumPy fails on damaged bytes with any there is
         raise UserError(
