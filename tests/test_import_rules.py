@@ -86,6 +86,7 @@ LOGIN_NODE = tuple(
 FUZZ = ("benchmarks.fuzz", "benchmarks.fuzz_files", "benchmarks.fuzz_public")
 MODEL_BENCHMARKS = (
     *FUZZ,
+    "benchmarks.backbone",
     "benchmarks.throughput",
     "benchmarks.gpu",
     "benchmarks.profile",
@@ -136,6 +137,7 @@ MAY_IMPORT = {
     "omnilearn.data": ("omnilearn.kinematics",),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.plotting": NUMBERS,
+    "omnilearn.report": (*NUMBERS, "omnilearn.history", "omnilearn.runs"),
     # a task knows those named before it
     "omnilearn.tagging": (*BASE, "omnilearn.generation.denoising"),
     "omnilearn.unfolding": (*BASE, "omnilearn.tagging"),
@@ -171,6 +173,7 @@ MAY_IMPORT = {
         "omnilearn.data",
         "omnilearn.history",
         "omnilearn.plotting",
+        "omnilearn.report",
     ),
     **dict.fromkeys(
         ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
@@ -193,6 +196,7 @@ MAY_IMPORT = {
             "omnilearn.data.catalogue",
             "omnilearn.statistics",
             "omnilearn.plotting",
+            "omnilearn.report",
         ),
     ),
     "tests": ("omnilearn", "preprocessing", "simulation", "benchmarks"),
@@ -333,6 +337,7 @@ def test_the_package_itself_is_empty():
 
 def test_a_login_node_needs_no_tensorflow():
     rooms = (*LOGIN_NODE, "omnilearn.statistics", "omnilearn.plotting", "omnilearn.data")
+    rooms += ("omnilearn.report",)
     rooms += ("preprocessing", "simulation", "benchmarks")
     modules = sorted(
         m

@@ -35,6 +35,16 @@ def sources() -> list[Path]:
     ]
 
 
+def read_by_the_code() -> list[Path]:
+    """Files beside the modules that they read: templates, tables."""
+    return [
+        path
+        for pattern in ("*.html", "*.toml")
+        for name in PACKAGES
+        for path in (ROOT / name).rglob(pattern)
+    ]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """A wheel built of a copy of the sources, without the network."""
@@ -43,7 +53,7 @@ def wheel(tmp_path_factory):
     place = tmp_path_factory.mktemp("wheel")
     checkout = place / "checkout"
     others = [*(f"{name}/py.typed" for name in PACKAGES), "pyproject.toml", "README.md", "LICENSE"]
-    for path in (*sources(), *(ROOT / name for name in others)):
+    for path in (*sources(), *read_by_the_code(), *(ROOT / name for name in others)):
         copy = checkout / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
@@ -76,7 +86,7 @@ def run(folder: Path, *words) -> str:
 def test_a_wheel_holds_every_module_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    expected = {str(path.relative_to(ROOT)) for path in sources()}
+    expected = {str(path.relative_to(ROOT)) for path in (*sources(), *read_by_the_code())}
     assert names == expected | {f"{name}/py.typed" for name in PACKAGES}
 
 

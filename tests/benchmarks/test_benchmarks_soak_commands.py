@@ -5,9 +5,8 @@ import json
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT
 
-from benchmarks.soak_commands import RESULTS, differing, of_session, started
+from benchmarks.soak_commands import differing, of_session, started
 
 
 @pytest.fixture
@@ -40,9 +39,3 @@ def test_processes_of_a_command_are_found_until_they_end(tmp_path):
     process.kill()
     process.wait()
     assert of_session(process.pid) == []
-
-
-def test_the_quoted_kills_are_those_that_were_run():
-    kills = json.loads((RESULTS / "soak_commands.json").read_text())["kills"]
-    quoted = " and ".join(f"{number} of {name}" for name, number in kills.items())
-    assert f"`python -m benchmarks soak_commands`: {quoted}" in (ROOT / "README.md").read_text()
