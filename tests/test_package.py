@@ -20,6 +20,7 @@ COMMANDS = ("train", "finetune", "evaluate", "preprocess", "simulate")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # what the machine decides (TensorFlow), what is asked for where it is used, and what is optional
 NOT_DECLARED = {"tensorflow", "horovod", "energyflow", "jetnet", "onnx", "tf2onnx"}
+NOT_DECLARED |= {"_typeshed"}  # types alone, which mypy brings
 
 
 def name_of(requirement: str) -> str:

@@ -74,10 +74,10 @@ def parser_of(line: str, module: bool = False) -> argparse.ArgumentParser:
 
 
 def flags_of(parser: argparse.ArgumentParser) -> dict[str, str]:
-    """Flag or argument -> help, without --help itself."""
+    """Flag or argument -> help, without --help itself and what help does not show."""
     rows = {}
     for action in parser._actions:
-        if isinstance(action, argparse._HelpAction):
+        if isinstance(action, argparse._HelpAction) or action.help == argparse.SUPPRESS:
             continue
         name = " ".join(f"`{one}`" for one in action.option_strings) or f"`{action.dest}`"
         if action.choices and not isinstance(action, argparse._SubParsersAction):
