@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Makes the backbone that comes with the code, backbones/small.h5 and its card: simulate JetClass,
-# pre-train the small preset, evaluate it, and train it on fewer jets for its learning curve.
+# pre-train the small preset, evaluate it, and write the card.
 #
-#   jobs/backbone_small.sh                  in the checkout, environment by `make setup`
+#   jobs/backbone_small.sh                                  in the checkout, after `make setup`
 #   WORK=/scratch/backbone jobs/backbone_small.sh
+#   SAMPLES=4 EPOCHS=80 jobs/backbone_small.sh              400 000 jets, 4 million seen
+#   CURVE="15000 100000" jobs/backbone_small.sh             and trainings on fewer jets, for the card
 #
-# Every stage goes on where it was stopped, when the same command is given again. SAMPLES samples of
-# 100 000 training jets; EPOCHS passes over all of them.
+# A sample has 100 000 training jets, an epoch 50 000. Every stage goes on where it was stopped, when
+# the same command is given again.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 work=${WORK:-work/backbone}
-samples=${SAMPLES:-4}
-epochs=${EPOCHS:-10}
+samples=${SAMPLES:-2}
+epochs=${EPOCHS:-12}
 workers=${WORKERS:-$(nproc)}
-curve="15000 100000"
+curve=${CURVE:-}
 
 mkdir -p "$work/raw"
 for number in $(seq "$samples"); do
@@ -37,13 +39,16 @@ for number in $(seq "$samples"); do
 done
 $python -m preprocessing jetclass --raw "$work/raw" --out "$work/data"
 
-common="--preset small --data $work/data --runs $work/runs"
-$python train.py jetclass $common --name jetclass --epochs "$epochs" --batch 64 --val-jets 5000
-$python evaluate.py "$work/runs/jetclass"
+pretrain() { # NAME TRAINING_JETS
+    $python train.py jetclass --preset small --data "$work/data" --runs "$work/runs" --name "$1" \
+        --epochs "$epochs" --jets-per-epoch 50000 --batch 64 --val-jets 4000 --train-jets "$2"
+    $python evaluate.py "$work/runs/$1"
+}
+
+pretrain jetclass 0
+fewer=
 for jets in $curve; do
-    $python train.py jetclass $common --name "jetclass_$jets" --train-jets "$jets" \
-        --epochs "$epochs" --batch 64 --val-jets 5000
-    $python evaluate.py "$work/runs/jetclass_$jets"
+    pretrain "jetclass_$jets" "$jets"
+    fewer=$fewer$work/runs/jetclass_$jets,
 done
-$python -m benchmarks backbone --run "$work/runs/jetclass" --name small \
-    --curve "$(for jets in $curve; do printf '%s,' "$work/runs/jetclass_$jets"; done)"
+$python -m benchmarks backbone --run "$work/runs/jetclass" --name small --curve "$fewer"
