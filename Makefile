@@ -2,7 +2,7 @@
 # `make demo` is the first command to type.
 PYTHON_HERE = .venv/bin/python
 
-.PHONY: setup demo demo-full test test-all bench soak lint
+.PHONY: setup demo demo-full test test-all bench soak lint docs
 
 setup:
 	@./setup.sh
@@ -30,3 +30,10 @@ lint: setup
 	$(PYTHON_HERE) -m ruff check .
 	$(PYTHON_HERE) -m ruff format --check .
 	$(PYTHON_HERE) -m mypy
+
+# the site in build/site: without warnings, every link checked, every number that of its result
+docs: setup
+	$(PYTHON_HERE) -m pip install --quiet --requirement requirements-docs.txt
+	$(PYTHON_HERE) -m benchmarks docs --check
+	NO_MKDOCS_2_WARNING=1 $(PYTHON_HERE) -m mkdocs build --strict --quiet
+	$(PYTHON_HERE) docs/_site/links.py build/site

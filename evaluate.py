@@ -1,4 +1,4 @@
-"""Evaluate a run: results.json and figures, from its directory alone.
+"""Evaluate a run: results.json, figures and report.html, from its directory alone.
 
 python evaluate.py runs/top_finetuned
 python evaluate.py runs/top_finetuned --from-predictions     # again, without model and data
@@ -27,6 +27,7 @@ from omnilearn.generation.figures import generation_figures
 from omnilearn.history import read_history
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
+from omnilearn.report.run_report import write_report
 from omnilearn.runs import refuse_links, trainings
 from omnilearn.settings import add_flags, configured, parsed
 from omnilearn.statistics.repeats import over_trainings
@@ -116,9 +117,10 @@ def main() -> None:
             write_results(run / "results.json", results[0])
             spec = dataset(about["dataset"], settings.data or config.data)
             TASKS[about["task"]][1](run, spec, results[0], [])
+        write_report(run, sys.argv)
         for name, result in numbers(results[0]):
             log.info(f"{name}: {result}")
-        log.info(f"figures and results.json are in {run}")
+        log.info(f"figures, results.json and report.html are in {run}")
 
 
 def command() -> int:

@@ -18,6 +18,7 @@ from benchmarks.markdown import markdown
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
 from omnilearn.plotting.scans import Scan, training_size_scan
+from omnilearn.plotting.style import sample_title
 from omnilearn.statistics.results import Result, read_results, write_results
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +96,9 @@ def main(arguments: list[str]) -> None:
         for model in MODELS
     ]
     label = r"$1/\varepsilon_B$ at $\varepsilon_S$ = " + f"{spec.working_points[0]:g}"
-    training_size_scan(scans, flags.out / "data_efficiency", label, title=spec.title)
+    found = next(iter(measured.values()))
+    title = sample_title(spec.title, found["data"], found["auc"].n, "test jets")
+    training_size_scan(scans, flags.out / "data_efficiency", label, title=title)
     print(table(flags.train_jets, measured, metric))
 
 

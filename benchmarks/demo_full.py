@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
     seconds = run_stages(stages(flags.out), flags.out, "make demo-full")
     finetuned, scratch = (flags.out / "runs" / name for name in MODELS.values())
     runs = {FINETUNED: finetuned, SCRATCH: scratch}
-    compare(runs, flags.out, "", "Top tagging, simulated jets", "Top")
+    compare(runs, flags.out, "", "Top tagging", "Top")
     show(*table(flags.out / "runs"), flags.out)
     print(
         f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"

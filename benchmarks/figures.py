@@ -22,6 +22,7 @@ from benchmarks.unfolding_tables import CLASSIFIERS, classifier_of
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
+from omnilearn.plotting.style import sample_title
 from omnilearn.statistics.results import read_results
 from omnilearn.tagging.convergence import epochs_needed
 from omnilearn.tagging.figures import LossHistory, RocCurve, loss_curves, roc_curves
@@ -50,15 +51,19 @@ def convergence(finetuned: Path, scratch: Path) -> tuple[int | None, int]:
 
 def compare(runs: dict[str, Path], folder: Path, prefix: str, title: str, signal: str) -> None:
     """Losses and ROC curves of labelled runs into `folder`; "from scratch" sets the target."""
-    compare_losses(runs, folder, prefix)
-    curves = []
+    curves, origin = [], None
     for label, run in runs.items():
-        for curve in read_results(run / "results.json")["curves"].values():
+        results = read_results(run / "results.json")
+        origin = results.get("data")
+        for curve in results["curves"].values():
             curves.append(RocCurve(label, curve["signal_efficiency"], curve["rejection"]))
+    compare_losses(runs, folder, prefix, sample_title(title, origin, None))
+    tested = max(result.n for curve in curves for result in curve.rejection)
+    title = sample_title(title, origin, tested, "test jets")
     roc_curves(curves, folder / f"{prefix}roc", title=title, signal=signal)
 
 
-def compare_losses(runs: dict[str, Path], folder: Path, prefix: str) -> None:
+def compare_losses(runs: dict[str, Path], folder: Path, prefix: str, title: str) -> None:
     """Losses of labelled runs into `folder`; "from scratch" sets the target."""
     target = min(losses(runs[SCRATCH], "validation"))
     histories = []
@@ -66,7 +71,7 @@ def compare_losses(runs: dict[str, Path], folder: Path, prefix: str) -> None:
         validation = losses(run, "validation")
         reached = epochs_needed(validation, target)
         histories.append(LossHistory(label, losses(run, "training"), validation, reached=reached))
-    loss_curves(histories, folder / f"{prefix}loss", target=target)
+    loss_curves(histories, folder / f"{prefix}loss", target=target, title=title)
 
 
 def pairs(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
@@ -107,7 +112,7 @@ def draw_pair(name: str, runs: dict[str, Path], out: Path) -> None:
     scratch = read_run(runs[SCRATCH])
     spec = CATALOGUE[scratch.dataset]
     if scratch.is_generation:
-        compare_losses(runs, out, f"{name}_")
+        compare_losses(runs, out, f"{name}_", sample_title(spec.title, scratch.data, None))
     else:
         compare(runs, out, f"{name}_", spec.title, spec.labels[spec.signal].latex)
     needed, best = convergence(runs[FINETUNED], runs[SCRATCH])

@@ -17,7 +17,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.comparison import compare
 from omnilearn.generation.figures import generation_figures
-from omnilearn.generation.jet_sets import JetSet, joined, read_split, write_set
+from omnilearn.generation.jet_sets import JetSet, concatenated, read_split, write_set
 from omnilearn.statistics.results import write_results
 
 
@@ -37,7 +37,7 @@ def inclusive(training: JetSet, like: JetSet, seed: int) -> JetSet:
         parts.append(
             JetSet(np.take_along_axis(drawn, order[..., None], axis=1), wanted.jets, wanted.label)
         )
-    return joined(parts)
+    return concatenated(parts)
 
 
 def write_run(

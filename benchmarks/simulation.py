@@ -17,9 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from omnilearn.atomic import atomic_path
+from simulation.generator_card import GeneratorCard
 from simulation.jetclass import PUBLIC_NAMES, RECIPE, classes
 from simulation.plan import Task, at_least
-from simulation.recipe import Recipe
 from simulation.runner import run
 
 WAYS = {"all": replace(RECIPE, in_sight=None), "early": RECIPE}
@@ -69,7 +69,7 @@ def main(arguments: list[str]) -> None:
     print(f"written: {flags.output}")
 
 
-def cpu_seconds(recipe: Recipe, process: int, jets: int) -> float:
+def cpu_seconds(recipe: GeneratorCard, process: int, jets: int) -> float:
     """CPU time of a task of one process."""
     wanted = tuple(jets * (index == process) for index in range(len(recipe.processes)))
     start = time.process_time()

@@ -61,7 +61,7 @@ def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **optio
     if checked:
         return file
     try:
-        insist_on_own_content(file, path)
+        refuse_external_links(file, path)
         changed = changed_keys(file)
     except UserError:
         file.close()
@@ -132,7 +132,7 @@ def obstacle(error: OSError) -> str | None:
     return f"cannot be opened ({os.strerror(error.errno)}); it was left as it is"
 
 
-def insist_on_own_content(file: h5py.File, path: Path | str | BinaryIO) -> None:
+def refuse_external_links(file: h5py.File, path: Path | str | BinaryIO) -> None:
     """Raise UserError naming the first key of an open file that cannot be read from it alone.
 
     Raises OSError for a shape that the file cannot hold: memory would be asked for by it.

@@ -6,8 +6,10 @@ config.json says what was asked, on what data, with which versions; `evaluate.py
 """
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -146,8 +148,9 @@ def refuse_another(run: Path, config: Config, about: dict) -> None:
 
 
 def write_description(run: Path, config: Config, about: dict) -> None:
-    """config.json: the configuration, what it is about, versions and revision."""
+    """config.json: the configuration, what it is about, the command, versions and revision."""
     described = {"config": asdict(config), **about, "versions": versions(), "revision": revision()}
+    described |= {"command": shlex.join(sys.argv), "ranks": distributed.size()}
     write_json(run / "config.json", described, indent=2)
 
 

@@ -222,7 +222,7 @@ class Level:
             means = (moments.of(key)[1] for key in ("jet_mass", "multiplicity"))
             share = number / max(1, sum(counts))
             rows.append((name, str(number), f"{share:.1%}", f"{weights:.6g}", *map(shown, means)))
-        all_jets = joined(self.jets)
+        all_jets = merged(self.jets)
         columns = ("", "smallest", "mean", "std", "largest")
         lines = [f"{self.title}: {sum(counts)} jets in {self.stored.rows} rows", *table(rows)]
         for moments in (all_jets, self.observables, self.weight, self.constituents):
@@ -240,7 +240,7 @@ class Level:
 
     def panels(self) -> list[Panel]:
         """Histograms of every input by class, weighted, in a second pass."""
-        kinds = {"jet": joined(self.jets), "data": self.constituents}
+        kinds = {"jet": merged(self.jets), "data": self.constituents}
         drawn = {
             (kind, place): Panel(
                 name,
@@ -281,7 +281,7 @@ def class_numbers(pid: np.ndarray, classes: int, one_hot: bool) -> np.ndarray:
     return np.where(good, pid, -1).astype(np.int64)
 
 
-def joined(moments: list[Moments]) -> Moments:
+def merged(moments: list[Moments]) -> Moments:
     """The moments of all classes together."""
     total = Moments(moments[0].names)
     for one in moments:

@@ -113,17 +113,17 @@ class Job:
                 for path, provenance in self.outputs
             ]
             for source in range(len(self.shard.sources)):
-                self.deal(source, spec, buckets, advance)
+                self.scatter(source, spec, buckets, advance)
             made = [provenance for _, provenance in self.outputs]
             if not any(provenance.jets_per_class.sum() for provenance in made):
                 raise UserError(
                     f"{', '.join(map(str, self.shard.sources))}: none of {rows} rows is left"
                     f"{said(made[0])}; nothing to write"
                 )
-            for (path, provenance), dealt in zip(self.outputs, buckets, strict=True):
+            for (path, provenance), scattered in zip(self.outputs, buckets, strict=True):
                 if provenance.jets_per_class.sum():
                     with atomic_path(path) as temporary:
-                        jet_file.write(temporary, dealt, spec, provenance, advance)
+                        jet_file.write(temporary, scattered, spec, provenance, advance)
                 else:  # what an earlier run left there is of other jets
                     path.unlink(missing_ok=True)
         lines = [summary(path, made, spec) for path, made in self.outputs]
@@ -131,7 +131,7 @@ class Job:
             lines.insert(0, f"selection: {'; '.join(asked)}")
         return "\n".join(lines)
 
-    def deal(
+    def scatter(
         self,
         number: int,
         spec: DatasetSpec,
@@ -152,7 +152,7 @@ class Job:
                 part = chunk if len(self.outputs) == 1 else chunk.take(split == share)
                 prepared = prepare(part, spec, source)
                 prepared.records["source"][:, 0] = number
-                buckets[share].deal(prepared)
+                buckets[share].scatter(prepared)
                 made.jets_per_class += np.bincount(
                     prepared.records["label"], minlength=spec.num_classes
                 )

@@ -166,7 +166,7 @@ def write(
             first = part.stop
             sink.check()
             advance(0)
-        assert first == total, f"{first} rows dealt, {total} counted"
+        assert first == total, f"{first} rows scattered, {total} counted"
         write_provenance(file, spec, provenance)
         file.attrs[DIGEST] = digest.of(file)
     sink.check()

@@ -1,9 +1,9 @@
-"""A uniform shuffle of more jets than fit into memory: deal them to buckets, shuffle each bucket.
+"""A uniform shuffle of more jets than fit into memory: scatter them to buckets, shuffle each.
 
 Every jet goes to a bucket drawn at random; a bucket is small enough to be shuffled in memory, or is
-dealt to buckets of its own. Buckets one after the other are a uniformly random order, however the
-input was sorted (Rao 1961, Sandelius 1962). On disk the buckets share one file of unpadded float32
-rows; in memory are one bucket, and 24 bytes for each stretch that was written to one.
+scattered to buckets of its own. Buckets one after the other are a uniformly random order, however
+the input was sorted (Rao 1961, Sandelius 1962). On disk the buckets share one file of unpadded
+float32 rows; in memory are one bucket, and 24 bytes for each chunk that was written to one.
 """
 
 import tempfile
@@ -40,7 +40,7 @@ class Buckets:
     def __exit__(self, *_) -> None:
         self.file.close()
 
-    def deal(self, jets: PreparedJets) -> None:
+    def scatter(self, jets: PreparedJets) -> None:
         """Append every jet to a random bucket."""
         bucket = self.rng.integers(self.num_buckets, size=len(jets.records))
         jets = jets.take(np.argsort(bucket, kind="stable"))
@@ -75,11 +75,11 @@ class Buckets:
                 continue
             with Buckets(self.folder, rows, self.spec, self.rng) as finer:
                 for jets in self.stretches(number, CHUNK_ROWS):
-                    finer.deal(jets)
+                    finer.scatter(jets)
                 yield from finer.shuffled()
 
     def stretches(self, number: int, rows: int) -> Iterator[PreparedJets]:
-        """The jets of one bucket as they were dealt, joined until they are `rows` or more."""
+        """The jets of one bucket as they were scattered, joined until they are `rows` or more."""
         waiting, count = [], 0
         segments = iter(self.segments[number])
         for offset, jets, constituents in zip(segments, segments, segments, strict=True):
@@ -91,11 +91,11 @@ class Buckets:
             )
             count += jets
             if count >= rows:
-                yield self.joined(waiting)
+                yield self.concatenated(waiting)
                 waiting, count = [], 0
         if waiting:
-            yield self.joined(waiting)
+            yield self.concatenated(waiting)
 
-    def joined(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> PreparedJets:
+    def concatenated(self, parts: list[tuple[np.ndarray, np.ndarray]]) -> PreparedJets:
         records, features = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return PreparedJets(records, features.reshape(-1, self.spec.constituent_columns))

@@ -15,8 +15,8 @@ import numpy as np
 from omnilearn.clustering import softdrop_mass, subjettiness
 from omnilearn.errors import UserError
 from simulation import pfnano
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
 from simulation.writers import hdf5, slots
 
@@ -63,7 +63,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     }
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="aspen",
     settings=(
         "Beams:eCM = 13000.",
@@ -109,7 +109,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def recipe(args: argparse.Namespace) -> Recipe:
+def recipe(args: argparse.Namespace) -> GeneratorCard:
     """Jets in the public HDF5, or events in PFNano."""
     return pfnano.RECIPE if args.events else RECIPE
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from omnilearn.kinematics import invariant_mass
 from simulation.detector import RESPONSE
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
 from simulation.writers import HDF5Writer, hdf5, slots
 
@@ -131,7 +131,7 @@ def writer(path: Path) -> Iterator[HDF5Writer]:
         content.file.attrs["num_jets"] = len(content.file["labels"])
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="atlas",
     settings=(
         "Beams:eCM = 13000.",

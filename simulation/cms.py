@@ -16,8 +16,8 @@ import numpy as np
 from omnilearn.kinematics import delta_phi, from_cartesian, invariant_mass, to_rapidity
 from simulation.detector import NEUTRAL_HADRON, PHOTON, RESPONSE
 from simulation.generator import Events
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
 from simulation.truth import direction
 from simulation.writers import HDF5Writer, hdf5
@@ -80,7 +80,9 @@ PROCESSES = tuple(
 )
 
 
-def select(recipe: Recipe, process: Process, events: Events, rng: np.random.Generator) -> ak.Array:
+def select(
+    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+) -> ak.Array:
     """The two hardest jets of each event that lie in the window, with the parton of each.
 
     Fields besides those of `jets_in_window`: parton_{pdg_id, pt, y, phi}, the outgoing parton
@@ -175,7 +177,7 @@ def writer(path: Path) -> Iterator[ModWriter]:
         content.file["filenames"] = np.array([[path.name, "simulated"]], "S")
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="cms",
     settings=("Beams:eCM = 7000.", "ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10."),
     processes=PROCESSES,

@@ -14,7 +14,7 @@ from math import asinh, atan2, hypot, pi
 import pythia8mc
 
 from simulation.detector import ELECTRON, NEUTRINOS, TRACK_ETA_EDGES, TRACK_RESOLUTION
-from simulation.recipe import Process, Recipe
+from simulation.generator_card import GeneratorCard, Process
 from simulation.truth import HARD_PROCESS, HEAVY
 
 # how much of the lower edge in pT has to be in sight: a jet's pT is measured to 3 to 5 %
@@ -28,7 +28,7 @@ FIRST_OUTGOING = 5  # place of the first outgoing particle of the hard process i
 
 
 def jet_in_sight(
-    recipe: Recipe, process: Process, hard: pythia8mc.Event, event: pythia8mc.Event
+    recipe: GeneratorCard, process: Process, hard: pythia8mc.Event, event: pythia8mc.Event
 ) -> bool:
     """Whether a jet of the recipe's window may come out of the collision."""
     if not process.resonance:
@@ -42,7 +42,7 @@ def jet_in_sight(
 
 
 def decay_in_sight(
-    recipe: Recipe, hard: pythia8mc.Event, event: pythia8mc.Event, place: int
+    recipe: GeneratorCard, hard: pythia8mc.Event, event: pythia8mc.Event, place: int
 ) -> bool:
     """The same for the decay products of the resonance at `place` of the hard process."""
     recoiled = event[event[place].iBotCopyId()]
@@ -69,7 +69,7 @@ def decay_in_sight(
     return missing < 0 or missing < pt_around(eta, phi, partons(event), recipe.jet_radius + REACH)
 
 
-def parton_in_sight(recipe: Recipe, event: pythia8mc.Event) -> bool:
+def parton_in_sight(recipe: GeneratorCard, event: pythia8mc.Event) -> bool:
     """The same around one of the hardest partons."""
     found = sorted(partons(event), reverse=True)
     for _, eta, phi in found[:HARDEST]:

@@ -19,8 +19,8 @@ from omnilearn.clustering import cluster
 from omnilearn.kinematics import wrap_phi
 from simulation.detector import Objects, log_normal, pseudorapidity, visible
 from simulation.generator import Events
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least, files_of_one_process
-from simulation.recipe import Process, Recipe
 from simulation.truth import last_copy
 from simulation.writers import TreeWriter, root_tree
 
@@ -80,7 +80,7 @@ def smeared(events: Events, rng: np.random.Generator) -> Objects:
 
 
 def scattering(
-    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The events of a batch with a scattered positron and a jet in loose windows.
 
@@ -170,7 +170,7 @@ def minitree(path: Path) -> Iterator[TreeWriter]:
         yield writer
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="h1",
     settings=(
         "Beams:frameType = 2",

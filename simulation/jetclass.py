@@ -14,8 +14,8 @@ from omnilearn.clustering import softdrop_mass, subjettiness
 from omnilearn.kinematics import wrap_phi
 from simulation.detector import KINDS
 from simulation.early import jet_in_sight
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_sizes, at_least, sizes
-from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
 from simulation.writers import root_tree
 
@@ -137,7 +137,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
     return {"part": ak.zip(branches), **labels, **per_jet}
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="jetclass",
     settings=(
         "Beams:eCM = 13000.",

@@ -13,8 +13,8 @@ import numpy as np
 
 from omnilearn.kinematics import invariant_mass, wrap_phi
 from simulation.detector import visible
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
 from simulation.writers import hdf5, slots
 
@@ -77,9 +77,9 @@ def columns(jets: ak.Array, split: str, number: int) -> dict[str, np.ndarray]:
     }
 
 
-def recipe(name: str, number: int) -> Recipe:
+def recipe(name: str, number: int) -> GeneratorCard:
     """The recipe of the set with so many constituents."""
-    return Recipe(
+    return GeneratorCard(
         name=name,
         settings=(
             "Beams:eCM = 13000.",

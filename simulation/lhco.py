@@ -18,8 +18,8 @@ import pandas as pd
 from omnilearn.clustering import cluster
 from simulation.detector import pseudorapidity, reconstruct
 from simulation.generator import Events
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.recipe import Process, Recipe
 from simulation.sample import hardest_pt
 
 SLOTS = 700
@@ -67,7 +67,7 @@ PROCESSES = (
 
 
 def triggered_events(
-    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The objects of every event whose hardest jet passes the trigger, (events, var objects)."""
     objects = recipe.objects(events, rng).by_event(events.count)
@@ -132,7 +132,7 @@ def writer(path: Path) -> Iterator[FrameWriter]:
         path.write_bytes(store.root._v_file.get_file_image())
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="lhco",
     settings=(
         "Beams:eCM = 13000.",

@@ -15,8 +15,8 @@ from omnilearn.clustering import angularity, cluster, softdrop, subjettiness
 from omnilearn.kinematics import delta_phi
 from simulation.detector import Objects, reconstruct, visible
 from simulation.generator import Events
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least, files_of_one_process
-from simulation.recipe import Process, Recipe
 from simulation.writers import npz, slots
 
 Z_BOSON, Z_PT_MIN = 23, 200.0  # GeV
@@ -55,7 +55,7 @@ PROCESSES = (
 )
 
 
-def hardest_jets(recipe: Recipe, objects: Objects, count: int) -> ak.Array:
+def hardest_jets(recipe: GeneratorCard, objects: Objects, count: int) -> ak.Array:
     """Constituents (count, var objects) of the hardest jet of each event, if it has one."""
     constituents, event = cluster(objects.by_event(count), recipe.jet_radius, recipe.pt_range[0])
     px, py = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py"))
@@ -68,7 +68,7 @@ def hardest_jets(recipe: Recipe, objects: Objects, count: int) -> ak.Array:
 
 
 def boosted_events(
-    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """Events whose Z passes and that have a jet at particle level, with the jets of both levels.
 
@@ -149,7 +149,7 @@ def columns(events: ak.Array, split: str) -> dict[str, np.ndarray]:
     return levels | {"gen_Zs": z}
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="omnifold",
     # 190 would make the Z of the events harder than it is: 273 GeV on average, not 267
     settings=("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 150."),

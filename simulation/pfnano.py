@@ -16,8 +16,8 @@ import numpy as np
 from omnilearn.clustering import cluster, softdrop_mass, subjettiness
 from omnilearn.kinematics import from_cartesian, invariant_mass
 from simulation.generator import Events
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile
-from simulation.recipe import Process, Recipe
 from simulation.sample import hardest_pt
 from simulation.truth import HEAVY, direction, last_copy, resonances
 from simulation.writers import root_tree
@@ -74,7 +74,7 @@ DATA = PROCESSES[0].name
 
 
 def recorded_events(
-    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The events that have a jet above the trigger (data: 450 GeV), (events,).
 
@@ -216,7 +216,7 @@ def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     return branches
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="pfnano",
     settings=(
         "Beams:eCM = 13000.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from omnilearn.errors import UserError
-from simulation.recipe import Recipe
+from simulation.generator_card import GeneratorCard
 
 SPLITS = ("train", "val", "test")
 
@@ -26,14 +26,14 @@ class OutputFile:
 class Task:
     """The part of a file that one core makes at a time."""
 
-    recipe: Recipe
+    recipe: GeneratorCard
     split: str
     chunk: int
     jets: tuple[int, ...]
     seed: int
 
 
-def tasks(recipe: Recipe, files: list[OutputFile], seed: int) -> list[list[Task]]:
+def tasks(recipe: GeneratorCard, files: list[OutputFile], seed: int) -> list[list[Task]]:
     """The tasks of each file, in the order in which their jets are written.
 
     Chunks of the same processes and split are numbered across files.
@@ -72,7 +72,7 @@ def at_least(lowest: int) -> Callable[[str], int]:
 
 
 def files_of_one_process(
-    recipe: Recipe, events: int, most: int, path: Callable[[str, int], Path]
+    recipe: GeneratorCard, events: int, most: int, path: Callable[[str, int], Path]
 ) -> list[OutputFile]:
     """`events` of every process, in files of one process and at most `most` events each.
 

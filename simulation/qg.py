@@ -12,8 +12,8 @@ import numpy as np
 from omnilearn.kinematics import delta_phi
 from simulation.detector import Objects, visible
 from simulation.generator import Events
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
 from simulation.writers import npz, slots
 
@@ -49,7 +49,9 @@ def light_events(events: Events, rng: np.random.Generator) -> Objects:
     return seen[~np.isin(seen.event, events.event[heavy])]
 
 
-def select(recipe: Recipe, process: Process, events: Events, rng: np.random.Generator) -> ak.Array:
+def select(
+    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+) -> ak.Array:
     """The hardest jets in the window of pt and rapidity, their constituents in no order."""
     jets = jets_in_window(recipe, process, events, rng)
     pz = ak.to_numpy(ak.sum(jets.constituents.pz, axis=1))
@@ -75,7 +77,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     }
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="qg",
     # 450 would miss a tenth of the quark jets
     settings=("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 400."),

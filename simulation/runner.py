@@ -22,8 +22,8 @@ from omnilearn.errors import UserError
 from omnilearn.parent_process import end_with_parent
 from omnilearn.progress import progress
 from simulation.generator import LARGEST_PYTHIA_SEED
+from simulation.generator_card import GeneratorCard
 from simulation.plan import SPLITS, OutputFile, Task, tasks
-from simulation.recipe import Recipe
 from simulation.sample import simulate
 from simulation.unfinished import Unfinished
 
@@ -63,7 +63,7 @@ def run(task: Task) -> Any:
     return recipe.columns(jets[order.permutation(len(jets))], task.split)
 
 
-def seconds(recipe: Recipe, file: OutputFile) -> float:
+def seconds(recipe: GeneratorCard, file: OutputFile) -> float:
     """CPU time that a file will take, roughly."""
     rates = [process.jets_per_second for process in recipe.processes]
     return sum(jets / rate for jets, rate in zip(file.jets, rates, strict=True))
@@ -98,7 +98,7 @@ def _begin() -> None:
 
 
 def produce(
-    recipe: Recipe,
+    recipe: GeneratorCard,
     files: list[OutputFile],
     seed: int,
     workers: int,

@@ -9,14 +9,14 @@ from omnilearn.clustering import cluster
 from omnilearn.kinematics import delta_phi
 from simulation.detector import pseudorapidity
 from simulation.generator import Events, Generator
-from simulation.recipe import Process, Recipe
+from simulation.generator_card import GeneratorCard, Process
 from simulation.truth import decay_products, direction, resonances
 
 SMALLEST_BATCH, LARGEST_BATCH = 8, 100  # events
 
 
 def simulate(
-    recipe: Recipe,
+    recipe: GeneratorCard,
     process: Process,
     variant: int,
     count: int,
@@ -40,7 +40,7 @@ def simulate(
 
 
 def jets_in_window(
-    recipe: Recipe, process: Process, events: Events, rng: np.random.Generator
+    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The jets of a batch inside the kinematic window that hold what the process asks for.
 
@@ -91,7 +91,7 @@ def hardest_pt(pt: np.ndarray, event: np.ndarray, count: int) -> np.ndarray:
 
 
 def contained(
-    recipe: Recipe,
+    recipe: GeneratorCard,
     process: Process,
     events: Events,
     event: np.ndarray,

@@ -14,8 +14,8 @@ import awkward as ak
 import numpy as np
 import pandas as pd
 
+from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_sizes, sizes
-from simulation.recipe import Process, Recipe
 from simulation.sample import jets_in_window
 from simulation.writers import slots
 
@@ -94,7 +94,7 @@ def writer(path: Path) -> Iterator[TableWriter]:
         path.write_bytes(store.root._v_file.get_file_image())
 
 
-RECIPE = Recipe(
+RECIPE = GeneratorCard(
     name="top",
     settings=(
         "Beams:eCM = 14000.",

@@ -83,30 +83,22 @@ LOGIN_NODE = tuple(
     for name in names.split()
 )
 
+NAMES = ("kinematics", "backbones", "clustering", "history", "statistics", "run_lock")
+ALONE = tuple(f"omnilearn.{name}" for name in NAMES)  # they know nothing else of ours
 # the benchmarks that run the model; the others work on a login node
 SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_stages"))
 FUZZ = tuple(f"benchmarks.fuzz{part}" for part in ("", "_files", "_public", "_simulated"))
-MODEL_BENCHMARKS = (
-    *FUZZ,
-    "benchmarks.throughput",
-    "benchmarks.gpu",
-    "benchmarks.profile",
-    "benchmarks.scaling",
-    *SOAK,
-    "benchmarks.generation",
-)
+RUN_MODELS = "backbone throughput gpu profile scaling generation"
+MODEL_BENCHMARKS = (*FUZZ, *SOAK, *(f"benchmarks.{name}" for name in RUN_MODELS.split()))
 
 # room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
-    "omnilearn.backbones": (),
-    "omnilearn.kinematics": (),
-    "omnilearn.clustering": (),
+    "omnilearn.leftovers": ("omnilearn.run_lock",),
+    **dict.fromkeys(ALONE, ()),
     "omnilearn.settings": (),
     "omnilearn.config": ("omnilearn.settings",),
-    "omnilearn.history": (),
     "omnilearn.recipes": (),
-    "omnilearn.statistics": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
     "omnilearn.training.rendezvous": (),
     "omnilearn.training.distributed": RANKS,
@@ -132,11 +124,11 @@ MAY_IMPORT = {
         "omnilearn.recipes",
         "omnilearn.training",
     ),
-    "omnilearn.run_lock": (),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
     "omnilearn.data": ("omnilearn.kinematics",),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.plotting": NUMBERS,
+    "omnilearn.report": (*NUMBERS, "omnilearn.history", "omnilearn.runs"),
     # a task knows those named before it
     "omnilearn.tagging": (*BASE, "omnilearn.generation.denoising"),
     "omnilearn.unfolding": (*BASE, "omnilearn.tagging"),
@@ -172,6 +164,7 @@ MAY_IMPORT = {
         "omnilearn.data",
         "omnilearn.history",
         "omnilearn.plotting",
+        "omnilearn.report",
     ),
     **dict.fromkeys(
         ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
@@ -194,6 +187,7 @@ MAY_IMPORT = {
             "omnilearn.data.catalogue",
             "omnilearn.statistics",
             "omnilearn.plotting",
+            "omnilearn.report",
         ),
     ),
     "tests": ("omnilearn", "preprocessing", "simulation", "benchmarks"),
@@ -213,9 +207,7 @@ MAY_NAME = {
         "benchmarks.profile",
         "tests",
     ),
-    "pickle": (),
-    "cloudpickle": (),
-    "joblib": (),
+    **dict.fromkeys(("pickle", "cloudpickle", "joblib"), ()),
 }
 
 PACKAGE = ROOT / "omnilearn" / "__init__.py"
@@ -333,6 +325,7 @@ def test_the_package_itself_is_empty():
 
 def test_a_login_node_needs_no_tensorflow():
     rooms = (*LOGIN_NODE, "omnilearn.statistics", "omnilearn.plotting", "omnilearn.data")
+    rooms += ("omnilearn.report",)
     rooms += ("preprocessing", "simulation", "benchmarks")
     modules = sorted(
         m

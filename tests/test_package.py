@@ -20,6 +20,7 @@ COMMANDS = ("train", "finetune", "evaluate", "preprocess", "simulate")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # what the machine decides (TensorFlow), what is asked for where it is used, and what is optional
 NOT_DECLARED = {"tensorflow", "horovod", "energyflow", "jetnet", "onnx", "tf2onnx"}
+NOT_DECLARED |= {"_typeshed"}  # types alone, which mypy brings
 
 
 def name_of(requirement: str) -> str:
@@ -35,6 +36,18 @@ def sources() -> list[Path]:
     ]
 
 
+def read_by_the_code() -> list[Path]:
+    """Files that modules read: templates, tables, and the backbones with their cards."""
+    beside = [
+        path
+        for pattern in ("*.html", "*.toml")
+        for name in PACKAGES
+        for path in (ROOT / name).rglob(pattern)
+    ]
+    backbones = (path for path in (ROOT / "backbones").iterdir() if path.suffix != ".pdf")
+    return [*beside, *backbones]
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """A wheel built of a copy of the sources, without the network."""
@@ -43,7 +56,7 @@ def wheel(tmp_path_factory):
     place = tmp_path_factory.mktemp("wheel")
     checkout = place / "checkout"
     others = [*(f"{name}/py.typed" for name in PACKAGES), "pyproject.toml", "README.md", "LICENSE"]
-    for path in (*sources(), *(ROOT / name for name in others)):
+    for path in (*sources(), *read_by_the_code(), *(ROOT / name for name in others)):
         copy = checkout / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
@@ -76,7 +89,7 @@ def run(folder: Path, *words) -> str:
 def test_a_wheel_holds_every_module_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    expected = {str(path.relative_to(ROOT)) for path in sources()}
+    expected = {str(path.relative_to(ROOT)) for path in (*sources(), *read_by_the_code())}
     assert names == expected | {f"{name}/py.typed" for name in PACKAGES}
 
 
@@ -86,6 +99,11 @@ def test_the_installed_commands_are_those_of_the_checkout(installed):
     assert "python -m preprocessing top --raw DIR" in out
     out = run(installed, sys.executable, installed / "bin/omnilearn-simulate", "top", "--help")
     assert "--jets" in out
+
+
+def test_the_installed_package_knows_its_backbones(installed):
+    out = run(installed, sys.executable, "-m", "omnilearn.backbones")
+    assert f"card: {installed}/backbones/released.md" in out
 
 
 @pytest.mark.parametrize("command", COMMANDS)

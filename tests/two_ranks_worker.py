@@ -181,7 +181,7 @@ def main(data: Path, out: Path) -> None:
         "losses": losses,
         "constituents": constituents,
         "refused": refused(data),
-        "gathered": distributed.gathered(np.arange(3 * rank)).tolist(),
+        "gathered": distributed.allgather(np.arange(3 * rank)).tolist(),
         "agreed": distributed.agreed(rank + 5),
         "total": float(distributed.total(rank + 1)),
         "alone": unfolding["own"],

@@ -14,7 +14,7 @@ import numpy as np
 
 from omnilearn.anomaly.dijet_classifier import DijetClassifier, DijetConfig
 from omnilearn.anomaly.dijets import Dijets
-from omnilearn.anomaly.event_roles import Division, Wanted, divide
+from omnilearn.anomaly.event_roles import EventRoles, SearchConfig, divide
 from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, make_pet
@@ -78,7 +78,7 @@ class Classifications:
         self.model: DijetClassifier | None = None
         self.trainer: Trainer | None = None
 
-    def train(self, config: Config, wanted: Wanted, about: dict) -> None:
+    def train(self, config: Config, wanted: SearchConfig, about: dict) -> None:
         """One cell, from its backbone or from scratch to its last epoch."""
         division = divide(self.events, wanted, config.seed)
         counts = event_counts(self.events, division)
@@ -106,7 +106,7 @@ class Classifications:
         return self.model
 
 
-def event_counts(events: Dijets, division: Division) -> dict[str, int]:
+def event_counts(events: Dijets, division: EventRoles) -> dict[str, int]:
     """Events in each role, background and signal."""
     roles = {"data": division.data, "reference": division.reference, "test": division.test}
     return {

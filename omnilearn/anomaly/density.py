@@ -31,7 +31,7 @@ from omnilearn.anomaly.dijets import SPLITS, Dijets
 from omnilearn.anomaly.recipes import DENSITY
 from omnilearn.config import Config, Evaluation, Start, apart_from_epochs
 from omnilearn.data.pipeline import Pipeline
-from omnilearn.data.selection import drawn
+from omnilearn.data.selection import subset
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fit, fit_pet, fresh, make_pet
@@ -83,7 +83,7 @@ def sidebands(events: Dijets, split: str, most: int = 0, seed: int = 0) -> np.nd
     chosen = events.in_sidebands & ~events.signal & (events.split == SPLITS.index(split))
     if not chosen.any():
         raise UserError(f"{events.spec.name}: no background event in the sidebands of {split}")
-    return drawn(chosen, most, seed) if most else chosen
+    return subset(chosen, most, seed) if most else chosen
 
 
 def single_jets(events: Dijets, config: Config, split: str) -> Pipeline:
@@ -201,7 +201,7 @@ def evaluate(
         pair = []
         for made in (true_events(events, share), generated_events(sampler, events, share)):
             found = dijet_observables(made["data"], made["jet"], made["multiplicity"])
-            pair.append({name: distributed.gathered(values) for name, values in found.items()})
+            pair.append({name: distributed.allgather(values) for name, values in found.items()})
         if distributed.rank() == 0:
             truth, generated = pair
             results[region], spectra[region] = closure(truth, generated, config.seed)

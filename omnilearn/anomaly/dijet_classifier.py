@@ -39,10 +39,10 @@ class DijetClassifier(keras.Model):
         jets = jet.shape[1]
         features, slots = self.pet.slots(jet_by_jet(features), jet_by_jet(mask))
         jet = ops.reshape(jet, (-1, self.config.num_jet))
-        constituents = self.classifier.told(self.body(features, slots=slots), jet)
+        constituents = self.classifier.conditioned(self.body(features, slots=slots), jet)
         dim = self.config.projection_dim
         constituents = ops.reshape(constituents, (-1, jets * ops.shape(constituents)[1], dim))
-        return self.classifier.read_off(constituents, slots.together(jets))[0]
+        return self.classifier.pooled(constituents, slots.together(jets))[0]
 
     def call(self, batch):
         """Logits of a batch of the pipeline."""

@@ -91,7 +91,7 @@ class FallingSpectrum:
         freedom = max(1, len(counts) - self.parameters)
         return float(np.sum((counts - expected) ** 2 / np.maximum(expected, 1e-9)) / freedom)
 
-    def drawn(self, uniform: np.ndarray) -> np.ndarray:
+    def sampled(self, uniform: np.ndarray) -> np.ndarray:
         """Masses in the region from numbers (N,) uniform in [0, 1), by the fitted spectrum.
 
         Inside a bin the spectrum falls linearly in its logarithm.

@@ -191,7 +191,7 @@ def sampled_reference(
                 uniform = JetStreams((sampler.seed, Stream.DIJET_MASSES), index).random(
                     (len(index), 1)
                 )
-                mass = spectrum.drawn(uniform[:, 0])
+                mass = spectrum.sampled(uniform[:, 0])
                 write_events(paths[number], sampler.events(index, mass), sampler.spec, about)
             bar.update(len(index))
     distributed.barrier()

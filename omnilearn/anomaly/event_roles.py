@@ -20,7 +20,7 @@ KINDS = ("idealised", "cathode", "supervised")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SearchConfig:
     """What a search is made of: events of the signal region, in training and validation together.
 
     kind: idealised, where the reference is background of the same simulation; cathode, where it is
@@ -34,7 +34,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Division:
+class EventRoles:
     """Roles of the events, each (N,) bool; an event has one of data, reference and test.
 
     hunted: events of the test split in a natural spectrum, sidebands and signal region, with as
@@ -53,7 +53,7 @@ class Division:
         return self.data & chosen, self.reference & chosen
 
 
-def divide(events: Dijets, wanted: Wanted, seed: int) -> Division:
+def divide(events: Dijets, wanted: SearchConfig, seed: int) -> EventRoles:
     """Draw the roles; which background and which signal is drawn depends on the seed.
 
     Where there is less background than wanted, data and reference shrink alike. Raises UserError
@@ -66,14 +66,14 @@ def divide(events: Dijets, wanted: Wanted, seed: int) -> Division:
     injected = (
         signal
         if wanted.kind == "supervised"
-        else drawn(signal, events.split, wanted.signal, seed, Stream.SIGNAL_ROLES)[0]
+        else sampled(signal, events.split, wanted.signal, seed, Stream.SIGNAL_ROLES)[0]
     )
     numbers = [wanted.data_background, wanted.reference_background]
     if wanted.kind == "cathode":
         numbers[1] = 0
     shrink = min(1.0, np.count_nonzero(background) / sum(numbers))
     counts = [int(number * shrink) for number in numbers]
-    parts = drawn(background, events.split, counts, seed, Stream.BACKGROUND_ROLES)
+    parts = sampled(background, events.split, counts, seed, Stream.BACKGROUND_ROLES)
     if wanted.kind == "supervised":
         data, reference = injected, parts[0] | parts[1]
     elif wanted.kind == "cathode":
@@ -84,10 +84,12 @@ def divide(events: Dijets, wanted: Wanted, seed: int) -> Division:
     test = known & inside & ((events.split == TEST) | background) & ~data & ~reference
     share = wanted.signal / max(1, np.count_nonzero(parts[0]))
     validation = (events.split == VALIDATION) | last_of(reference & ~known)
-    return Division(data, reference, test, hunted(events, share, seed), validation)
+    return EventRoles(data, reference, test, hunted(events, share, seed), validation)
 
 
-def insist_on(events: Dijets, wanted: Wanted, background: np.ndarray, signal: np.ndarray) -> None:
+def insist_on(
+    events: Dijets, wanted: SearchConfig, background: np.ndarray, signal: np.ndarray
+) -> None:
     """Raise UserError when the events cannot be what is wanted."""
     name, (low, high) = events.spec.name, events.spec.signal_region
     where = f"between {low:g} and {high:g} GeV of dijet mass in train and val"
@@ -106,7 +108,7 @@ def insist_on(events: Dijets, wanted: Wanted, background: np.ndarray, signal: np
         raise UserError(f"{name}: no signal event {where}; --supervised learns from them")
 
 
-def drawn(
+def sampled(
     pool: np.ndarray, split: np.ndarray, counts: int | list[int], seed: int, stream: int
 ) -> list[np.ndarray]:
     """Disjoint random subsets (N,) of these sizes of a pool (N,), from each split by its share."""
@@ -139,7 +141,7 @@ def hunted(events: Dijets, share: float, seed: int) -> np.ndarray:
     wanted = share * np.count_nonzero(background & inside)
     fraction = min(1.0, wanted / max(1, np.count_nonzero(signal & inside)))
     count = round(fraction * np.count_nonzero(signal))
-    return background | drawn(signal, events.split, count, seed, Stream.BUMP_HUNT)[0]
+    return background | sampled(signal, events.split, count, seed, Stream.BUMP_HUNT)[0]
 
 
 def last_of(rows: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.figures import LABELS, panel
 from omnilearn.plotting.spectra import spectra
-from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour
-from omnilearn.tagging.figures import LossHistory, loss_curves
+from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour, sample_title
+from omnilearn.tagging.figures import loss_figure
 
 KIND_LINES = {"idealised": "-", "cathode": "--"}
 HUNTED_CUT = "0.01"  # sideband efficiency of the significances in a scan
@@ -189,16 +189,13 @@ def closure_figures(
     """Generated events over true ones, closure_<region>, and the loss of PET."""
     names = {"sidebands": "sidebands", "signal_region": "signal region"}
     for region, observables in results["spectra"].items():
-        title = f"{spec.title}, {names[region]}"
+        title = sample_title(f"{spec.title}, {names[region]}", results.get("data"), None)
         panels = {
             name: replace(panel(name, one), x_label=axis_label(name))
             for name, one in observables.items()
         }
         spectra(Path(run) / f"closure_{region}", panels, title)
-    training, validation = (
-        [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
-    )
-    loss_curves([LossHistory(spec.title, training, validation)], Path(run) / "loss")
+    loss_figure(run, spec.title, results.get("data"), history)
 
 
 def anomaly_figures(
@@ -206,15 +203,17 @@ def anomaly_figures(
 ) -> None:
     """Of one cell: improvement, dijet_mass and loss; of a scan: the figure over its cells."""
     run = Path(run)
+    origin = results.get("data")
     if "scan" in results:
-        scan_figure({model_name(results): results["scan"]}, run / "scan", spec.title)
+        title = sample_title(spec.title, origin, None)
+        scan_figure({model_name(results): results["scan"]}, run / "scan", title)
         return
-    title = f"{spec.title}, {results['signal']} signal events"
+    name = f"{spec.title}, {results['signal']} signal events"
+    tested = sum(results["events"][f"test_{kind}"] for kind in ("background", "signal"))
+    title = sample_title(name, origin, tested, "test events")
     improvement_curves({model_name(results): results["curve"]}, run / "improvement", title)
     if results["spectra"]:
+        hunted = int(sum(results["spectra"][0]["counts"]))
+        title = sample_title(name, origin, hunted, "events")
         bump_figure(results["spectra"], spec.signal_region, run / "dijet_mass", title)
-    if history:
-        training, validation = (
-            [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
-        )
-        loss_curves([LossHistory(spec.title, training, validation)], run / "loss")
+    loss_figure(run, spec.title, origin, history, what="events per epoch")

@@ -16,7 +16,7 @@ from omnilearn.anomaly import density
 from omnilearn.anomaly.cwola import Classifications, cells, model_folder, trained_classifier
 from omnilearn.anomaly.dijet_sampling import DijetSampler, reference_files, sampled_reference
 from omnilearn.anomaly.dijets import Dijets
-from omnilearn.anomaly.event_roles import Wanted, divide
+from omnilearn.anomaly.event_roles import SearchConfig, divide
 from omnilearn.anomaly.metrics import cell_metrics
 from omnilearn.anomaly.recipes import ANOMALY
 from omnilearn.config import Config, Evaluation, Start, second_training
@@ -137,7 +137,7 @@ def finetune(
     about = {"task": "anomaly", "dataset": spec.name, "backbone": start.path}
     ranks = distributed.size() if settings.cells_by_rank else 1
     for number, (signal, cell) in enumerate(cells(config, folder, kind, signals)):
-        wanted = Wanted(kind, signal, settings.data_background, settings.reference_background)
+        wanted = SearchConfig(kind, signal, settings.data_background, settings.reference_background)
         if ranks == 1:
             work.train(cell, wanted, about)
         elif (number + config.seed) % ranks == distributed.rank():
@@ -202,7 +202,7 @@ def scores(
     """Logits of the events of test and hunt with what is known of them, and their origin."""
     events = Dijets(spec, settings.data or config.data)
     names = ("kind", "signal", "data_background", "reference_background")
-    division = divide(events, Wanted(**{name: about[name] for name in names}), config.seed)
+    division = divide(events, SearchConfig(**{name: about[name] for name in names}), config.seed)
     signal = (division.test | division.hunted) & events.signal
     background = (division.test | division.hunted) & ~events.signal
     pipeline = events.pipeline(signal, background, settings.batch)

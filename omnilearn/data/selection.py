@@ -174,7 +174,7 @@ def balanced_sample(
     return np.sort(np.concatenate(chosen))
 
 
-def drawn(chosen: np.ndarray, wanted: int, seed: int) -> np.ndarray:
+def subset(chosen: np.ndarray, wanted: int, seed: int) -> np.ndarray:
     """`wanted` of the chosen rows (N,) bool, or all where they are fewer, as (N,) bool."""
     rng = np.random.default_rng((seed, 0, OrderStream.SAMPLE))
     order = shuffled_runs(len(chosen), wanted, BLOCKS_WANTED, rng)

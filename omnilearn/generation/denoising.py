@@ -36,7 +36,7 @@ def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Resu
             error = np.asarray(errors_of(filled_up(prepared, pipeline.batch_size)), "float64")
             rows["error"].append(error[:jets])
             bar.update(jets)
-    found = {name: distributed.gathered(np.concatenate(parts)) for name, parts in rows.items()}
+    found = {name: distributed.allgather(np.concatenate(parts)) for name, parts in rows.items()}
     order = np.argsort(found["index"], kind="stable")  # one order of the sum on any number of ranks
     error, weight = found["error"][order], found["weight"][order]
     share = weight / weight.sum()

@@ -25,10 +25,10 @@ def draws(truth: int, generated: int, seed: int) -> list[tuple[np.ndarray, np.nd
     """Rows of truth and of generated jets, for each bootstrap sample."""
     rng = np.random.default_rng(seed)
 
-    def drawn(jets: int) -> np.ndarray:
+    def resampled(jets: int) -> np.ndarray:
         return rng.integers(0, jets, min(jets, MOST_DRAWN))
 
-    return [(drawn(truth), drawn(generated)) for _ in range(BATCHES)]
+    return [(resampled(truth), resampled(generated)) for _ in range(BATCHES)]
 
 
 def bootstrapped(
@@ -154,13 +154,13 @@ def frechet_extrapolated(truth: np.ndarray, generated: np.ndarray, seed: int) ->
     rng = np.random.default_rng(seed)
     most = min(len(truth), len(generated))
 
-    def drawn(size):
+    def resampled(size):
         return [sample[rng.choice(len(sample), size)] for sample in (truth, generated)]
 
     sizes = np.unique(np.geomspace(max(2, PROPER_SHARE * most), most, POINTS).astype(int))
     if len(sizes) < 3:
         return Result(float("nan"), None, most, reason=f"{most} jets are too few to extrapolate")
-    values = [np.mean([frechet(*drawn(size)) for _ in range(BATCHES)]) for size in sizes]
+    values = [np.mean([frechet(*resampled(size)) for _ in range(BATCHES)]) for size in sizes]
     (_, value), covariance = np.polyfit(1 / sizes, values, 1, cov=True)
     return Result(float(value), float(np.sqrt(covariance[1, 1])), most)
 

@@ -9,9 +9,9 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.plotting.distributions import AXIS_LABELS
 from omnilearn.plotting.spectra import Sample, Spectrum, spectra
-from omnilearn.plotting.style import LIMIT_COLOUR, class_style
+from omnilearn.plotting.style import LIMIT_COLOUR, class_style, sample_title
 from omnilearn.statistics.histograms import read_histograms
-from omnilearn.tagging.figures import LossHistory, loss_curves
+from omnilearn.tagging.figures import loss_figure
 
 LABELS = {
     **AXIS_LABELS,
@@ -26,24 +26,23 @@ NAMES = {"generated": "generated", "ideal": "true kinematics", "inclusive": "inc
 def generation_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
-    """spectra_<class> for every class of RUN/histograms.json, and loss, as PNG and PDF."""
+    """spectra_<class> for every class of RUN/histograms.json, and loss, as PNG and PDF.
+
+    The legend has the size of every sample in brackets: jets, as in the first panel.
+    """
     for name, observables in read_histograms(Path(run)).items():
         label = class_style(spec, name)["label"] if name in spec.class_names else name
-        title = f"{spec.title}, {label}"
+        title = sample_title(f"{spec.title}, {label}", results.get("data"), None)
         panels = {key: panel(key, counted) for key, counted in observables.items()}
         spectra(Path(run) / f"spectra_{name}", panels, title)
-    if history:
-        training, validation = (
-            [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
-        )
-        loss_curves([LossHistory(spec.title, training, validation)], Path(run) / "loss")
+    loss_figure(run, spec.title, results.get("data"), history)
 
 
 def panel(observable: str, counted: dict) -> Spectrum:
     """The panel of one observable, from `statistics.histograms.counted`."""
     samples = [
         Sample.of_counts(
-            NAMES.get(name, name),
+            f"{NAMES.get(name, name)} ({counted['sizes'][name]:,})".replace(",", " "),
             counts,
             counted["sizes"][name],
             LIMIT_COLOUR if name == "truth" else None,

@@ -128,10 +128,10 @@ def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
             raise UserError(f"{path} was made by {made}, the other classes by {about}; {mend}")
         about = made
         parts.append(replace(part, label=np.full(len(part.jets), label)))
-    return joined(parts), about
+    return concatenated(parts), about
 
 
-def joined(parts: list[JetSet]) -> JetSet:
+def concatenated(parts: list[JetSet]) -> JetSet:
     """Several sets one behind the other."""
     return JetSet(
         *(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(JetSet))

@@ -23,7 +23,13 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import guided, sample
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
-from omnilearn.generation.jet_sets import JetSet, joined, read_set, relative_columns, write_set
+from omnilearn.generation.jet_sets import (
+    JetSet,
+    concatenated,
+    read_set,
+    relative_columns,
+    write_set,
+)
 from omnilearn.model.checkpoint import Checkpoint, assign_weights, build_pet, load_checkpoint
 from omnilearn.progress import progress
 from omnilearn.training import distributed
@@ -227,7 +233,7 @@ def sampled_set(folder: Path, sampler: JetSampler, like: JetSet, ideal: bool, sp
     if rank:
         return like[:0]
     paths = [folder / f"part{k}.npz" for k in range(-(-len(like) // PART))]
-    whole = joined([read_part(path) for path in paths])
+    whole = concatenated([read_part(path) for path in paths])
     write_set(folder, whole, spec, about)
     for path in [*paths, folder / "asked.json"]:
         path.unlink()

@@ -199,7 +199,7 @@ class Attention(keras.layers.Layer):
         logits = product(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
         shares = attention_shares(restored(logits), bias)
         mixed = product(drop(shares) if drop else shares, value)  # (B, H, Q, D/H)
-        return self.joined(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
+        return self.project(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
 
     def token(self, x, bias=None):
         """Only slot 0 asks: x (B, S, D) -> (B, 1, D), without keys or values of every slot.
@@ -212,9 +212,9 @@ class Attention(keras.layers.Layer):
         logits = restored(product(asked, ops.transpose(x, (0, 2, 1))))[:, :, None]  # (B, H, 1, S)
         mean = restored(product(attention_shares(logits, bias)[:, :, 0], x))  # (B, H, D)
         mixed = ops.einsum("bhd,dhk->bhk", mean, self.value.kernel) + self.value.bias
-        return self.joined(mixed, 1)
+        return self.project(mixed, 1)
 
-    def joined(self, mixed, slots):
+    def project(self, mixed, slots):
         """The heads' outputs, (B, S, H, D/H) in memory, projected to (B, S, D)."""
         kernel = ops.reshape(self.attention_output.kernel, (self.dim, self.dim))
         flat = restored(product(ops.reshape(mixed, (-1, self.dim)), kernel))
@@ -267,14 +267,14 @@ class LocalEncoding(keras.layers.Layer):
         of_neighbour, of_self = kernel[: self.in_dim], kernel[self.in_dim :]
         own = biased(ops.matmul(features, of_self - of_neighbour), own_bias)
         # neighbours differ little: they are subtracted in float32
-        hidden = reduced(gathered(ops.matmul(features, of_neighbour), nearest) + own[:, :, None])
+        hidden = reduced(take(ops.matmul(features, of_neighbour), nearest) + own[:, :, None])
         flat = ops.reshape(scaled_gelu(hidden), (-1, 2 * self.dim))  # (B S K, 2D)
         flat = biased(product(flat, 0.5 * self.second.kernel), SQRT_HALF * self.second.bias)
         flat = restored(scaled_gelu(flat))
         edges = ops.reshape(flat, (*ops.shape(nearest), self.dim))  # (B, S, K, D)
         if not slots.masked:
             return SQRT_HALF * ops.mean(edges, axis=2)
-        real = gathered(slots.mask, nearest)  # (B, S, K, 1)
+        real = take(slots.mask, nearest)  # (B, S, K, 1)
         mean = ops.sum(edges * real, axis=2) / ops.maximum(ops.sum(real, axis=2), 1.0)
         return SQRT_HALF * mean
 
@@ -292,7 +292,7 @@ def nearest_slots(coordinates, slots: Slots, neighbours: int):
     return nearest
 
 
-def gathered(values, indices):
+def take(values, indices):
     """values (B, S, D) at indices (B, S, K) -> (B, S, K, D)."""
     jets, slots, channels = ops.shape(values)
     first = ops.arange(jets, dtype=indices.dtype)[:, None, None] * slots

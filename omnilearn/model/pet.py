@@ -160,13 +160,13 @@ class ClassifierHead(keras.layers.Layer):
 
     def call(self, body, slots: Slots, jet):
         """body (B, S, D), jet (B, J) -> logits (B, C), regression (B, J)."""
-        return self.read_off(self.told(body, jet), slots)
+        return self.pooled(self.conditioned(body, jet), slots)
 
-    def told(self, body, jet):
+    def conditioned(self, body, jet):
         """body (B, S, D) scaled and shifted by what jet (B, J) says -> (B, S, D)."""
         return scaled_and_shifted(body, gelu(self.jet_film(jet))[:, None])
 
-    def read_off(self, constituents, slots: Slots):
+    def pooled(self, constituents, slots: Slots):
         """constituents (B, S, D), of one jet or of several -> logits (B, C), regression (B, J)."""
         token = self.class_token(constituents, slots)
         return self.logits(token), self.regression(token)
@@ -276,7 +276,7 @@ class PET(keras.Model):
         """The class token (B, D) after all layers of the classifier head."""
         features, slots = self.slots(features, mask)
         body = self.body(features, slots=slots)
-        return self.classifier.class_token(self.classifier.told(body, jet), slots)
+        return self.classifier.class_token(self.classifier.conditioned(body, jet), slots)
 
     def velocity(self, features, mask, jet, time, label):
         """Velocity of every slot and feature, (B, L, F); only the first three are diffused."""

@@ -48,6 +48,12 @@ def model_colour(name: str, position: int = 0) -> str:
     return MODEL_COLOURS.get(name, OTHER_COLOURS[position % len(OTHER_COLOURS)])
 
 
+def sample_title(title: str, origin: str | None, size: int | None, what: str = "jets") -> str:
+    """The title of a legend: the sample, where it is from (public, simulated, own) and its size."""
+    count = "" if size is None else f"{size:,} {what}".replace(",", " ")
+    return "\n".join(filter(None, (title, ", ".join(filter(None, (origin, count))))))
+
+
 def class_style(spec: DatasetSpec, name: str) -> dict[str, str]:
     """Label and colour of a jet class as keywords of a matplotlib artist.
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.plotting.scans import confusion_figure
-from omnilearn.plotting.style import LIMIT_COLOUR, class_style, figure, model_colour
+from omnilearn.plotting.style import LIMIT_COLOUR, class_style, figure, model_colour, sample_title
 from omnilearn.statistics.results import Result
 
 CURVES_BESIDE_LEGEND = 4  # more do not leave room for a legend inside the axes
@@ -111,6 +111,7 @@ def loss_curves(
     target: float | None = None,
     target_label: str = "best from scratch",
     x_label: str = "Epoch",
+    title: str = "",
 ) -> None:
     """Validation (solid) and training loss (dashed) of several trainings, as PNG and PDF.
 
@@ -163,7 +164,7 @@ def loss_curves(
             axes.set_xlim(0.5, max(len(history.x) for history in histories) + 0.5)
         axes.set_xlabel(x_label)
         axes.set_ylabel("Loss")
-        axes.legend(loc="best")
+        axes.legend(loc="best", title=title or None, title_fontsize="small")
 
 
 def _legend_text(history: LossHistory, target: float | None) -> str:
@@ -183,6 +184,7 @@ def evaluation_figures(
     `results` as in results.json; `history` one dictionary per epoch with the losses as
     training.loss and validation.loss. Without curves or epochs the figure is not drawn.
     """
+    origin = results.get("data")
     curves = []
     for name, curve in results.get("curves", {}).items():
         ink = class_style(spec, name)
@@ -190,11 +192,31 @@ def evaluation_figures(
             RocCurve(ink["label"], curve["signal_efficiency"], curve["rejection"], ink["color"])
         )
     if curves:
-        roc_curves(curves, Path(run) / "roc", title=spec.title)
+        tested = max(result.n for curve in curves for result in curve.rejection)
+        title = sample_title(spec.title, origin, tested, "test jets")
+        roc_curves(curves, Path(run) / "roc", title=title)
     if isinstance(results.get("confusion"), list):
         confusion_figure(spec, results["confusion"], Path(run) / "confusion")
-    if history:
-        training, validation = (
-            [epoch[kind]["loss"] for epoch in history] for kind in ("training", "validation")
-        )
-        loss_curves([LossHistory(spec.title, training, validation)], Path(run) / "loss")
+    loss_figure(run, spec.title, origin, history)
+
+
+def loss_figure(
+    run: Path,
+    title: str,
+    origin: str | None,
+    history: Sequence[dict[str, Any]],
+    loss: str = "loss",
+    what: str = "jets per epoch",
+) -> None:
+    """RUN/loss from the lines of history.jsonl, one per epoch; nothing where there is none.
+
+    loss: the entry of training and validation that is drawn; what: what a line counts as "jets".
+    """
+    if not history:
+        return
+    training, validation = (
+        [epoch[kind][loss] for epoch in history] for kind in ("training", "validation")
+    )
+    seen = max((epoch["jets"] for epoch in history if epoch.get("jets")), default=None)
+    lines = LossHistory(Path(run).name, training, validation)
+    loss_curves([lines], Path(run) / "loss", title=sample_title(title, origin, seen, what))

@@ -126,7 +126,7 @@ def predict(
         "weight": np.zeros(0, "float32"),
     }
     gathered = {
-        name: distributed.gathered(np.concatenate([empty[name], *parts]))
+        name: distributed.allgather(np.concatenate([empty[name], *parts]))
         for name, parts in rows.items()
     }
     order = np.argsort(gathered["index"], kind="stable")

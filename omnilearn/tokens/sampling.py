@@ -35,7 +35,7 @@ class TokenSettings(Settings):
     top_k: int = option(0, "draw among so many most likely tokens; 0: all", least=0)
 
 
-def drawn_token(logits, uniform, place, config: GPTConfig, settings: TokenSettings):
+def sampled_token(logits, uniform, place, config: GPTConfig, settings: TokenSettings):
     """The next token (B,) from logits (B, V) and uniform numbers (B,), at `place` ().
 
     No sentence starts twice, none stops before its first constituent.
@@ -72,7 +72,7 @@ class TokenSampler:
 
         def next_token(token, place, uniform, cache):
             logits, cache = omnijet.gpt.step(token, place, cache)
-            return drawn_token(logits, uniform, place, config, self.solver), cache
+            return sampled_token(logits, uniform, place, config, self.solver), cache
 
         self._next = compiled(next_token)
         self._decoded = compiled_for_batches(

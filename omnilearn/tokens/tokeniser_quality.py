@@ -162,7 +162,7 @@ def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray
         found = found[:jets] * (mask[:jets] > 0)
         codes.append(np.pad(found, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
         index.append(batch["index"])
-    tokens, rows = (distributed.gathered(np.concatenate(parts)) for parts in (codes, index))
+    tokens, rows = (distributed.allgather(np.concatenate(parts)) for parts in (codes, index))
     order = np.argsort(rows, kind="stable")
     return tokens[order], rows[order]
 

@@ -128,7 +128,7 @@ def agreed(value: int | float) -> float:
     return float(horovod().broadcast(np.asarray([value], "float64"), 0).numpy()[0])
 
 
-def gathered(rows: np.ndarray) -> np.ndarray:
+def allgather(rows: np.ndarray) -> np.ndarray:
     """Rows (n, ...) of all ranks, rank after rank; n may differ, also be zero."""
     rows = np.asarray(rows)
     if size() == 1:

@@ -57,12 +57,12 @@ def same_on_all_ranks(training: Pipeline, validation: Pipeline) -> dict:
         return found
     compared = {key: value for key, value in found.items() if key != "revision"}
     own = bytes.fromhex(hashed(json.dumps(compared).encode()))
-    digests = distributed.gathered(np.frombuffer(own, np.uint8)[None])
+    digests = distributed.allgather(np.frombuffer(own, np.uint8)[None])
     if (digests == digests[0]).all():
         return found
     said = json.dumps({**found, "host": socket.gethostname()}).encode()
-    lengths = distributed.gathered(np.array([len(said)], np.int64))
-    together = distributed.gathered(np.frombuffer(said, np.uint8))
+    lengths = distributed.allgather(np.array([len(said)], np.int64))
+    together = distributed.allgather(np.frombuffer(said, np.uint8))
     texts = np.split(together, np.cumsum(lengths)[:-1])
     ranks = [json.loads(text.tobytes()) for text in texts]
     odd = next(number for number, one in enumerate(digests) if (one != digests[0]).any())

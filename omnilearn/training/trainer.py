@@ -71,7 +71,7 @@ class Trainer:
             self.evaluated = compiled_for_batches(objective.losses, slots, config.precision)
         else:
             self.gradients, self.evaluated = earlier.gradients, earlier.evaluated
-        self.joined = compiled(
+        self.accumulated = compiled(
             lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
         )
         # what talks to other ranks is a graph of its own, since XLA cannot fuse it
@@ -156,7 +156,7 @@ class Trainer:
             index = batch["index"]
             batch = self.objective.prepare(batch, rng, True, constituents_per_jet)
             terms, gradients = self.gradients(batch)
-            sums = gradients if sums is None else self.joined(sums, gradients)
+            sums = gradients if sums is None else self.accumulated(sums, gradients)
             values.append([float(value) for value in terms.values()])
             if not np.isfinite(values[-1]).all():
                 where = f"step{position.step + 1}.{number}"

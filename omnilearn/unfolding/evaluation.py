@@ -118,13 +118,13 @@ def compared(
             spectra["reweighted"] = Spectrum.of(values[simulated], weights, edges)
         else:
             spectra["ibu"] = binned(events, name, values, edges, ibu_iterations, seed)
-        drawn[name] = {"edges": edges.tolist(), "truth": truth.drawn()}
+        drawn[name] = {"edges": edges.tolist(), "truth": truth.plotted()}
         for kind, spectrum in spectra.items():
             key = f"{LEVEL_NAMES[level]}_{name}_{kind}"
             found[f"triangular_{key}"] = triangular_discriminator(spectrum, truth)
             found[f"chi2_{key}"] = chi2_per_bin(spectrum, truth)
             found[f"floor_{key}"] = noise_floor(spectrum, truth)
-            drawn[name][kind] = spectrum.drawn()
+            drawn[name][kind] = spectrum.plotted()
     return found, drawn
 
 

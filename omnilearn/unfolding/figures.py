@@ -10,9 +10,9 @@ from matplotlib.artist import Artist
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour
+from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour, sample_title
 from omnilearn.statistics.results import Result
-from omnilearn.tagging.figures import LossHistory, loss_curves
+from omnilearn.tagging.figures import loss_figure
 
 OBSERVABLE_LABELS = {
     "jet_mass": "Jet mass [GeV]",
@@ -114,7 +114,7 @@ def iteration_figure(
 ) -> None:
     """Triangular discriminator against the number of iterations, a line per observable."""
     with figure(path_stem) as axes:
-        colours = (*matplotlib.color_sequences["tab10"],)
+        colours = (*matplotlib.color_sequences["petroff10"],)  # arXiv:2107.02270
         for (name, found), colour in zip(distances.items(), colours, strict=False):
             values = np.array([result.value for result in found])
             errors = [np.nan if result.error is None else result.error for result in found]
@@ -155,13 +155,15 @@ def unfolding_figures(
     for level in results["spectra"]:
         renamed = {**LABELS[level], "unfolded": results["model"]}
         panels = panels_of(results, level, renamed)
-        title = f"{spec.title}, {level} level"
+        distance = next(
+            (results[key] for key in results if key.startswith(f"triangular_{level}_")), None
+        )
+        events = distance.n if isinstance(distance, Result) else None
+        name = f"{spec.title}, {level} level"
+        title = sample_title(name, results.get("data"), events, "events")
         spectra_figure(panels, LABELS[level]["truth"], Path(run) / f"spectra_{level}", title)
     if results["by_iteration"]:
-        iteration_figure(results["by_iteration"], Path(run) / "iterations", spec.title)
-    if history:
-        training, validation = (
-            [epoch[kind]["cross_entropy"] for epoch in history]
-            for kind in ("training", "validation")
-        )
-        loss_curves([LossHistory("step 1", training, validation)], Path(run) / "loss")
+        title = sample_title(spec.title, results.get("data"), None)
+        iteration_figure(results["by_iteration"], Path(run) / "iterations", title)
+    title = f"{spec.title}, first step"
+    loss_figure(run, title, results.get("data"), history, "cross_entropy", "events per epoch")

@@ -63,7 +63,7 @@ class Spectrum:
         """Variance of `share`, (bins,), the sum of all bins being free."""
         return self.variances / self.total**2
 
-    def drawn(self) -> dict[str, list[float] | str]:
+    def plotted(self) -> dict[str, list[float] | str]:
         """Density and its uncertainty per bin, for results.json.
 
         A spectrum that cannot be scaled to one has its sums per unit instead, and `undefined` says

@@ -11,7 +11,7 @@ from toy_dijets import write_dijets
 from omnilearn.anomaly import significance
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijets import Dijets
-from omnilearn.anomaly.event_roles import Wanted, divide
+from omnilearn.anomaly.event_roles import SearchConfig, divide
 from omnilearn.data.catalogue import LHCO
 from omnilearn.model.checkpoint import load_checkpoint, model_weights
 from omnilearn.statistics.results import read_results
@@ -89,7 +89,7 @@ def test_every_weight_between_constituents_and_logits_is_trained(model, place):
     assert not any(name.startswith("generator") for name in checkpoint.weights)
     classifier, _ = trained_classifier(run)
     events = Dijets(LHCO, str(place / "data"))
-    division = divide(events, Wanted("idealised", 30, 40, 60), seed=0)
+    division = divide(events, SearchConfig("idealised", 30, 40, 60), seed=0)
     batch = next(events.pipeline(*division.part(False), 32).ordered())
     objective = DijetObjective(classifier)
     trained = objective.trained()
@@ -115,7 +115,7 @@ def test_cells_have_improvement_and_bump_hunt_on_events_not_trained_on(model, sc
     assert results["hunted_signal"] > 0
     predicted, _ = read_predictions(run / "predictions.h5")
     events = Dijets(LHCO, str(place / "data"))
-    division = divide(events, Wanted("idealised", 30, 40, 60), seed=0)
+    division = divide(events, SearchConfig("idealised", 30, 40, 60), seed=0)
     assert not (division.data | division.reference)[predicted["index"]].any()
     for name in ("improvement", "dijet_mass", "loss"):
         assert (run / f"{name}.pdf").stat().st_size > 1000

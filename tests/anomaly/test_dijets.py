@@ -8,7 +8,7 @@ from toy_dijets import LIGHT, dijets, write_dijets
 
 from omnilearn.anomaly.dijet_kinematics import KinematicsScale, decoded, encoded
 from omnilearn.anomaly.dijets import DijetPipeline, Dijets
-from omnilearn.anomaly.event_roles import KINDS, Wanted, divide
+from omnilearn.anomaly.event_roles import KINDS, SearchConfig, divide
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.spec import JET_FEATURES
 from omnilearn.errors import UserError
@@ -91,7 +91,7 @@ def test_ranks_have_as_many_steps_of_the_same_length_and_share_the_events(events
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_event_has_two_roles_and_none_of_the_test_was_trained_on(events, kind):
-    found = divide(events, Wanted(kind, 40, 40, 10), seed=1)
+    found = divide(events, SearchConfig(kind, 40, 40, 10), seed=1)
     roles = np.stack([found.data, found.reference, found.test]).astype(int).sum(axis=0)
     assert roles.max() == 1
     assert not (found.hunted & (found.data | found.reference)).any()
@@ -103,7 +103,7 @@ def test_no_event_has_two_roles_and_none_of_the_test_was_trained_on(events, kind
 
 
 def test_data_hold_the_injected_signal_and_the_background_that_is_wanted(events):
-    found = divide(events, Wanted("idealised", 40, 30, 20), seed=1)
+    found = divide(events, SearchConfig("idealised", 40, 30, 20), seed=1)
     counts = [np.count_nonzero(found.data & kind) for kind in (events.signal, ~events.signal)]
     assert counts == [40, 30]
     assert np.count_nonzero(found.reference) == 20
@@ -114,26 +114,26 @@ def test_data_hold_the_injected_signal_and_the_background_that_is_wanted(events)
 
 
 def test_data_and_reference_shrink_alike_where_background_is_scarce(events):
-    found = divide(events, Wanted("idealised", 0, 100_000, 350_000), seed=1)
+    found = divide(events, SearchConfig("idealised", 0, 100_000, 350_000), seed=1)
     counts = [np.count_nonzero(role) for role in (found.data, found.reference)]
     assert counts[1] / counts[0] == pytest.approx(3.5, rel=0.1)
 
 
 def test_another_seed_draws_other_background_and_other_signal(events):
-    first, second = (divide(events, Wanted("idealised", 40, 30, 20), seed) for seed in (1, 2))
+    first, second = (divide(events, SearchConfig("idealised", 40, 30, 20), seed) for seed in (1, 2))
     for kind in (events.signal, ~events.signal):
         assert (first.data & kind != second.data & kind).any()
-    again = divide(events, Wanted("idealised", 40, 30, 20), 1)
+    again = divide(events, SearchConfig("idealised", 40, 30, 20), 1)
     np.testing.assert_array_equal(again.data, first.data)
 
 
 def test_the_hunt_has_the_signal_per_background_of_the_data(events):
-    found = divide(events, Wanted("idealised", 20, 40, 20), seed=1)
+    found = divide(events, SearchConfig("idealised", 20, 40, 20), seed=1)
     inside = found.hunted & events.in_signal_region
     background = np.count_nonzero(inside & ~events.signal)
     assert np.count_nonzero(inside & events.signal) == pytest.approx(background / 2, abs=1.5)
     assert (found.hunted & events.in_sidebands).any()
-    nothing = divide(events, Wanted("idealised", 0, 40, 20), seed=1)
+    nothing = divide(events, SearchConfig("idealised", 0, 40, 20), seed=1)
     assert not (nothing.hunted & events.signal).any()
 
 
@@ -145,7 +145,7 @@ def test_files_without_sidebands_have_no_part_in_the_hunt(tmp_path, events):
 
 def test_more_signal_than_there_is_is_refused_with_the_number(events):
     with pytest.raises(UserError, match="--signal is 9999, lhco has 2"):
-        divide(events, Wanted("idealised", 9999, 60, 30), 0)
+        divide(events, SearchConfig("idealised", 9999, 60, 30), 0)
 
 
 def test_dijets_as_eight_numbers_and_back_are_the_same_jets():

@@ -126,7 +126,7 @@ def test_masses_are_drawn_in_the_signal_region_by_the_fitted_spectrum():
     rng = np.random.default_rng(5)
     masses = falling_masses(100_000, rng)
     fit = FallingSpectrum.fitted(masses, LHCO.signal_region, limits(LHCO))
-    drawn = fit.drawn(rng.random(20_000))
+    drawn = fit.sampled(rng.random(20_000))
     low, high = LHCO.signal_region
     assert low <= drawn.min() < drawn.max() < high
     inside = masses[(masses >= low) & (masses < high)]

@@ -15,7 +15,7 @@ from omnilearn.data.layout import find_files
 from omnilearn.data.reader import OPEN_FILES, JetFiles
 from omnilearn.data.spec import FEATURES
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import insist_on_own_content
+from omnilearn.hdf5 import refuse_external_links
 
 SPEC = replace(TOP, max_constituents=40)
 
@@ -143,9 +143,9 @@ def test_a_file_is_looked_at_once_unless_it_is_replaced(tmp_path, monkeypatch):
 
     def look(file, path):
         looked_at.append(path)
-        insist_on_own_content(file, path)
+        refuse_external_links(file, path)
 
-    monkeypatch.setattr(hdf5, "insist_on_own_content", look)
+    monkeypatch.setattr(hdf5, "refuse_external_links", look)
     with JetFiles(paths, SPEC) as files:
         for _ in range(3):
             files.read(0, files.num_jets)

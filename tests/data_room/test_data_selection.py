@@ -13,10 +13,10 @@ from omnilearn.data.catalogue import LHCO, TOP
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.selection import (
     balanced_sample,
-    drawn,
     equal_shares,
     proportional_shares,
     selected_jets,
+    subset,
 )
 from omnilearn.fit import open_data
 from omnilearn.runs import repeated
@@ -207,8 +207,8 @@ def test_repeats_are_trained_on_different_jets(tmp_path):
 
 def test_some_of_the_chosen_rows_are_drawn_among_all_of_them():
     chosen = np.arange(1000) % 3 == 0
-    found = drawn(chosen, 50, seed=2)
+    found = subset(chosen, 50, seed=2)
     assert found.sum() == 50
     assert (chosen | ~found).all()
     assert found[:500].sum() == pytest.approx(25, abs=20)
-    np.testing.assert_array_equal(drawn(chosen, 500, seed=2), chosen)
+    np.testing.assert_array_equal(subset(chosen, 500, seed=2), chosen)

@@ -4,7 +4,7 @@ import pytest
 from matplotlib import pyplot
 
 from omnilearn.data.catalogue import CATALOGUE, TOP
-from omnilearn.plotting.style import OTHER_COLOURS, class_style, figure, model_colour
+from omnilearn.plotting.style import OTHER_COLOURS, class_style, figure, model_colour, sample_title
 
 
 def test_every_class_of_the_catalogue_has_ink():
@@ -40,3 +40,16 @@ def test_figures_do_not_stay_open(tmp_path):
         axes.plot([0, 1], [0, 1])
     assert pyplot.get_fignums() == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["line.v1.pdf", "line.v1.png"]
+
+
+@pytest.mark.parametrize(
+    ("origin", "size", "text"),
+    [
+        ("simulated", 10_000, "Top tagging\nsimulated, 10 000 test jets"),
+        ("public", None, "Top tagging\npublic"),
+        (None, 5, "Top tagging\n5 test jets"),
+        (None, None, "Top tagging"),
+    ],
+)
+def test_a_legend_names_the_sample_its_origin_and_its_size(origin, size, text):
+    assert sample_title("Top tagging", origin, size, "test jets") == text

@@ -26,13 +26,13 @@ def ordered_jets():
 def through_buckets(jets, folder, seed=1, stretch=500):
     with Buckets(folder, len(jets.records), SPEC, np.random.default_rng(seed)) as buckets:
         for first in range(0, len(jets.records), stretch):
-            buckets.deal(jets.take(np.arange(first, first + stretch)))
+            buckets.scatter(jets.take(np.arange(first, first + stretch)))
         return list(buckets.shuffled())
 
 
 @pytest.fixture(params=[128, 4])
 def small_buckets(request, monkeypatch):
-    """Fourteen buckets of 300 jets, or four of a thousand, each of which is dealt once more."""
+    """Fourteen buckets of 300 jets, or four of a thousand, each of which is scattered once more."""
     monkeypatch.setattr(shuffle, "BUCKET_JETS", 300)
     monkeypatch.setattr(shuffle, "MOST_BUCKETS", request.param)
 

@@ -64,7 +64,7 @@ def written(chunk: JetChunk, spec, path: Path) -> Path:
     made = Provenance(spec.name, "train", 0, [], [])
     made.jets_per_class = np.bincount(prepared.records["label"], minlength=spec.num_classes)
     with Buckets(path.parent, len(prepared.records), spec, np.random.default_rng(1)) as buckets:
-        buckets.deal(prepared)
+        buckets.scatter(prepared)
         jet_file.write(path, buckets, spec, made, lambda jets: None)
     return path
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from omnilearn.data.catalogue import JETCLASS
+from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.statistics.results import Result
+from omnilearn.tagging import figures
 from omnilearn.tagging.figures import (
     LossHistory,
     RocCurve,
@@ -76,3 +77,19 @@ def test_a_run_gets_one_curve_per_signal_class_and_its_losses(tmp_path):
 def test_a_run_without_curves_or_epochs_has_no_figures(tmp_path):
     evaluation_figures(tmp_path, JETCLASS, {}, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_legends_of_a_run_name_the_sample_and_its_size(tmp_path, monkeypatch):
+    titles = {}
+    for name in ("roc_curves", "loss_curves"):
+        monkeypatch.setattr(
+            figures, name, lambda *_, title, name=name, **__: titles.update({name: title})
+        )
+    curve = {"signal_efficiency": EFFICIENCY, "rejection": REJECTION}
+    epoch = {"training": {"loss": 2.0}, "validation": {"loss": 1.9}, "jets": 992}
+    results = {"data": "simulated", "curves": {"top": curve}}
+    evaluation_figures(tmp_path, TOP, results, [epoch])
+    assert titles == {
+        "roc_curves": "Top tagging\nsimulated, 5 000 test jets",
+        "loss_curves": "Top tagging\nsimulated, 992 jets per epoch",
+    }

@@ -11,7 +11,7 @@ from omnilearn.data.spec import FEATURES
 from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens.jet_gpt import GPT, GPTConfig, OmniJet, OmniJetConfig, targets
-from omnilearn.tokens.sampling import TokenSampler, TokenSettings, drawn_token
+from omnilearn.tokens.sampling import TokenSampler, TokenSettings, sampled_token
 from omnilearn.tokens.token_models import fingerprint
 from omnilearn.tokens.tokeniser import (
     COLUMNS,
@@ -251,7 +251,7 @@ def test_sampling_with_a_cache_gives_the_tokens_of_sampling_without(
         for place in range(SLOTS):
             logits = omnijet.gpt(np.array([[*sentence, 0]]))[:, place]
             token = int(
-                drawn_token(
+                sampled_token(
                     logits, uniform[jet : jet + 1, place], place, SMALL_GPT, sampler.solver
                 )[0]
             )
@@ -294,7 +294,7 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
     uniform = ((np.arange(4000) + 0.5) / 4000).astype("float32")
 
     def shares(place, **settings):
-        token = np.asarray(drawn_token(logits, uniform, place, config, TokenSettings(**settings)))
+        token = np.asarray(sampled_token(logits, uniform, place, config, TokenSettings(**settings)))
         return np.bincount(token, minlength=5) / 4000
 
     np.testing.assert_allclose(shares(3), share * [0, 1, 1, 1, 1] / 0.7, atol=1e-3)

@@ -113,7 +113,7 @@ def test_ranks_with_other_jets_or_code_are_refused_on_every_rank(folder, monkeyp
     theirs = {**fingerprint.fingerprint(*data), **other}
     sent = []
 
-    def gathered(rows):
+    def allgather(rows):
         """First digests, then lengths, then texts, of this rank and of the other."""
         sent.append(rows)
         text = fingerprint.json.dumps({**theirs, "host": "node2"}).encode()
@@ -122,6 +122,6 @@ def test_ranks_with_other_jets_or_code_are_refused_on_every_rank(folder, monkeyp
         return fingerprint.np.concatenate([rows, other])
 
     monkeypatch.setattr(distributed, "size", lambda: 2)
-    monkeypatch.setattr(distributed, "gathered", gathered)
+    monkeypatch.setattr(distributed, "allgather", allgather)
     with pytest.raises(UserError, match=f"rank 1 on node2 trains with other {said}.*rank 0 on"):
         fingerprint.same_on_all_ranks(*data)

@@ -83,8 +83,8 @@ def test_a_spectrum_that_adds_up_to_nothing_has_undefined_distances_and_is_writt
                 assert np.isnan(found.value)
                 assert f"between 0 and 2 add up to {sums}, not to more than zero" in found.reason
         assert noise_floor(spectrum, two_bins(1, 1)) is None
-        assert np.isfinite(spectrum.drawn()["density"]).all()
-        assert "add up to" in spectrum.drawn()["undefined"]
+        assert np.isfinite(spectrum.plotted()["density"]).all()
+        assert "add up to" in spectrum.plotted()["undefined"]
 
 
 def test_negative_weights_are_added_with_their_sign():

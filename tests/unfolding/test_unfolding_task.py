@@ -143,7 +143,8 @@ def test_fewer_iterations_are_those_that_were_done(place):
 
 
 def test_reweighting_is_the_first_step_alone(place, spectra_alone):
-    code, _, err = finetuned(place, "--step", "reweight", name="reweighted")
+    trees = "finetune.py omnifold --preset small --classifier trees --epochs 20 --lr 0.2"
+    code, _, err = finetuned(place, "--step", "reweight", name="reweighted", command=trees)
     assert code == 0, err
     run = place / "runs" / "reweighted"
     arrays, about = read_weights(run / "weights.h5")
@@ -240,7 +241,7 @@ def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
             "--padding has no effect on DeepSets",
         ),
         (("--val-jets", "10"), "--val-jets has no effect on an unfolding"),
-        (("--step", "reweight", "--misses", "prior"), "--misses has no effect on the first step"),
+        (("--step", "reweight"), "--iterations has no effect on the first step alone"),
         (("--mode", "all"), "--mode is 'all'; an unfolding trains the classifier"),
         (("--trainings", "-1"), "--trainings is -1; expected 0 or more"),
     ],

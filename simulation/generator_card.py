@@ -1,7 +1,7 @@
 """What a simulated dataset is, as data: collisions, processes, jets, window, matching, layout.
 
-A further dataset is one module with a `Recipe` and the layout of its public files; nothing else in
-this room names a dataset.
+A further dataset is one module with a `GeneratorCard` and the layout of its public files; nothing
+else in this room names a dataset.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class GeneratorCard:
     """Everything that fixes a sample up to its size and seed."""
 
     name: str

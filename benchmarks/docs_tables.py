@@ -1,0 +1,265 @@
+"""The tables that `python -m benchmarks docs` inserts: each a function of the folder of results."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import data_efficiency, preprocessing
+from benchmarks.aspen_cells import studies
+from benchmarks.aspen_tables import gain_table
+from benchmarks.markdown import Rows, markdown
+from benchmarks.published import OBSERVABLES
+from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
+from omnilearn.report.meanings import meanings
+from omnilearn.statistics.results import Result, read_results
+
+JETNET_CLASSES = ("g", "q", "t", "w", "z")
+SEARCH = ("0", "250")  # injected signal of the idealised search on record
+# folders of the unfoldings of 64 000 events: three iterations of both networks, eight of one
+THREE, EIGHT = "unfolding/events_64000", "unfolding/events_64000_iterations_8"
+
+
+def read(results: Path, run: str) -> dict[str, Any]:
+    return read_results(results / run / "results.json")
+
+
+def stored_table(results: Path, name: str) -> str:
+    """A table that a command left as Markdown."""
+    return (results / f"{name}.md").read_text(encoding="utf-8")
+
+
+def demo_folder(results: Path) -> str:
+    """The demo of five minutes, or the long one where only that has run."""
+    return next(name for name in ("demo", "demo_full") if (results / name / "table.md").is_file())
+
+
+def demo(results: Path) -> str:
+    return stored_table(results, f"{demo_folder(results)}/table")
+
+
+def demo_figure(results: Path, name: str, root: str = "") -> str:
+    """A figure of the demo, as a page sees it that lies `root` (../) away from the root."""
+    place = f"{root}benchmarks/results/{demo_folder(results)}/{name}.png"
+    titles = {"loss": "Loss by epoch", "roc": "Background rejection against signal efficiency"}
+    return f"![{titles[name]}, fine-tuned and from scratch]({place})\n"
+
+
+def seconds(results: Path) -> str:
+    """How long every stage of the demo took."""
+    path = results / demo_folder(results) / "seconds.json"
+    taken = json.loads(path.read_text())
+    rows = [[title, f"{number:.0f}"] for title, number in taken.items()]
+    return markdown([["step", "seconds"], *rows], texts=1)
+
+
+def training_sizes(results: Path) -> str:
+    """Top tagging against training jets, from a backbone and from scratch."""
+    cells = read_results(results / "tagging" / "data_efficiency.json")["cells"]
+    measured = {(cell["model"], cell["training_jets"]): cell["metrics"] for cell in cells}
+    sizes = sorted({jets for _, jets in measured})
+    return data_efficiency.table(sizes, measured, "rejection_0.5")
+
+
+def generated(results: Path, metric: str) -> str:
+    """A distance per class, in 10^-3: our generator and the yardsticks."""
+    scratch = read(results, "generation/jetnet30_scratch")
+    rows = {
+        "small generator": scratch["generated"],
+        "with true kinematics": scratch["ideal"],
+        "inclusive spectrum": read(results, "generation/jetnet30_inclusive")["generated"],
+        "true jets": read(results, "generation/jetnet30_truth")["generated"],
+    }
+    cells = [
+        [name, *(thousandths(found[label][metric]) for label in JETNET_CLASSES)]
+        for name, found in rows.items()
+    ]
+    return markdown([[f"{metric.upper()} (10⁻³)", *JETNET_CLASSES], *cells], texts=1)
+
+
+def thousandths(result: Result) -> str:
+    error = None if result.error is None else 1000 * result.error
+    return Result(1000 * result.value, error, result.n, result.bound, result.reason).text
+
+
+def as_text(value: Result | float) -> str:
+    return value.text if isinstance(value, Result) else f"{value:.2f}"
+
+
+def unfolded(results: Path, distance: str) -> str:
+    """Distances to the truth at particle level of 64 000 events, a column per observable."""
+    pet = read(results, f"{THREE}/omnifold_omnilearn")
+    three = read(results, f"{THREE}/omnifold_deepsets")
+    eight = read(results, f"{EIGHT}/omnifold_deepsets")
+    rows = [
+        ("simulation, not unfolded", three, distance, "simulation"),
+        ("binned (IBU), 3 iterations", three, distance, "ibu"),
+        ("binned (IBU), 8 iterations", eight, distance, "ibu"),
+        ("OmniFold, PET from the backbone, 3 iterations", pet, distance, "unfolded"),
+        ("OmniFold, DeepSets, 3 iterations", three, distance, "unfolded"),
+        ("OmniFold, DeepSets, 8 iterations", eight, distance, "unfolded"),
+    ]
+    if distance == "triangular":
+        rows.insert(1, ("noise floor", three, "floor", "simulation"))
+    cells = [
+        [title, *(as_text(found[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
+        for title, found, key, kind in rows
+    ]
+    return markdown([["", *(OBSERVABLE_NAMES[name] for name in OBSERVABLES)], *cells], texts=1)
+
+
+def search(results: Path) -> str:
+    """The idealised search, from the backbone and from scratch."""
+    models = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
+    scans = {name: read(results, f"anomaly/{run}")["scan"] for name, run in models.items()}
+    head = ["injected signal", "S / sqrt(B)"]
+    head += [text for name in models for text in (f"{name}: max SIC", "bump hunt")]
+    rows: list[Sequence[str]] = [head]
+    for signal in SEARCH:
+        points = [scan["idealised"][f"signal{signal}"] for scan in scans.values()]
+        initial = f"{points[0]['initial_significance']:.3g}"
+        cells = [point[key].text for point in points for key in ("max_sic", "significance_0.01")]
+        rows.append([signal, initial, *cells])
+    return markdown(rows, texts=0)
+
+
+def aspen(results: Path) -> str:
+    """In how many metrics a fine-tuned model is ahead of one from scratch."""
+    (study,) = studies([], [results / "aspen"])
+    found = gain_table(study.cells)
+    return markdown(found.rows, found.texts)
+
+
+def preprocessing_rates(results: Path) -> str:
+    return preprocessing.table(json.loads((results / "preprocessing.json").read_text())["datasets"])
+
+
+def throughput(results: Path) -> str:
+    """Jets per second of the full-size model, compressed and padded."""
+    head = ["mode, work", "jets/s", "padded to 150", "ratio", "GFLOP per jet", "share of the peak"]
+    rows: list[Sequence[str]] = [head]
+    for row in json.loads((results / "throughput.json").read_text())["rows"]:
+        low, high = row["ratio_range"]
+        rows.append(
+            [
+                f"{row['mode']}, {row['work']}",
+                f"{row['default_jets_per_second']:.0f}",
+                f"{row['padded_jets_per_second']:.0f}",
+                f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})",
+                f"{row['gigaflop_per_jet']:.2f}",
+                f"{row['share_of_peak']:.0%}",
+            ]
+        )
+    return markdown(rows, texts=1)
+
+
+def ranks(results: Path) -> str:
+    """What two ranks cost on two cores."""
+    rows: list[Sequence[str]] = [
+        ["ranks", "jets/s", "efficiency", "allreduce of the step", "MB per step and rank"]
+    ]
+    for row in json.loads((results / "scaling.json").read_text())["rows"]:
+        rows.append(
+            [
+                str(row["ranks"]),
+                f"{row['jets_per_second']:.0f}",
+                f"{row['efficiency']:.0%}",
+                f"{row['allreduce_share']:.1%}",
+                f"{row['megabytes_per_step']:.1f}",
+            ]
+        )
+    return markdown(rows, texts=0)
+
+
+def soak(results: Path) -> str:
+    """How often which command was killed, and how often its outcome differed."""
+    stored = json.loads((results / "soak.json").read_text())
+    if "commands" not in stored:
+        counts = {key: value for key, value in stored.items() if isinstance(value, int)}
+        rows = [[key.replace("_", " "), str(value)] for key, value in counts.items()]
+        return markdown([["a tiny PET", "number"], *rows], texts=1)
+    rows = [
+        [
+            name.replace("_", " "),
+            str(sum(command["kinds"].values())),
+            ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in command["kinds"].items()),
+            str(len(command["differences"])),
+        ]
+        for name, command in stored["commands"].items()
+    ]
+    return markdown([["command", "kills", "of which", "differences"], *rows], texts=1)
+
+
+def keys(results: Path, task: str) -> str:
+    """The keys of results.json of one task and what they mean."""
+    rows: Rows = [
+        ["key", "meaning"],
+        *([f"`{one.written}`", one.text] for one in meanings() if one.task == task),
+    ]
+    return markdown(rows)
+
+
+def tasks(results: Path) -> str:
+    """What the suite does: command, page, and one number of the results on record."""
+    scan = {
+        (cell["model"], cell["training_jets"]): cell["metrics"]
+        for cell in read_results(results / "tagging" / "data_efficiency.json")["cells"]
+    }
+    tagged = [scan[model, 1000]["rejection_0.5"].text for model in data_efficiency.MODELS]
+    jets, spectrum = (
+        thousandths(read(results, f"generation/{run}")["generated"]["t"]["w1m"])
+        for run in ("jetnet30_scratch", "jetnet30_inclusive")
+    )
+    events = read(results, f"{EIGHT}/omnifold_deepsets")
+    chi2 = [events[f"chi2_particle_jet_mass_{kind}"].text for kind in ("unfolded", "simulation")]
+    sic = [
+        read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
+        for run in ("finetuned", "scratch")
+    ]
+    tagger = read(results, "tagging/jetclass")["auc"].text
+    codes = read(results, "aspen/aspen_omnijet")["tokeniser"]["two_sample_auc"].text
+    rows = {
+        "pretraining": ("pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
+        "tagging": (
+            "tagging",
+            "finetune.py top",
+            f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}",
+        ),
+        "generation": (
+            "generation",
+            "finetune.py jetnet30",
+            f"1000 W1M: tops {jets}, inclusive {spectrum}",
+        ),
+        "unfolding": (
+            "unfolding",
+            "finetune.py omnifold",
+            f"chi2 of the jet mass {chi2[0]}, before {chi2[1]}",
+        ),
+        "anomaly": ("search", "finetune.py lhco", f"max SIC {sic[0]}, from scratch {sic[1]}"),
+        "tokens": ("tokens", "train.py aspen --model omnijet", f"AUC of restored jets {codes}"),
+    }
+    linked = [
+        [f"[{name}](docs/{page}.md)", f"`{line}`", text]
+        for page, (name, line, text) in rows.items()
+    ]
+    head = ["task", "command", "one number"]
+    return markdown([head, *linked], texts=3)
+
+
+TABLES: dict[str, Callable[..., str]] = {
+    "stored": stored_table,
+    "demo": demo,
+    "demo_figure": demo_figure,
+    "seconds": seconds,
+    "training_sizes": training_sizes,
+    "generated": generated,
+    "unfolded": unfolded,
+    "search": search,
+    "aspen": aspen,
+    "preprocessing": preprocessing_rates,
+    "throughput": throughput,
+    "ranks": ranks,
+    "soak": soak,
+    "keys": keys,
+    "tasks": tasks,
+}

@@ -1,0 +1,103 @@
+"""The site is built without a warning, and every link leads somewhere."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import ROOT
+
+TOOLS = ROOT / "docs" / "_site"
+
+
+def module(name: str):
+    """A program of docs/_site, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+links, flags = module("links"), module("flags")
+
+
+def site_of(folder: Path, **pages: str) -> Path:
+    for name, text in pages.items():
+        (folder / f"{name}.html").write_text(text)
+    return folder
+
+
+def test_a_link_to_nothing_is_found(tmp_path):
+    site = site_of(
+        tmp_path,
+        index='<h1 id="top">x</h1><a href="other.html#there">a</a><a href="#top">b</a>'
+        '<img src="roc.png"><a href="https://arxiv.org/abs/1911.09107">c</a>',
+        other='<p id="there"><a href="index.html#gone">d</a><a href="no.html">e</a></p>',
+    )
+    broken, outside = links.broken_links(site)
+    assert broken == ["index.html: roc.png", "other.html: index.html#gone", "other.html: no.html"]
+    assert outside == {"https://arxiv.org/abs/1911.09107"}
+    (tmp_path / "roc.png").touch()
+    assert len(links.broken_links(site)[0]) == 2
+
+
+def test_links_of_readme_lead_to_files():
+    broken, outside = links.broken_in_markdown(ROOT / "README.md")
+    assert broken == []
+    assert "https://arxiv.org/abs/2502.14652" in outside
+
+
+def test_places_in_pages_that_readme_links_to_are_headings():
+    for link in links.MARKDOWN_LINK.findall((ROOT / "README.md").read_text()):
+        page, sign, place = link.partition("#")
+        if sign and not links.is_outside(link):
+            headings = [
+                line.lstrip("# ").lower().replace(",", "").replace(" ", "-")
+                for line in (ROOT / page).read_text().splitlines()
+                if line.startswith("#")
+            ]
+            assert place in headings, link
+
+
+def test_flags_are_those_that_a_program_prints_with_help(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import argparse\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('run', help='a run')\n"
+        "parser.add_argument('--jets', type=int, default=7, help='50 %% of %(default)s | all')\n"
+        "parser.add_argument('--split', choices=('val', 'test'))\n"
+        "parser.parse_args()\n"
+        "raise SystemExit('it went on')\n"
+    )
+    before = list(sys.argv)
+    found = flags.flags_of(flags.parser_of(str(program)))
+    assert found == {"`run`": "a run", "`--jets`": "50 % of 7 | all", "`--split` (val, test)": ""}
+    assert r"| `--jets` | 50 % of 7 \| all |" in flags.table(found)
+    assert sys.argv == before
+
+
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("mkdocs", "material", "mkdocstrings"))),
+    reason="the packages of requirements-docs.txt are not installed",
+)
+def test_the_site_is_built_without_a_warning_and_every_link_leads_somewhere(tmp_path):
+    """The whole of `make docs`, flags of all programs included."""
+    build = f"-m mkdocs build --strict --quiet --site-dir {tmp_path / 'site'}"
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(
+        [sys.executable, *build.split()], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert (built.returncode, built.stderr) == (0, "")
+    checked = subprocess.run(
+        [sys.executable, TOOLS / "links.py", tmp_path / "site"], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
+    configuration = (tmp_path / "site" / "configuration.html").read_text()
+    for flag in ("--backbone", "--train-jets", "--later-epochs", "--signal", "--ibu-iterations"):
+        assert f"<code>{flag}</code>" in configuration, flag
+    reference = (tmp_path / "site" / "reference.html").read_text()
+    assert "write_dataset" in reference
+    assert "Probability (jets, classes)" in reference
