@@ -138,7 +138,9 @@ class Soak:
             self.folder / stage.after / "through" if stage.after else self.folder / "base", killed
         )
         begun, cpu = time.monotonic(), cpu_seconds()
-        kinds, damages, wrong = [], 0, []
+        kinds: list[str] = []
+        wrong: list[str] = []
+        damages = 0
         while True:
             kind = choice(row["kinds"], stage, rng) if len(kinds) < most else ""
             try:

@@ -6,7 +6,6 @@ a fork would lose its threads; several ranks are started by horovodrun.
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -36,7 +35,7 @@ class Writing:
     share: float  # of the content that is on the disk when it is half written
 
 
-def end_while_writing(end: Writing | None, count: Callable[[int], None]) -> None:
+def end_while_writing(end: Writing | None, count: Callable[[int], object]) -> None:
     """Let this process kill itself at that moment; `count` is told the number of every file.
 
     A file is put in its place by a rename, whoever writes it.
@@ -48,9 +47,10 @@ def end_while_writing(end: Writing | None, count: Callable[[int], None]) -> None
         nonlocal number
         number += 1
         count(number)
-        moment = end.moment if end and end.number == number else ""
-        if moment == "half written" and ".partial" in path.name:
-            os.truncate(path, int(end.share * path.stat().st_size))
+        now = end if end and end.number == number else None
+        moment = now.moment if now else ""
+        if now and moment == "half written" and ".partial" in path.name:
+            os.truncate(path, int(now.share * path.stat().st_size))
         if moment in ("half written", "before the rename"):
             os.kill(os.getpid(), signal.SIGKILL)
         found = rename(path, target)
@@ -87,7 +87,7 @@ def started(stage: soak_stages.Stage, folder: Path, end: Writing | None = None) 
         os.chdir(folder)
         if stage.ranks > 1:
             program = [sys.executable, "-m", soak_stages.__name__, *stage.words.split()]
-            launcher = shutil.which("horovodrun", path=str(Path(sys.executable).parent))
+            launcher = str(Path(sys.executable).with_name("horovodrun"))
             command = [launcher, "-np", str(stage.ranks), "--gloo", *program]
             place = {"PYTHONPATH": str(soak_stages.ROOT), MARK: str(folder)}
             os.execve(launcher, command, {**os.environ, **place})

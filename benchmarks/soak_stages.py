@@ -77,11 +77,16 @@ def write_jets(folder: Path) -> None:
     """Toy jets in folder/data: the data set `mine`."""
     rng = np.random.default_rng(0)
     momenta = toy_constituents(rng)
-    about = {"classes": ("QCD", "top"), "jet_radius": 0.8, "jet_pt_range": (100.0, 1000.0)}
-    splits = {"train": 0.5, "val": 0.25, "test": 0.25}
-    label = np.arange(len(momenta)) % 2
     write_dataset(
-        folder / "data", "mine", momenta, label, max_constituents=SLOTS, splits=splits, **about
+        folder / "data",
+        "mine",
+        momenta,
+        np.arange(len(momenta)) % 2,
+        classes=("QCD", "top"),
+        jet_radius=0.8,
+        jet_pt_range=(100.0, 1000.0),
+        max_constituents=SLOTS,
+        splits={"train": 0.5, "val": 0.25, "test": 0.25},
     )
 
 
@@ -95,7 +100,7 @@ def run(words: list[str]) -> int:
     try:
         (runpy.run_module if is_module else runpy.run_path)(place, run_name="__main__")
     except SystemExit as stop:
-        return stop.code or 0
+        return int(stop.code or 0)
     return 0
 
 
