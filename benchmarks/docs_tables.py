@@ -173,7 +173,10 @@ def ranks(results: Path) -> str:
 
 def soak(results: Path) -> str:
     """How often which command was killed, and how often its outcome differed."""
-    stored = json.loads((results / "soak.json").read_text())
+    path = results / "soak.json"
+    if not path.is_file():
+        return markdown([["command", "kills"], ["none is on record", "0"]], texts=1)
+    stored = json.loads(path.read_text())
     if "commands" not in stored:
         counts = {key: value for key, value in stored.items() if isinstance(value, int)}
         rows = [[key.replace("_", " "), str(value)] for key, value in counts.items()]

@@ -156,6 +156,9 @@ class Config(TrainingSettings, ModelSettings):
     checkpoint_every: int = option(
         0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch", least=0
     )
+    tensorboard: bool = option(
+        False, "write the losses of every epoch for TensorBoard too, into RUN/tensorboard"
+    )
     accept_changed_data: bool = option(
         False, "go on with a run though its data are not those it was trained on so far"
     )
@@ -211,6 +214,7 @@ FREE_TO_CHANGE = (
     "data",
     "runs",
     "checkpoint_every",
+    "tensorboard",
     "accept_changed_data",
     "overwrite",
     "iterations",

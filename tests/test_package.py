@@ -19,7 +19,7 @@ SCRIPTS = ("train", "finetune", "evaluate")
 COMMANDS = ("train", "finetune", "evaluate", "preprocess", "simulate")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # what the machine decides (TensorFlow), what is asked for where it is used, and what is optional
-NOT_DECLARED = {"tensorflow", "horovod", "energyflow", "jetnet", "onnx", "tf2onnx"}
+NOT_DECLARED = {"tensorflow", "horovod", "energyflow", "jetnet", "onnx", "tf2onnx", "tensorboard"}
 NOT_DECLARED |= {"_typeshed"}  # types alone, which mypy brings
 
 

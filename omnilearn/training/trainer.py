@@ -37,6 +37,7 @@ from omnilearn.training.resume import (
     latest_intact_checkpoint,
     remove_unfinished,
 )
+from omnilearn.training.scalars import append_scalars
 
 
 class Trainer:
@@ -264,6 +265,8 @@ class Trainer:
         self.save(LAST)
         if self.rank == 0:
             position.write_history(self.run)
+            if self.config.tensorboard:
+                append_scalars(self.run, line)
         rate = line["jets"] / max(line["seconds"], 1e-9)
         log.info(
             f"epoch {epoch}/{self.config.epochs}: loss {line['training']['loss']:.4f}, "

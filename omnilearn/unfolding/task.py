@@ -38,7 +38,7 @@ OF_LATER_STEPS = ("iterations", "later_epochs", "later_lr", "misses")
 OF_NETWORKS = (
     *("later_epochs", "later_lr", "batch", "accumulate", "warmup_epochs", "decay", "optimiser"),
     *("body_factor", "clip_norm", "beta2", "precision", "regression_weight", "feature_drop"),
-    *("padding", "checkpoint_every", "accept_changed_data"),
+    *("padding", "checkpoint_every", "accept_changed_data", "tensorboard"),
 )
 
 
