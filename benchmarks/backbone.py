@@ -127,8 +127,9 @@ def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
 
 
 def training_jets(run: Path) -> int:
-    """Jets of one pass over the training sample."""
-    return read_history(run)[0]["jets"]
+    """Jets of the training sample, by the files that the checkpoint was trained on."""
+    files = load_checkpoint(run / "best.h5").record["trained_on"]["training"]
+    return sum(jets for _, jets, _ in files)
 
 
 def best_line(run: Path) -> dict:
