@@ -219,7 +219,7 @@ def tasks(results: Path) -> str:
         read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
         for run in ("finetuned", "scratch")
     ]
-    tagger = read(results, "tagging/jetclass")["auc"].text
+    tagger = read(results, "backbone_small")["auc"].text
     codes = read(results, "aspen/aspen_omnijet")["tokeniser"]["two_sample_auc"].text
     rows = {
         "pretraining": ("pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
