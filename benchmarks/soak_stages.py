@@ -97,6 +97,7 @@ def run(words: list[str]) -> int:
     program, *arguments = words[is_module:]
     sys.argv = [program, *arguments]
     place = program if is_module else str(ROOT / program)
+    sys.modules.pop(f"{program}.__main__", None)  # of a command that ran before in this process
     try:
         (runpy.run_module if is_module else runpy.run_path)(place, run_name="__main__")
     except SystemExit as stop:

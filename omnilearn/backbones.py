@@ -10,7 +10,6 @@ import hashlib
 import sys
 from pathlib import Path
 
-import omnilearn.environment  # noqa: F401 - before anything loads Keras
 from omnilearn.errors import UserError, run_cli
 from omnilearn.log import log
 

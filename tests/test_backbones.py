@@ -17,9 +17,10 @@ from omnilearn.stored_json import write_json
 SHIPPED = backbones.names()
 
 
-@pytest.fixture
-def trained(tmp_path):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
     """A tiny pre-trained run with the files that a card is made of."""
+    tmp_path = tmp_path_factory.mktemp("trained")
     write_jets(tmp_path, train=16, val=8)
     config = Config(epochs=1, batch=8, warmup_epochs=0, data="/a/place/of/mine")
     training, validation = (opened(tmp_path, split, 8) for split in ("train", "val"))

@@ -66,7 +66,7 @@ def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
     ("change", "about", "message"),
     [
         ({"lr": 0.5}, {}, r"with lr 3e-05 \(now 0\.5\); choose another --name, or .*--overwrite"),
-        ({"epochs": 4, "seed": 1}, {}, r"with seed 0 \(now 1\), epochs 3 \(now 4\)"),
+        ({"epochs": 4, "seed": 1}, {}, r"with epochs 3 \(now 4\), seed 0 \(now 1\)"),
         ({}, {"backbone": "runs/jetclass"}, r"with backbone None \(now 'runs/jetclass'\)"),
     ],
 )

@@ -237,7 +237,7 @@ MISTAKES = {
     "unknown dataset": ("train.py jets --preset small", "error: unknown dataset 'jets'; the suite"),
     "unknown preset": ("train.py jetclass --preset huge", "no recipe for dataset 'jetclass' with"),
     "one class": ("train.py aspen --preset small --mode all", "error: aspen has one class, data:"),
-    "no batch": ("evaluate.py {tmp} --batch 0", "error: --batch is 0; expected 1 or more"),
+    "no batch": ("train.py jetclass --batch 0", "error: --batch is 0; expected 1 or more"),
     "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above 0"),
     "missing data": (
         "train.py jetclass --preset small --data {tmp}/nowhere",

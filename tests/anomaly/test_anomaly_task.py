@@ -10,6 +10,7 @@ from toy_dijets import write_dijets
 
 from omnilearn.anomaly import significance
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
+from omnilearn.anomaly.dijet_classifier import DijetConfig
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import SearchConfig, divide
 from omnilearn.data.catalogue import LHCO
@@ -85,7 +86,7 @@ def test_a_finished_cell_is_left_alone_and_another_seed_is_another_cell(model, p
 
 def test_every_weight_between_constituents_and_logits_is_trained(model, place):
     run = model / "idealised_signal30" / "seed0"
-    checkpoint = load_checkpoint(run / "best.h5")
+    checkpoint = load_checkpoint(run / "best.h5", DijetConfig)
     assert not any(name.startswith("generator") for name in checkpoint.weights)
     classifier, _ = trained_classifier(run)
     events = Dijets(LHCO, str(place / "data"))

@@ -35,7 +35,7 @@ def results_of(method: str) -> dict:
         found["spectra"][level] = {}
         for name, edges in BINNING.items():
             values = rng.uniform(edges[0], edges[-1], 500)
-            spectrum = Spectrum.of(values, np.ones(500), edges).drawn()
+            spectrum = Spectrum.of(values, np.ones(500), edges).plotted()
             drawn = {"edges": edges.tolist(), "truth": spectrum}
             for kind in kinds:
                 drawn[kind] = spectrum

@@ -243,9 +243,9 @@ def test_sampling_with_a_cache_gives_the_tokens_of_sampling_without(
     index = np.arange(7)
     found = sampler.sentences(index)
     from omnilearn.data.streams import JetStreams
-    from omnilearn.tokens.sampling import STREAM_TOKENS
+    from omnilearn.training.random_streams import Stream
 
-    uniform = JetStreams((4, STREAM_TOKENS), index).random((7, SLOTS), "float32")
+    uniform = JetStreams((4, Stream.TOKENS), index).random((7, SLOTS), "float32")
     for jet in index:  # the literal twin: the whole sentence anew for every token
         sentence = [0]
         for place in range(SLOTS):

@@ -11,6 +11,7 @@ from toy_events import SPEC, write_events
 from omnilearn.config import Config
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.errors import UserError
+from omnilearn.fit import load_best
 from omnilearn.model.checkpoint import model_weights
 from omnilearn.statistics.results import read_results
 from omnilearn.training.trainer import Trainer
@@ -166,7 +167,7 @@ def test_step_1_of_a_later_iteration_keeps_the_body_and_forgets_the_logits(few, 
     fit(step_1(events))
     learnt = {}
     for fold in range(events.folds):
-        fit.load(tmp_path / "iteration1_step1" / "seed0" / f"fold{fold}" / "best.h5")
+        load_best(fit.network, tmp_path / "iteration1_step1" / "seed0" / f"fold{fold}")
         learnt[fold] = {name: np.array(one) for name, one in model_weights(fit.network).items()}
     for fold, weights in learnt.items():
         folder = tmp_path / "iteration2_step1" / "seed0" / f"fold{fold}"
