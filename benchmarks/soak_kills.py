@@ -77,6 +77,8 @@ def started(stage: soak_stages.Stage, folder: Path, end: Writing | None = None) 
     sys.stdout.flush()
     process = os.fork()
     if process:
+        while os.getsid(process) != process:  # before that, `family` would not find it
+            time.sleep(0.001)
         return process
     code = 1
     try:
