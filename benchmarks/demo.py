@@ -5,8 +5,9 @@
 Simulates and preprocesses top and QCD jets, fine-tunes the backbone `small` with 1000 of them,
 trains PET from scratch with 1000 and with 10 000 (five epochs instead of eight, six times the
 steps), evaluates all on the same test jets, draws losses and ROC curves, prints one table, and
-reads scores from Python. A finished stage is not repeated; --fresh starts all over. --repeats 3 gives mean and spread of three trainings, in three times the
-time; those with 1000 jets have other jets in each.
+reads scores from Python. A finished stage is not repeated; --fresh starts all over. --repeats 3
+gives mean and spread of three trainings, in three times the time; those with 1000 jets have other
+jets in each.
 """
 
 import time
