@@ -30,11 +30,13 @@ SYMBOLS = {r"$\ln\rho$": "ln ρ", r"$\tau_{21}$": "τ21", r"$\tau_{32}$": "τ32"
 
 
 def on_files(files, config):
-    """Figures, tables and notes of the studies are files of the site, at the same place."""
+    """Figures, tables and notes of the studies, and figures of cards, are files of the site."""
     for path in sorted((ROOT / RESULTS).rglob("*")):
         if path.suffix in (".md", ".png"):
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted((ROOT / "backbones").glob("*.png")):  # beside the page that has the cards
+        files.append(File.generated(config, path.name, abs_src_path=str(path)))
     return files
 
 
