@@ -9,19 +9,19 @@ learning curve, confusion matrix) and its line in SHA256SUMS. The runs are evalu
 """
 
 import argparse
-import hashlib
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.markdown import markdown
 from omnilearn.atomic import atomic_path
-from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests
+from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests, sha256
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.plotting.scans import Scan, confusion_figure, training_size_scan
+from omnilearn.plotting.style import grouped
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.figures import LossHistory, loss_curves
 
@@ -102,7 +102,7 @@ def write_weights(run: Path, name: str, out: Path) -> str:
     record["config"] = {**best.record["config"], **{key: "" for key in ("data", "runs", "name")}}
     path = out / f"{name}{SUFFIX}"
     save_checkpoint(path, best.model_config, best.weights, record)
-    known = {**digests(out), name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    known = {**digests(out), name: sha256(path)}
     with atomic_path(out / SUMS) as temporary:
         lines = (f"{digest}  {one}{SUFFIX}\n" for one, digest in sorted(known.items()))
         temporary.write_text("".join(lines))
@@ -194,8 +194,3 @@ def curve_table(runs: list[Path]) -> str:
             ]
         )
     return markdown(rows, texts=0)
-
-
-def grouped(number: int) -> str:
-    """12345678 as 12 345 678."""
-    return f"{number:,}".replace(",", " ")

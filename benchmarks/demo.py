@@ -13,10 +13,9 @@ jets in each.
 import time
 from pathlib import Path
 
-from benchmarks.figures import FINETUNED, SCRATCH, losses, trainings
+from benchmarks.figures import FINETUNED, SCRATCH, compare, trainings
 from benchmarks.stages import METRICS, command, folder_flags, run_stages, show
 from omnilearn.statistics.results import read_results
-from omnilearn.tagging.figures import LossHistory, RocCurve, loss_curves, roc_curves
 
 FEW, MANY = 1000, 10_000  # training jets
 RUNS = {  # run directory -> what it is called, its training jets, its flags
@@ -91,11 +90,8 @@ def table(runs: Path) -> tuple[list[str], list[list[str]]]:
 
 def draw(folder: Path) -> None:
     """loss.png and roc.png of all models, and as PDF; of repeated trainings the first."""
-    histories, curves = [], []
-    for name, (model, jets, _) in RUNS.items():
-        run, label = trainings(folder / "runs" / name)[0], f"{model}, {jets} jets"
-        histories.append(LossHistory(label, losses(run, "training"), losses(run, "validation")))
-        for curve in read_results(run / "results.json")["curves"].values():
-            curves.append(RocCurve(label, curve["signal_efficiency"], curve["rejection"]))
-    loss_curves(histories, folder / "loss")
-    roc_curves(curves, folder / "roc", title="Top tagging, simulated jets", signal="Top")
+    runs = {
+        f"{model}, {jets} jets": trainings(folder / "runs" / name)[0]
+        for name, (model, jets, _) in RUNS.items()
+    }
+    compare(runs, folder, "", "Top tagging, simulated jets", "Top")

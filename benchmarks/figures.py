@@ -50,7 +50,7 @@ def convergence(finetuned: Path, scratch: Path) -> tuple[int | None, int]:
 
 
 def compare(runs: dict[str, Path], folder: Path, prefix: str, title: str, signal: str) -> None:
-    """Losses and ROC curves of labelled runs into `folder`; "from scratch" sets the target."""
+    """Losses and ROC curves of labelled runs into `folder`; the target as in `compare_losses`."""
     curves, origin = [], None
     for label, run in runs.items():
         results = read_results(run / "results.json")
@@ -64,12 +64,12 @@ def compare(runs: dict[str, Path], folder: Path, prefix: str, title: str, signal
 
 
 def compare_losses(runs: dict[str, Path], folder: Path, prefix: str, title: str) -> None:
-    """Losses of labelled runs into `folder`; "from scratch" sets the target."""
-    target = min(losses(runs[SCRATCH], "validation"))
+    """Losses of labelled runs into `folder`; "from scratch", if there is one, sets the target."""
+    target = min(losses(runs[SCRATCH], "validation")) if SCRATCH in runs else None
     histories = []
     for label, run in runs.items():
         validation = losses(run, "validation")
-        reached = epochs_needed(validation, target)
+        reached = None if target is None else epochs_needed(validation, target)
         histories.append(LossHistory(label, losses(run, "training"), validation, reached=reached))
     loss_curves(histories, folder / f"{prefix}loss", target=target, title=title)
 

@@ -41,6 +41,11 @@ def digests(folder: Path | None = None) -> dict[str, str]:
     return found
 
 
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def checkpoint_file(backbone: str | Path) -> Path:
     """The checkpoint that `--backbone` means: one that comes with the code, a run's best, a file.
 
@@ -69,7 +74,7 @@ def intact(name: str, known: dict[str, str]) -> Path:
     mend = "it came with the code: restore it, as with git checkout, or install the package again"
     if not path.is_file():
         raise UserError(f"{path} not found; {mend}")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != known[name]:
+    if sha256(path) != known[name]:
         raise UserError(f"{path} does not have the SHA-256 that {FOLDER / SUMS} gives; {mend}")
     return path
 

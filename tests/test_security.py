@@ -7,25 +7,16 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
+from tiny_training import ARCHITECTURE
 from toy_jets import write_toy_dataset
 
 from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
-from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.pet import PET
 from omnilearn.model.reference_weights import load_released_weights
 from omnilearn.tagging.predictions import read_predictions
-
-SMALL = PETConfig(
-    projection_dim=8,
-    num_layers=1,
-    num_heads=2,
-    num_classes=2,
-    max_constituents=24,
-    classifier_layers=1,
-    generator_layers=1,
-)
 
 
 @pytest.fixture
@@ -38,13 +29,13 @@ def trap(tmp_path):
 
 @pytest.fixture(scope="module")
 def pet():
-    return PET(SMALL)
+    return PET(ARCHITECTURE)
 
 
 @pytest.fixture
 def checkpoint(pet, tmp_path):
     weights = {name: np.array(weight) for name, weight in model_weights(pet).items()}
-    save_checkpoint(tmp_path / "best.h5", SMALL, weights, {"position": {}})
+    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, weights, {"position": {}})
     return tmp_path / "best.h5"
 
 

@@ -129,10 +129,6 @@ class Rows:
     def edges(self) -> np.ndarray:
         return np.append(np.arange(0, self.num_jets, 16), self.num_jets)
 
-    def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Of no use: `KinematicsPipeline` reads its columns."""
-        raise NotImplementedError
-
 
 class KinematicsPipeline(Pipeline):
     """Batches of standardised events: jet (B, 8), label (B, 2) the condition; no constituents."""

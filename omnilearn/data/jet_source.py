@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 
-class JetSource(Protocol):
-    """Jets by row, of which only those that are asked for are read."""
+class JetRows(Protocol):
+    """Jets by row, by which batches are planned."""
 
     @property
     def num_jets(self) -> int:
@@ -21,6 +21,10 @@ class JetSource(Protocol):
     @property
     def edges(self) -> np.ndarray:
         """Rows (blocks + 1,) at which blocks of neighbouring rows begin, and the end."""
+
+
+class JetSource(JetRows, Protocol):
+    """Jets of which only those that are asked for are read."""
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """data (n, P, F), jet (n, 4), pid (n, C), weight (n,) of rows (n,), which rise."""

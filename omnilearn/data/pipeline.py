@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 
 from omnilearn.content import content, hashed
-from omnilearn.data.jet_source import JetSource, StoredJets
+from omnilearn.data.jet_source import JetRows, JetSource, StoredJets
 from omnilearn.data.mixing import EpochPlan, JetOrder, length_groups, padded_lengths
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
@@ -34,7 +34,7 @@ class Pipeline:
 
     def __init__(
         self,
-        files: JetSource,
+        files: JetRows,
         spec: DatasetSpec,
         batch_size: int,
         rank: int = 0,

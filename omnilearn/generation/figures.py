@@ -9,7 +9,7 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.plotting.distributions import AXIS_LABELS
 from omnilearn.plotting.spectra import Sample, Spectrum, spectra
-from omnilearn.plotting.style import LIMIT_COLOUR, class_style, sample_title
+from omnilearn.plotting.style import LIMIT_COLOUR, class_style, grouped, sample_title
 from omnilearn.statistics.histograms import read_histograms
 from omnilearn.tagging.figures import loss_figure
 
@@ -42,7 +42,7 @@ def panel(observable: str, counted: dict) -> Spectrum:
     """The panel of one observable, from `statistics.histograms.counted`."""
     samples = [
         Sample.of_counts(
-            f"{NAMES.get(name, name)} ({counted['sizes'][name]:,})".replace(",", " "),
+            f"{NAMES.get(name, name)} ({grouped(counted['sizes'][name])})",
             counts,
             counted["sizes"][name],
             LIMIT_COLOUR if name == "truth" else None,

@@ -48,9 +48,14 @@ def model_colour(name: str, position: int = 0) -> str:
     return MODEL_COLOURS.get(name, OTHER_COLOURS[position % len(OTHER_COLOURS)])
 
 
+def grouped(number: float) -> str:
+    """12345678 as 12 345 678."""
+    return f"{number:,.0f}".replace(",", " ")
+
+
 def sample_title(title: str, origin: str | None, size: int | None, what: str = "jets") -> str:
     """The title of a legend: the sample, where it is from (public, simulated, own) and its size."""
-    count = "" if size is None else f"{size:,} {what}".replace(",", " ")
+    count = "" if size is None else f"{grouped(size)} {what}"
     return "\n".join(filter(None, (title, ", ".join(filter(None, (origin, count))))))
 
 

@@ -1,11 +1,13 @@
 """Checkpoints come back as they were written, or are refused in a sentence."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from tiny_training import ARCHITECTURE
 
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import (
@@ -20,15 +22,7 @@ from omnilearn.model.checkpoint import (
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
-SMALL = PETConfig(
-    projection_dim=8,
-    num_layers=1,
-    num_heads=2,
-    num_classes=3,
-    max_constituents=24,
-    classifier_layers=1,
-    generator_layers=1,
-)
+SMALL = replace(ARCHITECTURE, num_classes=3)
 RECORD = {"dataset": "top", "position": {"epoch": 3, "sums": {"loss": 0.1}}}
 WITHOUT_KIND = Path(__file__).parents[1] / "data" / "checkpoint_without_kind.h5"
 OFFSETS = 60  # places of the file where a bit is flipped
