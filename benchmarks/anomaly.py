@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data_efficiency import execute
 from benchmarks.markdown import BLANK, markdown
+from benchmarks.scripts import execute, words_of
 from benchmarks.search_tables import KINDS, SCANNED
 from omnilearn.anomaly.figures import improvement_curves, scan_figure
 from omnilearn.atomic import atomic_path
@@ -42,22 +42,13 @@ def signals(text: str) -> list[int]:
 
 def command(model: str, kind: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
     """The command that trains all cells of a kind."""
-    found = [
-        sys.executable,
-        "finetune.py",
-        "lhco",
-        "--preset",
-        flags.preset,
-        "--data",
-        str(flags.data),
-        "--runs",
-        str(flags.runs),
-        "--name",
-        MODELS[model],
-        "--repeats",
-        str(flags.repeats),
-        *more,
-    ]
+    found = words_of(
+        "{python} finetune.py lhco --preset {preset} --data {data} --runs {runs} --name {name} "
+        "--repeats {repeats}",
+        name=MODELS[model],
+        **vars(flags),
+    )
+    found += more
     if kind != "cathode":
         found.append(f"--{kind}")
     if kind != "supervised":

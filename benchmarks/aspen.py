@@ -21,7 +21,8 @@ from pathlib import Path
 
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
 from benchmarks.aspen_summary import summarise
-from benchmarks.data_efficiency import ROOT, sizes
+from benchmarks.data_efficiency import sizes
+from benchmarks.scripts import ROOT
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 

@@ -9,19 +9,17 @@ data_efficiency.json and the figure into --out.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks.markdown import markdown
+from benchmarks.scripts import ROOT, execute, words_of
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
 from omnilearn.plotting.scans import Scan, training_size_scan
 from omnilearn.plotting.style import sample_title
 from omnilearn.statistics.results import Result, read_results, write_results
 
-ROOT = Path(__file__).parents[1]
 MODELS = ("OmniLearn", "from scratch")
 
 
@@ -42,26 +40,16 @@ def cells(flags: argparse.Namespace) -> dict[tuple[str, int], tuple[Path, list[s
     for model in MODELS:
         for jets in flags.train_jets:
             name = f"{flags.dataset}_{model.replace(' ', '_')}_{jets}"
-            command = [
-                sys.executable,
-                "finetune.py",
-                flags.dataset,
-                "--preset",
-                flags.preset,
-                "--data",
-                str(flags.data),
-                "--runs",
-                str(flags.out / "runs"),
-                "--name",
-                name,
-                "--train-jets",
-                str(jets),
-                "--repeats",
-                str(flags.repeats),
-            ]
+            words = words_of(
+                "{python} finetune.py {dataset} --preset {preset} --data {data} --runs {out}/runs "
+                "--name {name} --train-jets {jets} --repeats {repeats}",
+                name=name,
+                jets=jets,
+                **vars(flags),
+            )
             if model == MODELS[0]:
-                command += ["--backbone", str(flags.backbone)]
-            found[model, jets] = (flags.out / "runs" / name, command)
+                words += ["--backbone", str(flags.backbone)]
+            found[model, jets] = (flags.out / "runs" / name, words)
     return found
 
 
@@ -100,15 +88,6 @@ def main(arguments: list[str]) -> None:
     title = sample_title(spec.title, found["data"], found["auc"].n, "test jets")
     training_size_scan(scans, flags.out / "data_efficiency", label, title=title)
     print(table(flags.train_jets, measured, metric))
-
-
-def execute(command: list[str]) -> None:
-    """Run one script; raises UserError when it fails."""
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
-    if subprocess.run(command, cwd=ROOT, env=quiet, check=False).returncode:
-        raise UserError(
-            f"{' '.join(command)} failed; mend what it says above and run this command again"
-        )
 
 
 def described(flags: argparse.Namespace, measured: dict) -> dict:

@@ -10,11 +10,11 @@ gives mean and spread of three trainings, in three times the time; those with 10
 jets in each.
 """
 
-import time
 from pathlib import Path
 
-from benchmarks.figures import FINETUNED, SCRATCH, compare, trainings
-from benchmarks.stages import METRICS, command, folder_flags, run_stages, show
+from benchmarks.figures import FINETUNED, SCRATCH, trainings
+from benchmarks.scripts import words_of
+from benchmarks.stages import METRICS, carry_out, folder_flags
 from omnilearn.statistics.results import read_results
 
 FEW, MANY = 1000, 10_000  # training jets
@@ -39,23 +39,23 @@ def stages(folder: Path, repeats: int = 1) -> dict[str, list[str]]:
     places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
     simulate = f"{{python}} -m simulation top --jets {MANY} --val-jets 500 --test-jets 4000"
     found = {
-        "simulate top tagging": command(f"{simulate} --out {{raw}}", **places),
-        "preprocess it": command(
+        "simulate top tagging": words_of(f"{simulate} --out {{raw}}", **places),
+        "preprocess it": words_of(
             "{python} -m preprocessing top --raw {raw} --out {data}", **places
         ),
     }
     for name, (model, jets, flags) in RUNS.items():
-        found[f"train {model}, {jets} jets"] = command(
+        found[f"train {model}, {jets} jets"] = words_of(
             "{python} finetune.py top --preset small --data {data} --runs {runs} --name {name} "
             f"--train-jets {jets} --repeats {repeats} {flags}",
             name=name,
             **places,
         )
     for name, (model, jets, _) in RUNS.items():
-        found[f"evaluate {model}, {jets} jets"] = command(
+        found[f"evaluate {model}, {jets} jets"] = words_of(
             "{python} evaluate.py {runs}/{name}", name=name, **places
         )
-    found["scores from Python"] = [*command("{python} -c"), snippet(folder, repeats)]
+    found["scores from Python"] = [*words_of("{python} -c"), snippet(folder, repeats)]
     return found
 
 
@@ -68,13 +68,7 @@ def snippet(folder: Path, repeats: int = 1) -> str:
 def main(arguments: list[str]) -> None:
     repeats = ("--repeats", {"type": int, "default": 1, "help": "trainings of each model"})
     flags = folder_flags("demo", __doc__.splitlines()[0], arguments, [repeats])
-    started = time.monotonic()
-    seconds = run_stages(stages(flags.out, flags.repeats), flags.out, "make demo")
-    draw(flags.out)
-    show(*table(flags.out / "runs"), flags.out)
-    print(
-        f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"
-    )
+    carry_out(stages(flags.out, flags.repeats), flags.out, "make demo", drawn, table)
 
 
 def table(runs: Path) -> tuple[list[str], list[list[str]]]:
@@ -88,10 +82,9 @@ def table(runs: Path) -> tuple[list[str], list[list[str]]]:
     return ["model", "training jets", *METRICS.values(), "trainings", "test jets"], rows
 
 
-def draw(folder: Path) -> None:
-    """loss.png and roc.png of all models, and as PDF; of repeated trainings the first."""
-    runs = {
-        f"{model}, {jets} jets": trainings(folder / "runs" / name)[0]
+def drawn(runs: Path) -> dict[str, Path]:
+    """Label -> run of every model; of repeated trainings the first."""
+    return {
+        f"{model}, {jets} jets": trainings(runs / name)[0]
         for name, (model, jets, _) in RUNS.items()
     }
-    compare(runs, folder, "", "Top tagging, simulated jets", "Top")

@@ -7,11 +7,11 @@ same jets, same budget. A finished stage is not repeated; --fresh starts all ove
 """
 
 import sys
-import time
 from pathlib import Path
 
-from benchmarks.figures import FINETUNED, SCRATCH, compare, losses
-from benchmarks.stages import METRICS, command, folder_flags, run_stages, show
+from benchmarks.figures import FINETUNED, SCRATCH, losses
+from benchmarks.scripts import words_of
+from benchmarks.stages import METRICS, carry_out, folder_flags
 from omnilearn.statistics.results import read_results
 from omnilearn.tagging.convergence import epochs_needed
 
@@ -38,20 +38,17 @@ def stages(folder: Path) -> dict[str, list[str]]:
     """Commands by title; sizes are what fits 12 to 21 minutes on two cores."""
     places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
     places["horovodrun"] = Path(sys.executable).with_name("horovodrun")
-    return {title: command(line, **places) for title, line in COMMANDS.items()}
+    return {title: words_of(line, **places) for title, line in COMMANDS.items()}
 
 
 def main(arguments: list[str]) -> None:
     flags = folder_flags("demo_full", __doc__.splitlines()[0], arguments)
-    started = time.monotonic()
-    seconds = run_stages(stages(flags.out), flags.out, "make demo-full")
-    finetuned, scratch = (flags.out / "runs" / name for name in MODELS.values())
-    runs = {FINETUNED: finetuned, SCRATCH: scratch}
-    compare(runs, flags.out, "", "Top tagging", "Top")
-    show(*table(flags.out / "runs"), flags.out)
-    print(
-        f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"
-    )
+    carry_out(stages(flags.out), flags.out, "make demo-full", drawn, table)
+
+
+def drawn(runs: Path) -> dict[str, Path]:
+    """Label -> run of both models."""
+    return dict(zip((FINETUNED, SCRATCH), (runs / name for name in MODELS.values()), strict=True))
 
 
 def table(runs: Path) -> tuple[list[str], list[list[str]]]:

@@ -2,19 +2,17 @@
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.figures import compare
 from benchmarks.markdown import markdown
+from benchmarks.scripts import ROOT, exit_status
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
-ROOT = Path(__file__).parents[1]
 DONE = "seconds.json"  # what is done, and in which time
 METRICS = {
     "accuracy": "accuracy",
@@ -22,12 +20,6 @@ METRICS = {
     "rejection_0.5": "1/eB at eS = 0.5",
     "rejection_0.3": "1/eB at eS = 0.3",
 }
-
-
-def command(line: str, **places: Path | str | int) -> list[str]:
-    """The words of a command, {names} replaced by `places`, python by the present one."""
-    places = {"python": sys.executable, **places}
-    return [word.format(**places) for word in line.split()]
 
 
 def folder_flags(name: str, line: str, arguments: Sequence[str], more=()) -> argparse.Namespace:
@@ -52,7 +44,6 @@ def run_stages(stages: dict[str, list[str]], folder: Path, again: str) -> dict[s
     """
     done = folder / DONE
     seconds = json.loads(done.read_text()) if done.is_file() else {}
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}  # the launcher too imports TensorFlow
     for number, (title, words) in enumerate(stages.items(), start=1):
         print(f"[{number}/{len(stages)}] {title}", end="", flush=True)
         if title in seconds:
@@ -61,16 +52,37 @@ def run_stages(stages: dict[str, list[str]], folder: Path, again: str) -> dict[s
         shown = " ".join(words).replace(f"{ROOT}/", "")
         print(f"\n    {shown}", flush=True)
         started = time.monotonic()
-        ended = subprocess.run(words, cwd=ROOT, env=quiet, check=False)
-        if ended.returncode:
+        if code := exit_status(words):
             raise UserError(
-                f"stage {title!r} failed with exit code {ended.returncode}; mend what it says "
+                f"stage {title!r} failed with exit code {code}; mend what it says "
                 f"above and run: {again}"
             )
         seconds[title] = time.monotonic() - started
         with atomic_path(done) as temporary:
             temporary.write_text(json.dumps(seconds, indent=2) + "\n")
     return seconds
+
+
+def carry_out(
+    stages: dict[str, list[str]],
+    folder: Path,
+    again: str,
+    drawn: Callable[[Path], dict[str, Path]],
+    table: Callable[[Path], tuple[list[str], list[list[str]]]],
+) -> None:
+    """Run the stages, draw losses and ROC curves, print a table and the time.
+
+    `again` is the command that goes on. Of the folder of runs, `drawn` gives those of the figures
+    by label, and `table` the heading and the rows, which are left in table.md too.
+    """
+    started = time.monotonic()
+    seconds = run_stages(stages, folder, again)
+    runs = folder / "runs"
+    compare(drawn(runs), folder, "", "Top tagging", "Top")
+    show(*table(runs), folder)
+    print(
+        f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"
+    )
 
 
 def show(head: Sequence[str], rows: Sequence[Sequence[str]], folder: Path) -> None:

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.data_efficiency import execute
 from benchmarks.markdown import markdown_section
 from benchmarks.published import OBSERVABLES
 from benchmarks.runs import read_run
+from benchmarks.scripts import execute, words_of
 from benchmarks.unfolding_tables import tables_of
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
@@ -42,26 +42,17 @@ FOOTNOTE = "\nSimulated rows cannot be ranked against published ones.\n"
 
 def command(method: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
     """The command that unfolds by this method."""
-    found = [
-        sys.executable,
-        "finetune.py",
-        "omnifold",
-        "--preset",
-        flags.preset,
-        "--data",
-        str(flags.data),
-        "--runs",
-        str(flags.runs),
-        "--name",
-        METHODS[method],
-        *more,
-    ]
+    found = words_of(
+        "{python} finetune.py omnifold --preset {preset} --data {data} --runs {runs} --name {name}",
+        name=METHODS[method],
+        **vars(flags),
+    )
     own = {
         "trees": ["--classifier", "trees"],
         "DeepSets": ["--classifier", "deepsets"],
         "OmniLearn": ["--backbone", flags.backbone],
     }
-    return [*found, *map(str, own.get(method, []))]
+    return [*found, *more, *map(str, own.get(method, []))]
 
 
 def verdict(measured: Mapping[str, Mapping[str, Any]]) -> str:

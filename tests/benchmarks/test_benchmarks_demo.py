@@ -6,7 +6,8 @@ import sys
 import pytest
 
 from benchmarks import demo, demo_full
-from benchmarks.stages import command, run_stages
+from benchmarks.scripts import words_of
+from benchmarks.stages import run_stages
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 
@@ -29,7 +30,7 @@ def test_no_command_of_a_demo_has_an_open_place(module, tmp_path):
 
 
 def test_names_in_a_command_are_replaced_and_python_is_this_one():
-    assert command("{python} a {b}", b="x y") == [sys.executable, "a", "x y"]
+    assert words_of("{python} a {b}", b="x y") == [sys.executable, "a", "x y"]
 
 
 def test_the_six_lines_are_python_without_the_seed_folder_of_one_training(tmp_path):
