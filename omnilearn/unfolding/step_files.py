@@ -1,4 +1,4 @@
-"""Where the weights of an unfolding stand after each of its steps, so that it can go on there."""
+"""Files of the weights after each step, from which an interrupted unfolding resumes."""
 
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
@@ -25,7 +25,7 @@ class StepFiles(MutableMapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.path(name)
-        mend = "remove it, and the step is done again"
+        mend = "remove it, and the step is repeated"
         with stored_file(path, "weights of a step", mend) as file:
             events, weights = int(file.attrs["events"]), array(file, "weight")
         if weights.ndim != 1 or not np.isfinite(weights).all():
@@ -36,7 +36,7 @@ class StepFiles(MutableMapping):
         if events != self.events:
             raise UserError(
                 f"{path} is of {events} events, the data folder holds {self.events}; choose "
-                "another --name, or throw the run away with --overwrite"
+                "another --name, or replace the run with --overwrite"
             )
         return weights
 
@@ -45,7 +45,7 @@ class StepFiles(MutableMapping):
             with atomic_file(self.path(name)) as file:
                 file["weight"] = weights
                 file.attrs["events"] = self.events
-            # the optimiser's state of a finished training is of no more use
+            # a finished training does not resume
             for state in (LAST, PREVIOUS):
                 for path in (self.run / name).glob(f"seed*/fold*/{state}"):
                     path.unlink()

@@ -1,4 +1,4 @@
-"""What tests of whole unfoldings share."""
+"""Fixtures of the tests of finetune.py and evaluate.py."""
 
 import pytest
 
@@ -7,6 +7,6 @@ from omnilearn.unfolding import evaluation, figures
 
 @pytest.fixture
 def spectra_alone(monkeypatch):
-    """Neither the two-sample test nor figures: they take longer than all the rest."""
+    """Skip the two-sample test and the figures, which take most of the time."""
     monkeypatch.setattr(evaluation, "two_sample_test", lambda *_: {})
     monkeypatch.setattr(figures, "unfolding_figures", lambda *_: None)

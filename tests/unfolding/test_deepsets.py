@@ -1,4 +1,4 @@
-"""DeepSets: a set of constituents in any order and any padding, stored and read as PET is."""
+"""DeepSets: invariance under order and padding of constituents, weights and checkpoints."""
 
 from dataclasses import asdict
 
@@ -39,20 +39,20 @@ def test_order_and_padding_of_constituents_change_nothing(jets):
         logits(network, features[:, order], mask[:, order], jet), expected, atol=1e-6
     )
     longer = np.pad(features, ((0, 0), (0, 9), (0, 0)), constant_values=3.0)
-    found = logits(network, longer, np.pad(mask, ((0, 0), (0, 9))), jet)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    padded = logits(network, longer, np.pad(mask, ((0, 0), (0, 9))), jet)
+    np.testing.assert_allclose(padded, expected, atol=1e-6)
     features[:, 0] += 1.0
     assert np.abs(logits(network, features, mask, jet) - expected).max() > 1e-4
 
 
-def test_the_number_of_weights_is_the_one_counted_by_hand():
+def test_the_number_of_weights_is_the_one_computed_by_hand():
     body = 13 * 6 + 6 + 6 * 5 + 5
     assert DeepSets(CONFIG).body.count_params() == body
     head = (5 + 4) * 4 + 4 + 4 * 2 + 2 + 4 * 4 + 4
     assert DeepSets(CONFIG).classifier.count_params() == head
 
 
-def test_a_checkpoint_brings_the_network_back(tmp_path, jets):
+def test_a_checkpoint_restores_the_network(tmp_path, jets):
     keras.utils.set_random_seed(1)
     network = DeepSets(CONFIG)
     weights = {name: np.asarray(weight) for name, weight in model_weights(network).items()}
@@ -60,7 +60,7 @@ def test_a_checkpoint_brings_the_network_back(tmp_path, jets):
     stored = load_checkpoint(tmp_path / "best.h5", DeepSetsConfig)
     assert asdict(stored.model_config) == asdict(CONFIG)
     keras.utils.set_random_seed(2)
-    other = DeepSets(stored.model_config)
-    assert not np.allclose(logits(other, *jets), logits(network, *jets))
-    assign_weights(other, stored.weights, "best.h5")
-    np.testing.assert_array_equal(logits(other, *jets), logits(network, *jets))
+    restored = DeepSets(stored.model_config)
+    assert not np.allclose(logits(restored, *jets), logits(network, *jets))
+    assign_weights(restored, stored.weights, "best.h5")
+    np.testing.assert_array_equal(logits(restored, *jets), logits(network, *jets))
