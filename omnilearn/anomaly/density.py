@@ -113,7 +113,7 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
     jets = events.files.jets.kinematics().reshape(-1, spec.jets_per_event, 4)
     training, validation = (sidebands(events, split) for split in ("train", "val"))
     scale = KinematicsScale.of(jets[training], events.mass[training])
-    data = tuple(
+    training_data, validation_data = (
         KinematicsPipeline(
             scale.transform(jets[rows], events.mass[rows]),
             condition(events.mass[rows]),
@@ -126,6 +126,7 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
     sizes = {"num_classes": 2, "num_jet": 8, "max_constituents": spec.max_constituents}
     network = fresh(JetGenerator, JetGeneratorConfig(**sizes), config.seed)
     objective = JetObjective(network, {column: scale.std[column] for column in COUNTED})
+    data = training_data, validation_data
     fit(objective, config, data, run, {**about, "kinematics": asdict(scale)})
 
 
@@ -150,20 +151,6 @@ def sideband_fit(events: Dijets) -> FallingSpectrum:
     return FallingSpectrum.fitted(
         events.mass[selected], events.spec.signal_region, limits(events.spec)
     )
-
-
-def true_events(events: Dijets, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Events of the files with data (n, 2, P, 7), jet (n, 2, 4) and multiplicity (n, 2)."""
-    return {**events.files.gather(rows), "multiplicity": events.files.filled[rows]}
-
-
-def generated_events(
-    sampler: DijetSampler, events: Dijets, rows: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Generated events at the dijet masses of these rows, in the arrays of `true_events`."""
-    arrays = sampler.events(rows, events.mass[rows])
-    columns = [events.spec.jet_features.index(name) for name in JET_FEATURES]
-    return {**arrays, "jet": arrays["jet"][..., columns]}
 
 
 @dataclass(frozen=True)
@@ -194,15 +181,22 @@ def evaluate(
     solver = Solver(steps=settings.steps)
     sampler = DijetSampler(run, spec, solver, settings.batch, config.seed)
     test = ~events.signal & (events.split == SPLITS.index("test"))
+    columns = [spec.jet_features.index(name) for name in JET_FEATURES]
     results, spectra = {}, {}
     for region, inside in zip(REGIONS, (events.in_sidebands, events.in_signal_region), strict=True):
         rows = np.flatnonzero(test & inside)[: settings.events]
         share = np.array_split(rows, distributed.size())[distributed.rank()]
-        pair = []
-        for arrays in (true_events(events, share), generated_events(sampler, events, share)):
-            columns = dijet_observables(arrays["data"], arrays["jet"], arrays["multiplicity"])
-            pair.append({name: distributed.allgather(values) for name, values in columns.items()})
+        true, sampled = events.files.gather(share), sampler.events(share, events.mass[share])
+        samples = (
+            dijet_observables(true["data"], true["jet"], events.files.filled[share]),
+            dijet_observables(
+                sampled["data"], sampled["jet"][..., columns], sampled["multiplicity"]
+            ),
+        )
+        truth, generated = (
+            {name: distributed.allgather(values) for name, values in sample.items()}
+            for sample in samples
+        )
         if distributed.rank() == 0:
-            truth, generated = pair
             results[region], spectra[region] = closure(truth, generated, config.seed)
     return {**description, "sampler": asdict(solver), **results, "spectra": spectra}

@@ -38,10 +38,10 @@ def closure(
     where the trees cannot separate them.
     """
     metrics = {f"w1_{name}": wasserstein(truth[name], generated[name], seed) for name in truth}
-    columns = (
+    columns, generated_columns = (
         np.column_stack([sample[name] for name in KINEMATICS]) for sample in (truth, generated)
     )
-    metrics["auc_kinematics"] = separation(*columns, seed)
+    metrics["auc_kinematics"] = separation(columns, generated_columns, seed)
     spectra: dict[str, Any] = {
         name: counted(
             {"truth": truth[name], "generated": generated[name]}, name.startswith("multiplicity")

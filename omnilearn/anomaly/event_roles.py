@@ -16,7 +16,6 @@ from omnilearn.training.random_streams import Stream
 TEST = SPLITS.index("test")
 VALIDATION = SPLITS.index("val")
 VALIDATION_SHARE = 0.1  # of generated events
-KINDS = ("idealised", "cathode", "supervised")
 
 
 @dataclass(frozen=True)

@@ -196,17 +196,17 @@ def require_heads(dim: int, heads: int, model: str, flag: str, source: str) -> N
 
 def count_blocks(arrays: dict[str, np.ndarray], stack: str, source: str) -> int:
     """Number of blocks of a stack; raises UserError unless they are numbered 0, 1, 2, ..."""
-    numbers = {
+    indices = {
         name.removeprefix(f"{stack}.").split(".")[0]
         for name in arrays
         if name.startswith(f"{stack}.")
     }
-    if numbers != {str(number) for number in range(len(numbers))}:
+    if indices != {str(index) for index in range(len(indices))}:
         raise UserError(
-            f"{source}: the blocks {stack} are numbered {', '.join(sorted(numbers))}, expected "
-            f"0 to {len(numbers) - 1}"
+            f"{source}: the blocks {stack} are numbered {', '.join(sorted(indices))}, expected "
+            f"0 to {len(indices) - 1}"
         )
-    return len(numbers)
+    return len(indices)
 
 
 def published_names(model: GPT | Tokeniser | OmniJet) -> dict[str, tuple[str, int | None]]:

@@ -5,6 +5,7 @@ neither on ranks nor on batches, except for rounding. The cache holds keys and v
 tokens, so that each token needs one pass over one position.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def sampled_token(logits, uniform, position, config: GPTConfig, settings: TokenS
     return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=-1), config.stop)
 
 
+def padded_batches(jets: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of each batch, and the same rows repeated to the full size of a batch."""
+    for start in range(0, jets, size):
+        rows = np.arange(start, min(start + size, jets))
+        yield rows, np.resize(rows, size)
+
+
 class TokenSampler:
     """Samples jets from the tokeniser and the GPT of a run at its best epoch."""
 
@@ -82,9 +90,7 @@ class TokenSampler:
     def sentences(self, index: np.ndarray) -> np.ndarray:
         """Tokens (n, P) of jets `index`, without start, zero from stop on."""
         tokens = np.zeros((len(index), self.slots), "int32")
-        for start in range(0, len(index), self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, len(index)))
-            padded = np.resize(rows, self.batch_size)
+        for rows, padded in padded_batches(len(index), self.batch_size):
             tokens[rows] = self.batch_of_sentences(index[padded])[: len(rows)]
         return tokens
 
@@ -111,11 +117,8 @@ class TokenSampler:
         """Jets of sentences (n, P), as `sentences` gives them, of classes `label` (n,)."""
         features = np.zeros((*tokens.shape, len(TOKEN_FEATURES)), "float32")
         mask = (tokens > 0).astype("float32")
-        for start in range(0, len(tokens), self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, len(tokens)))
-            padded = np.resize(rows, self.batch_size)
-            code = np.maximum(tokens[padded] - 1, 0)
-            batch = {"code": code, "mask": mask[padded]}
+        for rows, padded in padded_batches(len(tokens), self.batch_size):
+            batch = {"code": np.maximum(tokens[padded] - 1, 0), "mask": mask[padded]}
             features[rows] = np.asarray(self._decoded(batch))[: len(rows)]
         original = Standardisation(self.spec).original_constituents(features, mask, TOKEN_FEATURES)
         return jets_of_constituents(original, mask > 0, label)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from omnilearn.config import Evaluation, Start, second_training
+from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.generation.task import MOST_JETS
-from omnilearn.settings import Settings, option, without_effect
+from omnilearn.settings import Settings, flags_of, option, without_effect
 from omnilearn.tokens.published_weights import GPT_HEADS, SUFFIXES, TOKENISER_HEADS
+from omnilearn.tokens.recipes import TOKENISER
 from omnilearn.tokens.sampling import TokenSettings
 
 # token models have one learning rate, one kind of padding and objectives of their own
@@ -60,7 +61,7 @@ class TokenEvaluation(TokenSettings, Evaluation):
     rate: bool = option(False, "also measure jets/s of sampling")
 
 
-def idle_flags(start: Start, settings: TokeniserChoice) -> dict[str, str]:
+def idle_flags(config: Config, start: Start, settings: TokeniserChoice) -> dict[str, str]:
     """Flags without effect on a training of token models, and the sentences that refuse them."""
     idle = without_effect("a token model", OF_PET)
     idle["released_weights"] = f"{RELEASED}--published-weights"
@@ -68,4 +69,12 @@ def idle_flags(start: Start, settings: TokeniserChoice) -> dict[str, str]:
         idle |= without_effect("a tokeniser whose run stores their number", ["tokeniser_heads"])
     if not start.published_weights:
         idle |= without_effect("a fresh GPT or one whose run stores their number", ["gpt_heads"])
+    if isinstance(settings, TokenTraining):
+        if settings.tokeniser:
+            names = flags_of(TokenTraining, "tokeniser_training")
+            idle |= without_effect("a tokeniser that is given", names)
+            idle["tokeniser_only"] = "--tokeniser-only trains one; leave out --tokeniser"
+        if settings.tokeniser_only:
+            own = TOKENISER[config.preset]
+            idle |= without_effect("a tokeniser, whose recipe has its own", own)
     return idle

@@ -11,9 +11,9 @@ from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokenTaggingObjective
-from omnilearn.tokens.settings import TokenFinetuning
+from omnilearn.tokens.settings import TokenFinetuning, idle_flags
 from omnilearn.tokens.start import initial_omnijet, log_restored_variance, start_description
-from omnilearn.tokens.task import idle_flags, open_data, recipes
+from omnilearn.tokens.task import open_data, recipes
 from omnilearn.tokens.token_models import built_omnijet, token_spec
 
 __all__ = ["idle_flags", "recipes"]

@@ -24,20 +24,13 @@ from omnilearn.generation.sampling import sampled_set, sampling_rate
 from omnilearn.log import log
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.runs import prepare_run
-from omnilearn.settings import flags_of, without_effect
 from omnilearn.tagging import task as tagging
-from omnilearn.tokens import settings as settings_of_tokens
 from omnilearn.tokens.codebook import start_codebook
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective, TokenObjective
 from omnilearn.tokens.recipes import TOKENISER
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
-from omnilearn.tokens.settings import (
-    TokenEvaluation,
-    TokenFinetuning,
-    TokeniserChoice,
-    TokenTraining,
-)
+from omnilearn.tokens.settings import TokenEvaluation, TokenFinetuning, TokenTraining, idle_flags
 from omnilearn.tokens.start import (
     given_tokeniser,
     initial_omnijet,
@@ -61,23 +54,10 @@ from omnilearn.training.resume import latest_intact_checkpoint
 REACH_JETS = 1000  # for the share of constituents that are out of reach
 MIXTURE = "all"  # name of a sample of several classes
 
+__all__ = ["evaluate", "finetune", "idle_flags", "recipes", "train"]
 SETTINGS, EVALUATION = TokenFinetuning, TokenEvaluation
 NOT_EVALUATED: dict[str, str] = {}
 recipes = tagging.recipes
-
-
-def idle_flags(config: Config, start: Start, settings: TokeniserChoice) -> dict[str, str]:
-    """Flags without effect on this training, and the sentences that refuse them."""
-    idle = settings_of_tokens.idle_flags(start, settings)
-    if not isinstance(settings, TokenTraining):
-        return idle
-    if settings.tokeniser:
-        names = flags_of(TokenTraining, "tokeniser_training")
-        idle |= without_effect("a tokeniser that is given", names)
-        idle["tokeniser_only"] = "--tokeniser-only trains one; leave out --tokeniser"
-    if settings.tokeniser_only:
-        idle |= without_effect("a tokeniser, whose recipe has its own", TOKENISER[config.preset])
-    return idle
 
 
 def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining) -> None:
@@ -221,7 +201,7 @@ def evaluate(
 
 def as_one_class(spec: DatasetSpec, truth: JetSet, classes: str) -> tuple[DatasetSpec, JetSet]:
     """Dataset and jets with a single class, since the GPT is not conditioned on classes."""
-    numbers = class_numbers(spec, classes) if classes else range(spec.num_classes)
-    labels = [spec.labels[number] for number in numbers]
+    indices = class_numbers(spec, classes) if classes else range(spec.num_classes)
+    labels = [spec.labels[index] for index in indices]
     label = labels[0] if len(labels) == 1 else JetLabel(MIXTURE, "all classes", "#4d4d4d")
     return replace(spec, labels=(label,)), replace(truth, label=np.zeros(len(truth), int))

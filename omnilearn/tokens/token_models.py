@@ -194,10 +194,10 @@ def fingerprint(tokeniser: Tokeniser) -> str:
     return digest.hexdigest()
 
 
-def require_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, source: str, other: str) -> None:
+def require_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, model: str, name: str) -> None:
     """Raise UserError unless a GPT was trained on the tokens of this tokeniser."""
     if fingerprint(omnijet.tokeniser) != fingerprint(tokeniser):
         raise UserError(
-            f"{other} is not the tokeniser that {source} was trained with, so that their tokens "
+            f"{name} is not the tokeniser that {model} was trained with, so that their tokens "
             "differ; leave out --tokeniser, or train anew under another --name"
         )

@@ -22,6 +22,7 @@ from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import auc
 from omnilearn.tagging.task import predict
 from omnilearn.tokens.metrics import codebook_use, resolutions
+from omnilearn.tokens.sampling import padded_batches
 from omnilearn.tokens.settings import TokenEvaluation
 from omnilearn.tokens.token_files import read_tokens, write_tokens
 from omnilearn.tokens.token_models import fingerprint
@@ -94,9 +95,9 @@ def tokeniser_quality(
     run: Path, spec: DatasetSpec, tokeniser: Tokeniser, config: Config, settings: TokenEvaluation
 ) -> dict:
     """{"data": origin, "tokeniser": metrics}; writes the tokens of the split to RUN/tokens.h5."""
-    data, jets = settings.data or config.data, min(settings.jets, QUALITY_JETS)
+    data = settings.data or config.data
     paths, path = find_files(Path(data), spec, settings.split), run / "tokens.h5"
-    files, _ = selected_jets(paths, spec, jets, config.classes)
+    files, _ = selected_jets(paths, spec, min(settings.jets, QUALITY_JETS), config.classes)
     round_trip = RoundTrip(tokeniser, spec.max_constituents)
     codebook, num_codes = fingerprint(tokeniser), tokeniser.config.num_codes
     if settings.from_predictions:
@@ -115,8 +116,12 @@ def tokeniser_quality(
     metrics["out_of_reach"] = Result(1 - float(mask.sum()) / filled, None, filled)
     restored = restored_features(round_trip, spec, tokens, mask, settings.batch)
     label = np.zeros(len(index), int)
-    jet_sets = [jets_of_constituents(each, mask > 0, label) for each in (original, restored)]
-    metrics |= resolutions(*jet_sets, original, restored, mask, spec.jet_radius, config.seed)
+    jets, restored_jets = (
+        jets_of_constituents(features, mask > 0, label) for features in (original, restored)
+    )
+    metrics |= resolutions(
+        jets, restored_jets, original, restored, mask, spec.jet_radius, config.seed
+    )
     metrics["two_sample_auc"] = two_sample_auc(run, spec, round_trip, data, config)
     return {"data": files.origin, "tokeniser": metrics}
 
@@ -167,9 +172,7 @@ def restored_features(
 ) -> np.ndarray:
     """Unscaled TOKEN_FEATURES (N, P, 3) of codes (N, P)."""
     features = np.empty((*codes.shape, len(TOKEN_FEATURES)), "float32")
-    for start in range(0, len(codes), batch):
-        rows = np.arange(start, min(start + batch, len(codes)))
-        padded = np.resize(rows, batch)
+    for rows, padded in padded_batches(len(codes), batch):
         features[rows] = round_trip.decode(codes[padded], mask[padded])[: len(rows)]
     return Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)
 

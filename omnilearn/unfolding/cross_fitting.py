@@ -115,5 +115,5 @@ class CrossFit(ABC):
 def previous(run: Path, name: str) -> Path:
     """Folder of the same step in the previous iteration, whether it exists or not."""
     iteration, _, step = name.partition("_")
-    number = iteration.removeprefix("iteration")
-    return run / f"iteration{int(number) - 1}_{step}" if number.isdigit() else run / "none"
+    index = iteration.removeprefix("iteration")
+    return run / f"iteration{int(index) - 1}_{step}" if index.isdigit() else run / "none"

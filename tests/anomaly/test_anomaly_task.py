@@ -40,10 +40,13 @@ def workdir(tmp_path_factory):
     return folder
 
 
+def finetuned(workdir, *flags):
+    return python(COMMON, "--data", workdir / "data", "--runs", workdir / "runs", *flags)
+
+
 @pytest.fixture(scope="module")
 def model(workdir):
-    folders = "--data", workdir / "data", "--runs", workdir / "runs"
-    code, _, err = python(COMMON, *folders, "--signal", "30,0")
+    code, _, err = finetuned(workdir, "--signal", "30,0")
     assert (code, err) == (0, "")
     return workdir / "runs" / "lhco_scratch"
 
@@ -66,8 +69,7 @@ def test_every_cell_is_a_run_whose_config_holds_its_numbers_of_events(model):
 def test_a_finished_cell_is_not_repeated_and_another_seed_is_another_cell(model, workdir):
     best = model / "idealised_signal30" / "seed0" / "best.h5"
     before = best.stat().st_mtime_ns
-    folders = "--data", workdir / "data", "--runs", workdir / "runs"
-    code, _, err = python(COMMON, *folders, "--signal", "30", "--repeats", 2)
+    code, _, err = finetuned(workdir, "--signal", "30", "--repeats", 2)
     assert (code, err) == (0, "")
     assert best.stat().st_mtime_ns == before
     assert (model / "idealised_signal30" / "seed1" / "best.h5").is_file()

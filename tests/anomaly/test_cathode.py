@@ -58,10 +58,13 @@ def workdir(tmp_path_factory):
     return folder
 
 
+def finetuned(workdir, *flags, runs="runs"):
+    return python(COMMON, "--data", workdir / "data", "--runs", workdir / runs, *flags)
+
+
 @pytest.fixture(scope="module")
 def model(workdir):
-    folders = "--data", workdir / "data", "--runs", workdir / "runs"
-    code, _, err = python(COMMON, *folders, "--signal", "20")
+    code, _, err = finetuned(workdir, "--signal", "20")
     assert (code, err) == (0, "")
     return workdir / "runs" / "lhco_scratch"
 
@@ -72,8 +75,7 @@ def sampler_of(model) -> DijetSampler:
 
 def test_stages_without_the_files_they_need_are_refused(workdir):
     for stage, sentence in (("sample", "no trained generator"), ("classify", "--stage sample")):
-        folders = "--data", workdir / "data", "--runs", workdir / "other"
-        code, _, err = python(COMMON, *folders, "--stage", stage)
+        code, _, err = finetuned(workdir, "--stage", stage, runs="other")
         assert code != 0
         assert sentence in err
 
@@ -90,8 +92,7 @@ def test_all_stages_write_a_density_a_reference_and_a_classifier(model):
 def test_cells_share_the_reference_which_is_not_sampled_again(model, workdir):
     paths = sorted((model / "density" / "reference").glob("part*.hdf5"))
     before = [path.stat().st_mtime_ns for path in paths]
-    folders = "--data", workdir / "data", "--runs", workdir / "runs"
-    code, _, err = python(COMMON, *folders, "--signal", "0")
+    code, _, err = finetuned(workdir, "--signal", "0")
     assert (code, err) == (0, "")
     assert (model / "cathode_signal0" / "seed0" / "best.h5").is_file()
     assert [path.stat().st_mtime_ns for path in paths] == before

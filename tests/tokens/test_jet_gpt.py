@@ -237,8 +237,8 @@ def test_sampling_with_a_cache_gives_the_tokens_of_sampling_without(
         sentence = [0]
         for position in range(SLOTS):
             logits = omnijet.gpt(np.array([[*sentence, 0]]))[:, position]
-            number = uniform[jet : jet + 1, position]
-            token = sampled_token(logits, number, position, SMALL_GPT, sampler.solver)
+            random = uniform[jet : jet + 1, position]
+            token = sampled_token(logits, random, position, SMALL_GPT, sampler.solver)
             if int(token[0]) == SMALL_GPT.stop:
                 break
             sentence.append(int(token[0]))

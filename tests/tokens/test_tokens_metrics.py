@@ -1,10 +1,9 @@
-"""Power laws, use of codes, resolutions and distances, against closed forms or scipy."""
+"""Power laws, use of codes and resolutions, against closed forms or scipy."""
 
 import numpy as np
 import pytest
-from scipy.stats import entropy, linregress, norm, wasserstein_distance
+from scipy.stats import linregress, norm
 
-from omnilearn.generation import distances
 from omnilearn.statistics.results import Result
 from omnilearn.tokens.metrics import codebook_use, resolution
 from omnilearn.tokens.power_law import power_law
@@ -63,14 +62,3 @@ def test_the_resolution_of_a_gaussian_is_its_width():
     assert width.value == pytest.approx(0.03 * norm.ppf(0.84), rel=0.03)
     assert abs(width.value - 0.03 * norm.ppf(0.84)) < 4 * width.error
     assert abs(bias.value - 0.1) < 4 * bias.error < 0.002
-
-
-def test_distances_agree_with_scipy():
-    rng = np.random.default_rng(3)
-    truth, generated = rng.normal(size=4000), rng.normal(0.3, 1.2, 5000)
-    edges = np.linspace(-3, 3, 31)
-    divergence = distances.kullback_leibler(truth, generated, edges, 0)
-    counts = [np.histogram(np.clip(x, -3, 2.999), edges)[0] + 0.5 for x in (generated, truth)]
-    assert abs(divergence.value - entropy(*counts)) < 4 * divergence.error
-    distance = distances.wasserstein(truth, generated, 0)
-    assert abs(distance.value - wasserstein_distance(truth, generated)) < 4 * distance.error

@@ -1,7 +1,6 @@
 """Token models from train.py to evaluate.py on toy jets: tokeniser, GPT, generation, tagging."""
 
 import json
-from dataclasses import replace
 
 import h5py
 import keras
@@ -12,7 +11,6 @@ from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
 from omnilearn.data.catalogue import ASPEN, JETCLASS
-from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
 from omnilearn.fit import open_pipeline
 from omnilearn.generation import distances, sampling
@@ -260,21 +258,6 @@ def test_the_summation_head_is_fine_tuned_for_tagging(run, workdir):
     )
     assert (final["gpt.token"] != initial["gpt.token"]).any()
     np.testing.assert_array_equal(final["gpt.next_token.kernel"], initial["gpt.next_token.kernel"])
-
-
-def test_the_classes_flag_selects_jets_of_a_class(workdir):
-    spec = replace(JETCLASS, max_constituents=128)
-    for limit in (7, 0):
-        pipeline = open_pipeline(
-            spec, str(workdir / "data"), "train", 4, limit=limit, classes="QCD"
-        )
-        assert isinstance(pipeline, Pipeline)
-        label = open_pipeline(spec, str(workdir / "data"), "train", 4).files.labels()
-        rows = pipeline.files.rows
-        assert len(rows) == (limit or np.count_nonzero(label == 0))
-        assert not label[rows].any()
-        index = np.concatenate([batch["index"] for batch in pipeline.ordered()])
-        assert sorted(index) == list(range(len(rows)))
 
 
 @pytest.mark.parametrize(

@@ -143,19 +143,6 @@ def test_ratios_of_step_1_multiply_the_push_weights_and_those_of_step_2_are_the_
     np.testing.assert_array_equal(first.reference, second.reference)  # simulation as generated
 
 
-def test_from_converged_weights_an_untrained_fit_does_not_change_the_weights():
-    toys = Gaussians.of(1000, 0.3)
-    stored = {}
-    push = unfolded(toys.sample(), toys.fit, 3, stored)[-1]
-
-    def untrained_fit(step):
-        """Step 1 starts at a ratio of one, step 2 at the ratio of the previous iteration."""
-        return np.ones(1000) if step.multiplies else push
-
-    next_push = unfolded(toys.sample(), untrained_fit, 4, stored)[-1]
-    np.testing.assert_allclose(next_push, push, rtol=1e-12)
-
-
 def test_a_sample_without_events_at_a_level_is_refused_with_its_name():
     toys = Gaussians.of(10, 0.0)
     with pytest.raises(UserError, match="data at detector level add up to 0"):

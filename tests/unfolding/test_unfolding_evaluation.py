@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
-from tiny_unfolding import EVENTS, finetuned, tiny_unfolding
+from tiny_unfolding import EVENTS, finetuned
 from toy_events import SPEC, write_events
 
 from omnilearn.statistics.results import Result, read_results
@@ -14,27 +14,13 @@ from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_qualit
 from omnilearn.unfolding.two_sample_test import signed_auc
 from omnilearn.unfolding.unfolded_weights import read_weights
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with tiny_unfolding():
-        yield
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """A folder with data and a finished unfolding, evaluated."""
-    workdir = tmp_path_factory.mktemp("unfolding")
-    write_events(workdir / "data", EVENTS)
-    code, _, err = finetuned(workdir)
-    assert code == 0, err
-    code, _, err = python("evaluate.py", workdir / "runs" / "toy")
-    assert code == 0, err
-    return workdir
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def test_evaluation_compares_both_levels_with_the_data(workdir):
     run = workdir / "runs" / "toy"
+    code, _, err = python("evaluate.py", run)
+    assert code == 0, err
     results = read_results(run / "results.json")
     for level, kinds in (("detector", ()), ("particle", ("ibu",))):
         for name in SPEC.observables:

@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT, python
-from tiny_unfolding import EVENTS, NETWORK, finetuned, tiny_unfolding
-from toy_events import SPEC, write_events
+from tiny_unfolding import EVENTS, NETWORK, finetuned
+from toy_events import SPEC
 
 from omnilearn.config import read_config
 from omnilearn.statistics.results import read_results
@@ -18,21 +18,7 @@ from omnilearn.unfolding.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.unfolding.step_files import StepFiles
 from omnilearn.unfolding.unfolded_weights import read_weights
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with tiny_unfolding():
-        yield
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    """A folder with data and a finished unfolding."""
-    workdir = tmp_path_factory.mktemp("unfolding")
-    write_events(workdir / "data", EVENTS)
-    code, _, err = finetuned(workdir)
-    assert code == 0, err
-    return workdir
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 def test_a_run_holds_the_weights_of_every_step_and_their_convergence(workdir):
@@ -73,7 +59,7 @@ def test_the_weights_file_holds_settings_inputs_and_rows_of_its_events(workdir):
 
 
 def test_the_reader_in_the_docs_gives_spectrum_and_covariance(
-    workdir, several, monkeypatch, capsys
+    workdir, replicas_run, monkeypatch, capsys
 ):
     text = (ROOT / "docs" / "unfolding.md").read_text()
     (reader,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
@@ -82,7 +68,7 @@ def test_the_reader_in_the_docs_gives_spectrum_and_covariance(
     names = {}
     exec(compile(reader.replace("runs/omnifold_finetuned", "runs/several"), "docs", "exec"), names)
     assert "GeV" in capsys.readouterr().out
-    arrays, about = read_weights(several / "weights.h5")
+    arrays, about = read_weights(replicas_run / "weights.h5")
     events = Events(SPEC, str(workdir / "data"))
     mass = events.observable("gen", "jet_mass")[events.simulated]
     prior = arrays["event_weight"] * arrays["passes_gen"] * about["normalisation"]
@@ -152,7 +138,7 @@ def test_reweighting_is_the_first_step_alone(workdir, spectra_alone):
 
 
 @pytest.fixture(scope="module")
-def several(workdir):
+def replicas_run(workdir):
     """A run with an ensemble, two replicas and a repeated training."""
     code, _, err = finetuned(
         workdir,
@@ -170,16 +156,16 @@ def several(workdir):
     return workdir / "runs" / "several"
 
 
-def test_replicas_trainings_and_ensembles_are_part_of_the_result(several):
-    arrays, _ = read_weights(several / "weights.h5")
+def test_replicas_trainings_and_ensembles_are_part_of_the_result(replicas_run):
+    arrays, _ = read_weights(replicas_run / "weights.h5")
     assert arrays["replicas"].shape == (2, sum(EVENTS.values()) // 2)
     assert not np.allclose(*arrays["replicas"])
     assert (arrays["replicas"] == 0).any()  # events that were not drawn
     assert arrays["trainings"].shape == (1, sum(EVENTS.values()) // 2)
     for folder, seeds in (("", {"seed0", "seed1"}), ("replica1", {"seed4", "seed5"})):
-        paths = (several / folder / "iteration1_step1").glob("seed*")
+        paths = (replicas_run / folder / "iteration1_step1").glob("seed*")
         assert {path.name for path in paths} == seeds
-    reports = read_results(several / "iteration1_step1" / "report.json")
+    reports = read_results(replicas_run / "iteration1_step1" / "report.json")
     assert set(reports) == {"seed0", "seed1"}
 
 
