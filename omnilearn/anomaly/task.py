@@ -28,7 +28,7 @@ from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 
 SAMPLING_BATCH = 256  # jets
-OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # not of its own pipelines
+OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_OTHER_OBJECTIVES = ("regression_weight", "feature_drop")
 
 
@@ -106,7 +106,7 @@ def idle_flags(config: Config, start: Start, settings: SearchSettings) -> dict[s
     idle |= without_effect("a search, whose epochs are passes over its events", OF_PIPELINES)
     idle |= without_effect("the classifier of events", OF_OTHER_OBJECTIVES)
     if settings.kind == "cathode":
-        idle.pop("label_drop", None)  # of the generator
+        idle.pop("label_drop", None)  # the generator has it
     else:
         idle |= without_effect(f"the {settings.kind} search, which has no generator", OF_GENERATOR)
     if settings.supervised:

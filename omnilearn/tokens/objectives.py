@@ -90,7 +90,7 @@ class TokeniserObjective(Objective):
         return np.asarray(latent)[np.asarray(mask) > 0]
 
     def after_step(self, number: int, gradients: dict, batch: dict) -> None:
-        """Count the codes in use, those with a gradient; every REPLACE_EVERY steps replace others.
+        """Count the codes in use, those with a gradient; after REPLACE_EVERY steps replace others.
 
         The replacements are random latents of rank 0's batch, by seed and step. The counts are
         weights of the model, so that a resumed run replaces the same codes.

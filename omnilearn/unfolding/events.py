@@ -182,7 +182,7 @@ class Events:
 
 
 def select_events(label: np.ndarray, training: list[int], limit: int, seed: int) -> np.ndarray:
-    """The events (F,) bool in use: `limit` of the training events, or all if it is 0.
+    """The events (F,) bool in use: a random `limit` of the training events, all if it is 0.
 
     label (F,); training: numbers of events of the training files, which come first. Simulation and
     data keep their shares, because their ratio is the normalisation of the result.

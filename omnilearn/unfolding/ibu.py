@@ -71,7 +71,7 @@ class Binned:
 
         toys: counts of each simulated event (S,) and of each data event (D,). The variances are
         those over the toys, of data and response together: the square of half the central 68 % of
-        a bin, which outlying toys, where the signed weights of a sparse bin cancel, do not change.
+        a bin, which is robust against toys in which the signed weights of a sparse bin cancel.
         """
 
         def unfold(simulated_weights, data_weights):

@@ -45,7 +45,7 @@ class StepFiles(MutableMapping):
             with atomic_file(self.path(name)) as file:
                 file["weight"] = weights
                 file.attrs["events"] = self.events
-            # a finished training does not resume
+            # a finished training needs no state to resume from
             for state in (LAST, PREVIOUS):
                 for path in (self.run / name).glob(f"seed*/fold*/{state}"):
                     path.unlink()

@@ -33,7 +33,7 @@ from omnilearn.unfolding.unfolded_weights import write_weights
 
 __all__ = ["EVALUATION", "NOT_EVALUATED", "SETTINGS", "evaluate", "finetune", "idle_flags"]
 
-OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # not of its own pipelines
+OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_LATER_STEPS = ("iterations", "later_epochs", "later_lr", "misses")
 OF_NETWORKS = (
     *("later_epochs", "later_lr", "batch", "accumulate", "warmup_epochs", "decay", "optimiser"),

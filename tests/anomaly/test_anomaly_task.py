@@ -143,7 +143,7 @@ def test_a_scan_has_median_and_interval_of_every_signal_and_a_figure(model, eval
         (["--sampling-steps", "0"], "--sampling-steps is 0"),
     ],
 )
-def test_settings_without_a_meaning_are_refused(flags, sentence, workdir):
+def test_invalid_settings_are_refused(flags, sentence, workdir):
     code, _, err = python(
         "finetune.py lhco --preset small --data",
         workdir / "data",

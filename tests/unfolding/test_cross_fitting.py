@@ -217,7 +217,7 @@ def test_a_fold_whose_weights_cancel_is_refused_with_its_sums(events, tmp_path):
         trees(events, tmp_path).normalised(np.zeros(2), np.array([1.0, -1.0]), "iteration1_step1")
 
 
-def test_trees_write_their_losses_and_stop_at_the_smallest_one(events, tmp_path):
+def test_trees_write_their_losses_and_those_up_to_the_smallest_are_used(events, tmp_path):
     fit = trees(events, tmp_path, ensemble=2)
     fit(step_1(events))
     reports = read_results(tmp_path / "iteration1_step1" / "report.json")

@@ -94,7 +94,7 @@ def test_all_folds_have_equally_many_events_of_each_sample_and_split(tmp_path, f
             assert np.ptp(counts) <= 1
 
 
-def test_folds_are_drawn_by_the_seed(tmp_path):
+def test_folds_depend_on_the_seed(tmp_path):
     folder = write_events(tmp_path, EVENTS)
     first, same_seed, other_seed = (Events(SPEC, folder, seed=seed).fold for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, same_seed)

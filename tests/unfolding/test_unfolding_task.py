@@ -160,7 +160,7 @@ def test_replicas_trainings_and_ensembles_are_part_of_the_result(replicas_run):
     arrays, _ = read_weights(replicas_run / "weights.h5")
     assert arrays["replicas"].shape == (2, sum(EVENTS.values()) // 2)
     assert not np.allclose(*arrays["replicas"])
-    assert (arrays["replicas"] == 0).any()  # events that were not drawn
+    assert (arrays["replicas"] == 0).any()  # events with a count of zero
     assert arrays["trainings"].shape == (1, sum(EVENTS.values()) // 2)
     for folder, seeds in (("", {"seed0", "seed1"}), ("replica1", {"seed4", "seed5"})):
         paths = (replicas_run / folder / "iteration1_step1").glob("seed*")
