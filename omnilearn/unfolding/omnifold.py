@@ -9,8 +9,9 @@ The ratio of step 1 multiplies the push weights of the previous iteration. The r
 relative to the simulation as generated, in every iteration, so that it is the push weight itself.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -111,16 +112,24 @@ def averaged(fit: Fit, step: Step) -> np.ndarray:
     return ratio * np.sum(step.target) / total
 
 
+class StoredSteps(Protocol):
+    """Weights (S,) after each finished step, by its name: a dictionary, or files."""
+
+    def __contains__(self, name) -> bool: ...
+    def __getitem__(self, name: str, /) -> np.ndarray: ...
+    def __setitem__(self, name: str, weights: np.ndarray, /) -> None: ...
+
+
 def unfold(
     sample: Sample,
     fit: Fit,
     iterations: int,
-    stored: MutableMapping[str, np.ndarray] | None = None,
+    stored: StoredSteps | None = None,
     misses: str = "average",
 ) -> Iterator[np.ndarray]:
     """Push weights (S,) after every iteration, each yielded as soon as it is finished.
 
-    `stored` maps the name of a step to the weights after it; steps that it holds are not repeated.
+    Steps in `stored` are not repeated; the others are added to it.
     """
     stored = {} if stored is None else stored
     push = np.ones(len(sample.weight))

@@ -12,10 +12,9 @@ UNFOLDING: dict[str, Settings] = {
 # explained in boosted_trees.py
 TREES: Settings = {"epochs": 500, "lr": 0.05, "patience": 20, "weight_decay": 1.0}
 CLASSIFIERS: dict[str, dict[str, Settings]] = {
-    "deepsets": {"full": {}, "small": {"epochs": 16, "patience": 16, "lr": 1e-4}},
+    "deepsets": {"small": {"epochs": 16, "patience": 16, "lr": 1e-4}},
     "trees": {"full": TREES, "small": TREES},
 }
 CLASSIFIERS_UNFOLDING: dict[str, dict[str, Settings]] = {
-    "deepsets": {"full": {}, "small": {"later_epochs": 8, "later_lr": 5e-5}},
-    "trees": {"full": {}, "small": {}},
+    "deepsets": {"small": {"later_epochs": 8, "later_lr": 5e-5}}
 }

@@ -1,6 +1,5 @@
 """Files of the weights after each step, from which an interrupted unfolding resumes."""
 
-from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from omnilearn.training import distributed
 from omnilearn.training.resume import LAST, PREVIOUS
 
 
-class StepFiles(MutableMapping):
+class StepFiles:
     """Weights of the simulated events after each step, in RUN/<step>/weights.h5."""
 
     def __init__(self, run: Path, events: int):
@@ -50,12 +49,3 @@ class StepFiles(MutableMapping):
                 for path in (self.run / name).glob(f"seed*/fold*/{state}"):
                     path.unlink()
         distributed.barrier()
-
-    def __delitem__(self, name: str) -> None:
-        self.path(name).unlink()
-
-    def __iter__(self) -> Iterator[str]:
-        return (path.parent.name for path in sorted(self.run.glob("*/weights.h5")))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

@@ -10,7 +10,6 @@ from published_numbers import (
     gpt_arrays,
     published_gpt,
     published_tokeniser,
-    stored,
     tokeniser_arrays,
     under,
 )
@@ -24,11 +23,6 @@ from omnilearn.tokens.transformer import Dropout, NormFormerBlock
 from omnilearn.training.gradients import with_gradients
 
 NOISE = 1e-5  # for values of order one; the observed differences are below 2e-6
-
-
-@pytest.fixture(scope="module")
-def numbers():
-    return stored()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from published_numbers import (
     TINY_TOKENISER,
     published_gpt,
     published_tokeniser,
-    stored,
     tokeniser_arrays,
     under,
     weights_of,
@@ -22,11 +21,6 @@ from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.token_models import load_omnijet, load_tokeniser
-
-
-@pytest.fixture(scope="module")
-def numbers():
-    return stored()
 
 
 @pytest.fixture(scope="module", autouse=True)

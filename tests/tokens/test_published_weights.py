@@ -10,7 +10,6 @@ from published_numbers import (
     gpt_arrays,
     published_gpt,
     published_tokeniser,
-    stored,
     tokeniser_arrays,
     weights_of,
 )
@@ -27,11 +26,6 @@ from omnilearn.tokens.published_weights import (
 )
 from omnilearn.tokens.token_models import fingerprint
 from omnilearn.tokens.tokeniser import Tokeniser
-
-
-@pytest.fixture(scope="module")
-def numbers():
-    return stored()
 
 
 @pytest.fixture

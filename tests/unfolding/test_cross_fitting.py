@@ -80,70 +80,48 @@ def step_1(events) -> Step:
     return Step("iteration1_step1", "reco", weight, sample.data_weight, True, multiplies=True)
 
 
-def test_a_network_is_never_trained_on_events_whose_ratios_it_predicts(
-    few_events, tmp_path, monkeypatch
+@pytest.mark.parametrize("kind", [trees, network])
+def test_classifiers_are_never_trained_on_events_whose_ratios_they_predict(
+    kind, few_events, tmp_path, monkeypatch
 ):
-    fit, rows, trainings = network(few_events, tmp_path), [], []
+    events, fit = few_events, kind(few_events, tmp_path)
+    rows, trained_on, predicted_by = [], [], []
     read, train, log_ratio = WeightedPipeline._read, fit.train, fit.log_ratio
 
     def recorded_read(self, *arguments):
         for batch in read(self, *arguments):
-            rows.extend(few_events.positions(batch["index"]).tolist())
+            rows.extend(events.positions(batch["index"]).tolist())
             yield batch
+
+    def recorded_labelled(level, samples):
+        rows.extend(np.flatnonzero(samples[0] + samples[1]).tolist())
+        return TreeFit.labelled(fit, level, samples)
 
     def recorded_train(*arguments):
         rows.clear()
         epochs = train(*arguments)
-        trainings.append([set(rows)])
+        trained_on.append(set(rows))
         return epochs
 
-    def recorded_log_ratio(*arguments):
-        rows.clear()
-        logit = log_ratio(*arguments)
-        trainings[-1].append(set(rows))
-        return logit
+    def recorded_log_ratio(level, selected):
+        predicted_by.append(set(np.flatnonzero(selected & events.passes[level]).tolist()))
+        return log_ratio(level, selected)
 
     monkeypatch.setattr(WeightedPipeline, "_read", recorded_read)
+    monkeypatch.setattr(fit, "labelled", recorded_labelled, raising=False)
     monkeypatch.setattr(fit, "train", recorded_train)
     monkeypatch.setattr(fit, "log_ratio", recorded_log_ratio)
-    fit(step_1(few_events))
-    check_disjoint(few_events, trainings)
-
-
-def test_trees_are_never_trained_on_events_whose_ratios_they_predict(events, tmp_path, monkeypatch):
-    fit, trainings = trees(events, tmp_path), []
-    labelled, log_ratio = fit.labelled, fit.log_ratio
-
-    def recorded_labelled(level, samples):
-        rows = set(np.flatnonzero(samples[0] + samples[1]).tolist())
-        if trainings and len(trainings[-1]) == 1 and not trainings[-1][0] & rows:
-            trainings[-1][0] |= rows  # validation
-        else:
-            trainings.append([rows])
-        return labelled(level, samples)
-
-    def recorded_log_ratio(level, rows):
-        trainings[-1].append(set(np.flatnonzero(rows).tolist()))
-        return log_ratio(level, rows)
-
-    monkeypatch.setattr(fit, "labelled", recorded_labelled)
-    monkeypatch.setattr(fit, "log_ratio", recorded_log_ratio)
     fit(step_1(events))
-    check_disjoint(events, trainings)
-
-
-def check_disjoint(events, trainings):
-    assert len(trainings) == events.folds
-    truth, all_predicted = set(np.flatnonzero(events.truth)), set()
-    for trained_on, predicted in trainings:
-        assert trained_on
+    assert len(trained_on) == len(predicted_by) == events.folds
+    truth, all_predicted = set(np.flatnonzero(events.truth).tolist()), set()
+    for training, predicted in zip(trained_on, predicted_by, strict=True):
+        assert training
         assert predicted
-        assert not trained_on & predicted
-        assert not trained_on & truth
+        assert not training & (predicted | truth)
         assert not predicted & all_predicted
         all_predicted |= predicted
     simulated = events.passes["reco"] & events.simulated
-    assert set(np.flatnonzero(simulated)) <= all_predicted
+    assert set(np.flatnonzero(simulated).tolist()) <= all_predicted
 
 
 def test_from_converged_weights_an_iteration_without_an_epoch_changes_nothing(
