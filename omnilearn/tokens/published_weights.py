@@ -86,8 +86,8 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
     """
     parts: dict[str, dict[str, np.ndarray]] = {}
     origin: dict[str, str] = {}
-    for name, value in flattened(arrays).items():
-        array = as_floats(value, f"{source}: parameter {name}")
+    for name, value in arrays.items():
+        array = as_floats(np.asarray(value), f"{source}: parameter {name}")
         if is_causal_mask(array):
             continue
         part, parameter = identified(name)
@@ -111,17 +111,6 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
     if not parts:
         raise UserError(f"{source} holds no parameter of the public OmniJet-alpha")
     return parts
-
-
-def flattened(arrays: Mapping, prefix: str = "") -> dict[str, np.ndarray]:
-    """Arrays by name from nested mappings, such as {"state_dict": {...}}."""
-    flat: dict[str, np.ndarray] = {}
-    for name, value in arrays.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = np.asarray(value)
-    return flat
 
 
 def as_floats(array: np.ndarray, description: str) -> np.ndarray:
@@ -149,9 +138,7 @@ def is_causal_mask(array: np.ndarray) -> bool:
     return square and bool((array == np.tril(np.ones(array.shape[-2:]))).all())
 
 
-def published_gpt_config(
-    arrays: dict[str, np.ndarray], source: str, heads: int = GPT_HEADS
-) -> GPTConfig:
+def published_gpt_config(arrays: dict[str, np.ndarray], source: str, heads: int) -> GPTConfig:
     """The architecture of a GPT from its shapes and the number of heads."""
     vocabulary, dim = shape_of(arrays, "embedding_table.weight", 2, source)
     require_heads(dim, heads, "GPT", "--gpt-heads", source)
@@ -164,7 +151,7 @@ def published_gpt_config(
 
 
 def published_tokeniser_config(
-    arrays: dict[str, np.ndarray], source: str, heads: int = TOKENISER_HEADS
+    arrays: dict[str, np.ndarray], source: str, heads: int
 ) -> TokeniserConfig:
     """The architecture of a tokeniser from its shapes and heads, with the published scaling."""
     codes, latent = shape_of(arrays, "codebook", 2, source)
