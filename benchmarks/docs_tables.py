@@ -1,21 +1,22 @@
-"""The tables that `python -m benchmarks docs` inserts: each a function of the folder of results."""
+"""The tables of `python -m benchmarks docs`, each made by a function of the folder of results."""
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import data_efficiency, preprocessing
 from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import gain_table
-from benchmarks.markdown import Rows, markdown
+from benchmarks.markdown import markdown
 from benchmarks.published import OBSERVABLES
 from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
 from omnilearn.report.meanings import meanings
 from omnilearn.statistics.results import Result, read_results
 
 JETNET_CLASSES = ("g", "q", "t", "w", "z")
-SEARCH = ("0", "250")  # injected signal of the idealised search on record
+SEARCH = ("0", "250")  # injected signal of the idealised search among the results
 # folders of the unfoldings of 64 000 events: three iterations of both networks, eight of one
 THREE, EIGHT = "unfolding/events_64000", "unfolding/events_64000_iterations_8"
 
@@ -25,12 +26,12 @@ def read(results: Path, run: str) -> dict[str, Any]:
 
 
 def stored_table(results: Path, name: str) -> str:
-    """A table that a command left as Markdown."""
+    """A table that a command wrote as Markdown."""
     return (results / f"{name}.md").read_text(encoding="utf-8")
 
 
 def demo_folder(results: Path) -> str:
-    """The demo of five minutes, or the long one where only that has run."""
+    """The short demo, or the long one if only that has results."""
     return next(name for name in ("demo", "demo_full") if (results / name / "table.md").is_file())
 
 
@@ -39,17 +40,17 @@ def demo(results: Path) -> str:
 
 
 def demo_figure(results: Path, name: str, root: str = "") -> str:
-    """A figure of the demo, as a page sees it that lies `root` (../) away from the root."""
-    place = f"{root}benchmarks/results/{demo_folder(results)}/{name}.png"
+    """A figure of the demo, on a page from which `root` (../) leads to the root."""
+    link = f"{root}benchmarks/results/{demo_folder(results)}/{name}.png"
     titles = {"loss": "Loss by epoch", "roc": "Background rejection against signal efficiency"}
-    return f"![{titles[name]}, fine-tuned and from scratch]({place})\n"
+    return f"![{titles[name]}, fine-tuned and from scratch]({link})\n"
 
 
 def seconds(results: Path) -> str:
-    """How long every stage of the demo took."""
+    """Seconds of every stage of the demo."""
     path = results / demo_folder(results) / "seconds.json"
-    taken = json.loads(path.read_text())
-    rows = [[title, f"{number:.0f}"] for title, number in taken.items()]
+    stages = json.loads(path.read_text())
+    rows = [[title, f"{duration:.0f}"] for title, duration in stages.items()]
     return markdown([["step", "seconds"], *rows], texts=1)
 
 
@@ -62,7 +63,7 @@ def training_sizes(results: Path) -> str:
 
 
 def generated(results: Path, metric: str) -> str:
-    """A distance per class, in 10^-3: our generator and the yardsticks."""
+    """A distance per class, in 10^-3: the generator, and samples to compare it with."""
     scratch = read(results, "generation/jetnet30_scratch")
     rows = {
         "small generator": scratch["generated"],
@@ -71,15 +72,15 @@ def generated(results: Path, metric: str) -> str:
         "true jets": read(results, "generation/jetnet30_truth")["generated"],
     }
     cells = [
-        [name, *(thousandths(found[label][metric]) for label in JETNET_CLASSES)]
-        for name, found in rows.items()
+        [name, *(scaled(metrics[label][metric], 1000).text for label in JETNET_CLASSES)]
+        for name, metrics in rows.items()
     ]
     return markdown([[f"{metric.upper()} (10⁻³)", *JETNET_CLASSES], *cells], texts=1)
 
 
-def thousandths(result: Result) -> str:
-    error = None if result.error is None else 1000 * result.error
-    return Result(1000 * result.value, error, result.n, result.bound, result.reason).text
+def scaled(result: Result, factor: float) -> Result:
+    error = None if result.error is None else result.error * factor
+    return replace(result, value=result.value * factor, error=error)
 
 
 def as_text(value: Result | float) -> str:
@@ -102,8 +103,8 @@ def unfolded(results: Path, distance: str) -> str:
     if distance == "triangular":
         rows.insert(1, ("noise floor", three, "floor", "simulation"))
     cells = [
-        [title, *(as_text(found[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
-        for title, found, key, kind in rows
+        [title, *(as_text(metrics[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
+        for title, metrics, key, kind in rows
     ]
     return markdown([["", *(OBSERVABLE_NAMES[name] for name in OBSERVABLES)], *cells], texts=1)
 
@@ -124,10 +125,10 @@ def search(results: Path) -> str:
 
 
 def aspen(results: Path) -> str:
-    """In how many metrics a fine-tuned model is ahead of one from scratch."""
+    """Number of metrics in which a fine-tuned model is ahead of one from scratch."""
     (study,) = studies([], [results / "aspen"])
-    found = gain_table(study.cells)
-    return markdown(found.rows, found.texts)
+    table = gain_table(study.cells)
+    return markdown(table.rows, table.texts)
 
 
 def preprocessing_rates(results: Path) -> str:
@@ -154,7 +155,7 @@ def throughput(results: Path) -> str:
 
 
 def ranks(results: Path) -> str:
-    """What two ranks cost on two cores."""
+    """Speed and communication of one and two ranks on two cores."""
     rows: list[Sequence[str]] = [
         ["ranks", "jets/s", "efficiency", "allreduce of the step", "MB per step and rank"]
     ]
@@ -194,23 +195,20 @@ def soak(results: Path) -> str:
 
 
 def keys(results: Path, task: str) -> str:
-    """The keys of results.json of one task and what they mean."""
-    rows: Rows = [
-        ["key", "meaning"],
-        *([f"`{one.written}`", one.text] for one in meanings() if one.task == task),
-    ]
-    return markdown(rows)
+    """The keys of results.json of one task and their meanings."""
+    rows = [[f"`{key.written}`", key.text] for key in meanings() if key.task == task]
+    return markdown([["key", "meaning"], *rows])
 
 
 def tasks(results: Path) -> str:
-    """What the suite does: command, page, and one number of the results on record."""
+    """The tasks of the suite: page, command, and one of the committed results."""
     scan = {
         (cell["model"], cell["training_jets"]): cell["metrics"]
         for cell in read_results(results / "tagging" / "data_efficiency.json")["cells"]
     }
     tagged = [scan[model, 1000]["rejection_0.5"].text for model in data_efficiency.MODELS]
     jets, spectrum = (
-        thousandths(read(results, f"generation/{run}")["generated"]["t"]["w1m"])
+        scaled(read(results, f"generation/{run}")["generated"]["t"]["w1m"], 1000).text
         for run in ("jetnet30_scratch", "jetnet30_inclusive")
     )
     events = read(results, f"{EIGHT}/omnifold_deepsets")

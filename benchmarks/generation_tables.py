@@ -48,7 +48,7 @@ def generation_tables(runs: Sequence[Run]) -> list[Table]:
     return tables
 
 
-def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
+def expected_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
     """The rows of the papers that this suite makes, of either set of jets."""
 
     def fits(is_finetuned: bool) -> Callable[[Run], bool]:
@@ -81,12 +81,12 @@ def own_rows(
     of the paper that no run fits."""
     rows = []
     for kind, mark in SETS.items():
-        having = [
+        matching_runs = [
             run
             for run in runs
             if any(run.result(name, found_in(run, kind, class_name)) for name in metrics)
         ]
-        for model, run in in_order(having, wanted_rows(dataset)):
+        for model, run in in_order(matching_runs, expected_rows(dataset)):
             if run is None:
                 blank = [BLANK] * (2 + len(metrics))
                 rows.append([class_name, marked(model, mark), *blank, NO_RUN])

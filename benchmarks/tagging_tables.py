@@ -45,7 +45,7 @@ def heading(metric: str) -> tuple[str, int]:
     return HEADINGS.get(metric) or (f"1/eB({metric.removeprefix('rejection_')})", 0)
 
 
-def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
+def expected_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
     """The rows of the paper that this suite makes: name -> whether a run is of it."""
     if dataset not in PUBLISHED:
         return {}
@@ -82,7 +82,7 @@ def tagging_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
             ]
             rows.append([model, "public", str(table.jets), *cells, table.source])
     of_dataset = [run for run in runs if run.dataset == dataset]
-    for name, run in in_order(of_dataset, wanted_rows(dataset)):
+    for name, run in in_order(of_dataset, expected_rows(dataset)):
         rows.append(
             [
                 name,

@@ -44,10 +44,10 @@ def unfolding_tables(runs: Sequence[Run]) -> list[Table]:
 
 def entries(runs: Sequence[Run], level: str, kind: str, prefix: str) -> Entries:
     """The runs that have such a spectrum, and the rows of the paper that none of them fits."""
-    having = [run for run in runs if run.is_unfolding and has(run, level, kind, TRIANGULAR)]
+    matching_runs = [run for run in runs if run.is_unfolding and has(run, level, kind, TRIANGULAR)]
     return [
         (method_name(run, prefix) if run else name, run)
-        for name, run in in_order(having, wanted_rows(prefix))
+        for name, run in in_order(matching_runs, expected_rows(prefix))
     ]
 
 
@@ -82,7 +82,7 @@ def heading() -> list[str]:
     return [MODEL, "Data", "Events", *names, "Two-sample AUC", SOURCE]
 
 
-def wanted_rows(prefix: str) -> dict[str, Callable[[Run], bool]]:
+def expected_rows(prefix: str) -> dict[str, Callable[[Run], bool]]:
     """The rows of the papers that this suite makes by training."""
 
     def fits(classifier: str, is_finetuned: bool) -> Callable[[Run], bool]:

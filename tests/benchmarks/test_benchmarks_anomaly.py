@@ -44,14 +44,14 @@ def scripts(monkeypatch):
         commands.append(command)
         if command[1] != "evaluate.py":
             return
-        run, found = Path(command[2]), []
+        run, cells = Path(command[2]), []
         for kind, signal in (("idealised", 0), ("idealised", 500), ("supervised", 0)):
             for seed in (0, 1):
-                found.append(cell(run.name, kind, signal, seed))
-                part = kind if kind == "supervised" else f"{kind}_signal{signal}"
-                (run / part / f"seed{seed}").mkdir(parents=True)
-                write_results(run / part / f"seed{seed}" / "results.json", found[-1])
-        write_results(run / "results.json", scan(found))
+                cells.append(cell(run.name, kind, signal, seed))
+                name = kind if kind == "supervised" else f"{kind}_signal{signal}"
+                (run / name / f"seed{seed}").mkdir(parents=True)
+                write_results(run / name / f"seed{seed}" / "results.json", cells[-1])
+        write_results(run / "results.json", scan(cells))
 
     monkeypatch.setattr(anomaly, "execute", executed)
     return commands
@@ -90,7 +90,7 @@ def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, 
     assert scripts == []
 
 
-def test_numbers_of_signal_that_are_none_are_refused():
+def test_text_that_is_no_number_of_signal_events_is_refused():
     with pytest.raises(UserError, match="--signal is 'many'"):
         anomaly.signals("many")
 
