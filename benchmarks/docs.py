@@ -16,7 +16,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.docs_tables import TABLES, scaled
+from benchmarks.docs_tables import TABLES
+from benchmarks.generation_tables import scaled
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import RESULT_KEYS, Result

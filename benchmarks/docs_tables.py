@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmarks import data_efficiency, preprocessing
 from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import gain_table
+from benchmarks.generation_tables import scaled
 from benchmarks.markdown import markdown
 from benchmarks.published import OBSERVABLES
 from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
@@ -76,11 +76,6 @@ def generated(results: Path, metric: str) -> str:
         for name, metrics in rows.items()
     ]
     return markdown([[f"{metric.upper()} (10⁻³)", *JETNET_CLASSES], *cells], texts=1)
-
-
-def scaled(result: Result, factor: float) -> Result:
-    error = None if result.error is None else result.error * factor
-    return replace(result, value=result.value * factor, error=error)
 
 
 def as_text(value: Result | float) -> str:

@@ -10,7 +10,7 @@ that were read with other content and without an error, "tracebacks" those that 
 a UserError: both are 0 for the suite's own formats. A public format without checksums cannot detect
 every change.
 
-Readers of the same damages that --out holds already are not run again, so a long run can be resumed.
+Readers whose counts of the same damages are in --out are not run again: a long run can be resumed.
 """
 
 import argparse
