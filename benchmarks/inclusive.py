@@ -2,9 +2,9 @@
 
     python -m benchmarks inclusive jetnet30 --data data --runs runs
 
-In RUNS/<dataset>_inclusive every constituent is drawn from the inclusive spectrum of its class, with
-the true multiplicities: the quality of a generator without any correlation. RUNS/<dataset>_truth
-holds true training jets of the same classes: the quality of a perfect generator at this sample size.
+In RUNS/<dataset>_inclusive every constituent is drawn from the inclusive spectrum of its class,
+with the true multiplicities: the quality of a generator without any correlation. In
+RUNS/<dataset>_truth are training jets of the same classes: the quality of a perfect generator.
 """
 
 import argparse

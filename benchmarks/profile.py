@@ -1,8 +1,9 @@
-"""Where the time of PET goes, and how its cost grows with constituents and layers.
+"""Time of every part of PET, and growth of its cost with constituents and layers.
 
     python -m benchmarks profile
 
-Every part runs alone, forward and forward with backward, on one batch of typical length; medians.
+Every part runs alone, forward and forward with backward, on one batch of typical length; the
+numbers are medians.
 """
 
 import argparse
@@ -28,7 +29,7 @@ GROWTH_LAYERS = (2, 4, 8, 12)
 
 
 def median_milliseconds(function: Callable, *arguments, repeats: int) -> float:
-    """Median time of a call after a first one that traces."""
+    """Median time of a call, after a first call that traces the graph."""
     function(*arguments)
     seconds = []
     for _ in range(repeats):
@@ -55,7 +56,7 @@ def timed(part: Callable, inputs: dict, variables: list, repeats: int) -> dict[s
 
 
 def jets(count: int, slots: int, dim: int) -> dict[str, np.ndarray]:
-    """Random standardised jets and a random body output, all slots but a few real."""
+    """Random standardised jets and a random output of the body; at most 10 slots are empty."""
     rng = np.random.default_rng(0)
     multiplicity = rng.integers(max(2, slots - 10), slots + 1, count)
     mask = (np.arange(slots) < multiplicity[:, None]).astype("float32")
@@ -70,7 +71,7 @@ def jets(count: int, slots: int, dim: int) -> dict[str, np.ndarray]:
 
 
 def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
-    """Part of the model -> (function of a batch, how often one forward pass runs it)."""
+    """Part of the model -> (function of a batch, number of calls in one forward pass)."""
     body, config = pet.body, pet.config
 
     def on_slots(function):
@@ -142,7 +143,7 @@ def growth(count: int, repeats: int) -> dict[str, dict[int, float]]:
 
 
 def draw(parts: dict[str, dict], path: Path) -> None:
-    """Milliseconds per jet and part, forward and backward, as a bar each."""
+    """A bar of milliseconds per part, forward and backward."""
     names = [name for name in parts if name not in ("whole body", "neighbours")][::-1]
     forward = np.array([parts[name]["forward"] * parts[name]["times"] for name in names])
     both = np.array([parts[name]["forward_backward"] * parts[name]["times"] for name in names])
@@ -169,20 +170,20 @@ def main(arguments: list[str]) -> None:
     batch = jets(flags.jets, SLOTS, pet.config.projection_dim)
     parts = {}
     for name, (part, times) in parts_of(pet).items():
-        found = timed(part, batch, pet.trainable_variables, flags.repeats)
-        parts[name] = {**found, "times": times}
+        milliseconds = timed(part, batch, pet.trainable_variables, flags.repeats)
+        parts[name] = {**milliseconds, "times": times}
         print(
-            f"{name:20} {times:3} x {found['forward']:7.1f} ms forward, "
-            f"{found['forward_backward']:7.1f} ms with backward",
+            f"{name:20} {times:3} x {milliseconds['forward']:7.1f} ms forward, "
+            f"{milliseconds['forward_backward']:7.1f} ms with backward",
             flush=True,
         )
-    grown = growth(flags.jets, flags.repeats)
-    for axis, rates in grown.items():
+    rates_by_axis = growth(flags.jets, flags.repeats)
+    for axis, rates in rates_by_axis.items():
         print(
             f"training, jets/s by {axis}: "
             + ", ".join(f"{key}: {rate:.0f}" for key, rate in rates.items())
         )
     with atomic_path(flags.out.with_suffix(".json")) as temporary:
-        result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": grown}
+        result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": rates_by_axis}
         temporary.write_text(json.dumps(result, indent=2) + "\n")
     draw(parts, flags.out)

@@ -1,20 +1,20 @@
-"""Published numbers: each row as printed, with the table it stands in.
+"""Published numbers: each row as printed in the table that is cited.
 
-The uncertainties are the papers' own, mostly the spread over repeated trainings; no entry was
-computed here. A metric is (value, uncertainty), uncertainty None if the paper gives none.
+The uncertainties are those of the papers, mostly the spread over repeated trainings. A metric is
+(value, uncertainty), with the uncertainty None if the paper gives none.
 """
 
 from dataclasses import dataclass
 
 LONG_PAPER = "arXiv:2502.14652"
-LETTER = "arXiv:2404.16091v2"  # the first version of that number was another text
+LETTER = "arXiv:2404.16091v2"  # version 1 is a different text
 
 Number = tuple[float, float | None]
 
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One published table; `rows` holds model -> one number per metric, None where it is blank."""
+    """One published table; `rows` holds model -> one number per metric, None if it is blank."""
 
     dataset: str  # name in the catalogue
     citation: str
@@ -122,7 +122,7 @@ ATLAS = PublishedTable(
 
 PUBLISHED = {table.dataset: table for table in (TOP, QG, CMS, ATLAS, H1)}
 
-# triangular discriminators x 1000; reweighted after the first step, unfolded after all
+# triangular discriminators x 1000: reweighted, after the first step; unfolded, after all steps
 OBSERVABLES = ("jet_mass", "multiplicity", "jet_width", "ln_rho", "tau21", "z_g")
 REWEIGHTING = PublishedTable(
     dataset="omnifold",

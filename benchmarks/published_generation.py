@@ -1,7 +1,7 @@
 """Published numbers of generated jets: each row as printed, tables 5 and 6 of arXiv:2502.14652.
 
-Rows of other models are quoted there. W1M and W1P in units of 10^-3, W1EFP of 10^-5. The gluon row
-"PET generator (Ideal)" of table 5 equals that of FPCD in all numbers, in the paper too.
+The rows of other models are quoted by that paper. W1M and W1P are in units of 10^-3, W1EFP of
+10^-5. The gluon rows "PET generator (Ideal)" and FPCD of table 5 are equal in the paper.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ class GenerationTable:
 
     def numbers(self, class_name: str, model: str) -> tuple[Number | None, ...]:
         """One (value, uncertainty) per metric, None where the paper has none."""
-        return tuple(map(number, self.rows[class_name][model].split()))
+        return tuple(map(parsed, self.rows[class_name][model].split()))
 
 
-def number(text: str) -> Number | None:
+def parsed(text: str) -> Number | None:
     """0.36±0.08 -> (0.36, 0.08); without an uncertainty (0.36, None)."""
     if text == BLANK:
         return None
