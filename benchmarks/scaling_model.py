@@ -99,10 +99,8 @@ def main(arguments: list[str]) -> None:
     for rate in flags.jets_per_second:
         for gpus in GPUS:
             fitted, pessimistic = (
-                efficiency(gpus, rate, flags.batch, FULL_MODEL, relative_spread)
+                f"{efficiency(gpus, rate, flags.batch, FULL_MODEL, relative_spread):.0%}"
                 for relative_spread in (spread, PESSIMISTIC)
             )
             allreduce = 1e3 * allreduce_seconds(gpus, FULL_MODEL)
-            print(
-                f"| {gpus} | {rate:.0f} | {allreduce:.1f} ms | {fitted:.0%} | {pessimistic:.0%} |"
-            )
+            print(f"| {gpus} | {rate:.0f} | {allreduce:.1f} ms | {fitted} | {pessimistic} |")

@@ -199,7 +199,7 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
     said = out.read_text()
     assert (found["JobState"], found["ExitCode"]) == ("COMPLETED", "0:0"), said
     assert "asked to stop (SIGUSR1)" in said
-    assert "requeued, it goes on from its checkpoint" in said
+    assert "requeued, it resumes from its checkpoint" in said
     assert re.search(r"resuming .* at epoch [234], ", said)
     history = (runs / "jetclass" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == list(range(1, EPOCHS + 1))
