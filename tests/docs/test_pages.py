@@ -11,7 +11,7 @@ from documented import run_example
 README = (ROOT / "README.md").read_text()
 DOCS = ROOT / "docs"
 TASKS = ("pretraining", "tagging", "generation", "unfolding", "anomaly", "tokens")
-SECTIONS = ("The command", "What it leaves", "How to read the numbers", "What can go wrong")
+SECTIONS = ("The command", "Output", "How to read the numbers", "What can go wrong")
 
 
 def test_readme_is_at_most_120_lines_of_120_characters():
