@@ -31,7 +31,7 @@ AOJ_TOKENS, JETCLASS_TOKENS, AOJ_PET = "aspen_omnijet", "jetclass_omnijet", "asp
 PATIENCE = 10
 LEAST_EPOCHS = 2
 MANY_JETS = 100_000  # a training with more jets, and that of a backbone, takes all --ranks
-SMALLEST_BATCHES = 10  # small preset: batches are filled only beyond so many steps in an epoch
+FEWEST = 10  # small preset: the smallest batch, and the fewest steps in an epoch of larger ones
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
     scale, runs = SCALES[flags.preset], flags.out / "runs"
     model = cell.strategy.split("_")[0]
     epochs = max(LEAST_EPOCHS, min(scale.most_epochs, scale.jets_seen[model] // cell.jets))
-    batch = min(scale.batch[model], max(SMALLEST_BATCHES, cell.jets // SMALLEST_BATCHES))
+    batch = min(scale.batch[model], max(FEWEST, cell.jets // FEWEST))
     if flags.preset == "full":
         batch = min(scale.batch[model], cell.jets)
     start = {
@@ -269,7 +269,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         "--pet-epochs", type=int, help="of PET on Aspen Open Jets (default: the preset's)"
     )
     parser.add_argument("--jets", type=int, help="test jets compared (default: the preset's)")
-    parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
+    parser.add_argument("--workers", type=int, default=1, help="cells at the same time")
     parser.add_argument(
         "--ranks",
         type=int,

@@ -169,8 +169,8 @@ def main(arguments: Sequence[str]) -> None:
     flags.out.mkdir(parents=True, exist_ok=True)
     for name, pair in pairs_by_name.items():
         draw_pair(name, pair, flags.out)
-    drawn = [draw(runs, flags.out) for draw in (draw_unfolding, draw_search)]
-    if not pairs_by_name and not any(drawn):
+    other_figures = [draw(runs, flags.out) for draw in (draw_unfolding, draw_search)]
+    if not pairs_by_name and not any(other_figures):
         raise UserError(
             f"{flags.runs} holds no dataset with an evaluated run from a backbone and one from "
             "scratch, no unfolding and no search; train with finetune.py, then evaluate.py"

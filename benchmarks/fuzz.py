@@ -131,8 +131,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--out", type=Path, help="write the counts here as JSON")
     flags = parser.parse_args(arguments)
     names = [flags.reader] if flags.reader else list(READERS)
-    each = -(-flags.damages // len(names))
-    numbers = range(each) if flags.only is None else [flags.only]
+    per_reader = -(-flags.damages // len(names))
+    numbers = range(per_reader) if flags.only is None else [flags.only]
     command = f"python -m benchmarks fuzz --damages {flags.damages} --seed {flags.seed}"
     rows = already_counted(flags.out, command)
     with progress(len(names), "readers") as bar, warnings.catch_warnings():

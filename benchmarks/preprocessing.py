@@ -94,7 +94,7 @@ def two_digits(rate: float) -> str:
 
 
 def measure(name: str, jets: int, rows: int) -> dict:
-    """All numbers of one dataset, each in a process of its own."""
+    """All numbers of one dataset, each measured in a new process."""
     reader = import_module(f"preprocessing.{name}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

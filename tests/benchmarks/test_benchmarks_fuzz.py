@@ -28,9 +28,9 @@ def test_a_damaged_file_is_refused_with_a_message_or_read_unchanged(name, tmp_pa
 
 def test_the_number_of_a_damage_determines_it():
     content = bytes(range(256)) * 8
-    first, again, other = (damaged(content, np.random.default_rng([0, k])) for k in (3, 3, 4))
-    assert first == again
-    assert first not in (content, other)
+    third, repeated, fourth = (damaged(content, np.random.default_rng([0, k])) for k in (3, 3, 4))
+    assert third == repeated
+    assert third not in (content, fourth)
 
 
 def test_content_differs_if_a_value_or_a_type_differs():

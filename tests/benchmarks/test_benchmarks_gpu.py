@@ -111,7 +111,7 @@ def test_a_measurement_that_would_not_end_in_time_is_named_and_not_begun(tmp_pat
     measured.until = time.monotonic() + 20
     measured.measure(plain, BATCHES[26])
     assert [row["slots"] for row in measured.rows] == [46, 26]
-    measured.measure(plain, BATCHES[150])  # needs a graph of its own
+    measured.measure(plain, BATCHES[150])  # needs another graph
     assert measured.not_begun[1:] == ["all, training, float32, no XLA, 150 slots"]
 
 
