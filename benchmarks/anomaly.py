@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import BLANK, markdown
+from benchmarks.programs import absolute, command_parser, write_text
 from benchmarks.scripts import execute, words_of
 from benchmarks.search_tables import KINDS, SCANNED
 from omnilearn.anomaly.figures import improvement_curves, scan_figure
-from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, read_results
 
-ROOT = Path(__file__).parents[1]
 MODELS = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
 FOOTNOTE = """
 Median over trainings (each with its own draw of background and signal), ± half of the interval
@@ -122,32 +121,24 @@ def report(folder: Path, out: Path) -> str:
         raise UserError(f"{folder} holds no evaluated scan of lhco")
     scans, floors = draw(runs, out)
     text = table(scans) + FOOTNOTE.format(floors="floor: " + ", ".join(sorted(floors)))
-    with atomic_path(out / "table.md") as temporary:
-        temporary.write_text(text)
+    write_text(out / "table.md", text)
     return text
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks anomaly",
-        allow_abbrev=False,
-        description=__doc__.splitlines()[0],
-        epilog="further flags go to finetune.py",
-    )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
+    parser = command_parser("anomaly", __doc__, epilog="further flags go to finetune.py")
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
+    parser.add_argument("--backbone", type=absolute, required=True, help="pre-trained run")
     parser.add_argument("--signal", type=signals, default=signals("0,500,600,800,1000,2000,5000"))
     parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["idealised", "supervised"])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--preset", default="small", help="full or small")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
-    parser.add_argument("--out", type=Path, default=Path("anomaly"), help="table and figures")
+    parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
+    parser.add_argument("--out", type=absolute, default="anomaly", help="table and figures")
     flags, extra_words = parser.parse_known_args(arguments)
     if not flags.backbone.exists():
         raise UserError(f"{flags.backbone} not found; make it with: python train.py jetclass")
-    for name in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
-        setattr(flags, name, getattr(flags, name).resolve())
     for model in flags.models:
         any_trained = False
         for kind in flags.kinds:

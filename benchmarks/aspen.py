@@ -22,7 +22,8 @@ from pathlib import Path
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
 from benchmarks.aspen_summary import summarise
 from benchmarks.data_efficiency import sizes
-from benchmarks.scripts import ROOT
+from benchmarks.programs import absolute, command_parser
+from benchmarks.scripts import ROOT, words_of
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 
@@ -103,22 +104,16 @@ def launch(ranks: int) -> list[str]:
 
 def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
     """Run -> the command that trains it, for the backbones that the strategies need."""
-    common = [
-        "--preset",
-        flags.preset,
-        "--data",
-        str(flags.data),
-        "--runs",
-        str(flags.out / "runs"),
-    ]
     needed = {
-        AOJ_TOKENS: ("tokens_finetuned", ["aspen", "--model", "omnijet"]),
-        JETCLASS_TOKENS: ("tokens_scratch", ["jetclass", "--model", "omnijet", "--tokeniser-only"]),
-        AOJ_PET: ("pet_finetuned", ["aspen", "--model", "pet", "--mode", "generator"]),
+        AOJ_TOKENS: ("tokens_finetuned", "aspen --model omnijet"),
+        JETCLASS_TOKENS: ("tokens_scratch", "jetclass --model omnijet --tokeniser-only"),
+        AOJ_PET: ("pet_finetuned", "aspen --model pet --mode generator"),
     }
-    extra = {AOJ_PET: ["--epochs", str(flags.pet_epochs)] if flags.pet_epochs else []}
+    if flags.pet_epochs:
+        needed[AOJ_PET] = ("pet_finetuned", needed[AOJ_PET][1] + " --epochs {pet_epochs}")
+    common = " --name {name} --preset {preset} --data {data} --runs {out}/runs"
     return {
-        run: [*launch(flags.ranks), "train.py", *words, "--name", run, *common, *extra.get(run, [])]
+        run: [*launch(flags.ranks), *words_of(f"train.py {words}{common}", name=run, **vars(flags))]
         for run, (strategy, words) in needed.items()
         if strategy in flags.strategies
     }
@@ -126,61 +121,35 @@ def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
 
 def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
     """The command that trains a cell and all its repeats."""
-    scale, runs = SCALES[flags.preset], flags.out / "runs"
+    scale = SCALES[flags.preset]
     model = cell.strategy.split("_")[0]
     epochs = max(LEAST_EPOCHS, min(scale.most_epochs, scale.jets_seen[model] // cell.jets))
     batch = min(scale.batch[model], max(FEWEST, cell.jets // FEWEST))
     if flags.preset == "full":
         batch = min(scale.batch[model], cell.jets)
     start = {
-        "tokens_finetuned": ["--model", "omnijet", "--backbone", str(runs / AOJ_TOKENS)],
-        "tokens_scratch": ["--model", "omnijet", "--tokeniser", str(runs / JETCLASS_TOKENS)],
-        "pet_finetuned": ["--mode", "generator", "--backbone", str(runs / AOJ_PET)],
-        "pet_scratch": ["--mode", "generator"],
+        "tokens_finetuned": f"--model omnijet --backbone {{out}}/runs/{AOJ_TOKENS}",
+        "tokens_scratch": f"--model omnijet --tokeniser {{out}}/runs/{JETCLASS_TOKENS}",
+        "pet_finetuned": f"--mode generator --backbone {{out}}/runs/{AOJ_PET}",
+        "pet_scratch": "--mode generator",
     }[cell.strategy]
-    return [
-        *launch(flags.ranks if cell.jets > MANY_JETS else 1),
-        "finetune.py",
-        JETCLASS.name,
-        "--preset",
-        flags.preset,
-        *start,
-        "--classes",
-        cell.class_name,
-        "--train-jets",
-        str(cell.jets),
-        "--val-jets",
-        str(min(cell.jets, scale.most_val_jets)),
-        "--batch",
-        str(batch),
-        "--epochs",
-        str(epochs),
-        "--patience",
-        str(PATIENCE),
-        "--repeats",
-        str(flags.repeats),
-        "--data",
-        str(flags.data),
-        "--runs",
-        str(runs),
-        "--name",
-        cell.name,
-    ]
+    words = words_of(
+        f"finetune.py {JETCLASS.name} {start} --preset {{preset}} --classes {cell.class_name} "
+        f"--train-jets {cell.jets} --val-jets {min(cell.jets, scale.most_val_jets)} "
+        f"--batch {batch} --epochs {epochs} --patience {PATIENCE} --repeats {{repeats}} "
+        f"--data {{data}} --runs {{out}}/runs --name {cell.name}",
+        **vars(flags),
+    )
+    return [*launch(flags.ranks if cell.jets > MANY_JETS else 1), *words]
 
 
 def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
-    words = ["--observables"] if cell.strategy.startswith("pet") else []
-    return [
-        sys.executable,
-        "evaluate.py",
-        str(flags.out / "runs" / cell.name),
-        "--jets",
-        str(flags.jets),
-        "--batch",
-        str(SCALES[flags.preset].sampling_batch),
-        "--rate",
-        *words,
-    ]
+    words = words_of(
+        f"{{python}} evaluate.py {{out}}/runs/{cell.name} --jets {{jets}} "
+        f"--batch {SCALES[flags.preset].sampling_batch} --rate",
+        **vars(flags),
+    )
+    return [*words, "--observables"] if cell.strategy.startswith("pet") else words
 
 
 def execute(command: list[str], log: Path, threads: int, stop: threading.Event) -> None:
@@ -252,11 +221,9 @@ def run_cells(selected: list[Cell], flags: argparse.Namespace) -> None:
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
     """The flags, with the preset's values where none is given."""
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks aspen", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--out", type=Path, default=ROOT / "aspen_study")
+    parser = command_parser("aspen", __doc__)
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
+    parser.add_argument("--out", type=absolute, default=ROOT / "aspen_study")
     parser.add_argument("--preset", choices=SCALES, default="small")
     parser.add_argument("--stage", choices=STAGES, default="all")
     parser.add_argument("--cell", type=int, help="only this cell, counted from 0")
@@ -277,8 +244,6 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         help=f"GPUs of a backbone, and of a cell of more than {MANY_JETS} jets",
     )
     flags = parser.parse_args(arguments)
-    for name in ("data", "out"):  # the scripts run from the folder of the suite
-        setattr(flags, name, getattr(flags, name).resolve())
     flags.strategies = flags.strategies.split(",")
     if unknown := [name for name in flags.strategies if name not in STRATEGIES]:
         raise UserError(f"--strategies has {unknown[0]!r}; expected some of {','.join(STRATEGIES)}")

@@ -9,7 +9,6 @@ simulated PFNano for every data set of CMS, whose name begins as that of the dat
 dataset.json, tables.md and the figures into --out.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from benchmarks.aspen_features import (
     features,
 )
 from benchmarks.markdown import BLANK, markdown
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import command_parser, write_text
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.errors import UserError
@@ -54,11 +53,7 @@ LOGARITHMIC = (
 
 def main(arguments: Sequence[str]) -> None:
     """Read the files, write tables and figures."""
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks aspen_dataset",
-        allow_abbrev=False,
-        description=__doc__.splitlines()[0],
-    )
+    parser = command_parser("aspen_dataset", __doc__)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--samples", type=Path, metavar="DIR", help="simulated PFNano, for table 1")
     parser.add_argument(
@@ -86,8 +81,7 @@ def main(arguments: Sequence[str]) -> None:
     text = tables(data_sets, simulated, flags.luminosity)
     flags.out.mkdir(parents=True, exist_ok=True)
     write_results(flags.out / "dataset.json", results)
-    with atomic_path(flags.out / "tables.md") as temporary:
-        temporary.write_text(text)
+    write_text(flags.out / "tables.md", text)
     figure_1(data_sets, flags.out)
     if data_sets[ASPEN.title].plane.any():
         figure_2(data_sets[ASPEN.title], flags.out / "figure2_eta_phi")

@@ -21,7 +21,7 @@ from benchmarks.aspen_cells import (
 )
 from benchmarks.aspen_tables import Cells, Laws, cell_metrics, curve, power_laws, study_tables
 from benchmarks.markdown import markdown_section
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import write_text
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.selection import selected_jets
@@ -56,8 +56,7 @@ def summarise(selected: Sequence[Cell], flags: argparse.Namespace) -> None:
         raise UserError(f"{flags.out} holds no finished cell; run: python -m benchmarks aspen")
     laws = power_laws(cells)
     text = "\n".join(map(markdown_section, study_tables(Study(str(flags.out), cells))))
-    with atomic_path(flags.out / "tables.md") as temporary:
-        temporary.write_text(text)
+    write_text(flags.out / "tables.md", text)
     write_results(flags.out / STUDY, described(cells, laws, flags))
     aspen, _ = read_split(flags.data, ASPEN, "test", CONTEXT_JETS)
     context = observables(*four_momenta(aspen), ASPEN.jet_radius)

@@ -8,12 +8,11 @@ Writes backbones/NAME.h5 (only the weights of the best epoch), NAME.md (the card
 those of --curve were trained on fewer jets. jobs/backbone_small.sh has all steps.
 """
 
-import argparse
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.markdown import markdown
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import command_parser, write_text
 from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests, sha256
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import CATALOGUE
@@ -73,9 +72,7 @@ of the last row:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks backbone", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("backbone", __doc__)
     parser.add_argument("--run", type=Path, required=True, help="evaluated run of train.py")
     parser.add_argument("--name", required=True, help="the backbone's name: --backbone NAME")
     parser.add_argument("--curve", default="", help="evaluated runs on fewer jets, commas between")
@@ -85,8 +82,8 @@ def main(arguments: list[str]) -> None:
     flags.out.mkdir(parents=True, exist_ok=True)
     digest = write_weights(flags.run, flags.name, flags.out)
     write_figures(flags.run, curve, flags.name, flags.out)
-    with atomic_path(flags.out / f"{flags.name}.md") as temporary:
-        temporary.write_text(card(flags.run, curve, flags.name, flags.out, digest))
+    text = card(flags.run, curve, flags.name, flags.out, digest)
+    write_text(flags.out / f"{flags.name}.md", text)
     print(f"{flags.out / flags.name}{SUFFIX} and its card are written, SHA-256 {digest}")
 
 
@@ -104,9 +101,8 @@ def write_weights(run: Path, name: str, out: Path) -> str:
     path = out / f"{name}{SUFFIX}"
     save_checkpoint(path, best.model_config, best.weights, record)
     known = {**digests(out), name: sha256(path)}
-    with atomic_path(out / SUMS) as temporary:
-        lines = (f"{digest}  {stem}{SUFFIX}\n" for stem, digest in sorted(known.items()))
-        temporary.write_text("".join(lines))
+    lines = (f"{digest}  {stem}{SUFFIX}\n" for stem, digest in sorted(known.items()))
+    write_text(out / SUMS, "".join(lines))
     return known[name]
 
 

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.markdown import markdown
+from benchmarks.programs import absolute, command_parser
 from benchmarks.scripts import ROOT, execute, words_of
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
@@ -54,22 +55,16 @@ def cells(flags: argparse.Namespace) -> dict[tuple[str, int], tuple[Path, list[s
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks data_efficiency",
-        allow_abbrev=False,
-        description=__doc__.splitlines()[0],
-    )
+    parser = command_parser("data_efficiency", __doc__)
     parser.add_argument("--dataset", default="top", help="a tagging dataset with two classes")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
+    parser.add_argument("--backbone", type=absolute, required=True, help="pre-trained run")
     parser.add_argument("--train-jets", type=sizes, default=sizes("1000,3000,10000"))
     parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
     parser.add_argument("--preset", default="small", help="full or small")
-    parser.add_argument("--out", type=Path, default=ROOT / "data_efficiency")
+    parser.add_argument("--out", type=absolute, default=ROOT / "data_efficiency")
     flags = parser.parse_args(arguments)
     spec = dataset(flags.dataset)
-    for name in ("data", "backbone", "out"):  # the scripts run from the folder of the suite
-        setattr(flags, name, getattr(flags, name).resolve())
     commands = cells(flags)
     for count, ((model, jets), (run, command)) in enumerate(commands.items(), start=1):
         print(f"[{count}/{len(commands)}] {model}, {jets} training jets", flush=True)

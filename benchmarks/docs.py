@@ -10,7 +10,6 @@ the key. A table is written <!-- table: NAME WORDS -->, its lines, <!-- /table -
 TABLES in `benchmarks/docs_tables.py`.
 """
 
-import argparse
 import json
 import re
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.docs_tables import TABLES
 from benchmarks.generation_tables import scaled
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import command_parser, write_text
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import RESULT_KEYS, Result
 
@@ -85,9 +84,7 @@ def table(words: str) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks docs", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("docs", __doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if one would")
     flags = parser.parse_args(arguments)
     differing = []
@@ -100,8 +97,7 @@ def main(arguments: Sequence[str]) -> None:
         if new != text:
             differing.append(path.relative_to(ROOT).as_posix())
             if not flags.check:
-                with atomic_path(path) as temporary:
-                    temporary.write_text(new, encoding="utf-8")
+                write_text(path, new)
     if differing and flags.check:
         raise UserError(
             f"{', '.join(differing)} differ from benchmarks/results; write them again with: "

@@ -8,13 +8,13 @@ generators only the losses are drawn. The convergence is the number of epochs af
 fine-tuned model reaches the best validation loss of the model from scratch.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import anomaly, unfolding
 from benchmarks.aspen_cells import cell_of
+from benchmarks.programs import command_parser
 from benchmarks.published import OBSERVABLES
 from benchmarks.runs import Run, amount, read_run, read_runs
 from benchmarks.unfolding_tables import CLASSIFIERS, classifier_of
@@ -158,9 +158,7 @@ def draw_search(runs: Sequence[Run], out: Path) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks figures", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("figures", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of figures")
     flags = parser.parse_args(arguments)

@@ -13,7 +13,6 @@ every change.
 Readers whose counts of the same damages are in --out are not run again: a long run can be resumed.
 """
 
-import argparse
 import hashlib
 import json
 import tempfile
@@ -28,7 +27,7 @@ import numpy as np
 from benchmarks.fuzz_files import OWN
 from benchmarks.fuzz_public import PUBLIC
 from benchmarks.fuzz_simulated import SIMULATED
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import command_parser, write_json
 from omnilearn.errors import UserError
 from omnilearn.progress import progress
 from omnilearn.runs import revision
@@ -121,9 +120,7 @@ def table(rows: dict[str, dict]) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks fuzz", description=__doc__.partition("\n")[0]
-    )
+    parser = command_parser("fuzz", __doc__)
     parser.add_argument("--damages", type=int, default=10_000, help="of all readers (10000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reader", choices=READERS, help="damage files of this reader alone")
@@ -166,5 +163,4 @@ def write(out: Path, command: str, rows: dict[str, dict]) -> None:
         "own_formats": {key: sum(row[key] for row in own_rows) for key in ("tried", *OUTCOMES)},
         "readers": {name: rows[name] for name in READERS if name in rows},
     }
-    with atomic_path(out) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(out, result, indent=1)

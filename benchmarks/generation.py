@@ -9,7 +9,6 @@ row by no more than the uncertainty. Seconds are wall-clock time and CPU time of
 the machine may be shared.
 """
 
-import argparse
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ import numpy as np
 
 from benchmarks.generation_tables import scaled
 from benchmarks.markdown import markdown
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import command_parser, write_text
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
@@ -167,9 +166,7 @@ def figures(rows: list[dict], reference: dict, out: Path, title: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks generation", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("generation", __doc__)
     parser.add_argument("--run", type=Path, required=True, help="run of finetune.py jetnet30")
     parser.add_argument("--data", default="", help="folder of datasets (default: that of the run)")
     parser.add_argument("--jets", type=int, default=1000, help="jets of all classes")
@@ -184,8 +181,7 @@ def main(arguments: Sequence[str]) -> None:
     reference = row(flags.run, spec, RELEASED, truth, masses, full)
     rows = [reference, *(row(flags.run, spec, solver, truth, masses) for solver in SCAN)]
     flags.out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(flags.out / "steps.md") as temporary:
-        temporary.write_text(table(rows, reference))
+    write_text(flags.out / "steps.md", table(rows, reference))
     sample = {"dataset": spec.name, "data": origin, "jets": len(truth)}
     write_results(flags.out / "steps.json", {**sample, "rows": rows})
     figures(rows, reference, flags.out, spec.title)

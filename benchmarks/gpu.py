@@ -12,8 +12,6 @@ JetClass; arXiv:2502.14652, Section III) are steps x 256 / rate, with the measur
 GPU and an efficiency of one.
 """
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -23,9 +21,9 @@ from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.programs import RESULTS, command_parser, write_json
 from benchmarks.throughput import (
     MODES,
-    RESULTS,
     WORK,
     grouped_batches,
     operations_per_jet,
@@ -33,7 +31,6 @@ from benchmarks.throughput import (
     seconds_of,
     work,
 )
-from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.model.pet import PETConfig
 from omnilearn.model.precision import FULL, REDUCED
@@ -237,8 +234,7 @@ class Measurements:
             "means": self.means(),
             "pretraining": self.pretraining(),
         }
-        with atomic_path(self.out) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(self.out, result)
 
 
 def is_pretraining(row: dict) -> bool:
@@ -296,9 +292,7 @@ def measure_all(
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks gpu", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("gpu", __doc__)
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--batch", type=int, default=256, help="jets per step")
     parser.add_argument("--steps", type=int, default=20, help="steps per measurement, at most")

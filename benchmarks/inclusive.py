@@ -7,12 +7,12 @@ with the true multiplicities: the quality of a generator without any correlation
 RUNS/<dataset>_truth are training jets of the same classes: the quality of a perfect generator.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.programs import command_parser
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.comparison import compare
@@ -65,9 +65,7 @@ def write_run(
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks inclusive", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("inclusive", __doc__)
     parser.add_argument("dataset", help="e.g. jetnet30")
     parser.add_argument("--data", default="data", help="folder of preprocessed datasets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")

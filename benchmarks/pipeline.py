@@ -7,11 +7,9 @@ python -m benchmarks pipeline --consumers 4  ranks of one node, processes that r
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import platform
-import re
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import MEMORY, command_parser, peak_megabytes, write_json
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.layout import find_files
 from omnilearn.data.mixing import EpochPlan, JetOrder
@@ -38,18 +36,12 @@ ROWS_PER_CHUNK = 256
 WINDOW = 8192  # jets, as in the pipeline
 RESULTS = Path("benchmarks/results")
 STEP_SECONDS = 0.01  # of a pretended training step, while which the reading thread runs
-MEMORY = Path("/proc/self/status")
 NUMBER_OF_FILES = 4
 
 
 def main(arguments: list[str]) -> None:
     """Measure, print, and write the numbers as JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks pipeline",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("pipeline", __doc__)
     parser.add_argument("--data", type=Path, help="folder of preprocessed files (random jets)")
     parser.add_argument("--dataset", default="jetclass", help="its data set (jetclass)")
     parser.add_argument("--jets", type=int, default=64000, help="jets to use (64000)")
@@ -91,8 +83,7 @@ def main(arguments: list[str]) -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "measured": measured,
     }
-    with atomic_path(output) as path:
-        path.write_text(json.dumps(document, indent=2) + "\n")
+    write_json(output, document)
     print(f"written: {output}")
 
 
@@ -182,16 +173,11 @@ def _cpu_seconds(work) -> float:
 
 def _peak_memory(paths: list[Path], spec: DatasetSpec, limit: int, batch_size: int) -> float:
     """Megabytes that an epoch adds to the resident memory of a fresh process."""
-    before = _peak_kilobytes()
+    before = peak_megabytes()
     with JetFiles(paths, spec, limit=limit) as files:
         for _ in Pipeline(files, spec, batch_size).epoch(0):
             time.sleep(STEP_SECONDS)
-    return (_peak_kilobytes() - before) / 1024
-
-
-def _peak_kilobytes() -> int:
-    # not getrusage: a new process inherits its peak from the process that started it
-    return int(re.findall(r"VmHWM:\s*(\d+)", MEMORY.read_text())[0])
+    return peak_megabytes() - before
 
 
 def _write_files(folder: Path, spec: DatasetSpec, jets: int, options: dict) -> list[Path]:

@@ -6,12 +6,9 @@ python -m benchmarks preprocessing --datasets top qg
 A small sample is simulated in the public layout, and its rows are repeated to files of two lengths.
 """
 
-import argparse
-import json
 import multiprocessing
 import os
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -23,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.programs import command_parser, peak_megabytes, write_json
 from benchmarks.tiled_files import tile
 from benchmarks.whole_arrays import padded, whole_features
-from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.errors import UserError
 from preprocessing.__main__ import plan
@@ -33,19 +30,13 @@ from preprocessing.convert import convert
 from preprocessing.jet_chunk import JetChunk, prepare
 
 ROOT = Path(__file__).parents[1]
-MEMORY = Path("/proc/self/status")
 LONGER = 4  # the second length over the first
 REPEATS = 3  # of the timed arithmetic; the fastest is reported
 
 
 def main(arguments: list[str]) -> None:
     """Measure, print, and write the numbers as JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks preprocessing",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("preprocessing", __doc__)
     parser.add_argument("--datasets", nargs="+", default=list(CATALOGUE), help="names (all)")
     parser.add_argument("--jets", type=int, default=500, help="jets or events to simulate (500)")
     parser.add_argument("--rows", type=int, default=10000, help="rows of the short file (10000)")
@@ -64,8 +55,7 @@ def main(arguments: list[str]) -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "datasets": measured,
     }
-    with atomic_path(flags.output) as path:
-        path.write_text(json.dumps(document, indent=2) + "\n")
+    write_json(flags.output, document)
     print(table(measured))
     print(f"written: {flags.output}")
 
@@ -144,14 +134,6 @@ def preprocess(name: str, raw: Path, out: Path) -> dict[str, float]:
         "jets_per_second": rows * dataset(name).jets_per_row / seconds,
         "peak_megabytes": peak_megabytes(),
     }
-
-
-def peak_megabytes() -> float:
-    """Peak resident memory of this process; 0 on a system without /proc."""
-    if not MEMORY.exists():
-        return 0.0
-    # not getrusage: a new process inherits its peak from the process that started it
-    return int(re.findall(r"VmHWM:\s*(\d+)", MEMORY.read_text())[0]) / 1024
 
 
 def arithmetic(name: str, raw: Path) -> dict[str, float]:

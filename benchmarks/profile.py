@@ -6,8 +6,6 @@ Every part runs alone, forward and forward with backward, on one batch of typica
 numbers are medians.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +13,13 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import RESULTS, command_parser, write_json
 from omnilearn.model.layers import nearest_slots
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.plotting.style import figure
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled, with_gradients
 
-RESULTS = Path(__file__).parent / "results"
 SLOTS = 46  # a typical length of the pipeline for JetClass
 GROWTH_SLOTS = (24, 46, 71, 93, 139, 150)
 GROWTH_LAYERS = (2, 4, 8, 12)
@@ -158,9 +155,7 @@ def draw(parts: dict[str, dict], path: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks profile", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("profile", __doc__)
     parser.add_argument("--jets", type=int, default=64, help="jets of the batch")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out", type=Path, default=RESULTS / "profile")
@@ -183,7 +178,6 @@ def main(arguments: list[str]) -> None:
             f"training, jets/s by {axis}: "
             + ", ".join(f"{key}: {rate:.0f}" for key, rate in rates.items())
         )
-    with atomic_path(flags.out.with_suffix(".json")) as temporary:
-        result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": rates_by_axis}
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": rates_by_axis}
+    write_json(flags.out.with_suffix(".json"), result)
     draw(parts, flags.out)

@@ -5,13 +5,13 @@
 The pictures are inside the file and it needs no script: it can be sent and printed.
 """
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.markdown import Table, is_ours
+from benchmarks.programs import command_parser
 from benchmarks.runs import NO_RUN, Run, read_runs
 from benchmarks.tables import FOOTNOTE, all_tables
 from omnilearn.errors import UserError
@@ -81,9 +81,7 @@ def loose_figures(folder: Path, sections: Sequence[Section]) -> list[Picture]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks report", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("report", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="file to write")
     flags = parser.parse_args(arguments)

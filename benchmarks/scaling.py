@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.programs import RESULTS, command_parser, write_json
 from benchmarks.scripts import words_of
 from benchmarks.throughput import grouped_batches, work
-from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.model.pet import PET, PETConfig
@@ -31,8 +31,6 @@ from omnilearn.recipes import ARCHITECTURES
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled
 from omnilearn.training.objective import PETObjective
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def step_of_a_rank(flags: argparse.Namespace) -> None:
@@ -63,19 +61,15 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
                 seconds[name].append(time.perf_counter() - started)
     medians = {name: float(np.median(values)) for name, values in seconds.items()}
     if distributed.rank() == 0:
-        Path(flags.report).write_text(
-            json.dumps(
-                {
-                    "ranks": distributed.size(),
-                    "slots": batch["mask"].shape[1],
-                    "jets_per_second": flags.batch * distributed.size() / medians["step"],
-                    "allreduce_share": medians["allreduce"]
-                    / medians["step"]
-                    * (distributed.size() > 1),
-                    "megabytes_per_step": sum(g.nbytes for g in gradients) / 1e6,
-                }
-            )
-        )
+        ranks, share = distributed.size(), medians["allreduce"] / medians["step"]
+        report = {
+            "ranks": ranks,
+            "slots": batch["mask"].shape[1],
+            "jets_per_second": flags.batch * ranks / medians["step"],
+            "allreduce_share": share if ranks > 1 else 0.0,
+            "megabytes_per_step": sum(gradient.nbytes for gradient in gradients) / 1e6,
+        }
+        write_json(Path(flags.report), report)
 
 
 def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
@@ -122,9 +116,7 @@ def combined(rounds: list[list[dict]]) -> list[dict]:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks scaling", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("scaling", __doc__)
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--mode", choices=("all", "classifier", "generator"), default="all")
     parser.add_argument("--batch", type=int, default=64, help="jets per step and rank")
@@ -149,8 +141,5 @@ def main(arguments: list[str]) -> None:
             f"{row['megabytes_per_step']:.1f} MB per step and rank",
             flush=True,
         )
-    result = {name: getattr(flags, name) for name in ("size", "mode", "batch", "steps")}
-    with atomic_path(flags.out) as temporary:
-        temporary.write_text(
-            json.dumps(result | {"rounds": flags.rounds, "rows": rows}, indent=2) + "\n"
-        )
+    names = ("size", "mode", "batch", "steps", "rounds")
+    write_json(flags.out, {**{name: getattr(flags, name) for name in names}, "rows": rows})

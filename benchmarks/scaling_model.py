@@ -26,15 +26,14 @@ allreduce (`python -m benchmarks scaling`); as that is one machine and few round
 with a pessimistic spread of 5 % is printed too.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.programs import RESULTS, command_parser
 from omnilearn.errors import UserError
 
-RESULTS = Path(__file__).parent / "results"
 GPUS = (8, 32, 128)
 GPUS_PER_NODE = 4
 LINKS = {"inside a node": 300e9, "between nodes": 100e9}  # bytes per second
@@ -76,9 +75,7 @@ def efficiency(ranks: int, rate: float, batch: int, size: float, spread: float) 
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks scaling_model", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("scaling_model", __doc__)
     parser.add_argument(
         "--jets-per-second",
         type=float,

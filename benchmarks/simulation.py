@@ -8,15 +8,13 @@ processes hardly change them. "all" simulates every collision to the end, "early
 whose hard process cannot give a selected jet.
 """
 
-import argparse
-import json
 import platform
 import time
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import command_parser, write_json
 from simulation.generator_card import GeneratorCard
 from simulation.jetclass import PUBLIC_NAMES, RECIPE, classes
 from simulation.plan import Task, at_least
@@ -27,12 +25,7 @@ WAYS = {"all": replace(RECIPE, in_sight=None), "early": RECIPE}
 
 def main(arguments: list[str]) -> None:
     """Measure, print class by class, and write the numbers as JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks simulation",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("simulation", __doc__)
     parser.add_argument("--jets", type=at_least(1), default=250, help="of each class (250)")
     parser.add_argument(
         "--classes", type=classes, default=list(PUBLIC_NAMES), help="comma-separated (all ten)"
@@ -64,8 +57,7 @@ def main(arguments: list[str]) -> None:
         "measured": measured,
         "together": together,
     }
-    with atomic_path(flags.output) as path:
-        path.write_text(json.dumps(document, indent=2) + "\n")
+    write_json(flags.output, document)
     print(f"written: {flags.output}")
 
 

@@ -8,7 +8,6 @@ the study of arXiv:2412.10504. Runs are found at any depth below --runs by their
 `benchmarks/runs.py`). All runs of a row are shown; a row without a run has dashes.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +16,12 @@ from benchmarks.aspen_cells import cell_of, studies
 from benchmarks.aspen_tables import aspen_tables
 from benchmarks.generation_tables import generation_tables
 from benchmarks.markdown import SECTIONS, Table, latex_comment
+from benchmarks.programs import RESULTS, command_parser
 from benchmarks.runs import read_runs
 from benchmarks.search_tables import search_tables
 from benchmarks.tagging_tables import tagging_tables
 from benchmarks.unfolding_tables import unfolding_tables
 
-RESULTS = Path(__file__).parent / "results"  # committed runs
 FOOTNOTE = """\
 Published uncertainties are the papers' own (mostly the spread over trainings); ours are
 statistical, from the test jets of one training, or for runs of several trainings their spread.
@@ -52,9 +51,7 @@ def all_tables(folders: Sequence[Path]) -> tuple[list[Table], str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks tables", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("tables", __doc__)
     parser.add_argument(
         "--runs",
         type=Path,

@@ -76,10 +76,10 @@ def tagging_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
     metrics = columns(dataset)
     rows = [[MODEL, "Data", "Test jets", *(heading(metric)[0] for metric in metrics), SOURCE]]
     if table := PUBLISHED.get(dataset):
-        for model, values in table.rows.items():
+        for model in table.rows:
             cells = [
                 as_printed(value, heading(metric)[1])
-                for metric, value in zip(metrics, values, strict=True)
+                for metric, value in zip(metrics, table.numbers(model), strict=True)
             ]
             rows.append([model, "public", str(table.jets), *cells, table.source])
     of_dataset = [run for run in runs if run.dataset == dataset]

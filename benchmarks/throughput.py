@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import RESULTS, command_parser, write_json
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.mixing import padded_lengths
 from omnilearn.model.pet import PET, PETConfig
@@ -33,7 +33,6 @@ from omnilearn.training.gradients import (
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import Lion
 
-RESULTS = Path(__file__).parent / "results"
 MULTIPLICITY = RESULTS / "jetclass_multiplicity.json"  # of 15 000 simulated JetClass jets
 MODES = ("all", "classifier", "generator")
 WORK = ("training", "inference")
@@ -180,9 +179,7 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks throughput", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("throughput", __doc__)
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--batch", type=int, default=64, help="jets per step")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved measurements")
@@ -215,5 +212,4 @@ def main(arguments: list[str]) -> None:
         "rows": rows,
         "peak_memory_megabytes": memory,
     }
-    with atomic_path(flags.out) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(flags.out, result)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import markdown_section
+from benchmarks.programs import absolute, command_parser, write_text
 from benchmarks.published import OBSERVABLES
 from benchmarks.runs import read_run
 from benchmarks.scripts import execute, words_of
 from benchmarks.unfolding_tables import tables_of
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.statistics.results import Result
@@ -28,7 +28,6 @@ from omnilearn.tagging.convergence import epochs_needed
 from omnilearn.tagging.figures import LossHistory, loss_curves
 from omnilearn.unfolding.figures import LABELS, iteration_figure, panels_of, spectra_figure
 
-ROOT = Path(__file__).parents[1]
 METHODS = {
     "trees": "omnifold_trees",
     "DeepSets": "omnifold_deepsets",
@@ -141,23 +140,17 @@ def report(folder: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> 
             FOOTNOTE,
         ]
     )
-    with atomic_path(out / "table.md") as temporary:
-        temporary.write_text(text)
+    write_text(out / "table.md", text)
     return text
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks unfolding",
-        allow_abbrev=False,
-        description=__doc__.splitlines()[0],
-        epilog="further flags go to finetune.py",
-    )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--backbone", type=Path, help="pre-trained run, of OmniLearn")
+    parser = command_parser("unfolding", __doc__, epilog="further flags go to finetune.py")
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
+    parser.add_argument("--backbone", type=absolute, help="pre-trained run, of OmniLearn")
     parser.add_argument("--preset", default="small", help="full or small")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
-    parser.add_argument("--out", type=Path, default=Path("unfolding"), help="table and figures")
+    parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
+    parser.add_argument("--out", type=absolute, default="unfolding", help="table and figures")
     parser.add_argument("--ibu-iterations", type=int, default=3, help="of the binned unfolding")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     flags, extra_words = parser.parse_known_args(arguments)
@@ -166,9 +159,6 @@ def main(arguments: list[str]) -> None:
             f"--backbone is {flags.backbone}, expected the run that OmniLearn starts "
             "from; make it with: python train.py jetclass"
         )
-    for name in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
-        if getattr(flags, name):
-            setattr(flags, name, getattr(flags, name).resolve())
     for count, method in enumerate(flags.methods, start=1):
         print(f"[{count}/{len(flags.methods)}] OmniFold, {method}", flush=True)
         run = flags.runs / METHODS[method]

@@ -109,17 +109,11 @@ def method_name(run: Run, prefix: str) -> str:
 
 
 def published(table: PublishedTable) -> list[list[str]]:
-    return [
-        [
-            model,
-            "public",
-            str(table.jets),
-            *(as_printed(value, 0) for value in values),
-            BLANK,
-            table.source,
-        ]
-        for model, values in table.rows.items()
-    ]
+    rows = []
+    for model in table.rows:
+        values = [as_printed(value, 0) for value in table.numbers(model)]
+        rows.append([model, "public", str(table.jets), *values, BLANK, table.source])
+    return rows
 
 
 def rows(

@@ -77,7 +77,7 @@ def test_published_rows_have_a_number_for_every_observable_of_the_dataset():
     assert set(OBSERVABLES) == set(OMNIFOLD.observables)
     for table in (REWEIGHTING, UNFOLDING):
         assert table.metrics == OBSERVABLES
-        assert all(len(values) == 6 for values in table.rows.values())
+        assert all(len(table.numbers(model)) == 6 for model in table.rows)
 
 
 def lines_of(section: str) -> list[list[str]]:
@@ -109,8 +109,8 @@ def test_the_table_has_simulation_and_binned_unfolding_once_and_every_method(run
 
 
 def test_the_published_unfolding_has_numbers_of_pet_and_none_of_omnilearn():
-    assert UNFOLDING.rows["OmniFold PET classifier"][0] == (2.8, 0.9)
-    assert UNFOLDING.rows["OmniFold OmniLearn"] == (None,) * 6
+    assert UNFOLDING.numbers("OmniFold PET classifier")[0] == (2.8, 0.9)
+    assert UNFOLDING.numbers("OmniFold OmniLearn") == (None,) * 6
     _, unfolded, _ = unfolding_tables([])
     assert [row[3:9] for row in unfolded.rows[3:5]] == [
         ["2.8 ± 0.9", "0.5 ± 0.15", "0.09 ± 0.02", "0.23 ± 0.07", "0.13 ± 0.03", "0.19 ± 0.03"],
