@@ -40,6 +40,7 @@ from omnilearn.statistics.results import write_results
 FIGURES = {"QCD": "figure3_QCD", "Tbqq": "figure4_Tbqq"}
 CONTEXT_JETS = 20_000  # jets of each data set in figure 1, of Aspen Open Jets in figures 3 and 4
 COMPARED_STRATEGIES = {"tokens_finetuned": "fine-tuned", "tokens_scratch": "from scratch"}
+COLOURS = (None, "#bd1f01", "#3f90da")  # of Aspen Open Jets (the default) and the classes
 IDENTITY = tuple(range(8, 13))  # columns of the identity flags, after the charge
 IDENTITY_JETS = 5000  # jets whose constituents are counted by kind
 PARTICLES = ("pt", "eta_rel", "phi_rel")
@@ -71,12 +72,11 @@ def summarise(selected: Sequence[Cell], flags: argparse.Namespace) -> None:
 
 def described(cells: Cells, laws: Laws, flags: argparse.Namespace) -> dict:
     """study.json: every number of the tables."""
+    is_simulated = any(results["data"] == "simulated" for results in cells.values())
     return {
         "preset": flags.preset,
         "trainings": flags.repeats,
-        "data": "simulated"
-        if "simulated" in {results["data"] for results in cells.values()}
-        else "public",
+        "data": "simulated" if is_simulated else "public",
         "cells": [
             {
                 "class": cell.class_name,
@@ -113,18 +113,16 @@ def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) ->
         label: {**particle_features(jets), **jet_observables}
         for label, (jets, jet_observables) in samples.items()
     }
-    panels = {}
+    panels, labels = {}, {**LABELS, "pt": r"constituent $p_T$ [GeV]"}
     for name in (*PARTICLES, *OBSERVABLES):
         pooled = np.concatenate([sample[name] for sample in values.values()])
         edges = common_edges(pooled, name == "multiplicity")
-        histograms = [
+        first, *others = [
             Sample.of_values(label, sample[name], edges, colour=colour)
-            for (label, sample), colour in zip(
-                values.items(), (None, "#bd1f01", "#3f90da"), strict=True
-            )
+            for colour, (label, sample) in zip(COLOURS, values.items(), strict=True)
         ]
         logarithmic = name in (*LOGARITHMIC, "pt")
-        panels[name] = Spectrum(edges, histograms[0], histograms[1:], axis_label(name), logarithmic)
+        panels[name] = Spectrum(edges, first, others, labels[name], logarithmic)
     spectra(flags.out / "figure1_data_sets", panels, "Pre-training and target jets")
     kinds = {
         ASPEN.title: (ASPEN, ""),
@@ -160,10 +158,6 @@ def particle_features(jets: JetSet) -> dict[str, np.ndarray]:
     }
 
 
-def axis_label(name: str) -> str:
-    return r"constituent $p_T$ [GeV]" if name == "pt" else LABELS[name]
-
-
 def figure_rows(
     cells: Cells, laws: Laws, context: dict, class_name: str, flags: argparse.Namespace
 ) -> list[ObservableRow]:
@@ -175,24 +169,17 @@ def figure_rows(
     }
     if not histograms:
         return []
-    first_cell = next(iter(histograms.values()))
+    histograms = dict(sorted(histograms.items(), key=lambda item: item[0][1]))
+    reference = next(iter(histograms.values()))
     rows = []
     for name in OBSERVABLES:
-        edges = np.array(first_cell[name]["edges"])
-        truth = Sample.of_counts(
-            "JetClass", first_cell[name]["counts"]["truth"], first_cell[name]["sizes"]["truth"]
-        )
+        edges = np.array(reference[name]["edges"])
+        truth = stored_sample("JetClass", reference[name], "truth")
         generated = {
             title: {
-                jets: Sample.of_counts(
-                    str(jets),
-                    histogram[name]["counts"]["generated"],
-                    histogram[name]["sizes"]["generated"],
-                )
-                for (cell_strategy, jets), histogram in sorted(
-                    histograms.items(), key=lambda item: item[0][1]
-                )
-                if cell_strategy == strategy
+                jets: stored_sample(str(jets), histogram[name], "generated")
+                for (compared, jets), histogram in histograms.items()
+                if compared == strategy
             }
             for strategy, title in COMPARED_STRATEGIES.items()
         }
@@ -204,17 +191,13 @@ def figure_rows(
                 for strategy in STRATEGIES
                 if (points := curve(cells, class_name, strategy, metric))[0]
             ]
-        rows.append(
-            ObservableRow(
-                name,
-                edges,
-                truth,
-                Sample.of_values(ASPEN.title, context[name], edges),
-                generated,
-                curves,
-            )
-        )
+        context_sample = Sample.of_values(ASPEN.title, context[name], edges)
+        rows.append(ObservableRow(name, edges, truth, context_sample, generated, curves))
     return rows
+
+
+def stored_sample(label: str, histogram: dict, kind: str) -> Sample:
+    return Sample.of_counts(label, histogram["counts"][kind], histogram["sizes"][kind])
 
 
 def first_histograms(run: Path) -> dict:

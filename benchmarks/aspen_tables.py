@@ -48,8 +48,7 @@ def power_laws(cells: Cells) -> Laws:
 
 
 def cell_metrics(cells: Cells, cell: Cell) -> dict[str, Result]:
-    """Metrics of a cell; empty if the study has no such cell."""
-    return cells[cell]["generated"][cell.class_name] if cell in cells else {}
+    return cells[cell]["generated"][cell.class_name]
 
 
 def curve(
@@ -103,10 +102,8 @@ def gain_table(cells: Cells) -> Table:
         scratch = Cell(cell.class_name, f"{model}_scratch", cell.jets)
         if kind != "finetuned" or scratch not in cells:
             continue
-        pairs = [
-            (cell_metrics(cells, cell)[name], cell_metrics(cells, scratch)[name])
-            for name in metrics()
-        ]
+        finetuned, from_scratch = cell_metrics(cells, cell), cell_metrics(cells, scratch)
+        pairs = [(finetuned[name], from_scratch[name]) for name in metrics()]
         gain = np.array([b.value - a.value for a, b in pairs])
         error = np.array([np.hypot(a.error or 0.0, b.error or 0.0) for a, b in pairs])
         ratio = np.exp(np.mean([np.log(b.value / a.value) for a, b in pairs]))
@@ -126,16 +123,8 @@ def gain_table(cells: Cells) -> Table:
 
 def cost_table(cells: Cells) -> Table:
     """Tokens and diffusion at every size that both have: parameters, speed, KL divergence."""
-    rows = [
-        [
-            "training jets",
-            "strategy",
-            "class",
-            "parameters",
-            "jets/s",
-            *(f"KL {name}" for name in OBSERVABLES),
-        ]
-    ]
+    divergences = (f"KL {name}" for name in OBSERVABLES)
+    rows = [["training jets", "strategy", "class", "parameters", "jets/s", *divergences]]
     for cell, results in cells.items():
         models = {
             neighbour.strategy.split("_")[0]
@@ -145,23 +134,17 @@ def cost_table(cells: Cells) -> Table:
         if len(models) < 2:
             continue
         values = [cell_metrics(cells, cell)[f"kl_{name}"].text for name in OBSERVABLES]
-        rows.append(
-            [
-                str(cell.jets),
-                STRATEGIES[cell.strategy],
-                cell.class_name,
-                f"{results['parameters']:.0f}" if "parameters" in results else BLANK,
-                f"{results['jets_per_second']:.1f}" if "jets_per_second" in results else BLANK,
-                *values,
-            ]
-        )
+        parameters = f"{results['parameters']:.0f}" if "parameters" in results else BLANK
+        rate = f"{results['jets_per_second']:.1f}" if "jets_per_second" in results else BLANK
+        title = STRATEGIES[cell.strategy]
+        rows.append([str(cell.jets), title, cell.class_name, parameters, rate, *values])
     return Table("Tokens and diffusion", rows)
 
 
-def aspen_tables(found_studies: Sequence[Study]) -> list[Table]:
+def aspen_tables(studies: Sequence[Study]) -> list[Table]:
     """The tables of every study, with its path in the title; without a study, rows of dashes."""
     tables = []
-    for study in found_studies or [Study("")]:
+    for study in studies or [Study("")]:
         source = "no run"
         if study.cells:
             data = sorted({results["data"] for results in study.cells.values()})

@@ -76,27 +76,13 @@ def waited(cluster, job: str, limit: float) -> dict[str, str]:
     return job_state
 
 
-def training(data: Path, runs: Path, epochs: int) -> list:
+def training(data: Path, runs: Path, epochs: int) -> list[str]:
     """Flags of a training of the small model's classifier, 10 steps per epoch on two ranks."""
-    return [
-        "jetclass",
-        "--preset",
-        "small",
-        "--mode",
-        "classifier",
-        "--data",
-        data,
-        "--runs",
-        runs,
-        "--epochs",
-        epochs,
-        "--batch",
-        16,
-        "--warmup-epochs",
-        0,
-        "--patience",
-        1000,
-    ]
+    line = (
+        f"jetclass --preset small --mode classifier --data {data} --runs {runs} "
+        f"--epochs {epochs} --batch 16 --warmup-epochs 0 --patience 1000"
+    )
+    return line.split()
 
 
 def begun(runs: Path, out: Path) -> None:
@@ -127,14 +113,8 @@ def has_pending_usr1(process: int) -> bool:
 
 
 def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
-    out = tmp_path / "job.out"
-    job = submitted(
-        cluster,
-        "--ntasks=2",
-        f"--output={out}",
-        "jobs/pretrain.sh",
-        *training(data, tmp_path / "runs", 1),
-    )
+    out, words = tmp_path / "job.out", training(data, tmp_path / "runs", 1)
+    job = submitted(cluster, "--ntasks=2", f"--output={out}", "jobs/pretrain.sh", *words)
     job_state = waited(cluster, job, PATIENCE)
     assert (job_state["JobState"], job_state["ExitCode"]) == ("COMPLETED", "0:0"), out.read_text()
     run = tmp_path / "runs" / "jetclass"
@@ -145,14 +125,8 @@ def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
 
 
 def test_a_dead_rank_ends_the_job_within_a_minute_and_is_not_repeated(cluster, data, tmp_path):
-    out = tmp_path / "job.out"
-    job = submitted(
-        cluster,
-        "--ntasks=2",
-        f"--output={out}",
-        "jobs/pretrain.sh",
-        *training(data, tmp_path / "runs", 1000),
-    )
+    out, words = tmp_path / "job.out", training(data, tmp_path / "runs", 1000)
+    job = submitted(cluster, "--ntasks=2", f"--output={out}", "jobs/pretrain.sh", *words)
     begun(tmp_path / "runs", out)
     os.kill(ranks_of(cluster, job)[1], signal.SIGKILL)
     job_state = waited(cluster, job, 60)
@@ -206,18 +180,9 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
 
 
 def test_mpirun_starts_ranks_or_the_message_names_the_reason(cluster, data, tmp_path):
-    command = [
-        "mpirun",
-        "--allow-run-as-root",
-        "--oversubscribe",
-        "-np",
-        "2",
-        sys.executable,
-        "train.py",
-        *training(data, tmp_path / "runs", 1),
-    ]
+    launcher = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2"]
     process = subprocess.run(
-        list(map(str, command)),
+        [*launcher, sys.executable, "train.py", *training(data, tmp_path / "runs", 1)],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -9,7 +9,7 @@ from omnilearn.anomaly.metrics import scan
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 
-FLAGS = ["--signal", "500,0", "--repeats", "2", "--kinds", "idealised", "supervised"]
+FLAGS = "--signal 500,0 --repeats 2 --kinds idealised supervised"
 
 
 def cell(model: str, kind: str, signal: int, seed: int) -> dict:
@@ -59,17 +59,8 @@ def scripts(monkeypatch):
 
 def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, capsys):
     (tmp_path / "b").mkdir()
-    flags = [
-        "--backbone",
-        str(tmp_path / "b"),
-        "--runs",
-        str(tmp_path / "runs"),
-        "--out",
-        str(tmp_path / "out"),
-        *FLAGS,
-        "--epochs",
-        "3",
-    ]
+    folders = f"--backbone {tmp_path}/b --runs {tmp_path}/runs --out {tmp_path}/out"
+    flags = f"{folders} {FLAGS} --epochs 3".split()
     anomaly.main(flags)
     trained = [command for command in scripts if command[1] == "finetune.py"]
     assert len(trained) == 4

@@ -78,18 +78,8 @@ def results_of(run: Path) -> None:
 def flags(tmp_path):
     write_toy_dataset(tmp_path / "data", "aspen", {"test": 60})
     write_toy_dataset(tmp_path / "data", "jetclass", {"test": 120})
-    return [
-        "--data",
-        str(tmp_path / "data"),
-        "--out",
-        str(tmp_path / "study"),
-        "--repeats",
-        "2",
-        "--train-jets",
-        "1000,100",
-        "--pet-train-jets",
-        "100,1000",
-    ]
+    folders = f"--data {tmp_path}/data --out {tmp_path}/study"
+    return f"{folders} --repeats 2 --train-jets 1000,100 --pet-train-jets 100,1000".split()
 
 
 def test_one_command_runs_the_study_and_repeats_nothing(scripts, flags, tmp_path, capsys):
@@ -184,13 +174,9 @@ def test_flags_without_a_meaning_are_refused(scripts, flags, wrong, sentence):
 
 def test_a_script_that_fails_is_named_with_its_log(flags, tmp_path):
     stop = threading.Event()
+    command = [sys.executable, "-c", "import sys; sys.exit('no such place')"]
     with pytest.raises(UserError, match=r"failed \(no such place\).*one\.log"):
-        aspen.execute(
-            [sys.executable, "-c", "import sys; sys.exit('no such place')"],
-            tmp_path / "one.log",
-            1,
-            stop,
-        )
+        aspen.execute(command, tmp_path / "one.log", 1, stop)
     assert stop.is_set()
 
 

@@ -36,16 +36,8 @@ def scripts(monkeypatch):
 
 
 def test_a_scan_trains_every_cell_once_and_reports_all(scripts, tmp_path, capsys):
-    flags = [
-        "--backbone",
-        str(tmp_path / "b"),
-        "--train-jets",
-        "100,30",
-        "--repeats",
-        "2",
-        "--out",
-        str(tmp_path / "scan"),
-    ]
+    line = f"--backbone {tmp_path}/b --train-jets 100,30 --repeats 2 --out {tmp_path}/scan"
+    flags = line.split()
     data_efficiency.main(flags)
     trained = [command for command in scripts if command[1] == "finetune.py"]
     trainings = [
