@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.programs import MEMORY, command_parser, peak_megabytes, write_json
+from benchmarks.programs import MEMORY, RESULTS, command_parser, peak_megabytes, write_json
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.layout import find_files
 from omnilearn.data.mixing import EpochPlan, JetOrder
@@ -34,7 +34,6 @@ STORAGE: dict[str, dict] = {
 }
 ROWS_PER_CHUNK = 256
 WINDOW = 8192  # jets, as in the pipeline
-RESULTS = Path("benchmarks/results")
 STEP_SECONDS = 0.01  # of a pretended training step, while which the reading thread runs
 NUMBER_OF_FILES = 4
 
@@ -47,16 +46,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--jets", type=int, default=64000, help="jets to use (64000)")
     parser.add_argument("--batch-size", type=int, default=256, help="jets per batch (256)")
     parser.add_argument(
-        "--consumers",
-        type=int,
-        default=0,
-        help="measure this number of ranks that read batches at the same time",
+        "--consumers", type=int, default=0, help="ranks that read batches at the same time"
     )
     parser.add_argument(
-        "--output",
-        type=Path,
-        help="JSON file to write (benchmarks/results/"
-        "pipeline.json, or pipeline_ranks.json of consumers)",
+        "--output", type=Path, help="file to write (pipeline.json, or pipeline_ranks.json of ranks)"
     )
     flags = parser.parse_args(arguments)
     name = "pipeline_ranks.json" if flags.consumers else "pipeline.json"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.programs import command_parser, peak_megabytes, write_json
+from benchmarks.programs import RESULTS, command_parser, peak_megabytes, write_json
 from benchmarks.tiled_files import tile
 from benchmarks.whole_arrays import padded, whole_features
 from omnilearn.data.catalogue import CATALOGUE, dataset
@@ -40,12 +40,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--datasets", nargs="+", default=list(CATALOGUE), help="names (all)")
     parser.add_argument("--jets", type=int, default=500, help="jets or events to simulate (500)")
     parser.add_argument("--rows", type=int, default=10000, help="rows of the short file (10000)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=ROOT / "benchmarks" / "results" / "preprocessing.json",
-        help="JSON file to write",
-    )
+    output = RESULTS / "preprocessing.json"
+    parser.add_argument("--output", type=Path, default=output, help="JSON file to write")
     flags = parser.parse_args(arguments)
     measured = {
         dataset(name).name: measure(name, flags.jets, flags.rows) for name in flags.datasets

@@ -69,7 +69,24 @@ def jets(count: int, slots: int, dim: int) -> dict[str, np.ndarray]:
 
 def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
     """Part of the model -> (function of a batch, number of calls in one forward pass)."""
-    body, config = pet.body, pet.config
+    body, layers = pet.body, pet.config.num_layers
+    block = body.blocks[0]
+    functions = {
+        "embedding": lambda b, f, s: body.embedding(f),
+        "neighbours": lambda b, f, s: ops.cast(nearest_slots(b["body"], s, 10), "float32"),
+        "local encoding 1": lambda b, f, s: body.local0(f[:, :, :2], f, slots=s),
+        "local encoding 2": lambda b, f, s: body.local1(b["body"], b["body"], slots=s),
+        "attention": lambda b, f, s: block.attention(b["body"], bias=s.attention_bias),
+        "feed-forward": lambda b, f, s: block.feed_forward(b["body"]),
+        "normalisation": lambda b, f, s: block.norm1(b["body"], weight=s.weight),
+        "classifier head": lambda b, f, s: pet.classifier(b["body"], slots=s, jet=b["jet"])[0],
+        "generator head": lambda b, f, s: pet.generator(
+            b["body"], slots=s, jet=b["jet"], time=b["time"], label=b["label"]
+        ),
+        "whole body": lambda b, f, s: body(f, slots=s),
+    }
+    calls = {"neighbours": 2, "attention": layers, "feed-forward": layers}
+    calls["normalisation"] = 2 * layers
 
     def on_slots(function):
         def run(batch):
@@ -78,44 +95,7 @@ def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
 
         return run
 
-    block = body.blocks[0]
-    return {
-        "embedding": (on_slots(lambda b, f, s: body.embedding(f)), 1),
-        "neighbours": (
-            on_slots(lambda b, f, s: ops.cast(nearest_slots(b["body"], s, 10), "float32")),
-            2,
-        ),
-        "local encoding 1": (on_slots(lambda b, f, s: body.local0(f[:, :, :2], f, slots=s)), 1),
-        "local encoding 2": (
-            on_slots(lambda b, f, s: body.local1(b["body"], b["body"], slots=s)),
-            1,
-        ),
-        "attention": (
-            on_slots(lambda b, f, s: block.attention(b["body"], bias=s.attention_bias)),
-            config.num_layers,
-        ),
-        "feed-forward": (
-            on_slots(lambda b, f, s: block.feed_forward(b["body"])),
-            config.num_layers,
-        ),
-        "normalisation": (
-            on_slots(lambda b, f, s: block.norm1(b["body"], weight=s.weight)),
-            2 * config.num_layers,
-        ),
-        "classifier head": (
-            on_slots(lambda b, f, s: pet.classifier(b["body"], slots=s, jet=b["jet"])[0]),
-            1,
-        ),
-        "generator head": (
-            on_slots(
-                lambda b, f, s: pet.generator(
-                    b["body"], slots=s, jet=b["jet"], time=b["time"], label=b["label"]
-                )
-            ),
-            1,
-        ),
-        "whole body": (on_slots(lambda b, f, s: body(f, slots=s)), 1),
-    }
+    return {name: (on_slots(part), calls.get(name, 1)) for name, part in functions.items()}
 
 
 def growth(count: int, repeats: int) -> dict[str, dict[int, float]]:

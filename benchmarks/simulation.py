@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.programs import command_parser, write_json
+from benchmarks.programs import RESULTS, command_parser, write_json
 from simulation.generator_card import GeneratorCard
 from simulation.jetclass import PUBLIC_NAMES, RECIPE, classes
 from simulation.plan import Task, at_least
@@ -30,12 +30,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument(
         "--classes", type=classes, default=list(PUBLIC_NAMES), help="comma-separated (all ten)"
     )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        help="JSON file to write",
-        default=Path("benchmarks/results/simulation_rates.json"),
-    )
+    output = RESULTS / "simulation_rates.json"
+    parser.add_argument("--output", type=Path, default=output, help="JSON file to write")
     flags = parser.parse_args(arguments)
     measured, total_seconds = {}, dict.fromkeys(WAYS, 0.0)
     print(f"{'jets per CPU second':<22}{'all':>8}{'early':>8}{'ratio':>8}")
