@@ -71,14 +71,10 @@ def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
     first = next(iter(scans.values()))
     for kind, points in first.items():
         for key, point in points.items():
-            row = [
-                kind,
-                str(point["signal"]),
-                f"{point['initial_significance']:.2f}",
-                str(point["trainings"]),
-            ]
+            signal, significance = str(point["signal"]), f"{point['initial_significance']:.2f}"
             if kind == "supervised":
-                row[1:3] = ["all", BLANK]
+                signal, significance = "all", BLANK
+            row = [kind, signal, significance, str(point["trainings"])]
             for kinds in scans.values():
                 metrics = kinds.get(kind, {}).get(key, {})
                 for name, _ in SCANNED:

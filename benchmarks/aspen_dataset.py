@@ -30,6 +30,7 @@ from benchmarks.markdown import BLANK, markdown
 from benchmarks.programs import command_parser, write_text
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.layout import find_files
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.transfer import identity_figure
 from omnilearn.plotting.spectra import Sample as Drawn
@@ -56,13 +57,8 @@ def main(arguments: Sequence[str]) -> None:
     parser = command_parser("aspen_dataset", __doc__)
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--samples", type=Path, metavar="DIR", help="simulated PFNano, for table 1")
-    parser.add_argument(
-        "--luminosity",
-        type=float,
-        default=LUMINOSITY,
-        metavar="FB",
-        help=f"of table 1, in fb^-1 ({LUMINOSITY})",
-    )
+    luminosity = f"of table 1, in fb^-1 ({LUMINOSITY})"
+    parser.add_argument("--luminosity", type=float, default=LUMINOSITY, help=luminosity)
     parser.add_argument("--jets", type=int, metavar="N", help="jets read at most (all)")
     parser.add_argument("--out", type=Path, default=Path("aspen_dataset"))
     flags = parser.parse_args(arguments)
@@ -71,12 +67,13 @@ def main(arguments: Sequence[str]) -> None:
     if not flags.luminosity > 0:
         raise UserError(f"--luminosity is {flags.luminosity:g}; it must be above 0")
     simulated = samples(flags.samples) if flags.samples else []
-    data_sets = {ASPEN.title: features(all_files(flags.data), ASPEN, flags.jets)}
-    if has_jetclass(flags.data):
-        paths = find_files(flags.data, JETCLASS, "test")
-        qcd = features(paths, JETCLASS, flags.jets, "QCD")
-        if qcd.jets:
-            data_sets["JetClass QCD"] = qcd
+    splits = [split for split, _ in ASPEN.splits]
+    paths = [path for split in splits for path in existing_files(flags.data, ASPEN, split)]
+    paths = paths or find_files(flags.data, ASPEN, splits[-1])  # which raises UserError
+    data_sets = {ASPEN.title: features(paths, ASPEN, flags.jets)}
+    jetclass = existing_files(flags.data, JETCLASS, "test")
+    if jetclass and (qcd := features(jetclass, JETCLASS, flags.jets, "QCD")).jets:
+        data_sets["JetClass QCD"] = qcd
     results = described(data_sets, simulated, flags.luminosity)
     text = tables(data_sets, simulated, flags.luminosity)
     flags.out.mkdir(parents=True, exist_ok=True)
@@ -89,25 +86,12 @@ def main(arguments: Sequence[str]) -> None:
     print(f"dataset.json, tables.md and figures are in {flags.out}")
 
 
-def all_files(data: Path) -> list[Path]:
-    """The files of all splits; raises UserError if there is none."""
-    paths = []
-    for split, _ in ASPEN.splits:
-        try:
-            paths += find_files(data, ASPEN, split)
-        except UserError:
-            # a split of few jets may have no file
-            if split == ASPEN.splits[-1][0] and not paths:
-                raise
-    return paths
-
-
-def has_jetclass(data: Path) -> bool:
-    """Whether there is a test split of JetClass."""
+def existing_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
+    """The files of a split, if there are any."""
     try:
-        return bool(find_files(data, JETCLASS, "test"))
+        return find_files(data, spec, split)
     except UserError:
-        return False
+        return []
 
 
 def figure_1(data_sets: dict[str, Features], out: Path) -> None:

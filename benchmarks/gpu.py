@@ -49,6 +49,7 @@ FIRST_SLOTS = 46
 WARM_UP, LEAST_STEPS = 2, 3
 STEADY_SECONDS = 5.0  # of steps at one length, at most, beyond the least
 GPUS = 128  # arXiv:2502.14652
+MEASURED = "first_step_seconds jets_per_second share_of_peak peak_memory_megabytes error"
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,7 @@ class Measurements:
             print(f"{name}: not begun, it would take {expected:.0f} s", flush=True)
             self.write()
             return
-        row = {
-            **asdict(setting),
-            "slots": slots,
-            "first_step_seconds": None,
-            "jets_per_second": None,
-            "share_of_peak": None,
-            "peak_memory_megabytes": None,
-            "error": None,
-        }
+        row = {**asdict(setting), "slots": slots, **dict.fromkeys(MEASURED.split())}
         self.rows.append(row)
         print(f"{name}: begins", flush=True)
         try:
