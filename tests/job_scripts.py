@@ -1,4 +1,4 @@
-"""The job scripts of the checkout, run on this machine or told that they are elsewhere."""
+"""Run the job scripts of the checkout on this machine, with the variables of any site."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ from commands import ROOT
 
 
 def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
-    """Run a job of the checkout on a laptop, or where `environment` says."""
+    """Run a job of the checkout as on a laptop, or as on the site of `environment`."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -25,11 +25,13 @@ def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
 
 
 def printed(script: str, *arguments, **environment) -> list[list[str]]:
-    """The commands it would run."""
-    done = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
-    assert done.returncode == 0, done.stderr
-    return [shlex.split(line) for line in done.stdout.splitlines()]
+    """The commands that a job would run."""
+    process = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
+    assert process.returncode == 0, process.stderr
+    return [shlex.split(line) for line in process.stdout.splitlines()]
 
 
-def slurm(**more) -> dict[str, str]:
-    return {"OMNILEARN_SITE": "cluster", "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT), **more}
+def slurm(**variables) -> dict[str, str]:
+    """The environment of a job of Slurm."""
+    job = {"OMNILEARN_SITE": "cluster", "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT)}
+    return job | variables

@@ -1,4 +1,4 @@
-"""A real Slurm of one node, with servers in folders of their own, for as long as tests last."""
+"""A real Slurm of one node, whose servers run in a temporary folder during the tests."""
 
 import os
 import shutil
@@ -43,17 +43,17 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 """
 
 
-def done(*command, **more) -> str:
-    """What a command says; the test fails with its words when it does."""
-    found = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, **more
+def done(*command, **options) -> str:
+    """The output of a command; the test fails if the command does."""
+    process = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, **options
     )
-    assert found.returncode == 0, f"{command}: {found.stdout}{found.stderr}"
-    return found.stdout
+    assert process.returncode == 0, f"{command}: {process.stdout}{process.stderr}"
+    return process.stdout
 
 
-def installed() -> None:
-    """Install what is missing; the tests are skipped, with the reason, where that cannot be."""
+def install() -> None:
+    """Install missing programs; if that is impossible, the tests are skipped with the reason."""
     if all(map(shutil.which, PROGRAMS)):
         return
     if not shutil.which("apt-get"):
@@ -61,7 +61,7 @@ def installed() -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
         try:
-            found = subprocess.run(
+            process = subprocess.run(
                 ["apt-get", *words],
                 env=quiet,
                 capture_output=True,
@@ -72,12 +72,12 @@ def installed() -> None:
             )
         except subprocess.TimeoutExpired:
             pytest.skip(f"Slurm cannot be installed: apt-get {words[0]} took ten minutes")
-        if found.returncode:
-            pytest.skip(f"Slurm cannot be installed: {found.stderr[-300:]}")
+        if process.returncode:
+            pytest.skip(f"Slurm cannot be installed: {process.stderr[-300:]}")
 
 
-def authenticated(folder: Path) -> subprocess.Popen:
-    """A munged of our own, with its own key and socket."""
+def start_munged(folder: Path) -> subprocess.Popen:
+    """A munged with its own key and socket."""
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
@@ -103,10 +103,10 @@ def authenticated(folder: Path) -> subprocess.Popen:
 
 @contextmanager
 def slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a user of a Slurm that has this machine as its one node."""
-    installed()
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)
+    """The environment of a user of a Slurm whose only node is this machine."""
+    install()
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
     for name in ("state", "spool"):
         (folder / name).mkdir()
     host = socket.gethostname().split(".")[0]
@@ -117,7 +117,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         text.replace("cred_expire=5", f"cred_expire=5,socket={folder / 'munge'}")
     )
     user = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "OMNILEARN_SITE": "cluster"}
-    servers = [authenticated(folder)]
+    servers = [start_munged(folder)]
     servers += [
         subprocess.Popen(
             [name, "-D"],
@@ -142,7 +142,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         yield user
     finally:
         subprocess.run(["scancel", "--user=root"], env=user, check=False)
-        until = time.monotonic() + 60  # its processes end only while the servers are there
+        until = time.monotonic() + 60  # the servers must run until the processes have ended
         while (
             time.monotonic() < until
             and subprocess.run(
