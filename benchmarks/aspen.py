@@ -21,9 +21,9 @@ from pathlib import Path
 
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
 from benchmarks.aspen_summary import summarise
-from benchmarks.data_efficiency import sizes
 from benchmarks.programs import absolute, command_parser
 from benchmarks.scripts import ROOT, words_of
+from benchmarks.tagging import sizes
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data_efficiency, preprocessing
+from benchmarks import preprocessing, tagging
 from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import gain_table
 from benchmarks.generation_tables import scaled
@@ -54,12 +54,28 @@ def seconds(results: Path) -> str:
     return markdown([["step", "seconds"], *rows], texts=1)
 
 
-def training_sizes(results: Path) -> str:
-    """Top tagging against training jets, from a backbone and from scratch."""
-    cells = read_results(results / "tagging" / "data_efficiency.json")["cells"]
-    measured = {(cell["model"], cell["training_jets"]): cell["metrics"] for cell in cells}
-    sizes = sorted({jets for _, jets in measured})
-    return data_efficiency.table(sizes, measured, "rejection_0.5")
+def tagging_study(results: Path, dataset: str) -> str:
+    """Tagging against training jets, from a backbone and from scratch."""
+    cells = tagging_cells(results, dataset)
+    return tagging.table(sorted({jets for _, jets in cells}), cells, "rejection_0.5")
+
+
+def tagging_datasets(results: Path) -> str:
+    """Every data set of the tagging study with 1000 training jets, one line each."""
+    rows, names = [["data set", *tagging.COLUMNS, "test jets"]], tagging.names("rejection_0.5")
+    for dataset in ("top", "atlas", "qg", "cms", "h1"):
+        cells = tagging_cells(results, dataset)
+        shown = [cells[model, 1000] for model in tagging.MODELS]
+        values = [
+            metrics[name].text for metrics in shown for name in tagging.names("rejection_0.5")
+        ]
+        rows.append([f"`{dataset}`", *values, str(shown[0]["auc"].n)])
+    return markdown(rows, texts=1)
+
+
+def tagging_cells(results: Path, dataset: str) -> dict[tagging.Key, dict]:
+    record = read_results(results / "tagging" / f"{dataset}.json")
+    return {(cell["model"], cell["training_jets"]): cell["metrics"] for cell in record["cells"]}
 
 
 def generated(results: Path, metric: str) -> str:
@@ -197,11 +213,8 @@ def keys(results: Path, task: str) -> str:
 
 def tasks(results: Path) -> str:
     """The tasks of the suite: page, command, and one of the committed results."""
-    scan = {
-        (cell["model"], cell["training_jets"]): cell["metrics"]
-        for cell in read_results(results / "tagging" / "data_efficiency.json")["cells"]
-    }
-    tagged = [scan[model, 1000]["rejection_0.5"].text for model in data_efficiency.MODELS]
+    cells = tagging_cells(results, "top")
+    tagged = [cells[model, 1000]["rejection_0.5"].text for model in tagging.MODELS]
     jets, spectrum = (
         scaled(read(results, f"generation/{run}")["generated"]["t"]["w1m"], 1000).text
         for run in ("jetnet30_scratch", "jetnet30_inclusive")
@@ -236,7 +249,8 @@ TABLES: dict[str, Callable[..., str]] = {
     "demo": demo,
     "demo_figure": demo_figure,
     "seconds": seconds,
-    "training_sizes": training_sizes,
+    "tagging_study": tagging_study,
+    "tagging_datasets": tagging_datasets,
     "generated": generated,
     "unfolded": unfolded,
     "search": search,

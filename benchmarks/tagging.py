@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.figures import trainings
 from benchmarks.markdown import markdown
+from benchmarks.programs import command_parser
 from benchmarks.scripts import ROOT, execute, words_of
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
@@ -32,6 +33,9 @@ PATIENCE = 5
 LEAST_PATIENCE = 3
 LONGEST = 8  # times the patience: the epochs at most
 
+COLUMNS = [
+    text for model in MODELS for text in (f"{model}: AUC", "1/eB", "validation loss", "steps")
+]
 Key = tuple[str, int]  # model, training jets
 
 
@@ -74,9 +78,7 @@ def cells(flags: argparse.Namespace) -> dict[Key, tuple[Path, list[str]]]:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks tagging", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("tagging", __doc__)
     parser.add_argument("--dataset", default="top", help="a tagging dataset with two classes")
     parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
     parser.add_argument("--backbone", default="small", help="name of a backbone, or a run")
@@ -166,12 +168,15 @@ def scratch_jets(metrics: dict[Key, dict[str, Result]], jets: int) -> str:
     return f"{float(f'{needed:.2g}'):.0f}"
 
 
+def names(metric: str) -> tuple[str, ...]:
+    """The metrics that the columns of both models show, `metric` among them."""
+    return "auc", metric, "cross_entropy", "steps"
+
+
 def table(jets: list[int], metrics: dict[Key, dict[str, Result]], metric: str) -> str:
     """Markdown: a line per training size, the columns of both models side by side."""
-    names = ("auc", metric, "cross_entropy", "steps")
-    columns = [[f"{model}: AUC", "1/eB", "validation loss", "steps"] for model in MODELS]
-    rows = [["training jets", *columns[0], *columns[1], "from scratch needs"]]
+    rows = [["training jets", *COLUMNS, "from scratch needs"]]
     for size in jets:
-        values = [metrics[model, size][name].text for model in MODELS for name in names]
+        values = [metrics[model, size][name].text for model in MODELS for name in names(metric)]
         rows.append([str(size), *values, scratch_jets(metrics, size)])
     return markdown(rows, texts=0)

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import data_efficiency, demo_full
+from benchmarks import demo_full, tagging
 from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import study_tables
 from benchmarks.markdown import markdown, markdown_section
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.statistics.results import read_results
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,10 +39,9 @@ def test_preprocessing_of_every_dataset_fits_into_memory():
 
 
 def test_a_backbone_needs_fewer_jets_at_every_size():
-    cells = read_results(RESULTS / "tagging" / "data_efficiency.json")["cells"]
-    measured = {(cell["model"], cell["training_jets"]): cell["metrics"] for cell in cells}
-    for jets in sorted({jets for _, jets in measured}):
-        ours, scratch = (measured[model, jets]["rejection_0.5"] for model in data_efficiency.MODELS)
+    cells = tagging_cells(RESULTS, "top")
+    for jets in sorted({jets for _, jets in cells}):
+        ours, scratch = (cells[model, jets]["rejection_0.5"] for model in tagging.MODELS)
         assert ours.value - scratch.value > 2 * np.hypot(ours.error, scratch.error)
 
 
