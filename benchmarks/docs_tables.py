@@ -66,9 +66,7 @@ def tagging_datasets(results: Path) -> str:
     for dataset in ("top", "atlas", "qg", "cms", "h1"):
         cells = tagging_cells(results, dataset)
         shown = [cells[model, 1000] for model in tagging.MODELS]
-        values = [
-            metrics[name].text for metrics in shown for name in tagging.names("rejection_0.5")
-        ]
+        values = [metrics[name].text for metrics in shown for name in names]
         rows.append([f"`{dataset}`", *values, str(shown[0]["auc"].n)])
     return markdown(rows, texts=1)
 

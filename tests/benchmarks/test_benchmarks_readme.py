@@ -8,6 +8,7 @@ import numpy as np
 from benchmarks import demo_full, tagging
 from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import study_tables
+from benchmarks.docs_tables import tagging_cells
 from benchmarks.markdown import markdown, markdown_section
 from omnilearn.data.catalogue import CATALOGUE
 
