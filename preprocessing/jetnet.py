@@ -15,7 +15,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import Shard, require_files, require_finite, what_is_in
+from preprocessing.sources import Shard, names_in, require_files, require_finite
 
 
 def file_names(spec: DatasetSpec) -> dict[str, str]:
@@ -29,7 +29,7 @@ def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:
     found = [raw / name for name in names if (raw / name).is_file()]
     if not found:
         raise UserError(
-            f"{raw} holds none of {', '.join(names)} but {what_is_in(raw)}; get them from "
+            f"{raw} holds none of {', '.join(names)} but {names_in(raw)}; get them from "
             f"{spec.source}"
         )
     require_files(found)
@@ -50,8 +50,8 @@ def count(path: Path, spec: DatasetSpec) -> int:
         return columns.rows
 
 
-def read(path: Path, spec: DatasetSpec, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time; their class is that of the file name.
+def read(path: Path, spec: DatasetSpec, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time; their class is that of the file name.
 
     Raises UserError on numbers that are not finite, masks other than 0 and 1, negative pt_rel and
     a file whose name is of no class.
@@ -64,7 +64,7 @@ def read(path: Path, spec: DatasetSpec, at_once: int = CHUNK_ROWS) -> Iterator[J
         )
     label = spec.class_names.index(name)
     with open_columns(path, layout(spec), spec.title) as columns:
-        for first_row, stored in columns.stretches(at_once):
+        for first_row, stored in columns.chunks(chunk_rows):
             for column, values in stored.items():
                 require_finite(values, path, columns.key(column), first_row)
             yield chunk(stored["constituents"], stored["jets"], label, path, first_row)

@@ -22,10 +22,10 @@ from preprocessing.pandas_table import Table, open_table
 from preprocessing.sources import (
     RemoteFile,
     Shard,
+    names_in,
     reading,
     require_files,
     require_finite,
-    what_is_in,
 )
 
 SLOTS = 700
@@ -63,7 +63,7 @@ def shards(raw: Path) -> list[Shard]:
         found.append(raw / EXTRA)
     if not found:
         raise UserError(
-            f"{raw} holds no {EVENTS} with the particles of the events but {what_is_in(raw)}; "
+            f"{raw} holds no {EVENTS} with the particles of the events but {names_in(raw)}; "
             f"get it with: python -m preprocessing download lhco --out {raw}"
         )
     require_files(found)
@@ -110,8 +110,8 @@ def count(path: Path) -> int:
         return len(table)
 
 
-def read(path: Path, at_once: int = EVENTS_AT_ONCE) -> Iterator[JetChunk]:
-    """The two leading jets of the events of one file, `at_once` events at a time.
+def read(path: Path, chunk_rows: int = EVENTS_AT_ONCE) -> Iterator[JetChunk]:
+    """The two leading jets of the events of one file, `chunk_rows` events at a time.
 
     Raises UserError on numbers that are not finite or cannot be pt, eta, phi, and on labels other
     than 0 and 1.
@@ -119,8 +119,8 @@ def read(path: Path, at_once: int = EVENTS_AT_ONCE) -> Iterator[JetChunk]:
     with reading(path), open_for_reading(path) as file:
         table = open_table(file, path, LHCO.name)
         particles, label = columns(table, path)
-        for first in range(0, len(table), at_once):
-            stretch = table.read(first, min(first + at_once, len(table)))
+        for first in range(0, len(table), chunk_rows):
+            stretch = table.read(first, min(first + chunk_rows, len(table)))
             labels = np.zeros(len(stretch)) if label is None else stretch[:, label]
             yield chunk(stretch[:, particles].reshape(-1, SLOTS, 3), labels, path, first)
 

@@ -63,11 +63,11 @@ class NpzRows:
                 member.file.read(1)  # at its end the archive compares the checksum
         return arrays
 
-    def stretches(self, at_once: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """What is left, `at_once` rows at a time: the number of the first row, the arrays."""
+    def chunks(self, chunk_rows: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """What is left, `chunk_rows` rows at a time: the number of the first row, the arrays."""
         while self._done < self.rows:
             first = self._done
-            yield first, self.read(at_once)
+            yield first, self.read(chunk_rows)
 
 
 @contextmanager

@@ -24,11 +24,11 @@ from preprocessing.npz_stream import open_npz
 from preprocessing.sources import (
     RemoteFile,
     Shard,
-    mixed,
+    mix_classes,
+    names_in,
     reading,
     require_files,
     require_finite,
-    what_is_in,
 )
 
 LEVELS = ("sim", "gen")  # in the public files, for our reco and gen
@@ -77,7 +77,7 @@ def shards(raw: Path) -> list[Shard]:
         if not samples:
             raise UserError(
                 f"{raw} holds no {label} file ({' or '.join(GENERATORS[label])}_Zjet_pTZ-200GeV_"
-                f"0.npz ...) but {what_is_in(raw)}; get them from {OMNIFOLD.source}"
+                f"0.npz ...) but {names_in(raw)}; get them from {OMNIFOLD.source}"
             )
         if len(samples) > 1:
             raise UserError(
@@ -90,7 +90,7 @@ def shards(raw: Path) -> list[Shard]:
         for files in samples.values()
     ]
     require_files([path for files in groups for path in files])
-    return [Shard(OMNIFOLD.splits, i, sources) for i, sources in enumerate(mixed(groups))]
+    return [Shard(OMNIFOLD.splits, i, sources) for i, sources in enumerate(mix_classes(groups))]
 
 
 def arrays_of(path: Path) -> tuple[str, ...]:
@@ -109,15 +109,15 @@ def count(path: Path) -> int:
         return stored.rows
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The events of one file, `at_once` rows at a time; an empty level has no jet there.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The events of one file, `chunk_rows` rows at a time; an empty level has no jet there.
 
     Raises UserError on numbers that are not finite, negative pt and codes of no particle.
     """
     label = OMNIFOLD.class_names.index(generator(path)[0])
     with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
         require_columns(stored.shapes, path)
-        for first_row, arrays in stored.stretches(at_once):
+        for first_row, arrays in stored.chunks(chunk_rows):
             for key, values in arrays.items():
                 require_finite(values, path, key, first_row)
             yield chunk(arrays, label, path, first_row)

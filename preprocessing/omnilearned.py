@@ -114,16 +114,16 @@ class Reader:
         with reading(path), open_for_reading(path) as file:
             return len(self.arrays(file, path)["data"])
 
-    def read(self, path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-        """The jets of one file, `at_once` rows at a time.
+    def read(self, path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+        """The jets of one file, `chunk_rows` rows at a time.
 
         Raises UserError on numbers that are not finite, and labels and identities of none.
         """
         with reading(path), open_for_reading(path) as file:
             arrays = self.arrays(file, path)
             first_label = self.first_label(arrays["pid"], path)
-            for first in range(0, len(arrays["data"]), at_once):
-                stored = {key: array[first : first + at_once] for key, array in arrays.items()}
+            for first in range(0, len(arrays["data"]), chunk_rows):
+                stored = {key: array[first : first + chunk_rows] for key, array in arrays.items()}
                 for key, values in stored.items():
                     require_finite(values, path, key, first)
                 stored["pid"] = stored["pid"].reshape(-1).astype(np.int64) - first_label

@@ -27,7 +27,7 @@ from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.jet_file import Provenance
 from preprocessing.own_columns import class_numbers, group_numbers, weights_and_scale
 from preprocessing.own_constituents import PDG_ID, Constituents, constituents_of
-from preprocessing.sources import SPLITS, Shard, strangers
+from preprocessing.sources import SPLITS, Shard, unexpected_files
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 # distinct for colour-blind readers (arXiv:2107.02270)
@@ -93,7 +93,7 @@ def write_dataset(
     jets = JetArrays(given, numbers, weight)
     job = OwnJob.of(spec, jets, data, int(seed), group_numbers(group, count), scale)
     paths = [path for path, _ in job.outputs]
-    if left := strangers(data / name, set(paths)):
+    if left := unexpected_files(data / name, set(paths)):
         raise UserError(
             f"{left[0]} is left of an earlier {name} and would be read beside the new jets, some "
             f"of which it may hold; remove {left[0].parent}, or choose another name"

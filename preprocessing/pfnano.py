@@ -204,15 +204,15 @@ def count(path: Path) -> int:
         return sum(int(ak.sum(ak.num(part[branch]))) for part in parts)
 
 
-def read(path: Path, at_once: int = EVENTS_AT_A_TIME) -> Iterator[JetChunk]:
-    """The selected jets of one file, `at_once` events at a time.
+def read(path: Path, chunk_rows: int = EVENTS_AT_A_TIME) -> Iterator[JetChunk]:
+    """The selected jets of one file, `chunk_rows` events at a time.
 
     Raises UserError on missing branches, numbers that are not finite, PUPPI weights outside 0-1,
     links to candidates or jets that the event does not have, and ids that no constituent has.
     """
     with open_events(path) as (tree, names):
         first_event = first_row = 0
-        for arrays in tree.iterate(names.needed(), step_size=at_once, library="ak"):
+        for arrays in tree.iterate(names.needed(), step_size=chunk_rows, library="ak"):
             jets = chunk(arrays, names, path, first_event, first_row)
             yield jets
             first_event += len(arrays)

@@ -82,14 +82,14 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(found)
 
 
-def what_is_in(folder: Path, most: int = 5) -> str:
+def names_in(folder: Path, most: int = 5) -> str:
     """Names in a folder, the first few of many, for a sentence about what is missing there."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join(names[:most] + more) or "nothing"
 
 
-def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
+def mix_classes(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
     """The sources of each output file, so that every one has its share of all classes.
 
     There are as many as the largest class has files; those of the smaller ones are spread evenly.
@@ -122,7 +122,7 @@ def reading(path: Path, mend: str = "download it again") -> Iterator[None]:
         ) from error
 
 
-def strangers(folder: Path, expected: set[Path]) -> list[Path]:
+def unexpected_files(folder: Path, expected: set[Path]) -> list[Path]:
     """Files in the splits of a dataset's folder that are not `expected` to be made now, sorted.
 
     They would be read together with the new ones. A name that begins with a dot is being written.

@@ -16,7 +16,7 @@ from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import LOG_FLOOR
 from preprocessing import atlas, gzip_file
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -28,7 +28,7 @@ def golden():
         released = dict(released)
     columns = {name: released[f"in.{name}"] for name in atlas.LAYOUT}
     chunk = atlas.chunk(columns, Path("atlas"), 0)
-    return released, stored(prepare(chunk, ATLAS, Path("atlas")), ATLAS)
+    return released, dataset_arrays(prepare(chunk, ATLAS, Path("atlas")), ATLAS)
 
 
 def test_atlas_columns_labels_and_weights_equal_the_released_ones(golden):
@@ -159,7 +159,7 @@ def test_what_is_unpacked_is_held_on_the_disk_one_file_at_a_time_and_leaves_no_n
     folder = second_release("train_nominal_000.h5", "train_nominal_001.h5")
     (tmp_path / "room").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "room"))
-    contents = [gzip_file.plain(folder / f"train_nominal_00{i}.h5.gz") for i in (0, 0, 1)]
+    contents = [gzip_file.uncompressed(folder / f"train_nominal_00{i}.h5.gz") for i in (0, 0, 1)]
     assert contents[0] is contents[1]
     assert [content.closed for content in contents] == [True, True, False]
     assert not list((tmp_path / "room").iterdir())

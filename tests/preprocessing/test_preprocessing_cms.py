@@ -330,7 +330,7 @@ def test_folders_of_recorded_jets_and_empty_or_truncated_files_are_refused(
     path.write_bytes(b"")
     assert "is empty (0 bytes)" in refused("cms", "--raw", raw)
     path.rename(raw / "CMS_Jet300_pT375-infGeV_0_compressed.h5")
-    assert "recorded and generated ones tell no parton" in refused("cms", "--raw", raw)
+    assert "recorded and generated files lack the parton" in refused("cms", "--raw", raw)
 
 
 def test_the_355_public_files_are_named():

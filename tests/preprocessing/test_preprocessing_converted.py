@@ -48,7 +48,7 @@ def test_jets_labels_and_identities_are_those_of_the_branches(
     columns, toy_jets, tmp_path, name, jet_pt, ending
 ):
     path = write(tmp_path / f"train_file{ending}", columns(jet_pt=jet_pt))
-    chunks = list(READERS[name].read(path, at_once=25))
+    chunks = list(READERS[name].read(path, chunk_rows=25))
     assert [len(chunk.label) for chunk in chunks] == [25, 25, 10]
     assert READERS[name].count(path) == 60
     momenta, counts, jets = toy_jets(60, 0, jet_pt)

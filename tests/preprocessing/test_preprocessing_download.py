@@ -267,7 +267,7 @@ def test_a_disk_that_is_too_small_is_told_before_a_byte_is_written(
 
 def test_a_disk_that_fills_up_is_told(public, preprocess, tmp_path, monkeypatch):
     full = FileIO("/dev/full", "wb")
-    monkeypatch.setattr(download.Transfer, "opened", lambda transfer, have: full)
+    monkeypatch.setattr(download.Transfer, "open_partial", lambda transfer, offset: full)
     status, _, complaint = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
     assert "the disk is full after 0 bytes; make room" in complaint
@@ -282,7 +282,7 @@ def test_another_place_is_asked_for_by_its_name_and_an_unknown_one_refused(
     assert preprocess("download", "top", "--out", tmp_path, "--source", "second")[0] == 0
     assert files_in(tmp_path) == ["v2.h5"]
     complaint = preprocess("download", "top", "--out", tmp_path, "--source", "third")[2]
-    assert "--source third is no place of Top tagging; known: omnilearned, second" in complaint
+    assert "--source third is no source of Top tagging; known: omnilearned, second" in complaint
 
 
 def test_repacked_files_are_listed_by_their_server_and_keep_their_split(
@@ -319,7 +319,7 @@ def test_data_that_are_not_public_are_named_with_their_owner(preprocess, tmp_pat
 def test_an_interruption_says_that_the_same_command_goes_on(
     public, preprocess, tmp_path, monkeypatch
 ):
-    def interrupt(answer):
+    def interrupt(response):
         yield CONTENT[:700]
         raise KeyboardInterrupt
 

@@ -11,7 +11,7 @@ from omnilearn.kinematics import from_rapidity
 from preprocessing import h1, omnifold
 from preprocessing.identity import masses
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 HERE = Path("golden")
@@ -33,7 +33,7 @@ def omnifold_rows(released):
             arrays[f"{level}_{key}"] = released[f"in.{level}_{key}"]
         for key in omnifold.SUBSTRUCTURE:
             arrays[f"{level}_{key}"] = released[f"in.subs.{level}_{key}"]
-    return stored(prepare(omnifold.chunk(arrays, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
+    return dataset_arrays(prepare(omnifold.chunk(arrays, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
 
 
 @pytest.fixture(params=["sim", "gen"])
@@ -155,7 +155,7 @@ def h1_case():
     # the cuts come before what is compared here
     assert chunk.rejected == {"with a leading jet outside -1.5 < eta < 2.75": 5}
     case = {key: values[chunk.rows] for key, values in case.items()}
-    return case, particles[chunk.rows], stored(prepare(chunk, H1, HERE), H1)
+    return case, particles[chunk.rows], dataset_arrays(prepare(chunk, H1, HERE), H1)
 
 
 def test_h1_angles_logs_and_charge_equal_the_released_ones(h1_case):

@@ -14,7 +14,7 @@ from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass
 from preprocessing import h1
 from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 RAPGAP, DJANGO = "Rapgap_Eplus0607_0.root", "Django_Eplus0607_0.root"
 
@@ -179,7 +179,7 @@ def test_a_fraction_above_one_is_clipped_and_one_constituent_is_a_jet(branches, 
         )
     path = write(**made)
     prepared = prepare(next(h1.read(path)), H1, path)
-    found = stored(prepared, H1)
+    found = dataset_arrays(prepared, H1)
     assert found["multiplicity"][0] == 1
     assert found["data"][0, 0, 2] == pytest.approx(np.log(1e-6))
     assert prepared.clipped == 1
@@ -188,7 +188,7 @@ def test_a_fraction_above_one_is_clipped_and_one_constituent_is_a_jet(branches, 
 
 def test_thirty_constituents_stay_and_all_are_counted(write):
     path = write()
-    found = stored(prepare(next(h1.read(path)), H1, path), H1)
+    found = dataset_arrays(prepare(next(h1.read(path)), H1, path), H1)
     assert found["multiplicity"].max() > 30
     long = found["multiplicity"] > 30
     assert (found["data"][long][:, 29, 3] != 0).all()
@@ -250,7 +250,7 @@ def test_another_tree_or_the_other_generator_is_refused(write, refused, tmp_path
     write(RAPGAP, tree="Events")
     assert "has no tree 'Django/minitree' or 'Rapgap/minitree'" in refused("h1", "--raw", raw)
     write(RAPGAP, tree="Django/minitree")
-    assert "its name promises Rapgap" in refused("h1", "--raw", raw)
+    assert "its name is one of Rapgap" in refused("h1", "--raw", raw)
 
 
 def test_missing_and_truncated_files_are_refused(write, refused, tmp_path):

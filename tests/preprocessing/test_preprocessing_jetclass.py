@@ -224,12 +224,12 @@ def test_ragged_branches_of_unequal_length_are_refused(write_jetclass, toy_jets,
 def test_a_file_named_after_another_class_is_refused(write_jetclass, refused, tmp_path):
     write_jetclass(tmp_path / "raw/train/HToCC_000.root", "Hbb")
     complaint = refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
-    assert "labelled Hbb, but the file name promises Hcc" in complaint
+    assert "labelled Hbb, but the file name is that of Hcc" in complaint
 
 
 def test_a_file_of_no_split_is_refused(write_jetclass, refused, tmp_path):
     write_jetclass(tmp_path / "raw/HToCC_500.root", "Hcc")
-    assert "does not say which split" in refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
+    assert "belongs to no split" in refused("jetclass", *TRAIN, "--raw", tmp_path / "raw")
 
 
 def test_an_empty_folder_and_an_empty_file_are_told_apart(refused, tmp_path):

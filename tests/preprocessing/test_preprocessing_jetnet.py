@@ -13,7 +13,7 @@ from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import invariant_mass
 from preprocessing import jetnet, jetnet30
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -27,7 +27,7 @@ def golden(request):
     chunk = jetnet.chunk(
         released["in.particle_features"], released["in.jet_features"], 2, Path("t.hdf5"), 0
     )
-    return released, stored(prepare(chunk, spec, Path("t.hdf5")), spec)
+    return released, dataset_arrays(prepare(chunk, spec, Path("t.hdf5")), spec)
 
 
 def test_jetnet_columns_equal_the_released_ones(golden):

@@ -160,7 +160,7 @@ def test_columns_without_a_number_are_taken_in_the_order_of_the_file(tmp_path):
 def test_stretches_of_events_do_not_matter(tmp_path):
     path = write(tmp_path / "raw.h5", raw_events(20))
     (whole,) = lhco.read(path)
-    parts = list(lhco.read(path, at_once=7))
+    parts = list(lhco.read(path, chunk_rows=7))
     assert [len(part.label) for part in parts] == [7, 7, 6]
     for name in ("constituents", "counts", "jet", "label", "rows", "observables"):
         together = np.concatenate([getattr(part, name) for part in parts])

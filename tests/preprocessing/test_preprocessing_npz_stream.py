@@ -22,7 +22,7 @@ def test_stretches_put_together_are_the_arrays(tmp_path, save):
     save(tmp_path / "file.npz", **arrays)
     with open_npz(tmp_path / "file.npz", ("a", "b"), TITLE) as file:
         assert file.shapes == {"a": (rows, 3, 2), "b": (rows,)}
-        stretches = list(file.stretches())
+        stretches = list(file.chunks())
     assert [first for first, _ in stretches] == [0, CHUNK_ROWS, 2 * CHUNK_ROWS]
     for key in ("a", "b"):
         together = np.concatenate([stretch[key] for _, stretch in stretches])
@@ -45,7 +45,7 @@ def test_memory_is_that_of_a_stretch_however_long_the_file(tmp_path):
         np.savez_compressed(tmp_path / "file.npz", a=np.zeros((rows, 50)))
         tracemalloc.start()
         with open_npz(tmp_path / "file.npz", ("a",), TITLE) as file:
-            for _, stretch in file.stretches():
+            for _, stretch in file.chunks():
                 assert not stretch["a"].any()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()

@@ -12,7 +12,7 @@ from omnilearn.kinematics import delta_phi, from_cartesian, to_cartesian, to_rap
 from preprocessing import omnifold
 from preprocessing.identity import masses
 from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 SIMULATION, DATA = "Pythia21_Zjet_pTZ-200GeV_{}.npz", "Herwig_Zjet_pTZ-200GeV_{}.npz"
 HERE = Path("toy")
@@ -68,7 +68,7 @@ def write(arrays, tmp_path):
 
 def prepared(made: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What is stored of these public arrays."""
-    return stored(prepare(omnifold.chunk(made, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
+    return dataset_arrays(prepare(omnifold.chunk(made, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
 
 
 def rows_of(path: Path) -> dict[str, np.ndarray]:
@@ -179,7 +179,7 @@ def test_an_event_that_the_detector_missed_is_kept_without_a_jet(arrays, write):
     keys = [f"sim_{name}" for name in omnifold.SUBSTRUCTURE]
     for without in ((), keys):
         path = write(without=without, **made)
-        found = stored(prepare(next(omnifold.read(path)), OMNIFOLD, path), OMNIFOLD)
+        found = dataset_arrays(prepare(next(omnifold.read(path)), OMNIFOLD, path), OMNIFOLD)
         assert found["reco_multiplicity"][3] == 0
         assert not found["reco_jets"][3].any()
         assert not found["reco_subs"][3].any()
@@ -205,7 +205,7 @@ def test_a_jet_of_one_constituent_is_finite(arrays, write):
         made[f"{level}_particles"][0, 0] = [2.3, 0, 0, 0.1]
     keys = [f"{level}_{name}" for level in omnifold.LEVELS for name in omnifold.SUBSTRUCTURE]
     path = write(without=keys, **made)
-    found = stored(prepare(next(omnifold.read(path)), OMNIFOLD, path), OMNIFOLD)
+    found = dataset_arrays(prepare(next(omnifold.read(path)), OMNIFOLD, path), OMNIFOLD)
     for level in OMNIFOLD.levels:
         assert found[f"{level}_multiplicity"][0] == 1
         assert found[f"{level}_jets"][0, 0] == pytest.approx(230.0)

@@ -159,7 +159,7 @@ def test_jets_whose_eta_has_no_sign_are_counted_and_left_out(write, preprocess, 
 def test_stretches_do_not_matter(write):
     path = write()
     (whole,) = omnilearned.Reader(JETCLASS).read(path)
-    parts = list(omnilearned.Reader(JETCLASS).read(path, at_once=7))
+    parts = list(omnilearned.Reader(JETCLASS).read(path, chunk_rows=7))
     for name in ("constituents", "jet", "label", "rows", "identity"):
         together = np.concatenate([getattr(part, name) for part in parts])
         np.testing.assert_allclose(together, getattr(whole, name), rtol=1e-12)

@@ -95,7 +95,7 @@ def test_neither_the_order_of_links_nor_the_events_read_together_matter(branches
     for name in ("jetIdx", "pFCandsIdx"):
         branches[f"FatJetPFCands_{name}"] = branches[f"FatJetPFCands_{name}"][ak.Array(order)]
     path = pfnano_files.write(tmp_path / "b.root", branches)
-    found, features, _, _ = read(path, partial(pfnano.read, at_once=3))
+    found, features, _, _ = read(path, partial(pfnano.read, chunk_rows=3))
     assert_same(found, expected)
     np.testing.assert_array_equal(features, wanted)
 
