@@ -28,6 +28,7 @@ from preprocessing.sources import (
     mix_classes,
     names_in,
     reading,
+    refuse_row,
     require_files,
     require_finite,
 )
@@ -202,12 +203,10 @@ def chunk(mod: ModFile, first: int, last: int) -> JetChunk:
     path = mod.path
     edges = mod.index[first : last + 1].astype(np.int64)
     counts = np.diff(edges)
-    bad = (counts < 0) | (counts > MOST_PARTICLES) | (edges[1:] > len(mod.arrays["pfcs"]))
-    if bad.any() or edges[0] < 0:
-        raise UserError(
-            f"{path}: {INDEX} does not fit the particles at jet {first + int(np.argmax(bad))} "
-            "(counted from 0); the file is damaged, download it again"
-        )
+    bad = (edges[:-1] < 0) | (edges[1:] > len(mod.arrays["pfcs"]))
+    bad |= (counts < 0) | (counts > MOST_PARTICLES)
+    problem = f"{INDEX} does not fit the particles"
+    refuse_row(bad, path, problem, first, "the file is damaged, download it again")
     jet, particle = mod.read("jets_f", first, last), mod.read("pfcs", edges[0], edges[-1])
     for name, values in jet.items():
         require_finite(values, path, f"jets_f/{name}", first)

@@ -14,7 +14,7 @@ from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from preprocessing.gzip_file import uncompressed
 from preprocessing.jet_chunk import CHUNK_ROWS
-from preprocessing.sources import reading
+from preprocessing.sources import reading, refuse_row
 
 # the chunks of a reader need not agree with the stored ones: a stored chunk shared by two reads is
 # decompressed once
@@ -96,13 +96,11 @@ def find(file: h5py.File, column: Column, path: Path, title: str) -> h5py.Datase
 
 
 def require_classes(
-    labels: np.ndarray, spec: DatasetSpec, path: Path, key: str, first_row: int
+    labels: np.ndarray, spec: DatasetSpec, path: Path, key: str, first_row: int, row: str = "jet"
 ) -> None:
-    """Raise UserError for the first of the labels (jets,) that is no class number."""
-    valid = np.isin(labels, range(spec.num_classes))
-    if not valid.all():
-        row = int(np.argmin(valid))
-        raise UserError(
-            f"{path}: {key} is {labels[row]:g} in jet {first_row + row} (counted from 0), but "
-            f"{spec.title} has the classes 0-{spec.num_classes - 1}"
-        )
+    """Raise UserError for the first of the labels (rows,) that is no class number."""
+    invalid = ~np.isin(labels, range(spec.num_classes))
+    if invalid.any():
+        problem = f"{key} is {labels[np.argmax(invalid)]:g}"
+        remedy = f"{spec.title} has the classes 0-{spec.num_classes - 1}"
+        refuse_row(invalid, path, problem, first_row, remedy, row)

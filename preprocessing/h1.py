@@ -16,7 +16,7 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import wrap_phi
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
 from preprocessing.root_tree import jagged, open_tree, per_row
-from preprocessing.sources import Shard, mix_classes, names_in, require_files
+from preprocessing.sources import Shard, mix_classes, names_in, refuse_row, require_files
 
 FOLDER = "out_ep0607"
 TREES = {"Django/minitree": "Djangoh", "Rapgap/minitree": "Rapgap"}
@@ -86,12 +86,9 @@ def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
     if first_row == 0 and len(jets):
         require_gev(jets[:, 0], H1, path)
     owner = np.repeat(np.arange(len(arrays)), num_constituents)
-    negative = part[CONSTITUENT[0]] < 0
-    if negative.any():
-        raise UserError(
-            f"{path}: {CONSTITUENT[0]} is negative in event {first_row + owner[negative][0]} "
-            "(counted from 0); make the file again"
-        )
+    negative = np.bincount(owner[part[CONSTITUENT[0]] < 0]) > 0
+    problem = f"{CONSTITUENT[0]} is negative"
+    refuse_row(negative, path, problem, first_row, "make the file again", "event")
 
     leading = np.full((len(arrays), 4), np.nan)  # NaN passes no cut
     leading[num_jets > 0] = jets[(np.cumsum(num_jets) - num_jets)[num_jets > 0]]

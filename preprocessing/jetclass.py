@@ -16,6 +16,7 @@ from omnilearn.kinematics import from_cartesian
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.jetclass_files import REMOTE, file_class, shards
 from preprocessing.root_tree import jagged, open_tree, per_row
+from preprocessing.sources import refuse_row
 
 __all__ = ("REMOTE", "count", "read", "shards")
 
@@ -72,11 +73,8 @@ def chunk(arrays: ak.Array, path: Path, first_row: int) -> JetChunk:
 def labels(one_hot: np.ndarray, path: Path, first_row: int) -> np.ndarray:
     """Class numbers (jets,) from the label branches (jets, 10), checked against the file name."""
     valid = ((one_hot == 0) | (one_hot == 1)).all(axis=1) & (one_hot.sum(axis=1) == 1)
-    if not valid.all():
-        raise UserError(
-            f"{path}: the label branches of jet {first_row + int(np.argmin(valid))} (counted from "
-            "0) do not name exactly one class; download it again"
-        )
+    problem = "the label branches do not name exactly one class"
+    refuse_row(~valid, path, problem, first_row, "download it again")
     label = one_hot.argmax(axis=1)
     expected = file_class(path)
     if expected is not None:

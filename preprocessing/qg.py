@@ -19,7 +19,14 @@ from preprocessing.flat_hdf5 import require_classes
 from preprocessing.identity import identity, masses
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.npz_stream import NpzRows, open_npz
-from preprocessing.sources import RemoteFile, Shard, names_in, require_files, require_finite
+from preprocessing.sources import (
+    RemoteFile,
+    Shard,
+    names_in,
+    refuse_row,
+    require_files,
+    require_finite,
+)
 
 KEYS = ("X", "y")
 COLUMNS = ("pt", "rapidity", "phi", "PDG id")
@@ -124,12 +131,8 @@ def chunk(particles: np.ndarray, label: np.ndarray, path: Path, first_row: int) 
     require_finite(particles, path, "X", first_row)
     require_classes(label, QG, path, "y", first_row)
     pt = particles[..., 0]
-    if (pt < 0).any():
-        row = int(np.argmax((pt < 0).any(axis=1)))
-        raise UserError(
-            f"{path}: X has a pt below 0 in jet {first_row + row} (counted from 0); its columns "
-            f"must be {', '.join(COLUMNS)}"
-        )
+    remedy = f"its columns must be {', '.join(COLUMNS)}"
+    refuse_row((pt < 0).any(axis=1), path, "X has a pt below 0", first_row, remedy)
     real = pt > 0
     counts = real.sum(axis=1)
     pt, rapidity, phi, pdg_id = particles[real].T

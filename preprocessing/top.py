@@ -11,6 +11,7 @@ from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian
 from preprocessing import converted, pandas_table
+from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.pandas_table import Table
 from preprocessing.sources import (
@@ -19,6 +20,7 @@ from preprocessing.sources import (
     Shard,
     names_in,
     reading,
+    refuse_row,
     require_files,
     require_finite,
 )
@@ -109,19 +111,12 @@ def chunk(table: np.ndarray, path: Path, first_row: int) -> JetChunk:
     counts = real.sum(axis=1)
     flat = momenta[real]
     spacelike = flat[:, 3] ** 2 < 0.99 * (flat[:, :3] ** 2).sum(axis=1)
-    if spacelike.any():
-        row = int(np.searchsorted(np.cumsum(counts), np.argmax(spacelike), side="right"))
-        raise UserError(
-            f"{path}: a constituent of jet {first_row + row} (counted from 0) has less energy than "
-            "momentum; the columns must be E, PX, PY, PZ for each constituent"
-        )
+    bad = np.bincount(np.repeat(np.arange(len(table)), counts)[spacelike]) > 0
+    problem = "a constituent has less energy than momentum"
+    remedy = "the columns must be E, PX, PY, PZ for each constituent"
+    refuse_row(bad, path, problem, first_row, remedy)
     label = table[:, -1]
-    if not np.isin(label, (0, 1)).all():
-        row = int(np.argmin(np.isin(label, (0, 1))))
-        raise UserError(
-            f"{path}: is_signal_new is {label[row]:g} in jet {first_row + row} (counted from 0), "
-            "but it must be 0 or 1"
-        )
+    require_classes(label, TOP, path, COLUMNS[-1], first_row)
     return JetChunk(
         constituents=from_cartesian(flat),
         counts=counts,

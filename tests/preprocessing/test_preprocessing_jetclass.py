@@ -187,7 +187,7 @@ def test_the_jet_mass_is_that_of_the_jet_branches(write_jetclass, toy_jets, prep
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"label_Hbb": np.ones(50, bool)}, ("label branches of jet 0", "exactly one class")),
+        ({"label_Hbb": np.ones(50, bool)}, ("do not name exactly one class in jet 0",)),
         ({"label_Tbl": None}, ("lacks the branch label_Tbl",)),
         ({"jet_energy": np.full(50, np.nan, np.float32)}, ("jet_energy", "jet 0", "not a finite")),
         ({"jet_pt": np.full(50, 6e5, np.float32)}, ("median jet pt", "MeV")),

@@ -121,7 +121,7 @@ def test_a_file_of_the_other_size_is_refused(columns, refused, tmp_path):
 
 def test_a_file_name_without_a_class_is_refused(columns, tmp_path):
     path = flat_files.write(tmp_path / "b.hdf5", columns)
-    with pytest.raises(UserError, match="name tells the class"):
+    with pytest.raises(UserError, match="name gives the class"):
         next(jetnet30.read(path))
 
 

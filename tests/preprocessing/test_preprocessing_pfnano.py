@@ -135,7 +135,7 @@ def test_what_was_cut_is_printed_and_recorded(branches, tmp_path, preprocess):
     )
     assert status == 0
     assert "1 jets of pt <= 300 GeV: left out" in printed
-    assert "not in the file, so not asked for: Flag_eeBadScFilter" in printed
+    assert "filters that the file lacks: Flag_eeBadScFilter" in printed
     with h5py.File(tmp_path / "aspen/train/aspen_train_000.h5") as file:
         assert "jets of pt <= 300 GeV: 1" in attributes(file)["rejected"]
         assert attributes(file)["selection"][0] == "FatJet_pt > 300 GeV, |FatJet_eta| < 2.5"
@@ -171,7 +171,7 @@ def test_columns_that_a_file_lacks_are_nan_and_filters_it_lacks_are_named(branch
     assert np.isnan(extra(records, "run")).all()
     assert np.isnan(features[:, 14]).all()
     assert np.isfinite(np.delete(features, 14, axis=1)).all()
-    assert selection[-1] == "not in the file, so not asked for: Flag_goodVertices"
+    assert selection[-1] == "filters that the file lacks: Flag_goodVertices"
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_columns_that_a_file_lacks_are_nan_and_filters_it_lacks_are_named(branch
     [
         ("FatJet_jetId", "lacks the branch FatJet_jetId of the AK8 jets"),
         ("PFCands_puppiWeight", "lacks the branch PFCands_puppiWeight of the candidates"),
-        ("FatJetPFCands_jetIdx", "no branches say which candidates an AK8 jet has"),
-        ("FatJetPFCands_pFCandsIdx", "no branches say which candidates an AK8 jet has"),
+        ("FatJetPFCands_jetIdx", "no branches link AK8 jets to their candidates"),
+        ("FatJetPFCands_pFCandsIdx", "no branches link AK8 jets to their candidates"),
     ],
 )
 def test_a_needed_branch_that_is_missing_is_named(branches, tmp_path, refused, lacking, complaint):
@@ -332,7 +332,7 @@ def test_real_jets_of_cms_are_the_same_in_both_layouts():
 @real_data
 def test_a_real_file_without_links_to_candidates_is_refused_in_a_sentence(refused):
     complaint = refused("aspen", "--raw", REAL / "fastjet_pfnano_skim")
-    assert "no branches say which candidates an AK8 jet has" in complaint
+    assert "no branches link AK8 jets to their candidates" in complaint
 
 
 def test_damaged_files_are_refused_in_a_sentence(branches, tmp_path):
