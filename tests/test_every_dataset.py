@@ -69,8 +69,8 @@ def test_every_dataset_has_a_reader_a_sample_and_tests_of_both(name):
 @every_dataset
 def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp_path, monkeypatch):
     spec, sample = CATALOGUE[name], import_module(f"simulation.{name}")
-    settings = (*sample.RECIPE.settings, "PartonLevel:MPI = off")  # several times faster
-    monkeypatch.setattr(sample, "RECIPE", replace(sample.RECIPE, settings=settings))
+    settings = (*sample.CARD.settings, "PartonLevel:MPI = off")  # several times faster
+    monkeypatch.setattr(sample, "CARD", replace(sample.CARD, settings=settings))
     data, runs, raw = (tmp_path / folder for folder in ("data", "runs", "raw"))
 
     said(f"-m simulation {name} {SIZES.get(name, '--jets 100')} --workers 1 --out", raw)

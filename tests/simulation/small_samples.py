@@ -8,7 +8,7 @@ from simulation import jetclass
 from simulation.plan import OutputFile
 
 JETS = 120  # training jets per class
-CLEAN = replace(jetclass.RECIPE, settings=(*jetclass.RECIPE.settings, "PartonLevel:MPI = off"))
+CLEAN = replace(jetclass.CARD, settings=(*jetclass.CARD.settings, "PartonLevel:MPI = off"))
 
 
 def jetclass_files(out: Path, train: int, val: int, test: int, per_file: int) -> list[OutputFile]:

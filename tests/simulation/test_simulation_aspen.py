@@ -22,7 +22,7 @@ JETS = 81
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("aspen")
-    clean = replace(aspen.RECIPE, settings=(*aspen.RECIPE.settings, "PartonLevel:MPI = off"))
+    clean = replace(aspen.CARD, settings=(*aspen.CARD.settings, "PartonLevel:MPI = off"))
     flags = argparse.Namespace(out=out, jets=JETS, events=None, processes=None)
     produce(clean, aspen.files(flags), seed=1, workers=1)
     return out
@@ -63,7 +63,7 @@ def test_candidates_sum_to_the_jet_and_fall_in_pt(columns: dict) -> None:
 
 def test_every_event_has_a_jet_above_the_trigger(columns: dict) -> None:
     """So most jets are, where one of seven of all jets above 300 GeV would be."""
-    share = np.mean(columns["jet_kinematics"][:, 0] > aspen.RECIPE.trigger_pt)
+    share = np.mean(columns["jet_kinematics"][:, 0] > aspen.CARD.trigger_pt)
     assert 0.45 < share < 0.95
 
 

@@ -23,7 +23,7 @@ JETS, TEST_JETS = 121, 10
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("atlas")
-    clean = replace(atlas.RECIPE, settings=(*atlas.RECIPE.settings, "PartonLevel:MPI = off"))
+    clean = replace(atlas.CARD, settings=(*atlas.CARD.settings, "PartonLevel:MPI = off"))
     arguments = argparse.Namespace(out=out, jets=JETS, test_jets=TEST_JETS)
     produce(clean, atlas.files(arguments), seed=1, workers=1)
     return out

@@ -25,7 +25,7 @@ from simulation.runner import produce
 from simulation.sample import jets_in_window
 
 JETS = 16  # of each slice
-CLEAN = replace(cms.RECIPE, settings=(*cms.RECIPE.settings, "PartonLevel:MPI = off"), chunk_size=20)
+CLEAN = replace(cms.CARD, settings=(*cms.CARD.settings, "PartonLevel:MPI = off"), chunk_size=20)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +106,10 @@ def test_partons_are_near_their_jets_and_gluons_make_more_particles(
 
 def test_the_two_hardest_jets_of_an_event_are_taken() -> None:
     process = cms.PROCESSES[3]
-    recipe = replace(CLEAN, pt_range=(50.0, 3500.0))  # so that third jets are found, too
-    events = Generator((*recipe.settings, *process.variants[0]), seed=1).events(25)
+    card = replace(CLEAN, pt_range=(50.0, 3500.0))  # so that third jets are found, too
+    events = Generator((*card.settings, *process.variants[0]), seed=1).events(25)
     found, chosen = (
-        by_event(choose(recipe, process, events, np.random.default_rng(2)))
+        by_event(choose(card, process, events, np.random.default_rng(2)))
         for choose in (jets_in_window, cms.select)
     )
     assert max(map(len, found.values())) > 2

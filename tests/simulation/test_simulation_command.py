@@ -115,7 +115,7 @@ def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> N
     planned = {}
     for choice in ([], ["--classes", "QCD,Tbqq"]):
         files = jetclass.files(parser().parse_args([*flags, *choice]))
-        made = tasks(jetclass.RECIPE, files, seed=1)
+        made = tasks(jetclass.CARD, files, seed=1)
         planned[len(choice)] = {file.path: parts for file, parts in zip(files, made, strict=True)}
     alone, among_ten = planned[2], planned[0]
     assert {path.name.split("_")[0] for path in alone} == {"ZJetsToNuNu", "TTBar"}
@@ -127,8 +127,8 @@ def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
     flags = ["jetclass", "--jets-per-class", "120000", "--jets-per-file", "28000"]
     args = parser().parse_args([*flags, "--out", str(tmp_path)])
     pythia, detector = [], []
-    for task in chain(*tasks(jetclass.RECIPE, jetclass.files(args), seed=1)):
-        for stream, (process, _) in enumerate(jetclass.RECIPE.streams()):
+    for task in chain(*tasks(jetclass.CARD, jetclass.files(args), seed=1)):
+        for stream, (process, _) in enumerate(jetclass.CARD.streams()):
             if task.jets[process]:
                 seed, rng = streams(task, stream)
                 pythia.append(seed)
@@ -141,10 +141,10 @@ def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
 def test_tasks_of_a_file_add_up_to_its_jets(tmp_path: Path) -> None:
     args = parser().parse_args(["top", "--jets", "1201", "--out", str(tmp_path)])
     files = top.files(args)
-    for file, parts in zip(files, tasks(top.RECIPE, files, seed=1), strict=True):
+    for file, parts in zip(files, tasks(top.CARD, files, seed=1), strict=True):
         shares = [task.jets for task in parts]
         assert tuple(map(sum, zip(*shares, strict=True))) == file.jets
-        assert all(sum(share) <= top.RECIPE.chunk_size + 1 for share in shares)
+        assert all(sum(share) <= top.CARD.chunk_size + 1 for share in shares)
 
 
 def test_a_setting_that_pythia_does_not_know_is_an_error(capfd: pytest.CaptureFixture) -> None:
@@ -188,7 +188,7 @@ def test_a_killed_simulation_makes_only_the_missing_files(
         assert status == (0 if len(found) == 3 and not (tmp_path / out / NAME).exists() else 2)
         return [ak.to_list(uproot.open(path)["tree"]["jet_pt"].array()) for path in found]
 
-    monkeypatch.setattr(jetclass, "RECIPE", replace(CLEAN, writer=writer))
+    monkeypatch.setattr(jetclass, "CARD", replace(CLEAN, writer=writer))
     stopped = simulate("stopped", seed=1)
     assert len(stopped) == 1
     assert "makes only the missing ones" in capfd.readouterr().err

@@ -26,28 +26,28 @@ def test_hardly_a_selected_jet_comes_from_a_collision_that_is_given_up(name: str
     answers: dict[float, bool] = {}
 
     def ask_and_go_on(hard, event) -> bool:
-        answers[hard[5].px()] = CLEAN.in_sight(CLEAN, process, hard, event)
+        answers[hard[5].px()] = CLEAN.can_give_jet(CLEAN, process, hard, event)
         return True
 
     generator = Generator((*CLEAN.settings, *process.variants[0]), 5, ask_and_go_on)
     events = generator.events(EVENTS)
     first = np.searchsorted(events.event, np.arange(EVENTS))
-    in_sight = np.array([answers[px] for px in events.px[first + 5]])
+    can_give_jet = np.array([answers[px] for px in events.px[first + 5]])
     jets = jets_in_window(CLEAN, process, events, np.random.default_rng(1))
     per_event = np.bincount(ak.to_numpy(jets.event), minlength=EVENTS)
     assert per_event.sum() > 50
-    assert per_event[~in_sight].sum() <= 0.03 * per_event.sum()
+    assert per_event[~can_give_jet].sum() <= 0.03 * per_event.sum()
     # and it is worth asking: much of what gives no jet is recognised
-    assert np.mean(~in_sight) > 0.25
+    assert np.mean(~can_give_jet) > 0.25
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_spectra_are_those_without_giving_up(name: str) -> None:
     process = CLEAN.processes[NAMES.index(name)]
-    recipes = replace(CLEAN, in_sight=None), CLEAN
+    cards = replace(CLEAN, can_give_jet=None), CLEAN
     samples = [
-        observables(simulate(recipe, process, 0, JETS, seed, np.random.default_rng(seed)))
-        for seed, recipe in enumerate(recipes, start=21)
+        observables(simulate(card, process, 0, JETS, seed, np.random.default_rng(seed)))
+        for seed, card in enumerate(cards, start=21)
     ]
     for quantity, values in samples[0].items():
         assert ks_2samp(values, samples[1][quantity]).pvalue > LOWEST_P, quantity

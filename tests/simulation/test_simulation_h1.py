@@ -26,8 +26,8 @@ GENERATORS = ("Django", "Rapgap")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("h1")
-    recipe = replace(h1.RECIPE, chunk_size=300)
-    produce(recipe, h1.files(argparse.Namespace(out=out, jets=EVENTS)), seed=1, workers=1)
+    card = replace(h1.CARD, chunk_size=300)
+    produce(card, h1.files(argparse.Namespace(out=out, jets=EVENTS)), seed=1, workers=1)
     return out
 
 
@@ -82,11 +82,11 @@ def test_the_first_jet_is_the_hardest_and_parts_add_up(tree: ak.Array) -> None:
 
 
 def test_the_positron_is_measured_and_in_no_jet() -> None:
-    generator = Generator((*h1.RECIPE.settings, *h1.PROCESSES[1].variants[0]), seed=3)
+    generator = Generator((*h1.CARD.settings, *h1.PROCESSES[1].variants[0]), seed=3)
     events = generator.events(200)
     # with a perfect detector nothing but neutrinos is lost
-    recipe = replace(h1.RECIPE, objects=visible)
-    found = h1.scattering(recipe, h1.PROCESSES[1], events, np.random.default_rng(1))
+    card = replace(h1.CARD, objects=visible)
+    found = h1.scattering(card, h1.PROCESSES[1], events, np.random.default_rng(1))
     assert len(found) > 50
     assert np.median(found.Empz) == pytest.approx(2 * 27.6, rel=0.01)
     positrons = ak.sum(ak.flatten(found.jets.constituents.pdg_id == -11, axis=2), axis=1)
@@ -103,7 +103,7 @@ def test_two_showers_agree_on_the_jets_but_not_to_the_last(trees: dict) -> None:
 
 
 def test_no_shower_prints_its_greeting(capfd: pytest.CaptureFixture) -> None:
-    Generator((*h1.RECIPE.settings, *h1.PROCESSES[0].variants[0]), seed=1)
+    Generator((*h1.CARD.settings, *h1.PROCESSES[0].variants[0]), seed=1)
     assert capfd.readouterr().out == ""
 
 

@@ -25,8 +25,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of both sets."""
     out = tmp_path_factory.mktemp("jetnet")
     for module, jets in ((jetnet30, 20), (jetnet150, JETS)):
-        recipe = module.RECIPE
-        clean = replace(recipe, settings=(*recipe.settings, "PartonLevel:MPI = off"))
+        card = module.CARD
+        clean = replace(card, settings=(*card.settings, "PartonLevel:MPI = off"))
         files = module.files(argparse.Namespace(out=out, jets=jets))
         produce(clean, files, seed=1, workers=1)
     return out

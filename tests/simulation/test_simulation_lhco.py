@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from omnilearn.clustering import cluster
-from simulation.lhco import FILE_NAME, RECIPE, OutputFile
+from simulation.lhco import CARD, FILE_NAME, OutputFile
 from simulation.runner import produce
 
 
@@ -16,7 +16,7 @@ from simulation.runner import produce
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """20 events of background and 30 of signal."""
     path = tmp_path_factory.mktemp("lhco") / FILE_NAME
-    produce(RECIPE, [OutputFile(path, "train", (20, 30))], seed=1, workers=1)
+    produce(CARD, [OutputFile(path, "train", (20, 30))], seed=1, workers=1)
     return pd.read_hdf(path)
 
 
@@ -83,6 +83,6 @@ def test_signal_is_a_resonance_of_two_heavy_jets(table: pd.DataFrame, jets: np.n
 def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
     for workers in (1, 2):
         file = OutputFile(tmp_path / f"{workers}.h5", "train", (2, 3))
-        produce(RECIPE, [file], seed=5, workers=workers)
+        produce(CARD, [file], seed=5, workers=workers)
     one, two = (pd.read_hdf(tmp_path / f"{workers}.h5", key="df") for workers in (1, 2))
     pd.testing.assert_frame_equal(one, two, check_exact=True)

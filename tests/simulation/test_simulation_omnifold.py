@@ -28,8 +28,8 @@ CLEAN = "PartonLevel:MPI = off"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("omnifold")
-    recipe = replace(omnifold.RECIPE, settings=(*omnifold.RECIPE.settings, CLEAN), chunk_size=60)
-    produce(recipe, omnifold.files(argparse.Namespace(out=out, jets=EVENTS)), seed=1, workers=1)
+    card = replace(omnifold.CARD, settings=(*omnifold.CARD.settings, CLEAN), chunk_size=60)
+    produce(card, omnifold.files(argparse.Namespace(out=out, jets=EVENTS)), seed=1, workers=1)
     return out
 
 
@@ -129,13 +129,13 @@ def test_what_stands_for_herwig_is_told(folder: Path) -> None:
 
 def test_an_event_without_objects_has_an_empty_jet() -> None:
     generator = Generator(
-        (*omnifold.RECIPE.settings, CLEAN, *omnifold.PROCESSES[0].variants[0]), seed=1
+        (*omnifold.CARD.settings, CLEAN, *omnifold.PROCESSES[0].variants[0]), seed=1
     )
     events = generator.events(10)
     blind = visible(events, np.random.default_rng(1))
     blind = blind[blind.event != 4]
-    recipe = replace(omnifold.RECIPE, objects=lambda events, rng: blind)
-    found = omnifold.boosted_events(recipe, omnifold.PROCESSES[0], events, np.random.default_rng(1))
+    card = replace(omnifold.CARD, objects=lambda events, rng: blind)
+    found = omnifold.boosted_events(card, omnifold.PROCESSES[0], events, np.random.default_rng(1))
     z = (events.status > 0) & (events.pdg_id == 23)
     passed = events.event[z][np.hypot(events.px[z], events.py[z]) > 200]
     place = passed.tolist().index(4) if 4 in passed else None

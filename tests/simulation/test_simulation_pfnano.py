@@ -25,7 +25,7 @@ PROCESSES = "JetHT,TTToHadronic,GluGluHToBB_Pt-200ToInf"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pfnano")
-    clean = replace(pfnano.RECIPE, settings=(*pfnano.RECIPE.settings, "PartonLevel:MPI = off"))
+    clean = replace(pfnano.CARD, settings=(*pfnano.CARD.settings, "PartonLevel:MPI = off"))
     produce(clean, pfnano.files(out, EVENTS, PROCESSES.split(",")), seed=1, workers=1)
     return out
 
@@ -38,7 +38,7 @@ def events_of(folder: Path, process: str) -> ak.Array:
 def test_flags_choose_the_format_and_its_processes(tmp_path: Path) -> None:
     command = ["aspen", "--out", str(tmp_path), "--events", "3"]
     args = parser().parse_args(command)
-    assert aspen.recipe(args) is pfnano.RECIPE
+    assert aspen.card(args) is pfnano.CARD
     assert [str(file.path.relative_to(tmp_path)) for file in aspen.files(args)] == [
         "JetHT/nano_1.root"
     ]

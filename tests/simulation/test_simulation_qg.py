@@ -25,10 +25,8 @@ JETS = 120
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("qg")
-    recipe = replace(
-        qg.RECIPE, settings=(*qg.RECIPE.settings, "PartonLevel:MPI = off"), chunk_size=60
-    )
-    produce(recipe, qg.files(argparse.Namespace(out=out, jets=JETS)), seed=1, workers=1)
+    card = replace(qg.CARD, settings=(*qg.CARD.settings, "PartonLevel:MPI = off"), chunk_size=60)
+    produce(card, qg.files(argparse.Namespace(out=out, jets=JETS)), seed=1, workers=1)
     return out
 
 
@@ -79,7 +77,7 @@ def test_gluons_make_more_constituents_than_quarks(arrays: dict) -> None:
 
 def test_charm_and_beauty_are_left_out() -> None:
     quarks = qg.PROCESSES[qg.QUARK].variants[0]
-    events = Generator((*qg.RECIPE.settings, *quarks, "PartonLevel:MPI = off"), seed=1).events(150)
+    events = Generator((*qg.CARD.settings, *quarks, "PartonLevel:MPI = off"), seed=1).events(150)
     # the parton beside the Z, whatever became of it
     parton = (np.abs(events.status) == 23) & (np.abs(events.pdg_id) < 6)
     assert parton.sum() == 150

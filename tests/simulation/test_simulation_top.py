@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from simulation.runner import produce
-from simulation.top import RECIPE, OutputFile
+from simulation.top import CARD, OutputFile
 
 
 def momenta(table: pd.DataFrame) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
             OutputFile(tmp_path / f"{workers}.h5", "train", (4, 4)),
             OutputFile(tmp_path / f"{workers}v.h5", "val", (1, 1)),
         ]
-        produce(RECIPE, files, seed=5, workers=workers)
+        produce(CARD, files, seed=5, workers=workers)
     for name in ("", "v"):
         one, two = (pd.read_hdf(tmp_path / f"{n}{name}.h5", key="table") for n in (1, 2))
         pd.testing.assert_frame_equal(one, two, check_exact=True)
