@@ -280,17 +280,17 @@ def select(arrays: ak.Array, names: Branches, path: Path, first_event: int) -> S
         flags = per_row(arrays, tuple(names.filters), path, first_event, "event")
         good_event = np.all([values != 0 for values in flags.values()], axis=0)
     identified = (jet_id.astype(np.int64) & TIGHT_LEPTON_VETO) == TIGHT_LEPTON_VETO
-    kept, rejected = np.ones(len(pt), bool), {}
+    selected, rejected = np.ones(len(pt), bool), {}
     for reason, passes in (
         ("jets of events that fail a filter", good_event[event]),
         (f"jets of pt <= {LOWEST_PT:g} GeV", pt > LOWEST_PT),
         (f"jets of |eta| >= {HIGHEST_ETA:g}", np.abs(eta) < HIGHEST_ETA),
         ("jets that fail the identification", identified),
     ):
-        rejected[reason] = int(np.count_nonzero(kept & ~passes))
-        kept &= passes
-    direction = np.stack([pt, eta, phi], axis=-1)[kept]
-    return Selected(jets_of, kept, event[kept], direction, rejected)
+        rejected[reason] = int(np.count_nonzero(selected & ~passes))
+        selected &= passes
+    direction = np.stack([pt, eta, phi], axis=-1)[selected]
+    return Selected(jets_of, selected, event[selected], direction, rejected)
 
 
 def links(

@@ -39,12 +39,12 @@ def omnifold_rows(released):
 @pytest.fixture(params=["sim", "gen"])
 def level(request, released, omnifold_rows):
     """One level: (released arrays by name, ours, public constituents (events, 101, 4), species)."""
-    ours = {"sim": "reco", "gen": "gen"}[request.param]
+    our_level = {"sim": "reco", "gen": "gen"}[request.param]
     theirs = {key: released[f"out.{request.param}_{key}"] for key in ("points", "jets", "subs")} | {
         "axis": released[f"in.{request.param}_jets"]
     }
-    found = {
-        key: omnifold_rows[OMNIFOLD.key(name, ours)]
+    ours = {
+        key: omnifold_rows[OMNIFOLD.key(name, our_level)]
         for key, name in (
             ("points", "data"),
             ("jets", "jet"),
@@ -56,7 +56,7 @@ def level(request, released, omnifold_rows):
     public = released[f"in.{request.param}_particles"][:, :SLOTS]
     assert (np.diff(public[..., 0]) <= 0).all()
     species = omnifold.PDG_IDS[np.rint(public[..., 3] * 10).astype(int)]
-    return theirs, found, public, np.where(public[..., 0] > 0, species, 22)
+    return theirs, ours, public, np.where(public[..., 0] > 0, species, 22)
 
 
 def test_omnifold_phi_pt_and_flags_equal_the_released_ones(level):
@@ -145,10 +145,10 @@ def h1_case():
     particles = case["in.particles"]
     counts = (particles[..., 0] > 0).sum(axis=1)
     flat = particles[np.arange(particles.shape[1]) < counts[:, None]]
-    one = np.ones(len(counts))
-    branches = {"Q2": 200.0 * one, "y": 0.3 * one, "ptmiss": 1.0 * one, "Empz": 55.0 * one}
+    ones = np.ones(len(counts))
+    branches = {"Q2": 200.0 * ones, "y": 0.3 * ones, "ptmiss": 1.0 * ones, "Empz": 55.0 * ones}
     for place, name in enumerate(h1.JET):
-        branches[name] = ak.unflatten(case["in.jets"][:, place], one.astype(int))
+        branches[name] = ak.unflatten(case["in.jets"][:, place], ones.astype(int))
     for place, name in enumerate((*h1.CONSTITUENT, h1.JET_INDEX)):
         branches[name] = ak.unflatten(flat[:, place], counts)
     chunk = h1.chunk(ak.zip(branches, depth_limit=1), 1, HERE, 0)
