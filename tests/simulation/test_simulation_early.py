@@ -1,4 +1,4 @@
-"""Giving collisions up early loses hardly a jet, and changes no spectrum of those that are kept."""
+"""The early veto loses few jets and changes no spectrum."""
 
 from dataclasses import replace
 
@@ -14,35 +14,35 @@ from simulation.sample import jets_in_window, simulate
 
 NAMES = [process.name for process in CLEAN.processes]
 CLASSES = ("QCD", "Hbb", "Hqql", "Zqq", "Tbl")  # partons, quarks, leptons, two jets, both
-EVENTS = 600  # followed per class, of which a hundred or more give a jet
+EVENTS = 600  # per class, of which a hundred or more give a jet
 JETS = 250
-# smallest p-value of ten comparisons per class that chance gives once in a hundred runs
+# a smaller p-value in any of ten comparisons per class has a probability of 1 %
 LOWEST_P = 0.01 / (10 * len(CLASSES))
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_hardly_a_selected_jet_comes_from_a_collision_that_is_given_up(name: str) -> None:
+def test_few_selected_jets_come_from_vetoed_collisions(name: str) -> None:
     process = CLEAN.processes[NAMES.index(name)]
-    answers: dict[float, bool] = {}
+    decisions: dict[float, bool] = {}
 
-    def ask_and_go_on(hard, event) -> bool:
-        answers[hard[5].px()] = CLEAN.can_give_jet(CLEAN, process, hard, event)
+    def record_decision(hard, event) -> bool:
+        decisions[hard[5].px()] = CLEAN.can_give_jet(CLEAN, process, hard, event)
         return True
 
-    generator = Generator((*CLEAN.settings, *process.variants[0]), 5, ask_and_go_on)
+    generator = Generator((*CLEAN.settings, *process.variants[0]), 5, record_decision)
     events = generator.events(EVENTS)
     first = np.searchsorted(events.event, np.arange(EVENTS))
-    can_give_jet = np.array([answers[px] for px in events.px[first + 5]])
+    can_give_jet = np.array([decisions[px] for px in events.px[first + 5]])
     jets = jets_in_window(CLEAN, process, events, np.random.default_rng(1))
     per_event = np.bincount(ak.to_numpy(jets.event), minlength=EVENTS)
     assert per_event.sum() > 50
     assert per_event[~can_give_jet].sum() <= 0.03 * per_event.sum()
-    # and it is worth asking: much of what gives no jet is recognised
+    # a good part of the collisions without a jet is vetoed
     assert np.mean(~can_give_jet) > 0.25
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_spectra_are_those_without_giving_up(name: str) -> None:
+def test_spectra_are_those_without_the_veto(name: str) -> None:
     process = CLEAN.processes[NAMES.index(name)]
     cards = replace(CLEAN, can_give_jet=None), CLEAN
     samples = [
@@ -54,7 +54,7 @@ def test_spectra_are_those_without_giving_up(name: str) -> None:
 
 
 def observables(jets: ak.Array) -> dict[str, np.ndarray]:
-    """One number per jet each, so that the two-sample test holds."""
+    """Observables with one value per jet, as the two-sample test requires."""
     part = jets.constituents
     p = {name: ak.to_numpy(ak.sum(part[name], axis=1)) for name in ("px", "py", "pz", "energy")}
     pt = np.hypot(part.px, part.py)
@@ -67,7 +67,7 @@ def observables(jets: ak.Array) -> dict[str, np.ndarray]:
         ),
         "multiplicity": ak.num(pt),
         "hardest constituent": ak.max(pt, axis=1),
-        "a constituent drawn by chance": pt[np.arange(len(pt)), random],
+        "a random constituent": pt[np.arange(len(pt)), random],
         "charged constituents": ak.sum(part.charge != 0, axis=1),
         "leptons": ak.sum(part.kind >= 3, axis=1),
         "pt of the resonance": jets.truth_pt,
