@@ -27,25 +27,7 @@ NAMES = {
 }
 VECTORS = ("Momentum4D", "Vector4D")  # records of the package vector
 # coordinates of the package vector, whose properties give ours
-OF_VECTORS = (
-    "x",
-    "y",
-    "z",
-    "t",
-    "rho",
-    "theta",
-    "tau",
-    "pt",
-    "eta",
-    "phi",
-    "px",
-    "py",
-    "pz",
-    "e",
-    "energy",
-    "m",
-    "mass",
-)
+OF_VECTORS = {*MOMENTUM, *CARTESIAN, "x", "y", "z", "t", "rho", "theta", "tau", "e", "m", "mass"}
 EXPECTED = (
     "expected awkward jets of records pt, eta, phi, energy (or mass; or px, py, pz, energy) and "
     "perhaps pdg_id, four-vectors of the package vector, a list of such jets, or a NumPy array "

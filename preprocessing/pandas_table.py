@@ -16,20 +16,8 @@ from omnilearn.errors import UserError
 
 BLOCK = "values_block"  # prefix of a field of several columns
 # pickle opcodes whose argument is the name or number of a column
-NAME_OPCODES = {
-    "UNICODE",
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "STRING",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-    "INT",
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG",
-    "LONG1",
-}
+TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"}
 
 
 @dataclass
@@ -145,5 +133,5 @@ def pickled_names(pickled: bytes) -> list[str]:
     return [
         str(argument)
         for opcode, argument, _ in pickletools.genops(pickled)
-        if opcode.name in NAME_OPCODES
+        if opcode.name in TEXTS | NUMBERS
     ]

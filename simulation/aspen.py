@@ -21,8 +21,6 @@ from simulation.sample import jets_in_window
 from simulation.writers import hdf5, slots
 
 SLOTS = 150
-CM = 0.1  # per mm
-NO_TRACK = -1.0  # impact parameters of a particle without a track
 PARTICLENET = 8  # scores and mass
 RUNS = ("G", "H")
 
@@ -32,16 +30,9 @@ PROCESSES = (Process("data", (("HardQCD:all = on",),), jets_per_second=50),)
 def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     """A chunk of a file: candidates (jets, 150, 11), jets, tagging variables, event numbers."""
     part = jets.constituents
-    tracks = [
-        ak.where(part.charge != 0, CM * part[name], NO_TRACK)
-        for name in ("d0", "d0_error", "dz", "dz_error")
-    ]
     candidates = [
-        part.px,
-        part.py,
-        part.pz,
-        part.energy,
-        *tracks,
+        *(part[name] for name in ("px", "py", "pz", "energy")),
+        *pfnano.impact_parameters(part).values(),
         part.charge,
         part.pdg_id,
         ak.ones_like(part.px),

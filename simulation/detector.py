@@ -202,20 +202,9 @@ def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOW
     d0 = (x * py - y * px) / pt + d0_error * rng.standard_normal(len(pt))
     dz = z - (x * px + y * py) * pz / pt**2 + dz_error * rng.standard_normal(len(pt))
     pdg_id = assumed_pdg_id(kind, charge)
-    tracks = Objects(
-        event,
-        scale * px,
-        scale * py,
-        scale * pz,
-        track_energy,
-        charge,
-        pdg_id,
-        kind,
-        d0,
-        d0_error,
-        dz,
-        dz_error,
-    )[tracked]
+    momentum = (scale * px, scale * py, scale * pz, track_energy)
+    impact_parameters = (d0, d0_error, dz, dz_error)
+    tracks = Objects(event, *momentum, charge, pdg_id, kind, *impact_parameters)[tracked]
     return assemble(
         tracks, massless(photons, PHOTON), massless(neutrals, NEUTRAL_HADRON), lowest_pt=lowest_pt
     )
@@ -239,42 +228,21 @@ def assumed_pdg_id(kind: np.ndarray, charge: np.ndarray) -> np.ndarray:
 def visible(events: Events, rng: np.random.Generator) -> Objects:
     """The final particles without neutrinos, for samples without a detector."""
     final = (events.status > 0) & ~np.isin(np.abs(events.pdg_id), NEUTRINOS)
-    pdg_id, charge = events.pdg_id[final], events.charge[final]
-    zero = np.zeros(len(pdg_id))
-    return Objects(
-        events.event[final],
-        events.px[final],
-        events.py[final],
-        events.pz[final],
-        events.energy[final],
-        charge,
-        pdg_id,
-        kinds(np.abs(pdg_id), charge),
-        zero,
-        zero,
-        zero,
-        zero,
-    )
+    names = ("event", "px", "py", "pz", "energy", "charge", "pdg_id")
+    columns = {name: getattr(events, name)[final] for name in names}
+    kind = kinds(np.abs(columns["pdg_id"]), columns["charge"])
+    zero = np.zeros(len(kind))
+    return Objects(**columns, kind=kind, d0=zero, d0_error=zero, dz=zero, dz_error=zero)
 
 
 def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
     """Neutral objects from (event, eta, phi, energy); they carry no impact parameter."""
-    pt = cluster["energy"] / np.cosh(cluster["eta"])
-    zero = np.zeros_like(pt)
-    return Objects(
-        cluster["event"],
-        pt * np.cos(cluster["phi"]),
-        pt * np.sin(cluster["phi"]),
-        pt * np.sinh(cluster["eta"]),
-        cluster["energy"],
-        zero,
-        assumed_pdg_id(np.full(len(pt), kind), zero),
-        np.full(len(pt), kind),
-        zero,
-        zero,
-        zero,
-        zero,
-    )
+    eta, phi, energy = cluster["eta"], cluster["phi"], cluster["energy"]
+    pt = energy / np.cosh(eta)
+    momentum = (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy)
+    zero, kinds = np.zeros_like(pt), np.full(len(pt), kind)
+    pdg_id = assumed_pdg_id(kinds, zero)
+    return Objects(cluster["event"], *momentum, zero, pdg_id, kinds, zero, zero, zero, zero)
 
 
 def assemble(*parts: Objects, lowest_pt: float) -> Objects:

@@ -22,7 +22,7 @@ from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, files_of_one_process
 from simulation.sample import total_momentum, wrap_jagged_phi
 from simulation.truth import last_copy
-from simulation.writers import TreeWriter, root_tree
+from simulation.writers import TreeWriter, root_tree, typed
 
 PROTON_ENERGY, POSITRON_ENERGY = 920.0, 27.6  # GeV; the proton flies towards positive z
 POSITRON, OUTGOING = -11, 23  # PDG id; Pythia's |status| of a particle from the hard process
@@ -137,16 +137,13 @@ def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     relative["phi"] = wrap_jagged_phi(relative["phi"])
     index = ak.broadcast_arrays(ak.local_index(jets.pt, axis=1), part.px)[0]
 
-    def single(values: ak.Array) -> ak.Array:
-        return ak.values_astype(values, np.float32)
-
+    kinematics = {name: events[name] for name in ("Q2", "y", "ptmiss", "Empz")}
+    jet = {name: jets[name] for name in ("pt", "eta", "phi", "e", "mass")}
+    index = ak.flatten(index, axis=2)
     return {
-        **{name: ak.to_numpy(single(events[name])) for name in ("Q2", "y", "ptmiss", "Empz")},
-        "jet": ak.zip({name: single(jets[name]) for name in ("pt", "eta", "phi", "e", "mass")}),
-        "jet_part": ak.zip(
-            {name: single(values) for name, values in relative.items()}
-            | {"idx": ak.values_astype(ak.flatten(index, axis=2), np.int32)}
-        ),
+        **{name: ak.to_numpy(values) for name, values in typed(kinematics, np.float32).items()},
+        "jet": ak.zip(typed(jet, np.float32)),
+        "jet_part": ak.zip(typed(relative, np.float32) | typed({"idx": index}, np.int32)),
     }
 
 

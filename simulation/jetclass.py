@@ -16,7 +16,7 @@ from simulation.early import can_give_jet
 from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, add_sizes, at_least, one_process, sizes
 from simulation.sample import jets_in_window, wrap_jagged_phi
-from simulation.writers import root_tree
+from simulation.writers import root_tree, typed
 
 # split -> folder, first file number
 LAYOUT = {"train": ("train_100M", 0), "val": ("val_5M", 120), "test": ("test_20M", 100)}
@@ -87,7 +87,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
     """The branches of a chunk of jets, in the public order and types."""
     part = jets.constituents
     eta = np.arcsinh(part.pz / np.hypot(part.px, part.py))
-    float_branches = {
+    floats = {
         "px": part.px,
         "py": part.py,
         "pz": part.pz,
@@ -100,13 +100,8 @@ def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
         "dzerr": part.dz_error,
         "charge": part.charge,
     }
-    branches = {
-        name: ak.values_astype(values, np.float32) for name, values in float_branches.items()
-    }
-    branches |= {
-        f"is{name}": ak.values_astype(part.kind == kind, np.int32)
-        for kind, name in enumerate(KINDS)
-    }
+    flags = {f"is{name}": part.kind == kind for kind, name in enumerate(KINDS)}
+    branches = typed(floats, np.float32) | typed(flags, np.int32)
     labels = {
         f"label_{process.name}": ak.to_numpy(jets.process == index).astype(
             LABEL_TYPES.get(process.name, np.int32)

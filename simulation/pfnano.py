@@ -20,7 +20,7 @@ from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, one_process
 from simulation.sample import hardest_pt, total_momentum
 from simulation.truth import HEAVY, direction, last_copy, resonances
-from simulation.writers import root_tree
+from simulation.writers import root_tree, typed
 
 LOWEST_JET_PT = 170.0  # GeV, of AK8 jets in NanoAOD
 CM = 0.1  # per mm
@@ -143,14 +143,19 @@ def generator_particles(events: Events, pdg_id: int) -> ak.Array:
     return ak.unflatten(ak.zip(fields)[order], count)
 
 
+def impact_parameters(objects: ak.Array) -> dict[str, ak.Array]:
+    """d0, d0Err, dz, dzErr [cm] of objects in any nesting; -1 without a track."""
+    names = {"d0": "d0", "d0Err": "d0_error", "dz": "dz", "dzErr": "dz_error"}
+    return {
+        name: ak.where(objects.charge != 0, CM * objects[column], NO_TRACK)
+        for name, column in names.items()
+    }
+
+
 def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     """The branches of a chunk of events of one process."""
     part, count = events.objects, len(events)
     pt = np.hypot(part.px, part.py)
-    track = {
-        name: ak.where(part.charge != 0, CM * part[ours], NO_TRACK)
-        for name, ours in (("d0", "d0"), ("d0Err", "d0_error"), ("dz", "dz"), ("dzErr", "dz_error"))
-    }
     mass2 = part.energy**2 - pt**2 - part.pz**2
     candidates = {
         "pt": pt,
@@ -158,44 +163,29 @@ def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
         "phi": np.arctan2(part.py, part.px),
         "mass": np.sqrt(ak.where(mass2 > 0, mass2, 0.0)),
         "puppiWeight": ak.ones_like(pt),
-        **track,
+        **impact_parameters(part),
     }
     integers = {"charge": part.charge, "pdgId": part.pdg_id}
-    jets = {name: ak.values_astype(events.jets[name], np.float32) for name in events.jets.fields}
+    jets = {name: events.jets[name] for name in events.jets.fields}
+    links = {"jetIdx": events.links.jet, "pFCandsIdx": events.links.candidate}
     flag = np.full(count, 1)
     branches = {
         "run": flag.astype(np.uint32),
         "luminosityBlock": np.zeros(count, np.uint32),
         "event": np.zeros(count, np.uint64),
-        "PFCands": ak.zip(
-            {name: ak.values_astype(values, np.float32) for name, values in candidates.items()}
-            | {name: ak.values_astype(values, np.int32) for name, values in integers.items()}
-        ),
+        "PFCands": ak.zip(typed(candidates, np.float32) | typed(integers, np.int32)),
         "FatJet": ak.zip(
-            jets
-            | {
-                "rawFactor": ak.zeros_like(jets["pt"]),
-                "jetId": ak.values_astype(ak.full_like(jets["pt"], TIGHT_LEPTON_VETO), np.int32),
-            }
+            typed(jets | {"rawFactor": ak.zeros_like(jets["pt"])}, np.float32)
+            | typed({"jetId": ak.full_like(jets["pt"], TIGHT_LEPTON_VETO)}, np.int32)
         ),
-        "FatJetPFCands": ak.zip(
-            {
-                "jetIdx": ak.values_astype(events.links.jet, np.int32),
-                "pFCandsIdx": ak.values_astype(events.links.candidate, np.int32),
-            }
-        ),
+        "FatJetPFCands": ak.zip(typed(links, np.int32)),
         **{name: flag.astype(bool) for name in FILTERS},
     }
     if PROCESSES[int(events.process[0])].name != DATA:
-        particles = events.particles
-        kinds = {"pdgId": np.int32, "genPartIdxMother": np.int32}
+        particles = {name: events.particles[name] for name in events.particles.fields}
+        integers = {name: particles[name] for name in ("pdgId", "genPartIdxMother")}
         branches["genWeight"] = flag.astype(np.float32)
-        branches["GenPart"] = ak.zip(
-            {
-                name: ak.values_astype(particles[name], kinds.get(name, np.float32))
-                for name in particles.fields
-            }
-        )
+        branches["GenPart"] = ak.zip(typed(particles, np.float32) | typed(integers, np.int32))
     return branches
 
 

@@ -23,19 +23,12 @@ HEAVY_QUARKS = (4, 5)
 INVISIBLE_Z = ("WeakZ0:gmZmode = 2", "23:onMode = off", "23:onIfAny = 12 14 16")
 JETS_PER_FILE = 100_000
 
-PROCESSES = (
-    Process(
-        "gluon",
-        (("WeakBosonAndParton:qqbar2gmZg = on", *INVISIBLE_Z),),
-        jets_per_second=12,
-        leading_only=True,
-    ),
-    Process(
-        "quark",
-        (("WeakBosonAndParton:qg2gmZq = on", *INVISIBLE_Z),),
-        jets_per_second=13,
-        leading_only=True,
-    ),
+PROCESSES = tuple(
+    Process(name, ((setting, *INVISIBLE_Z),), rate, leading_only=True)
+    for name, setting, rate in (
+        ("gluon", "WeakBosonAndParton:qqbar2gmZg = on", 12),
+        ("quark", "WeakBosonAndParton:qg2gmZq = on", 13),
+    )
 )
 QUARK = 1
 

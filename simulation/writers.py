@@ -21,6 +21,11 @@ def slots(values: ak.Array, count: int) -> np.ndarray:
     return ak.to_numpy(ak.fill_none(ak.pad_none(values, count, clip=True), 0))
 
 
+def typed(columns: dict[str, ak.Array], dtype: type) -> dict[str, ak.Array]:
+    """The columns in this number type."""
+    return {name: ak.values_astype(values, dtype) for name, values in columns.items()}
+
+
 class TreeWriter:
     """A tree of an open ROOT file, created with the first chunk; `name` may contain a folder."""
 

@@ -13,56 +13,19 @@ from simulation import jetclass
 from simulation.runner import produce
 
 # the branches of the public files, in their order, with their types
+MOMENTA = ("px", "py", "pz", "energy", "deta", "dphi")
+TRACKS = ("d0val", "d0err", "dzval", "dzerr", "charge")
+FLAGS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
+JET = ("pt", "eta", "phi", "energy", "nparticles", "sdmass", "tau1", "tau2", "tau3", "tau4")
+TRUTH = ("genpart_eta", "genpart_phi", "genpart_pid", "genpart_pt", "truth_match")
 PUBLIC_BRANCHES = {
-    **dict.fromkeys(
-        (
-            "part_px",
-            "part_py",
-            "part_pz",
-            "part_energy",
-            "part_deta",
-            "part_dphi",
-            "part_d0val",
-            "part_d0err",
-            "part_dzval",
-            "part_dzerr",
-            "part_charge",
-        ),
-        "var * float32",
-    ),
-    **dict.fromkeys(
-        (
-            "part_isChargedHadron",
-            "part_isNeutralHadron",
-            "part_isPhoton",
-            "part_isElectron",
-            "part_isMuon",
-        ),
-        "var * int32",
-    ),
+    **dict.fromkeys((f"part_{name}" for name in (*MOMENTA, *TRACKS)), "var * float32"),
+    **dict.fromkeys((f"part_is{name}" for name in FLAGS), "var * int32"),
     "label_QCD": "float32",
     **dict.fromkeys(("label_Hbb", "label_Hcc", "label_Hgg", "label_H4q", "label_Hqql"), "bool"),
     **dict.fromkeys(("label_Zqq", "label_Wqq", "label_Tbqq", "label_Tbl"), "int32"),
-    **dict.fromkeys(
-        (
-            "jet_pt",
-            "jet_eta",
-            "jet_phi",
-            "jet_energy",
-            "jet_nparticles",
-            "jet_sdmass",
-            "jet_tau1",
-            "jet_tau2",
-            "jet_tau3",
-            "jet_tau4",
-            "aux_genpart_eta",
-            "aux_genpart_phi",
-            "aux_genpart_pid",
-            "aux_genpart_pt",
-            "aux_truth_match",
-        ),
-        "float32",
-    ),
+    **dict.fromkeys((f"jet_{name}" for name in JET), "float32"),
+    **dict.fromkeys((f"aux_{name}" for name in TRUTH), "float32"),
 }
 
 
