@@ -61,7 +61,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     """The leading jets of the selected events of one file, `chunk_rows` rows at a time.
 
     Raises UserError on branches of unequal lengths, numbers that are not finite, a negative pt and
-    a tree of another generator than the file name says.
+    a tree of another generator than that in the file name.
     """
     with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, name):
         generator, first_row = TREES[name], 0
