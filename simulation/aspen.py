@@ -15,6 +15,7 @@ import numpy as np
 from omnilearn.clustering import softdrop_mass, subjettiness
 from omnilearn.errors import UserError
 from simulation import pfnano
+from simulation.early import can_give_jet
 from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
 from simulation.sample import jets_in_window
@@ -69,6 +70,7 @@ CARD = GeneratorCard(
     columns=columns,
     writer=hdf5,
     select=jets_in_window,
+    can_give_jet=can_give_jet,
 )
 
 

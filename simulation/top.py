@@ -14,6 +14,7 @@ import awkward as ak
 import numpy as np
 import pandas as pd
 
+from simulation.early import can_give_jet
 from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, add_sizes, sizes
 from simulation.sample import jets_in_window
@@ -97,6 +98,7 @@ CARD = GeneratorCard(
     columns=columns,
     writer=writer,
     select=jets_in_window,
+    can_give_jet=can_give_jet,
 )
 
 

@@ -6,34 +6,46 @@ import awkward as ak
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
-from small_samples import CLEAN
+from small_samples import CLEAN, without_mpi
 
+from simulation import aspen, top
 from simulation.early import electron_deviation
 from simulation.generator import Generator
+from simulation.generator_card import GeneratorCard, Process
 from simulation.sample import jets_in_window, simulate
 
-NAMES = [process.name for process in CLEAN.processes]
-CLASSES = ("QCD", "Hbb", "Hqql", "Zqq", "Tbl")  # partons, quarks, leptons, two jets, both
-EVENTS = 600  # per class, of which a hundred or more give a jet
+CARDS = {"jetclass": CLEAN, "top": top.CARD, "aspen": without_mpi(aspen.CARD)}
+CASES = [  # partons, quarks, leptons, two jets, both; a narrow window; a trigger
+    *(("jetclass", name) for name in ("QCD", "Hbb", "Hqql", "Zqq", "Tbl")),
+    ("top", "QCD"),
+    ("top", "top"),
+    ("aspen", "data"),
+]
+EVENTS = 600  # per process, of which 80 or more give a jet
 JETS = 250
-# a smaller p-value in any of ten comparisons per class has a probability of 1 %
-LOWEST_P = 0.01 / (10 * len(CLASSES))
+# a smaller p-value in any of ten comparisons per process has a probability of 1 %
+LOWEST_P = 0.01 / (10 * len(CASES))
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_few_selected_jets_come_from_vetoed_collisions(name: str) -> None:
-    process = CLEAN.processes[NAMES.index(name)]
+def card_and_process(dataset: str, name: str) -> tuple[GeneratorCard, Process]:
+    card = CARDS[dataset]
+    return card, next(process for process in card.processes if process.name == name)
+
+
+@pytest.mark.parametrize(("dataset", "name"), CASES)
+def test_few_selected_jets_come_from_vetoed_collisions(dataset: str, name: str) -> None:
+    card, process = card_and_process(dataset, name)
     decisions: dict[float, bool] = {}
 
     def record_decision(hard, event) -> bool:
-        decisions[hard[5].px()] = CLEAN.can_give_jet(CLEAN, process, hard, event)
+        decisions[hard[5].px()] = card.can_give_jet(card, process, hard, event)
         return True
 
-    generator = Generator((*CLEAN.settings, *process.variants[0]), 5, record_decision)
+    generator = Generator((*card.settings, *process.variants[0]), 5, record_decision)
     events = generator.events(EVENTS)
     first = np.searchsorted(events.event, np.arange(EVENTS))
     can_give_jet = np.array([decisions[px] for px in events.px[first + 5]])
-    jets = jets_in_window(CLEAN, process, events, np.random.default_rng(1))
+    jets = jets_in_window(card, process, events, np.random.default_rng(1))
     per_event = np.bincount(ak.to_numpy(jets.event), minlength=EVENTS)
     assert per_event.sum() > 50
     assert per_event[~can_give_jet].sum() <= 0.03 * per_event.sum()
@@ -41,13 +53,13 @@ def test_few_selected_jets_come_from_vetoed_collisions(name: str) -> None:
     assert np.mean(~can_give_jet) > 0.25
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_spectra_are_those_without_the_veto(name: str) -> None:
-    process = CLEAN.processes[NAMES.index(name)]
-    cards = replace(CLEAN, can_give_jet=None), CLEAN
+@pytest.mark.slow
+@pytest.mark.parametrize(("dataset", "name"), CASES)
+def test_spectra_are_those_without_the_veto(dataset: str, name: str) -> None:
+    card, process = card_and_process(dataset, name)
     samples = [
-        observables(simulate(card, process, 0, JETS, seed, np.random.default_rng(seed)))
-        for seed, card in enumerate(cards, start=21)
+        observables(simulate(version, process, 0, JETS, seed, np.random.default_rng(seed)))
+        for seed, version in enumerate((replace(card, can_give_jet=None), card), start=21)
     ]
     for quantity, values in samples[0].items():
         assert ks_2samp(values, samples[1][quantity]).pvalue > LOWEST_P, quantity
@@ -81,7 +93,7 @@ def test_a_forward_electron_is_measured_worst() -> None:
 
 
 def test_the_same_seed_gives_the_same_jets() -> None:
-    process = CLEAN.processes[NAMES.index("Zqq")]
+    _, process = card_and_process("jetclass", "Zqq")
     pts = [simulate(CLEAN, process, 0, 20, seed, np.random.default_rng(1)).pt for seed in (1, 1, 2)]
     assert ak.array_equal(pts[0], pts[1])
     assert not ak.array_equal(pts[0], pts[2])
