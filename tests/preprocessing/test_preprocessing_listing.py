@@ -12,12 +12,12 @@ def test_every_dataset_is_listed_with_its_origin_and_citation(preprocess, tmp_pa
     entries = printed.strip().split("\n\n")
     assert len(entries) == len(CATALOGUE)
     for entry, spec in zip(entries, CATALOGUE.values(), strict=True):
-        together = " ".join(entry.split())
-        assert together.startswith(f"{spec.name}: {spec.title}")
-        for text in (spec.task, ", ".join(spec.class_names), spec.source, spec.citation):
-            assert text in together
-        assert f"{spec.max_constituents} of {spec.num_features} features" in together
-        assert f"on disk: nothing in {tmp_path}" in together
+        line = " ".join(entry.split())
+        assert line.startswith(f"{spec.name}: {spec.title}")
+        for value in (spec.task, ", ".join(spec.class_names), spec.source, spec.citation):
+            assert value in line
+        assert f"{spec.max_constituents} of {spec.num_features} features" in line
+        assert f"on disk: nothing in {tmp_path}" in line
         assert max(map(len, entry.splitlines())) <= 100
 
 
@@ -26,10 +26,10 @@ def test_files_and_jets_of_every_split_are_counted(write_top, preprocess, tmp_pa
     write_top(tmp_path / "raw/val.h5", n=20)
     preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path / "data", "--workers", 1)
     _, printed, _ = preprocess("list", "--out", tmp_path / "data")
-    together = " ".join(printed.split())
-    assert "train 1 files, 50 jets (public)" in together
-    assert "val 1 files, 20 jets (public)" in together
-    assert " test " not in together[together.index("val 1") : together.index("qg: ")]
+    line = " ".join(printed.split())
+    assert "train 1 files, 50 jets (public)" in line
+    assert "val 1 files, 20 jets (public)" in line
+    assert " test " not in line[line.index("val 1") : line.index("qg: ")]
 
 
 def test_declared_data_sets_are_listed(preprocess, tmp_path, toy_jets):
@@ -40,12 +40,12 @@ def test_declared_data_sets_are_listed(preprocess, tmp_path, toy_jets):
     (tmp_path / "spoilt").mkdir()
     (tmp_path / "spoilt/dataset.json").write_text("{}")
     status, printed, _ = preprocess("list", "--out", tmp_path)
-    *_, mine, spoilt = printed.strip().split("\n\n")
+    *_, declared, spoilt = printed.strip().split("\n\n")
     assert status == 0
-    together = " ".join(mine.split())
-    assert together.startswith("my_tops: my_tops task: tagging classes: QCD, top constituents: 150")
-    assert "jets (own) in" in together
-    assert "citation" not in together
+    line = " ".join(declared.split())
+    assert line.startswith("my_tops: my_tops task: tagging classes: QCD, top constituents: 150")
+    assert "jets (own) in" in line
+    assert "citation" not in line
     assert "spoilt/dataset.json does not declare a dataset" in spoilt
 
 

@@ -84,5 +84,5 @@ def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
         ]
         produce(CARD, files, seed=5, workers=workers)
     for name in ("", "v"):
-        one, two = (pd.read_hdf(tmp_path / f"{n}{name}.h5", key="table") for n in (1, 2))
-        pd.testing.assert_frame_equal(one, two, check_exact=True)
+        first, second = (pd.read_hdf(tmp_path / f"{n}{name}.h5", key="table") for n in (1, 2))
+        pd.testing.assert_frame_equal(first, second, check_exact=True)
