@@ -13,9 +13,9 @@ from omnilearn.statistics.results import Result
 
 @dataclass(frozen=True)
 class Scan:
-    """One model: training jets (points,), and the metric of the model trained on so many.
+    """One model: sizes of its training samples (points,) and its metric (points,) for each.
 
-    Or whatever else is counted along the x axis, as the evaluations of a solver.
+    `training_jets` may hold another x value, such as the evaluations of a solver.
     """
 
     label: str
@@ -32,7 +32,7 @@ def training_size_scan(
 ) -> None:
     """The metric of each model against its training jets, with one-sigma bars, as PNG and PDF.
 
-    A triangle marks a lower limit. Raises ValueError if there is no model.
+    Triangles mark lower limits. Raises ValueError if `scans` is empty.
     """
     if not scans:
         raise ValueError("no model to draw")
@@ -63,13 +63,15 @@ def training_size_scan(
 
 
 def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_stem: Path) -> None:
-    """Percent of each true class (rows) that is taken for each class (columns)."""
+    """Percent of each true class (rows) that is classified as each class (columns).
+
+    `matrix` (classes, classes) holds fractions.
+    """
     percent = 100 * np.asarray(matrix)
     names = [label.latex for label in spec.labels]
     with figure(path_stem, (9.0, 8.0)) as axes:
         axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(percent.shape):
-            dark = percent[row, column] > 50
             axes.text(
                 column,
                 row,
@@ -77,7 +79,7 @@ def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_
                 ha="center",
                 va="center",
                 fontsize=12,
-                color="white" if dark else "black",
+                color="white" if percent[row, column] > 50 else "black",
             )
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)

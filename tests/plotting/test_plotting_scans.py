@@ -1,4 +1,4 @@
-"""Figures of scans and of confusion: drawn, reproducible, and refused when there is nothing."""
+"""Figures of scans and of confusion matrices: reproducible, and refused without data."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def draw_confusion(stem):
 
 
 @pytest.mark.parametrize("draw", [draw_scan, draw_confusion])
-def test_a_scan_drawn_twice_is_the_same_to_the_byte(draw, tmp_path):
+def test_a_figure_drawn_twice_is_the_same_to_the_byte(draw, tmp_path):
     draw(tmp_path / "first")
     draw(tmp_path / "second")
     for suffix in (".png", ".pdf"):
@@ -27,13 +27,13 @@ def test_a_scan_drawn_twice_is_the_same_to_the_byte(draw, tmp_path):
         assert first == (tmp_path / f"second{suffix}").read_bytes()
 
 
-def test_more_jets_move_the_points_of_the_figure(tmp_path):
-    draw_scan(tmp_path / "one")
-    training_size_scan([Scan("OmniLearn", [1, 3, 10], POINTS)], tmp_path / "two", "Rejection")
-    assert (tmp_path / "one.png").read_bytes() != (tmp_path / "two.png").read_bytes()
+def test_other_numbers_of_jets_move_the_points_of_the_figure(tmp_path):
+    draw_scan(tmp_path / "many")
+    training_size_scan([Scan("OmniLearn", [1, 3, 10], POINTS)], tmp_path / "few", "Rejection")
+    assert (tmp_path / "many.png").read_bytes() != (tmp_path / "few.png").read_bytes()
 
 
-def test_no_model_is_no_figure(tmp_path):
+def test_a_scan_without_models_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no model"):
         training_size_scan([], tmp_path / "empty", "Rejection")
     assert not list(tmp_path.iterdir())
