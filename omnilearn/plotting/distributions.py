@@ -83,7 +83,8 @@ def _draw_panel(axes: Axes, panel: Panel, spec: DatasetSpec) -> dict[str, Artist
             continue
         style = class_style(spec, name)
         density = counts / (counts.sum() * widths)
-        lines[style["label"]] = axes.stairs(density, panel.edges, linewidth=1.5, **style)
+        line = axes.stairs(density, panel.edges, color=style["color"], linewidth=1.5)
+        lines[style["label"]] = line
     axes.set_yscale("log")
     axes.set_xlim(panel.edges[0], panel.edges[-1])
     axes.set_xlabel(AXIS_LABELS.get(panel.name, panel.name), fontsize="small")
