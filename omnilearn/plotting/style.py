@@ -48,9 +48,9 @@ def model_colour(name: str, position: int = 0) -> str:
     return MODEL_COLOURS.get(name, OTHER_COLOURS[position % len(OTHER_COLOURS)])
 
 
-def grouped(number: float) -> str:
+def grouped(value: float) -> str:
     """A number with its digits in groups of three: 12 345 678."""
-    return f"{number:,.0f}".replace(",", " ")
+    return f"{value:,.0f}".replace(",", " ")
 
 
 def sample_title(title: str, origin: str | None, size: int | None, what: str = "jets") -> str:
