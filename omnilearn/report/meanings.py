@@ -65,10 +65,11 @@ def meanings() -> tuple[Meaning, ...]:
     """All kinds of keys, in the order of the documentation."""
     text = Path(__file__).with_name("results_keys.toml").read_text(encoding="utf-8")
     kinds = []
-    for written, entry in tomllib.loads(text).items():
-        pattern = entry.pop("pattern", written)
-        pattern = re.sub(r"<(\w+)>", lambda part: PARTS[part[1]], pattern)
-        kinds.append(Meaning(written, pattern, **entry))
+    for task, entries in tomllib.loads(text).items():
+        for written, entry in entries.items():
+            pattern = entry.get("pattern", written)
+            pattern = re.sub(r"<(\w+)>", lambda part: PARTS[part[1]], pattern)
+            kinds.append(Meaning(written, pattern, entry["label"], entry["text"], task))
     return tuple(kinds)
 
 

@@ -1,5 +1,6 @@
 """Figures of tagging: rejection curves and losses."""
 
+import numpy as np
 import pytest
 
 from omnilearn.data.catalogue import JETCLASS, TOP
@@ -65,11 +66,14 @@ def test_figures_without_curves_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_has_figures_of_its_curves_and_losses(tmp_path):
+def test_a_run_has_figures_of_its_curves_confusion_and_losses(tmp_path):
     curves = dict.fromkeys(JETCLASS.class_names[1:], CURVE)
-    evaluation_figures(tmp_path, JETCLASS, {"curves": curves}, [EPOCH])
+    results = {"curves": curves, "confusion": np.eye(10).tolist()}
+    evaluation_figures(tmp_path, JETCLASS, results, [EPOCH])
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"roc.png", "roc.pdf", "loss.png", "loss.pdf"}
+    assert names == {
+        f"{stem}.{kind}" for stem in ("roc", "confusion", "loss") for kind in ("png", "pdf")
+    }
 
 
 def test_a_run_without_curves_or_epochs_has_no_figures(tmp_path):
