@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.data.spec import JET_FEATURES
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import perturb
 from omnilearn.generation.jet_generator import JetGenerator
@@ -18,11 +18,6 @@ from omnilearn.training import losses
 from omnilearn.training.objective import Objective
 
 MULTIPLICITY = JET_FEATURES.index("multiplicity")
-
-
-def counted_columns(spec: DatasetSpec) -> dict[int, float]:
-    """Column of the multiplicity -> its width in the standardisation of a dataset."""
-    return {MULTIPLICITY: spec.normalisation.jet_std[MULTIPLICITY]}
 
 
 @dataclass

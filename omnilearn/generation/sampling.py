@@ -23,6 +23,7 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import guided, sample
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
+from omnilearn.generation.jet_kinematics import MULTIPLICITY
 from omnilearn.generation.jet_sets import (
     JetSet,
     concatenated,
@@ -39,7 +40,6 @@ from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
 PART = 2048  # jets of a part: an interruption loses at most one part per rank
-MULTIPLICITY = 3
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from omnilearn.errors import UserError
 from omnilearn.fit import fit, fit_pet, fresh, make_pet, open_data
 from omnilearn.generation.comparison import compare, compare_observables
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
-from omnilearn.generation.jet_kinematics import JetObjective, counted_columns
+from omnilearn.generation.jet_kinematics import MULTIPLICITY, JetObjective
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.recipes import JET_NETWORK
 from omnilearn.generation.sampling import Sampler, Solver, sampled_set, sampling_rate
@@ -95,7 +95,8 @@ def finetune(
     fit_pet(pet, config, data, run, about)
     sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
     network = fresh(JetGenerator, JetGeneratorConfig(**sizes), jet_config.seed)
-    fit(JetObjective(network, counted_columns(spec)), jet_config, jet_data, run / "jets", about)
+    objective = JetObjective(network, {MULTIPLICITY: spec.normalisation.jet_std[MULTIPLICITY]})
+    fit(objective, jet_config, jet_data, run / "jets", about)
 
 
 def evaluate(

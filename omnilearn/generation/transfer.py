@@ -88,16 +88,8 @@ def identity_figure(
     with figure(path_stem) as axes:
         for position, (label, mean) in enumerate(means.items()):
             x = np.arange(len(names)) + 0.15 * (position - (len(means) - 1) / 2)
-            axes.errorbar(
-                x,
-                mean,
-                spreads[label],
-                linestyle="",
-                marker="o",
-                capsize=3,
-                color=OTHER_COLOURS[position],
-                label=label,
-            )
+            colour = OTHER_COLOURS[position]
+            axes.errorbar(x, mean, spreads[label], fmt="o", capsize=3, color=colour, label=label)
         axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize="x-small")
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
         axes.set_ylim(bottom=0.0)

@@ -43,18 +43,11 @@ def training_size_scan(
             value = np.array([result.value for result in scan.metric])
             error = np.array([result.error or 0.0 for result in scan.metric])
             limit = np.array([result.bound == "lower" for result in scan.metric])
-            axes.errorbar(
-                jets[~limit],
-                value[~limit],
-                error[~limit],
-                color=colour,
-                marker="o",
-                capsize=3,
-                label=scan.label,
-            )
-            axes.plot(jets[limit], value[limit], color=colour, marker="^", linestyle="")
+            measured = [column[~limit] for column in (jets, value, error)]
+            axes.errorbar(*measured, color=colour, marker="o", capsize=3, label=scan.label)
+            axes.plot(jets[limit], value[limit], "^", color=colour)
         if any(result.bound for scan in scans for result in scan.metric):
-            axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
+            axes.plot([], [], "^", color=LIMIT_COLOUR, label="lower limit")
         axes.set_xscale("log")
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel(x_label)
@@ -72,15 +65,9 @@ def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_
     with figure(path_stem, (9.0, 8.0)) as axes:
         axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(percent.shape):
-            axes.text(
-                column,
-                row,
-                f"{percent[row, column]:.0f}",
-                ha="center",
-                va="center",
-                fontsize=12,
-                color="white" if percent[row, column] > 50 else "black",
-            )
+            text = f"{percent[row, column]:.0f}"
+            colour = "white" if percent[row, column] > 50 else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=12, color=colour)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)
         axes.minorticks_off()

@@ -73,15 +73,11 @@ def histogram_with_ratio(
         colour = sample.colour or model_colour(sample.label, position)
         sample_density, sample_error = sample.density(edges)
         axes.stairs(sample_density, edges, color=colour, linewidth=1.8, label=sample.label)
+        ratio, bars = (
+            column[filled] / density[filled] for column in (sample_density, sample_error)
+        )
         ratio_axes.errorbar(
-            centres[filled],
-            sample_density[filled] / density[filled],
-            sample_error[filled] / density[filled],
-            color=colour,
-            linestyle="",
-            marker="o",
-            markersize=3,
-            linewidth=1.0,
+            centres[filled], ratio, bars, fmt="o", color=colour, markersize=3, linewidth=1.0
         )
     if logarithmic:
         axes.set_yscale("log")

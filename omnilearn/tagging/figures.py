@@ -54,16 +54,10 @@ def roc_curves(
             colour = curve.colour or model_colour(curve.label, position)
             top = max(top, _draw_rejection(axes, curve, colour))
         efficiency = np.linspace(0.01, 1.0, 100)
-        axes.plot(
-            efficiency,
-            1 / efficiency,
-            color=LIMIT_COLOUR,
-            linestyle="--",
-            linewidth=1.2,
-            label="random guess",
-        )
+        guess = 1 / efficiency
+        axes.plot(efficiency, guess, "--", color=LIMIT_COLOUR, linewidth=1.2, label="random guess")
         if any(result.bound for curve in curves for result in curve.rejection):
-            axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
+            axes.plot([], [], "^", color=LIMIT_COLOUR, label="lower limit")
         axes.set_yscale("log")
         axes.set_xlim(0.0, 1.0)
         axes.set_xlabel(f"{signal} efficiency " + r"$\varepsilon_S$")
@@ -89,7 +83,7 @@ def _draw_rejection(axes: Axes, curve: RocCurve, colour: str) -> float:
     plotted = ~limit & np.isfinite(value)
     if np.any(limit):
         last = np.flatnonzero(limit)[-1]
-        axes.plot(x[last], value[last], color=colour, marker="^", linestyle="", markersize=7)
+        axes.plot(x[last], value[last], "^", color=colour, markersize=7)
         plotted[last] = True
     return float(np.max((value + error)[plotted], initial=1.0))
 

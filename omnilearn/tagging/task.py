@@ -114,7 +114,12 @@ def predict(
     call of the model, to be used again.
     """
     logits_of = logits_of or compiled_for_batches(pet.call, pet.config.max_constituents)
-    rows: dict[str, list] = {"index": [], "logits": [], "label": [], "weight": []}
+    rows = {
+        "index": [np.zeros(0, "int64")],
+        "logits": [np.zeros((0, pipeline.spec.num_classes), "float32")],
+        "label": [np.zeros(0, "int64")],
+        "weight": [np.zeros(0, "float32")],
+    }
     total = pipeline.num_jets // distributed.size()
     with progress(total, "evaluating", rank=distributed.rank()) as bar:
         for batch in pipeline.ordered():
@@ -125,16 +130,7 @@ def predict(
             logits = np.asarray(logits_of(filled_up(batch, pipeline.batch_size)))
             rows["logits"].append(logits[:jets])
             bar.update(jets)
-    empty = {
-        "logits": np.zeros((0, pipeline.spec.num_classes), "float32"),
-        "index": np.zeros(0, "int64"),
-        "label": np.zeros(0, "int64"),
-        "weight": np.zeros(0, "float32"),
-    }
-    predicted = {
-        name: distributed.allgather(np.concatenate([empty[name], *parts]))
-        for name, parts in rows.items()
-    }
+    predicted = {name: distributed.allgather(np.concatenate(parts)) for name, parts in rows.items()}
     order = np.argsort(predicted["index"], kind="stable")
     return {name: values[order] for name, values in predicted.items()}
 
