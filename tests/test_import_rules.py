@@ -19,6 +19,7 @@ EVERYWHERE = (
     "omnilearn.log",
     "omnilearn.atomic",
     "omnilearn.hdf5",
+    "omnilearn.hdf5_heap",
     "omnilearn.hdf5_sums",
     "omnilearn.content",
     "omnilearn.parent_process",
