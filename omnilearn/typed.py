@@ -1,4 +1,4 @@
-"""What was stored as JSON becomes a dataclass, if every field has the type that it declares."""
+"""Dataclasses from stored JSON, whose values must have the types that the fields declare."""
 
 import dataclasses
 import math
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Kind = TypeVar("Kind", bound="DataclassInstance")
-LARGEST = 2**53  # whole numbers beyond are no counts of anything, and floats do not hold them
+LARGEST = 2**53  # floats hold all whole numbers up to here
 
 
 def typed(kind: type[Kind], stored: Any, where: str = "") -> Kind:
-    """A `kind`, a dataclass, of the fields of an object; other defaults than stored ones hold.
+    """An instance of the dataclass `kind` from an object of JSON; absent fields have defaults.
 
-    Raises ValueError naming the field: unknown, missing, of another type, not finite. A field
-    whose default is None may be null.
+    Raises ValueError naming a field that is unknown, missing, of another type or not finite. A
+    field whose default is None may be null.
     """
     if not isinstance(stored, dict):
         raise ValueError(f"{where or kind.__name__} is {short(stored)}, expected an object")
@@ -42,7 +42,7 @@ def as_type(hint: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in inner:
             return None
-        return as_type(next(one for one in inner if one is not type(None)), value, where)
+        return as_type(next(kind for kind in inner if kind is not type(None)), value, where)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return typed(hint, value, where)
     if origin in (tuple, list):
@@ -53,7 +53,7 @@ def as_type(hint: Any, value: Any, where: str) -> Any:
         else:
             kinds = (inner[0] if inner else object,) * len(value)
         items = enumerate(zip(kinds, value, strict=True))
-        return origin(as_type(one, item, f"{where}[{place}]") for place, (one, item) in items)
+        return origin(as_type(kind, item, f"{where}[{index}]") for index, (kind, item) in items)
     if origin is dict or hint is dict:
         expect(isinstance(value, dict), value, where, "an object")
         return {
@@ -68,18 +68,18 @@ def as_type(hint: Any, value: Any, where: str) -> Any:
         fits = is_number and isinstance(value, int) and abs(value) <= LARGEST
         expect(fits, value, where, "a whole number")
     elif hint in (str, bool):
-        said = {str: "text", bool: "true or false"}[hint]
-        expect(isinstance(value, hint), value, where, said)
+        expected = {str: "text", bool: "true or false"}[hint]
+        expect(isinstance(value, hint), value, where, expected)
     return value
 
 
-def expect(fits: bool, value: Any, where: str, wanted: str) -> None:
+def expect(fits: bool, value: Any, where: str, expected: str) -> None:
     if not fits:
-        raise ValueError(f"{where!r} is {short(value)}, expected {wanted}")
+        raise ValueError(f"{where!r} is {short(value)}, expected {expected}")
 
 
 def short(value: Any) -> str:
-    """The beginning of a value, for a sentence."""
+    """The beginning of a value, for a message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

@@ -29,8 +29,8 @@ ARCHITECTURE = PETConfig(
 
 def write_jets(folder: Path, **jets: int) -> Path:
     """One file of toy jets per split, e.g. train=96, val=40; returns the folder."""
-    for seed, (split, number) in enumerate(jets.items()):
-        write_toy_file(folder / f"{split}.h5", SPEC, number, seed, split=split)
+    for seed, (split, num_jets) in enumerate(jets.items()):
+        write_toy_file(folder / f"{split}.h5", SPEC, num_jets, seed, split=split)
     return folder
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
-from omnilearn.history import insist_on_epochs, write_history
+from omnilearn.history import require_epochs, write_history
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from omnilearn.model.checkpoint import Checkpoint, load_checkpoint
@@ -53,7 +53,7 @@ class Position:
         """What `as_json` gave, of `path`; raises UserError for what is no position."""
         try:
             found = typed(cls, {**stored, "best_loss": stored["best_loss"] or 0.0}, "position")
-            insist_on_epochs(found.history)
+            require_epochs(found.history)
             if min(found.epoch, found.step, found.best_epoch, found.seconds) < 0:
                 raise ValueError("'position' counts below zero")
             if len(found.history) != found.epoch:
