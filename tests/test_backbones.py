@@ -56,7 +56,7 @@ def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, caps
     assert {name: array.tobytes() for name, array in shipped.weights.items()} == {
         name: array.tobytes() for name, array in best.weights.items()
     }
-    assert not shipped.optimizer
+    assert not shipped.optimiser
     assert shipped.class_names == SPEC.class_names
     assert "/a/place" not in str(shipped.record)
     card = (folder / "tiny.md").read_text()

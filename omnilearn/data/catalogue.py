@@ -1,4 +1,4 @@
-"""Every dataset of the suite: one entry each. A new dataset is an entry, a module, a recipe."""
+"""The datasets of the suite. A new one needs an entry here, a reader and a recipe."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,8 @@ from omnilearn.data import declared
 from omnilearn.data.spec import DatasetSpec, JetLabel, Normalisation
 from omnilearn.errors import UserError
 
-# Of JetClass, as in the released code, for the features of arXiv:2502.14652, Appendix A; the
-# identity flags stay as they are.
+# JetClass, as in the released code, for the features of arXiv:2502.14652, Appendix A; identity
+# flags are not scaled
 JETCLASS_NORMALISATION = Normalisation(
     feature_mean=(0.0, 0.0, -0.0278, 1.8999407, -0.027, 2.244736, 0.0) + (0.0,) * 6,
     feature_std=(0.215, 0.215, 0.070, 1.2212526, 0.069, 1.2334691, 1.0) + (1.0,) * 6,
@@ -99,7 +99,7 @@ CMS = DatasetSpec(
     working_points=(0.5, 0.8),
 )
 
-# Constituents as in JetClass, jets in their own range: mean and width of `jet` in train, from
+# constituents as in JetClass; jets: mean and width of `jet` in train, from
 # python -m simulation atlas --jets 6000 --test-jets 0 --seed 1
 ATLAS_NORMALISATION = replace(
     JETCLASS_NORMALISATION, jet_mean=(1021.0, 0.0, 186.0, 55.4), jet_std=(603.0, 0.90, 127.0, 23.1)
@@ -303,7 +303,7 @@ ASPEN = DatasetSpec(
         "particlenet_W",
         "particlenet_Z",
         "particlenet_mass",
-    ),  # NaN where the public file has no such number
+    ),  # NaN where the public file lacks a value
 )
 
 CATALOGUE = {

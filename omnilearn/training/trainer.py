@@ -321,10 +321,10 @@ class Trainer:
                 f"{path} was made by another architecture, {checkpoint.model_config}, expected "
                 f"{self.objective.model.config}; use another --name"
             )
-        if len(checkpoint.optimizer) != len(self.optimiser.variables):
+        if len(checkpoint.optimiser) != len(self.optimiser.variables):
             raise UserError(
                 f"{path} belongs to another training: it holds "
-                f"{len(checkpoint.optimizer)} optimiser arrays, expected "
+                f"{len(checkpoint.optimiser)} optimiser arrays, expected "
                 f"{len(self.optimiser.variables)}; use another --name"
             )
         fingerprint.refuse_other_data(
@@ -336,7 +336,7 @@ class Trainer:
         for name, weight in model_weights(self.objective.model).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):
-            variable.assign(checkpoint.optimizer[f"{index:04d}"])
+            variable.assign(checkpoint.optimiser[f"{index:04d}"])
         self.position = Position.from_json(checkpoint.record["position"])
         if checkpoint.record["ranks"] != self.ranks:
             # steps of another size: the epoch starts anew, the schedule counts steps

@@ -1,4 +1,4 @@
-"""Checkpoints come back as they were written, or are refused in a sentence."""
+"""Checkpoints are read as they were written, or refused in one sentence."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 SMALL = replace(ARCHITECTURE, num_classes=3)
 RECORD = {"dataset": "top", "position": {"epoch": 3, "sums": {"loss": 0.1}}}
 WITHOUT_KIND = Path(__file__).parents[1] / "data" / "checkpoint_without_kind.h5"
-OFFSETS = 60  # places of the file where a bit is flipped
+OFFSETS = 60  # of the file, where a bit is flipped
 
 
 @pytest.fixture(scope="module")
@@ -41,33 +41,33 @@ def arrays_of(pet):
 def written(pet, tmp_path):
     weights = arrays_of(pet)
     averages = {name: array / 2 for name, array in weights.items()}
-    optimizer = {"0000": np.int64(7), "0001": weights["body.embedding.first.kernel"] - 1}
+    optimiser = {"0000": np.int64(7), "0001": weights["body.embedding.first.kernel"] - 1}
     path = tmp_path / "last.h5"
-    save_checkpoint(path, SMALL, weights, RECORD, averages, optimizer)
+    save_checkpoint(path, SMALL, weights, RECORD, averages, optimiser)
     return path
 
 
-def assert_equal_arrays(found, expected):
-    assert set(found) == set(expected)
+def assert_equal_arrays(arrays, expected):
+    assert set(arrays) == set(expected)
     for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+        assert arrays[name].dtype == array.dtype
 
 
-def test_what_is_written_comes_back_bit_for_bit(pet, written):
-    found, weights = load_checkpoint(written), arrays_of(pet)
-    assert found.model_config == SMALL
-    assert found.record == RECORD
-    assert_equal_arrays(found.weights, weights)
-    assert_equal_arrays(found.ema, {name: array / 2 for name, array in weights.items()})
-    assert found.optimizer["0000"] == 7
+def test_a_checkpoint_is_read_as_it_was_written(pet, written):
+    checkpoint, weights = load_checkpoint(written), arrays_of(pet)
+    assert checkpoint.model_config == SMALL
+    assert checkpoint.record == RECORD
+    assert_equal_arrays(checkpoint.weights, weights)
+    assert_equal_arrays(checkpoint.ema, {name: array / 2 for name, array in weights.items()})
+    assert checkpoint.optimiser["0000"] == 7
     np.testing.assert_array_equal(
-        found.optimizer["0001"], weights["body.embedding.first.kernel"] - 1
+        checkpoint.optimiser["0001"], weights["body.embedding.first.kernel"] - 1
     )
-    assert_equal_arrays(arrays_of(build_pet(found)), weights)
+    assert_equal_arrays(arrays_of(build_pet(checkpoint)), weights)
 
 
-def test_a_file_cut_short_anywhere_is_refused(written, tmp_path):
+def test_a_truncated_file_is_refused(written, tmp_path):
     content = written.read_bytes()
     short = tmp_path / "short.h5"
     for length in (0, 4, 100, len(content) // 2, len(content) - 1):
@@ -84,24 +84,25 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(written, tmp_path):
         damaged[offset] ^= 1 << int(offset % 8)
         flipped.write_bytes(damaged)
         try:
-            found = load_checkpoint(flipped)
+            checkpoint = load_checkpoint(flipped)
         except UserError:
             refused += 1
-        else:  # a place of the file that holds nothing
-            assert_equal_arrays(found.weights, good.weights)
-            assert (found.record, found.model_config) == (good.record, good.model_config)
+        else:  # the byte is not used
+            assert_equal_arrays(checkpoint.weights, good.weights)
+            assert checkpoint.record == good.record
+            assert checkpoint.model_config == good.model_config
     assert refused > OFFSETS // 3
 
 
 def test_a_flipped_bit_in_any_array_is_noticed(written):
     with h5py.File(written, "r") as file:
-        places = [
+        offsets = [
             group[name].id.get_offset()
             for group in (file["weights"], file["ema"])
             for name in group
         ]
     content = written.read_bytes()
-    for offset in places[::20]:
+    for offset in offsets[::20]:
         damaged = bytearray(content)
         damaged[offset] ^= 1
         written.write_bytes(damaged)
@@ -143,7 +144,7 @@ def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(writte
 
 
 @pytest.mark.parametrize(
-    ("stored", "wanted", "is_kept"),
+    ("stored", "expected", "is_kept"),
     [
         (["QCD", "top", "W"], ("QCD", "top", "W"), True),
         (["QCD", "top", "W"], ("top", "QCD", "W"), False),
@@ -153,13 +154,13 @@ def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(writte
     ],
 )
 def test_class_layers_are_kept_only_for_the_same_classes_in_the_same_order(
-    pet, tmp_path, stored, wanted, is_kept
+    pet, tmp_path, stored, expected, is_kept
 ):
     path, weights = tmp_path / "best.h5", arrays_of(pet)
     save_checkpoint(path, SMALL, weights, {**RECORD, "class_names": stored})
     other = PET(SMALL)
     before = arrays_of(other)
-    report = load_backbone(other, load_checkpoint(path), wanted)
+    report = load_backbone(other, load_checkpoint(path), expected)
     assert tuple(report.fresh) == (() if is_kept else CLASS_WEIGHTS)
     kept = before if not is_kept else weights
     assert_equal_arrays(
@@ -167,11 +168,11 @@ def test_class_layers_are_kept_only_for_the_same_classes_in_the_same_order(
         {name: kept[name] for name in CLASS_WEIGHTS},
     )
     if not is_kept:
-        named = "trained for QCD, top, W; now" if isinstance(stored, list) else "does not name"
-        assert named in str(report)
+        reason = "trained for QCD, top, W; now" if isinstance(stored, list) else "does not name"
+        assert reason in str(report)
 
 
-def test_a_model_of_another_kind_is_refused_by_both_names(written):
+def test_a_model_of_another_kind_is_refused_naming_both(written):
     with pytest.raises(
         UserError, match=r"last\.h5 holds a model of the kind 'pet', expected 'deepsets'"
     ):
@@ -179,19 +180,19 @@ def test_a_model_of_another_kind_is_refused_by_both_names(written):
 
 
 def test_a_checkpoint_from_before_kinds_were_stored_is_read():
-    """DeepSets of two classes, as the suite wrote it then."""
+    """A file of that time with DeepSets of two classes."""
     with h5py.File(WITHOUT_KIND, "r") as file:
         assert "kind" not in file
-    found = load_checkpoint(WITHOUT_KIND, DeepSetsConfig)
-    assert found.model_config.kind == "deepsets"
-    assert found.class_names == ("QCD", "top")
-    network = DeepSets(found.model_config)
-    assert len(assign_weights(network, found.weights, "file").loaded) == len(found.weights) == 8
+    checkpoint = load_checkpoint(WITHOUT_KIND, DeepSetsConfig)
+    assert checkpoint.model_config.kind == "deepsets"
+    assert checkpoint.class_names == ("QCD", "top")
+    report = assign_weights(DeepSets(checkpoint.model_config), checkpoint.weights, "file")
+    assert len(report.loaded) == len(checkpoint.weights) == 8
     with pytest.raises(UserError, match="architecture or record is not understood"):
         load_checkpoint(WITHOUT_KIND, PETConfig)
 
 
-def test_weights_that_are_not_numbers_are_refused(pet, tmp_path):
+def test_weights_that_are_not_finite_are_refused(pet, tmp_path):
     weights = arrays_of(pet)
     weights["body.block0.norm1.gamma"][3] = np.nan
     save_checkpoint(tmp_path / "nan.h5", SMALL, weights, RECORD)
@@ -199,7 +200,7 @@ def test_weights_that_are_not_numbers_are_refused(pet, tmp_path):
         build_pet(load_checkpoint(tmp_path / "nan.h5"))
 
 
-def test_a_write_that_fails_in_the_middle_leaves_the_old_checkpoint(pet, written, monkeypatch):
+def test_a_failed_write_leaves_the_old_checkpoint(pet, written, monkeypatch):
     before, create = written.read_bytes(), h5py.File.create_dataset
 
     def full_disk(file, name, **kwargs):
@@ -215,7 +216,7 @@ def test_a_write_that_fails_in_the_middle_leaves_the_old_checkpoint(pet, written
     assert [path.name for path in written.parent.iterdir()] == ["last.h5"]
 
 
-def test_a_checkpoint_holds_numbers_and_plain_text_alone(written):
+def test_a_checkpoint_holds_only_numbers_and_plain_text(written):
     with h5py.File(written, "r") as file:
         kinds = set()
         file.visititems(lambda name, item: kinds.add(getattr(item, "dtype", np.dtype("f4")).kind))

@@ -61,7 +61,7 @@ def trainer(through, tmp_path):
 
 def everything(run: Path) -> dict[str, np.ndarray]:
     found = load_checkpoint(run / "last.h5")
-    groups = {"weights": found.weights, "ema": found.ema, "optimizer": found.optimizer}
+    groups = {"weights": found.weights, "ema": found.ema, "optimizer": found.optimiser}
     return {
         f"{group}/{name}": array
         for group, arrays in groups.items()
