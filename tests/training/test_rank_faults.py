@@ -1,4 +1,4 @@
-"""A rank that dies or freezes ends the whole job, in time, and the others say so."""
+"""A rank that dies or hangs ends the job in time, with a message of the other."""
 
 import importlib.util
 import os
@@ -44,7 +44,7 @@ def test_a_lost_rank_ends_the_job_within_a_minute(tmp_path, fault):
     victim = int(ready[1].read_text())
     os.kill(victim, fault)
     try:
-        # a dead rank is noticed at once; beyond the limits lies only the end of the launcher
+        # a dead rank is noticed at once; the rest is the end of the launcher
         code = job.wait(timeout=60 if fault == signal.SIGKILL else 60 + STALL_LIMIT)
     finally:
         job.kill()
