@@ -41,7 +41,7 @@ TAGGING = ("tagging", "pretraining")
 class Tagger:
     """A classifier of jets.
 
-    name: of the run; classes: what the columns of `probabilities` stand for, in order; spec: the
+    name: of the run; classes: of the columns of `probabilities`, in order; spec: the
     dataset it was trained on; pet: the model.
     """
 
@@ -143,7 +143,7 @@ class Generator:
         jet: pt, eta, mass [GeV] and multiplicity, as the network of jet kinematics drew them.
         constituents: massless pt, eta, phi, energy [GeV, radians] around phi = 0, hardest first,
         with the name Momentum4D of the package vector; `Tagger.probabilities` takes them. The same
-        seed gives the same jets, and the first of them when fewer are asked for. solver: how noise
+        seed gives the same jets, and the first of them for a smaller number. solver: how noise
         becomes jets, by default in 20 steps. Raises UserError for an unknown class.
 
         >>> new = generator.sample(3, "t", seed=1)

@@ -16,7 +16,6 @@ from omnilearn.log import log
 FOLDER = Path(__file__).parents[1] / "backbones"
 SUMS = "SHA256SUMS"  # as `sha256sum -c` reads it
 SUFFIX = ".h5"
-CARDS = "docs/backbones.md says which there are"
 
 
 def names() -> tuple[str, ...]:
@@ -86,14 +85,9 @@ def summary(name: str) -> str:
 
 
 def main() -> None:
-    """List the backbones; the command takes no arguments."""
+    """List of every backbone its name, the first paragraph of its card, size and digest."""
     if sys.argv[1:]:
         raise UserError(f"expected no arguments, found {' '.join(sys.argv[1:])}")
-    print_list()
-
-
-def print_list() -> None:
-    """Print of every backbone its name, the first paragraph of its card, size and digest."""
     sums = digests()
     cards = sorted(path.stem for path in FOLDER.glob("*.md"))
     if not cards:
@@ -106,10 +100,5 @@ def print_list() -> None:
         log.info(f"    card: {FOLDER / name}.md")
 
 
-def command() -> int:
-    """The list as a command; returns the exit status."""
-    return run_cli(main)
-
-
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(run_cli(main))

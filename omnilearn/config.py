@@ -111,15 +111,15 @@ OF_ANY_TRAINING = (
 )
 
 
-def second_training(what: str, *more: str, prefix: str = "", alias: str = ""):
+def second_training(purpose: str, *more: str, prefix: str = "", alias: str = ""):
     """A field with the settings given for a second training, whose flags begin with a prefix.
 
-    They are OF_ANY_TRAINING and `more`, fields of `TrainingSettings`; `what` ends their help
+    They are OF_ANY_TRAINING and `more`, fields of `TrainingSettings`; `purpose` ends their help
     lines. prefix: the field's name where empty; alias: a second name of the flag of epochs.
     """
     names = (*OF_ANY_TRAINING, *more)
     second = {"second": TrainingSettings, "names": names, "prefix": prefix, "alias": alias}
-    return field(default_factory=dict, metadata={"help": what, **second})
+    return field(default_factory=dict, metadata={"help": purpose, **second})
 
 
 def apart_from_epochs(settings: dict) -> dict | None:
@@ -211,15 +211,8 @@ class Evaluation(Settings):
 # a run may be resumed with other values of these: they do not change what is trained, and more
 # iterations or repetitions of an unfolding go on from those that are complete
 FREE_TO_CHANGE = (
-    "data",
-    "runs",
-    "checkpoint_every",
-    "tensorboard",
-    "accept_changed_data",
-    "overwrite",
-    "iterations",
-    "replicas",
-    "trainings",
+    *("data", "runs", "checkpoint_every", "tensorboard", "accept_changed_data", "overwrite"),
+    *("iterations", "replicas", "trainings"),
 )
 
 

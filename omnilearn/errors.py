@@ -30,9 +30,9 @@ DISK_ERRORS = {
 }
 PATH_ERRORS: dict[int | None, str] = {
     errno.ENOENT: "there is no such file or folder",
-    errno.ENOTDIR: "a file stands where a folder is needed",
-    errno.EISDIR: "a folder stands where a file is needed",
-    errno.EEXIST: "something else stands there already",
+    errno.ENOTDIR: "it is a file where a folder is needed",
+    errno.EISDIR: "it is a folder where a file is needed",
+    errno.EEXIST: "something else has this name already",
     errno.ELOOP: "a link leads round to itself",
     errno.EIO: "the disk cannot be read or written there",
     errno.ESTALE: "the network disk has lost it",

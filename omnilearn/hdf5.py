@@ -70,17 +70,17 @@ def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **optio
     if changed:
         file.close()
         raise OSError(
-            f"{changed[0]} is not as it was written: it is damaged, or was changed later; who "
-            f"meant to change it deletes the attribute {DIGEST!r} of the file"
+            f"{changed[0]} is not as it was written: it is damaged, or was changed later; after "
+            f"an intended change, delete the attribute {DIGEST!r} of the file"
         )
     return file
 
 
 @contextmanager
-def stored_file(path: Path | str, what: str, mend: str) -> Iterator[h5py.File]:
+def stored_file(path: Path | str, kind: str, mend: str) -> Iterator[h5py.File]:
     """The open file, a context manager; any error within the block becomes a UserError.
 
-    what: the kind of file that is expected; mend: what helps. HDF5, h5py and zlib raise almost any
+    kind: of the expected file, in words; mend: what helps. HDF5, h5py and zlib raise almost any
     exception for a damaged file.
     """
     try:
@@ -89,7 +89,7 @@ def stored_file(path: Path | str, what: str, mend: str) -> Iterator[h5py.File]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be read as {what} ({error}); {mend}") from error
+        raise UserError(f"{path} cannot be read as {kind} ({error}); {mend}") from error
 
 
 def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
@@ -209,7 +209,7 @@ class SummedFile(h5py.File):
     """A new file whose arrays are kept in chunks with a Fletcher-32 sum each."""
 
     def create_dataset(self, name, shape=None, dtype=None, data=None, **options):
-        """As h5py's; compressed unless `chunks` or `compression` say otherwise."""
+        """As h5py's; compressed unless `chunks` or `compression` is given."""
         data = of_fixed_length(data)
         dims = np.shape(data) if shape is None else (shape,) if np.isscalar(shape) else shape
         if dims and 0 not in dims and not {"chunks", "compression"} & set(options):

@@ -43,7 +43,7 @@ PRETRAINING: Recipes = {
     # make demo, benchmarks/results/demo: 15 000 simulated jets on two cores
     ("jetclass", "small"): SMALL_PRETRAINING,
     # python train.py aspen
-    # collider data have no classes: only the generator learns; unmeasured
+    # collider data have no classes: only the generator is trained; unmeasured
     ("aspen", "full"): {"epochs": 10, "batch": 256, "patience": 3, "mode": "generator"},
     ("aspen", "small"): SMALL_GENERATOR,
     # python train.py jetnet30
@@ -131,7 +131,7 @@ FINETUNING: Recipes = {
     (ANY, "small"): SMALL_TAGGING,
 }
 
-# PET from scratch, same budget: the untrained body learns at the rate of the heads; the small rate
+# PET from scratch, same budget: the untrained body has the rate of the heads; the small rate
 # is from a search like that of fine-tuning, that of JetNet from the one of SMALL_JETNET
 SCRATCH: Recipes = {
     (ANY, "full"): {"body_factor": 1.0},

@@ -134,9 +134,9 @@ def configured(kind: type[Kind], recipe: dict, arguments: argparse.Namespace) ->
     return kind(**{**recipe, **given(kind, arguments)})
 
 
-def without_effect(what: str, names: Iterable[str]) -> dict[str, str]:
-    """Flag -> the sentence that refuses it."""
-    return {name: f"--{flag(name)} has no effect on {what}; leave it out" for name in names}
+def without_effect(target: str, names: Iterable[str]) -> dict[str, str]:
+    """Flag -> the message that refuses it, for flags without effect on `target`."""
+    return {name: f"--{flag(name)} has no effect on {target}; leave it out" for name in names}
 
 
 def parsed(parser: argparse.ArgumentParser, actions: dict, idle: dict) -> argparse.Namespace:

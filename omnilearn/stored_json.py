@@ -33,44 +33,44 @@ def write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path, what: str, mend: str, constant: Callable | None = None) -> dict[str, Any]:
+def read_json(path: Path, kind: str, mend: str, constant: Callable | None = None) -> dict[str, Any]:
     """The object in a file of ours, without its digest.
 
-    what: the kind of file that is expected; mend: what helps. Raises UserError with the file and
+    kind: of the expected file, in words; mend: what helps. Raises UserError with the file and
     both for anything but an object of finite numbers that fits its digest; `constant` is called
     with NaN and Infinity where these are allowed.
     """
-    content, digest = parsed_object(stored_text(path, what, mend), path, what, mend, constant)
-    require_digest(content, {digest} - {None}, path, what, mend)
+    content, digest = parsed_object(stored_text(path, kind, mend), path, kind, mend, constant)
+    require_digest(content, {digest} - {None}, path, kind, mend)
     return content
 
 
-def read_lines(path: Path, what: str, mend: str) -> list[dict[str, Any]]:
+def read_lines(path: Path, kind: str, mend: str) -> list[dict[str, Any]]:
     """The objects that `write_lines` wrote; raises UserError as `read_json` does, naming the line.
 
     NaN and Infinity are allowed.
     """
     lines, digests = [], set()
-    for index, text in enumerate(stored_text(path, what, mend).splitlines(), start=1):
-        line, digest = parsed_object(text, f"{path}, line {index}", what, mend, float)
+    for index, text in enumerate(stored_text(path, kind, mend).splitlines(), start=1):
+        line, digest = parsed_object(text, f"{path}, line {index}", kind, mend, float)
         lines.append(line)
         digests.add(digest)
     if digests != {None}:
-        require_digest(lines, digests, path, what, mend)
+        require_digest(lines, digests, path, kind, mend)
     return lines
 
 
-def stored_text(path: Path, what: str, mend: str) -> str:
+def stored_text(path: Path, kind: str, mend: str) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it is longer than {MOST_BYTES} bytes")
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a {what} ({error}); {mend}") from error
+        raise UserError(f"{path} is not a {kind} ({error}); {mend}") from error
 
 
 def parsed_object(
-    text: str, where: Path | str, what: str, mend: str, constant: Callable | None = None
+    text: str, source: Path | str, kind: str, mend: str, constant: Callable | None = None
 ) -> tuple[dict[str, Any], str | None]:
     """An object and its digest, if any; NaN and Infinity are refused without `constant`."""
     try:
@@ -82,18 +82,18 @@ def parsed_object(
         )
     except (ValueError, RecursionError) as error:
         reason = error if isinstance(error, ValueError) else "it is nested too deeply"
-        raise UserError(f"{where} is not a {what} ({reason}); {mend}") from None
+        raise UserError(f"{source} is not a {kind} ({reason}); {mend}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{where} is not a {what} but {str(content)[:40]!r}; {mend}")
+        raise UserError(f"{source} is not a {kind} but {str(content)[:40]!r}; {mend}")
     # also recognised by its value, where its name is damaged
     names = [key for key, value in content.items() if key == DIGEST or str(value).startswith(SHA)]
     return content, str(content.pop(names[0])) if names else None
 
 
-def require_digest(content, digests: set, where: Path | str, what: str, mend: str) -> None:
+def require_digest(content, digests: set, source: Path | str, kind: str, mend: str) -> None:
     if digests and digests != {digest_of(content)}:
         raise UserError(
-            f"{where}: its {DIGEST!r} does not fit the rest of this {what}: it is damaged, or was "
+            f"{source}: its {DIGEST!r} does not fit the rest of this {kind}: it is damaged, or was "
             f"changed by hand (then delete the entry {DIGEST!r}); {mend}"
         )
 
@@ -118,5 +118,5 @@ def refuse_constant(token: str):
 def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        raise ValueError("a name stands there twice")
+        raise ValueError("a name occurs twice")
     return content

@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +20,18 @@ TINY = {
     "classifier_layers": 1,
     "generator_layers": 1,
 }
+
+
+def run_program(program: str, *arguments, **environment) -> subprocess.CompletedProcess:
+    """`python -c program` in another process, in the folder of the checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def python(line: str, *more) -> tuple[int, str, str]:

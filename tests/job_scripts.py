@@ -26,9 +26,9 @@ def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
 
 def printed(script: str, *arguments, **environment) -> list[list[str]]:
     """The commands that a job script would run."""
-    done = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
-    assert done.returncode == 0, done.stderr
-    return [shlex.split(line) for line in done.stdout.splitlines()]
+    process = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
+    assert process.returncode == 0, process.stderr
+    return [shlex.split(line) for line in process.stdout.splitlines()]
 
 
 def slurm(**more) -> dict[str, str]:

@@ -76,25 +76,27 @@ def install_slurm() -> None:
             pytest.skip(f"Slurm cannot be installed: {run.stderr[-300:]}")
 
 
+def start(command: list, **more) -> subprocess.Popen:
+    """Start a server without output."""
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+
+
+def stdout_of(*command: str, env: dict[str, str]) -> str:
+    """The stripped stdout of a command, which may fail."""
+    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return run.stdout.strip()
+
+
 def start_munge(folder: Path) -> subprocess.Popen:
     """Start a munged with its own key and socket."""
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
     folder.chmod(0o755)
-    server = subprocess.Popen(
-        [
-            "munged",
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            f"--socket={folder / 'munge'}",
-            f"--pid-file={folder / 'munged.pid'}",
-            f"--seed-file={folder / 'munged.seed'}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    files = {"key-file": key, "socket": folder / "munge"}
+    files |= {"pid-file": folder / "munged.pid", "seed-file": folder / "munged.seed"}
+    options = [f"--{name}={path}" for name, path in files.items()]
+    server = start(["munged", "--foreground", "--force", *options])
     until = time.monotonic() + 30
     while not (folder / "munge").exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -119,23 +121,11 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     user = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "OMNILEARN_SITE": "cluster"}
     servers = [start_munge(folder)]
     servers += [
-        subprocess.Popen(
-            [name, "-D"],
-            env=user,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for name in ("slurmctld", "slurmd")
+        start([name, "-D"], env=user, start_new_session=True) for name in ("slurmctld", "slurmd")
     ]
     try:
         until = time.monotonic() + 180
-        while (
-            subprocess.run(
-                ["sinfo", "-h", "-o", "%t"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-            != b"idle"
-        ):
+        while stdout_of("sinfo", "-h", "-o", "%t", env=user) != "idle":
             log = (folder / "slurmctld.log").read_text()
             assert time.monotonic() < until, log[-2000:]
             time.sleep(1)
@@ -143,12 +133,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     finally:
         subprocess.run(["scancel", "--user=root"], env=user, check=False)
         until = time.monotonic() + 60  # processes of jobs end only while the servers run
-        while (
-            time.monotonic() < until
-            and subprocess.run(
-                ["squeue", "-h"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-        ):
+        while time.monotonic() < until and stdout_of("squeue", "-h", env=user):
             time.sleep(1)
         for server in reversed(servers):
             server.terminate()

@@ -48,7 +48,7 @@ def make_backbone(run, folder, *more):
     backbone.main(["--run", str(run), "--name", "tiny", "--out", str(folder), *more])
 
 
-def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, capsys):
+def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, capsys, monkeypatch):
     make_backbone(trained, folder)
     path = backbones.checkpoint_file("tiny")
     assert path == folder / "tiny.h5"
@@ -68,7 +68,8 @@ def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, caps
         assert (folder / f"tiny_{figure}.png").is_file()
     assert "Learning curve" not in card
     capsys.readouterr()
-    backbones.print_list()
+    monkeypatch.setattr("sys.argv", ["backbones"])
+    backbones.main()
     listed = capsys.readouterr().out
     assert listed.startswith("tiny: PET of 8 channels")
     assert digest in listed

@@ -88,13 +88,6 @@ def test_flags_replace_the_recipe_and_the_recipe_the_defaults(parser):
     assert "epochs" not in parser.parse_args([])
 
 
-def test_flags_are_not_abbreviated(parser, capsys):
-    with pytest.raises(SystemExit) as stop:
-        parser.parse_args(["--epoch", "3"])
-    assert stop.value.code == 2
-    assert "unrecognized arguments: --epoch" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -1,16 +1,13 @@
 """Settings of a user for Keras, matplotlib and git do not change the suite."""
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from commands import run_program
 
 from omnilearn import runs
 
-ROOT = Path(__file__).parent.parent
 SETTINGS = (
     {"KERAS_BACKEND": "torch"},
     {"KERAS_BACKEND": "jax", "TF_USE_LEGACY_KERAS": "1"},
@@ -46,17 +43,10 @@ def home(tmp_path):
 
 
 def test_settings_of_keras_and_matplotlib_do_not_matter(home):
-    environment = os.environ | {"HOME": str(home)}
+    environment = {"HOME": str(home)}
     for settings in SETTINGS:
         environment |= {key: value.replace("HOME", str(home)) for key, value in settings.items()}
-    run = subprocess.run(
-        [sys.executable, "-c", REPORT],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_program(REPORT, **environment)
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[-1] == "tensorflow float32 agg False None"
 
@@ -77,14 +67,7 @@ def test_figures_do_not_depend_on_the_users_style(home, backend, tmp_path):
         ("styled", {"MPLBACKEND": backend, "MATPLOTLIBRC": str(home)}),
         ("default", {}),
     ):
-        run = subprocess.run(
-            [sys.executable, "-c", draw, tmp_path / name],
-            cwd=ROOT,
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        run = run_program(draw, tmp_path / name, **settings)
         assert run.returncode == 0, run.stderr
         figures.append((tmp_path / f"{name}.png").read_bytes())
     assert figures[0] == figures[1]
@@ -109,15 +92,14 @@ def test_the_revision_is_not_that_of_a_checkout_around_the_installed_package(mon
 @pytest.mark.parametrize(
     ("backend", "expected"), [("svg", "svg"), ("module://a_backend_of_another_kernel", "None")]
 )
-def test_the_api_in_a_notebook_sets_keras_and_leaves_matplotlib_alone(backend, expected):
+def test_the_api_in_a_notebook_sets_keras_and_leaves_matplotlib_alone(
+    backend, expected, monkeypatch
+):
     program = (
         "import os, omnilearn.api, keras\n"
         "print(keras.backend.backend(), os.environ.get('MPLBACKEND'),\n"
         "      os.environ.get('MATPLOTLIBRC'))\n"
     )
-    environment = os.environ | {"KERAS_BACKEND": "jax", "MPLBACKEND": backend}
-    environment.pop("MATPLOTLIBRC", None)
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=environment
-    )
+    monkeypatch.delenv("MATPLOTLIBRC", raising=False)
+    run = run_program(program, KERAS_BACKEND="jax", MPLBACKEND=backend)
     assert run.stdout.split() == ["tensorflow", expected, "None"], run.stderr

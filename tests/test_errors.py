@@ -40,7 +40,7 @@ def test_a_command_without_errors_prints_nothing_more(capsys):
             "error: runs: writing or reading is not",
         ),
         (FileNotFoundError(errno.ENOENT, "none", "a.h5"), 2, "error: a.h5: there is no such file"),
-        (NotADirectoryError(errno.ENOTDIR, "none", "a/b"), 2, "error: a/b: a file stands"),
+        (NotADirectoryError(errno.ENOTDIR, "none", "a/b"), 2, "error: a/b: it is a file"),
         (KeyboardInterrupt(), 130, "interrupted. Nothing half-written was left; "),
     ],
     ids=lambda value: type(value).__name__,
@@ -89,10 +89,10 @@ def test_a_closed_output_ends_a_command_without_a_message(tmp_path):
         "sys.exit(run_cli(main))"
     )
     for long in (f"python {tmp_path}/talk.py", "python -m preprocessing list"):
-        done = command(f"{long} | head -1; exit ${{PIPESTATUS[0]}}", PYTHONPATH=str(ROOT))
-        assert done.stdout.count("\n") == 1
-        assert done.stderr == ""
-        assert done.returncode in (0, 141)
+        process = command(f"{long} | head -1; exit ${{PIPESTATUS[0]}}", PYTHONPATH=str(ROOT))
+        assert process.stdout.count("\n") == 1
+        assert process.stderr == ""
+        assert process.returncode in (0, 141)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_a_closed_output_ends_a_command_without_a_message(tmp_path):
 def test_characters_that_a_terminal_cannot_show_are_replaced(environment):
     main = "print('0.98', chr(177), '0.01')"
     program = f"from omnilearn.errors import run_cli; run_cli(lambda: {main})"
-    done = command(f'python -c "{program}"', **environment)
-    assert (done.stdout, done.stderr) == ("0.98 ? 0.01\n", "")
+    process = command(f'python -c "{program}"', **environment)
+    assert (process.stdout, process.stderr) == ("0.98 ? 0.01\n", "")
 
 
 def test_a_tilde_that_the_shell_left_is_expanded(monkeypatch):

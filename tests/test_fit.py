@@ -7,15 +7,11 @@ from tiny_training import ARCHITECTURE
 from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import TOP
 from omnilearn.fit import fresh, load_best, make_pet
-from omnilearn.model.checkpoint import model_weights, save_checkpoint
+from omnilearn.model.checkpoint import save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 SIZES = DeepSetsConfig(widths=(4,), classifier_widths=(4,), max_constituents=12)
-
-
-def arrays(model) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in model_weights(model).items()}
 
 
 @pytest.mark.parametrize("preset", ["small", "full"])
@@ -23,7 +19,7 @@ def test_a_backbone_of_another_size_than_the_preset_is_reported_in_one_line(
     preset, tmp_path, capsys
 ):
     backbone = PET(ARCHITECTURE)
-    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, arrays(backbone), {})
+    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, weight_arrays(backbone), {})
     config = Config(preset=preset, mode="classifier")
     pet = make_pet(TOP, config, Start(backbone=str(tmp_path)))
     assert pet.config.projection_dim == ARCHITECTURE.projection_dim
@@ -36,15 +32,15 @@ def test_a_backbone_of_another_size_than_the_preset_is_reported_in_one_line(
 
 def test_the_weights_of_a_fresh_model_are_drawn_from_the_seed():
     models = [fresh(DeepSets, SIZES, seed) for seed in (3, 3, 4)]
-    first, same, other = ([*arrays(model).values()] for model in models)
+    first, same, other = ([*weight_arrays(model).values()] for model in models)
     assert all(np.array_equal(*pair) for pair in zip(first, same, strict=True))
     assert not all(np.array_equal(*pair) for pair in zip(first, other, strict=True))
 
 
 def test_the_best_epoch_of_a_run_is_loaded_by_its_folder_or_its_file(tmp_path):
     best = fresh(DeepSets, SIZES, 1)
-    save_checkpoint(tmp_path / "best.h5", SIZES, arrays(best), {})
+    save_checkpoint(tmp_path / "best.h5", SIZES, weight_arrays(best), {})
     for path in (tmp_path, tmp_path / "best.h5"):
-        loaded = arrays(load_best(fresh(DeepSets, SIZES, 2), path))
-        for name, array in arrays(best).items():
+        loaded = weight_arrays(load_best(fresh(DeepSets, SIZES, 2), path))
+        for name, array in weight_arrays(best).items():
             np.testing.assert_array_equal(loaded[name], array)

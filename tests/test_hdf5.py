@@ -1,22 +1,18 @@
 """HDF5 files that are open elsewhere, on disks without locks, or compressed in other ways."""
 
-import os
 import re
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from commands import ROOT, run_program
 
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import atomic_file, open_for_reading
 from omnilearn.hdf5_sums import attributes
 
-ROOT = Path(__file__).parent.parent
 NUMBERS = np.arange(3000.0).reshape(300, 10)
 
 
@@ -42,14 +38,7 @@ def test_a_file_that_is_read_here_may_be_opened_by_other_programs(path):
 
 
 def output_of(program: str, **environment) -> str:
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        check=False,
-    )
+    run = run_program(program, **environment)
     return run.stdout + run.stderr
 
 

@@ -2,70 +2,41 @@
 
 import ast
 import graphlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT, run_program
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("omnilearn", "preprocessing", "simulation", "benchmarks", "tests")
 SCRIPTS = ("train", "finetune", "evaluate")
 MOST_LINES = 350
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 
-EVERYWHERE = (
-    "omnilearn.errors",
-    "omnilearn.log",
-    "omnilearn.atomic",
-    "omnilearn.hdf5",
-    "omnilearn.hdf5_sums",
-    "omnilearn.content",
-    "omnilearn.parent_process",
-    "omnilearn.leftovers",
-    "omnilearn.writing_process",
-    "omnilearn.stored_json",
-    "omnilearn.typed",
-    "omnilearn.environment",
-    "omnilearn.keras_settings",
-    "omnilearn.progress",
-    "omnilearn.training.random_streams",
+
+def ours(*names: str) -> tuple[str, ...]:
+    """Modules and folders of omnilearn."""
+    return tuple(f"omnilearn.{name}" for name in names)
+
+
+EVERYWHERE = ours(
+    *("errors", "log", "atomic", "hdf5", "hdf5_sums", "content", "parent_process", "leftovers"),
+    *("writing_process", "stored_json", "typed", "environment", "keras_settings", "progress"),
+    "training.random_streams",
 )
-DESCRIPTIONS = (
-    "omnilearn.data.spec",
-    "omnilearn.data.declared",
-    "omnilearn.data.catalogue",
-    "omnilearn.data.layout",
-)
+DESCRIPTIONS = ours("data.spec", "data.declared", "data.catalogue", "data.layout")
 NUMBERS = ("omnilearn.kinematics", "omnilearn.statistics", *DESCRIPTIONS)
-NETWORK = (
-    "omnilearn.diffusion",
-    "omnilearn.training.losses",
-    "omnilearn.model",
-    "omnilearn.generation.jet_generator",
-    "omnilearn.anomaly.dijet_classifier",
-    "omnilearn.unfolding.deepsets",
-    "omnilearn.tokens.tokeniser",
-    "omnilearn.tokens.jet_gpt",
-    "omnilearn.tokens.transformer",
+NETWORK = ours(
+    *("diffusion", "training.losses", "model", "generation.jet_generator"),
+    *("anomaly.dijet_classifier", "unfolding.deepsets"),
+    *("tokens.tokeniser", "tokens.jet_gpt", "tokens.transformer"),
 )
 RANKS = ("omnilearn.training.distributed", "omnilearn.training.rendezvous")
 # what a task is built on
 BASE = (
-    "omnilearn.backbones",
     *NETWORK,
     *NUMBERS,
-    "omnilearn.clustering",
-    "omnilearn.config",
-    "omnilearn.settings",
-    "omnilearn.fit",
-    "omnilearn.history",
-    "omnilearn.recipes",
-    "omnilearn.run_lock",
-    "omnilearn.runs",
-    "omnilearn.data",
-    "omnilearn.training",
-    "omnilearn.plotting",
+    *ours("backbones", "clustering", "config", "settings", "fit", "history", "recipes"),
+    *ours("run_lock", "runs", "data", "training", "plotting"),
 )
 TASKS = ("tagging", "generation", "unfolding", "anomaly", "tokens")
 
@@ -85,7 +56,7 @@ LOGIN_NODE = tuple(
 
 LIGHT_PACKAGES = ("statistics", "plotting", "data", "report")
 NAMES = ("kinematics", "backbones", "clustering", "history", "statistics", "run_lock")
-ALONE = tuple(f"omnilearn.{name}" for name in NAMES)  # import none of our other modules
+ALONE = ours(*NAMES)  # import none of our other modules
 # the benchmarks that run the model; the others work on a login node
 SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_stages"))
 FUZZ = tuple(f"benchmarks.fuzz{part}" for part in ("", "_files", "_public", "_simulated"))
@@ -106,23 +77,10 @@ MAY_IMPORT = {
     "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": (*RANKS, "omnilearn.config"),
     "omnilearn.training.fingerprint": (*RANKS, "omnilearn.data", "omnilearn.runs"),
-    "omnilearn.training": (
-        *NETWORK,
-        *NUMBERS,
-        *RANKS,
-        "omnilearn.data",
-        "omnilearn.config",
-        "omnilearn.history",
-    ),
+    "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, *ours("data", "config", "history")),
     "omnilearn.fit": (
-        "omnilearn.backbones",
-        *NETWORK,
-        *NUMBERS,
-        *RANKS,
-        "omnilearn.data",
-        "omnilearn.config",
-        "omnilearn.recipes",
-        "omnilearn.training",
+        *(*NETWORK, *NUMBERS, *RANKS),
+        *ours("backbones", "data", "config", "recipes", "training"),
     ),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
     "omnilearn.data": ("omnilearn.kinematics",),
@@ -138,34 +96,18 @@ MAY_IMPORT = {
     # trained models from Python: jets in memory are read as `write_dataset` reads them
     "omnilearn.api": (
         *BASE,
-        *(f"omnilearn.{task}" for task in TASKS),
-        "omnilearn.onnx_file",
+        *ours(*TASKS, "onnx_file"),
         "preprocessing.jets_in_memory",
         "preprocessing.own_columns",
     ),
     "omnilearn.export": ("omnilearn.api",),
     "omnilearn.onnx_file": (*NETWORK, *DESCRIPTIONS, "omnilearn.training.gradients"),
     **dict.fromkeys(
-        LOGIN_NODE,
-        (
-            *NUMBERS,
-            *RANKS,
-            *LOGIN_NODE,
-            "omnilearn.clustering",
-            "omnilearn.data",
-            "omnilearn.plotting",
-        ),
+        LOGIN_NODE, (*NUMBERS, *RANKS, *LOGIN_NODE, *ours("clustering", "data", "plotting"))
     ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),
-    "benchmarks": (
-        *NUMBERS,
-        *LOGIN_NODE,
-        "omnilearn.data",
-        "omnilearn.history",
-        "omnilearn.plotting",
-        "omnilearn.report",
-    ),
+    "benchmarks": (*NUMBERS, *LOGIN_NODE, *ours("data", "history", "plotting", "report")),
     **dict.fromkeys(
         ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
         (*NUMBERS, "preprocessing", "benchmarks"),
@@ -177,17 +119,8 @@ MAY_IMPORT = {
         SCRIPTS,
         (
             *RANKS,
-            *(f"omnilearn.{task}" for task in TASKS),
-            "omnilearn.config",
-            "omnilearn.settings",
-            "omnilearn.history",
-            "omnilearn.recipes",
-            "omnilearn.run_lock",
-            "omnilearn.runs",
-            "omnilearn.data.catalogue",
-            "omnilearn.statistics",
-            "omnilearn.plotting",
-            "omnilearn.report",
+            *ours(*TASKS, "config", "settings", "history", "recipes", "run_lock", "runs"),
+            *ours("data.catalogue", "statistics", "plotting", "report"),
         ),
     ),
     "tests": ("omnilearn", "preprocessing", "simulation", "benchmarks"),
@@ -199,11 +132,7 @@ MAY_NAME = {
     "tensorflow": ("omnilearn.training.distributed", "omnilearn.training.gradients", "tests"),
     "keras": (
         *NETWORK,
-        "omnilearn.training",
-        "omnilearn.fit",
-        *(f"omnilearn.{task}" for task in TASKS),
-        "omnilearn.api",
-        "omnilearn.onnx_file",
+        *ours("training", "fit", *TASKS, "api", "onnx_file"),
         "benchmarks.profile",
         "tests",
     ),
@@ -259,8 +188,8 @@ def forbidden_imports(source: str, module: str, package: str) -> list[str]:
     forbidden = []
     for name in imports(source, package):
         library = within(name, MAY_NAME)
-        ours = name.split(".")[0] in (*PACKAGES, *SCRIPTS)
-        is_forbidden = not within(name, allowed) if ours else False
+        is_ours = name.split(".")[0] in (*PACKAGES, *SCRIPTS)
+        is_forbidden = is_ours and not within(name, allowed)
         if library:
             is_forbidden = not within(module, MAY_NAME[library])
         if is_forbidden or name in SCRIPTS:
@@ -327,7 +256,7 @@ def test_the_package_itself_is_empty():
 
 
 def test_a_login_node_needs_no_tensorflow():
-    packages = (*LOGIN_NODE, *(f"omnilearn.{name}" for name in LIGHT_PACKAGES))
+    packages = (*LOGIN_NODE, *ours(*LIGHT_PACKAGES))
     packages += ("preprocessing", "simulation", "benchmarks")
     modules = sorted(
         m
@@ -341,5 +270,5 @@ def test_a_login_node_needs_no_tensorflow():
         "    for library in ('tensorflow', 'keras', 'horovod'):\n"
         "        assert library not in sys.modules, f'{name} loads {library}'\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    run = run_program(program)
     assert run.returncode == 0, run.stderr

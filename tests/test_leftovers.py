@@ -2,19 +2,15 @@
 
 import errno
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from commands import run_program
 
 from omnilearn import leftovers
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.runs import make_folder
-
-ROOT = Path(__file__).parents[1]
 
 
 def names(folder):
@@ -27,7 +23,7 @@ def kill_while_writing(path):
         f"with atomic_path({str(path)!r}) as temporary:\n"
         "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    run_program(program)
 
 
 def test_the_temporary_file_of_a_killed_process_is_removed(tmp_path):

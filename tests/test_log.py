@@ -1,10 +1,10 @@
 """Messages appear once, from rank 0, on the current stdout, and need no TensorFlow."""
 
 import logging
-import subprocess
 import sys
 
 import pytest
+from commands import run_program
 
 from omnilearn.log import log
 from omnilearn.training import distributed
@@ -49,5 +49,5 @@ def test_logging_does_not_load_tensorflow():
         "log.info('written')\n"
         "assert not {'tensorflow', 'horovod'} & set(sys.modules)\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    run = run_program(program)
     assert (run.returncode, run.stdout, run.stderr) == (0, "written\n", "")

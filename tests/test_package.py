@@ -79,11 +79,11 @@ def installed(wheel):
 
 def run(folder: Path, *words) -> str:
     """The output of a program that imports the installed package instead of this checkout."""
-    done = subprocess.run(
+    process = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": folder}
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_a_wheel_holds_every_module_and_nothing_else(wheel):

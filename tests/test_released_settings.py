@@ -1,6 +1,7 @@
 """Every recipe of full size has the settings of the released scripts, or its row in FIDELITY.md."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -41,21 +42,7 @@ def ours(task: str) -> dict:
     config = Config(**settings)
     assert (config.optimiser, config.decay, config.preset) == ("lion", True, "full")
     settings = {
-        **{
-            name: getattr(config, name)
-            for name in (
-                "epochs",
-                "jets_per_epoch",
-                "warmup_epochs",
-                "patience",
-                "batch",
-                "lr",
-                "weight_decay",
-                "regression_weight",
-                "feature_drop",
-                "label_drop",
-            )
-        },
+        **asdict(config),
         "lr_factor": config.body_factor,
         "clipnorm": config.clip_norm or None,
         "beta2": config.beta2 or 0.99,

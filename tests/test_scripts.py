@@ -16,7 +16,7 @@ from toy_jets import write_toy_dataset
 
 from omnilearn.data import pipeline
 from omnilearn.history import read_history
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.statistics.results import Result, read_results
@@ -116,8 +116,8 @@ def test_evaluation_gives_numbers_with_uncertainties_and_figures(folder, evaluat
 def test_evaluating_twice_gives_the_same_numbers(folder, evaluated):
     run = folder / "runs" / "top_finetuned"
     before = (run / "results.json").read_bytes()
-    again = command("evaluate.py", run, "--batch", 50, "--data", folder / "data")
-    assert again == (0, evaluated, "")
+    result = command("evaluate.py", run, "--batch", 50, "--data", folder / "data")
+    assert result == (0, evaluated, "")
     assert (run / "results.json").read_bytes() == before
 
 
@@ -126,8 +126,8 @@ def test_stored_predictions_suffice_to_evaluate_again(folder, evaluated):
     before = (run / "results.json").read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "is_file", lambda path: path.name != "best.h5" and path.exists())
-        again = command("evaluate.py", run, "--from-predictions", "--data", folder / "nowhere")
-    assert again == (0, evaluated, "")
+        result = command("evaluate.py", run, "--from-predictions", "--data", folder / "nowhere")
+    assert result == (0, evaluated, "")
     assert (run / "results.json").read_bytes() == before
 
 
@@ -224,9 +224,8 @@ def test_released_weights_that_cannot_be_read_are_refused(tmp_path, folders):
 
 
 def backbone_with_missing_weights(folder: Path) -> Path:
-    weights = {name: np.array(weight) for name, weight in model_weights(PET(ARCHITECTURE)).items()}
     deeper = replace(ARCHITECTURE, num_layers=ARCHITECTURE.num_layers + 1)
-    save_checkpoint(folder / "other.h5", deeper, weights, {})
+    save_checkpoint(folder / "other.h5", deeper, weight_arrays(PET(ARCHITECTURE)), {})
     return folder / "other.h5"
 
 

@@ -13,7 +13,7 @@ from toy_jets import write_toy_dataset
 from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.model.reference_weights import load_released_weights
 from omnilearn.tagging.predictions import read_predictions
@@ -34,8 +34,7 @@ def pet():
 
 @pytest.fixture
 def checkpoint(pet, tmp_path):
-    weights = {name: np.array(weight) for name, weight in model_weights(pet).items()}
-    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, weights, {"position": {}})
+    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, weight_arrays(pet), {"position": {}})
     return tmp_path / "best.h5"
 
 

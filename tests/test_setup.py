@@ -10,23 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SHELL_TOOLS = (
-    "bash",
-    "cat",
-    "cksum",
-    "cp",
-    "dirname",
-    "flock",
-    "getconf",
-    "grep",
-    "ln",
-    "make",
-    "mkdir",
-    "readlink",
-    "rm",
-    "sed",
-    "tail",
-    "touch",
-    "wc",
+    *("bash", "cat", "cksum", "cp", "dirname", "flock", "getconf", "grep", "ln", "make"),
+    *("mkdir", "readlink", "rm", "sed", "tail", "touch", "wc"),
 )
 BASE_PYTHON = Path(sys._base_executable).resolve()
 

@@ -51,8 +51,10 @@ def data(tmp_path_factory):
     return folder
 
 
-def submitted(cluster, *command) -> str:
-    return done("sbatch", "--parsable", *command, cwd=ROOT, env=cluster).strip()
+def submitted(cluster, out: Path, *arguments, options=()) -> str:
+    """The number of a submitted job of jobs/pretrain.sh on two ranks."""
+    command = ("sbatch", "--parsable", "--ntasks=2", f"--output={out}", *options)
+    return done(*command, "jobs/pretrain.sh", *arguments, cwd=ROOT, env=cluster).strip()
 
 
 def state(cluster, job: str) -> dict[str, str]:
@@ -62,13 +64,8 @@ def state(cluster, job: str) -> dict[str, str]:
 def final_state(cluster, job: str, limit: float) -> dict[str, str]:
     """Wait for the end of a job."""
     until = time.monotonic() + limit
-    while (ended := state(cluster, job))["JobState"] in (
-        "PENDING",
-        "CONFIGURING",
-        "RUNNING",
-        "COMPLETING",
-        "REQUEUED",
-    ):
+    unfinished = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED")
+    while (ended := state(cluster, job))["JobState"] in unfinished:
         assert time.monotonic() < until, ended
         time.sleep(1)
     return ended
@@ -76,25 +73,8 @@ def final_state(cluster, job: str, limit: float) -> dict[str, str]:
 
 def training(data: Path, runs: Path, epochs: int) -> list:
     """Flags of a training of the small model's classifier, 10 steps per epoch on two ranks."""
-    return [
-        "jetclass",
-        "--preset",
-        "small",
-        "--mode",
-        "classifier",
-        "--data",
-        data,
-        "--runs",
-        runs,
-        "--epochs",
-        epochs,
-        "--batch",
-        16,
-        "--warmup-epochs",
-        0,
-        "--patience",
-        1000,
-    ]
+    flags = "--preset small --mode classifier --batch 16 --warmup-epochs 0 --patience 1000"
+    return ["jetclass", *flags.split(), "--data", data, "--runs", runs, "--epochs", epochs]
 
 
 def wait_for_first_epoch(runs: Path, out: Path) -> None:
@@ -125,13 +105,7 @@ def is_asked_to_stop(process: int) -> bool:
 
 def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
     out = tmp_path / "job.out"
-    job = submitted(
-        cluster,
-        "--ntasks=2",
-        f"--output={out}",
-        "jobs/pretrain.sh",
-        *training(data, tmp_path / "runs", 1),
-    )
+    job = submitted(cluster, out, *training(data, tmp_path / "runs", 1))
     ended = final_state(cluster, job, PATIENCE)
     assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), out.read_text()
     run = tmp_path / "runs" / "jetclass"
@@ -143,13 +117,7 @@ def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
 
 def test_a_dead_rank_ends_the_job_within_a_minute_and_is_not_repeated(cluster, data, tmp_path):
     out = tmp_path / "job.out"
-    job = submitted(
-        cluster,
-        "--ntasks=2",
-        f"--output={out}",
-        "jobs/pretrain.sh",
-        *training(data, tmp_path / "runs", 1000),
-    )
+    job = submitted(cluster, out, *training(data, tmp_path / "runs", 1000))
     wait_for_first_epoch(tmp_path / "runs", out)
     os.kill(ranks_of(cluster, job)[1], signal.SIGKILL)
     ended = final_state(cluster, job, 60)
@@ -165,16 +133,8 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
     """
     out, runs = tmp_path / "job.out", tmp_path / "runs"
     frozen = {**cluster, "HOROVOD_GLOO_TIMEOUT_SECONDS": str(PATIENCE)}
-    job = submitted(
-        frozen,
-        "--ntasks=2",
-        "--time=60",
-        "--signal=B:USR1@150",
-        f"--output={out}",
-        "--open-mode=append",
-        "jobs/pretrain.sh",
-        *training(data, runs, EPOCHS),
-    )
+    options = ("--time=60", "--signal=B:USR1@150", "--open-mode=append")
+    job = submitted(frozen, out, *training(data, runs, EPOCHS), options=options)
     wait_for_first_epoch(runs, out)
     ranks = ranks_of(cluster, job)
     for rank in ranks:
@@ -203,16 +163,8 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
 
 
 def test_mpirun_starts_ranks_or_reports_what_horovod_lacks(cluster, data, tmp_path):
-    command = [
-        "mpirun",
-        "--allow-run-as-root",
-        "--oversubscribe",
-        "-np",
-        "2",
-        sys.executable,
-        "train.py",
-        *training(data, tmp_path / "runs", 1),
-    ]
+    launcher = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2"]
+    command = [*launcher, sys.executable, "train.py", *training(data, tmp_path / "runs", 1)]
     run = subprocess.run(
         list(map(str, command)),
         cwd=ROOT,

@@ -14,12 +14,12 @@ from typing import ClassVar
 
 import keras
 import numpy as np
-from tiny_training import opened, tiny_pet, tiny_trainer
+from tiny_training import opened, set_scales_to_one, tiny_pet, tiny_trainer
 from toy_events import SPEC as EVENTS_SPEC
 
 from omnilearn.config import Config
 from omnilearn.errors import Stopped, UserError
-from omnilearn.model.checkpoint import model_weights
+from omnilearn.model.checkpoint import weight_arrays
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 from omnilearn.training.objective import PETObjective
@@ -37,10 +37,6 @@ class SGD(AveragedOptimiser, keras.optimizers.SGD):
     """Plain descent, so that weights move by the gradient instead of its sign."""
 
     rate_factors: ClassVar[dict[int, float]] = {}
-
-
-def arrays(pet) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
 
 
 def my_rows(batch: dict) -> dict:
@@ -63,9 +59,7 @@ def descended(data: Path, run: Path) -> tuple[dict, list, list]:
     """Weights after four steps of descent on the same jets and draws; losses; constituents."""
     training = opened(data, "train", JETS)
     trainer = tiny_trainer(run, CONFIG, training)
-    for name, weight in model_weights(trainer.objective.model).items():
-        if name.endswith("gamma"):
-            weight.assign(np.ones(weight.shape))  # so that attention contributes
+    set_scales_to_one(trainer.objective.model)
     objective = SharedDraws(trainer.objective.model, "all")
     trainer.objective, trainer.optimiser = objective, SGD(learning_rate=0.1)
     trainer.optimiser.build(trainer.variables)
@@ -78,7 +72,7 @@ def descended(data: Path, run: Path) -> tuple[dict, list, list]:
         mine = my_rows(batch)
         losses.append(trainer.step([mine], training.constituents_per_jet)["loss"])
         constituents.append(float(mine["mask"].sum() / len(mine["mask"])))
-    return arrays(objective.model), losses, constituents
+    return weight_arrays(objective.model), losses, constituents
 
 
 def let_losses_grow(trainer) -> list[dict]:
@@ -105,7 +99,7 @@ def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
     test = opened(data, "test", CONFIG.batch, rank, ranks)
     predicted = tagging.predict(tiny_pet(seed=5), test)
     report = {"epochs": position.epoch, "best_epoch": position.best_epoch, "terms": terms[0]}
-    return arrays(trainer.objective.model), predicted, report
+    return weight_arrays(trainer.objective.model), predicted, report
 
 
 def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
@@ -140,7 +134,7 @@ def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
         trainer.request.name = ""
     trainer.step = step
     trainer.fit(training, validation)
-    return arrays(trainer.objective.model), ends
+    return weight_arrays(trainer.objective.model), ends
 
 
 def refused(data: Path) -> str:

@@ -284,26 +284,12 @@ ASPEN = DatasetSpec(
     splits=(("train", 0.9), ("val", 0.05), ("test", 0.05)),
     # cm; -1 in place of all four where there is no track
     constituent_extra=("d0", "d0_error", "dz", "dz_error", "puppi_weight", "pdg_id"),
-    jet_extra=(
-        "run",
-        "luminosity_block",
-        "event",
-        "jet_phi",
-        "soft_drop_mass",
-        "stored_constituents",
-        "tau1",
-        "tau2",
-        "tau3",
-        "tau4",
-        "particlenet_H4q",
-        "particlenet_Hbb",
-        "particlenet_Hcc",
-        "particlenet_QCD",
-        "particlenet_T",
-        "particlenet_W",
-        "particlenet_Z",
+    jet_extra=(  # NaN where the public file lacks a value
+        *("run", "luminosity_block", "event", "jet_phi", "soft_drop_mass", "stored_constituents"),
+        *("tau1", "tau2", "tau3", "tau4", "particlenet_H4q", "particlenet_Hbb", "particlenet_Hcc"),
+        *("particlenet_QCD", "particlenet_T", "particlenet_W", "particlenet_Z"),
         "particlenet_mass",
-    ),  # NaN where the public file lacks a value
+    ),
 )
 
 CATALOGUE = {
@@ -324,6 +310,6 @@ def dataset(name: str, data: Path | str = "") -> DatasetSpec:
     if is_folder_of_data and path.is_file():
         return declared.read_declaration(path)
     raise UserError(
-        f"unknown dataset {name!r}; the suite knows {', '.join(CATALOGUE)}, and one of your own by "
+        f"unknown dataset {name!r}; the suite has {', '.join(CATALOGUE)}; one of your own needs "
         f"{path} (see docs/own_dataset.md)"
     )

@@ -260,9 +260,9 @@ class JetFiles:
         if not file.stored.multiplicity:
             move_to_front(data)
         if not same:
-            kept = min(file.stored.slots, out.shape[1])
-            out[:, :kept] = data[:, :kept]
-            out[:, kept:] = 0
+            slots = min(file.stored.slots, out.shape[1])
+            out[:, :slots] = data[:, :slots]
+            out[:, slots:] = 0
 
     def _read(
         self, path: Path, key: str, start: int, stop: int, out: np.ndarray, per_event: bool = False

@@ -165,8 +165,8 @@ def balanced_sample(
         if not share.any():
             continue
         order = end - size + shuffled_runs(size, int(share.sum()), least_runs, rng)
-        for number, most in zip(numbers, share, strict=True):
-            selected.append(order[label[order] == number][:most])
+        for class_number, most in zip(numbers, share, strict=True):
+            selected.append(order[label[order] == class_number][:most])
     return np.sort(np.concatenate(selected))
 
 
@@ -174,9 +174,9 @@ def subset(selected: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` of the selected rows (N,) bool, or all where they are fewer, as (N,) bool."""
     rng = np.random.default_rng((seed, 0, OrderStream.SAMPLE))
     order = shuffled_runs(len(selected), count, LEAST_BLOCKS, rng)
-    kept = np.zeros(len(selected), bool)
-    kept[order[selected[order]][:count]] = True
-    return kept
+    in_subset = np.zeros(len(selected), bool)
+    in_subset[order[selected[order]][:count]] = True
+    return in_subset
 
 
 def equal_shares(available: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:

@@ -6,22 +6,15 @@ Particle features follow arXiv:2502.14652, Appendix A, in the storage order of t
 
 from dataclasses import dataclass
 
-FEATURES = (
-    "eta_rel",
-    "phi_rel",
-    "log_1_minus_pt_rel",
-    "log_pt",
-    "log_1_minus_e_rel",
-    "log_e",
+KINEMATIC_FEATURES = (
+    *("eta_rel", "phi_rel", "log_1_minus_pt_rel", "log_pt", "log_1_minus_e_rel", "log_e"),
     "delta_r",
-    "charge",
-    "is_charged_hadron",
-    "is_neutral_hadron",
-    "is_photon",
-    "is_electron",
-    "is_muon",
 )
-KINEMATIC_FEATURES = FEATURES[:7]
+FEATURES = (
+    *KINEMATIC_FEATURES,
+    "charge",
+    *("is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon"),
+)
 JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # that the model is conditioned on
 DIFFUSED_FEATURES = FEATURES[:3]  # features that the generator head diffuses
 MOST_SLOTS = 10_000  # per jet; limits the memory that a file can claim

@@ -96,6 +96,11 @@ def model_weights(model: keras.Model) -> dict[str, keras.Variable]:
     }
 
 
+def weight_arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copies of all weights of a model by name."""
+    return {name: np.array(weight) for name, weight in model_weights(model).items()}
+
+
 def assign_weights(
     model: keras.Model, arrays: dict[str, np.ndarray], source: str, other_classes: str = ""
 ) -> LoadReport:
@@ -225,17 +230,17 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
 
 
 def require_possible_sizes(
-    architecture: dict, weights: dict[str, np.ndarray], where: str = ""
+    architecture: dict, weights: dict[str, np.ndarray], prefix: str = ""
 ) -> None:
     """Raise ValueError for a size that no model of these weights has, which may exhaust memory."""
     dimensions = [max(array.shape, default=0) for array in weights.values()]
     most = max([MOST_SLOTS, len(weights), *dimensions])
     for name, value in architecture.items():
         if isinstance(value, dict):
-            require_possible_sizes(value, weights, f"{where}{name}.")
+            require_possible_sizes(value, weights, f"{prefix}{name}.")
         for size in value if isinstance(value, list | tuple) else [value]:
             if isinstance(size, int) and not 0 <= size <= most:
-                raise ValueError(f"'{where}{name}' is {size}, expected 0 to {most}")
+                raise ValueError(f"'{prefix}{name}' is {size}, expected 0 to {most}")
 
 
 def build_pet(checkpoint: Checkpoint) -> PET:

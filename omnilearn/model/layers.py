@@ -64,11 +64,11 @@ class Slots:
 
     def with_token(self) -> "Slots":
         """The same slots with a class token of weight one in front."""
-        one = ops.ones_like(self.mask[:, :1])
+        token = ops.ones_like(self.mask[:, :1])
         weight = self.weight
         if weight is not None:
             weight = ops.concatenate([ops.ones_like(weight[:, :1]), weight], axis=1)
-        return Slots(ops.concatenate([one, self.mask], axis=1), weight)
+        return Slots(ops.concatenate([token, self.mask], axis=1), weight)
 
     def together(self, jets: int) -> "Slots":
         """The slots of `jets` consecutive rows concatenated in one row."""

@@ -132,8 +132,8 @@ class TokenBlock(keras.layers.Layer):
 
     def call(self, token, constituents, slots: Slots):
         """token (B, 1, D), constituents (B, S, D), slots of both -> token (B, 1, D)."""
-        both = ops.concatenate([token, constituents], axis=1)
-        normed = self.norm1(both, weight=slots.weight)
+        sequence = ops.concatenate([token, constituents], axis=1)
+        normed = self.norm1(sequence, weight=slots.weight)
         update = self.attention.token(normed, bias=slots.attention_bias)
         x = self.layer_scale1(self.norm_updates(update)) + token
         return self.layer_scale2(self.feed_forward(self.norm2(x))) + x
@@ -291,10 +291,6 @@ class PET(keras.Model):
 
     def parts(self) -> dict[str, keras.layers.Layer]:
         return {"body": self.body, "classifier": self.classifier, "generator": self.generator}
-
-    def count_params_by_part(self) -> dict[str, int]:
-        """Number of weights of body, classifier (with its class token) and generator."""
-        return {name: part.count_params() for name, part in self.parts().items()}
 
 
 def as_column(time):

@@ -177,10 +177,10 @@ def has_other_hosts() -> bool:
 
 def start_again() -> None:
     """Start all ranks again on the present hosts; never returns."""
-    number = rank()
+    reason = f"rank {rank()} makes room for other hosts"
     if size() > 1:
         horovod().shutdown()
-    rendezvous.start_again(f"rank {number} makes room for other hosts")
+    rendezvous.start_again(reason)
 
 
 def broadcast_variables(variables: Sequence) -> None:

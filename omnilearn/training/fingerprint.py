@@ -50,15 +50,15 @@ def same_on_all_ranks(training: Pipeline, validation: Pipeline) -> dict:
 
     A rank that cannot read its data ends with an error, which the others notice.
     """
-    here = fingerprint(training, validation)
+    current = fingerprint(training, validation)
     if distributed.size() == 1:
-        return here
-    compared = {key: value for key, value in here.items() if key != "revision"}
+        return current
+    compared = {key: value for key, value in current.items() if key != "revision"}
     digest = bytes.fromhex(hashed(json.dumps(compared).encode()))
     digests = distributed.allgather(np.frombuffer(digest, np.uint8)[None])
     if (digests == digests[0]).all():
-        return here
-    text = json.dumps({**here, "host": socket.gethostname()}).encode()
+        return current
+    text = json.dumps({**current, "host": socket.gethostname()}).encode()
     lengths = distributed.allgather(np.array([len(text)], np.int64))
     texts = np.split(distributed.allgather(np.frombuffer(text, np.uint8)), np.cumsum(lengths)[:-1])
     ranks = [json.loads(text.tobytes()) for text in texts]

@@ -95,8 +95,8 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self.steps = warmup_steps
 
     def __call__(self, step):
-        done = ops.minimum(ops.cast(step, "float32") / max(1, self.steps), 1.0)
-        return self.first + (self.last - self.first) * (done if self.steps else 1.0)
+        progress = ops.minimum(ops.cast(step, "float32") / max(1, self.steps), 1.0)
+        return self.first + (self.last - self.first) * (progress if self.steps else 1.0)
 
 
 def cosine_schedule(

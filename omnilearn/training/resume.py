@@ -73,8 +73,8 @@ class Position:
         if self.finished:
             log.info(f"{run} has finished: {self.epoch} epochs")
             return
-        where = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
-        log.info(f"resuming {run} at epoch {self.epoch + 1}, {where}")
+        stage = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
+        log.info(f"resuming {run} at epoch {self.epoch + 1}, {stage}")
 
     def restart_epoch(self) -> None:
         """Discard the steps of an unfinished epoch."""
@@ -169,10 +169,10 @@ class StopRequest:
             for each, handler in before.items():
                 signal.signal(each, handler)
 
-    def handle_stop(self, position: Position, where: str) -> None:
+    def handle_stop(self, position: Position, stage: str) -> None:
         """Raise Stopped with the place at which the run is resumed."""
         source = self.name or "another rank was"
-        raise Stopped(f"asked to stop ({source}) at epoch {position.epoch + 1}, {where}")
+        raise Stopped(f"asked to stop ({source}) at epoch {position.epoch + 1}, {stage}")
 
     def _on_signal(self, code: int, _) -> None:
         self.name = signal.Signals(code).name
@@ -180,14 +180,14 @@ class StopRequest:
 
 
 def dump_bad_batch(
-    run: Path, position: Position, where: str, batch: dict, index: np.ndarray
+    run: Path, position: Position, stage: str, batch: dict, index: np.ndarray
 ) -> None:
     """Write a batch of this rank whose loss is not finite, with its draws, as plain arrays.
 
     index: rows of the jets in the split.
     """
     rank = distributed.rank()
-    path = run / f"not_a_number.epoch{position.epoch + 1}.{where}.rank{rank}.npz"
+    path = run / f"not_a_number.epoch{position.epoch + 1}.{stage}.rank{rank}.npz"
     arrays = {name: np.asarray(value) for name, value in batch.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays, index=index)

@@ -21,7 +21,12 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.history import write_history
 from omnilearn.log import log
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import (
+    load_checkpoint,
+    model_weights,
+    save_checkpoint,
+    weight_arrays,
+)
 from omnilearn.progress import progress
 from omnilearn.training import distributed, fingerprint
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
@@ -150,15 +155,15 @@ class Trainer:
             (self.config.seed, Stream.TRAINING, position.epoch, position.step, self.rank)
         )
         sums, values = None, []
-        for place, batch in enumerate(batches):
+        for batch_index, batch in enumerate(batches):
             index = batch["index"]
             batch = self.objective.prepare(batch, rng, True, constituents_per_jet)
             terms, gradients = self.gradients(batch)
             sums = gradients if sums is None else self.added(sums, gradients)
             values.append([float(value) for value in terms.values()])
             if not np.isfinite(values[-1]).all():
-                where = f"step{position.step + 1}.{place}"
-                dump_bad_batch(self.run, position, where, batch, index)
+                stage = f"step{position.step + 1}.{batch_index}"
+                dump_bad_batch(self.run, position, stage, batch, index)
         return sums, dict(zip(terms, np.mean(values, axis=0), strict=True)), batch
 
     def agree(self, terms: dict[str, float]) -> dict[str, float]:
@@ -167,29 +172,29 @@ class Trainer:
         A checkpoint that is due is written only now, after the next loss is finite, so that it
         never holds NaN weights. Where horovodrun has other hosts, all ranks start again.
         """
-        position, where = self.position, f"step {self.position.step + 1}"
+        position, stage = self.position, f"step {self.position.step + 1}"
         is_due = self.rank == 0 and self.clock.is_due(position.step)
         flags = [is_due, bool(self.request.name), distributed.has_other_hosts()]
         *means, is_due, must_stop, must_restart = distributed.mean([*terms.values(), *flags])
         terms = dict(zip(terms, means, strict=True))
         for value in terms.values():
-            self.require_finite(value, where)
+            self.require_finite(value, stage)
         if must_stop or must_restart or (is_due and position.step):
             self.save(LAST)
         if must_stop:
-            self.request.handle_stop(position, where)
+            self.request.handle_stop(position, stage)
         if must_restart:
             distributed.start_again()
         return terms
 
-    def require_finite(self, loss: float, where: str) -> None:
+    def require_finite(self, loss: float, stage: str) -> None:
         """Raise UserError with the place and the last good state when the loss is not finite."""
         if math.isfinite(loss):
             return
         last = self.run / LAST
         state = f"{last} holds the last good state" if last.is_file() else "no checkpoint was made"
         raise UserError(
-            f"the loss is {loss} at epoch {self.position.epoch + 1}, {where}; {state}, "
+            f"the loss is {loss} at epoch {self.position.epoch + 1}, {stage}; {state}, "
             f"{self.run / 'not_a_number.*.npz'} the jets: start again with a lower --lr, and "
             "--overwrite or another --name"
         )
@@ -273,10 +278,7 @@ class Trainer:
     def save(self, name: str) -> None:
         """Write a checkpoint from rank 0; other ranks wait, so that a full disk stops all."""
         if self.rank == 0:
-            weights = {
-                key: np.asarray(weight)
-                for key, weight in model_weights(self.objective.model).items()
-            }
+            weights = weight_arrays(self.objective.model)
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
             record = {

@@ -66,7 +66,7 @@ def test_an_epoch_is_a_pass_at_most(files, jets_per_epoch):
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
-@pytest.mark.parametrize("start", [0, 3, 15])
+@pytest.mark.parametrize("start", [0, 3, 15, 18])
 def test_a_resumed_epoch_equals_the_rest_of_an_uninterrupted_one(files, epoch, start):
     """Epoch 1 and 2 begin within a window, and epoch 2 reaches into the next pass."""
     (pipeline,) = pipelines(files, 1, 190)

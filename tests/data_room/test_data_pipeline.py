@@ -100,17 +100,6 @@ def test_epochs_differ_and_the_same_seed_gives_the_same_order(files):
     assert not np.array_equal(first, indices(epochs(files, 1, seed=1)[0]))
 
 
-@pytest.mark.parametrize("start", [0, 1, 7, 24])
-def test_a_resumed_epoch_equals_the_rest_of_an_uninterrupted_one(files, start):
-    pipeline = Pipeline(files, SPEC, BATCH, window=128, seed=5)
-    uninterrupted = list(pipeline.epoch(3))
-    resumed = list(pipeline.epoch(3, start_step=start))
-    assert len(resumed) == len(uninterrupted) - start
-    for expected, batch in zip(uninterrupted[start:], resumed, strict=True):
-        for key, array in expected.items():
-            np.testing.assert_array_equal(batch[key], array)
-
-
 def test_resuming_reads_no_completed_window(files, monkeypatch):
     pipeline = Pipeline(files, SPEC, BATCH, window=128)
     rows_read = []
@@ -285,15 +274,6 @@ def test_memory_is_a_few_windows_and_does_not_grow_with_the_files(tmp_path):
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 3 * window
-
-
-def test_toy_tops_have_more_mass_and_constituents_than_toy_quarks_and_gluons(files):
-    jets = files.read(0, files.num_jets)
-    is_top = jets["pid"][:, 1] == 1
-    mass, multiplicity = jets["jet"][:, 2], jets["jet"][:, 3]
-    assert 150 < np.median(mass[is_top]) < 220
-    assert np.median(mass[~is_top]) < 100
-    assert multiplicity[is_top].mean() > 1.3 * multiplicity[~is_top].mean()
 
 
 def test_prefetching_is_at_most_its_length_ahead():

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
-import hdf5plugin
 import numpy as np
 import pytest
 from toy_jets import write_toy_file
@@ -326,17 +325,3 @@ def test_attributes_of_bytes_are_read_as_text(path):
         file.attrs["classes"] = np.array([b"QCD", b"W"])
     with pytest.raises(UserError, match="its classes are QCD, W, top expects QCD, top"):
         JetFiles([path], SPEC)
-
-
-def test_compressions_that_h5py_lacks_are_read(path):
-    with h5py.File(path, "r+") as file:
-        data = file["data"][()]
-        del file["data"]
-        file.create_dataset("data", data=data, **hdf5plugin.Blosc())
-    with JetFiles([path], SPEC) as files:
-        np.testing.assert_array_equal(files.read(0, 60)["data"], data)
-
-
-def test_a_file_held_open_by_a_notebook_is_read(path):
-    with h5py.File(path, "r+"), JetFiles([path], SPEC) as files:
-        assert files.num_jets == 60

@@ -16,8 +16,8 @@ from omnilearn.model.checkpoint import (
     build_pet,
     load_backbone,
     load_checkpoint,
-    model_weights,
     save_checkpoint,
+    weight_arrays,
 )
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
@@ -33,13 +33,9 @@ def pet():
     return PET(SMALL)
 
 
-def arrays_of(pet):
-    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
-
-
 @pytest.fixture
 def written(pet, tmp_path):
-    weights = arrays_of(pet)
+    weights = weight_arrays(pet)
     averages = {name: array / 2 for name, array in weights.items()}
     optimiser = {"0000": np.int64(7), "0001": weights["body.embedding.first.kernel"] - 1}
     path = tmp_path / "last.h5"
@@ -55,7 +51,7 @@ def assert_equal_arrays(arrays, expected):
 
 
 def test_a_checkpoint_is_read_as_it_was_written(pet, written):
-    checkpoint, weights = load_checkpoint(written), arrays_of(pet)
+    checkpoint, weights = load_checkpoint(written), weight_arrays(pet)
     assert checkpoint.model_config == SMALL
     assert checkpoint.record == RECORD
     assert_equal_arrays(checkpoint.weights, weights)
@@ -64,7 +60,7 @@ def test_a_checkpoint_is_read_as_it_was_written(pet, written):
     np.testing.assert_array_equal(
         checkpoint.optimiser["0001"], weights["body.embedding.first.kernel"] - 1
     )
-    assert_equal_arrays(arrays_of(build_pet(checkpoint)), weights)
+    assert_equal_arrays(weight_arrays(build_pet(checkpoint)), weights)
 
 
 def test_a_truncated_file_is_refused(written, tmp_path):
@@ -126,21 +122,21 @@ def test_other_files_are_refused_by_name(tmp_path):
 
 def test_another_architecture_is_refused_field_by_field(pet, written):
     other = PET(PETConfig(**{**vars(SMALL), "projection_dim": 16, "num_layers": 2}))
-    before = arrays_of(other)
+    before = weight_arrays(other)
     with pytest.raises(UserError, match=r"projection_dim 8 \(expected 16\), num_layers 1"):
         load_backbone(other, load_checkpoint(written), ("a", "b", "c"))
-    assert_equal_arrays(arrays_of(other), before)
+    assert_equal_arrays(weight_arrays(other), before)
 
 
 def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(written):
     two = PET(PETConfig(**{**vars(SMALL), "num_classes": 2}))
-    before, stored = arrays_of(two), load_checkpoint(written).weights
+    before, stored = weight_arrays(two), load_checkpoint(written).weights
     report = load_backbone(two, load_checkpoint(written), ("QCD", "top"))
     assert tuple(report.fresh) == CLASS_WEIGHTS
     assert len(report.loaded) == len(before) - 3
     assert f"fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
     expected = {name: before[name] if name in CLASS_WEIGHTS else stored[name] for name in before}
-    assert_equal_arrays(arrays_of(two), expected)
+    assert_equal_arrays(weight_arrays(two), expected)
 
 
 @pytest.mark.parametrize(
@@ -156,15 +152,15 @@ def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(writte
 def test_class_layers_are_kept_only_for_the_same_classes_in_the_same_order(
     pet, tmp_path, stored, expected, is_kept
 ):
-    path, weights = tmp_path / "best.h5", arrays_of(pet)
+    path, weights = tmp_path / "best.h5", weight_arrays(pet)
     save_checkpoint(path, SMALL, weights, {**RECORD, "class_names": stored})
     other = PET(SMALL)
-    before = arrays_of(other)
+    before = weight_arrays(other)
     report = load_backbone(other, load_checkpoint(path), expected)
     assert tuple(report.fresh) == (() if is_kept else CLASS_WEIGHTS)
     kept = before if not is_kept else weights
     assert_equal_arrays(
-        {name: arrays_of(other)[name] for name in CLASS_WEIGHTS},
+        {name: weight_arrays(other)[name] for name in CLASS_WEIGHTS},
         {name: kept[name] for name in CLASS_WEIGHTS},
     )
     if not is_kept:
@@ -193,7 +189,7 @@ def test_a_checkpoint_from_before_kinds_were_stored_is_read():
 
 
 def test_weights_that_are_not_finite_are_refused(pet, tmp_path):
-    weights = arrays_of(pet)
+    weights = weight_arrays(pet)
     weights["body.block0.norm1.gamma"][3] = np.nan
     save_checkpoint(tmp_path / "nan.h5", SMALL, weights, RECORD)
     with pytest.raises(UserError, match=r"nan\.h5: weight body\.block0\.norm1\.gamma holds NaN"):
@@ -209,7 +205,7 @@ def test_a_failed_write_leaves_the_old_checkpoint(pet, written, monkeypatch):
         return create(file, name, **kwargs)
 
     monkeypatch.setattr(h5py.File, "create_dataset", full_disk)
-    weights = arrays_of(pet)
+    weights = weight_arrays(pet)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(written, SMALL, weights, {}, weights)
     assert written.read_bytes() == before

@@ -10,7 +10,7 @@ import pytest
 from released_numbers import DATA, TINY, arrays_of, stored
 
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import CLASS_WEIGHTS, model_weights
+from omnilearn.model.checkpoint import CLASS_WEIGHTS, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.model.reference_weights import load_released_weights, released_config
 
@@ -28,17 +28,13 @@ def copied(tmp_path):
     return shutil.copy(FILES[0], tmp_path / "copy.weights.h5")
 
 
-def values(pet) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
-
-
 @both_layouts
 def test_all_148_arrays_of_a_released_file_are_loaded(pet, path):
     report = load_released_weights(pet, path)
     assert len(report.loaded) == 148
     assert report.fresh == ["classifier.token"]
     assert f"{path}: 148 of 149 weights loaded, fresh: classifier.token" in str(report)
-    loaded = values(pet)
+    loaded = weight_arrays(pet)
     assert (loaded.pop("classifier.token") == 0).all()
     for name, array in arrays_of(stored("forward_tiny"), "w").items():
         np.testing.assert_array_equal(loaded.pop(name), array, err_msg=name)
@@ -48,7 +44,7 @@ def test_all_148_arrays_of_a_released_file_are_loaded(pet, path):
 @both_layouts
 def test_moving_averages_replace_body_and_generator(pet, path):
     load_released_weights(pet, path, ema=True)
-    loaded = values(pet)
+    loaded = weight_arrays(pet)
     for name, array in arrays_of(stored("forward_tiny"), "w").items():
         factor = 1.0 if name.startswith("classifier.") else 0.5  # stored as half of the weights
         np.testing.assert_allclose(loaded[name], factor * array, rtol=1e-6, err_msg=name)
@@ -73,13 +69,13 @@ def test_the_architecture_is_that_of_the_shapes_of_the_arrays(path):
 @both_layouts
 def test_two_classes_instead_of_three_replace_exactly_the_class_weights(path):
     two = PET(replace(TINY, num_classes=2))
-    before = values(two)
+    before = weight_arrays(two)
     report = load_released_weights(two, path, "trained for g, q, t; now QCD, top")
     assert report.fresh == [*CLASS_WEIGHTS, "classifier.token"]
     assert len(report.loaded) == 145
     assert f"145 of 149 weights loaded, fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
     assert "(trained for g, q, t; now QCD, top)" in str(report)
-    expected, after = arrays_of(stored("forward_tiny"), "w"), values(two)
+    expected, after = arrays_of(stored("forward_tiny"), "w"), weight_arrays(two)
     for name in expected:
         source = before if name in CLASS_WEIGHTS else expected
         np.testing.assert_array_equal(after[name], source[name], err_msg=name)
@@ -101,10 +97,10 @@ def test_two_classes_instead_of_three_replace_exactly_the_class_weights(path):
 )
 def test_another_architecture_is_refused(path, change):
     pet = PET(replace(TINY, **change))
-    before = values(pet)
+    before = weight_arrays(pet)
     with pytest.raises(UserError, match=rf"{path.name}: .*made by another architecture"):
         load_released_weights(pet, path)
-    for name, array in values(pet).items():  # none is changed
+    for name, array in weight_arrays(pet).items():  # none is changed
         np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 

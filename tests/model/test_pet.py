@@ -26,7 +26,7 @@ def heads(pet: PET, jets: dict, slots: int | None = None) -> list[np.ndarray]:
 
 
 def test_weights_are_counted_as_published_plus_the_class_token():
-    counts = PET(PETConfig()).count_params_by_part()
+    counts = {name: part.count_params() for name, part in PET(PETConfig()).parts().items()}
     assert counts == {"body": 1_318_784, "classifier": 269_326 + 128, "generator": 417_165}
 
 

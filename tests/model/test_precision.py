@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-from tiny_training import ARCHITECTURE, tiny_pet
+from tiny_training import ARCHITECTURE, set_scales_to_one, tiny_pet
 
 from omnilearn.model import layers
-from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.precision import FULL, REDUCED, biased, in_precision, product
 from omnilearn.training.gradients import compiled_for_batches, with_gradients
 from omnilearn.training.objective import PETObjective
@@ -20,11 +20,7 @@ JETS = 64
 @pytest.fixture(scope="module")
 def pet():
     """A PET with layer scales of one, so that attention and feed-forward contribute."""
-    pet = tiny_pet()
-    for name, weight in model_weights(pet).items():
-        if name.endswith("gamma"):
-            weight.assign(np.ones(weight.shape))
-    return pet
+    return set_scales_to_one(tiny_pet())
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +130,7 @@ def test_weights_and_checkpoint_are_float32_and_load_under_either_precision(pet,
     logits = {}
     for precision in (FULL, REDUCED):
         losses_and_gradients(pet, batch, precision)
-        weights = {name: np.asarray(weight) for name, weight in model_weights(pet).items()}
+        weights = weight_arrays(pet)
         assert {array.dtype for array in weights.values()} == {np.dtype("float32")}
         save_checkpoint(path, ARCHITECTURE, weights, {})
         checkpoint = load_checkpoint(path)

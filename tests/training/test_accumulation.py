@@ -5,11 +5,11 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from tiny_training import opened, tiny_trainer, write_jets
+from tiny_training import opened, set_scales_to_one, tiny_trainer, write_jets
 
 from omnilearn.config import Config
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, model_weights
+from omnilearn.model.checkpoint import load_checkpoint, weight_arrays
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import cosine_schedule, optimiser_steps
 
@@ -43,17 +43,14 @@ class SharedDraws(PETObjective):
 def descended(run, config: Config, all_jets: dict, batches: list[dict], training) -> tuple:
     """Weights before and after one step of plain descent, and the terms."""
     trainer = tiny_trainer(run, config, training)
-    weights = model_weights(trainer.objective.model)
-    for name, weight in weights.items():
-        if name.endswith("gamma"):
-            weight.assign(np.ones(weight.shape))  # so that attention contributes
-    trainer.objective = SharedDraws(trainer.objective.model, "all")
+    model = set_scales_to_one(trainer.objective.model)
+    trainer.objective = SharedDraws(model, "all")
     trainer.objective.all_jets = all_jets
     trainer.optimiser = keras.optimizers.SGD(learning_rate=0.1)
     trainer.optimiser.build(trainer.variables)
-    before = {name: np.array(weight) for name, weight in weights.items()}
+    before = weight_arrays(model)
     terms = trainer.step(batches, training.constituents_per_jet)
-    return before, {name: np.array(weight) for name, weight in weights.items()}, terms
+    return before, weight_arrays(model), terms
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +117,8 @@ def test_the_rate_is_that_of_as_many_ranks_and_ends_at_zero(uninterrupted):
         assert float(schedule(step)) == pytest.approx(
             CONFIG.lr * 2**0.5 * (1 + np.cos(np.pi * step / done)) / 2, abs=1e-9
         )
-    assert float(uninterrupted.optimiser.learning_rate) == pytest.approx(
-        float(schedule(done)), abs=1e-9
-    )
+    rate = float(uninterrupted.optimiser.learning_rate)
+    assert rate == pytest.approx(float(schedule(done)), abs=1e-9)
 
 
 def test_an_interrupted_run_of_accumulated_batches_ends_bit_for_bit_the_same(

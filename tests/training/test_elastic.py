@@ -1,6 +1,5 @@
 """horovodrun --min-np 1 --max-np 2: a training continues without a lost rank and with a new one."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -11,23 +10,16 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
+from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from tiny_training import write_jets
 
 from omnilearn.history import read_history
 
 WORKER = Path(__file__).parents[1] / "elastic_worker.py"
-LAUNCHER = Path(sys.executable).parent / "horovodrun"
-HOSTS = (
-    "localhost",
-    "127.0.0.1",
-)  # horovodrun gives up a host that lost a rank: two names of this machine
+# two names of this machine, for horovodrun gives up a host that lost a rank
+HOSTS = ("localhost", "127.0.0.1")
 PATIENCE = 900  # seconds for ranks to start again, on a busy machine
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-    ),
-]
+pytestmark = NEEDS_HOROVOD
 
 
 @pytest.fixture
@@ -72,27 +64,10 @@ def test_a_training_continues_without_a_lost_rank_and_with_a_new_one(folder):
         "PYTHONPATH": f"{WORKER.parent}:{ROOT}",
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(PATIENCE),
     }
-    command = [
-        LAUNCHER,
-        "--gloo",
-        "-np",
-        "2",
-        "--min-np",
-        "1",
-        "--max-np",
-        "2",
-        "--host-discovery-script",
-        folder / "hosts.sh",
-        "--network-interfaces",
-        "lo",
-        "--blacklist-cooldown-range",
-        "1",
-        "2",
-        sys.executable,
-        WORKER,
-        folder / "data",
-        folder,
-    ]
+    flags = ["--gloo", "-np", "2", "--min-np", "1", "--max-np", "2", "--network-interfaces", "lo"]
+    flags += ["--blacklist-cooldown-range", "1", "2"]
+    flags += ["--host-discovery-script", folder / "hosts.sh"]
+    command = [LAUNCHER, *flags, sys.executable, WORKER, folder / "data", folder]
     with (folder / "log").open("w") as log:
         job = subprocess.Popen(
             command, env=environment, stdout=log, stderr=log, start_new_session=True

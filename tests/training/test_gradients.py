@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from tiny_training import ARCHITECTURE, tiny_pet
+from tiny_training import ARCHITECTURE, set_scales_to_one, tiny_pet
 
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import model_weights
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import make_optimiser
@@ -15,11 +14,7 @@ SLOTS = ARCHITECTURE.max_constituents
 
 @pytest.fixture(scope="module")
 def objective():
-    pet = tiny_pet()
-    for name, weight in model_weights(pet).items():
-        if name.endswith("gamma"):
-            weight.assign(np.ones(weight.shape))  # so that attention contributes
-    return PETObjective(pet, "all")
+    return PETObjective(set_scales_to_one(tiny_pet()), "all")
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +90,10 @@ def test_a_function_is_traced_once_per_set_of_shapes():
     assert len(traced) == 2
 
 
+def update(optimiser, weights):
+    return compiled(lambda gradients: optimiser.apply(gradients, weights), xla=uses_xla())
+
+
 def test_a_training_step_compiled_by_xla_is_the_same_step(objective, batch, monkeypatch):
     """Loss, gradients and the weights after one step."""
     rate = 1e-3
@@ -109,8 +108,7 @@ def test_a_training_step_compiled_by_xla_is_the_same_step(objective, batch, monk
         optimiser.build(weights)
         step = compiled_for_batches(with_gradients(objective.losses, weights), SLOTS)
         terms, gradients = step(shortened(batch, 12))
-        update = compiled(lambda g, by=optimiser: by.apply(g, weights), xla=uses_xla())
-        update(gradients)
+        update(optimiser, weights)(gradients)
         after[xla] = (
             float(terms["loss"]),
             [np.array(gradient) for gradient in gradients],

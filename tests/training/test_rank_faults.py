@@ -1,6 +1,5 @@
 """A rank that dies or hangs ends the job in time, with a message of the other."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -9,16 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from horovodrun import LAUNCHER, NEEDS_HOROVOD
 
 WORKER = Path(__file__).parents[1] / "rank_faults_worker.py"
-LAUNCHER = Path(sys.executable).parent / "horovodrun"
 STALL_LIMIT = 15  # seconds, HOROVOD_GLOO_TIMEOUT_SECONDS
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-    ),
-]
+pytestmark = NEEDS_HOROVOD
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP], ids=["dead", "frozen"])

@@ -1,22 +1,16 @@
 """Ranks with other data, or without any, end with a message before the first step."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from toy_jets import write_toy_dataset
 
 ROOT = Path(__file__).parents[2]
-LAUNCHER = Path(sys.executable).parent / "horovodrun"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-    ),
-]
+pytestmark = NEEDS_HOROVOD
 
 
 @pytest.fixture

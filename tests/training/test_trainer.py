@@ -13,7 +13,12 @@ from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_je
 from omnilearn.config import Config
 from omnilearn.errors import UserError, run_cli
 from omnilearn.history import read_history
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import (
+    load_checkpoint,
+    model_weights,
+    save_checkpoint,
+    weight_arrays,
+)
 from omnilearn.training.resume import Clock, Position
 from omnilearn.training.trainer import Trainer
 
@@ -163,8 +168,7 @@ def test_best_checkpoint_is_the_epoch_of_the_smallest_validation_loss(trainer, d
     ends, close = [], trainer.close_epoch
 
     def close_and_record(validation):
-        weights = model_weights(trainer.objective.model)
-        ends.append({name: np.array(weight) for name, weight in weights.items()})
+        ends.append(weight_arrays(trainer.objective.model))
         close(validation)
 
     monkeypatch.setattr(trainer, "close_epoch", close_and_record)
@@ -298,12 +302,11 @@ def test_a_full_file_system_leaves_the_last_checkpoint_intact(trainer, data, sma
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(trainer, data, change, message):
-    weights = {name: np.array(w) for name, w in model_weights(trainer.objective.model).items()}
     record = {"position": Position().as_json(), "ranks": 1}
     save_checkpoint(
         trainer.run / "last.h5",
         replace(ARCHITECTURE, **change),
-        weights,
+        weight_arrays(trainer.objective.model),
         record,
         {},
         {"0000": np.zeros(2)},

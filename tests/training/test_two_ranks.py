@@ -1,6 +1,5 @@
 """Two ranks under horovodrun train with the same weights, which equal those of one process."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from tiny_training import write_jets
 from toy_events import write_events
 from toy_jets import write_toy_dataset
@@ -16,13 +16,7 @@ from toy_jets import write_toy_dataset
 from omnilearn.model.checkpoint import load_checkpoint
 
 WORKER = Path(__file__).parents[1] / "two_ranks_worker.py"
-LAUNCHER = Path(sys.executable).parent / "horovodrun"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-    ),
-]
+pytestmark = NEEDS_HOROVOD
 
 
 def launched(command: list, out: Path, data: Path) -> list[dict]:
