@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.figures import FINETUNED, SCRATCH, trainings
 from benchmarks.scripts import words_of
-from benchmarks.stages import METRICS, carry_out, folder_flags
+from benchmarks.stages import METRICS, Stage, carry_out, folder_flags
 from omnilearn.statistics.results import read_results
 
 FEW, MANY = 1000, 10_000  # training jets
@@ -34,29 +34,35 @@ print("class tokens:", tagger.embed(jets).shape)
 """
 
 
-def stages(folder: Path, repeats: int = 1) -> dict[str, list[str]]:
-    """Commands by title; sizes are what takes minutes on two cores."""
+def stages(folder: Path, repeats: int = 1) -> list[Stage]:
+    """Commands by title; sizes are what takes minutes on two cores.
+
+    What takes longest stands first in its stage: it has the terminal and its progress bar.
+    """
     places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
     simulate = f"{{python}} -m simulation top --jets {MANY} --val-jets 500 --test-jets 4000"
-    found = {
-        "simulate top tagging": words_of(f"{simulate} --out {{raw}}", **places),
-        "preprocess it": words_of(
-            "{python} -m preprocessing top --raw {raw} --out {data}", **places
-        ),
-    }
-    for name, (model, jets, flags) in RUNS.items():
-        found[f"train {model}, {jets} jets"] = words_of(
+    train, evaluate = {}, {}
+    for name, (model, jets, flags) in reversed(RUNS.items()):
+        train[f"train {model}, {jets} jets"] = words_of(
             "{python} finetune.py top --preset small --data {data} --runs {runs} --name {name} "
             f"--train-jets {jets} --repeats {repeats} {flags}",
             name=name,
             **places,
         )
-    for name, (model, jets, _) in RUNS.items():
-        found[f"evaluate {model}, {jets} jets"] = words_of(
+        evaluate[f"evaluate {model}, {jets} jets"] = words_of(
             "{python} evaluate.py {runs}/{name}", name=name, **places
         )
-    found["scores from Python"] = [*words_of("{python} -c"), snippet(folder, repeats)]
-    return found
+    return [
+        {"simulate top tagging": words_of(f"{simulate} --out {{raw}}", **places)},
+        {
+            "preprocess it": words_of(
+                "{python} -m preprocessing top --raw {raw} --out {data}", **places
+            )
+        },
+        train,
+        evaluate,
+        {"scores from Python": [*words_of("{python} -c"), snippet(folder, repeats)]},
+    ]
 
 
 def snippet(folder: Path, repeats: int = 1) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import FINETUNED, SCRATCH, losses
 from benchmarks.scripts import words_of
-from benchmarks.stages import METRICS, carry_out, folder_flags
+from benchmarks.stages import METRICS, Stage, carry_out, folder_flags
 from omnilearn.statistics.results import read_results
 from omnilearn.tagging.convergence import epochs_needed
 
@@ -34,11 +34,11 @@ COMMANDS = {
 }
 
 
-def stages(folder: Path) -> dict[str, list[str]]:
-    """Commands by title; sizes are what fits 12 to 21 minutes on two cores."""
+def stages(folder: Path) -> list[Stage]:
+    """One command after another; sizes are what fits 12 to 21 minutes on two cores."""
     places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
     places["horovodrun"] = Path(sys.executable).with_name("horovodrun")
-    return {title: words_of(line, **places) for title, line in COMMANDS.items()}
+    return [{title: words_of(line, **places)} for title, line in COMMANDS.items()]
 
 
 def main(arguments: list[str]) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from omnilearn.errors import UserError
@@ -17,10 +18,15 @@ def words_of(line: str, **places) -> list[str]:
     return [word.format(**places) for word in line.split()]
 
 
-def exit_status(words: Sequence[str]) -> int:
-    """Run a command in the folder of the suite; TensorFlow says only what is wrong."""
+def exit_status(words: Sequence[str], log: Path | None = None) -> int:
+    """Run a command in the folder of the suite; TensorFlow prints errors alone.
+
+    Its output goes to the file `log`, to the terminal without one.
+    """
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}  # the launcher too imports TensorFlow
-    return subprocess.run(words, cwd=ROOT, env=quiet, check=False).returncode
+    with open(log, "wb") if log else nullcontext() as output:
+        run = subprocess.run(words, cwd=ROOT, env=quiet, stdout=output, stderr=output, check=False)
+    return run.returncode
 
 
 def execute(words: Sequence[str]) -> None:

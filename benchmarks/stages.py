@@ -1,11 +1,13 @@
-"""Demos: commands run one after another, each once, then one table and two figures."""
+"""Demos: stages of commands, each command run once, then one table and two figures."""
 
 import argparse
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import indent
 
 from benchmarks.figures import compare
 from benchmarks.markdown import markdown
@@ -13,6 +15,7 @@ from benchmarks.scripts import ROOT, exit_status
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
+Stage = dict[str, list[str]]  # commands by title, which run at the same time
 DONE = "seconds.json"  # what is done, and in which time
 METRICS = {
     "accuracy": "accuracy",
@@ -37,34 +40,60 @@ def folder_flags(name: str, line: str, arguments: Sequence[str], more=()) -> arg
     return flags
 
 
-def run_stages(stages: dict[str, list[str]], folder: Path, again: str) -> dict[str, float]:
-    """Run the commands by title; returns their seconds. What ended well before is not repeated.
+def run_stages(stages: Sequence[Stage], folder: Path, again: str) -> dict[str, float]:
+    """Run the stages in order; returns the seconds of every command by title.
 
-    `again` is the command that goes on. Raises UserError when a stage fails.
+    What has ended well before is not repeated. `again` is the command that goes on. Raises
+    UserError when a command fails, once the others of its stage have ended.
     """
     done = folder / DONE
     seconds = json.loads(done.read_text()) if done.is_file() else {}
-    for number, (title, words) in enumerate(stages.items(), start=1):
-        print(f"[{number}/{len(stages)}] {title}", end="", flush=True)
-        if title in seconds:
-            print(f": done before in {seconds[title]:.0f} s")
-            continue
-        shown = " ".join(words).replace(f"{ROOT}/", "")
-        print(f"\n    {shown}", flush=True)
-        started = time.monotonic()
-        if code := exit_status(words):
+    for number, stage in enumerate(stages, start=1):
+        for title, words in stage.items():
+            print(f"[{number}/{len(stages)}] {title}", end="", flush=True)
+            shown = " ".join(words).replace(f"{ROOT}/", "")
+            before = f": done before in {seconds[title]:.0f} s" if title in seconds else ""
+            print(before or f"\n    {shown}", flush=True)
+        left = {title: words for title, words in stage.items() if title not in seconds}
+        failed = {}
+        for title, code, took in at_once(left, folder):
+            if code:
+                failed[title] = code
+            else:
+                seconds[title] = took
+        with atomic_path(done) as temporary:
+            temporary.write_text(json.dumps(seconds, indent=2) + "\n")
+        for title, code in failed.items():
             raise UserError(
                 f"stage {title!r} failed with exit code {code}; mend what it says "
                 f"above and run: {again}"
             )
-        seconds[title] = time.monotonic() - started
-        with atomic_path(done) as temporary:
-            temporary.write_text(json.dumps(seconds, indent=2) + "\n")
     return seconds
 
 
+def at_once(commands: Stage, folder: Path) -> Iterator[tuple[str, int, float]]:
+    """Run commands at the same time: title, exit code and seconds of each, in order.
+
+    The first has the terminal. The output of the others is kept in files and printed when it ends.
+    """
+    logs = {title: folder / f"{title}.log" for title in list(commands)[1:]}
+
+    def run(title: str) -> tuple[str, int, float]:
+        started = time.monotonic()
+        code = exit_status(commands[title], logs.get(title))
+        return title, code, time.monotonic() - started
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(max(len(commands), 1)) as threads:
+        for title, code, took in threads.map(run, commands):
+            if title in logs:
+                print(f"{title}:")
+                print(indent(logs[title].read_text(errors="replace"), "    "), flush=True)
+            yield title, code, took
+
+
 def carry_out(
-    stages: dict[str, list[str]],
+    stages: Sequence[Stage],
     folder: Path,
     again: str,
     drawn: Callable[[Path], dict[str, Path]],
@@ -80,9 +109,8 @@ def carry_out(
     runs = folder / "runs"
     compare(drawn(runs), folder, "", "Top tagging", "Top")
     show(*table(runs), folder)
-    print(
-        f"stages took {sum(seconds.values()):.0f} s, this call {time.monotonic() - started:.0f} s"
-    )
+    total = sum(max(seconds[title] for title in stage) for stage in stages)
+    print(f"stages took {total:.0f} s, this call {time.monotonic() - started:.0f} s")
 
 
 def show(head: Sequence[str], rows: Sequence[Sequence[str]], folder: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from omnilearn.clustering import softdrop_mass, subjettiness
 from omnilearn.errors import UserError
 from simulation import pfnano
+from simulation.early import jet_in_sight
 from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
 from simulation.sample import jets_in_window
@@ -82,6 +83,7 @@ RECIPE = GeneratorCard(
     columns=columns,
     writer=hdf5,
     select=jets_in_window,
+    in_sight=jet_in_sight,
 )
 
 

@@ -4,12 +4,13 @@ Pythia evolves a collision from hard to soft, and nine tenths of the time go int
 multiple interactions, hadrons, detector. At `generator.EARLY_SCALE` the hard recoil is decided, for
 a fiftieth of that time. A collision goes on if a jet may come out of it within generous margins; a
 new and independent one takes its place otherwise, so that jets have no more in common than before.
-Of the jets selected without this, at most half a percent is given up, fewer than the cut in pTHat
-takes; they lie at the lower edge of the window (tests/simulation/test_simulation_early.py).
+Of the jets selected without this, at most a percent is given up (0 to 0.5 % of the classes of
+JetClass, 0.9 +- 0.4 % of the QCD jets of top tagging), fewer than the cut in pTHat takes; they lie
+at the lower edge of the window (tests/simulation/test_simulation_early.py).
 Hook: doVetoPT of Pythia's "User Hooks"; C. Bierlich et al., arXiv:2203.11601.
 """
 
-from math import asinh, atan2, hypot, pi
+from math import asinh, atan2, hypot, inf, pi
 
 import pythia8mc
 
@@ -70,14 +71,19 @@ def decay_in_sight(
 
 
 def parton_in_sight(recipe: GeneratorCard, event: pythia8mc.Event) -> bool:
-    """The same around one of the hardest partons."""
-    found = sorted(partons(event), reverse=True)
-    for _, eta, phi in found[:HARDEST]:
-        if abs(eta) < recipe.eta_max + ETA_MARGIN:
-            around = pt_around(eta, phi, found, recipe.jet_radius)
-            if around > LOWEST_SHARE_OF_PARTONS * recipe.pt_range[0]:
-                return True
-    return False
+    """The same around one of the hardest partons.
+
+    Where a trigger asks for a hard jet at any eta, that jet is looked for: the others follow it.
+    """
+    lowest, eta_max = recipe.pt_range[0], recipe.eta_max
+    if recipe.trigger_pt > lowest:
+        lowest, eta_max = recipe.trigger_pt, inf
+    radiated = sorted(partons(event), reverse=True)
+    return any(
+        pt_around(eta, phi, radiated, recipe.jet_radius) > LOWEST_SHARE_OF_PARTONS * lowest
+        for _, eta, phi in radiated[:HARDEST]
+        if abs(eta) < eta_max + ETA_MARGIN
+    )
 
 
 def visible_products(hard: pythia8mc.Event, place: int) -> list[int]:

@@ -14,6 +14,7 @@ import awkward as ak
 import numpy as np
 import pandas as pd
 
+from simulation.early import jet_in_sight
 from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_sizes, sizes
 from simulation.sample import jets_in_window
@@ -113,6 +114,7 @@ RECIPE = GeneratorCard(
     columns=columns,
     writer=writer,
     select=jets_in_window,
+    in_sight=jet_in_sight,
 )
 
 

@@ -14,7 +14,10 @@ from omnilearn.statistics.results import Result, write_results
 
 def test_a_stage_runs_once_and_a_failed_one_stops_the_demo(tmp_path, capfd):
     write = "import pathlib; pathlib.Path({!r}).open('a').write('x')".format(str(tmp_path / "x"))
-    stages = {"first": [sys.executable, "-c", write], "second": [sys.executable, "-c", "exit(3)"]}
+    stages = [
+        {"first": [sys.executable, "-c", write]},
+        {"second": [sys.executable, "-c", "exit(3)"]},
+    ]
     for _ in range(2):
         with pytest.raises(UserError, match=r"'second' failed with exit code 3.* run: make demo"):
             run_stages(stages, tmp_path, "make demo")
@@ -22,9 +25,39 @@ def test_a_stage_runs_once_and_a_failed_one_stops_the_demo(tmp_path, capfd):
     assert "[1/2] first: done before" in capfd.readouterr().out
 
 
+def test_commands_of_one_stage_run_at_the_same_time_and_print_one_after_the_other(tmp_path, capfd):
+    first, second = tmp_path / "first", tmp_path / "second"
+    wait = (
+        "import pathlib, time\n"
+        "pathlib.Path({!r}).touch()\n"
+        "while not pathlib.Path({!r}).exists():\n"
+        "    time.sleep(0.01)\n"
+        "print('ended', {!r})"
+    )
+    stage = {
+        "one": [sys.executable, "-c", wait.format(str(first), str(second), "alone")],
+        "two": [sys.executable, "-c", wait.format(str(second), str(first), "beside")],
+    }
+    assert run_stages([stage], tmp_path, "make demo").keys() == {"one", "two"}
+    out = capfd.readouterr().out
+    assert out.index("[1/1] two") < out.index("ended alone") < out.index("two:\n    ended beside")
+
+
+def test_of_a_stage_what_ended_well_is_not_repeated(tmp_path, capfd):
+    stage = {
+        "well": [sys.executable, "-c", f"open({str(tmp_path / 'x')!r}, 'x')"],  # fails twice
+        "badly": [sys.executable, "-c", "raise SystemExit('no jets')"],
+    }
+    for _ in range(2):
+        with pytest.raises(UserError, match="'badly' failed with exit code 1"):
+            run_stages([stage], tmp_path, "make demo")
+        assert "no jets" in "".join(capfd.readouterr()).replace("'no jets'", "")
+
+
 @pytest.mark.parametrize("module", [demo, demo_full])
 def test_no_command_of_a_demo_has_an_open_place(module, tmp_path):
-    for title, words in module.stages(tmp_path).items():
+    commands = {t: words for stage in module.stages(tmp_path) for t, words in stage.items()}
+    for title, words in commands.items():
         assert words[0].startswith("/")
         assert title == "scores from Python" or not {"{", "}"} & set("".join(words))
 

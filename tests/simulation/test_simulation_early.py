@@ -8,32 +8,47 @@ import pytest
 from scipy.stats import ks_2samp
 from small_samples import CLEAN
 
+from simulation import aspen, top
 from simulation.early import electron_deviation
 from simulation.generator import Generator
+from simulation.generator_card import GeneratorCard, Process
 from simulation.sample import jets_in_window, simulate
 
-NAMES = [process.name for process in CLEAN.processes]
-CLASSES = ("QCD", "Hbb", "Hqql", "Zqq", "Tbl")  # partons, quarks, leptons, two jets, both
-EVENTS = 600  # followed per class, of which a hundred or more give a jet
+TRIGGERED = replace(aspen.RECIPE, settings=(*aspen.RECIPE.settings, "PartonLevel:MPI = off"))
+CARDS = {"jetclass": CLEAN, "top": top.RECIPE, "aspen": TRIGGERED}
+CASES = [  # partons, quarks, leptons, two jets, both; a narrow window; a trigger
+    *(("jetclass", name) for name in ("QCD", "Hbb", "Hqql", "Zqq", "Tbl")),
+    ("top", "QCD"),
+    ("top", "top"),
+    ("aspen", "data"),
+]
+EVENTS = 600  # followed per process, of which 80 or more give a jet
 JETS = 250
-# smallest p-value of ten comparisons per class that chance gives once in a hundred runs
-LOWEST_P = 0.01 / (10 * len(CLASSES))
+# smallest p-value of ten comparisons per process that chance gives once in a hundred runs
+LOWEST_P = 0.01 / (10 * len(CASES))
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_hardly_a_selected_jet_comes_from_a_collision_that_is_given_up(name: str) -> None:
-    process = CLEAN.processes[NAMES.index(name)]
+def card_and_process(dataset: str, name: str) -> tuple[GeneratorCard, Process]:
+    card = CARDS[dataset]
+    return card, next(process for process in card.processes if process.name == name)
+
+
+@pytest.mark.parametrize(("dataset", "name"), CASES)
+def test_hardly_a_selected_jet_comes_from_a_collision_that_is_given_up(
+    dataset: str, name: str
+) -> None:
+    card, process = card_and_process(dataset, name)
     answers: dict[float, bool] = {}
 
     def ask_and_go_on(hard, event) -> bool:
-        answers[hard[5].px()] = CLEAN.in_sight(CLEAN, process, hard, event)
+        answers[hard[5].px()] = card.in_sight(card, process, hard, event)
         return True
 
-    generator = Generator((*CLEAN.settings, *process.variants[0]), 5, ask_and_go_on)
+    generator = Generator((*card.settings, *process.variants[0]), 5, ask_and_go_on)
     events = generator.events(EVENTS)
     first = np.searchsorted(events.event, np.arange(EVENTS))
     in_sight = np.array([answers[px] for px in events.px[first + 5]])
-    jets = jets_in_window(CLEAN, process, events, np.random.default_rng(1))
+    jets = jets_in_window(card, process, events, np.random.default_rng(1))
     per_event = np.bincount(ak.to_numpy(jets.event), minlength=EVENTS)
     assert per_event.sum() > 50
     assert per_event[~in_sight].sum() <= 0.03 * per_event.sum()
@@ -41,13 +56,13 @@ def test_hardly_a_selected_jet_comes_from_a_collision_that_is_given_up(name: str
     assert np.mean(~in_sight) > 0.25
 
 
-@pytest.mark.parametrize("name", CLASSES)
-def test_spectra_are_those_without_giving_up(name: str) -> None:
-    process = CLEAN.processes[NAMES.index(name)]
-    recipes = replace(CLEAN, in_sight=None), CLEAN
+@pytest.mark.slow
+@pytest.mark.parametrize(("dataset", "name"), CASES)
+def test_spectra_are_those_without_giving_up(dataset: str, name: str) -> None:
+    card, process = card_and_process(dataset, name)
     samples = [
-        observables(simulate(recipe, process, 0, JETS, seed, np.random.default_rng(seed)))
-        for seed, recipe in enumerate(recipes, start=21)
+        observables(simulate(either, process, 0, JETS, seed, np.random.default_rng(seed)))
+        for seed, either in enumerate((replace(card, in_sight=None), card), start=21)
     ]
     for quantity, values in samples[0].items():
         assert ks_2samp(values, samples[1][quantity]).pvalue > LOWEST_P, quantity
@@ -81,7 +96,7 @@ def test_a_forward_electron_is_measured_worst() -> None:
 
 
 def test_the_same_seed_gives_the_same_jets() -> None:
-    process = CLEAN.processes[NAMES.index("Zqq")]
+    _, process = card_and_process("jetclass", "Zqq")
     pts = [simulate(CLEAN, process, 0, 20, seed, np.random.default_rng(1)).pt for seed in (1, 1, 2)]
     assert ak.array_equal(pts[0], pts[1])
     assert not ak.array_equal(pts[0], pts[2])

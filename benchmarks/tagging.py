@@ -1,0 +1,177 @@
+"""Tagging against training size, from a backbone and from scratch, every training to convergence.
+
+    python -m benchmarks tagging --data data --dataset top --train-jets 300,1000,3000,10000
+
+The claim of arXiv:2404.16091v2 (Table I): a backbone needs a tenth of the jets. Every cell is a run
+of finetune.py and evaluate.py, all on the same test jets; finished cells are not repeated. The
+learning rate stays constant, and a training ends once the validation loss has not fallen for some
+epochs (more of them for fewer jets); its best epoch counts. Repeats draw other training jets.
+Writes DATASET.json and a figure into --out.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.figures import trainings
+from benchmarks.markdown import markdown
+from benchmarks.scripts import ROOT, execute, words_of
+from omnilearn.data.catalogue import dataset
+from omnilearn.errors import UserError
+from omnilearn.history import read_history
+from omnilearn.plotting.scans import Scan, training_size_scan
+from omnilearn.plotting.style import sample_title
+from omnilearn.statistics.results import Result, read_results, write_results
+
+MODELS = ("OmniLearn", "from scratch")
+LARGE = 10_000  # training jets at which PATIENCE epochs are waited for a better loss
+PATIENCE = 5
+LEAST_PATIENCE = 3
+LONGEST = 8  # times the patience: the epochs at most
+
+Key = tuple[str, int]  # model, training jets
+
+
+def sizes(text: str) -> list[int]:
+    """Training jets, comma-separated, rising."""
+    try:
+        jets = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        jets = []
+    if not jets or jets[0] < 1:
+        raise UserError(f"--train-jets is {text!r}; expected numbers of jets, like 1000,3000,10000")
+    return jets
+
+
+def patience(jets: int) -> int:
+    """Epochs without a better validation loss that end a training on so many jets."""
+    return max(LEAST_PATIENCE, round(PATIENCE * (LARGE / jets) ** 0.5))
+
+
+def cells(flags: argparse.Namespace) -> dict[Key, tuple[Path, list[str]]]:
+    """Run directory and training command of every model and training size."""
+    runs = {}
+    for model in MODELS:
+        for jets in flags.train_jets:
+            name = f"{flags.dataset}_{model.replace(' ', '_')}_{jets}"
+            words = words_of(
+                "{python} finetune.py {dataset} --preset {preset} --data {data} --runs {out}/runs "
+                "--name {name} --train-jets {jets} --val-jets {val_jets} --repeats {repeats} "
+                "--epochs {epochs} --patience {patience} --no-decay",
+                name=name,
+                jets=jets,
+                epochs=LONGEST * patience(jets),
+                patience=patience(jets),
+                **vars(flags),
+            )
+            if model == MODELS[0]:
+                words += ["--backbone", str(flags.backbone)]
+            runs[model, jets] = (flags.out / "runs" / name, words)
+    return runs
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks tagging", allow_abbrev=False, description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--dataset", default="top", help="a tagging dataset with two classes")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
+    parser.add_argument("--backbone", default="small", help="name of a backbone, or a run")
+    parser.add_argument("--train-jets", type=sizes, default=sizes("300,1000,3000,10000"))
+    parser.add_argument("--val-jets", type=int, default=1000, help="that decide when to end")
+    parser.add_argument("--repeats", type=int, default=3, help="trainings per cell")
+    parser.add_argument("--preset", default="small", help="full or small")
+    parser.add_argument("--out", type=Path, default=ROOT / "tagging_study")
+    flags = parser.parse_args(arguments)
+    spec = dataset(flags.dataset)
+    flags.data, flags.out = flags.data.resolve(), flags.out.resolve()
+    if Path(flags.backbone).exists():  # the scripts run from the folder of the suite
+        flags.backbone = Path(flags.backbone).resolve()
+    study = cells(flags)
+    for number, ((model, jets), (run, command)) in enumerate(study.items(), start=1):
+        print(f"[{number}/{len(study)}] {model}, {jets} training jets", flush=True)
+        if not (run / "results.json").is_file():
+            execute(command)
+            execute([sys.executable, "evaluate.py", str(run)])
+    results = {key: read_results(run / "results.json") for key, (run, _) in study.items()}
+    metrics = {
+        key: {name: value for name, value in of_run.items() if isinstance(value, Result)}
+        | convergence(study[key][0], key[1])
+        for key, of_run in results.items()
+    }
+    first = next(iter(results.values()))
+    rows = [
+        {"model": model, "training_jets": jets, "metrics": values}
+        for (model, jets), values in metrics.items()
+    ]
+    record = {
+        "dataset": flags.dataset,
+        "data": first["data"],
+        "preset": flags.preset,
+        "backbone": Path(flags.backbone).name,
+        "trainings": flags.repeats,
+        "validation_jets": flags.val_jets,
+        "cells": rows,
+    }
+    write_results(flags.out / f"{flags.dataset}.json", record)
+    metric = f"rejection_{spec.working_points[0]:g}"
+    scans = [
+        Scan(model, flags.train_jets, [metrics[model, jets][metric] for jets in flags.train_jets])
+        for model in MODELS
+    ]
+    label = r"$1/\varepsilon_B$ at $\varepsilon_S$ = " + f"{spec.working_points[0]:g}"
+    title = sample_title(spec.title, first["data"], first["auc"].n, "test jets")
+    training_size_scan(scans, flags.out / flags.dataset, label, title=title)
+    print(table(flags.train_jets, metrics, metric))
+
+
+def convergence(run: Path, jets: int) -> dict[str, Result]:
+    """Best validation cross-entropy and the steps to it: mean and spread over the trainings."""
+    losses, steps = [], []
+    for training in trainings(run):
+        epochs = list(read_history(training))
+        best = min(epochs, key=lambda epoch: epoch["validation"]["loss"])
+        losses.append(best["validation"]["cross_entropy"])
+        steps.append(sum(epoch["steps"] for epoch in epochs[: epochs.index(best) + 1]))
+    return {"cross_entropy": spread(losses, jets), "steps": spread(steps, jets)}
+
+
+def spread(values: Sequence[float], jets: int) -> Result:
+    """Mean of several trainings and their standard deviation."""
+    error = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Result(float(np.mean(values)), error, jets)
+
+
+def scratch_jets(metrics: dict[Key, dict[str, Result]], jets: int) -> str:
+    """Training jets from scratch that give the AUC of the backbone with `jets`.
+
+    Between two sizes 1 - AUC is a power of the jets; "> N" and "< N" beyond those trained with.
+    """
+    target = 1 - metrics[MODELS[0], jets]["auc"].value
+    trained = sorted(size for model, size in metrics if model == MODELS[1])
+    missed = [1 - metrics[MODELS[1], size]["auc"].value for size in trained]
+    if target < min(missed):
+        return f"> {trained[-1]}"
+    if target > missed[0]:
+        return f"< {trained[0]}"
+    above = next(place for place, value in enumerate(missed) if value <= target)
+    if above == 0:
+        return str(trained[0])
+    logs = np.log(missed[above - 1 : above + 1])
+    share = (logs[0] - np.log(target)) / (logs[0] - logs[1])
+    needed = np.exp(np.interp(share, [0, 1], np.log(trained[above - 1 : above + 1])))
+    return f"{float(f'{needed:.2g}'):.0f}"
+
+
+def table(jets: list[int], metrics: dict[Key, dict[str, Result]], metric: str) -> str:
+    """Markdown: a line per training size, the columns of both models side by side."""
+    names = ("auc", metric, "cross_entropy", "steps")
+    columns = [[f"{model}: AUC", "1/eB", "validation loss", "steps"] for model in MODELS]
+    rows = [["training jets", *columns[0], *columns[1], "from scratch needs"]]
+    for size in jets:
+        values = [metrics[model, size][name].text for model in MODELS for name in names]
+        rows.append([str(size), *values, scratch_jets(metrics, size)])
+    return markdown(rows, texts=0)

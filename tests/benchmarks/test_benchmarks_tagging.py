@@ -1,0 +1,96 @@
+"""The tagging study: every cell once, to convergence; what training from scratch would need."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import tagging
+from omnilearn.errors import UserError
+from omnilearn.statistics.results import Result, read_results, write_results
+
+
+def write_history(run: Path, losses: list[float]) -> None:
+    run.mkdir(parents=True)
+    epochs = [
+        {"epoch": number, "steps": 10, "validation": {"loss": loss, "cross_entropy": loss}}
+        for number, loss in enumerate(losses, start=1)
+    ]
+    (run / "history.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
+
+
+@pytest.fixture
+def commands(monkeypatch) -> list[list[str]]:
+    """What would have been run; a run's rejection grows with its jets, and with a backbone."""
+    commands = []
+
+    def execute(command):
+        commands.append(command)
+        if command[1] != "evaluate.py":
+            return
+        run = Path(command[2])
+        factor, jets = 3.0 if "OmniLearn" in run.name else 1.0, int(run.name.split("_")[-1])
+        for seed in range(2):
+            write_history(run / f"seed{seed}", [0.5, 0.4 - 0.1 * seed, 0.45])
+        results = {
+            "dataset": "top",
+            "model": run.name,
+            "data": "simulated",
+            "auc": Result(1 - 1 / (factor * jets), 0.01, 200),
+            "rejection_0.5": Result(factor * jets, 5.0, 200),
+        }
+        write_results(run / "results.json", results)
+
+    monkeypatch.setattr(tagging, "execute", execute)
+    return commands
+
+
+def test_every_cell_is_trained_once_to_convergence(commands, tmp_path, capsys):
+    flags = ["--train-jets", "100,30", "--repeats", "2", "--out", str(tmp_path)]
+    tagging.main(flags)
+    trained = [command for command in commands if command[1] == "finetune.py"]
+    cells = {
+        (command[command.index("--train-jets") + 1], "--backbone" in command) for command in trained
+    }
+    assert len(trained) == 4
+    assert cells == {("100", False), ("100", True), ("30", False), ("30", True)}
+    for command in trained:
+        assert "--no-decay" in command
+        assert int(command[command.index("--epochs") + 1]) == 8 * int(
+            command[command.index("--patience") + 1]
+        )
+    record = read_results(tmp_path / "top.json")
+    assert record["backbone"] == "small"
+    values = {
+        (cell["model"], cell["training_jets"]): cell["metrics"]["rejection_0.5"].value
+        for cell in record["cells"]
+    }
+    assert values["OmniLearn", 100] == 300
+    assert values["from scratch", 30] == 30
+    assert (tmp_path / "top.png").is_file()
+    assert "| 300.0 ± 5.0 | 0.350 ± 0.071 | 20.00 ± 0.00 |" in capsys.readouterr().out
+    commands.clear()
+    tagging.main(flags)
+    assert commands == []
+
+
+def test_fewer_jets_wait_more_epochs_for_a_better_loss():
+    assert [tagging.patience(jets) for jets in (100, 1000, 10_000, 1_000_000)] == [50, 16, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("auc", "needs"),
+    [(0.9, "1000"), (0.95, "2000"), (0.99, "10000"), (0.999, "> 10000"), (0.6, "< 1000")],
+)
+def test_what_scratch_needs_is_read_between_its_sizes(auc, needs):
+    """One minus the AUC falls as one over the jets."""
+    scratch = {1000: 0.9, 10_000: 0.99}
+    metrics = {("from scratch", jets): {"auc": Result(a, 0.0, 9)} for jets, a in scratch.items()}
+    metrics["OmniLearn", 1000] = {"auc": Result(auc, 0.0, 9)}
+    assert tagging.scratch_jets(metrics, 1000) == needs
+
+
+@pytest.mark.parametrize("text", ["", "0,10", "ten"])
+def test_sizes_that_are_no_numbers_of_jets_are_refused(text):
+    with pytest.raises(UserError, match="--train-jets is"):
+        tagging.sizes(text)
