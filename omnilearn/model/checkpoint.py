@@ -23,6 +23,7 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.typed import as_type, typed
 
 FORMAT = "omnilearn-checkpoint"
+OTHER_ARCHITECTURE = "the file was made by another architecture"
 # the weights that are fresh when the classes differ
 CLASS_WEIGHTS = (
     "classifier.logits.kernel",
@@ -115,21 +116,18 @@ def assign_weights(
     if left_over:
         raise UserError(
             f"{source}: weight {left_over[0]} has no place in this model (and {len(left_over) - 1} "
-            "more); the file was made by another architecture"
+            f"more); {OTHER_ARCHITECTURE}"
         )
     for name, variable in weights.items():
         shape = tuple(variable.shape)
         if name in CLASS_WEIGHTS and other_classes:
             report.fresh.append(name)
         elif name not in arrays:
-            raise UserError(
-                f"{source}: weight {name} {shape} is missing; the file was made by "
-                "another architecture"
-            )
+            raise UserError(f"{source}: weight {name} {shape} is missing; {OTHER_ARCHITECTURE}")
         elif arrays[name].shape != shape:
             raise UserError(
-                f"{source}: weight {name} has shape {arrays[name].shape}, expected "
-                f"{shape}; the file was made by another architecture"
+                f"{source}: weight {name} has shape {arrays[name].shape}, expected {shape}; "
+                f"{OTHER_ARCHITECTURE}"
             )
         elif not np.isfinite(arrays[name]).all():
             raise UserError(f"{source}: weight {name} holds NaN or infinite values")

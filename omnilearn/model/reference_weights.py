@@ -15,7 +15,7 @@ import numpy as np
 
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import array, stored_file
-from omnilearn.model.checkpoint import LoadReport, assign_weights
+from omnilearn.model.checkpoint import OTHER_ARCHITECTURE, LoadReport, assign_weights
 from omnilearn.model.pet import PET, PETConfig
 
 INSIDE = "_layer_checkpoint_dependencies"
@@ -220,16 +220,13 @@ def read_arrays(
         for name, inside in paths.items():
             dataset = f"{container}/{inside}"
             if dataset not in present:
-                raise UserError(
-                    f"{path}: {dataset} ({name}) is missing; the file was made by "
-                    "another architecture"
-                )
+                raise UserError(f"{path}: {dataset} ({name}) is missing; {OTHER_ARCHITECTURE}")
             used.add(dataset)
             arrays[name] = array(file, dataset)
         extra = [name for name in present if name.startswith(f"{container}/") and name not in used]
         if extra:
             raise UserError(
-                f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} "
-                "more); the file was made by another architecture"
+                f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} more); "
+                f"{OTHER_ARCHITECTURE}"
             )
     return arrays, sorted(set(present) - used)
