@@ -48,7 +48,7 @@ def sizes(text: str) -> list[int]:
 
 def patience(jets: int) -> int:
     """Epochs without a better validation loss that end a training on so many jets."""
-    return max(LEAST_PATIENCE, round(PATIENCE * (LARGE / jets) ** 0.5))
+    return max(LEAST_PATIENCE, round(PATIENCE * (LARGE / jets) ** 0.25))
 
 
 def cells(flags: argparse.Namespace) -> dict[Key, tuple[Path, list[str]]]:

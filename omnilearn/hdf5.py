@@ -25,6 +25,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.hdf5_heap import refuse_endless_heaps
 from omnilearn.hdf5_sums import DIGEST, changed_keys, of_fixed_length, write_record
 
 SUMMED_LAYOUT = {"libver": ("v110", "v110")}  # the oldest whose headers and indices carry sums
@@ -60,6 +61,7 @@ def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **optio
         return file
     try:
         refuse_external_links(file, path)
+        refuse_endless_heaps(file, path)
         changed = changed_keys(file)
     except UserError:
         file.close()

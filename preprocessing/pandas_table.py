@@ -62,6 +62,11 @@ class Table:
         return table
 
 
+def bytes_of(attribute: bytes | str) -> bytes:
+    """PyTables writes text as bytes; a file that another program copied may hold it as text."""
+    return attribute.encode() if isinstance(attribute, str) else bytes(attribute)
+
+
 def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) -> Table:
     """The only table of the file, or the one under `key`; pandas format 'table' or 'fixed'.
 
@@ -72,7 +77,7 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     if "table" in group:  # pandas format='table': one compound dataset
         dataset = group["table"]
         kinds = {
-            name: bytes(dataset.attrs.get(f"{name}_kind", b""))
+            name: bytes_of(dataset.attrs.get(f"{name}_kind", b""))
             for name in dataset.dtype.names or ()
         }
         fields = [name for name, kind in kinds.items() if not is_index(name, kind)]

@@ -1,7 +1,7 @@
 """The bump hunt: dijet masses before and after a cut, the background from a fit to the sidebands.
 
-The cut is at a fixed efficiency of the sidebands, where no resonance is looked for: neither truth
-nor the signal region is asked.
+The cut has a fixed efficiency in the sidebands, so that it depends neither on the truth nor on the
+signal region.
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result
 
-FALLING_FROM = 2500.0  # GeV; the trigger, pT above 1.2 TeV, bends the spectrum below
+FALLING_FROM = 2500.0  # GeV; below, the trigger, pT above 1.2 TeV, shapes the spectrum
 CUTS = (1.0, 0.1, 0.01, 0.001)  # efficiencies of the sidebands
 
 
 def limits(spec: DatasetSpec) -> tuple[float, float]:
-    """The masses that sidebands and signal region span, as far as the spectrum falls [GeV]."""
+    """Range of sidebands and signal region in which the spectrum falls [GeV]."""
     edges = np.array([*spec.sidebands, spec.signal_region])
     return float(max(edges.min(), FALLING_FROM)), float(edges.max())
 
@@ -30,24 +30,24 @@ def hunt(
     """significance_<cut> of the signal region, and the spectrum and fit of every cut.
 
     masses (N,) GeV and scores (N,) of events in both regions. A cut that leaves too few events in
-    the sidebands for a fit is left out of the spectra, and its significance is undefined.
+    the sidebands for a fit has no spectrum and an undefined significance.
     """
     low, high = spec.signal_region
     outside = (masses < low) | (masses >= high)
-    found, spectra = {}, []
+    significances, spectra = {}, []
     for cut in CUTS:
         name = f"significance_{cut:g}"
         threshold = np.quantile(scores[outside], 1 - cut) if cut < 1 else -np.inf
-        kept = masses[scores > threshold] if cut < 1 else masses
+        passing = masses[scores > threshold] if cut < 1 else masses
         try:
-            fit = FallingSpectrum.fitted(kept, spec.signal_region, limits(spec))
+            fit = FallingSpectrum.fitted(passing, spec.signal_region, limits(spec))
         except UserError as error:
-            found[name] = Result(float("nan"), None, len(kept), reason=str(error))
+            significances[name] = Result(float("nan"), None, len(passing), reason=str(error))
             continue
         expected, uncertainty = fit.background
         observed = int(fit.counts[fit.inside].sum())
         value = excess_significance(observed, expected, uncertainty)
-        found[name] = Result(value, 1.0, len(kept))
+        significances[name] = Result(value, 1.0, len(passing))
         spectra.append(
             {
                 "cut": cut,
@@ -56,10 +56,10 @@ def hunt(
                 "expected": fit.expected.tolist(),
                 "uncertainty": fit.error.tolist(),
                 "observed": observed,
-                "background": Result(expected, uncertainty, len(kept)),
+                "background": Result(expected, uncertainty, len(passing)),
                 "parameters": fit.parameters,
                 "chi2_per_bin": fit.chi2_per_bin,
                 "significance": value,
             }
         )
-    return found, spectra
+    return significances, spectra

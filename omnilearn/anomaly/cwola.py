@@ -1,8 +1,8 @@
-"""Classification without labels: the two-jet classifier tells data from a reference.
+"""Classification without labels (CWoLa): the two-jet classifier of data against a reference.
 
-E. Metodiev, B. Nachman, J. Thaler, arXiv:1708.02949; with PET arXiv:2502.14652, Section VIII. Every
-number of injected signal and every seed is a cell, RUNS/<name>/<kind>_signal<N>/seed<k>, a run
-directory of its own; a finished one is not repeated.
+E. Metodiev, B. Nachman, J. Thaler, arXiv:1708.02949; with PET arXiv:2502.14652, Section VIII. A
+cell of a scan has a number of injected signal events and a seed. Its run directory is
+RUNS/<name>/<kind>_signal<N>/seed<k>; a finished cell is not repeated.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ import numpy as np
 
 from omnilearn.anomaly.dijet_classifier import DijetClassifier, DijetConfig
 from omnilearn.anomaly.dijets import Dijets
-from omnilearn.anomaly.event_roles import EventRoles, SearchConfig, divide
+from omnilearn.anomaly.event_roles import EventRoles, SearchConfig, assign_roles
 from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, make_pet
@@ -27,7 +27,7 @@ from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import Objective
 from omnilearn.training.trainer import Trainer
 
-UNTRAINED = "classifier.regression"  # no jet is to be read off the token of an event
+UNTRAINED = "classifier.regression"  # regression of jet kinematics: not trained on events
 
 
 @dataclass
@@ -38,15 +38,15 @@ class DijetObjective(Objective):
 
     def trained(self) -> dict:
         """Every weight between the constituents and the logits."""
-        named = model_weights(self.model)
-        return {name: one for name, one in named.items() if not name.startswith(UNTRAINED)}
+        weights = model_weights(self.model).items()
+        return {name: weight for name, weight in weights if not name.startswith(UNTRAINED)}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
-        """Nothing is drawn: these events have no identities to hide."""
+        """The batch without `index`; nothing is random."""
         return {key: value for key, value in batch.items() if key != "index"}
 
     def losses(self, batch: dict) -> dict:
-        """The mean over events, and the accuracy."""
+        """Mean cross-entropy and accuracy of the events."""
         logits = self.model(batch)
         entropy = losses.cross_entropy(batch["label"], logits)
         right = losses.is_right(batch["label"], logits)
@@ -56,9 +56,9 @@ class DijetObjective(Objective):
 
 
 def model_folder(config: Config, name: str) -> Path:
-    """RUNS/<name>; a repeated training comes as that and seed<k> already."""
-    repeated = config.name == f"seed{config.seed}"
-    return Path(config.runs) if repeated else Path(config.runs) / (config.name or name)
+    """RUNS/<name>, which is already `config.runs` where --repeats set the name to seed<k>."""
+    is_repeat = config.name == f"seed{config.seed}"
+    return Path(config.runs) if is_repeat else Path(config.runs) / (config.name or name)
 
 
 def cells(
@@ -66,52 +66,51 @@ def cells(
 ) -> Iterator[tuple[int, Config]]:
     """(injected signal, its configuration) of every cell of one seed."""
     for signal in signals:
-        part = kind if kind == "supervised" else f"{kind}_signal{signal}"
-        yield signal, replace(config, runs=str(folder / part), name=f"seed{config.seed}")
+        cell = kind if kind == "supervised" else f"{kind}_signal{signal}"
+        yield signal, replace(config, runs=str(folder / cell), name=f"seed{config.seed}")
 
 
 class Classifications:
-    """Cells on the same events, one after the other; the compiled graphs serve again."""
+    """Trainings of cells on the same events, which share the compiled graphs."""
 
     def __init__(self, spec: DatasetSpec, events: Dijets, start: Start):
         self.spec, self.events, self.start = spec, events, start
         self.model: DijetClassifier | None = None
         self.trainer: Trainer | None = None
 
-    def train(self, config: Config, wanted: SearchConfig, about: dict) -> None:
-        """One cell, from its backbone or from scratch to its last epoch."""
-        division = divide(self.events, wanted, config.seed)
-        counts = event_counts(self.events, division)
-        about = {**about, **asdict(wanted), "events": counts}
-        said = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
-        log.info(f"{Path(config.runs).name}, {config.name}: {said}")
+    def train(self, config: Config, search: SearchConfig, about: dict) -> None:
+        """Train one cell, from the backbone or from scratch, to its last epoch."""
+        roles = assign_roles(self.events, search, config.seed)
+        counts = event_counts(self.events, roles)
+        about = {**about, **asdict(search), "events": counts}
+        summary = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+        log.info(f"{Path(config.runs).name}, {config.name}: {summary}")
         training, validation = (
-            self.events.pipeline(*division.part(held_out), config.batch, config.seed)
-            for held_out in (False, True)
+            self.events.pipeline(*roles.samples(is_validation), config.batch, config.seed)
+            for is_validation in (False, True)
         )
-        model = self.started(config)
+        model = self.initial_model(config)
         run = prepare_run(config, "", about)
         objective, data = DijetObjective(model), (training, validation)
         self.trainer = fit(objective, config, data, run, about, self.trainer)
 
-    def started(self, config: Config) -> DijetClassifier:
-        """The model, brought where this seed and backbone begin."""
+    def initial_model(self, config: Config) -> DijetClassifier:
+        """The model with its initial weights for this seed and backbone."""
         pet = make_pet(self.spec, config, self.start)
         if self.model is None:
             self.model = DijetClassifier(pet)
         else:
-            began = model_weights(DijetClassifier(pet))
-            arrays = {name: np.array(weight) for name, weight in began.items()}
+            initial = model_weights(DijetClassifier(pet))
+            arrays = {name: np.array(weight) for name, weight in initial.items()}
             assign_weights(self.model, arrays, str(self.start.path))
         return self.model
 
 
-def event_counts(events: Dijets, division: EventRoles) -> dict[str, int]:
-    """Events in each role, background and signal."""
-    roles = {"data": division.data, "reference": division.reference, "test": division.test}
+def event_counts(events: Dijets, roles: EventRoles) -> dict[str, int]:
+    """Numbers of background and signal events in each role."""
     return {
-        f"{role}_{name}": int(np.count_nonzero(chosen & kind))
-        for role, chosen in roles.items()
+        f"{role}_{name}": int(np.count_nonzero(getattr(roles, role) & kind))
+        for role in ("data", "reference", "test")
         for name, kind in (("background", ~events.signal), ("signal", events.signal))
         if (role, name) != ("reference", "signal")
     }
@@ -119,7 +118,7 @@ def event_counts(events: Dijets, division: EventRoles) -> dict[str, int]:
 
 @lru_cache(maxsize=1)
 def compiled_classifier(config: DijetConfig) -> tuple[DijetClassifier, Callable]:
-    """A model of this architecture and its compiled call, one for all cells of a scan."""
+    """A model of this architecture and its compiled call, shared by all cells of a scan."""
     model = DijetClassifier(PET(config))
     return model, compiled_for_batches(model.call, config.max_constituents)
 

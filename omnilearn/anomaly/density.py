@@ -1,9 +1,9 @@
 """The density of background events as a function of dijet mass, learnt in the sidebands.
 
-CATHODE, arXiv:2109.00546, with every constituent as arXiv:2404.16091v2: a small network learns the
-kinematics of both jets at a given dijet mass, PET the constituents of a jet of given kinematics.
-One run directory holds both: best.h5 and jets/best.h5, and the generated reference. Evaluation is
-the closure test: events at the true dijet masses against true events, region by region.
+CATHODE, arXiv:2109.00546, with all constituents as arXiv:2404.16091v2: a small network generates
+the kinematics of both jets at a given dijet mass, PET the constituents of a jet of given
+kinematics. One run directory holds both, best.h5 and jets/best.h5, and the generated reference.
+Evaluation is the closure test: events generated at the true dijet masses against true events.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -45,21 +45,21 @@ from omnilearn.settings import option, without_effect
 from omnilearn.training import distributed
 
 REGIONS = ("sidebands", "signal_region")
-CALIBRATED = 1024  # jets at most
+CALIBRATED = 1024  # largest number of jets for the calibration
 
 
-def density_config(config: Config, folder: Path, seed: int, asked: dict) -> Config:
-    """Settings of PET in the sidebands: those of the search, the recipe, flags of its own."""
-    settings = {**DENSITY[config.preset], **asked}
+def density_config(config: Config, folder: Path, seed: int, flags: dict) -> Config:
+    """Settings of PET in the sidebands: those of the search, then the recipe, then its flags."""
+    settings = {**DENSITY[config.preset], **flags}
     if config.train_jets:
         settings["train_jets"] = config.train_jets
     return replace(config, **settings, runs=str(folder), name="density", seed=seed)
 
 
 def train(events: Dijets, config: Config, start: Start, jet_network: dict, solver: Solver) -> None:
-    """Both trainings in the sidebands, one after the other, and what is measured after them.
+    """Train both models in the sidebands, then measure the calibration of constituents.
 
-    jet_network: what flags set for the network of kinematics.
+    jet_network: settings of the network of kinematics that flags give.
     """
     spec, jet_config = events.spec, jet_network_config(config, jet_network)
     about = {
@@ -78,19 +78,22 @@ def train(events: Dijets, config: Config, start: Start, jet_network: dict, solve
     calibrate(events, run, solver, config.seed)
 
 
-def sidebands(events: Dijets, split: str, most: int = 0, seed: int = 0) -> np.ndarray:
-    """Background events (N,) bool of a split outside the signal region; `most`, drawn, if given."""
-    chosen = events.in_sidebands & ~events.signal & (events.split == SPLITS.index(split))
-    if not chosen.any():
+def sidebands(events: Dijets, split: str, limit: int = 0, seed: int = 0) -> np.ndarray:
+    """Background events (N,) bool in the sidebands of a split; a random `limit` of them if given.
+
+    Raises UserError if there are none.
+    """
+    selected = events.in_sidebands & ~events.signal & (events.split == SPLITS.index(split))
+    if not selected.any():
         raise UserError(f"{events.spec.name}: no background event in the sidebands of {split}")
-    return subset(chosen, most, seed) if most else chosen
+    return subset(selected, limit, seed) if limit else selected
 
 
 def single_jets(events: Dijets, config: Config, split: str) -> Pipeline:
-    """Batches of the jets of sideband events, one by one."""
+    """Batches of the single jets of sideband events."""
     spec = events.spec
-    most = -(-config.train_jets // spec.jets_per_event) if split == "train" else 0
-    chosen = np.repeat(sidebands(events, split, most, config.seed), spec.jets_per_event)
+    limit = -(-config.train_jets // spec.jets_per_event) if split == "train" else 0
+    selected = np.repeat(sidebands(events, split, limit, config.seed), spec.jets_per_event)
     return Pipeline(
         events.files.jets,
         spec,
@@ -99,7 +102,7 @@ def single_jets(events: Dijets, config: Config, split: str) -> Pipeline:
         distributed.size(),
         config.seed,
         weighted=False,
-        selected=chosen,
+        selected=selected,
         window=4096,
     )
 
@@ -108,67 +111,51 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
     """Fit the network of the kinematics of both jets, always from scratch."""
     spec = events.spec
     jets = events.files.jets.kinematics().reshape(-1, spec.jets_per_event, 4)
-    chosen = {split: sidebands(events, split) for split in ("train", "val")}
-    training = chosen["train"]
+    training, validation = (sidebands(events, split) for split in ("train", "val"))
     scale = KinematicsScale.of(jets[training], events.mass[training])
-    training_jets, validation_jets = (
+    training_data, validation_data = (
         KinematicsPipeline(
-            scale.there(jets[rows], events.mass[rows]),
+            scale.transform(jets[rows], events.mass[rows]),
             condition(events.mass[rows]),
             spec,
             config.batch,
             config.seed,
         )
-        for rows in chosen.values()
+        for rows in (training, validation)
     )
     sizes = {"num_classes": 2, "num_jet": 8, "max_constituents": spec.max_constituents}
     network = fresh(JetGenerator, JetGeneratorConfig(**sizes), config.seed)
     objective = JetObjective(network, {column: scale.std[column] for column in COUNTED})
-    data = training_jets, validation_jets
+    data = training_data, validation_data
     fit(objective, config, data, run, {**about, "kinematics": asdict(scale)})
 
 
 def calibrate(events: Dijets, run: Path, solver: Solver, seed: int) -> None:
-    """Compare constituents of validation jets in the sidebands with generated ones of such jets."""
+    """Write quantiles of true and generated constituents of validation jets in the sidebands."""
     if distributed.rank() == 0 and not (run / CALIBRATION).is_file():
         sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
         rows = np.flatnonzero(np.repeat(sidebands(events, "val"), 2))[:CALIBRATED]
         true = events.files.jets.gather(rows)
         label = np.zeros(len(rows), int)
         generated, _ = sampler.features(rows, label, true["jet"])
-        filled = events.files.jets.multiplicity[rows, None]
-        real = np.arange(events.spec.max_constituents) < filled
-        # as many of each, of the same jets
-        pair = (array[..., LOG_REST][real] for array in (generated, true["data"]))
+        multiplicity = events.files.jets.multiplicity[rows, None]
+        mask = np.arange(events.spec.max_constituents) < multiplicity
+        pair = (array[..., LOG_REST][mask] for array in (generated, true["data"]))
         write_calibration(run, *calibration_of(*pair))
     distributed.barrier()
 
 
 def sideband_fit(events: Dijets) -> FallingSpectrum:
-    """The falling spectrum of all background events that are not for testing."""
-    chosen = events.natural & ~events.signal & (events.split != SPLITS.index("test"))
+    """The falling spectrum of the background events of train and val."""
+    selected = events.natural & ~events.signal & (events.split != SPLITS.index("test"))
     return FallingSpectrum.fitted(
-        events.mass[chosen], events.spec.signal_region, limits(events.spec)
+        events.mass[selected], events.spec.signal_region, limits(events.spec)
     )
-
-
-def true_events(events: Dijets, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Events of the files with data (n, 2, P, 7), jet (n, 2, 4) and multiplicity (n, 2)."""
-    return {**events.files.gather(rows), "multiplicity": events.files.filled[rows]}
-
-
-def generated_events(
-    sampler: DijetSampler, events: Dijets, rows: np.ndarray
-) -> dict[str, np.ndarray]:
-    """As many events of the same dijet masses, in the same arrays."""
-    made = sampler.events(rows, events.mass[rows])
-    columns = [events.spec.jet_features.index(name) for name in JET_FEATURES]
-    return {**made, "jet": made["jet"][..., columns]}
 
 
 @dataclass(frozen=True)
 class DensityEvaluation(Evaluation):
-    """What evaluate.py is asked of the closure test."""
+    """Flags of evaluate.py for the closure test."""
 
     steps: int = option(Solver.steps, "steps of the solver", least=1)
     events: int = option(5000, "events per region, at most those of the test split", least=1)
@@ -176,16 +163,16 @@ class DensityEvaluation(Evaluation):
 
 EVALUATION = DensityEvaluation
 NOT_EVALUATED = without_effect(
-    "the closure test, which samples test events anew", ["split", "from_predictions"]
+    "the closure test, which samples events for the test split", ["split", "from_predictions"]
 )
 
 
 def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, settings: DensityEvaluation
 ) -> dict:
-    """Generated events against true ones, in the sidebands and where the model interpolates."""
+    """Closure of generated events in the sidebands and, interpolated, in the signal region."""
     events = Dijets(spec, settings.data or config.data)
-    described = {
+    description = {
         "dataset": spec.name,
         "model": run.name,
         "data": events.files.origin,
@@ -194,15 +181,22 @@ def evaluate(
     solver = Solver(steps=settings.steps)
     sampler = DijetSampler(run, spec, solver, settings.batch, config.seed)
     test = ~events.signal & (events.split == SPLITS.index("test"))
+    columns = [spec.jet_features.index(name) for name in JET_FEATURES]
     results, spectra = {}, {}
     for region, inside in zip(REGIONS, (events.in_sidebands, events.in_signal_region), strict=True):
         rows = np.flatnonzero(test & inside)[: settings.events]
         share = np.array_split(rows, distributed.size())[distributed.rank()]
-        pair = []
-        for made in (true_events(events, share), generated_events(sampler, events, share)):
-            found = dijet_observables(made["data"], made["jet"], made["multiplicity"])
-            pair.append({name: distributed.allgather(values) for name, values in found.items()})
+        true, sampled = events.files.gather(share), sampler.events(share, events.mass[share])
+        samples = (
+            dijet_observables(true["data"], true["jet"], events.files.filled[share]),
+            dijet_observables(
+                sampled["data"], sampled["jet"][..., columns], sampled["multiplicity"]
+            ),
+        )
+        truth, generated = (
+            {name: distributed.allgather(values) for name, values in sample.items()}
+            for sample in samples
+        )
         if distributed.rank() == 0:
-            truth, generated = pair
             results[region], spectra[region] = closure(truth, generated, config.seed)
-    return {**described, "sampler": asdict(solver), **results, "spectra": spectra}
+    return {**description, "sampler": asdict(solver), **results, "spectra": spectra}

@@ -1,8 +1,8 @@
 """PET for events of several jets: one body for each jet, one classifier head for all of them.
 
-arXiv:2502.14652, Section VIII: each jet passes the body on its own, so that constituents of two
-jets do not meet there; the output is scaled and shifted by an embedding of that jet's kinematics;
-then the constituents of all jets of the event enter the head as if they were those of one.
+arXiv:2502.14652, Section VIII: the body takes each jet separately, so that constituents of
+different jets do not interact there; an embedding of that jet's kinematics scales and shifts the
+output; the head then takes the constituents of all jets of the event as those of one jet.
 """
 
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from omnilearn.model.pet import PET, PETConfig
 
 @dataclass(frozen=True)
 class DijetConfig(PETConfig):
-    """The architecture of the PET whose body and classifier head it has."""
+    """The architecture of the PET that body and classifier head are taken from."""
 
     kind: ClassVar = "dijet_classifier"
 
 
 class DijetClassifier(keras.Model):
-    """Body and classifier head of a PET, which keep their weights and their names.
+    """Body and classifier head of a PET, with its weights under their names.
 
     Arrays: features (B, L, N, F), mask (B, L, N), jet (B, N, J) of the N jets of an event, L as for
     PET. Neither the order of the constituents nor that of the jets changes the logits.
@@ -53,6 +53,6 @@ class DijetClassifier(keras.Model):
 
 
 def jet_by_jet(array):
-    """(B, L, N, ...) -> (B N, L, ...), the jets of an event behind each other."""
+    """(B, L, N, ...) -> (B N, L, ...), the jets of an event in sequence."""
     swapped = ops.swapaxes(array, 1, 2)
     return ops.reshape(swapped, (-1, *ops.shape(swapped)[2:]))

@@ -15,16 +15,17 @@ from omnilearn.errors import UserError
 
 COLLISION_ENERGY = 13_000.0  # GeV
 BIN_WIDTH = 50.0  # GeV
-FEWEST, MOST = 4, 5  # parameters; fewer pull 40 000 simulated events by half a sigma
-SIGNIFICANT = 0.3  # another parameter is kept if chance improves the fit as much less often
-FEW_EVENTS = 10  # in the sidebands; no fit below
+# with three parameters the background of 40 000 simulated events is off by half a sigma
+LEAST_PARAMETERS, MOST_PARAMETERS = 4, 5
+P_VALUE = 0.3  # another parameter is kept if its improvement of the fit has a smaller p-value
+LEAST_EVENTS = 10  # in the sidebands, for a fit
 
 
 @dataclass(frozen=True)
 class FallingSpectrum:
-    """A fit: expected events per bin with edges (bins + 1,), and what the fit knows about them.
+    """A fit: expected events per bin with edges (bins + 1,), and their covariance.
 
-    inside (bins,) bool: bins of the region that was left out of the fit. counts (bins,) are those
+    inside (bins,) bool: bins of the region, which the fit excludes. counts (bins,) are those
     of the data; design (bins, parameters) and covariance (parameters, parameters) of ln expected.
     """
 
@@ -42,26 +43,26 @@ class FallingSpectrum:
         """The fit to masses (N,) within `limits` but not in `region` [GeV].
 
         Parameters are added one by one as long as each improves the likelihood significantly.
-        Raises UserError below FEW_EVENTS events in the sidebands.
+        Raises UserError below LEAST_EVENTS events in the sidebands.
         """
         edges = bin_edges(region, limits)
         centres = (edges[1:] + edges[:-1]) / 2
         counts = np.histogram(masses, edges)[0]
         inside = (centres > region[0]) & (centres < region[1])
-        if counts[~inside].sum() < FEW_EVENTS:
+        if counts[~inside].sum() < LEAST_EVENTS:
             raise UserError(
                 f"{counts[~inside].sum()} events in the sidebands of {region[0]:g} to "
-                f"{region[1]:g} GeV; a fit needs {FEW_EVENTS}"
+                f"{region[1]:g} GeV; a fit needs {LEAST_EVENTS}"
             )
         columns = basis(centres, ~inside)
-        design = columns[:, :FEWEST]
+        design = columns[:, :LEAST_PARAMETERS]
         parameters, likelihood = maximum(design[~inside], counts[~inside])
-        for number in range(FEWEST + 1, MOST + 1):
-            more = columns[:, :number]
-            found, higher = maximum(more[~inside], counts[~inside])
-            if chi2.sf(2 * (higher - likelihood), 1) > SIGNIFICANT:
+        for count in range(LEAST_PARAMETERS + 1, MOST_PARAMETERS + 1):
+            larger = columns[:, :count]
+            refitted, higher = maximum(larger[~inside], counts[~inside])
+            if chi2.sf(2 * (higher - likelihood), 1) > P_VALUE:
                 break
-            design, parameters, likelihood = more, found, higher
+            design, parameters, likelihood = larger, refitted, higher
         expected = np.exp(design @ parameters)
         information = design[~inside].T @ (expected[~inside, None] * design[~inside])
         return cls(edges, counts, inside, expected, design, np.linalg.inv(information))
@@ -92,9 +93,9 @@ class FallingSpectrum:
         return float(np.sum((counts - expected) ** 2 / np.maximum(expected, 1e-9)) / freedom)
 
     def sampled(self, uniform: np.ndarray) -> np.ndarray:
-        """Masses in the region from numbers (N,) uniform in [0, 1), by the fitted spectrum.
+        """Masses (N,) in the region, of the fitted spectrum, from numbers (N,) uniform in [0, 1).
 
-        Inside a bin the spectrum falls linearly in its logarithm.
+        The logarithm of the spectrum is interpolated linearly between centres of bins.
         """
         inside = np.flatnonzero(self.inside)
         edges = self.edges[inside[0] : inside[-1] + 2]
@@ -107,7 +108,7 @@ class FallingSpectrum:
 
 
 def bin_edges(region: tuple[float, ...], limits: tuple[float, float]) -> np.ndarray:
-    """Edges of bins about BIN_WIDTH wide, the ends of the region among them."""
+    """Edges of bins about BIN_WIDTH wide, with edges at the limits of the region."""
     parts = []
     for low, high in ((limits[0], region[0]), region, (region[1], limits[1])):
         parts.append(np.linspace(low, high, max(2, round((high - low) / BIN_WIDTH) + 1)))
@@ -123,13 +124,13 @@ def basis(masses: np.ndarray, fitted: np.ndarray) -> np.ndarray:
 
 
 def maximum(design: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, float]:
-    """Parameters of ln expected = design @ parameters, and the Poisson likelihood's logarithm."""
+    """Parameters of ln expected = design @ parameters, and the logarithm of the likelihood."""
 
     def expected(parameters):
         return np.exp(np.minimum(design @ parameters, 50.0))
 
     start = np.linalg.lstsq(design, np.log(np.maximum(counts, 0.3)), rcond=None)[0]
-    found = minimize(
+    result = minimize(
         lambda p: np.sum(expected(p) - counts * (design @ p)),
         start,
         jac=lambda p: design.T @ (expected(p) - counts),
@@ -137,4 +138,4 @@ def maximum(design: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, float]:
         method="trust-exact",
         options={"gtol": 1e-6},
     )
-    return found.x, -float(found.fun)
+    return result.x, -float(result.fun)

@@ -1,6 +1,6 @@
-"""Events of two jets: which region an event lies in, and batches of whole events.
+"""Events of two jets: the region of each event, and batches of events.
 
-In memory are a few numbers per event, never constituents: those are streamed by the pipelines.
+Memory holds a few numbers per event; the pipelines stream the constituents.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.training import distributed
 
 SPLITS = ("train", "val", "test")
-SAMPLED = len(SPLITS)  # split of events that a generator made
+SAMPLED = len(SPLITS)  # split of generated events
 WINDOW = 2048  # events shuffled together; their slots are 30 kB each
 
 
 class EventFiles:
-    """JetFiles with one row per event, in the interface that pipelines ask of files.
+    """JetFiles with one row per event, in the interface that pipelines expect of files.
 
     num_jets: events; multiplicity (events,): filled slots of the longer jet, 0 where a jet is
-    empty: such an event takes no part; filled (events, jets); edges (blocks + 1,) in events.
+    empty, so that the event is left out; filled (events, jets); edges (blocks + 1,) in events.
     """
 
     def __init__(self, files: JetFiles):
@@ -32,8 +32,7 @@ class EventFiles:
         count = self.spec.jets_per_event
         self.num_jets, self.edges = files.num_jets // count, files.edges // count
         self.filled = files.multiplicity.reshape(-1, count)
-        whole = (self.filled > 0).all(axis=1)
-        self.multiplicity = self.filled.max(axis=1) * whole
+        self.multiplicity = self.filled.max(axis=1) * (self.filled > 0).all(axis=1)
 
     def rows_per_file(self) -> Iterator[tuple[Path, np.ndarray]]:
         """As `JetFiles.rows_per_file`: rows of jets."""
@@ -42,12 +41,11 @@ class EventFiles:
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """As `JetFiles.gather`, for events: data (n, jets, P, F), jet (n, jets, 4)."""
         count = self.spec.jets_per_event
-        found = self.jets.gather((count * rows[:, None] + np.arange(count)).ravel())
-        whole = {
-            name: found[name].reshape(len(rows), count, *found[name].shape[1:])
-            for name in ("data", "jet")
-        }
-        return {**whole, **{name: found[name][::count] for name in ("pid", "weight")}}
+        jets = self.jets.gather((count * rows[:, None] + np.arange(count)).ravel())
+        arrays = {name: jets[name][::count] for name in ("pid", "weight")}
+        for name in ("data", "jet"):
+            arrays[name] = jets[name].reshape(len(rows), count, *jets[name].shape[1:])
+        return arrays
 
 
 class DijetPipeline(WeightedPipeline):
@@ -62,15 +60,15 @@ class DijetPipeline(WeightedPipeline):
         count = self.spec.jets_per_event
         data = events["data"].reshape(-1, *events["data"].shape[2:])
         filled = files.filled[rows].ravel()
-        for places, slots in batches:
-            jets = (count * places[:, None] + np.arange(count)).ravel()
+        for positions, slots in batches:
+            jets = (count * positions[:, None] + np.arange(count)).ravel()
             mask = (np.arange(slots) < filled[jets, None]).astype(np.float32)
             constituents = self._standardise.constituents(data, jets, mask)
-            index = rows[places]
+            index = rows[positions]
             yield {
                 "constituents": slots_first(constituents, count),
                 "mask": slots_first(mask, count),
-                "jet": self._standardise.jets(events["jet"][places]),
+                "jet": self._standardise.jets(events["jet"][positions]),
                 "label": self._label[index],
                 "weight": self._own_weight[index],
                 "index": index,
@@ -86,26 +84,26 @@ def slots_first(array: np.ndarray, count: int) -> np.ndarray:
 class Dijets:
     """All events of a dataset, N in the order of SPLITS, then those of further files.
 
-    mass (N,) GeV; signal (N,) bool; split (N,): number in SPLITS, or SAMPLED; natural (N,) bool:
+    mass (N,) GeV; signal (N,) bool; split (N,): position in SPLITS, or SAMPLED; natural (N,) bool:
     from a file that holds sidebands too, so that its spectrum has no step at the signal region.
     """
 
     def __init__(self, spec: DatasetSpec, folder: str, sampled: list[Path] | None = None):
-        """sampled: files that a generator made."""
+        """sampled: files of generated events."""
         paths = [find_files(Path(folder), spec, split) for split in SPLITS]
         self.spec = spec
-        files = JetFiles([path for each in (*paths, sampled or []) for path in each], spec)
+        files = JetFiles([path for group in (*paths, sampled or []) for path in group], spec)
         self.files = EventFiles(files)
         count = spec.jets_per_event
         self.mass = files.observable("dijet_mass")[::count]
         self.signal = files.labels()[::count] == spec.signal
-        owner = {path: split for split, each in enumerate(paths) for path in each}
+        split_of = {path: split for split, group in enumerate(paths) for path in group}
         split, natural, start = [], [], 0
         for path, rows in files.rows_per_file():
             events = len(rows) // count
-            split.append(np.full(events, owner.get(path, SAMPLED), np.int8))
+            split.append(np.full(events, split_of.get(path, SAMPLED), np.int8))
             inside = self.in_signal_region[start : start + events]
-            natural.append(np.full(events, not inside.all() and path in owner))
+            natural.append(np.full(events, not inside.all() and path in split_of))
             start += events
         self.split, self.natural = np.concatenate(split), np.concatenate(natural)
 
@@ -123,9 +121,9 @@ class Dijets:
     def pipeline(
         self, target: np.ndarray, reference: np.ndarray, batch: int, seed: int = 0
     ) -> DijetPipeline:
-        """Batches to tell events `target` (N,) from `reference` (N,), both weights.
+        """Batches of two classes of events, `target` and `reference`, both weights (N,).
 
-        Both have the same sum of weights, the mean weight is one, as far as both have events.
+        The classes have the same sum of weights and the mean weight is one.
         """
         pair = np.stack([reference, target], axis=-1).astype("float64")
         sums = pair.sum(axis=0)

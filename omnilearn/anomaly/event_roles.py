@@ -1,8 +1,8 @@
-"""Who plays what in a search for a resonance: data, reference, test, and the events of the hunt.
+"""Roles of the events in a search for a resonance: data, reference, test and bump hunt.
 
 arXiv:2502.14652, Section VIII: background of the signal region and injected signal are the data;
-independent background, simulated or made by a generator, is the reference. A tenth of both is for
-validation. No event of the test was trained on, signal or background.
+independent background, simulated or generated, is the reference. A tenth of both is for validation.
+No event of the test is trained on, neither signal nor background.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,14 @@ from omnilearn.training.random_streams import Stream
 TEST = SPLITS.index("test")
 VALIDATION = SPLITS.index("val")
 VALIDATION_SHARE = 0.1  # of generated events
-KINDS = ("idealised", "cathode", "supervised")
 
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """What a search is made of: events of the signal region, in training and validation together.
+    """Kind of a search, and its events in the signal region, training and validation together.
 
     kind: idealised, where the reference is background of the same simulation; cathode, where it is
-    generated; supervised, where all signal stands against all background, by their true labels.
+    generated; supervised, where all signal is classified against all background.
     """
 
     kind: str
@@ -37,60 +36,59 @@ class SearchConfig:
 class EventRoles:
     """Roles of the events, each (N,) bool; an event has one of data, reference and test.
 
-    hunted: events of the test split in a natural spectrum, sidebands and signal region, with as
-    much signal per background as in the data. injected (N,): signal of the data.
+    bump_hunt: events of the test split in a natural spectrum, sidebands and signal region, with as
+    much signal per background as in the data.
     """
 
     data: np.ndarray
     reference: np.ndarray
     test: np.ndarray
-    hunted: np.ndarray
+    bump_hunt: np.ndarray
     validation: np.ndarray
 
-    def part(self, validation: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Data and reference of training, or of validation."""
-        chosen = self.validation if validation else ~self.validation
-        return self.data & chosen, self.reference & chosen
+    def samples(self, is_validation: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Data and reference (N,) bool of training or of validation."""
+        selected = self.validation if is_validation else ~self.validation
+        return self.data & selected, self.reference & selected
 
 
-def divide(events: Dijets, wanted: SearchConfig, seed: int) -> EventRoles:
-    """Draw the roles; which background and which signal is drawn depends on the seed.
+def assign_roles(events: Dijets, search: SearchConfig, seed: int) -> EventRoles:
+    """Assign the roles; the seed selects background and signal at random.
 
-    Where there is less background than wanted, data and reference shrink alike. Raises UserError
-    when there is not as much signal, or none of what is needed.
+    If there is less background than the search has, data and reference shrink by the same factor.
+    Raises UserError where there is too little signal, or no background.
     """
-    inside, known = events.in_signal_region, events.split != SAMPLED
-    pool = inside & known & (events.split != TEST)
+    inside, stored = events.in_signal_region, events.split != SAMPLED
+    pool = inside & stored & (events.split != TEST)
     background, signal = pool & ~events.signal, pool & events.signal
-    insist_on(events, wanted, background, signal)
+    require_events(events, search, background, signal)
     injected = (
         signal
-        if wanted.kind == "supervised"
-        else sampled(signal, events.split, wanted.signal, seed, Stream.SIGNAL_ROLES)[0]
+        if search.kind == "supervised"
+        else sampled(signal, events.split, [search.signal], seed, Stream.SIGNAL_ROLES)[0]
     )
-    numbers = [wanted.data_background, wanted.reference_background]
-    if wanted.kind == "cathode":
-        numbers[1] = 0
-    shrink = min(1.0, np.count_nonzero(background) / sum(numbers))
-    counts = [int(number * shrink) for number in numbers]
+    reference_background = 0 if search.kind == "cathode" else search.reference_background
+    sizes = (search.data_background, reference_background)
+    shrink = min(1.0, np.count_nonzero(background) / sum(sizes))
+    counts = [int(size * shrink) for size in sizes]
     parts = sampled(background, events.split, counts, seed, Stream.BACKGROUND_ROLES)
-    if wanted.kind == "supervised":
+    if search.kind == "supervised":
         data, reference = injected, parts[0] | parts[1]
-    elif wanted.kind == "cathode":
-        made = np.cumsum(~known) <= wanted.reference_background
-        data, reference = parts[0] | injected, ~known & made
+    elif search.kind == "cathode":
+        data = parts[0] | injected
+        reference = ~stored & (np.cumsum(~stored) <= search.reference_background)
     else:
         data, reference = parts[0] | injected, parts[1]
-    test = known & inside & ((events.split == TEST) | background) & ~data & ~reference
-    share = wanted.signal / max(1, np.count_nonzero(parts[0]))
-    validation = (events.split == VALIDATION) | last_of(reference & ~known)
-    return EventRoles(data, reference, test, hunted(events, share, seed), validation)
+    test = stored & inside & ((events.split == TEST) | background) & ~data & ~reference
+    share = search.signal / max(1, np.count_nonzero(parts[0]))
+    validation = (events.split == VALIDATION) | last_of(reference & ~stored)
+    return EventRoles(data, reference, test, bump_hunt_events(events, share, seed), validation)
 
 
-def insist_on(
-    events: Dijets, wanted: SearchConfig, background: np.ndarray, signal: np.ndarray
+def require_events(
+    events: Dijets, search: SearchConfig, background: np.ndarray, signal: np.ndarray
 ) -> None:
-    """Raise UserError when the events cannot be what is wanted."""
+    """Raise UserError when there are too few events for the search."""
     name, (low, high) = events.spec.name, events.spec.signal_region
     where = f"between {low:g} and {high:g} GeV of dijet mass in train and val"
     if np.count_nonzero(background) < 2:
@@ -98,55 +96,55 @@ def insist_on(
             f"{name}: {np.count_nonzero(background)} background events {where}; "
             "a search needs more events"
         )
-    there = np.count_nonzero(signal)
-    if wanted.signal > there:
+    available = np.count_nonzero(signal)
+    if search.signal > available:
         raise UserError(
-            f"--signal is {wanted.signal}, {name} has {there} signal events {where}; "
-            f"the most that works is {there}"
+            f"--signal is {search.signal}, {name} has {available} signal events {where}; "
+            f"expected at most {available}"
         )
-    if wanted.kind == "supervised" and not there:
-        raise UserError(f"{name}: no signal event {where}; --supervised learns from them")
+    if search.kind == "supervised" and not available:
+        raise UserError(f"{name}: no signal event {where}; --supervised needs some")
 
 
 def sampled(
-    pool: np.ndarray, split: np.ndarray, counts: int | list[int], seed: int, stream: int
+    pool: np.ndarray, split: np.ndarray, counts: list[int], seed: int, stream: int
 ) -> list[np.ndarray]:
-    """Disjoint random subsets (N,) of these sizes of a pool (N,), from each split by its share."""
-    counts = [counts] if isinstance(counts, int) else counts
-    found = [np.zeros(len(pool), bool) for _ in counts]
+    """Disjoint random subsets (N,) bool of a pool (N,) bool, of these sizes.
+
+    Each split contributes in proportion to its share of the pool.
+    """
+    subsets = [np.zeros(len(pool), bool) for _ in counts]
     total = np.count_nonzero(pool)
     before = 0
-    for number in np.unique(split[pool]):
-        rows = np.flatnonzero(pool & (split == number))
-        rows = np.random.default_rng((seed, stream, int(number))).permutation(rows)
+    for index in np.unique(split[pool]):
+        rows = np.flatnonzero(pool & (split == index))
+        rows = np.random.default_rng((seed, stream, int(index))).permutation(rows)
         start = 0
-        for subset, count in zip(found, counts, strict=True):
-            # whole numbers that add up over the splits
+        for subset, count in zip(subsets, counts, strict=True):
+            # integers that add up to `count` over the splits
             stop = start + (before + len(rows)) * count // total - before * count // total
             subset[rows[start:stop]] = True
             start = stop
         before += len(rows)
-    return found
+    return subsets
 
 
-def hunted(events: Dijets, share: float, seed: int) -> np.ndarray:
-    """Events (N,) of the test split in both regions, signal `share` times the background in them.
+def bump_hunt_events(events: Dijets, share: float, seed: int) -> np.ndarray:
+    """Events (N,) bool of the test split in sidebands and signal region.
 
-    `share` is counted in the signal region. Of files without sidebands none takes part. Where the
-    test split has not as much signal, all of it is taken.
+    In the signal region, signal is `share` times the background, or all signal of the test split if
+    that is less. Files without sidebands are left out.
     """
     inside = events.in_signal_region
-    there = events.natural & (events.split == TEST) & (inside | events.in_sidebands)
-    background, signal = there & ~events.signal, there & events.signal
-    wanted = share * np.count_nonzero(background & inside)
-    fraction = min(1.0, wanted / max(1, np.count_nonzero(signal & inside)))
+    pool = events.natural & (events.split == TEST) & (inside | events.in_sidebands)
+    background, signal = pool & ~events.signal, pool & events.signal
+    expected = share * np.count_nonzero(background & inside)
+    fraction = min(1.0, expected / max(1, np.count_nonzero(signal & inside)))
     count = round(fraction * np.count_nonzero(signal))
-    return background | sampled(signal, events.split, count, seed, Stream.BUMP_HUNT)[0]
+    return background | sampled(signal, events.split, [count], seed, Stream.BUMP_HUNT)[0]
 
 
 def last_of(rows: np.ndarray) -> np.ndarray:
-    """The last VALIDATION_SHARE of these rows (N,)."""
-    places = np.flatnonzero(rows)
-    last = np.zeros(len(rows), bool)
-    last[places[len(places) - int(VALIDATION_SHARE * len(places)) :]] = True
-    return last
+    """The last VALIDATION_SHARE of these rows (N,) bool."""
+    count = np.count_nonzero(rows)
+    return rows & (np.cumsum(rows) > count - int(VALIDATION_SHARE * count))

@@ -1,4 +1,4 @@
-"""Figures of a search: significance improvement, bump hunt, and both against injected signal."""
+"""Figures of a search: significance improvement, bump hunt, and scans of injected signal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -57,8 +57,8 @@ def bump_figure(
 ) -> None:
     """Dijet masses before and after cuts, the fit to the sidebands and its band, as PNG and PDF.
 
-    Open points stand in the signal region, which the fit has not seen. Raises ValueError if there
-    is no spectrum.
+    Open points are in the signal region, which the fit excludes. Raises ValueError if there is no
+    spectrum.
     """
     if not spectra:
         raise ValueError("no spectrum to draw")
@@ -76,12 +76,12 @@ def bump_figure(
             axes.fill_between(
                 centres, expected - band, expected + band, color=colour, alpha=0.25, linewidth=0
             )
-            for there, fill in ((inside, "white"), (~inside, colour)):
-                seen = there & (counts > 0)
+            for region_bins, fill in ((inside, "white"), (~inside, colour)):
+                filled = region_bins & (counts > 0)
                 axes.errorbar(
-                    centres[seen],
-                    counts[seen],
-                    np.sqrt(counts[seen]),
+                    centres[filled],
+                    counts[filled],
+                    np.sqrt(counts[filled]),
                     color=colour,
                     marker="o",
                     markersize=4,
@@ -173,7 +173,7 @@ def draw_points(axes, points: Sequence[dict], name: str, label: str, colour: str
 
 
 def model_name(results: Mapping[str, Any]) -> str:
-    """How figures call the model of these results."""
+    """The label of the model of these results."""
     return "OmniLearn" if results["backbone"] else "from scratch"
 
 
@@ -191,8 +191,8 @@ def closure_figures(
     for region, observables in results["spectra"].items():
         title = sample_title(f"{spec.title}, {names[region]}", results.get("data"), None)
         panels = {
-            name: replace(panel(name, one), x_label=axis_label(name))
-            for name, one in observables.items()
+            name: replace(panel(name, histograms), x_label=axis_label(name))
+            for name, histograms in observables.items()
         }
         spectra(Path(run) / f"closure_{region}", panels, title)
     loss_figure(run, spec.title, results.get("data"), history)
@@ -201,7 +201,7 @@ def closure_figures(
 def anomaly_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
-    """Of one cell: improvement, dijet_mass and loss; of a scan: the figure over its cells."""
+    """Figures of one cell, improvement, dijet_mass and loss, or of a scan over its cells."""
     run = Path(run)
     origin = results.get("data")
     if "scan" in results:
@@ -213,7 +213,7 @@ def anomaly_figures(
     title = sample_title(name, origin, tested, "test events")
     improvement_curves({model_name(results): results["curve"]}, run / "improvement", title)
     if results["spectra"]:
-        hunted = int(sum(results["spectra"][0]["counts"]))
-        title = sample_title(name, origin, hunted, "events")
+        events = int(sum(results["spectra"][0]["counts"]))
+        title = sample_title(name, origin, events, "events")
         bump_figure(results["spectra"], spec.signal_region, run / "dijet_mass", title)
     loss_figure(run, spec.title, origin, history, what="events per epoch")

@@ -1,4 +1,4 @@
-"""A search for a resonance in numbers: one cell, and a scan over injected signal."""
+"""Metrics of a search for a resonance: of one cell, and of a scan over injected signal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,18 +19,18 @@ INTERVAL = (0.16, 0.84)  # quantiles over trainings, as published
 def cell_metrics(
     predicted: dict[str, np.ndarray], about: dict, spec: DatasetSpec, seed: int
 ) -> dict[str, Any]:
-    """All numbers of one training, from logits, labels, masses and roles of its test events.
+    """Metrics of one training, from logits, labels, masses and roles of its test events.
 
-    max_sic: largest eS / sqrt(eB) with more than 1e-4 and 10 events of background; sic_<eB>;
-    initial_significance: S / sqrt(B) of the data; significance_<cut>: of the bump hunt.
+    max_sic: largest eS / sqrt(eB) with more than 1e-4 and 10 events of background; sic_<eB>: that
+    at eB; initial_significance: S / sqrt(B) of the data; significance_<cut>: that of the bump hunt.
     """
     score = predicted["logits"][:, 1] - predicted["logits"][:, 0]
-    test, hunted = (predicted[name].astype(bool) for name in ("test", "hunted"))
+    test, in_hunt = (predicted[name].astype(bool) for name in ("test", "hunted"))
     sample = score[test], predicted["label"][test]
     improvement = Improvement.of(*sample)
-    significances, spectra = hunt(predicted["mass"][hunted], score[hunted], spec)
+    significances, spectra = hunt(predicted["mass"][in_hunt], score[in_hunt], spec)
     low, high = spec.signal_region
-    region = hunted & (predicted["mass"] >= low) & (predicted["mass"] < high)
+    region = in_hunt & (predicted["mass"] >= low) & (predicted["mass"] < high)
     is_signal = predicted["label"] == spec.signal
     events = about["events"]
     initial = events["data_signal"] / np.sqrt(max(1, events["data_background"]))
@@ -52,27 +52,24 @@ def cell_metrics(
 
 
 def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Cells of one model as a scan: median and 68 % of what is SCANNED, by kind and signal.
+    """Cells of one model as a scan: median and 68 % interval of SCANNED, by kind and signal.
 
-    The uncertainty of a median is half the interval between the quantiles of INTERVAL, which are
-    given too. Supervised trainings stand apart.
+    The uncertainty of a median is half the interval between the quantiles INTERVAL, which are in
+    the scan too.
     """
-    first = cells[0]
-    found = {"dataset": first["dataset"], "data": first["data"], "backbone": first["backbone"]}
-    kinds = sorted({cell["kind"] for cell in cells})
-    points: dict[str, dict] = {kind: {} for kind in kinds}
+    points: dict[str, dict] = {}
     for kind, signal in sorted({(cell["kind"], cell["signal"]) for cell in cells}):
         same = [cell for cell in cells if (cell["kind"], cell["signal"]) == (kind, signal)]
-        points[kind][f"signal{signal}"] = point(same)
-    return {**found, "scan": points}
+        points.setdefault(kind, {})[f"signal{signal}"] = scan_point(same)
+    return {**{key: cells[0][key] for key in ("dataset", "data", "backbone")}, "scan": points}
 
 
-def point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Trainings with the same injected signal, as one point."""
-    found: dict[str, Any] = {
+def scan_point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The point of trainings with the same injected signal."""
+    point: dict[str, Any] = {
         "signal": cells[0]["signal"],
         "trainings": len(cells),
-        "initial_significance": float(np.mean([c["initial_significance"] for c in cells])),
+        "initial_significance": float(np.mean([cell["initial_significance"] for cell in cells])),
     }
     for name in SCANNED:
         values = np.array([cell[name].value for cell in cells])
@@ -82,7 +79,7 @@ def point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         low, middle, high = np.quantile(values, (INTERVAL[0], 0.5, INTERVAL[1]))
         error = float(high - low) / 2 if len(values) > 1 else cells[0][name].error
         bound = "lower" if any(cell[name].bound for cell in cells) else None
-        found[name] = Result(float(middle), error, cells[0][name].n, bound)
-        found[f"{name}_interval"] = [float(low), float(high)]
-        found[f"{name}_values"] = values.tolist()
-    return found
+        point[name] = Result(float(middle), error, cells[0][name].n, bound)
+        point[f"{name}_interval"] = [float(low), float(high)]
+        point[f"{name}_values"] = values.tolist()
+    return point

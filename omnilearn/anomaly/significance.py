@@ -13,7 +13,7 @@ from omnilearn.statistics.uncertainty import bootstrap_error
 from omnilearn.tagging.roc import FEW_PASSING, RocCounts, checked_sample, refuse_missing_classes
 
 FLOOR = 1e-4  # background efficiencies below do not count, as in the released code
-MEASURING = 10 * FEW_PASSING  # background events to measure a cut that keeps a tenth of them
+LEAST_BACKGROUND = 10 * FEW_PASSING  # events, to measure a cut that keeps a tenth of them
 CURVE_POINTS = 60
 REPLICAS = 100
 
@@ -40,7 +40,7 @@ class Improvement:
 
     signal: np.ndarray  # efficiencies (points,)
     background: np.ndarray
-    background_events: np.ndarray  # that pass
+    background_events: np.ndarray  # numbers that pass
     n: int
 
     @classmethod
@@ -69,15 +69,15 @@ class Improvement:
         """The value at one threshold with its binomial uncertainty."""
         value = float(self.improvement[point])
         passed, signal = self.background_events[point], self.signal[point]
-        signals = max(1.0, self.n - self.background_events[-1])
-        of_signal = (1 - signal) / max(signal * signals, 1e-12)
+        signal_events = max(1.0, self.n - self.background_events[-1])
+        of_signal = (1 - signal) / max(signal * signal_events, 1e-12)
         of_background = (1 - self.background[point]) / (4 * passed)
         return Result(value, float(value * np.sqrt(of_signal + of_background)), self.n)
 
     def curve(self) -> dict[str, list]:
-        """Signal efficiencies and the improvement there, where enough background passes."""
-        wanted = np.linspace(0.01, 1.0, CURVE_POINTS)
-        points = np.minimum(np.searchsorted(self.signal, wanted), len(self.signal) - 1)
+        """Signal efficiencies and the improvement at them, where enough background passes."""
+        efficiencies = np.linspace(0.01, 1.0, CURVE_POINTS)
+        points = np.minimum(np.searchsorted(self.signal, efficiencies), len(self.signal) - 1)
         points = np.unique(points[self.counted[points]])
         return {
             "signal_efficiency": self.signal[points].tolist(),
@@ -85,23 +85,19 @@ class Improvement:
         }
 
     def at_background_efficiency(self, efficiency: float) -> Result:
-        """The value where so much background passes; undefined below the floor."""
+        """The value at a background efficiency; undefined below the floor."""
         point = int(np.searchsorted(self.background, efficiency, side="right")) - 1
         if point < 0 or not self.counted[point]:
-            return Result(
-                float("nan"),
-                None,
-                self.n,
-                reason=f"fewer than {FEW_PASSING} background events pass",
-            )
+            reason = f"fewer than {FEW_PASSING} background events pass"
+            return Result(float("nan"), None, self.n, reason=reason)
         return self.at(point)
 
 
 def maximum_improvement(scores: np.ndarray, labels: np.ndarray, seed: int) -> Result:
     """The largest eS / sqrt(eB) above the floor; the uncertainty is a bootstrap of the maximum.
 
-    With less background than MEASURING no cut that matters can be measured: it is a lower limit,
-    and undefined where only the cut that all pass keeps FEW_PASSING events.
+    Below LEAST_BACKGROUND events no strong cut can be measured, so that the value is a lower limit;
+    with FEW_PASSING events or fewer it is undefined.
     """
     scores, labels, _ = checked_sample(scores, labels, None)
     refuse_missing_classes(labels, 2)
@@ -124,6 +120,6 @@ def maximum_improvement(scores: np.ndarray, labels: np.ndarray, seed: int) -> Re
     if events <= FEW_PASSING:
         return Result(float("nan"), None, len(scores), reason=reason)
     error = bootstrap_error(largest, ones, seed, REPLICAS)
-    if events < MEASURING:
+    if events < LEAST_BACKGROUND:
         return Result(value, error, len(scores), bound="lower", reason=reason)
     return Result(value, error, len(scores))

@@ -1,4 +1,4 @@
-"""Where the codes begin: at the centres of the latents that a fresh encoder makes of real jets."""
+"""Initial codes: k-means centres of the latents of an untrained encoder for real jets."""
 
 from contextlib import closing
 from pathlib import Path
@@ -17,31 +17,31 @@ ROUNDS = 10  # passes of k-means over the latents
 
 
 def start_codebook(objective: TokeniserObjective, training: Pipeline, run: Path) -> None:
-    """Put the codes at k-means centres of rank 0's first jets, unless the training has begun.
+    """Set the codes to k-means centres of rank 0's first jets, unless the run is resumed.
 
-    Ranks get them from rank 0 as training begins. Raises UserError on every rank when there are
-    fewer constituents than codes.
+    The training broadcasts them from rank 0. Raises UserError on every rank when there are fewer
+    constituents than codes.
     """
-    codes, found = objective.model.config.num_codes, 0
+    codes, missing = objective.model.config.num_codes, 0
     if distributed.rank() == 0 and not any((run / name).is_file() for name in (LAST, PREVIOUS)):
-        parts = []
+        parts, count = [], 0
         with closing(training.epoch(0)) as batches:
             for batch in batches:
                 parts.append(objective.latents(prepared_batch(batch, 1.0)))
-                found += len(parts[-1])
-                if found >= LATENTS_PER_CODE * codes:
+                count += len(parts[-1])
+                if count >= LATENTS_PER_CODE * codes:
                     break
-        if found >= codes:
+        if count >= codes:
             centres = MiniBatchKMeans(
                 codes, max_iter=ROUNDS, batch_size=4096, n_init=1, random_state=objective.seed
             )
             centres.fit(np.concatenate(parts))
             objective.model.codebook.codes.assign(centres.cluster_centers_.astype("float32"))
         else:
-            found = -found
-    found = int(distributed.agreed(found))
-    if found < 0:
+            missing = codes - count
+    missing = int(distributed.agreed(missing))
+    if missing:
         raise UserError(
-            f"{training.spec.name}: {-found} constituents for {codes} codes; train the tokeniser "
-            "on more jets, or one with --preset small"
+            f"{training.spec.name}: {codes - missing} constituents for {codes} codes; train the "
+            "tokeniser on more jets, or one with --preset small"
         )

@@ -1,9 +1,9 @@
 """The jet GPT and OmniJet, a tokeniser with a GPT: jets as sentences of up to 128 tokens.
 
 arXiv:2403.05618. A sentence is start, the tokens of the constituents by falling pT, stop; the
-model predicts each from those before it. Token 0 starts, code k is token k + 1, the last one stops.
-Where a token stands is not told: a place knows how many are before it by attention alone. A sum
-over the sentence serves as a classifier.
+model predicts each from those before it. Token 0 is start, token k + 1 is code k, the last token is
+stop. There is no positional encoding: the position enters through the causal mask alone. The
+classifier takes the sum over the sentence.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig, token_inputs
 from omnilearn.tokens.transformer import PostNormBlock, built_dense, causal_bias, padding_bias
 
 START = 0
-# the classifier's kernel is so many times that of the public code, on a sum divided by it: the same
-# logits from smaller steps, which teach it more steadily
-SUMMED = 10.0
+# The sum is divided by this and the kernel of the classifier multiplied by it, compared with the
+# public code: the logits are the same, and change less in a training step.
+SUM_SCALE = 10.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class OmniJetConfig:
     gpt: GPTConfig
     num_classes: int = 0
 
-    def __post_init__(self):  # JSON has dictionaries
+    def __post_init__(self):  # JSON stores dataclasses as dictionaries
         for name, kind in (("tokeniser", TokeniserConfig), ("gpt", GPTConfig)):
             stored = getattr(self, name)
             object.__setattr__(self, name, stored if isinstance(stored, kind) else kind(**stored))
@@ -65,7 +65,7 @@ class OmniJetConfig:
 
 
 class GPT(keras.layers.Layer):
-    """Tokens (B, S) up to a place -> logits (B, S, V) of the next one, V = num_codes + 2."""
+    """Tokens (B, S) -> logits (B, S, V) of the next token at every position, V = num_codes + 2."""
 
     def __init__(self, config: GPTConfig, **kwargs):
         super().__init__(**kwargs)
@@ -80,10 +80,9 @@ class GPT(keras.layers.Layer):
         self.built = True
 
     def hidden(self, tokens, real=None):
-        """Tokens (B, S), start in front -> (B, S, D); what comes later is never felt.
+        """Tokens (B, S), the first of them start -> (B, S, D), independent of later tokens.
 
-        real (B, S) hides padded places from each other; to real ones in front it makes no
-        difference.
+        real (B, S) masks padded positions, which come last: it changes those alone.
         """
         bias = causal_bias(ops.shape(tokens)[1])
         if real is not None:
@@ -96,32 +95,32 @@ class GPT(keras.layers.Layer):
     def call(self, tokens, real=None):
         return self.next_token(self.hidden(tokens, real))
 
-    def step(self, token, place, cache):
-        """Logits (B, V) after one more token (B,) at `place` (), and the cache with it.
+    def step(self, token, position, cache):
+        """Logits (B, V) after one more token (B,) at `position` (), and the updated cache.
 
-        cache (2, blocks, B, H, T, D/H): keys and values of the places before; T > place.
+        cache (2, blocks, B, H, T, D/H): keys and values of the positions before; T > position.
         """
-        places = ops.arange(ops.shape(cache)[4], dtype="int32")
-        here = ops.cast(ops.equal(places, place), "float32")
-        bias = ops.where(places <= place, 0.0, NEVER)[None, None, None, :]
+        positions = ops.arange(ops.shape(cache)[4], dtype="int32")
+        is_current = ops.cast(ops.equal(positions, position), "float32")
+        bias = ops.where(positions <= position, 0.0, NEVER)[None, None, None, :]
         x = ops.take(self.token.value, token[:, None], axis=0)
         keys, values = [], []
-        for number, block in enumerate(self.blocks):
-            x, key, value = block.step(x, cache[0, number], cache[1, number], here, bias)
+        for index, block in enumerate(self.blocks):
+            x, key, value = block.step(x, cache[0, index], cache[1, index], is_current, bias)
             keys.append(key)
             values.append(value)
         logits = self.next_token(x)[:, 0]
         return logits, ops.stack([ops.stack(keys), ops.stack(values)])
 
-    def empty_cache(self, jets: int, places: int):
-        """A cache for so many jets and places, (2, blocks, B, H, T, D/H)."""
+    def empty_cache(self, jets: int, positions: int):
+        """A cache for so many jets and positions, (2, blocks, B, H, T, D/H)."""
         config = self.config
         head = config.dim // config.num_heads
-        return ops.zeros((2, config.num_blocks, jets, config.num_heads, places, head))
+        return ops.zeros((2, config.num_blocks, jets, config.num_heads, positions, head))
 
 
 class SummationHead(keras.layers.Layer):
-    """Logits of classes from the sum over the sentence; zero at the start."""
+    """Logits of classes from the sum over the sentence; zero before training."""
 
     def __init__(self, config: OmniJetConfig, **kwargs):
         super().__init__(**kwargs)
@@ -131,11 +130,11 @@ class SummationHead(keras.layers.Layer):
 
     def call(self, hidden, real):
         """hidden (B, S, D), real (B, S) -> (B, C)."""
-        return self.logits(ops.sum(hidden * real[..., None], axis=1) / SUMMED)
+        return self.logits(ops.sum(hidden * real[..., None], axis=1) / SUM_SCALE)
 
 
 class OmniJet(keras.Model):
-    """A tokeniser, which stays as it was trained, with a GPT and perhaps a classifier on it.
+    """A trained tokeniser, which stays fixed, with a GPT and, if it has classes, a classifier.
 
     Batches of the pipeline: constituents (B, L, 13), mask (B, L).
     """
@@ -149,9 +148,9 @@ class OmniJet(keras.Model):
         self.built = True
 
     def sentences(self, batch):
-        """Tokens (B, L + 1) of a batch and the mask (B, L) of the constituents they stand for.
+        """Tokens (B, L + 1) of a batch and the mask (B, L) of their constituents.
 
-        Start, then a token per constituent that the tokeniser reads, zeros.
+        Start, then a token for each constituent within reach of the tokeniser, then zeros.
         """
         features, mask = token_inputs(batch, self.config.tokeniser)
         code = self.tokeniser.encode(features, mask)
@@ -165,24 +164,24 @@ class OmniJet(keras.Model):
         return self.head(self.gpt.hidden(tokens), real=real)
 
     def call(self, batch):
-        """Logits of the classes where there is a classifier, else of the next token."""
+        """Logits of the classes if there is a classifier, else of the next token."""
         return self.classify(batch) if self.head else self.gpt(self.sentences(batch)[0])
 
     def parts(self) -> dict[str, keras.layers.Layer]:
-        found = {"tokeniser": self.tokeniser, "gpt": self.gpt}
-        return found | ({"head": self.head} if self.head else {})
+        parts = {"tokeniser": self.tokeniser, "gpt": self.gpt}
+        return parts | ({"head": self.head} if self.head else {})
 
 
 def targets(tokens, mask, was_cut, config: GPTConfig):
-    """What follows each place of sentences (B, S) with mask (B, L): (B, S) and weights (B, S).
+    """The next token at each position of sentences (B, S) with mask (B, L), and weights (B, S).
 
-    was_cut (B,): jets that may have had more constituents; they are not taught to stop.
+    was_cut (B,): jets that may have had more constituents; their stop token has weight zero.
     """
-    number = ops.cast(ops.sum(mask, axis=1), "int32")[:, None]  # (B, 1)
+    multiplicity = ops.cast(ops.sum(mask, axis=1), "int32")[:, None]  # (B, 1)
     following = ops.pad(tokens[:, 1:], ((0, 0), (0, 1)))
-    place = ops.arange(ops.shape(tokens)[1], dtype="int32")[None]
-    stops = ops.equal(place, number)
+    position = ops.arange(ops.shape(tokens)[1], dtype="int32")[None]
+    stops = ops.equal(position, multiplicity)
     counted = ops.logical_and(
-        place <= number, ops.logical_not(ops.logical_and(stops, was_cut[:, None]))
+        position <= multiplicity, ops.logical_not(ops.logical_and(stops, was_cut[:, None]))
     )
     return ops.where(stops, config.stop, following), ops.cast(counted, "float32")

@@ -1,4 +1,4 @@
-"""What a tokeniser loses: codes in use, resolution of constituents, jets and their substructure.
+"""Metrics of a tokeniser: use of the codes, resolution of constituents, jets and substructure.
 
 arXiv:2403.05618, Section 4. A resolution is half the width that holds the central 68 % of the
 deviations, a bias their median; uncertainties are the spread over bootstrap samples of the jets.
@@ -17,10 +17,10 @@ CENTRAL = (0.16, 0.5, 0.84)
 
 
 def codebook_use(codes: np.ndarray, num_codes: int) -> dict[str, Result]:
-    """Share of the codes that stand for any of these constituents (n,), and their perplexity.
+    """Share of the codes in use by these constituents (n,), and the perplexity.
 
-    The perplexity is the exponential of the entropy, over the number of codes: 1 if all are used
-    alike. What is not seen in a small sample may be used in a larger one.
+    The perplexity is the exponential of the entropy, over the number of codes: 1 if all are equally
+    frequent. Both grow with the size of the sample.
     """
     counts = np.bincount(codes, minlength=num_codes)
     share = counts[counts > 0] / max(1, len(codes))
@@ -33,13 +33,13 @@ def codebook_use(codes: np.ndarray, num_codes: int) -> dict[str, Result]:
 
 def resolution(deviations: np.ndarray, seed: int) -> tuple[Result, Result]:
     """Resolution and bias of deviations (N,)."""
-    rng, number = np.random.default_rng(seed), len(deviations)
-    drawn = [deviations[rng.integers(0, number, number)] for _ in range(BOOTSTRAPS)]
-    quantiles = np.quantile(drawn, CENTRAL, axis=1)  # (3, bootstraps)
+    rng, size = np.random.default_rng(seed), len(deviations)
+    samples = [deviations[rng.integers(0, size, size)] for _ in range(BOOTSTRAPS)]
+    quantiles = np.quantile(samples, CENTRAL, axis=1)  # (3, bootstraps)
     low, median, high = np.quantile(deviations, CENTRAL)
     return (
-        Result(float(high - low) / 2, float(np.std(quantiles[2] - quantiles[0]) / 2), number),
-        Result(float(median), float(np.std(quantiles[1])), number),
+        Result(float(high - low) / 2, float(np.std(quantiles[2] - quantiles[0]) / 2), size),
+        Result(float(median), float(np.std(quantiles[1])), size),
     )
 
 
@@ -52,18 +52,16 @@ def resolutions(
     radius: float,
     seed: int,
 ) -> dict[str, Result]:
-    """resolution_ and bias_ of every observable of the jets and of TOKEN_FEATURES (N, P, 3)."""
-    found = {}
+    """resolution_<name> and bias_<name> of jet observables and of TOKEN_FEATURES (N, P, 3)."""
     before, after = (observables(*four_momenta(jets), radius) for jets in (original, restored))
-    for name in before:
-        if name == "multiplicity":  # every constituent has its token
-            continue
-        deviation = after[name] - before[name]
-        if name in RELATIVE:
-            kept = before[name] > 0
-            deviation = deviation[kept] / before[name][kept]
-        found[f"resolution_{name}"], found[f"bias_{name}"] = resolution(deviation, seed)
+    deviations = {name: after[name] - before[name] for name in before}
+    del deviations["multiplicity"]  # tokens do not change it
+    for name in RELATIVE:
+        positive = before[name] > 0
+        deviations[name] = deviations[name][positive] / before[name][positive]
     for column, name in enumerate(TOKEN_FEATURES):
-        deviation = (restored_features - features)[..., column][mask > 0]
-        found[f"resolution_{name}"], found[f"bias_{name}"] = resolution(deviation, seed)
-    return found
+        deviations[name] = (restored_features - features)[..., column][mask > 0]
+    metrics = {}
+    for name, deviation in deviations.items():
+        metrics[f"resolution_{name}"], metrics[f"bias_{name}"] = resolution(deviation, seed)
+    return metrics

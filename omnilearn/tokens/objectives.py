@@ -1,6 +1,6 @@
-"""What tokeniser, jet GPT and the classifier on it minimise.
+"""Objectives of the tokeniser, the jet GPT and the classifier on it.
 
-arXiv:2403.05618 and arXiv:2412.10504. The tokeniser's dropout draws from a seed of its batch.
+arXiv:2403.05618 and arXiv:2412.10504. The tokeniser's dropout takes its seed from the batch.
 """
 
 from collections.abc import Callable
@@ -19,22 +19,22 @@ from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import Objective
 from omnilearn.training.random_streams import Stream
 
-ALPHA = 10.0  # weight of the commitment beside the reconstruction
-BETA = 0.9  # share of the codebook in the commitment, the rest is the encoder's
-REPLACE_EVERY = 100  # steps after which codes that nobody used are put elsewhere
+ALPHA = 10.0  # weight of the commitment relative to the reconstruction
+BETA = 0.9  # share of the commitment that moves the codes; the rest moves the latents
+REPLACE_EVERY = 100  # steps after which unused codes are replaced
 CODES = "codebook.codes"
 
 
 def prepared_batch(batch: dict, constituents_per_jet: float) -> dict:
-    """What token models ask of a batch; the mean over all ranks makes losses those of all."""
-    wanted = {name: batch[name] for name in ("constituents", "mask", "label", "weight")}
-    return {**wanted, "constituents_per_jet": np.float32(constituents_per_jet)}
+    """The arrays that losses use, and the mean multiplicity over all ranks."""
+    arrays = {name: batch[name] for name in ("constituents", "mask", "label", "weight")}
+    return {**arrays, "constituents_per_jet": np.float32(constituents_per_jet)}
 
 
 def commitment(latent, vectors, mask):
-    """Squared distance of latents and their vectors (B, L, D), summed over a jet, (B,).
+    """Squared distance (B,) of latents and their vectors (B, L, D), summed over a jet.
 
-    BETA of it moves the vectors, the rest the latents (arXiv:2305.08842).
+    The share BETA moves the vectors, the rest the latents (arXiv:2305.08842).
     """
     squared = (1 - BETA) * ops.square(latent - ops.stop_gradient(vectors))
     squared = squared + BETA * ops.square(ops.stop_gradient(latent) - vectors)
@@ -43,7 +43,7 @@ def commitment(latent, vectors, mask):
 
 @dataclass
 class TokeniserObjective(Objective):
-    """Reconstruction of constituents, and codes close to what they stand for."""
+    """Reconstruction of constituents, and distance of latents and codes."""
 
     model: Tokeniser
     seed: int = 0
@@ -59,11 +59,11 @@ class TokeniserObjective(Objective):
         self.latent_of = compiled_for_batches(latent_and_mask, config.max_constituents)
 
     def trained(self) -> dict:
-        named = model_weights(self.model)
-        return {name: weight for name, weight in named.items() if weight.trainable}
+        weights = model_weights(self.model).items()
+        return {name: weight for name, weight in weights if weight.trainable}
 
     def prepare(self, batch: dict, rng, training: bool, constituents_per_jet: float) -> dict:
-        """Batches of training alone have a seed of the dropout."""
+        """As `prepared_batch`; batches of training have a seed of the dropout too."""
         prepared = prepared_batch(batch, constituents_per_jet)
         if training:
             prepared["seed"] = rng.integers(0, 2**31, 2).astype("int32")
@@ -90,10 +90,10 @@ class TokeniserObjective(Objective):
         return np.asarray(latent)[np.asarray(mask) > 0]
 
     def after_step(self, number: int, gradients: dict, batch: dict) -> None:
-        """Count the codes in use, those with a gradient; at times put the others where jets are.
+        """Count the codes in use, those with a gradient; after REPLACE_EVERY steps replace others.
 
-        Where a code goes is drawn from the latents of rank 0's batch, by seed and step. The counts
-        are weights, so that a resumed run repeats this too.
+        The replacements are random latents of rank 0's batch, by seed and step. The counts are
+        weights of the model, so that a resumed run replaces the same codes.
         """
         codebook = self.model.codebook
         used = np.any(np.asarray(gradients[CODES]) != 0, axis=1)
@@ -112,7 +112,7 @@ class TokeniserObjective(Objective):
 
 @dataclass
 class OmniJetObjective(Objective):
-    """What is asked of both models together, whatever is minimised."""
+    """Base of the objectives of tokeniser and GPT together."""
 
     model: OmniJet
 
@@ -122,15 +122,15 @@ class OmniJetObjective(Objective):
 
 @dataclass
 class TokenObjective(OmniJetObjective):
-    """The next token of every sentence; the tokeniser stays as it is."""
+    """The next token of every sentence; the tokeniser stays fixed."""
 
     def trained(self) -> dict:
-        named = model_weights(self.model)
-        return {name: weight for name, weight in named.items() if name.startswith("gpt.")}
+        weights = model_weights(self.model).items()
+        return {name: weight for name, weight in weights if name.startswith("gpt.")}
 
     def losses(self, batch: dict) -> dict:
-        """Cross-entropy, a mean over tokens: those of all constituents and one stop per jet."""
-        tokens, mask = (ops.stop_gradient(part) for part in self.model.sentences(batch))
+        """Mean cross-entropy over the tokens of all constituents and one stop per jet."""
+        tokens, mask = (ops.stop_gradient(array) for array in self.model.sentences(batch))
         config = self.model.config.gpt
         was_cut = ops.sum(batch["mask"], axis=1) >= config.max_constituents
         following, counted = targets(tokens, mask, was_cut, config)
@@ -143,13 +143,13 @@ class TokenObjective(OmniJetObjective):
 
 @dataclass
 class TokenTaggingObjective(OmniJetObjective):
-    """The class of a jet, from the sum over its sentence; GPT and classifier learn."""
+    """The class of a jet, from the sum over its sentence; GPT and classifier are trained."""
 
     def trained(self) -> dict:
-        named = model_weights(self.model)
+        weights = model_weights(self.model).items()
         return {
             name: weight
-            for name, weight in named.items()
+            for name, weight in weights
             if name.startswith(("gpt.", "head.")) and not name.startswith("gpt.next_token.")
         }
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from omnilearn.statistics.results import Result
 
-LEAST_ERROR = 0.02  # relative: of few trainings a spread may come out as nothing
+LEAST_ERROR = 0.02  # relative: the spread of few trainings may be too small by chance
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,25 @@ def power_law(jets: Sequence[int], metric: Sequence[Result]) -> PowerLaw:
     """A line through the logarithms, weighted by the uncertainties of the metric (points,).
 
     With three points or more the exponent's uncertainty grows with a chi2 per degree of freedom
-    above one. Points that are not above zero take no part; fewer than two give an undefined
+    above one. Points that are not above zero are left out; fewer than two give an undefined
     exponent.
     """
-    kept = [(size, one) for size, one in zip(jets, metric, strict=True) if one.value > 0]
-    if len(kept) < 2:
-        reason = f"{len(kept)} sizes have a metric above zero, a line needs two"
-        return PowerLaw(float("nan"), Result(float("nan"), None, len(kept), reason=reason), None)
-    x = np.log([size for size, _ in kept])
-    y = np.log([one.value for _, one in kept])
-    relative = [max(LEAST_ERROR, (one.error or 0.0) / one.value) for _, one in kept]
+    points = [(size, result) for size, result in zip(jets, metric, strict=True) if result.value > 0]
+    count = len(points)
+    if count < 2:
+        reason = f"{count} sizes have a metric above zero, a line needs two"
+        return PowerLaw(float("nan"), Result(float("nan"), None, count, reason=reason), None)
+    x = np.log([size for size, _ in points])
+    y = np.log([result.value for _, result in points])
+    relative = [max(LEAST_ERROR, (result.error or 0.0) / result.value) for _, result in points]
     weight = 1 / np.square(relative)
     centre = np.average(x, weights=weight)
     spread = np.sum(weight * (x - centre) ** 2)
     slope = np.sum(weight * (x - centre) * y) / spread
     level = np.average(y, weights=weight) - slope * centre
-    freedom, chi2 = len(kept) - 2, None
+    freedom, chi2 = count - 2, None
     error = spread**-0.5
     if freedom:
         chi2 = float(np.sum(weight * (y - level - slope * x) ** 2) / freedom)
         error *= max(1.0, chi2) ** 0.5
-    return PowerLaw(float(np.exp(level)), Result(float(-slope), float(error), len(kept)), chi2)
+    return PowerLaw(float(np.exp(level)), Result(float(-slope), float(error), count), chi2)

@@ -1,8 +1,8 @@
 """Weights of the public OmniJet-alpha code, read into our token models by their names there.
 
 arXiv:2403.05618. Its linear layers store (out, in); query, key and value of the tokeniser are rows
-of one array. Whatever stands in front of a name (`model.`, `state_dict.`) is overlooked. The files
-are npz or safetensors; nothing is unpickled.
+of one array. Prefixes of a name (`model.`, `state_dict.`) are ignored. The files are npz or
+safetensors; nothing is unpickled.
 """
 
 import re
@@ -14,12 +14,12 @@ from safetensors.numpy import load_file
 
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import LoadReport, named_weights
-from omnilearn.tokens.jet_gpt import GPT, SUMMED, GPTConfig, OmniJet
+from omnilearn.tokens.jet_gpt import GPT, SUM_SCALE, GPTConfig, OmniJet
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 
-GPT_HEADS, TOKENISER_HEADS = 8, 4  # published; no shape tells of them
+GPT_HEADS, TOKENISER_HEADS = 8, 4  # published; shapes do not determine them
 SUFFIXES = (".npz", ".safetensors")
-# part of the model -> what names of its parameters end with
+# part of the model -> pattern of the end of its parameters' names
 PARTS = {
     "gpt": r"embedding_table\.weight|head\.(?:weight|bias)|GPT_blocks\.\d+\..+",
     "class_head": r"class_head\.(?:weight|bias)",
@@ -27,7 +27,7 @@ PARTS = {
     r"latent_projection_out)\.(?:weight|bias)|(?:encoder|decoder)_normformer\.blocks\.\d+\..+|"
     r"codebook(?:\.weight)?",
 }
-# layers of a block: ours, theirs
+# layers of a block: our name -> published name
 GPT_BLOCK = {
     "norm1": "layernorm_1",
     "norm2": "layernorm_2",
@@ -74,23 +74,23 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
             return load_file(path)
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except Exception as error:  # NumPy and safetensors fail on damaged bytes with any there is
+    except Exception as error:  # damaged bytes raise any kind in NumPy and safetensors
         raise UserError(f"{path} cannot be read as arrays ({error})") from error
 
 
 def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndarray]]:
-    """gpt, tokeniser, class_head, as far as they are there: their parameters by name, no prefix.
+    """Parameters by name, without prefix, of those of gpt, tokeniser and class_head in a file.
 
-    Causal masks, which are no parameters, are left out. Raises UserError for what is none of these
-    and for a parameter that is there twice.
+    Causal masks, which are no parameters, are left out. Raises UserError for an array of none of
+    these parts and for a parameter that is there twice.
     """
-    found: dict[str, dict[str, np.ndarray]] = {}
+    parts: dict[str, dict[str, np.ndarray]] = {}
     origin: dict[str, str] = {}
-    for name, value in flattened(arrays).items():
-        array = as_floats(value, f"{source}: parameter {name}")
+    for name, value in arrays.items():
+        array = as_floats(np.asarray(value), f"{source}: parameter {name}")
         if is_causal_mask(array):
             continue
-        part, own_name = identified(name)
+        part, parameter = identified(name)
         if part is None:
             hint = ""
             if "affine" in name:
@@ -102,40 +102,29 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
                 f"{source}: parameter {name} {array.shape} is none of the public OmniJet-alpha's "
                 f"tokeniser, GPT or classifier{hint}"
             )
-        if own_name in origin:
+        if parameter in origin:
             raise UserError(
-                f"{source}: {origin[own_name]} and {name} are one parameter, {own_name}"
+                f"{source}: {origin[parameter]} and {name} are one parameter, {parameter}"
             )
-        origin[own_name] = name
-        found.setdefault(part, {})[own_name] = array
-    if not found:
+        origin[parameter] = name
+        parts.setdefault(part, {})[parameter] = array
+    if not parts:
         raise UserError(f"{source} holds no parameter of the public OmniJet-alpha")
-    return found
+    return parts
 
 
-def flattened(arrays: Mapping, prefix: str = "") -> dict[str, np.ndarray]:
-    """Arrays by name; mappings in mappings, as {"state_dict": {...}}, become one."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in arrays.items():
-        if isinstance(value, Mapping):
-            found |= flattened(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = np.asarray(value)
-    return found
-
-
-def as_floats(array: np.ndarray, what: str) -> np.ndarray:
-    """The array in float32, whatever its precision; UserError where it holds no real numbers."""
+def as_floats(array: np.ndarray, description: str) -> np.ndarray:
+    """The array in float32; raises UserError where it holds no real numbers."""
     try:
         if array.dtype.kind in "cOSU":
             raise TypeError("no real numbers")
         return array.astype("float32")
     except (TypeError, ValueError) as error:
-        raise UserError(f"{what} has type {array.dtype}, expected real numbers") from error
+        raise UserError(f"{description} has type {array.dtype}, expected real numbers") from error
 
 
 def identified(name: str) -> tuple[str | None, str]:
-    """Part of the model and name without what stands in front; None for another parameter."""
+    """Part of the model and name without prefix; None and the name for another parameter."""
     for part, pattern in PARTS.items():
         match = re.fullmatch(rf"(?:.*\.)?({pattern})", name)
         if match:
@@ -144,49 +133,47 @@ def identified(name: str) -> tuple[str | None, str]:
 
 
 def is_causal_mask(array: np.ndarray) -> bool:
-    """Is it the lower triangle of ones that attention was masked with?"""
+    """Whether the array is the lower triangle of ones that masks attention."""
     square = array.ndim >= 2 and array.shape[-1] == array.shape[-2] > 1
     return square and bool((array == np.tril(np.ones(array.shape[-2:]))).all())
 
 
-def published_gpt_config(
-    arrays: dict[str, np.ndarray], source: str, heads: int = GPT_HEADS
-) -> GPTConfig:
-    """The architecture of a GPT, as far as shapes tell; the heads are given."""
+def published_gpt_config(arrays: dict[str, np.ndarray], source: str, heads: int) -> GPTConfig:
+    """The architecture of a GPT from its shapes and the number of heads."""
     vocabulary, dim = shape_of(arrays, "embedding_table.weight", 2, source)
-    insist_on_heads(dim, heads, "GPT", "--gpt-heads", source)
+    require_heads(dim, heads, "GPT", "--gpt-heads", source)
     return GPTConfig(
         dim=dim,
-        num_blocks=blocks(arrays, "GPT_blocks", source),
+        num_blocks=count_blocks(arrays, "GPT_blocks", source),
         num_heads=heads,
         num_codes=vocabulary - 2,
     )
 
 
 def published_tokeniser_config(
-    arrays: dict[str, np.ndarray], source: str, heads: int = TOKENISER_HEADS
+    arrays: dict[str, np.ndarray], source: str, heads: int
 ) -> TokeniserConfig:
-    """The architecture of a tokeniser, as far as shapes tell, with the published scaling."""
+    """The architecture of a tokeniser from its shapes and heads, with the published scaling."""
     codes, latent = shape_of(arrays, "codebook", 2, source)
     dim, _ = shape_of(arrays, "input_projection.weight", 2, source)
-    insist_on_heads(dim, heads, "tokeniser", "--tokeniser-heads", source)
+    require_heads(dim, heads, "tokeniser", "--tokeniser-heads", source)
     return TokeniserConfig(
         dim=dim,
         latent_dim=latent,
         num_heads=heads,
         num_codes=codes,
-        num_blocks=blocks(arrays, "encoder_normformer.blocks", source),
+        num_blocks=count_blocks(arrays, "encoder_normformer.blocks", source),
     )
 
 
 def shape_of(arrays: dict[str, np.ndarray], name: str, axes: int, source: str) -> tuple[int, ...]:
     if name not in arrays or arrays[name].ndim != axes:
-        found = arrays[name].shape if name in arrays else "missing"
-        raise UserError(f"{source}: parameter {name} is {found}, expected an array of {axes} axes")
+        shape = arrays[name].shape if name in arrays else "missing"
+        raise UserError(f"{source}: parameter {name} is {shape}, expected an array of {axes} axes")
     return arrays[name].shape
 
 
-def insist_on_heads(dim: int, heads: int, model: str, flag: str, source: str) -> None:
+def require_heads(dim: int, heads: int, model: str, flag: str, source: str) -> None:
     if heads < 1 or dim % heads:
         raise UserError(
             f"{source}: the {model} has {dim} channels, which {heads} heads cannot share; give "
@@ -194,31 +181,31 @@ def insist_on_heads(dim: int, heads: int, model: str, flag: str, source: str) ->
         )
 
 
-def blocks(arrays: dict[str, np.ndarray], stack: str, source: str) -> int:
-    """Blocks of a stack, counted by their numbers; UserError where those are not 0, 1, 2, ..."""
-    numbers = {
+def count_blocks(arrays: dict[str, np.ndarray], stack: str, source: str) -> int:
+    """Number of blocks of a stack; raises UserError unless they are numbered 0, 1, 2, ..."""
+    indices = {
         name.removeprefix(f"{stack}.").split(".")[0]
         for name in arrays
         if name.startswith(f"{stack}.")
     }
-    if numbers != {str(number) for number in range(len(numbers))}:
+    if indices != {str(index) for index in range(len(indices))}:
         raise UserError(
-            f"{source}: the blocks {stack} are numbered {', '.join(sorted(numbers))}, expected "
-            f"0 to {len(numbers) - 1}"
+            f"{source}: the blocks {stack} are numbered {', '.join(sorted(indices))}, expected "
+            f"0 to {len(indices) - 1}"
         )
-    return len(numbers)
+    return len(indices)
 
 
 def published_names(model: GPT | Tokeniser | OmniJet) -> dict[str, tuple[str, int | None]]:
-    """Our name of every weight that the public code has -> its name there, and which third of it.
+    """Name of every weight that the public code has -> published name, and which third of it.
 
-    The third is None but for query, key and value of the tokeniser, which share an array.
+    The third is None except for query, key and value of the tokeniser, which share an array.
     """
     if isinstance(model, OmniJet):
         names = {
-            f"{part}.{ours}": theirs
+            f"{part}.{name}": published
             for part in ("tokeniser", "gpt")
-            for ours, theirs in published_names(getattr(model, part)).items()
+            for name, published in published_names(getattr(model, part)).items()
         }
         head = ("kernel", "bias") if model.head else ()
         return names | {
@@ -231,27 +218,27 @@ def published_names(model: GPT | Tokeniser | OmniJet) -> dict[str, tuple[str, in
         layers, single = dict(TOKENISER_LAYERS), {"codebook.codes": "codebook"}
         stacks = {f"{coder}.": f"{coder}_normformer.blocks" for coder in ("encoder", "decoder")}
         block = TOKENISER_BLOCK
-    for number in range(model.config.num_blocks):
+    for index in range(model.config.num_blocks):
         for prefix, stack in stacks.items():
             layers |= {
-                f"{prefix}block{number}.{ours}": f"{stack}.{number}.{theirs}"
-                for ours, theirs in block.items()
+                f"{prefix}block{index}.{layer}": f"{stack}.{index}.{published}"
+                for layer, published in block.items()
             }
-    names = {ours: (theirs, None) for ours, theirs in single.items()}
-    for ours in named_weights(model):
-        layer, _, kind = ours.rpartition(".")
-        owner, _, projection = layer.rpartition(".")
+    names = {name: (published, None) for name, published in single.items()}
+    for name in named_weights(model):
+        layer, _, kind = name.rpartition(".")
+        attention, _, projection = layer.rpartition(".")
         if layer in layers:
-            names[ours] = (f"{layers[layer]}.{WEIGHT_NAMES[kind]}", None)
+            names[name] = (f"{layers[layer]}.{WEIGHT_NAMES[kind]}", None)
         elif projection in STACKED:
-            output = layers[f"{owner}.attention_output"]
+            output = layers[f"{attention}.attention_output"]
             stacked = output.replace("out_proj", f"in_proj_{WEIGHT_NAMES[kind]}")
-            names[ours] = (stacked, STACKED.index(projection))
+            names[name] = (stacked, STACKED.index(projection))
     return names
 
 
 def published_shape(name: str, shape: tuple[int, ...], third: int | None) -> tuple[int, ...]:
-    """The shape that the public code stores one of our weights, of this name and shape, in."""
+    """The shape in which the public code stores our weight of this name and shape."""
     if name.endswith(".kernel"):
         inputs = shape[0] if not name.endswith("attention_output.kernel") else shape[0] * shape[1]
         shape = (int(np.prod(shape)) // inputs, inputs)
@@ -263,46 +250,44 @@ def published_shape(name: str, shape: tuple[int, ...], third: int | None) -> tup
 def load_published_weights(
     model: GPT | Tokeniser | OmniJet, arrays: Mapping, source: str = "the published weights"
 ) -> LoadReport:
-    """Put the parameters of the public code, by their names there, into one of our models.
+    """Load parameters of the public code, by their published names, into one of our models.
 
     An OmniJet takes tokeniser and GPT, and the classifier where both have one; a GPT or a Tokeniser
-    that part alone. Returns what was loaded and which weights are fresh (a classifier that
-    the file does not have). Raises UserError, before anything is changed, naming the parameter that
-    is missing, left over, of another shape than expected, or not finite.
+    takes its part alone. Returns the loaded weights and the fresh ones (those of a classifier that
+    the file does not have). Raises UserError, before any weight changes, naming a parameter that is
+    missing, not in the model, of another shape than expected, or not finite.
     """
-    given = {
-        name: array
-        for part in published_parts(arrays, source).values()
-        for name, array in part.items()
-    }
+    parameters: dict[str, np.ndarray] = {}
+    for part in published_parts(arrays, source).values():
+        parameters |= part
     report, weights, values = LoadReport(source), named_weights(model), {}
     names = published_names(model)
-    for ours, (theirs, third) in names.items():
-        shape = tuple(weights[ours].shape)
-        expected = published_shape(ours, shape, third)
-        if theirs not in given and ours.startswith("head."):
-            report.fresh.append(ours)
+    for name, (published, third) in names.items():
+        shape = tuple(weights[name].shape)
+        expected = published_shape(name, shape, third)
+        if published not in parameters and name.startswith("head."):
+            report.fresh.append(name)
             continue
-        if theirs not in given:
-            raise UserError(f"{source}: parameter {theirs} {expected} is missing")
-        array = given[theirs]
+        if published not in parameters:
+            raise UserError(f"{source}: parameter {published} {expected} is missing")
+        array = parameters[published]
         if array.shape != expected:
             raise UserError(
-                f"{source}: parameter {theirs} has shape {array.shape}, expected {expected}"
+                f"{source}: parameter {published} has shape {array.shape}, expected {expected}"
             )
         if not np.isfinite(array).all():
-            raise UserError(f"{source}: parameter {theirs} holds NaN or infinite values")
+            raise UserError(f"{source}: parameter {published} holds NaN or infinite values")
         array = array if third is None else np.split(array, 3)[third]
-        values[ours] = (array.T if ours.endswith(".kernel") else array).reshape(shape)
-        if ours == "head.logits.kernel":
-            values[ours] = SUMMED * values[ours]
-    left_over = sorted(set(given) - {theirs for theirs, _ in names.values()})
-    if left_over:
+        values[name] = (array.T if name.endswith(".kernel") else array).reshape(shape)
+        if name == "head.logits.kernel":
+            values[name] = SUM_SCALE * values[name]
+    unused = sorted(set(parameters) - {published for published, _ in names.values()})
+    if unused:
         raise UserError(
-            f"{source}: parameter {left_over[0]} {given[left_over[0]].shape} has no place in this "
-            f"model (and {len(left_over) - 1} more)"
+            f"{source}: parameter {unused[0]} {parameters[unused[0]].shape} has no place in this "
+            f"model (and {len(unused) - 1} more)"
         )
-    for ours, value in values.items():
-        weights[ours].assign(value)
+    for name, value in values.items():
+        weights[name].assign(value)
     report.loaded = list(values)
     return report

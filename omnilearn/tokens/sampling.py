@@ -1,10 +1,11 @@
-"""New jets from a jet GPT: token after token with a cache, then decoded to constituents.
+"""New jets from a jet GPT: tokens one by one with a cache, then decoded to constituents.
 
 arXiv:2403.05618. Jet i has a random stream of its own, one number per token, so a set depends
-neither on ranks nor on batches (but for the last bits of sums). Each token costs one pass over one
-place and a look at the keys and values of those before it: the cost of a jet grows with its length.
+neither on ranks nor on batches, except for rounding. The cache holds keys and values of earlier
+tokens, so that each token needs one pass over one position.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,25 +25,25 @@ from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-CACHE_PLACES = 64  # by which the cache grows; each size is a graph
+CACHE_POSITIONS = 64  # by which the cache grows; each size is compiled
 
 
 @dataclass(frozen=True)
 class TokenSettings(Settings):
-    """How the next token is drawn: logits over the temperature, the top_k most likely (0: all)."""
+    """Sampling of the next token: temperature and number of the most likely tokens."""
 
     temperature: float = option(1.0, "logits are divided by it", above=0)
-    top_k: int = option(0, "draw among so many most likely tokens; 0: all", least=0)
+    top_k: int = option(0, "sample among so many most likely tokens; 0: all", least=0)
 
 
-def sampled_token(logits, uniform, place, config: GPTConfig, settings: TokenSettings):
-    """The next token (B,) from logits (B, V) and uniform numbers (B,), at `place` ().
+def sampled_token(logits, uniform, position, config: GPTConfig, settings: TokenSettings):
+    """The next token (B,) from logits (B, V) and uniform numbers (B,), at `position` ().
 
-    No sentence starts twice, none stops before its first constituent.
+    It is never start, and not stop before the first constituent.
     """
     token = ops.arange(config.vocabulary)
     forbidden = ops.logical_or(
-        ops.equal(token, START), ops.logical_and(ops.equal(token, config.stop), place < 1)
+        ops.equal(token, START), ops.logical_and(ops.equal(token, config.stop), position < 1)
     )
     logits = ops.where(forbidden[None], NEVER, logits / settings.temperature)
     if 0 < settings.top_k < config.vocabulary:
@@ -53,8 +54,15 @@ def sampled_token(logits, uniform, place, config: GPTConfig, settings: TokenSett
     return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=-1), config.stop)
 
 
+def padded_batches(jets: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows of each batch, and the same rows repeated to the full size of a batch."""
+    for start in range(0, jets, size):
+        rows = np.arange(start, min(start + size, jets))
+        yield rows, np.resize(rows, size)
+
+
 class TokenSampler:
-    """The tokeniser and the GPT of a run at its best epoch, as a source of jets."""
+    """Samples jets from the tokeniser and the GPT of a run at its best epoch."""
 
     def __init__(
         self, run: Path, spec: DatasetSpec, settings: TokenSettings, batch_size: int, seed: int
@@ -66,60 +74,55 @@ class TokenSampler:
         self.use(built_omnijet(checkpoint))
 
     def use(self, omnijet: OmniJet) -> None:
-        """Draw from this model."""
+        """Set the model to sample from."""
         self.omnijet, config = omnijet, omnijet.config.gpt
-        self.places = min(config.max_constituents, self.spec.max_constituents)
+        self.slots = min(config.max_constituents, self.spec.max_constituents)
 
-        def next_token(token, place, uniform, cache):
-            logits, cache = omnijet.gpt.step(token, place, cache)
-            return sampled_token(logits, uniform, place, config, self.solver), cache
+        def next_token(token, position, uniform, cache):
+            logits, cache = omnijet.gpt.step(token, position, cache)
+            return sampled_token(logits, uniform, position, config, self.solver), cache
 
         self._next = compiled(next_token)
         self._decoded = compiled_for_batches(
-            lambda batch: omnijet.tokeniser.decode(batch["code"], batch["mask"]), self.places
+            lambda batch: omnijet.tokeniser.decode(batch["code"], batch["mask"]), self.slots
         )
 
     def sentences(self, index: np.ndarray) -> np.ndarray:
-        """Tokens (n, P) of jets `index`, without the start, zero from the stop on."""
-        found = np.zeros((len(index), self.places), "int32")
-        for start in range(0, len(index), self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, len(index)))
-            padded = np.resize(rows, self.batch_size)
-            found[rows] = self.batch_of_sentences(index[padded])[: len(rows)]
-        return found
+        """Tokens (n, P) of jets `index`, without start, zero from stop on."""
+        tokens = np.zeros((len(index), self.slots), "int32")
+        for rows, padded in padded_batches(len(index), self.batch_size):
+            tokens[rows] = self.batch_of_sentences(index[padded])[: len(rows)]
+        return tokens
 
     def batch_of_sentences(self, index: np.ndarray) -> np.ndarray:
-        """Tokens (B, P) of one batch, together until the last of its jets has stopped."""
+        """Tokens (B, P) of one batch, sampled until all its jets have stopped."""
         config, jets = self.omnijet.config.gpt, len(index)
         streams = JetStreams((self.seed, Stream.TOKENS), index)
-        uniform = streams.random((jets, self.places), "float32")
-        found = np.zeros((jets, self.places), "int32")
+        uniform = streams.random((jets, self.slots), "float32")
+        tokens = np.zeros((jets, self.slots), "int32")
         token, running = np.full(jets, START, "int32"), np.ones(jets, bool)
-        cache = self.omnijet.gpt.empty_cache(jets, CACHE_PLACES)
-        for place in range(self.places):
-            if place == cache.shape[4]:
-                cache = ops.pad(cache, ((0, 0),) * 4 + ((0, CACHE_PLACES), (0, 0)))
-            token, cache = self._next(token, np.array(place, "int32"), uniform[:, place], cache)
-            chosen = np.asarray(token)
-            running &= chosen != config.stop
-            found[running, place] = chosen[running]
+        cache = self.omnijet.gpt.empty_cache(jets, CACHE_POSITIONS)
+        for slot in range(self.slots):
+            if slot == cache.shape[4]:
+                cache = ops.pad(cache, ((0, 0),) * 4 + ((0, CACHE_POSITIONS), (0, 0)))
+            token, cache = self._next(token, np.array(slot, "int32"), uniform[:, slot], cache)
+            sampled = np.asarray(token)
+            running &= sampled != config.stop
+            tokens[running, slot] = sampled[running]
             if not running.any():
                 break
-        return found
+        return tokens
 
     def decoded(self, tokens: np.ndarray, label: np.ndarray) -> JetSet:
         """Jets of sentences (n, P), as `sentences` gives them, of classes `label` (n,)."""
         features = np.zeros((*tokens.shape, len(TOKEN_FEATURES)), "float32")
         mask = (tokens > 0).astype("float32")
-        for start in range(0, len(tokens), self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, len(tokens)))
-            padded = np.resize(rows, self.batch_size)
-            code = np.maximum(tokens[padded] - 1, 0)
-            batch = {"code": code, "mask": mask[padded]}
+        for rows, padded in padded_batches(len(tokens), self.batch_size):
+            batch = {"code": np.maximum(tokens[padded] - 1, 0), "mask": mask[padded]}
             features[rows] = np.asarray(self._decoded(batch))[: len(rows)]
         original = Standardisation(self.spec).original_constituents(features, mask, TOKEN_FEATURES)
         return jets_of_constituents(original, mask > 0, label)
 
     def jet_set(self, index: np.ndarray, label: np.ndarray, jet: None = None) -> JetSet:
-        """Jets `index` (n,); the class is that of the training, the kinematics are the model's."""
+        """Jets `index` (n,) with these labels (n,); the model samples the kinematics too."""
         return self.decoded(self.sentences(index), label)

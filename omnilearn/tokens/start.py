@@ -1,4 +1,4 @@
-"""What a training of token models begins with: a run, weights of the public code, a fresh GPT."""
+"""Initial token models: of a run, of weights of the public code, or a fresh GPT."""
 
 from pathlib import Path
 
@@ -23,20 +23,20 @@ from omnilearn.tokens.token_models import (
 from omnilearn.tokens.tokeniser import Tokeniser
 from omnilearn.tokens.tokeniser_quality import variance_restored
 
-LITTLE = 0.5  # of the variance of constituents
+LEAST_VARIANCE = 0.5  # restored share, below which a hint is logged
 
 
-def start_of(start: Start, settings: TokeniserChoice) -> dict:
-    """What finetune.py began with, for the description of the run."""
+def start_description(start: Start, settings: TokeniserChoice) -> dict:
+    """Backbone and tokeniser of finetune.py, for the description of the run."""
     return {"backbone": start.path, "tokeniser": settings.tokeniser or None}
 
 
-def started_omnijet(
+def initial_omnijet(
     spec: DatasetSpec, config: Config, start: Start, settings: TokenFinetuning, num_classes: int = 0
 ) -> OmniJet:
-    """The model that finetune.py begins with: of a backbone, published, or fresh on a tokeniser.
+    """The initial model of finetune.py: of a backbone, published, or a fresh GPT on a tokeniser.
 
-    Raises UserError when there is none of these, or when GPT and tokeniser are of different origin.
+    Raises UserError when none is given, or when the GPT was trained with another tokeniser.
     """
     if not start.path and not settings.tokeniser:
         raise UserError(
@@ -46,7 +46,7 @@ def started_omnijet(
     if not start.path:
         return fresh_omnijet(given_tokeniser(settings), config.preset, config.seed, num_classes)
     tokeniser = given_tokeniser(settings) if settings.tokeniser else None
-    keras.utils.set_random_seed(config.seed)  # of a fresh classifier
+    keras.utils.set_random_seed(config.seed)  # for a fresh classifier
     if start.backbone:
         omnijet, report = load_omnijet(start.backbone, num_classes)
     else:
@@ -65,15 +65,15 @@ def given_tokeniser(settings: TokeniserChoice) -> Tokeniser:
     return load_tokeniser(settings.tokeniser)
 
 
-def say_what_is_restored(
+def log_restored_variance(
     tokeniser: Tokeniser, validation: Pipeline, settings: TokeniserChoice, published: str = ""
 ) -> None:
-    """Say how much of these jets a tokeniser from elsewhere keeps; if little, what may be why."""
+    """Log the share of the variance of these jets that a given tokeniser restores, with hints."""
     name = validation.spec.name
     share = variance_restored(validation.files, validation.spec, tokeniser)
     source, hint = settings.tokeniser or published, ""
-    if share < LITTLE:
-        hint = ", which is little: it was made for other jets"
+    if share < LEAST_VARIANCE:
+        hint = ", which is little: it was trained on other jets"
         if Path(source).suffix in SUFFIXES:
             hint += f", or does not have {settings.tokeniser_heads} heads (--tokeniser-heads)"
     features = ", ".join(TOKEN_FEATURES)

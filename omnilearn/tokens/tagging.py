@@ -1,4 +1,4 @@
-"""Tagging with a token model: the sum over the sentence that the GPT reads (arXiv:2403.05618)."""
+"""Tagging with a token model, from the sum over the sentence (arXiv:2403.05618)."""
 
 from pathlib import Path
 
@@ -11,9 +11,9 @@ from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokenTaggingObjective
-from omnilearn.tokens.settings import TokenFinetuning
-from omnilearn.tokens.start import say_what_is_restored, start_of, started_omnijet
-from omnilearn.tokens.task import idle_flags, open_data, recipes
+from omnilearn.tokens.settings import TokenFinetuning, idle_flags
+from omnilearn.tokens.start import initial_omnijet, log_restored_variance, start_description
+from omnilearn.tokens.task import open_data, recipes
 from omnilearn.tokens.token_models import built_omnijet, token_spec
 
 __all__ = ["idle_flags", "recipes"]
@@ -25,19 +25,19 @@ NOT_EVALUATED: dict[str, str] = {}
 def finetune(
     spec: DatasetSpec, config: Config, name: str, start: Start, settings: TokenFinetuning
 ) -> None:
-    """One training of GPT and classifier; the tokeniser stays.
+    """One training of GPT and classifier; the tokeniser stays fixed.
 
-    Raises UserError for other heads and where there is nothing to tell apart.
+    Raises UserError for other modes and for datasets with one class.
     """
     if config.mode != "classifier" or spec.num_classes < 2:
         raise UserError(
             f"--mode is {config.mode!r} and {spec.name} has {spec.num_classes} classes; a token "
             "model tags with --mode classifier and two classes or more"
         )
-    omnijet = started_omnijet(spec, config, start, settings, spec.num_classes)
-    about = {"task": "token_tagging", "dataset": spec.name, **start_of(start, settings)}
+    omnijet = initial_omnijet(spec, config, start, settings, spec.num_classes)
+    about = {"task": "token_tagging", "dataset": spec.name, **start_description(start, settings)}
     data = open_data(spec, config, omnijet.config.tokeniser)
-    say_what_is_restored(omnijet.tokeniser, data[1], settings, start.published_weights)
+    log_restored_variance(omnijet.tokeniser, data[1], settings, start.published_weights)
     run = prepare_run(config, name, about)
     fit(TokenTaggingObjective(omnijet), config, data, run, about)
 
@@ -50,7 +50,7 @@ def best_omnijet(run: Path) -> OmniJet:
 def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, settings: Evaluation
 ) -> dict:
-    """Results of the logits, as those of any tagger."""
+    """Metrics of the logits, as for any tagger."""
     stored = load_checkpoint(run / "best.h5", OmniJetConfig).model_config
-    read = token_spec(spec, stored.tokeniser)
-    return tagging.evaluate(run, read, config, about, settings, best_omnijet)
+    spec = token_spec(spec, stored.tokeniser)
+    return tagging.evaluate(run, spec, config, about, settings, best_omnijet)

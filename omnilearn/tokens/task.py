@@ -1,8 +1,8 @@
-"""Tokens: a tokeniser of constituents, a GPT over its tokens, new jets and what both are worth.
+"""Tokens: training of a tokeniser and a GPT over its tokens, and evaluation of both.
 
 arXiv:2412.10504. The run directory of train.py holds two trainings, tokeniser/best.h5 and best.h5
 (the GPT with its tokeniser); that of finetune.py the second alone. Evaluation samples
-RUN/generated, and measures a tokeniser where it was trained.
+RUN/generated, and measures the tokeniser of a run that trained one.
 """
 
 from dataclasses import asdict, replace
@@ -24,21 +24,19 @@ from omnilearn.generation.sampling import sampled_set, sampling_rate
 from omnilearn.log import log
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.runs import prepare_run
-from omnilearn.settings import flags_of, without_effect
 from omnilearn.tagging import task as tagging
-from omnilearn.tokens import settings as settings_of_tokens
 from omnilearn.tokens.codebook import start_codebook
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective, TokenObjective
 from omnilearn.tokens.recipes import TOKENISER
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
-from omnilearn.tokens.settings import (
-    TokenEvaluation,
-    TokenFinetuning,
-    TokeniserChoice,
-    TokenTraining,
+from omnilearn.tokens.settings import TokenEvaluation, TokenFinetuning, TokenTraining, idle_flags
+from omnilearn.tokens.start import (
+    given_tokeniser,
+    initial_omnijet,
+    log_restored_variance,
+    start_description,
 )
-from omnilearn.tokens.start import given_tokeniser, say_what_is_restored, start_of, started_omnijet
 from omnilearn.tokens.token_models import (
     TOKENISER_FOLDER,
     fresh_omnijet,
@@ -53,53 +51,40 @@ from omnilearn.tokens.tokeniser_quality import read_constituents, tokeniser_qual
 from omnilearn.training import distributed
 from omnilearn.training.resume import latest_intact_checkpoint
 
-JETS_LOOKED_AT = 1000  # for the share of constituents that are out of reach
-MIXTURE = "all"  # name of a sample of several classes: tokens know of none
+REACH_JETS = 1000  # for the share of constituents that are out of reach
+MIXTURE = "all"  # name of a sample of several classes
 
-
+__all__ = ["evaluate", "finetune", "idle_flags", "recipes", "train"]
 SETTINGS, EVALUATION = TokenFinetuning, TokenEvaluation
 NOT_EVALUATED: dict[str, str] = {}
 recipes = tagging.recipes
 
 
-def idle_flags(config: Config, start: Start, settings: TokeniserChoice) -> dict[str, str]:
-    """Flags without effect on this training, and the sentences that refuse them."""
-    idle = settings_of_tokens.idle_flags(start, settings)
-    if not isinstance(settings, TokenTraining):
-        return idle
-    if settings.tokeniser:
-        names = flags_of(TokenTraining, "tokeniser_training")
-        idle |= without_effect("a tokeniser that is given", names)
-        idle["tokeniser_only"] = "--tokeniser-only trains one; leave out --tokeniser"
-    if settings.tokeniser_only:
-        idle |= without_effect("a tokeniser, whose recipe has its own", TOKENISER[config.preset])
-    return idle
-
-
 def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining) -> None:
-    """Tokeniser, then GPT, in one run directory; raises UserError for heads tokens do not have."""
+    """Train tokeniser and GPT in one run directory; raises UserError for other modes."""
     if config.mode != "generator":
         raise UserError(f"--mode is {config.mode!r}; token models are trained as a generator")
-    asked = {**TOKENISER[config.preset], **settings.tokeniser_training}
-    if config.train_jets and "batch" not in settings.tokeniser_training:  # no more than the sample
-        asked["batch"] = min(asked["batch"], config.train_jets)
-    own = replace(config, **asked)
+    flags = settings.tokeniser_training
+    changes = {**TOKENISER[config.preset], **flags}
+    if config.train_jets and "batch" not in flags:  # at most the jets of the sample
+        changes["batch"] = min(changes["batch"], config.train_jets)
+    tokeniser_config = replace(config, **changes)
     about = {
         "task": "tokens",
         "dataset": spec.name,
         "backbone": None,
         "tokeniser": settings.tokeniser or None,
-        "tokeniser_epochs": own.epochs,
-        "tokeniser_training": apart_from_epochs(settings.tokeniser_training),
+        "tokeniser_epochs": tokeniser_config.epochs,
+        "tokeniser_training": apart_from_epochs(flags),
     }
     if settings.tokeniser:
         tokeniser = given_tokeniser(settings)
         run = prepare_run(config, name, about)
     else:
         tokeniser = fresh_tokeniser(spec, config.preset, config.seed)
-        data = open_data(spec, own, tokeniser.config)
+        data = open_data(spec, tokeniser_config, tokeniser.config)
         run = prepare_run(config, name, about)
-        train_tokeniser(data, tokeniser, own, run / TOKENISER_FOLDER, about)
+        train_tokeniser(data, tokeniser, tokeniser_config, run / TOKENISER_FOLDER, about)
     if settings.tokeniser_only:
         if distributed.rank() == 0:
             with atomic_path(run / "history.jsonl") as temporary:
@@ -110,44 +95,44 @@ def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining)
     omnijet = fresh_omnijet(tokeniser, config.preset, config.seed)
     data = open_data(spec, config, tokeniser.config)
     if settings.tokeniser:
-        say_what_is_restored(tokeniser, data[1], settings)
+        log_restored_variance(tokeniser, data[1], settings)
     train_gpt(data, omnijet, config, run, about)
 
 
 def finetune(
     spec: DatasetSpec, config: Config, name: str, start: Start, settings: TokenFinetuning
 ) -> None:
-    """The GPT of a backbone, or a fresh one on a given tokeniser, for the jets of a dataset.
+    """Train the GPT of a backbone, or a fresh one on a given tokeniser, on the jets of a dataset.
 
-    Raises UserError when there is neither, or when they do not belong together.
+    Raises UserError when none is given, or when the GPT was trained with another tokeniser.
     """
     if config.mode != "generator":
         raise UserError(f"--mode is {config.mode!r}; {spec.name} is generated from tokens")
-    omnijet = started_omnijet(spec, config, start, settings)
-    about = {"task": "tokens", "dataset": spec.name, **start_of(start, settings)}
+    omnijet = initial_omnijet(spec, config, start, settings)
+    about = {"task": "tokens", "dataset": spec.name, **start_description(start, settings)}
     data = open_data(spec, config, omnijet.config.tokeniser)
-    say_what_is_restored(omnijet.tokeniser, data[1], settings, start.published_weights)
+    log_restored_variance(omnijet.tokeniser, data[1], settings, start.published_weights)
     train_gpt(data, omnijet, config, prepare_run(config, name, about), about)
 
 
 def open_data(spec: DatasetSpec, config: Config, tokeniser: TokeniserConfig) -> Data:
-    """Training and validation jets as the tokeniser reads them; what is left out is said."""
-    read = token_spec(spec, tokeniser)
-    data = open_jets(read, config)
-    longer, most = sum(pipeline.files.longer for pipeline in data), tokeniser.max_constituents
+    """Training and validation jets for a tokeniser; logs which constituents are left out."""
+    scaled_spec = token_spec(spec, tokeniser)
+    data = open_jets(scaled_spec, config)
+    longer, limit = sum(pipeline.files.longer for pipeline in data), tokeniser.max_constituents
     if longer:
         log.info(
-            f"{spec.name}: {longer} jets have more than {most} constituents: the softest of "
+            f"{spec.name}: {longer} jets have more than {limit} constituents: the softest of "
             "those are left out"
         )
     files = data[1].files
-    jets = np.arange(min(files.num_jets, JETS_LOOKED_AT))
-    _, mask = read_constituents(files, read, jets, tokeniser)
+    jets = np.arange(min(files.num_jets, REACH_JETS))
+    _, mask = read_constituents(files, scaled_spec, jets, tokeniser)
     beyond = 1 - mask.sum() / files.multiplicity[jets].sum()
     if beyond:
         log.info(
             f"{spec.name}: {beyond:.2%} of the constituents have |eta_rel| or |phi_rel| of "
-            f"{tokeniser.reach:g} or more ({len(jets)} validation jets): such are left out"
+            f"{tokeniser.reach:g} or more ({len(jets)} validation jets): these are left out"
         )
     return data
 
@@ -155,7 +140,7 @@ def open_data(spec: DatasetSpec, config: Config, tokeniser: TokeniserConfig) -> 
 def train_tokeniser(
     data: Data, tokeniser: Tokeniser, config: Config, run: Path, about: dict
 ) -> None:
-    """Fit the tokeniser and leave it at its best epoch."""
+    """Fit the tokeniser and load its best epoch."""
     objective = TokeniserObjective(tokeniser, config.seed)
     start_codebook(objective, data[0], run)
     fit(objective, config, data, run, about)
@@ -163,34 +148,34 @@ def train_tokeniser(
 
 
 def train_gpt(data: Data, omnijet: OmniJet, config: Config, run: Path, about: dict) -> None:
-    """Fit the GPT to the tokens; raises UserError when the run has begun with other ones."""
-    begun = latest_intact_checkpoint(run, OmniJetConfig)
-    if begun:
-        before, _ = load_omnijet(str(begun))
-        require_tokeniser(before, omnijet.tokeniser, str(begun), "the tokeniser of this run")
+    """Fit the GPT to the tokens; raises UserError if the run began with another tokeniser."""
+    checkpoint = latest_intact_checkpoint(run, OmniJetConfig)
+    if checkpoint:
+        stored, _ = load_omnijet(str(checkpoint))
+        require_tokeniser(stored, omnijet.tokeniser, str(checkpoint), "the tokeniser of this run")
     fit(TokenObjective(omnijet), config, data, run, about)
 
 
 def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, settings: TokenEvaluation
 ) -> dict:
-    """Observables of generated jets against those of a split; the tokeniser where it was trained.
+    """Observables of generated jets against those of a split, and the quality of the tokeniser.
 
-    The set stays in the run and is sampled again only when another one is asked for. Rank 0 has
-    the results.
+    The generated jets stay in the run and are sampled again only with other settings. The
+    tokeniser is measured in runs that trained one. Rank 0 has the results.
     """
     data = Path(settings.data or config.data)
     if not (run / "best.h5").is_file() and (run / TOKENISER_FOLDER / "best.h5").is_file():
         tokeniser = load_tokeniser(str(run))
-        read = token_spec(spec, tokeniser.config)
-        found = tokeniser_quality(run, read, tokeniser, config, settings)
-        return {"dataset": spec.name, "model": run.name, **found}
-    drawing = TokenSettings(settings.temperature, settings.top_k)
+        spec = token_spec(spec, tokeniser.config)
+        quality = tokeniser_quality(run, spec, tokeniser, config, settings)
+        return {"dataset": spec.name, "model": run.name, **quality}
+    solver = TokenSettings(settings.temperature, settings.top_k)
     stored = load_checkpoint(run / "best.h5", OmniJetConfig).model_config
-    read = token_spec(spec, stored.tokeniser)
-    sampler = TokenSampler(run, read, drawing, settings.batch, config.seed)
-    truth, origin = read_split(data, read, settings.split, settings.jets, config.classes)
-    sample, truth = one_sample(read, truth, config.classes)
+    spec = token_spec(spec, stored.tokeniser)
+    sampler = TokenSampler(run, spec, solver, settings.batch, config.seed)
+    truth, origin = read_split(data, spec, settings.split, settings.jets, config.classes)
+    sample, truth = as_one_class(spec, truth, config.classes)
     sampler.spec = sample
     if settings.from_predictions:
         if not (run / "generated").is_dir():
@@ -199,13 +184,13 @@ def evaluate(
     else:
         generated = sampled_set(run / "generated", sampler, truth, False, settings.split)
     results: dict[str, Any]
-    results = {"dataset": spec.name, "model": run.name, "data": origin, "sampler": asdict(drawing)}
+    results = {"dataset": spec.name, "model": run.name, "data": origin, "sampler": asdict(solver)}
     if settings.rate:
         results["jets_per_second"] = sampling_rate(sampler, truth)
         results["parameters"] = sampler.omnijet.count_params()
     if (run / TOKENISER_FOLDER).is_dir():
         tokeniser = sampler.omnijet.tokeniser
-        results |= tokeniser_quality(run, read, tokeniser, config, settings)
+        results |= tokeniser_quality(run, spec, tokeniser, config, settings)
     if distributed.rank():
         return results
     return {
@@ -214,9 +199,9 @@ def evaluate(
     }
 
 
-def one_sample(spec: DatasetSpec, truth: JetSet, classes: str) -> tuple[DatasetSpec, JetSet]:
-    """Dataset and jets as one sample: tokens are trained without classes."""
-    numbers = class_numbers(spec, classes) if classes else range(spec.num_classes)
-    labels = [spec.labels[number] for number in numbers]
+def as_one_class(spec: DatasetSpec, truth: JetSet, classes: str) -> tuple[DatasetSpec, JetSet]:
+    """Dataset and jets with a single class, since the GPT is not conditioned on classes."""
+    indices = class_numbers(spec, classes) if classes else range(spec.num_classes)
+    labels = [spec.labels[index] for index in indices]
     label = labels[0] if len(labels) == 1 else JetLabel(MIXTURE, "all classes", "#4d4d4d")
     return replace(spec, labels=(label,)), replace(truth, label=np.zeros(len(truth), int))

@@ -1,6 +1,6 @@
-"""Files of tokens: which code stands for each constituent, and the codebook that they mean.
+"""Files of tokens: the code of each constituent, and the codebook of the codes.
 
-HDF5 with `tokens` (jets, slots), codes in the slots of constituents and zeros behind, and `index`
+HDF5 with `tokens` (jets, slots), codes in the slots of constituents, then zeros, and `index`
 (jets,), the rows in the split; the fingerprint of the codebook as an attribute.
 """
 
@@ -18,9 +18,9 @@ def write_tokens(
     path: Path, tokens: np.ndarray, index: np.ndarray, codebook: str, num_codes: int, about: dict
 ) -> None:
     """Codes (N, P) below `num_codes` of jets in rows `index` (N,); `about` is plain JSON."""
-    small = np.uint16 if num_codes <= 2**16 else np.uint32
+    dtype = np.uint16 if num_codes <= 2**16 else np.uint32
     with atomic_file(path) as file:
-        file["tokens"] = tokens.astype(small)
+        file["tokens"] = tokens.astype(dtype)
         file["index"] = index.astype(np.int64)
         file.attrs["codebook"] = codebook
         file.attrs["num_codes"] = num_codes
@@ -37,10 +37,10 @@ def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, 
         raise UserError(f"{path} not found; {mend}")
     with stored_file(path, "a file of tokens", mend) as file:
         tokens, index = array(file, "tokens").astype(np.int32), array(file, "index")
-        theirs, codes = str(attributes(file)["codebook"]), int(file.attrs["num_codes"])
-    if (theirs, codes) != (codebook, num_codes):
+        stored, codes = str(attributes(file)["codebook"]), int(file.attrs["num_codes"])
+    if (stored, codes) != (codebook, num_codes):
         raise UserError(
-            f"{path} holds tokens of another codebook: {codes} codes, fingerprint {theirs[:12]}, "
+            f"{path} holds tokens of another codebook: {codes} codes, fingerprint {stored[:12]}, "
             f"the tokeniser has {num_codes}, {codebook[:12]}; {mend}"
         )
     most, least = tokens.max(initial=0), tokens.min(initial=0)

@@ -1,4 +1,4 @@
-"""Tokenisers and jet GPTs for datasets: fresh, from runs, and whether they belong together."""
+"""Tokenisers and jet GPTs: fresh, from runs, from public weights, and checks that they match."""
 
 import hashlib
 from dataclasses import replace
@@ -26,13 +26,20 @@ from omnilearn.tokens.published_weights import (
     read_arrays,
 )
 from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES
-from omnilearn.tokens.tokeniser import COLUMNS, PUBLISHED_REACH, Tokeniser, TokeniserConfig
+from omnilearn.tokens.tokeniser import (
+    COLUMNS,
+    PUBLISHED_MEAN,
+    PUBLISHED_REACH,
+    PUBLISHED_STD,
+    Tokeniser,
+    TokeniserConfig,
+)
 
 TOKENISER_FOLDER = "tokeniser"  # of a run of train.py --model omnijet
 
 
 def token_spec(spec: DatasetSpec, config: TokeniserConfig) -> DatasetSpec:
-    """The dataset as a token model reads it: the hardest constituents, scaled as it was taught."""
+    """The dataset as a token model takes it: the hardest constituents, with its scaling."""
     normalisation = spec.normalisation
     constants = {}
     for name in ("feature_mean", "feature_std"):
@@ -48,14 +55,14 @@ def token_spec(spec: DatasetSpec, config: TokeniserConfig) -> DatasetSpec:
 
 
 def fresh_tokeniser(spec: DatasetSpec, preset: str, seed: int) -> Tokeniser:
-    """With the published scaling; of jets with a larger radius it reads all constituents."""
+    """An untrained tokeniser with the published scaling and a reach of at least the jet radius."""
     sizes = TOKEN_ARCHITECTURES[preset]["tokeniser"]
     reach = max(PUBLISHED_REACH, spec.jet_radius)
     return fresh(Tokeniser, TokeniserConfig(**sizes, reach=reach), seed)
 
 
 def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int = 0) -> OmniJet:
-    """A GPT without training on a trained tokeniser, with a classifier if asked for one."""
+    """An untrained GPT on a trained tokeniser, with a classifier of `num_classes` if not 0."""
     sizes = TOKEN_ARCHITECTURES[preset]["gpt"]
     config = tokeniser.config
     gpt = GPTConfig(**sizes, num_codes=config.num_codes, max_constituents=config.max_constituents)
@@ -65,7 +72,7 @@ def fresh_omnijet(tokeniser: Tokeniser, preset: str, seed: int, num_classes: int
 
 
 def copy_weights(source: Tokeniser, target: Tokeniser) -> None:
-    """Give the target the weights of the source, of the same architecture."""
+    """Set the weights of the target to those of the source, of the same architecture."""
     values = named_weights(source)
     for name, weight in named_weights(target).items():
         weight.assign(values[name])
@@ -74,26 +81,22 @@ def copy_weights(source: Tokeniser, target: Tokeniser) -> None:
 def load_tokeniser(path: str) -> Tokeniser:
     """The tokeniser of a run, alone or with its GPT, or of a checkpoint file.
 
-    Raises UserError when an earlier version of the suite made it.
+    Raises UserError for one of an earlier version of the suite.
     """
-    place = Path(path)
-    found = place
-    if place.is_dir():
-        alone = place / TOKENISER_FOLDER / "best.h5"
-        found = alone if alone.is_file() else place / "best.h5"
-    if place.is_dir() and found.parent == place:
-        checkpoint = load_checkpoint(found, OmniJetConfig)
-        tokeniser = built_omnijet(checkpoint).tokeniser
-    else:
-        checkpoint = load_checkpoint(found, TokeniserConfig)
-        require_published_scaling(checkpoint.model_config, str(found))
-        tokeniser = Tokeniser(checkpoint.model_config)
-        assign_weights(tokeniser, checkpoint.weights, str(found))
+    file = Path(path)
+    if file.is_dir():
+        run, file = file, file / TOKENISER_FOLDER / "best.h5"
+        if not file.is_file():
+            return built_omnijet(load_checkpoint(run / "best.h5", OmniJetConfig)).tokeniser
+    checkpoint = load_checkpoint(file, TokeniserConfig)
+    require_published_scaling(checkpoint.model_config, str(file))
+    tokeniser = Tokeniser(checkpoint.model_config)
+    assign_weights(tokeniser, checkpoint.weights, str(file))
     return tokeniser
 
 
 def load_omnijet(path: str, num_classes: int = 0) -> tuple[OmniJet, LoadReport]:
-    """Tokeniser and GPT of `--backbone`, with a fresh classifier if asked for one."""
+    """Tokeniser and GPT of a run or backbone, with a fresh classifier if `num_classes` is not 0."""
     checkpoint = load_checkpoint(checkpoint_file(path), OmniJetConfig)
     require_published_scaling(checkpoint.model_config.tokeniser, str(checkpoint.path))
     omnijet = OmniJet(replace(checkpoint.model_config, num_classes=num_classes))
@@ -118,10 +121,10 @@ def published_tokeniser(path: str, heads: int) -> Tokeniser:
 def published_omnijet(
     path: str, given: Tokeniser | None, num_classes: int, gpt_heads: int, tokeniser_heads: int
 ) -> tuple[OmniJet, LoadReport]:
-    """The GPT in a file of the public OmniJet-alpha, with the tokeniser in it or the one given.
+    """The GPT in a file of the public OmniJet-alpha, with the tokeniser in the file or `given`.
 
-    A classifier in the file takes no part: its classes have no names. Raises UserError, saying what
-    is missing, without a GPT, without a tokeniser, and where one has other codes than the other.
+    A classifier in the file is not used, because its classes have no names. Raises UserError where
+    the GPT or the tokeniser is missing, or they differ in the number of codes.
     """
     parts = published_parts(read_arrays(path), path)
     if "gpt" not in parts:
@@ -134,12 +137,12 @@ def published_omnijet(
         config = given.config
     else:
         raise UserError(
-            f"{path} holds a GPT without its tokeniser, so nothing says what its tokens mean; name "
+            f"{path} holds a GPT without its tokeniser, which its tokens need; name "
             "the file or run of the tokeniser with --tokeniser"
         )
     if config.num_codes != gpt.num_codes:
         raise UserError(
-            f"{path}: its GPT knows {gpt.num_codes} codes (and start and stop), the tokeniser has "
+            f"{path}: its GPT has {gpt.num_codes} codes (and start and stop), the tokeniser has "
             f"{config.num_codes}; name the one that it was trained with by --tokeniser"
         )
     gpt = replace(gpt, max_constituents=config.max_constituents)
@@ -159,7 +162,7 @@ def published_omnijet(
 def built_omnijet(checkpoint: Checkpoint) -> OmniJet:
     """Both models of a checkpoint with its weights at the best epoch, not their averages.
 
-    Averages over a thousand steps would still be those of the beginning after a short training.
+    After a short training an average over a thousand steps is still close to the initial weights.
     """
     require_published_scaling(checkpoint.model_config.tokeniser, str(checkpoint.path))
     omnijet = OmniJet(checkpoint.model_config)
@@ -169,20 +172,21 @@ def built_omnijet(checkpoint: Checkpoint) -> OmniJet:
 
 def require_published_scaling(config: TokeniserConfig, source: str) -> None:
     """Raise UserError for a token model of an earlier version: other blocks, another scaling."""
-    theirs, ours = ((each.feature_mean, each.feature_std) for each in (config, TokeniserConfig()))
-    if theirs != ours:
+    stored = config.feature_mean, config.feature_std
+    expected = PUBLISHED_MEAN, PUBLISHED_STD
+    if stored != expected:
         raise UserError(
             f"{source}: its tokeniser was made before the token models had the published blocks: "
-            f"it scales {', '.join(TOKEN_FEATURES)} with mean and width {theirs}, expected {ours}; "
+            f"mean and width of {', '.join(TOKEN_FEATURES)} are {stored}, expected {expected}; "
             "train it again with: python train.py DATASET --model omnijet"
         )
 
 
 def fingerprint(tokeniser: Tokeniser) -> str:
-    """SHA-256 over all that decides what a token means: weights, heads, scaling and reach."""
+    """SHA-256 over all that defines the tokens: weights, heads, scaling and reach."""
     config = tokeniser.config
-    told = (config.num_heads, config.feature_mean, config.feature_std, config.reach)
-    digest = hashlib.sha256(str(told).encode())
+    settings = (config.num_heads, config.feature_mean, config.feature_std, config.reach)
+    digest = hashlib.sha256(str(settings).encode())
     for name, weight in sorted(named_weights(tokeniser).items()):
         if weight.trainable:
             digest.update(name.encode())
@@ -190,10 +194,10 @@ def fingerprint(tokeniser: Tokeniser) -> str:
     return digest.hexdigest()
 
 
-def require_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, source: str, other: str) -> None:
+def require_tokeniser(omnijet: OmniJet, tokeniser: Tokeniser, model: str, name: str) -> None:
     """Raise UserError unless a GPT was trained on the tokens of this tokeniser."""
     if fingerprint(omnijet.tokeniser) != fingerprint(tokeniser):
         raise UserError(
-            f"{other} is not the tokeniser that {source} was trained with, so their tokens mean "
-            "other constituents; leave out --tokeniser, or train anew under another --name"
+            f"{name} is not the tokeniser that {model} was trained with, so that their tokens "
+            "differ; leave out --tokeniser, or train anew under another --name"
         )

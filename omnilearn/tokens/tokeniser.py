@@ -1,10 +1,10 @@
-"""The tokeniser: a VQ-VAE that makes whole numbers of constituents (pT, eta_rel, phi_rel).
+"""The tokeniser: a VQ-VAE that turns constituents (pT, eta_rel, phi_rel) into integers.
 
 J. Birk, A. Hallin, G. Kasieczka, arXiv:2403.05618, with the changes of arXiv:2412.10504: 8192
-codes, 4 heads. A transformer sees the whole jet and gives every constituent a short vector; the
-nearest vector of the codebook stands for it, and another transformer makes constituents of those.
-The gradient passes the codebook straight through, into encoder and codebook alike (synchronised
-commitment, arXiv:2305.08842). Padded slots are never felt.
+codes, 4 heads. A transformer encodes every constituent of a jet as a short vector; the code is the
+nearest vector of the codebook, and another transformer decodes constituents from these vectors. The
+gradient passes straight through the codebook, to encoder and codebook alike (synchronised
+commitment, arXiv:2305.08842). Padded slots have no effect.
 """
 
 from dataclasses import dataclass
@@ -25,9 +25,8 @@ PUBLISHED_MEAN, PUBLISHED_STD, PUBLISHED_REACH = (1.8, 0.0, 0.0), (1.0, 1 / 3, 1
 class TokeniserConfig:
     """The architecture, as stored in every checkpoint; the defaults are those of arXiv:2412.10504.
 
-    feature_mean, feature_std: what TOKEN_FEATURES are scaled with, z = (x - mean) / std. Only
-    constituents with |eta_rel| and |phi_rel| below `reach` are tokenised. dropout: its probability
-    in training.
+    feature_mean, feature_std: scaling of TOKEN_FEATURES, z = (x - mean) / std. Only constituents
+    with |eta_rel| and |phi_rel| below `reach` are tokenised. dropout: probability in training.
     """
 
     kind: ClassVar = "tokeniser"
@@ -42,13 +41,13 @@ class TokeniserConfig:
     reach: float = PUBLISHED_REACH
     dropout: float = 0.1
 
-    def __post_init__(self):  # JSON has lists
+    def __post_init__(self):  # JSON stores tuples as lists
         object.__setattr__(self, "feature_mean", tuple(self.feature_mean))
         object.__setattr__(self, "feature_std", tuple(self.feature_std))
 
 
 class Coder(keras.layers.Layer):
-    """A transformer from vectors of one length to vectors of another, over the real slots alone."""
+    """A transformer over the real slots, from vectors of one length to vectors of another."""
 
     def __init__(self, inputs: int, outputs: int, config: TokeniserConfig, **kwargs):
         super().__init__(**kwargs)
@@ -70,7 +69,7 @@ class Coder(keras.layers.Layer):
 
 
 class Codebook(keras.layers.Layer):
-    """Vectors (K, latent) that stand for constituents, and how often each was used of late."""
+    """Vectors (K, latent) of the codes, and the steps in which each was used of late."""
 
     def __init__(self, config: TokeniserConfig, **kwargs):
         super().__init__(**kwargs)
@@ -82,7 +81,7 @@ class Codebook(keras.layers.Layer):
         self.built = True
 
     def call(self, latent):
-        """Whole numbers (B, L), the nearest vector of each latent (B, L, latent)."""
+        """Codes (B, L): index of the vector nearest to each latent (B, L, latent)."""
         product = ops.matmul(latent, ops.transpose(self.codes.value))  # (B, L, K)
         return ops.argmin(ops.sum(ops.square(self.codes.value), axis=-1) - 2 * product, axis=-1)
 
@@ -92,24 +91,24 @@ class Codebook(keras.layers.Layer):
 
 
 def straight_through(latent, vectors):
-    """The codebook's vectors, whose gradient goes to the encoder's latents and to them alike."""
+    """The vectors of the codebook, with their gradient passed to the latents too."""
     return latent + vectors - ops.stop_gradient(latent)
 
 
 class Tokeniser(keras.Model):
     """Arrays: features (B, L, 3) scaled in TOKEN_FEATURES, mask (B, L), code (B, L)."""
 
-    def __init__(self, config: TokeniserConfig | None = None, name: str = "tokeniser"):
+    def __init__(self, config: TokeniserConfig, name: str = "tokeniser"):
         super().__init__(name=name)
-        self.config = config or TokeniserConfig()
-        inputs, latent = len(TOKEN_FEATURES), self.config.latent_dim
-        self.encoder = Coder(inputs, latent, self.config, name="encoder")
-        self.codebook = Codebook(self.config, name="codebook")
-        self.decoder = Coder(latent, inputs, self.config, name="decoder")
+        self.config = config
+        inputs, latent = len(TOKEN_FEATURES), config.latent_dim
+        self.encoder = Coder(inputs, latent, config, name="encoder")
+        self.codebook = Codebook(config, name="codebook")
+        self.decoder = Coder(latent, inputs, config, name="decoder")
         self.built = True
 
     def encode(self, features, mask):
-        """code (B, L), whole numbers below num_codes; what stands in padded slots means nothing."""
+        """Codes (B, L), integers below num_codes; those of padded slots are arbitrary."""
         return self.codebook(self.encoder(features, real=mask))
 
     def decode(self, code, mask):
@@ -117,9 +116,9 @@ class Tokeniser(keras.Model):
         return self.decoder(self.codebook.vectors(code), real=mask)
 
     def call(self, features, mask, drop=None):
-        """What training needs: reconstruction (B, L, 3), latent and its vectors (B, L, latent).
+        """Reconstruction (B, L, 3), latent and its vectors (B, L, latent), for the training.
 
-        drop: a `Dropout`, while it learns.
+        drop: a `Dropout`, in training.
         """
         latent = self.encoder(features, real=mask, drop=drop)
         vectors = self.codebook.vectors(self.codebook(latent))
@@ -131,9 +130,9 @@ class Tokeniser(keras.Model):
 
 
 def token_inputs(batch, config: TokeniserConfig):
-    """What of a batch is tokenised: features (B, L, 3) and mask (B, L), both zero in empty slots.
+    """Tokenised features (B, L, 3) of a batch and their mask (B, L), both zero in empty slots.
 
-    Constituents beyond the tokeniser's reach are left out and those behind them move up.
+    Constituents beyond the tokeniser's reach are left out and later ones move up.
     """
     mask = ops.cast(batch["mask"], "float32")
     features = ops.stack([batch["constituents"][..., column] for column in COLUMNS], axis=-1)
@@ -141,7 +140,7 @@ def token_inputs(batch, config: TokeniserConfig):
         angle = features[..., axis] * config.feature_std[axis] + config.feature_mean[axis]
         mask = mask * ops.cast(ops.abs(angle) < config.reach, "float32")
     slots = ops.shape(mask)[1]
-    place = ops.arange(slots, dtype="int32")[None] + slots * ops.cast(mask < 1, "int32")
-    order = ops.argsort(place, axis=1)
+    rank = ops.arange(slots, dtype="int32")[None] + slots * ops.cast(mask < 1, "int32")
+    order = ops.argsort(rank, axis=1)
     features = ops.take_along_axis(features * mask[..., None], order[..., None], axis=1)
     return features, ops.take_along_axis(mask, order, axis=1)

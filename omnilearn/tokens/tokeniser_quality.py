@@ -1,7 +1,7 @@
-"""What a tokeniser keeps of jets: encode, decode, compare; and a classifier that sees the rest.
+"""Quality of a tokeniser: encoded and decoded jets against the original ones.
 
-As arXiv:2403.05618 measures it: use of the codebook, resolution of jet mass, pT and substructure;
-and the AUC of a DeepSets classifier between original and reconstructed jets, each jet being either.
+As in arXiv:2403.05618: use of the codebook, resolution of jet mass, pT and substructure, and the
+AUC of a DeepSets classifier between original and reconstructed jets, which are different jets.
 """
 
 from dataclasses import replace
@@ -22,6 +22,7 @@ from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import auc
 from omnilearn.tagging.task import predict
 from omnilearn.tokens.metrics import codebook_use, resolutions
+from omnilearn.tokens.sampling import padded_batches
 from omnilearn.tokens.settings import TokenEvaluation
 from omnilearn.tokens.token_files import read_tokens, write_tokens
 from omnilearn.tokens.token_models import fingerprint
@@ -31,61 +32,61 @@ from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 QUALITY_JETS = 10_000  # at most
-RESTORED_JETS, RESTORED_BATCH = 128, 16  # of a quick look at what a tokeniser keeps
+RESTORED_JETS, RESTORED_BATCH = 128, 16  # for the restored variance, which is logged
 SAMPLES = (JetLabel("original", "original", "#4d4d4d"), JetLabel("restored", "restored", "#bd1f01"))
 TWO_SAMPLE_JETS = 20_000  # of training; validation and test have half as many
 
 
-class Round:
-    """Encoding and decoding of batches, compiled."""
+class RoundTrip:
+    """Compiled encoding and decoding of batches."""
 
     def __init__(self, tokeniser: Tokeniser, slots: int):
-        def read_and_code(batch):
+        def inputs_and_codes(batch):
             features, mask = token_inputs(batch, tokeniser.config)
             return features, mask, tokeniser.encode(features, mask)
 
-        self.encoded = compiled_for_batches(read_and_code, slots)
-        self.decoded = compiled_for_batches(
+        self._encode = compiled_for_batches(inputs_and_codes, slots)
+        self._decode = compiled_for_batches(
             lambda batch: tokeniser.decode(batch["code"], batch["mask"]), slots
         )
 
-    def read(self, batch: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Scaled features (B, L, 3) that the tokeniser reads, their mask (B, L), codes (B, L)."""
-        read, mask, codes = self.encoded({key: batch[key] for key in ("constituents", "mask")})
-        return np.asarray(read), np.asarray(mask), np.asarray(codes)
+    def encode(self, batch: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Scaled input features (B, L, 3), their mask (B, L), codes (B, L)."""
+        features, mask, code = self._encode({key: batch[key] for key in ("constituents", "mask")})
+        return np.asarray(features), np.asarray(mask), np.asarray(code)
 
-    def features(self, code: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def decode(self, code: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Scaled features (B, L, 3) of codes (B, L)."""
-        return np.asarray(self.decoded({"code": np.int32(code), "mask": mask}))
+        return np.asarray(self._decode({"code": np.int32(code), "mask": mask}))
 
 
 class HalfReconstructed(Pipeline):
-    """Every other jet after encoding and decoding, label 1; the others as they are, label 0.
+    """Every other jet encoded and decoded, with label 1; the others original, with label 0.
 
-    Constituents are those that the tokeniser reads, with the tokenised features alone, and of the
-    jet nothing is told.
+    Constituents are those in reach of the tokeniser, with the tokenised features alone; the inputs
+    of the jet are zero.
     """
 
-    def __init__(self, around: Round, *rest, **more):
-        super().__init__(*rest, **more)
+    def __init__(self, round_trip: RoundTrip, *arguments):
+        super().__init__(*arguments)
         self.spec = replace(self.spec, labels=SAMPLES)
-        self._round = around
+        self._round_trip = round_trip
 
     def _read(self, rows, batches):
         for batch in super()._read(rows, batches):
-            is_second = batch["index"] % 2
-            jets = len(is_second)
-            read, mask, code = self._round.read(filled_up(batch, self.batch_size))
-            made = self._round.features(code, mask)
+            is_restored = batch["index"] % 2
+            jets = len(is_restored)
+            features, mask, code = self._round_trip.encode(filled_up(batch, self.batch_size))
+            restored = self._round_trip.decode(code, mask)
             constituents = np.zeros_like(batch["constituents"])
-            second = is_second[:, None, None] > 0
-            constituents[..., COLUMNS] = np.where(second, made[:jets], read[:jets])
-            label = np.eye(2, dtype="float32")[is_second]
+            constituents[..., COLUMNS] = np.where(
+                is_restored[:, None, None] > 0, restored[:jets], features[:jets]
+            )
             yield {
                 **batch,
                 "constituents": constituents,
                 "mask": mask[:jets],
-                "label": label,
+                "label": np.eye(2, dtype="float32")[is_restored],
                 "jet": np.zeros_like(batch["jet"]),
             }
 
@@ -93,74 +94,73 @@ class HalfReconstructed(Pipeline):
 def tokeniser_quality(
     run: Path, spec: DatasetSpec, tokeniser: Tokeniser, config: Config, settings: TokenEvaluation
 ) -> dict:
-    """{"data": origin, "tokeniser": numbers}; tokens of the split are left in RUN/tokens.h5."""
-    data, jets = settings.data or config.data, min(settings.jets, QUALITY_JETS)
+    """{"data": origin, "tokeniser": metrics}; writes the tokens of the split to RUN/tokens.h5."""
+    data = settings.data or config.data
     paths, path = find_files(Path(data), spec, settings.split), run / "tokens.h5"
-    files, _ = selected_jets(paths, spec, jets, config.classes)
-    around, mark = Round(tokeniser, spec.max_constituents), fingerprint(tokeniser)
+    files, _ = selected_jets(paths, spec, min(settings.jets, QUALITY_JETS), config.classes)
+    round_trip = RoundTrip(tokeniser, spec.max_constituents)
+    codebook, num_codes = fingerprint(tokeniser), tokeniser.config.num_codes
     if settings.from_predictions:
-        tokens, index = read_tokens(path, mark, tokeniser.config.num_codes)
+        tokens, index = read_tokens(path, codebook, num_codes)
     else:
         ranks = (distributed.rank(), distributed.size())
         pipeline = Pipeline(files, spec, settings.batch, *ranks)
-        tokens, index = tokens_of(pipeline, around)
+        tokens, index = tokens_of(pipeline, round_trip)
         if distributed.rank() == 0:
-            write_tokens(
-                path,
-                tokens,
-                index,
-                mark,
-                tokeniser.config.num_codes,
-                {"dataset": spec.name, "split": settings.split},
-            )
+            about = {"dataset": spec.name, "split": settings.split}
+            write_tokens(path, tokens, index, codebook, num_codes, about)
     features, mask = read_constituents(files, spec, index, tokeniser.config)
     original = Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)
     filled = int(files.multiplicity[index].sum())
-    found = codebook_use(tokens[mask > 0], tokeniser.config.num_codes)
-    found["out_of_reach"] = Result(1 - float(mask.sum()) / filled, None, filled)
-    restored = restored_features(around, spec, tokens, mask, settings.batch)
+    metrics = codebook_use(tokens[mask > 0], num_codes)
+    metrics["out_of_reach"] = Result(1 - float(mask.sum()) / filled, None, filled)
+    restored = restored_features(round_trip, spec, tokens, mask, settings.batch)
     label = np.zeros(len(index), int)
-    true, ours = (jets_of_constituents(each, mask > 0, label) for each in (original, restored))
-    found |= resolutions(true, ours, original, restored, mask, spec.jet_radius, config.seed)
-    found["two_sample_auc"] = two_sample_auc(run, spec, around, data, config)
-    return {"data": files.origin, "tokeniser": found}
+    jets, restored_jets = (
+        jets_of_constituents(features, mask > 0, label) for features in (original, restored)
+    )
+    metrics |= resolutions(
+        jets, restored_jets, original, restored, mask, spec.jet_radius, config.seed
+    )
+    metrics["two_sample_auc"] = two_sample_auc(run, spec, round_trip, data, config)
+    return {"data": files.origin, "tokeniser": metrics}
 
 
 def read_constituents(
     files: JetSource, spec: DatasetSpec, rows: np.ndarray, config: TokeniserConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What is tokenised of the jets in these rows: scaled features (N, P, 3) and mask (N, P)."""
+    """Tokeniser inputs of the jets in these rows: scaled features (N, P, 3) and mask (N, P)."""
     filled = (np.arange(spec.max_constituents) < files.multiplicity[rows, None]).astype("float32")
     data = files.gather(rows)["data"]
     scaled = Standardisation(spec).constituents(data, np.arange(len(rows)), filled)
-    read, mask = token_inputs({"constituents": scaled, "mask": filled}, config)
-    return np.asarray(read), np.asarray(mask)
+    features, mask = token_inputs({"constituents": scaled, "mask": filled}, config)
+    return np.asarray(features), np.asarray(mask)
 
 
 def variance_restored(files: JetSource, spec: DatasetSpec, tokeniser: Tokeniser) -> float:
-    """Share of the variance of the scaled features of the first jets that is there in their codes.
+    """Share of the variance of the scaled features of the first jets that decoding restores.
 
-    Near one where a tokeniser suits the jets, near zero or below where its codes mean little.
+    Near one if the tokeniser suits the jets, near zero or below if it does not.
     """
     rows = np.arange(min(files.num_jets, RESTORED_JETS))
     features, mask = read_constituents(files, spec, rows, tokeniser.config)
     error = 0.0
-    for part in np.array_split(rows, -(-len(rows) // RESTORED_BATCH)):  # (B, P, codes) is large
-        code = tokeniser.encode(features[part], mask[part])
-        restored = np.asarray(tokeniser.decode(code, mask[part]))
-        error += float(np.square(restored - features[part])[mask[part] > 0].sum())
+    for batch in np.array_split(rows, -(-len(rows) // RESTORED_BATCH)):  # (B, P, codes) is large
+        code = tokeniser.encode(features[batch], mask[batch])
+        restored = np.asarray(tokeniser.decode(code, mask[batch]))
+        error += float(np.square(restored - features[batch])[mask[batch] > 0].sum())
     real = features[mask > 0]
     return 1 - error / max(float(np.square(real - real.mean(axis=0)).sum()), 1e-9)
 
 
-def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (N, P) of every jet of a split once, on all ranks, zeros in empty slots; rows (N,)."""
+def tokens_of(pipeline: Pipeline, round_trip: RoundTrip) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (N, P) of all jets of a split, on all ranks, zero in empty slots, and rows (N,)."""
     codes, index = [np.zeros((0, pipeline.spec.max_constituents), "int32")], [np.zeros(0, int)]
     for batch in pipeline.ordered():
         jets, slots = batch["mask"].shape
-        _, mask, found = around.read(filled_up(batch, pipeline.batch_size))
-        found = found[:jets] * (mask[:jets] > 0)
-        codes.append(np.pad(found, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
+        _, mask, code = round_trip.encode(filled_up(batch, pipeline.batch_size))
+        code = code[:jets] * (mask[:jets] > 0)
+        codes.append(np.pad(code, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
         index.append(batch["index"])
     tokens, rows = (distributed.allgather(np.concatenate(parts)) for parts in (codes, index))
     order = np.argsort(rows, kind="stable")
@@ -168,30 +168,28 @@ def tokens_of(pipeline: Pipeline, around: Round) -> tuple[np.ndarray, np.ndarray
 
 
 def restored_features(
-    around: Round, spec: DatasetSpec, codes: np.ndarray, mask: np.ndarray, batch: int
+    round_trip: RoundTrip, spec: DatasetSpec, codes: np.ndarray, mask: np.ndarray, batch: int
 ) -> np.ndarray:
     """Unscaled TOKEN_FEATURES (N, P, 3) of codes (N, P)."""
-    found = np.empty((*codes.shape, len(TOKEN_FEATURES)), "float32")
-    for start in range(0, len(codes), batch):
-        rows = np.arange(start, min(start + batch, len(codes)))
-        padded = np.resize(rows, batch)
-        found[rows] = around.features(codes[padded], mask[padded])[: len(rows)]
-    return Standardisation(spec).original_constituents(found, mask, TOKEN_FEATURES)
+    features = np.empty((*codes.shape, len(TOKEN_FEATURES)), "float32")
+    for rows, padded in padded_batches(len(codes), batch):
+        features[rows] = round_trip.decode(codes[padded], mask[padded])[: len(rows)]
+    return Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)
 
 
-def two_sample_auc(run: Path, spec: DatasetSpec, around: Round, data: str, config: Config):
-    """AUC of a DeepSets between original and reconstructed test jets; one half is perfect."""
+def two_sample_auc(run: Path, spec: DatasetSpec, round_trip: RoundTrip, data: str, config: Config):
+    """AUC of a DeepSets between original and reconstructed test jets; 0.5 if they do not differ."""
     settings = replace(Config(**TWO_SAMPLES), seed=config.seed, data=data)
     ranks = (distributed.rank(), distributed.size())
 
     def opened(split: str, jets: int) -> HalfReconstructed:
         files, _ = selected_jets(find_files(Path(data), spec, split), spec, jets)
         batch = min(settings.batch, files.num_jets // ranks[1])
-        return HalfReconstructed(around, files, spec, batch, *ranks, config.seed)
+        return HalfReconstructed(round_trip, files, spec, batch, *ranks, config.seed)
 
     training, validation, test = (
-        opened(split, TWO_SAMPLE_JETS // share)
-        for split, share in (("train", 1), ("val", 2), ("test", 2))
+        opened(split, TWO_SAMPLE_JETS // divisor)
+        for split, divisor in (("train", 1), ("val", 2), ("test", 2))
     )
     sizes = DeepSetsConfig(max_constituents=spec.max_constituents)
     network = fresh(DeepSets, sizes, config.seed)

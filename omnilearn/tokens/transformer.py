@@ -1,8 +1,8 @@
-"""Transformer blocks of the token models, slot by slot normalised, as OmniJet-alpha has them.
+"""Transformer blocks of the token models, as in OmniJet-alpha, normalised in each slot.
 
-arXiv:2403.05618. The jet GPT's normalise what they have added up and have ReLU; the tokeniser's are
-those of NormFormer (arXiv:2110.09456, without its scales per head), with SiLU, and change nothing
-at the start of a training.
+arXiv:2403.05618. Those of the jet GPT normalise the sums and have ReLU; those of the tokeniser are
+NormFormer blocks (arXiv:2110.09456, without its scales per head) with SiLU, and are the identity
+before training.
 """
 
 import keras
@@ -11,7 +11,7 @@ from keras import ops
 from omnilearn.model.layers import NEVER, Attention, dense
 from omnilearn.model.precision import applied, restored
 
-WIDENING = 4  # hidden units of the GPT's feed-forward part per channel
+WIDENING = 4  # hidden units per channel in the feed-forward layers of the GPT
 
 
 def layer_norm(channels: int, name: str, gain: str = "ones") -> keras.layers.LayerNormalization:
@@ -28,18 +28,18 @@ def built_dense(inputs: int, units: int, name: str) -> keras.layers.Dense:
 
 
 def causal_bias(slots):
-    """Bias (1, 1, S, S) that hides from a slot those behind it."""
-    place = ops.arange(slots)
-    return ops.where(place[:, None] >= place[None, :], 0.0, NEVER)[None, None]
+    """Bias (1, 1, S, S) that masks later slots."""
+    slot = ops.arange(slots)
+    return ops.where(slot[:, None] >= slot[None, :], 0.0, NEVER)[None, None]
 
 
 def padding_bias(real):
-    """Bias (B, 1, 1, S) that hides the padded slots where real (B, S) is zero."""
+    """Bias (B, 1, 1, S) that masks padded slots, where real (B, S) is zero."""
     return ops.where(real > 0, 0.0, NEVER)[:, None, None, :]
 
 
 class PostNormBlock(keras.layers.Layer):
-    """Attention without offsets of query, key and value, then two dense layers; sums normalised."""
+    """Attention without biases of query, key and value, then two dense layers; sums normalised."""
 
     def __init__(self, dim: int, heads: int, **kwargs):
         super().__init__(**kwargs)
@@ -53,19 +53,19 @@ class PostNormBlock(keras.layers.Layer):
         """x (B, S, D), bias (B or 1, 1, 1 or S, S) -> (B, S, D)."""
         return self.fed_forward(x, self.attention(x, bias=bias))
 
-    def step(self, x, keys, values, here, bias):
-        """One more slot: x (B, 1, D); keys, values (B, H, T, D/H) of the T places of a cache.
+    def step(self, x, keys, values, is_current, bias):
+        """One more slot: x (B, 1, D); keys, values (B, H, T, D/H) of the T positions of a cache.
 
-        here (T,) is 1 at the place of the slot, bias (1, 1, 1, T) hides the places behind it.
-        Returns (B, 1, D) and the cache with this slot in it.
+        is_current (T,) is 1 at the position of the slot; bias (1, 1, 1, T) masks later positions.
+        Returns (B, 1, D) and the cache with this slot.
         """
         query, key, value = self.attention.projected(x)
-        chosen = here[None, None, :, None] > 0
-        keys, values = ops.where(chosen, key, keys), ops.where(chosen, value, values)
+        is_current = is_current[None, None, :, None] > 0
+        keys, values = ops.where(is_current, key, keys), ops.where(is_current, value, values)
         return self.fed_forward(x, self.attention.attended(query, keys, values, bias)), keys, values
 
     def fed_forward(self, x, update):
-        """What attention found is added, then what the dense layers make of it."""
+        """Add the output of attention, then that of the dense layers, and normalise both sums."""
         x = self.norm1(update + x)
         hidden = ops.relu(applied(self.first, x))
         return self.norm2(restored(applied(self.second, hidden)) + x)
@@ -74,8 +74,8 @@ class PostNormBlock(keras.layers.Layer):
 class NormFormerBlock(keras.layers.Layer):
     """Attention and two dense layers on normalised slots, normalised again before they are added.
 
-    The second dense layer and the first normalisation's gain are zero at the start: the block is
-    the identity then.
+    The second dense layer and the gain of the first normalisation are initially zero, so that the
+    block is the identity.
     """
 
     def __init__(self, dim: int, heads: int, **kwargs):
@@ -98,10 +98,10 @@ class NormFormerBlock(keras.layers.Layer):
 
 
 class Dropout:
-    """Sets values to zero with this probability and makes up for it in the others.
+    """Sets values to zero with this probability and scales the others to keep the mean.
 
-    The numbers come from `seed` (2,) int32 alone, others at every call: a step that is repeated
-    drops the same.
+    The random numbers depend on `seed` (2,) int32 and the number of the call alone, so that a
+    repeated step drops the same values.
     """
 
     def __init__(self, rate: float, seed):
@@ -112,7 +112,7 @@ class Dropout:
 
 
 class StepSeeds(keras.random.SeedGenerator):
-    """Seeds for Keras' random numbers, counted up from that of a step; no state is left behind."""
+    """Seeds for Keras' random numbers, counted up from that of a step, without a variable."""
 
     def __init__(self, seed):
         self.seed, self.calls = seed, 0

@@ -1,7 +1,7 @@
-"""Cross-fitted likelihood ratios: no event is weighted by a classifier that learnt from it.
+"""Cross-fitted likelihood ratios: no event is weighted by a classifier trained on it.
 
 arXiv:2502.14652, Section VII: the ratio is exp(logit). It is clipped on both sides and normalised
-by one number per fold; an event without a jet at the level has the ratio 1.
+by one factor per fold; an event without a jet at the level has the ratio 1.
 """
 
 from abc import ABC, abstractmethod
@@ -17,15 +17,15 @@ from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_quality
 from omnilearn.unfolding.omnifold import Step
 
-Rows = np.ndarray  # (N,) bool: which of all events
+Rows = np.ndarray  # (N,) bool: mask over all events
 
 
 @dataclass
 class CrossFit(ABC):
     """The `fit` of OmniFold: for each step as many classifiers as there are folds of the events.
 
-    Each learns from the other folds and weighs its own. The ratio is the mean over `ensemble` such
-    sets, with seeds counted up from `seed`. Folders: RUN/<step>/seed<k>/fold<i>.
+    Each is trained on the other folds and gives the ratios of its own. The ratio is the mean over
+    `ensemble` such sets, with seeds counted up from `seed`. Folders: RUN/<step>/seed<k>/fold<i>.
     """
 
     events: Events
@@ -45,35 +45,37 @@ class CrossFit(ABC):
     ) -> dict[str, int]:
         """Fit a classifier to the samples, weights (N,) of all events in reference and target.
 
-        rows: the events to learn from, and those that stop it. Returns "epochs" and "best_epoch".
+        rows: the training events, and those whose loss stops it. Returns "epochs" and "best_epoch".
         """
 
     @abstractmethod
     def log_ratio(self, level: str, rows: Rows) -> np.ndarray:
-        """Logit (N,) of target against reference, by the classifier that was trained last.
+        """Logit (N,) of target against reference, by the classifier trained last.
 
-        Of the events `rows`; 0 of all others and of those without a jet at this level.
+        It is 0 for events not in `rows` and for those without a jet at this level.
         """
 
     def __call__(self, step: Step) -> np.ndarray:
         """Ratio (S,) of the step, normalised to a mean of one over the reference."""
         events, samples = self.events, self.samples(step)
         simulated = events.simulated
-        # simulated events get a weight; the val split tells how good the classifiers are
-        wanted = simulated | (events.within("val") & (samples[1] != 0))
+        # simulated events get a weight; the val split measures the classifiers
+        selected = simulated | (events.within("val") & (samples[1] != 0))
         ratios, reports = [], {}
         for seed in range(self.seed, self.seed + self.ensemble):
             logit, ratio, epochs = np.zeros(len(simulated)), np.ones(len(simulated)), []
             for fold in range(events.folds):
-                training, validation, weighed = events.roles(fold)
+                training, validation, predicted = events.roles(fold)
                 folder = self.run / step.name / f"seed{seed}" / f"fold{fold}"
                 epochs.append(self.train(step, samples, (training, validation), folder, seed))
-                weighed = weighed & wanted
-                logit[weighed] = self.log_ratio(step.level, weighed)[weighed]
-                ratio[weighed] = self.normalised(logit[weighed], samples[0][weighed], step.name)
+                predicted = predicted & selected
+                logit[predicted] = self.log_ratio(step.level, predicted)[predicted]
+                ratio[predicted] = self.normalised(
+                    logit[predicted], samples[0][predicted], step.name
+                )
             ratios.append(ratio[simulated])
             reports[f"seed{seed}"] = self.quality(step, samples, logit) | {
-                name: float(np.mean([one[name] for one in epochs])) for name in epochs[0]
+                name: float(np.mean([counts[name] for counts in epochs])) for name in epochs[0]
             }
         if distributed.rank() == 0:
             write_results(self.run / step.name / "report.json", reports)
@@ -81,7 +83,7 @@ class CrossFit(ABC):
         return np.mean(ratios, axis=0)
 
     def normalised(self, logit: np.ndarray, reference: np.ndarray, name: str) -> np.ndarray:
-        """Ratios of a fold (n,), whose mean over the reference weights (n,) is one."""
+        """Ratios of a fold (n,), with a mean of one over the reference weights (n,)."""
         ratio = ratio_of(logit, self.clip)
         before, after = reference.sum(), np.sum(reference * ratio)
         if not (before > 0 and after > 0):
@@ -95,23 +97,23 @@ class CrossFit(ABC):
     def samples(self, step: Step) -> tuple[np.ndarray, np.ndarray]:
         """Weights of all events (N,) in reference and target."""
         target = (None, step.target) if step.against_data else (step.target, None)
-        return self.events.spread_out(step.reference, None), self.events.spread_out(*target)
+        return self.events.scatter(step.reference, None), self.events.scatter(*target)
 
     def quality(
         self, step: Step, samples: tuple[np.ndarray, np.ndarray], logit: np.ndarray
     ) -> dict:
-        """What the ratio is worth, on the val split: each event by a classifier it did not stop."""
-        there = self.events.passes[step.level] & self.events.within("val")
-        there &= (samples[0] != 0) | (samples[1] != 0)
-        weights = tuple(weight[there] for weight in samples)
+        """Quality of the ratio on the val split; the logit (N,) is that of the cross-fitting."""
+        selected = self.events.passes[step.level] & self.events.within("val")
+        selected &= (samples[0] != 0) | (samples[1] != 0)
+        weights = tuple(weight[selected] for weight in samples)
         return {
-            "closure_chi2": closure(logit[there], weights, self.clip),
-            **ratio_quality(logit[there], weights[0], self.clip),
+            "closure_chi2": closure(logit[selected], weights, self.clip),
+            **ratio_quality(logit[selected], weights[0], self.clip),
         }
 
 
 def previous(run: Path, name: str) -> Path:
-    """Folder of the same step of the iteration before, whether it is there or not."""
+    """Folder of the same step in the previous iteration, whether it exists or not."""
     iteration, _, step = name.partition("_")
-    number = iteration.removeprefix("iteration")
-    return run / f"iteration{int(number) - 1}_{step}" if number.isdigit() else run / "none"
+    index = iteration.removeprefix("iteration")
+    return run / f"iteration{int(index) - 1}_{step}" if index.isdigit() else run / "none"

@@ -1,7 +1,7 @@
 """DeepSets: a network per constituent, a sum over constituents, a network of the sum.
 
 M. Zaheer et al., arXiv:1703.06114; for jets P. Komiske et al., arXiv:1810.05165. The classifier
-that OmniFold was published with, in the interface of PET's classification.
+of the OmniFold paper, with the interface of PET's classification.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class DeepSetsConfig:
     num_jet: int = len(JET_FEATURES)
     max_constituents: int = 150
 
-    def __post_init__(self):  # JSON has lists
+    def __post_init__(self):  # JSON stores tuples as lists
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "classifier_widths", tuple(self.classifier_widths))
 
@@ -50,7 +50,7 @@ class Stack(keras.layers.Layer):
 
 
 class DeepSetsHead(keras.layers.Layer):
-    """Logits of the classes and the jet's own kinematics, of the sum and the jet."""
+    """Logits of the classes and regression of the jet inputs, from the sum and the jet."""
 
     def __init__(self, config: DeepSetsConfig, **kwargs):
         super().__init__(**kwargs)
@@ -71,17 +71,17 @@ class DeepSetsHead(keras.layers.Layer):
 class DeepSets(keras.Model):
     """Arrays: features (B, L, F), mask (B, L), jet (B, J); any number of slots."""
 
-    def __init__(self, config: DeepSetsConfig | None = None, name: str = "deepsets"):
+    def __init__(self, config: DeepSetsConfig, name: str = "deepsets"):
         super().__init__(name=name)
-        self.config = config or DeepSetsConfig()
-        self.body = Stack(self.config.num_features, self.config.widths, name="body")
-        self.classifier = DeepSetsHead(self.config, name="classifier")
+        self.config = config
+        self.body = Stack(config.num_features, config.widths, name="body")
+        self.classifier = DeepSetsHead(config, name="classifier")
         self.built = True
 
     def classify(self, features, mask, jet):
         """logits (B, C) and regression of the jet inputs (B, J)."""
         mask = ops.cast(mask, "float32")[:, :, None]
-        # 1 / 10: the sum over a jet is of the size of its terms
+        # divided by 10, which keeps the sum at the size of its terms
         summed = ops.sum(self.body(features * mask) * mask, axis=1) / 10.0
         return self.classifier(summed, jet=jet)
 

@@ -1,7 +1,7 @@
-"""What an unfolding is worth: spectra against the truth, and a classifier over all constituents.
+"""Evaluation of an unfolding: spectra against the truth, and a two-sample test on constituents.
 
-The truth is the particle level of data that were not unfolded, which only simulated data have; of
-others the detector level alone is compared, with data that no classifier has learnt from.
+The truth is the particle level of data that were not unfolded, which only simulated data have. For
+real data the detector level alone is compared, with data that no classifier was trained on.
 """
 
 from dataclasses import dataclass, replace
@@ -30,16 +30,16 @@ from omnilearn.unfolding.two_sample_test import two_sample_test
 from omnilearn.unfolding.unfolded_weights import read_weights
 
 LEVEL_NAMES = {DETECTOR: "detector", PARTICLE: "particle"}
-IBU_TOYS = 100  # the first of them are the replicas of the unfolding
-LEAST_REPLICAS = 10  # fewer say too little of a variance
+IBU_TOYS = 100  # the first of them are those of the unfolding's replicas
+LEAST_REPLICAS = 10  # fewer do not give a variance
 
 
 @dataclass(frozen=True)
 class UnfoldingEvaluation(Evaluation):
-    """What evaluate.py is asked of an unfolding."""
+    """Flags of evaluate.py for an unfolding."""
 
     ibu_iterations: int = option(
-        3, "iterations of the binned unfolding beside it: it is best stopped early", least=1
+        3, "iterations of iterative Bayesian unfolding, the binned comparison", least=1
     )
 
 
@@ -56,15 +56,15 @@ def evaluate(
     """Results of an unfolding.
 
     Per level and observable: triangular discriminator and chi2 of the simulation, of the unfolded
-    one and of iterative Bayesian unfolding, against data that were held out; AUC of a two-sample
-    test. A number that signed weights leave without a meaning is null and says why.
+    simulation and of iterative Bayesian unfolding, against held-out data; AUC of a two-sample test.
+    A value that signed weights leave undefined is null, with the reason.
     """
-    arrays, made = read_weights(run / "weights.h5")
+    arrays, attributes = read_weights(run / "weights.h5")
     data = settings.data or config.data
     events = Events(spec, data, config.train_jets, about["folds"], config.seed)
     if len(arrays["weight"]) != events.simulated.sum():
         raise UserError(
-            f"{run / 'weights.h5'} is of {len(arrays['weight'])} simulated events, the data hold "
+            f"{run / 'weights.h5'} has {len(arrays['weight'])} simulated events, the data hold "
             f"{events.simulated.sum()}; unfold again, or give the same --data"
         )
     results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": events.origin}
@@ -72,109 +72,94 @@ def evaluate(
     if about["step"] == "unfold" and events.has_truth:
         levels.append(PARTICLE)
     results |= {"ibu_iterations": settings.ibu_iterations, "spectra": {}}
-    kept = StepFiles(run, len(events.simulated))
-    arrays["reweighted"] = kept["iteration1_step1"]
+    steps = StepFiles(run, len(events.simulated))
+    arrays["reweighted"] = steps["iteration1_step1"]
     for level in levels:
-        found, drawn = compared(events, level, arrays, settings.ibu_iterations, config.seed)
-        results |= found
-        results["spectra"][LEVEL_NAMES[level]] = drawn
+        distances, spectra = compare_level(
+            events, level, arrays, settings.ibu_iterations, config.seed
+        )
+        results |= distances
+        results["spectra"][LEVEL_NAMES[level]] = spectra
     results |= two_sample_test(run, events, config, levels[-1], arrays["weight"])
-    results["effective_size"] = float(made["effective_size"])
-    results["by_iteration"] = by_iteration(kept, events, about) if PARTICLE in levels else {}
-    step = run / "iteration1_step1" / "report.json"
-    results["first_step"] = read_results(step)[f"seed{config.seed}"]
+    results["effective_size"] = float(attributes["effective_size"])
+    results["by_iteration"] = by_iteration(steps, events, about) if PARTICLE in levels else {}
+    report = run / "iteration1_step1" / "report.json"
+    results["first_step"] = read_results(report)[f"seed{config.seed}"]
     return results
 
 
 def reference(events: Events, level: str) -> np.ndarray:
-    """Weights (N,) of the data that a result is compared with: none that it was made from."""
-    taken = events.truth if level == PARTICLE else events.unseen
-    return events.weight * events.passes[level] * taken
+    """Weights (N,) of the held-out data that a result is compared with."""
+    selected = events.truth if level == PARTICLE else events.held_out
+    return events.weight * events.passes[level] * selected
 
 
-def compared(
+def compare_level(
     events: Events, level: str, arrays: dict[str, np.ndarray], ibu_iterations: int, seed: int
 ) -> tuple[dict, dict]:
     """Distances of every observable at one level, and the histograms behind them."""
-    found: dict[str, Any] = {}
-    drawn: dict[str, dict] = {}
-    simulated, against = events.simulated, reference(events, level)
+    distances: dict[str, Any] = {}
+    histograms: dict[str, dict] = {}
+    simulated, data = events.simulated, reference(events, level)
     prior = (events.weight * events.passes[level])[simulated]
     for name, edges in BINNING.items():
         values = events.observable(level, name)
-        truth = Spectrum.of(values, against, edges)
-        spectra = {
-            "simulation": Spectrum.of(values[simulated], prior, edges),
-            "unfolded": with_replicas(
-                Spectrum.of(values[simulated], prior * arrays["weight"], edges),
-                values[simulated],
-                prior,
-                arrays,
-                edges,
-            ),
-        }
+        truth = Spectrum.of(values, data, edges)
+        unfolded = Spectrum.of(values[simulated], prior * arrays["weight"], edges)
+        replicas = arrays.get("replicas", ())
+        if len(replicas) >= LEAST_REPLICAS:
+            # replicas vary data, simulation and trainings; without them the variance is that of
+            # the simulated events alone
+            sums = [
+                np.histogram(values[simulated], edges, weights=prior * weight)[0]
+                for weight in replicas
+            ]
+            unfolded = replace(unfolded, variances=np.var(sums, axis=0, ddof=1))
+        spectra = {"simulation": Spectrum.of(values[simulated], prior, edges), "unfolded": unfolded}
         if level == DETECTOR:  # after the first step
             weights = prior * arrays["reweighted"]
             spectra["reweighted"] = Spectrum.of(values[simulated], weights, edges)
         else:
-            spectra["ibu"] = binned(events, name, values, edges, ibu_iterations, seed)
-        drawn[name] = {"edges": edges.tolist(), "truth": truth.plotted()}
+            spectra["ibu"] = ibu_spectrum(events, name, values, edges, ibu_iterations, seed)
+        histograms[name] = {"edges": edges.tolist(), "truth": truth.plotted()}
         for kind, spectrum in spectra.items():
             key = f"{LEVEL_NAMES[level]}_{name}_{kind}"
-            found[f"triangular_{key}"] = triangular_discriminator(spectrum, truth)
-            found[f"chi2_{key}"] = chi2_per_bin(spectrum, truth)
-            found[f"floor_{key}"] = noise_floor(spectrum, truth)
-            drawn[name][kind] = spectrum.plotted()
-    return found, drawn
+            distances[f"triangular_{key}"] = triangular_discriminator(spectrum, truth)
+            distances[f"chi2_{key}"] = chi2_per_bin(spectrum, truth)
+            distances[f"floor_{key}"] = noise_floor(spectrum, truth)
+            histograms[name][kind] = spectrum.plotted()
+    return distances, histograms
 
 
-def with_replicas(
-    spectrum: Spectrum,
-    values: np.ndarray,
-    prior: np.ndarray,
-    arrays: dict[str, np.ndarray],
-    edges: np.ndarray,
-) -> Spectrum:
-    """The spectrum with the variance over replicas, where there are enough of them.
-
-    They contain data, simulation and trainings; without them the variance is that of the simulated
-    events alone.
-    """
-    if len(arrays.get("replicas", ())) < LEAST_REPLICAS:
-        return spectrum
-    sums = [np.histogram(values, edges, weights=prior * one)[0] for one in arrays["replicas"]]
-    return replace(spectrum, variances=np.var(sums, axis=0, ddof=1))
-
-
-def binned(
+def ibu_spectrum(
     events: Events, name: str, gen: np.ndarray, edges: np.ndarray, iterations: int, seed: int
 ) -> Spectrum:
-    """The observable unfolded bin by bin, from the events and with the toys of the unfolding."""
+    """The observable after iterative Bayesian unfolding, with the toys of the replicas."""
     reco, simulated = events.observable(DETECTOR, name), events.simulated
     data = ~simulated & ~events.truth
-    at_reco, at_gen = events.passes[DETECTOR], events.passes[PARTICLE]
+    passes_reco, passes_gen = events.passes[DETECTOR], events.passes[PARTICLE]
     bins = Binned.of(
-        (reco[simulated], at_reco[simulated]),
-        (gen[simulated], at_gen[simulated]),
-        (reco[~simulated], (at_reco & data)[~simulated]),
+        (reco[simulated], passes_reco[simulated]),
+        (gen[simulated], passes_gen[simulated]),
+        (reco[~simulated], (passes_reco & data)[~simulated]),
         edges,
     )
-    toys = (events.resampled(seed, number) for number in range(IBU_TOYS))
+    toys = (events.resampled(seed, toy) for toy in range(IBU_TOYS))
     return bins.unfolded(events.weight[simulated], events.weight[~simulated], iterations, toys)
 
 
-def by_iteration(kept: StepFiles, events: Events, about: dict) -> dict[str, list]:
+def by_iteration(steps: StepFiles, events: Events, about: dict) -> dict[str, list]:
     """Triangular discriminator at particle level after 0, 1, 2 ... iterations, per observable."""
-    simulated, against = events.simulated, reference(events, PARTICLE)
+    simulated, data = events.simulated, reference(events, PARTICLE)
     prior = (events.weight * events.passes[PARTICLE])[simulated]
     weights = [np.ones(len(prior))]
-    weights += [kept[f"iteration{number}_step2"] for number in range(1, about["iterations"] + 1)]
-    found = {}
+    weights += [steps[f"iteration{index}_step2"] for index in range(1, about["iterations"] + 1)]
+    distances = {}
     for name, edges in BINNING.items():
         values = events.observable(PARTICLE, name)
-        truth = Spectrum.of(values, against, edges)
-        found[name] = [
-            triangular_discriminator(Spectrum.of(values[simulated], prior * one, edges), truth)
-            for one in weights
+        truth = Spectrum.of(values, data, edges)
+        distances[name] = [
+            triangular_discriminator(Spectrum.of(values[simulated], prior * weight, edges), truth)
+            for weight in weights
         ]
-    return found
+    return distances

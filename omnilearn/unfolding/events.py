@@ -1,7 +1,7 @@
-"""Events at two levels, simulated ones and data in the same files, all splits one behind the other.
+"""Events at two levels: simulation and data in the same files, the splits in sequence.
 
-In memory are a few numbers per event, never constituents: those are streamed by the pipelines.
-Who learns from what, who stops a training and what is held out is decided here, once.
+Memory holds a few numbers per event; the pipelines stream the constituents. This module alone
+decides which events train a classifier, which stop a training and which are held out.
 """
 
 from pathlib import Path
@@ -24,49 +24,45 @@ class Events:
     """All events of a dataset with levels, N in the order of SPLITS and of their files.
 
     simulated (N,) bool; weight (N,); split (N,) position in SPLITS; fold (N,) from 0 to folds - 1;
-    passes: level -> (N,) bool, whether it has a jet there; truth (N,) bool: events of the data that
-    are not unfolded, for their particle level is what the result is compared with. These are the
-    data of the test split, where data have a particle level (real ones have none).
+    passes: level -> (N,) bool, whether it has a jet there; selected (F,) bool: rows of the files
+    that are among the N events; truth (N,) bool: data that are not unfolded, because the result is
+    compared with their particle level. These are the data of the test split, if data have a
+    particle level (real data have none).
     """
 
     def __init__(
         self, spec: DatasetSpec, folder: str, limit: int = 0, folds: int = 2, seed: int = 0
     ):
-        """limit: only so many events of the training split, drawn (seed) from both samples.
+        """limit: largest number of training events, drawn (seed) from both samples; 0: all.
 
-        folds: parts of the events for cross-fitting, shared out at random (seed) within each split
-        and sample, so that every fold has as many of each.
+        folds: parts of the events for cross-fitting, assigned at random (seed) within each split
+        and sample, so that all folds have equally many of each.
         """
         self.spec, self.folds = spec, folds
         paths = {split: find_files(Path(folder), spec, split) for split in SPLITS}
-        every = [path for split in SPLITS for path in paths[split]]
-        self.files = {level: JetFiles(every, spec, level=level) for level in spec.levels}
+        all_paths = [path for split in SPLITS for path in paths[split]]
+        self.files = {level: JetFiles(all_paths, spec, level=level) for level in spec.levels}
         first = self.files[spec.levels[0]]
         sizes = [len(rows) for _, rows in first.rows_per_file()]
-        owner = np.concatenate(
-            [
-                np.full(jets, split, np.int8)
-                for split, jets in zip(
-                    np.repeat(range(3), [len(paths[split]) for split in SPLITS]), sizes, strict=True
-                )
-            ]
-        )
+        file_split = np.repeat(np.arange(3), [len(paths[split]) for split in SPLITS])
         label, weight = first.labels_and_weights()
-        # rows of the files that take part
-        self.kept = taken(label, sizes[: len(paths["train"])], limit, seed)
-        self.split, label, weight = (column[self.kept] for column in (owner, label, weight))
+        self.selected = select_events(label, sizes[: len(paths["train"])], limit, seed)
+        self.split = np.repeat(file_split.astype(np.int8), sizes)[self.selected]
+        label, weight = label[self.selected], weight[self.selected]
         self.simulated = label != DATA
         self.weight = weight.astype("float64")
         self.passes = {
-            level: files.multiplicity[self.kept] > 0 for level, files in self.files.items()
+            level: files.multiplicity[self.selected] > 0 for level, files in self.files.items()
         }
-        for number, split in enumerate(SPLITS):
-            for name, kind in zip(spec.class_names, (self.simulated, ~self.simulated), strict=True):
-                if not (kind & (self.split == number)).any():
+        for split in SPLITS:
+            inside = self.within(split)
+            for name, sample in zip(
+                spec.class_names, (self.simulated, ~self.simulated), strict=True
+            ):
+                if not (sample & inside).any():
                     raise UserError(
-                        f"{spec.name}: no event of the {name} among the "
-                        f"{np.sum(self.split == number)} of split {split}; unfolding needs both in "
-                        "every split"
+                        f"{spec.name}: no event of the {name} among the {np.sum(inside)} of split "
+                        f"{split}; unfolding needs both in every split"
                     )
         self.has_truth = bool(self.passes[spec.levels[-1]][~self.simulated].any())
         self.truth = self.has_truth & ~self.simulated & self.within("test")
@@ -74,61 +70,59 @@ class Events:
 
     def _folds(self, rng: np.random.Generator) -> np.ndarray:
         fold = np.zeros(len(self.split), np.int8)
-        for number in range(len(SPLITS)):
-            for kind in (self.simulated, ~self.simulated):
-                rows = rng.permutation(np.flatnonzero(kind & (self.split == number)))
+        for split in SPLITS:
+            for sample in (self.simulated, ~self.simulated):
+                rows = rng.permutation(np.flatnonzero(sample & self.within(split)))
                 fold[rows] = np.arange(len(rows)) % self.folds
         return fold
 
     def within(self, split: str) -> np.ndarray:
-        """Which events (N,) are of this split."""
+        """The events (N,) bool of this split."""
         return self.split == SPLITS.index(split)
 
     def roles(self, fold: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Which events (N,) bool a classifier learns from, is stopped by, and weighs: all disjoint.
+        """Disjoint events (N,) bool for training, for validation, and whose ratios are predicted.
 
-        It weighs one fold. Of the others the val split stops it, and it learns from the rest, but
-        never from what is held out as the truth.
+        The ratios are those of one fold. In the other folds the val split is for validation, the
+        rest for training, except for the truth, which has no part in either.
         """
-        weighed, stops = self.fold == fold, self.within("val")
-        others = ~weighed & ~self.truth
-        return others & ~stops, others & stops, weighed
+        predicted, in_val = self.fold == fold, self.within("val")
+        other_folds = ~predicted & ~self.truth
+        return other_folds & ~in_val, other_folds & in_val, predicted
 
     @property
-    def unseen(self) -> np.ndarray:
-        """Events of the data (N,) bool that no classifier learns from."""
+    def held_out(self) -> np.ndarray:
+        """Events of the data (N,) bool that no classifier is trained on."""
         return ~self.simulated & (self.truth | self.within("val"))
 
     @property
     def origin(self) -> str:
-        """Public, simulated or own."""
+        """The origin of the files: public, simulated or own."""
         return self.files[self.spec.levels[0]].origin
 
     def observable(self, level: str, name: str) -> np.ndarray:
         """One observable of all events at one level (N,)."""
-        return self.files[level].observable(name)[self.kept]
+        return self.files[level].observable(name)[self.selected]
 
-    def places(self) -> tuple[np.ndarray, np.ndarray, list[dict]]:
-        """File number and row in it of all events (N,), and the files: their names and events."""
+    def file_rows(self) -> tuple[np.ndarray, np.ndarray, list[dict]]:
+        """File number (N,) and row (N,) of every event, and the files' names and sizes."""
         files = list(self.files[self.spec.levels[0]].rows_per_file())
         sizes = [len(rows) for _, rows in files]
-        owner = np.repeat(np.arange(len(files), dtype=np.int16), sizes)[self.kept]
-        row = np.concatenate([rows.astype(np.int32) for _, rows in files])[self.kept]
+        owner = np.repeat(np.arange(len(files), dtype=np.int16), sizes)[self.selected]
+        row = np.concatenate([rows.astype(np.int32) for _, rows in files])[self.selected]
         return owner, row, [{"file": str(path), "events": len(rows)} for path, rows in files]
 
-    def spread_out(self, simulation: np.ndarray | None, data: np.ndarray | None) -> np.ndarray:
-        """Numbers of the simulated events (S,) and of the data (D,) as those of all events (N,)."""
-        found = np.zeros(len(self.simulated))
-        if simulation is not None:
-            found[self.simulated] = simulation
-        if data is not None:
-            found[~self.simulated] = data
-        return found
+    def scatter(self, simulation: np.ndarray | None, data: np.ndarray | None) -> np.ndarray:
+        """Values of all events (N,) from those of simulation (S,) and data (D,); None gives 0."""
+        values = np.zeros(len(self.simulated))
+        values[self.simulated] = 0.0 if simulation is None else simulation
+        values[~self.simulated] = 0.0 if data is None else data
+        return values
 
     def resampled(self, seed: int, replica: int) -> tuple[np.ndarray, np.ndarray]:
-        """How often a bootstrap replica draws the simulated events (S,) and the data (D,).
+        """Counts of the simulated events (S,) and the data (D,) in a bootstrap replica.
 
-        Poisson numbers of mean one, for both samples: the same whoever asks.
+        They are Poisson-distributed with mean one, and depend on seed and replica alone.
         """
         rng = np.random.default_rng((seed, replica))
         counts = rng.poisson(1.0, len(self.simulated)).astype(np.float64)
@@ -139,14 +133,14 @@ class Events:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Weights (N,) of the events `rows` (N,) bool in two samples, both of the same sum.
 
-        The mean weight is one over the events that take part: those with a jet at this level.
-        Raises UserError for a sample without events.
+        The mean weight is one over the events with a jet at this level; those without have weight
+        zero. Raises UserError for a sample without events.
         """
         pair = np.stack(samples, axis=-1) * (self.passes[level] & rows)[:, None]
         sums, jets = pair.sum(axis=0), np.count_nonzero(pair.any(axis=1))
         if not (sums > 0).all():
             raise UserError(
-                f"{self.spec.name}: of {np.sum(rows)} events at level {level} that take part in a "
+                f"{self.spec.name}: of {np.sum(rows)} events at level {level} for one "
                 f"training, the weights of the two samples add up to {sums[0]:g} and {sums[1]:g}; "
                 "expected both above zero: take more events"
             )
@@ -161,16 +155,16 @@ class Events:
         batch: int,
         seed: int = 0,
     ) -> WeightedPipeline:
-        """Batches of the events `rows` (N,) bool to tell two samples apart, as `two_samples`.
+        """Batches of the events `rows` (N,) bool in two samples, weighted as in `two_samples`.
 
-        An event of both is read once, its label shared among them; `index` of a batch is the row
-        of all files, `positions` says which event it is.
+        An event in both is read once, with a label shared between them; `index` of a batch counts
+        the rows of all files, which `positions` turns into events.
         """
         pair = np.stack(self.two_samples(level, samples, rows), axis=-1)
         weight = pair.sum(axis=1)
         label = pair / np.where(weight != 0, weight, 1.0)[:, None]
-        labels, weights = np.zeros((len(self.kept), 2)), np.zeros(len(self.kept))
-        labels[self.kept], weights[self.kept] = label, weight
+        labels, weights = np.zeros((len(self.selected), 2)), np.zeros(len(self.selected))
+        labels[self.selected], weights[self.selected] = label, weight
         return WeightedPipeline(
             self.files[level],
             self.spec,
@@ -183,18 +177,19 @@ class Events:
         )
 
     def positions(self, index: np.ndarray) -> np.ndarray:
-        """Which of all events (N,) stand in these rows of all files."""
-        return (np.cumsum(self.kept) - 1)[index]
+        """Positions among the N events of these rows of all files."""
+        return (np.cumsum(self.selected) - 1)[index]
 
 
-def taken(label: np.ndarray, training: list[int], limit: int, seed: int) -> np.ndarray:
-    """Which events (F,) take part: of those of the first files, for training, only `limit` if any.
+def select_events(label: np.ndarray, training: list[int], limit: int, seed: int) -> np.ndarray:
+    """The events (F,) bool in use: a random `limit` of the training events, all if it is 0.
 
-    label (F,); training: events of these files. Simulation and data keep their shares, whatever the
-    order of events in the files: their ratio is the normalisation of the result.
+    label (F,); training: numbers of events of the training files, which come first. Simulation and
+    data keep their shares, because their ratio is the normalisation of the result.
     """
-    kept, total = np.ones(len(label), bool), sum(training)
+    selected, total = np.ones(len(label), bool), sum(training)
     if limit and limit < total:
-        kept[:total] = False
-        kept[balanced_sample(label[:total], training, [0, 1], limit, seed, keep_shares=True)] = True
-    return kept
+        rows = balanced_sample(label[:total], training, [0, 1], limit, seed, keep_shares=True)
+        selected[:total] = False
+        selected[rows] = True
+    return selected

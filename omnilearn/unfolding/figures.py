@@ -1,4 +1,4 @@
-"""Unfolded spectra with ratios to the truth, and how far from it every iteration is."""
+"""Figures of an unfolding: spectra with ratios to the truth, and distances by iteration."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,15 +53,15 @@ def spectra_figure(
             2 * rows, COLUMNS, squeeze=False, sharex=False, height_ratios=[3, 1] * rows
         )
         lines: dict[str, Artist] = {}
-        for place, (name, (edges, spectra)) in enumerate(panels.items()):
-            row, column = divmod(place, COLUMNS)
+        for index, (name, (edges, spectra)) in enumerate(panels.items()):
+            row, column = divmod(index, COLUMNS)
             upper, lower = grid[2 * row, column], grid[2 * row + 1, column]
             lines |= _draw(upper, lower, np.asarray(edges), spectra, reference)
             lower.set_xlabel(OBSERVABLE_LABELS.get(name, name), fontsize="small")
             upper.set_ylabel("Density" if column == 0 else "", fontsize="small")
             lower.set_ylabel("Ratio" if column == 0 else "", fontsize="small")
-        for place in range(len(panels), rows * COLUMNS):
-            row, column = divmod(place, COLUMNS)
+        for index in range(len(panels), rows * COLUMNS):
+            row, column = divmod(index, COLUMNS)
             grid[2 * row, column].remove()
             grid[2 * row + 1, column].remove()
         drawing.legend(
@@ -75,10 +75,11 @@ def spectra_figure(
 
 
 def _draw(upper, lower, edges: np.ndarray, spectra: Spectra, reference: str) -> dict:
-    """One observable; returns the lines by label."""
+    """Draw one observable and its ratios; returns the lines by label."""
     lines, position = {}, 0
-    against = np.asarray(spectra[reference]["density"])
-    filled = against > max(0.0, 0.002 * against.max())
+    denominator = np.asarray(spectra[reference]["density"])
+    filled = denominator > max(0.0, 0.002 * denominator.max())
+    safe = np.where(filled, denominator, 1.0)
     for label, spectrum in spectra.items():
         density, error = (np.asarray(spectrum[key]) for key in ("density", "uncertainty"))
         if label == reference:
@@ -86,8 +87,7 @@ def _draw(upper, lower, edges: np.ndarray, spectra: Spectra, reference: str) -> 
         else:
             colour, position = model_colour(label, position), position + 1
         lines[label] = upper.stairs(density, edges, color=colour, linewidth=1.6)
-        safe = np.where(filled, against, 1.0)
-        ratio, band = (np.where(filled, one / safe, np.nan) for one in (density, error))
+        ratio, band = (np.where(filled, values / safe, np.nan) for values in (density, error))
         lower.stairs(
             ratio + band,
             edges,
@@ -115,11 +115,11 @@ def iteration_figure(
     """Triangular discriminator against the number of iterations, a line per observable."""
     with figure(path_stem) as axes:
         colours = (*matplotlib.color_sequences["petroff10"],)  # arXiv:2107.02270
-        for (name, found), colour in zip(distances.items(), colours, strict=False):
-            values = np.array([result.value for result in found])
-            errors = [np.nan if result.error is None else result.error for result in found]
+        for (name, results), colour in zip(distances.items(), colours, strict=False):
+            values = np.array([result.value for result in results])
+            errors = [np.nan if result.error is None else result.error for result in results]
             axes.errorbar(
-                np.arange(len(found)),
+                np.arange(len(results)),
                 values,
                 errors,
                 color=colour,
@@ -138,20 +138,20 @@ def iteration_figure(
 def panels_of(
     results: Mapping[str, Any], level: str, renamed: dict[str, str]
 ) -> dict[str, tuple[Sequence[float], Spectra]]:
-    """The panels of a level from results.json, spectra labelled by `renamed`; others left out."""
+    """The panels of a level from results.json, of the spectra in `renamed`: key -> label."""
     return {
         name: (
-            drawn["edges"],
-            {label: drawn[kind] for kind, label in renamed.items() if kind in drawn},
+            spectra["edges"],
+            {label: spectra[kind] for kind, label in renamed.items() if kind in spectra},
         )
-        for name, drawn in results["spectra"][level].items()
+        for name, spectra in results["spectra"][level].items()
     }
 
 
 def unfolding_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
-    """Figures of one run in its directory: spectra of both levels, iterations, loss of step 1."""
+    """Figures of one run: spectra of its levels, distances by iteration, loss of step 1."""
     for level in results["spectra"]:
         renamed = {**LABELS[level], "unfolded": results["model"]}
         panels = panels_of(results, level, renamed)

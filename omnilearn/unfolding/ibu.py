@@ -15,7 +15,7 @@ OUTSIDE = -1  # the bin of an event that is not accepted, or lies outside the ed
 
 @dataclass(frozen=True)
 class Response:
-    """What simulation says of a binned observable, in sums of weights.
+    """Sums of weights of a simulated, binned observable.
 
     joint (reco bins, gen bins): events that both levels accept; gen (gen bins): all that particle
     level accepts; reco (reco bins): all that detector level accepts.
@@ -69,17 +69,17 @@ class Binned:
     ) -> Spectrum:
         """The unfolded spectrum from weights of simulated events (S,) and data (D,).
 
-        toys: how often each event is drawn, simulated ones (S,) and data (D,). The variances are
+        toys: counts of each simulated event (S,) and of each data event (D,). The variances are
         those over the toys, of data and response together: the square of half the central 68 % of
-        a bin, since signed weights of a sparse bin may cancel in a toy, which then lies far off.
+        a bin, which is robust against toys in which the signed weights of a sparse bin cancel.
         """
 
         def unfold(simulated_weights, data_weights):
             response = self.response(simulated_weights)
             return unfolded(self.sums(self.data, data_weights), response, iterations)
 
-        varied = [unfold(simulation * drawn, data * seen) for drawn, seen in toys]
-        low, high = np.percentile(varied, (15.87, 84.13), axis=0)
+        spectra = [unfold(simulation * counts[0], data * counts[1]) for counts in toys]
+        low, high = np.percentile(spectra, (15.87, 84.13), axis=0)
         return Spectrum(
             self.edges,
             unfold(simulation, data),
@@ -89,7 +89,7 @@ class Binned:
 
 
 def bins_of(values: np.ndarray, accepted: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Bin of each value (n,), as `np.histogram` counts it; OUTSIDE where there is none."""
+    """Bin of each value (n,), as in `np.histogram`; OUTSIDE where there is none."""
     bins = np.searchsorted(edges, values, side="right") - 1
     bins[values == edges[-1]] = len(edges) - 2
     return np.where(accepted & (bins >= 0) & (bins < len(edges) - 1), bins, OUTSIDE)
@@ -98,9 +98,9 @@ def bins_of(values: np.ndarray, accepted: np.ndarray, edges: np.ndarray) -> np.n
 def unfolded(data: np.ndarray, response: Response, iterations: int) -> np.ndarray:
     """Particle-level sums (gen bins,) from detector-level sums (..., reco bins) of the data.
 
-    Fakes are taken off by their simulated share in each bin, misses added by the efficiency. The
-    simulation is the prior; a bin in which its signed weights do not add up to more than zero has
-    no events in it, so that nothing is unfolded into it.
+    Fakes are subtracted by their simulated fraction in each bin, misses added by the efficiency.
+    The simulation is the prior; a bin whose signed weights do not add up to more than zero stays
+    empty.
     """
     safe_reco = np.where(response.reco > 0, response.reco, 1.0)
     matched = np.where(response.reco > 0, data * response.joint.sum(axis=1) / safe_reco, 0.0)

@@ -1,16 +1,17 @@
-"""OmniFold: the iteration, whatever tells the samples apart.
+"""OmniFold: the iteration, for any classifier.
 
 A. Andreassen et al., arXiv:1911.09107. Step 1, detector level: the pull weights take the simulation
-to the data. Step 2, particle level: the push weights are that reweighting as a function of what was
-there before the detector. Events that only one level accepts follow arXiv:2105.04448: a miss has
-the average pull weight of its particle level, a fake the average push weight of its detector level.
+to the data. Step 2, particle level: the push weights are that reweighting as a function of the
+particle level. Events that only one level accepts follow arXiv:2105.04448: a miss has the average
+pull weight of its particle level, a fake the average push weight of its detector level.
 
-The ratio of step 1 multiplies the push weights of the iteration before. That of step 2 is taken to
-the simulation as generated, in every iteration: it is the push weight itself.
+The ratio of step 1 multiplies the push weights of the previous iteration. The ratio of step 2 is
+relative to the simulation as generated, in every iteration, so that it is the push weight itself.
 """
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -21,12 +22,12 @@ DETECTOR, PARTICLE = "reco", "gen"
 
 @dataclass(frozen=True)
 class Step:
-    """Two weighted samples to tell apart at one level.
+    """Two weighted samples to classify at one level.
 
-    reference (S,): weights of the simulated events, zero where one takes no part. target: weights
-    of the events of the data (D,) if `against_data`, else other weights of the simulation (S,).
-    multiplies: the ratio multiplies push weights that the reference has already, so that it is one
-    when the unfolding has converged; else it is the whole weight.
+    reference (S,): weights of the simulated events, zero for those not in the sample. target:
+    weights of the data (D,) if `against_data`, else other weights of the simulation (S,).
+    multiplies: the reference has push weights that the ratio multiplies, so that it is one when the
+    unfolding has converged; else the ratio is the weight itself.
     """
 
     name: str  # iteration1_step1 and so on
@@ -37,8 +38,8 @@ class Step:
     multiplies: bool = False
 
 
-# Step -> density of the target over that of the reference (S,), up to a factor; also for simulated
-# events of weight zero, wherever they have a jet at this level
+# Step -> density of the target over that of the reference (S,), up to a factor, for all simulated
+# events with a jet at this level, those of weight zero too
 Fit = Callable[[Step], np.ndarray]
 
 
@@ -49,7 +50,7 @@ class Sample:
     weight: np.ndarray
     passes_reco: np.ndarray
     passes_gen: np.ndarray
-    data_weight: np.ndarray  # zero where detector level does not accept an event
+    data_weight: np.ndarray  # (D,), zero for events that detector level does not accept
 
     def __post_init__(self):
         for name, weight in (
@@ -65,15 +66,15 @@ class Sample:
 
     @property
     def normalisation(self) -> float:
-        """Data per simulated event at detector level: scales weighted simulation to the data."""
+        """Sum of data weights over that of the simulation, both at detector level."""
         return float(self.data_weight.sum() / np.sum(self.weight * self.passes_reco))
 
 
 def pulled(sample: Sample, push: np.ndarray, fit: Fit, name: str, misses: str) -> np.ndarray:
     """Step 1: pull weights (S,) from push weights (S,).
 
-    Their sum at detector level is that of the simulation, whatever the scale of the data. `misses`
-    is "average" (arXiv:2105.04448, step 1b) or "prior": they keep their push weight.
+    Weighted by them, the simulation keeps its sum at detector level. `misses` is "average"
+    (arXiv:2105.04448, step 1b) or "prior", with which misses keep their push weight.
     """
     weight = sample.weight * sample.passes_reco
     step = Step(name, DETECTOR, weight * push, sample.data_weight, True, multiplies=True)
@@ -89,7 +90,7 @@ def pulled(sample: Sample, push: np.ndarray, fit: Fit, name: str, misses: str) -
 
 
 def pushed(sample: Sample, pull: np.ndarray, fit: Fit, name: str, misses: str) -> np.ndarray:
-    """Step 2: push weights (S,) from pull weights (S,), relative to the simulation as it is made.
+    """Step 2: push weights (S,) from pull weights (S,), relative to the simulation as generated.
 
     Fakes have the average push weight of their detector level, or 1 with `misses` "prior".
     """
@@ -106,30 +107,37 @@ def pushed(sample: Sample, pull: np.ndarray, fit: Fit, name: str, misses: str) -
 
 def averaged(fit: Fit, step: Step) -> np.ndarray:
     """Mean target weight per reference weight, (S,), as a function of the step's level."""
-    ratio = fit(step)
-    taking_part = step.reference != 0
-    total = np.sum((step.reference * ratio)[taking_part])
+    ratio, selected = fit(step), step.reference != 0
+    total = np.sum((step.reference * ratio)[selected])
     return ratio * np.sum(step.target) / total
+
+
+class StoredSteps(Protocol):
+    """Weights (S,) after each finished step, by its name: a dictionary, or files."""
+
+    def __contains__(self, name) -> bool: ...
+    def __getitem__(self, name: str, /) -> np.ndarray: ...
+    def __setitem__(self, name: str, weights: np.ndarray, /) -> None: ...
 
 
 def unfold(
     sample: Sample,
     fit: Fit,
     iterations: int,
-    kept: MutableMapping[str, np.ndarray] | None = None,
+    stored: StoredSteps | None = None,
     misses: str = "average",
 ) -> Iterator[np.ndarray]:
-    """Push weights (S,) after every iteration, as soon as it is done.
+    """Push weights (S,) after every iteration, each yielded as soon as it is finished.
 
-    `kept` holds the weights after every step by its name; what it has already is not done again.
+    Steps in `stored` are not repeated; the others are added to it.
     """
-    kept = {} if kept is None else kept
+    stored = {} if stored is None else stored
     push = np.ones(len(sample.weight))
     for iteration in range(1, iterations + 1):
         first, second = (f"iteration{iteration}_step{step}" for step in (1, 2))
-        if second not in kept:
-            if first not in kept:
-                kept[first] = pulled(sample, push, fit, first, misses)
-            kept[second] = pushed(sample, kept[first], fit, second, misses)
-        push = kept[second]
+        if second not in stored:
+            if first not in stored:
+                stored[first] = pulled(sample, push, fit, first, misses)
+            stored[second] = pushed(sample, stored[first], fit, second, misses)
+        push = stored[second]
         yield push

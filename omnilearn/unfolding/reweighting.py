@@ -34,8 +34,8 @@ def deepsets(events: Events, config: Config) -> DeepSets:
 class NetworkFit(CrossFit):
     """A network, trained anew for each step.
 
-    make: seed -> network to start from; `first` and `later` are the settings of the first training
-    of a kind of step, and of those that go on from the iteration before.
+    make: seed -> initial network; `first`: settings of the first iteration; `later`: those of later
+    iterations, which start from the weights of the previous one.
     """
 
     make: Callable[[int], Network] = field(kw_only=True)
@@ -50,23 +50,24 @@ class NetworkFit(CrossFit):
         self.logits_of = compiled_for_batches(self.network.call, slots)
 
     def start(self, step: Step, folder: Path, seed: int) -> bool:
-        """Give the network the weights a training begins with; is it a later iteration?
+        """Set the initial weights of a training; returns whether it is of a later iteration.
 
-        Then they are those of the iteration before. A step whose ratio multiplies the weights that
-        are there already begins at ratio one: of the classifier only the logits are forgotten.
+        A later iteration starts from the weights of the previous one. If the ratio multiplies push
+        weights, the layer of the logits is set to zero, so that the ratio starts at one.
         """
         before = previous(self.run, step.name) / folder.relative_to(folder.parents[1]) / "best.h5"
-        goes_on = bool(distributed.agreed(before.is_file()))
-        if goes_on:
+        is_later = bool(distributed.agreed(before.is_file()))
+        if is_later:
             load_best(self.network, before)
             if step.multiplies:
                 for name, weight in model_weights(self.network).items():
                     if name.startswith(LOGITS):
                         weight.assign(np.zeros(weight.shape, "float32"))
         else:
-            fresh = model_weights(self.make(seed))
-            assign_weights(self.network, {name: np.array(one) for name, one in fresh.items()}, "")
-        return goes_on
+            initial = model_weights(self.make(seed))
+            arrays = {name: np.array(weight) for name, weight in initial.items()}
+            assign_weights(self.network, arrays, "")
+        return is_later
 
     def train(
         self,
@@ -76,15 +77,15 @@ class NetworkFit(CrossFit):
         folder: Path,
         seed: int,
     ) -> dict[str, int]:
-        """Fit the network to the two samples and leave it at its best epoch."""
-        goes_on = self.start(step, folder, seed)
-        config = replace(self.later if goes_on else self.first, seed=seed)
+        """Fit the network to the two samples and load its best epoch."""
+        is_later = self.start(step, folder, seed)
+        config = replace(self.later if is_later else self.first, seed=seed)
         training, validation = (
-            self.events.pipeline(step.level, samples, taking_part, config.batch, config.seed)
-            for taking_part in rows
+            self.events.pipeline(step.level, samples, selected, config.batch, config.seed)
+            for selected in rows
         )
-        most = f"{config.epochs} epochs at most"
-        log.info(f"{step.name}, {folder.name}: {training.num_jets} events, {most}")
+        limit = f"at most {config.epochs} epochs"
+        log.info(f"{step.name}, {folder.name}: {training.num_jets} events, {limit}")
         if distributed.rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
         distributed.barrier()
@@ -97,12 +98,12 @@ class NetworkFit(CrossFit):
 
     def log_ratio(self, level: str, rows: Rows) -> np.ndarray:
         """As `CrossFit.log_ratio`."""
-        found = np.zeros(len(rows))
+        ratios = np.zeros(len(rows))
         if not (rows & self.events.passes[level]).any():
-            return found
-        both = (rows.astype("float64"),) * 2
-        pipeline = self.events.pipeline(level, both, rows, self.first.batch)
+            return ratios
+        samples = (rows.astype("float64"),) * 2
+        pipeline = self.events.pipeline(level, samples, rows, self.first.batch)
         predicted = predict(self.network, pipeline, self.logits_of)
         logits = predicted["logits"].astype("float64")
-        found[self.events.positions(predicted["index"])] = logits[:, 1] - logits[:, 0]
-        return found
+        ratios[self.events.positions(predicted["index"])] = logits[:, 1] - logits[:, 0]
+        return ratios

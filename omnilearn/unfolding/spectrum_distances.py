@@ -1,11 +1,11 @@
-"""How close weighted spectra are: triangular discriminator and chi2 of the six observables.
+"""Distances of weighted spectra: triangular discriminator and chi2 of the six observables.
 
 Binning and definition are those of arXiv:2502.14652, Table 7, and arXiv:2404.16091v2, Table II.
-Weights may be negative: sums are signed. A spectrum whose sum is not above zero has no area to be
-scaled to one, so that its distances are undefined, with the reason.
+Weights may be negative: sums are signed. A spectrum whose sum is not above zero cannot be scaled
+to an area of one: its distances are undefined, with the reason.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ BINNING = {
 }
 TOYS = 100  # variations of a histogram, as in the papers
 LEAST_EVENTS = 10.0  # effective events of either histogram in a bin of the chi2
-TOO_FEW = "all events lie in one bin, once bins are joined to 10 effective events"
+TOO_FEW = "all events lie in one bin, once bins are merged to 10 effective events"
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,13 @@ class Spectrum:
     def of(cls, values: np.ndarray, weights: np.ndarray, edges: np.ndarray) -> "Spectrum":
         """Values (N,) with weights (N,); those outside the edges are not counted."""
         weights = np.asarray(weights, "float64")
-        sums, variances = (
-            np.histogram(values, edges, weights=content)[0] for content in (weights, weights**2)
-        )
+        sums = np.histogram(values, edges, weights=weights)[0]
+        variances = np.histogram(values, edges, weights=weights**2)[0]
         return cls(np.asarray(edges), sums, variances, int(np.count_nonzero(weights)))
 
     @property
     def problem(self) -> str | None:
-        """Why the spectrum cannot be scaled to an area of one, if so."""
+        """The reason why the spectrum cannot be scaled to an area of one, or None."""
         if self.total > 0:
             return None
         return (
@@ -60,30 +59,30 @@ class Spectrum:
 
     @property
     def share_variance(self) -> np.ndarray:
-        """Variance of `share`, (bins,), the sum of all bins being free."""
+        """Variance of `share` (bins,), without that of the total."""
         return self.variances / self.total**2
 
     def plotted(self) -> dict[str, list[float] | str]:
         """Density and its uncertainty per bin, for results.json.
 
-        A spectrum that cannot be scaled to one has its sums per unit instead, and `undefined` says
-        why.
+        A spectrum that cannot be scaled to one has its sums per unit instead, and the reason under
+        `undefined`.
         """
         scale = np.diff(self.edges) * (1.0 if self.problem else self.total)
-        drawn = {
+        density = {
             "density": (self.sums / scale).tolist(),
             "uncertainty": (np.sqrt(self.variances) / scale).tolist(),
         }
-        return drawn | ({"undefined": self.problem} if self.problem else {})
+        return density | ({"undefined": self.problem} if self.problem else {})
 
     @property
     def total(self) -> float:
         return float(self.sums.sum())
 
 
-def without_meaning(*spectra: Spectrum) -> Result | None:
-    """The result of a distance between spectra of which one cannot be scaled to one; else none."""
-    problems = [one.problem for one in spectra if one.problem]
+def undefined_distance(*spectra: Spectrum) -> Result | None:
+    """The undefined result where a spectrum cannot be scaled to an area of one, else None."""
+    problems = [spectrum.problem for spectrum in spectra if spectrum.problem]
     return Result(np.nan, None, spectra[0].entries, reason=problems[0]) if problems else None
 
 
@@ -98,10 +97,10 @@ def triangular_discriminator(spectrum: Spectrum, truth: Spectrum, seed: int = 0)
     """1000 times the triangular discriminator of two spectra, each of area one.
 
     The uncertainty is the spread over variations of `spectrum`, each bin uniformly within one
-    sigma and the whole renormalised (arXiv:2404.16091v2, Table II). Statistics alone give
-    `noise_floor`.
+    sigma and all renormalised (arXiv:2404.16091v2, Table II). `noise_floor` is the value expected
+    from statistics alone.
     """
-    if undefined := without_meaning(spectrum, truth):
+    if undefined := undefined_distance(spectrum, truth):
         return undefined
     value = 1000 * float(separation(spectrum.share, truth.share))
     rng = np.random.default_rng(seed)
@@ -109,7 +108,7 @@ def triangular_discriminator(spectrum: Spectrum, truth: Spectrum, seed: int = 0)
     toys = spectrum.sums + rng.uniform(-1, 1, (TOYS, len(sigma))) * sigma
     totals = toys.sum(axis=-1, keepdims=True)
     if not (totals > 0).all():
-        reason = "within one sigma the weights of the spectrum add up to nothing"
+        reason = "within one sigma the weights of the spectrum add up to zero or less"
         return Result(value, None, spectrum.entries, reason=reason)
     spread = 1000 * float(np.std(separation(toys / totals, truth.share), ddof=1))
     return Result(value, spread, spectrum.entries)
@@ -120,7 +119,7 @@ def noise_floor(spectrum: Spectrum, truth: Spectrum) -> float | None:
 
     None where the discriminator itself is undefined.
     """
-    if without_meaning(spectrum, truth):
+    if undefined_distance(spectrum, truth):
         return None
     variance = spectrum.share_variance + truth.share_variance
     total = np.abs(spectrum.share) + np.abs(truth.share)
@@ -130,13 +129,14 @@ def noise_floor(spectrum: Spectrum, truth: Spectrum) -> float | None:
 def chi2_per_bin(spectrum: Spectrum, truth: Spectrum) -> Result:
     """chi2 of two spectra, each of area one, per degree of freedom; its error is sqrt(2 / ndf).
 
-    Neighbouring bins are joined until both spectra have 10 effective events.
+    Neighbouring bins are merged until both spectra have 10 effective events.
     """
-    if undefined := without_meaning(spectrum, truth):
+    if undefined := undefined_distance(spectrum, truth):
         return undefined
-    groups = joined_bins((spectrum, truth))
-    shares = [np.add.reduceat(one.share, groups) for one in (spectrum, truth)]
-    variances = [np.add.reduceat(one.share_variance, groups) for one in (spectrum, truth)]
+    spectra = (spectrum, truth)
+    groups = merged_bins(spectra)
+    shares = [np.add.reduceat(each.share, groups) for each in spectra]
+    variances = [np.add.reduceat(each.share_variance, groups) for each in spectra]
     freedom = len(groups) - 1
     if freedom < 1:
         return Result(np.nan, None, spectrum.entries, reason=TOO_FEW)
@@ -144,17 +144,16 @@ def chi2_per_bin(spectrum: Spectrum, truth: Spectrum) -> Result:
     return Result(float(chi2) / freedom, float(np.sqrt(2 / freedom)), spectrum.entries)
 
 
-def joined_bins(spectra: Iterable[Spectrum]) -> np.ndarray:
+def merged_bins(spectra: Sequence[Spectrum]) -> np.ndarray:
     """First bins of groups of neighbours with 10 effective events in all spectra."""
-    spectra = list(spectra)
     starts, start = [0], 0
     for stop in range(1, len(spectra[0].sums) + 1):
         events = [
-            one.sums[start:stop].sum() ** 2 / max(one.variances[start:stop].sum(), 1e-300)
-            for one in spectra
+            spectrum.sums[start:stop].sum() ** 2 / max(spectrum.variances[start:stop].sum(), 1e-300)
+            for spectrum in spectra
         ]
         if min(events) >= LEAST_EVENTS:
             starts.append(stop)
             start = stop
-    # the last group has all the rest
+    # the last group contains the remaining bins
     return np.array(starts[:-1] if len(starts) > 1 else starts)

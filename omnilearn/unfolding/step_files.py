@@ -1,6 +1,5 @@
-"""Where the weights of an unfolding stand after each of its steps, so that it can go on there."""
+"""Files of the weights after each step, from which an interrupted unfolding resumes."""
 
-from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from omnilearn.training import distributed
 from omnilearn.training.resume import LAST, PREVIOUS
 
 
-class StepFiles(MutableMapping):
+class StepFiles:
     """Weights of the simulated events after each step, in RUN/<step>/weights.h5."""
 
     def __init__(self, run: Path, events: int):
@@ -25,7 +24,7 @@ class StepFiles(MutableMapping):
 
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.path(name)
-        mend = "remove it, and the step is done again"
+        mend = "remove it, and the step is repeated"
         with stored_file(path, "weights of a step", mend) as file:
             events, weights = int(file.attrs["events"]), array(file, "weight")
         if weights.ndim != 1 or not np.isfinite(weights).all():
@@ -36,7 +35,7 @@ class StepFiles(MutableMapping):
         if events != self.events:
             raise UserError(
                 f"{path} is of {events} events, the data folder holds {self.events}; choose "
-                "another --name, or throw the run away with --overwrite"
+                "another --name, or replace the run with --overwrite"
             )
         return weights
 
@@ -45,17 +44,8 @@ class StepFiles(MutableMapping):
             with atomic_file(self.path(name)) as file:
                 file["weight"] = weights
                 file.attrs["events"] = self.events
-            # the optimiser's state of a finished training is of no more use
+            # a finished training needs no state to resume from
             for state in (LAST, PREVIOUS):
                 for path in (self.run / name).glob(f"seed*/fold*/{state}"):
                     path.unlink()
         distributed.barrier()
-
-    def __delitem__(self, name: str) -> None:
-        self.path(name).unlink()
-
-    def __iter__(self) -> Iterator[str]:
-        return (path.parent.name for path in sorted(self.run.glob("*/weights.h5")))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

@@ -33,7 +33,7 @@ from omnilearn.unfolding.unfolded_weights import write_weights
 
 __all__ = ["EVALUATION", "NOT_EVALUATED", "SETTINGS", "evaluate", "finetune", "idle_flags"]
 
-OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # an unfolding has its own
+OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_LATER_STEPS = ("iterations", "later_epochs", "later_lr", "misses")
 OF_NETWORKS = (
     *("later_epochs", "later_lr", "batch", "accumulate", "warmup_epochs", "decay", "optimiser"),
@@ -44,7 +44,7 @@ OF_NETWORKS = (
 
 @dataclass(frozen=True)
 class UnfoldingSettings(Settings):
-    """How to unfold; how a classifier learns stands in Config."""
+    """Settings of the unfolding; those of its trainings are in Config."""
 
     default_is: ClassVar = "recipe, else"
 
@@ -56,16 +56,14 @@ class UnfoldingSettings(Settings):
     iterations: int = option(5, "iterations of two steps each", least=1)
     classifier: str = option(
         "pet",
-        "what tells the samples apart: pet or deepsets see all constituents, boosted trees "
+        "classifier of the two samples: pet or deepsets on all constituents, boosted trees on "
         "the six observables",
         choices=("pet", "deepsets", "trees"),
     )
     folds: int = option(
-        5,
-        "parts of the events; each is weighted by a classifier that learnt from the others",
-        least=2,
+        5, "parts of the events; each is weighted by a classifier trained on the others", least=2
     )
-    ensemble: int = option(1, "trainings per step, whose mean ratio counts", least=1)
+    ensemble: int = option(1, "trainings per step, whose mean ratio is taken", least=1)
     replicas: int = option(
         0,
         "repetitions with Poisson weights on data and simulation and seeds of their own, shared "
@@ -77,7 +75,7 @@ class UnfoldingSettings(Settings):
     )
     misses: str = option(
         "average",
-        "weights of events that one level misses: average as arXiv:2105.04448, or prior",
+        "weights of events that one level misses: average (arXiv:2105.04448) or prior",
         choices=("average", "prior"),
     )
     clip: float = option(100.0, "likelihood ratios are kept between 1 / clip and clip", above=1)
@@ -88,13 +86,13 @@ class UnfoldingSettings(Settings):
 SETTINGS = UnfoldingSettings
 
 
-def recipes(config: Config, asked: dict) -> tuple[dict, dict]:
-    """What the classifier adds to the recipe of a configuration, and the recipe of unfolding."""
-    classifier, preset = asked.get("classifier", UnfoldingSettings.classifier), config.preset
-    more, own = (
+def recipes(config: Config, given: dict) -> tuple[dict, dict]:
+    """Settings that the classifier changes in Config, and the recipe of the unfolding."""
+    classifier, preset = given.get("classifier", UnfoldingSettings.classifier), config.preset
+    training, unfolding = (
         table.get(classifier, {}).get(preset, {}) for table in (CLASSIFIERS, CLASSIFIERS_UNFOLDING)
     )
-    return more, {**UNFOLDING[preset], **own}
+    return training, {**UNFOLDING[preset], **unfolding}
 
 
 def idle_flags(config: Config, start: Start, settings: UnfoldingSettings) -> dict[str, str]:
@@ -115,10 +113,10 @@ def idle_flags(config: Config, start: Start, settings: UnfoldingSettings) -> dic
 def make_fit(
     events: Events, config: Config, settings: UnfoldingSettings, start: Start, about: dict
 ) -> CrossFit:
-    """What learns the ratios; its run directory is set by each unfolding."""
-    common = (events, Path(config.runs), config.seed, settings.ensemble, settings.clip)
+    """The classifiers of the unfolding; each unfolding sets their run directory."""
+    arguments = (events, Path(config.runs), config.seed, settings.ensemble, settings.clip)
     if settings.classifier == "trees":
-        return TreeFit(*common, settings=config)
+        return TreeFit(*arguments, settings=config)
 
     def network(seed: int):
         seeded = replace(config, seed=seed)
@@ -127,13 +125,13 @@ def make_fit(
         return make_pet(events.spec, seeded, start, log.debug)
 
     later = replace(config, epochs=settings.later_epochs, lr=settings.later_lr, warmup_epochs=0)
-    return NetworkFit(*common, make=network, first=config, later=later, about=about)
+    return NetworkFit(*arguments, make=network, first=config, later=later, about=about)
 
 
 def finetune(
     spec: DatasetSpec, config: Config, name: str, start: Start, settings: UnfoldingSettings
 ) -> None:
-    """One unfolding, in the run directory `name` unless the configuration has another."""
+    """One unfolding, in the run directory `name` unless `config` names another."""
     if config.mode != "classifier":
         raise UserError(f"--mode is {config.mode!r}; an unfolding trains the classifier")
     if not spec.levels:
@@ -143,18 +141,18 @@ def finetune(
     about |= asdict(settings)
     fit = make_fit(events, config, settings, start, about)
     run = prepare_run(config, name, about)
-    kinds = (events.simulated.sum(), (~events.simulated & ~events.truth).sum())
+    data = ~events.simulated & ~events.truth
     log.info(
-        f"{spec.name}: {kinds[0]} simulated events, {kinds[1]} of the data, "
-        f"{events.truth.sum()} more held out as their truth"
+        f"{spec.name}: {events.simulated.sum()} simulated events, {data.sum()} of the data, "
+        f"{events.truth.sum()} more held out as the truth"
     )
     unfolding = Unfolding(events, fit, settings.step, settings.iterations, settings.misses)
     weight, sample = unfolding(run)
     repeated = {
-        "replicas": unfolding.again(
-            run, "replica", settings.replicas, lambda number: events.resampled(config.seed, number)
+        "replicas": unfolding.repeat(
+            run, "replica", settings.replicas, lambda index: events.resampled(config.seed, index)
         ),
-        "trainings": unfolding.again(run, "training", settings.trainings, lambda number: None),
+        "trainings": unfolding.repeat(run, "training", settings.trainings, lambda index: None),
     }
     if distributed.rank() == 0:
         write_result(run, events, sample, weight, repeated, {**about, "config": asdict(config)})
@@ -173,20 +171,20 @@ def write_result(
     repeated: dict[str, np.ndarray],
     about: dict,
 ) -> None:
-    """weights.h5: the weights, where their events stand, and all that made them."""
-    owner, row, inputs = events.places()
+    """Write weights.h5: the weights, file and row of their events, inputs and settings."""
+    file, row, inputs = events.file_rows()
     arrays = {
         "weight": weight,
         "event_weight": sample.weight,
         "passes_reco": sample.passes_reco,
         "passes_gen": sample.passes_gen,
-        "file": owner[events.simulated],
+        "file": file[events.simulated],
         "row": row[events.simulated],
         **{name: weights for name, weights in repeated.items() if len(weights)},
     }
     weighted = sample.weight * sample.passes_gen
     level = DETECTOR if about["step"] == "reweight" else PARTICLE
-    described = {
+    description = {
         **{key: value for key, value in about.items() if value is not None},
         "inputs": inputs,
         "origin": events.origin,
@@ -197,4 +195,4 @@ def write_result(
         "mean_weight": float(np.average(weight, weights=weighted)),
         "effective_size": effective_size(weighted * weight),
     }
-    write_weights(run / "weights.h5", arrays, described)
+    write_weights(run / "weights.h5", arrays, description)

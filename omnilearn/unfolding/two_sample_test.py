@@ -1,7 +1,7 @@
-"""Can a classifier over all constituents tell an unfolding from the truth? Its AUC says how well.
+"""Two-sample test: the AUC of a classifier over all constituents of unfolding against truth.
 
-It learns from the train split and is measured on the test split, whose data were not unfolded where
-they have a truth.
+It is trained on the train split and measured on the test split, whose data, if they have a truth,
+were not unfolded.
 """
 
 from dataclasses import replace
@@ -25,8 +25,8 @@ def two_sample_test(
 ) -> dict[str, Result]:
     """AUC of a DeepSets classifier at one level, before (`two_sample_simulation`) and after.
 
-    weight (S,): what the unfolding multiplies the simulated events by. One half means that the
-    classifier cannot tell.
+    weight (S,): factors of the event weights of the simulation. An AUC of one half means that the
+    classifier does not separate the samples.
     """
     settings = replace(Config(**TWO_SAMPLES), seed=config.seed, data=config.data)
     simulated, passing = events.simulated, events.passes[level]
@@ -40,7 +40,7 @@ def two_sample_test(
         about={"task": "two_sample_test"},
     )
     rows = (events.within("train"), events.within("val"))
-    found = {}
+    results = {}
     for kind, weights in (("simulation", np.ones_like(weight)), ("unfolded", weight)):
         step = Step(
             f"two_sample_{kind}",
@@ -53,26 +53,23 @@ def two_sample_test(
         folder = run / step.name / f"seed{settings.seed}" / "whole"
         fit.train(step, samples, rows, folder, settings.seed)
         total = samples[0] + samples[1]
-        there = events.within("test") & (total != 0)
-        logit = fit.log_ratio(level, there)[there]
-        found[f"two_sample_{kind}"] = signed_auc(logit, ~simulated[there], total[there])
-    log.info(f"two-sample test: {found['two_sample_unfolded']}")
-    return found
+        selected = events.within("test") & (total != 0)
+        logit = fit.log_ratio(level, selected)[selected]
+        results[step.name] = signed_auc(logit, ~simulated[selected], total[selected])
+    log.info(f"two-sample test: {results['two_sample_unfolded']}")
+    return results
 
 
 def signed_auc(score: np.ndarray, is_signal: np.ndarray, weight: np.ndarray) -> Result:
-    """AUC (n,) of events of which some may have negative weights.
+    """AUC of events (n,), some of which may have negative weights.
 
     Without such weights it is `tagging.metrics.auc`. With them, sums of weights take the place of
     counts, and the uncertainty is the spread over bootstrap replicas.
     """
-    if (
-        len(weight)
-        and weight.min() >= 0
-        and all((weight * kind).any() for kind in (is_signal, ~is_signal))
-    ):
+    samples = (~is_signal, is_signal)
+    if (weight >= 0).all() and all(weight[sample].any() for sample in samples):
         return auc(score, is_signal.astype(int), weight)
-    sums = [weight[kind].sum() for kind in (~is_signal, is_signal)]
+    sums = [weight[sample].sum() for sample in samples]
     if not min(sums) > 0:
         reason = (
             f"the weights of the two samples add up to {sums[0]:g} and {sums[1]:g}, not to "

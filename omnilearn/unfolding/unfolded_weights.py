@@ -1,4 +1,4 @@
-"""The result of an unfolding as it is published: one weight per simulated event, self-described."""
+"""The published result of an unfolding: a file of one weight per simulated event."""
 
 import json
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ ARRAYS = ("weight", "event_weight", "passes_reco", "passes_gen", "file", "row")
 
 @dataclass(frozen=True)
 class UnfoldedWeights:
-    """One weight per simulated event (S,), and what its uncertainty is estimated with.
+    """One weight per simulated event (S,), and the weights that give its uncertainty.
 
-    A spectrum at particle level: events that pass `passes_gen`, each with event_weight * weight;
-    its spread over `replicas` is the statistical uncertainty, over `trainings` that of training.
+    A spectrum at particle level takes events of `passes_gen`, each with event_weight * weight; its
+    spread over `replicas` is the statistical uncertainty, over `trainings` that of training.
     """
 
-    weight: np.ndarray  # (S,) what the unfolding multiplies event_weight by
+    weight: np.ndarray  # (S,) factor of event_weight
     event_weight: np.ndarray  # (S,) of the simulation
-    passes_reco: np.ndarray  # (S,) bool: the event is there at detector level
-    passes_gen: np.ndarray  # (S,) bool: and at particle level
+    passes_reco: np.ndarray  # (S,) bool: detector level accepts the event
+    passes_gen: np.ndarray  # (S,) bool: particle level accepts it
     file: np.ndarray  # (S,) number of the input file, counted from 0
     row: np.ndarray  # (S,) row of the event in that file
     replicas: np.ndarray  # (R, S) in place of `weight`, of bootstrap replicas; R = 0 without any
@@ -36,20 +36,20 @@ class UnfoldedWeights:
     def read(path: Path) -> "UnfoldedWeights":
         """The content of a weights.h5; raises UserError as `read_weights`."""
         arrays, about = read_weights(path)
-        none = np.zeros((0, len(arrays["weight"])), arrays["weight"].dtype)
-        kinds = {"replicas": none, "trainings": none, **arrays}
-        flags = {name: kinds[name].astype(bool) for name in ("passes_reco", "passes_gen")}
-        named = {name: kinds[name] for name in (*ARRAYS, "replicas", "trainings")}
-        return UnfoldedWeights(**{**named, **flags}, about=about)
+        empty = np.zeros((0, len(arrays["weight"])), arrays["weight"].dtype)
+        arrays = {"replicas": empty, "trainings": empty, **arrays}
+        for name in ("passes_reco", "passes_gen"):
+            arrays[name] = arrays[name].astype(bool)
+        names = (*ARRAYS, "replicas", "trainings")
+        return UnfoldedWeights(**{name: arrays[name] for name in names}, about=about)
 
 
 def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> None:
     """Write the arrays of simulated events, each (S,), and `about` as attributes.
 
-    weight: what the unfolding multiplies event_weight by; file, row: where the event stands in
-    the inputs; replicas (R, S) and trainings (T, S), if any: the weights of bootstrap replicas of
-    data and simulation, and of trainings with other seeds, in place of `weight`. They contain how
-    often an event was drawn. Lists and dictionaries of `about` are JSON.
+    The arrays are the fields of `UnfoldedWeights`; replicas (R, S) and trainings (T, S) are
+    optional. Weights of a replica contain the counts of its events. Lists and dictionaries of
+    `about` are stored as JSON.
     """
     with atomic_file(path) as file:
         for name, values in arrays.items():
@@ -60,7 +60,7 @@ def write_weights(path: Path, arrays: dict[str, np.ndarray], about: dict) -> Non
 
 
 def read_weights(path: Path) -> tuple[dict[str, np.ndarray], dict]:
-    """What `write_weights` wrote; raises UserError naming the file and what is missing."""
+    """Arrays and attributes of a weights.h5; raises UserError for other content."""
     mend = "make it again with: python finetune.py omnifold"
     with stored_file(path, "a file of weights", mend) as file:
         about = attributes(file)

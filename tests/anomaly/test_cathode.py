@@ -1,4 +1,4 @@
-"""CATHODE from the sidebands to a classifier, on toy events of two jets: all stages, in order."""
+"""CATHODE from the sidebands to a classifier, on toy events of two jets."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from toy_dijets import write_dijets
 
 from omnilearn.anomaly import density, dijet_sampling
 from omnilearn.anomaly import task as anomaly
-from omnilearn.anomaly.dijet_closure import closure
+from omnilearn.anomaly.dijet_closure import KINEMATICS, closure
 from omnilearn.anomaly.dijet_sampling import (
     DijetSampler,
     calibration_of,
@@ -26,39 +26,21 @@ from omnilearn.kinematics import from_relative, invariant_mass, sum_constituents
 from omnilearn.statistics.results import read_results
 
 COMMON = (
-    "--preset",
-    "small",
-    "--epochs",
-    "1",
-    "--batch",
-    "32",
-    "--warmup-epochs",
-    "0",
-    "--data-background",
-    "40",
-    "--reference-background",
-    "40",
-    "--density-epochs",
-    "1",
-    "--jet-epochs",
-    "1",
-    "--train-jets",
-    "96",
-    "--sampling-steps",
-    "2",
+    "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 --data-background 40 "
+    "--reference-background 40 --density-epochs 1 --jet-epochs 1 --train-jets 96 --sampling-steps 2"
 )
 
 
 @dataclass(frozen=True)
 class FewSteps(Solver):
-    """The solver of the suite in a hurry."""
+    """The solver of the suite with two steps for jets."""
 
     jet_steps: int = 2
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
-    """The small preset even smaller, no graph, small parts: each takes seconds."""
+    """A tiny model without graphs and small files, so that each test takes seconds."""
     with tiny_and_eager() as patch:
         patch.setattr(dijet_sampling, "PART", 16)
         patch.setattr(dijet_sampling, "ATTEMPTS", 2)
@@ -70,33 +52,35 @@ def small_and_eager():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cathode")
     write_dijets(folder / "data", {"train": 600, "val": 120, "test": 150}, signal=0.1)
     return folder
 
 
+def finetuned(workdir, *flags, runs="runs"):
+    return python(COMMON, "--data", workdir / "data", "--runs", workdir / runs, *flags)
+
+
 @pytest.fixture(scope="module")
-def model(place):
-    line = "finetune.py lhco --data", place / "data", "--runs", place / "runs"
-    code, _, err = python(*line, "--signal", "20", *COMMON)
+def model(workdir):
+    code, _, err = finetuned(workdir, "--signal", "20")
     assert (code, err) == (0, "")
-    return place / "runs" / "lhco_scratch"
+    return workdir / "runs" / "lhco_scratch"
 
 
 def sampler_of(model) -> DijetSampler:
     return DijetSampler(model / "density", LHCO, Solver(steps=2, jet_steps=2), 16, 0)
 
 
-def test_stages_before_what_they_need_are_refused(place):
+def test_stages_without_the_files_they_need_are_refused(workdir):
     for stage, sentence in (("sample", "no trained generator"), ("classify", "--stage sample")):
-        line = "finetune.py lhco --data", place / "data", "--runs", place / "other"
-        code, _, err = python(*line, "--stage", stage, *COMMON)
+        code, _, err = finetuned(workdir, "--stage", stage, runs="other")
         assert code != 0
         assert sentence in err
 
 
-def test_all_stages_leave_a_density_a_reference_and_a_classifier(model):
+def test_all_stages_write_a_density_a_reference_and_a_classifier(model):
     assert json.loads((model / "density" / "config.json").read_text())["task"] == "density"
     assert (model / "density" / "jets" / "best.h5").is_file()
     assert len(list((model / "density" / "reference").glob("part*.hdf5"))) == 3
@@ -105,23 +89,22 @@ def test_all_stages_leave_a_density_a_reference_and_a_classifier(model):
     assert about["events"]["data_signal"] == 20
 
 
-def test_the_reference_is_shared_among_cells_and_is_not_made_again(model, place):
+def test_cells_share_the_reference_which_is_not_sampled_again(model, workdir):
     paths = sorted((model / "density" / "reference").glob("part*.hdf5"))
     before = [path.stat().st_mtime_ns for path in paths]
-    line = "finetune.py lhco --data", place / "data", "--runs", place / "runs"
-    code, _, err = python(*line, "--signal", "0", *COMMON)
+    code, _, err = finetuned(workdir, "--signal", "0")
     assert (code, err) == (0, "")
     assert (model / "cathode_signal0" / "seed0" / "best.h5").is_file()
     assert [path.stat().st_mtime_ns for path in paths] == before
 
 
-def test_generated_events_keep_what_holds_for_every_event(model, place):
+def test_generated_events_are_consistent_in_mass_order_and_sums(model, workdir):
     paths = sorted((model / "density" / "reference").glob("part*.hdf5"))
     with h5py.File(paths[0]) as file:
         arrays = {key: array[()] for key, array in file.items()}
-    pt, eta, phi, mass, number = np.moveaxis(arrays["jet"].astype(float), -1, 0)
+    pt, eta, phi, mass, multiplicity = np.moveaxis(arrays["jet"].astype(float), -1, 0)
     assert (pt[:, 0] >= pt[:, 1]).all()
-    assert (number == arrays["multiplicity"]).all()
+    assert (multiplicity == arrays["multiplicity"]).all()
     energy = np.hypot(pt * np.cosh(eta), mass)
     jets = np.stack([pt, eta, phi, energy], axis=-1)
     dijet_mass = invariant_mass(sum_constituents(jets))
@@ -132,31 +115,30 @@ def test_generated_events_keep_what_holds_for_every_event(model, place):
     np.testing.assert_allclose(summed[..., 0], pt, rtol=1e-3)
     np.testing.assert_allclose(summed[..., 1], eta, atol=1e-3)
     np.testing.assert_allclose(invariant_mass(summed), mass, rtol=0.01, atol=0.5)
-    events = Dijets(LHCO, str(place / "data"), paths)
+    events = Dijets(LHCO, str(workdir / "data"), paths)
     assert np.count_nonzero(events.split == SAMPLED) == 48
     assert not events.natural[events.split == SAMPLED].any()
 
 
-def test_an_event_depends_neither_on_ranks_nor_on_the_events_beside_it(model, place, monkeypatch):
+def test_an_event_depends_neither_on_ranks_nor_on_other_events(model, workdir, monkeypatch):
     sampler = sampler_of(model)
     mass = np.linspace(3310.0, 3690.0, 24)
-    whole = sampler.events(np.arange(24), mass)
-    some = np.array([17, 3])
-    few = sampler.events(some, mass[some])
-    np.testing.assert_allclose(few["jet"], whole["jet"][some], rtol=2e-3, atol=2e-3)
-    events = Dijets(LHCO, str(place / "data"))
-    spectrum = density.sideband_fit(events)
+    expected = sampler.events(np.arange(24), mass)
+    index = np.array([17, 3])
+    events = sampler.events(index, mass[index])
+    np.testing.assert_allclose(events["jet"], expected["jet"][index], rtol=2e-3, atol=2e-3)
+    spectrum = density.sideband_fit(Dijets(LHCO, str(workdir / "data")))
     for name, replacement in (("size", lambda: 2), ("barrier", lambda: None)):
         monkeypatch.setattr(dijet_sampling.distributed, name, replacement)
     for rank in (0, 1):
         monkeypatch.setattr(dijet_sampling.distributed, "rank", lambda rank=rank: rank)
-        paths = sampled_reference(place / "shared", sampler, spectrum, 40)
+        paths = sampled_reference(workdir / "shared", sampler, spectrum, 40)
     assert all(path.is_file() for path in paths)
-    with (
-        h5py.File(paths[1]) as ours,
-        h5py.File(model / "density" / "reference" / paths[1].name) as theirs,
-    ):
-        np.testing.assert_allclose(ours["observables"][()], theirs["observables"][()], rtol=1e-6)
+    masses = []
+    for path in (paths[1], model / "density" / "reference" / paths[1].name):
+        with h5py.File(path) as file:
+            masses.append(file["observables"][()])
+    np.testing.assert_allclose(*masses, rtol=1e-6)
 
 
 def test_momenta_are_moved_to_the_axis_and_pt_of_their_jet():
@@ -173,7 +155,7 @@ def test_momenta_are_moved_to_the_axis_and_pt_of_their_jet():
     assert (np.diff(momenta[..., 0], axis=1) <= 0).all()
 
 
-def test_the_closure_test_has_numbers_and_figures_of_both_regions(model):
+def test_the_closure_test_has_metrics_and_figures_of_both_regions(model):
     code, out, err = python(
         "evaluate.py", model / "density", "--steps", 2, "--events", 40, "--batch", 16
     )
@@ -185,10 +167,10 @@ def test_the_closure_test_has_numbers_and_figures_of_both_regions(model):
         assert (model / "density" / f"closure_{region}.pdf").stat().st_size > 1000
 
 
-def test_calibrated_constituents_have_the_true_spectrum_in_the_generated_order():
+def test_calibrated_constituents_have_the_true_spectrum_and_their_order():
     rng = np.random.default_rng(2)
     true = -rng.exponential(0.01, 20_000)  # of log(1 - pt_rel)
-    generated = true[::-1] + rng.normal(0, 0.02, 20_000)  # a generator that resolves no soft ones
+    generated = true[::-1] + rng.normal(0, 0.02, 20_000)  # soft constituents are not resolved
     assert (generated > 0).mean() > 0.2
     mapped = np.interp(generated, *calibration_of(generated, true))
     assert (mapped < 0).all()
@@ -198,17 +180,12 @@ def test_calibrated_constituents_have_the_true_spectrum_in_the_generated_order()
     assert (np.diff(mapped[order]) >= 0).all()
 
 
-def test_samples_of_one_distribution_close_and_others_do_not():
+def test_samples_of_the_same_distribution_close_and_others_do_not():
     rng = np.random.default_rng(1)
-    names = [
-        f"{name}_{jet}"
-        for name in ("jet_pt", "jet_eta", "jet_mass", "multiplicity")
-        for jet in (1, 2)
-    ]
-    first, second = ({name: rng.normal(size=400) for name in names} for _ in range(2))
-    found, spectra = closure(first, second, 0)
-    assert found["auc_kinematics"].value == pytest.approx(0.5, abs=0.08)
+    first, second = ({name: rng.normal(size=400) for name in KINEMATICS} for _ in range(2))
+    metrics, spectra = closure(first, second, 0)
+    assert metrics["auc_kinematics"].value == pytest.approx(0.5, abs=0.08)
     assert spectra["jet_pt_1"]["sizes"] == {"truth": 400, "generated": 400}
-    found, _ = closure(first, second | {"jet_mass_2": second["jet_mass_2"] + 1}, 0)
-    assert found["auc_kinematics"].value > 0.65
-    assert found["w1_jet_mass_2"].value == pytest.approx(1, abs=0.2)
+    metrics, _ = closure(first, second | {"jet_mass_2": second["jet_mass_2"] + 1}, 0)
+    assert metrics["auc_kinematics"].value > 0.65
+    assert metrics["w1_jet_mass_2"].value == pytest.approx(1, abs=0.2)

@@ -1,4 +1,4 @@
-"""The two-jet classifier: what may be exchanged, its literal twin, and where weights come from."""
+"""The two-jet classifier: symmetries, comparison with a literal version, and its weights."""
 
 import keras
 import numpy as np
@@ -27,8 +27,8 @@ SIZES = {
 def events():
     """Four events of two jets in SHORT slots: features, mask, jet."""
     rng = np.random.default_rng(0)
-    number = np.array([[14, 3], [5, 12], [1, 1], [9, 9]])
-    mask = (np.arange(SHORT)[:, None] < number[:, None]).astype("float32")
+    multiplicity = np.array([[14, 3], [5, 12], [1, 1], [9, 9]])
+    mask = (np.arange(SHORT)[:, None] < multiplicity[:, None]).astype("float32")
     features = rng.normal(size=(4, SHORT, 2, 13)).astype("float32") * mask[..., None]
     return features, mask, rng.normal(size=(4, 2, 4)).astype("float32")
 
@@ -36,7 +36,7 @@ def events():
 def classifier(padding: str = "released") -> DijetClassifier:
     keras.utils.set_random_seed(3)
     pet = PET(PETConfig(**SIZES, padding=padding))
-    for name, weight in model_weights(pet).items():  # zeros and ones would hide what they touch
+    for name, weight in model_weights(pet).items():  # zeros and ones would hide errors
         if name.split(".")[-1] in ("bias", "beta", "gamma", "token"):
             weight.assign(weight + 0.3 * keras.random.normal(weight.shape, seed=len(name)))
     return DijetClassifier(pet)
@@ -46,8 +46,8 @@ def logits(model, *arrays) -> np.ndarray:
     return np.asarray(model.classify(*arrays))
 
 
-def filled_up(array: np.ndarray) -> np.ndarray:
-    """The same events in all slots."""
+def padded(array: np.ndarray) -> np.ndarray:
+    """The events with all slots."""
     return np.pad(array, [(0, 0), (0, SLOTS - SHORT), *[(0, 0)] * (array.ndim - 2)])
 
 
@@ -57,13 +57,13 @@ def test_order_of_constituents_and_of_jets_changes_nothing(events, padding):
     model = classifier(padding)
     expected = logits(model, *events)
     order = np.random.default_rng(1).permutation(SHORT)
-    found = logits(model, features[:, order], mask[:, order], jet)
-    np.testing.assert_allclose(found, expected, atol=2e-5)
-    found = logits(model, features[:, :, ::-1], mask[:, :, ::-1], jet[:, ::-1])
-    np.testing.assert_allclose(found, expected, atol=2e-5)
+    permuted = logits(model, features[:, order], mask[:, order], jet)
+    np.testing.assert_allclose(permuted, expected, atol=2e-5)
+    swapped = logits(model, features[:, :, ::-1], mask[:, :, ::-1], jet[:, ::-1])
+    np.testing.assert_allclose(swapped, expected, atol=2e-5)
 
 
-def test_constituents_belong_to_the_jet_whose_kinematics_they_are_told(events):
+def test_constituents_are_conditioned_on_the_kinematics_of_their_jet(events):
     features, mask, jet = events
     model = classifier()
     swapped = logits(model, features, mask, jet[:, ::-1])
@@ -74,36 +74,36 @@ def test_constituents_belong_to_the_jet_whose_kinematics_they_are_told(events):
 def test_fewer_slots_give_the_logits_of_all_slots(events, padding):
     features, mask, jet = events
     model = classifier(padding)
-    whole = logits(model, filled_up(features), filled_up(mask), jet)
-    np.testing.assert_allclose(logits(model, *events), whole, atol=2e-5)
+    expected = logits(model, padded(features), padded(mask), jet)
+    np.testing.assert_allclose(logits(model, *events), expected, atol=2e-5)
 
 
-def test_the_model_equals_its_literal_twin(events):
+def test_the_two_jet_classifier_equals_its_literal_version(events):
     features, mask, jet = events
     model = classifier()
     pet, head = model.pet, model.classifier
-    features, mask = filled_up(features), filled_up(mask)
-    seen = []
-    for number in range(2):  # one jet after the other through the body, all slots filled
-        body = pet.encode(features[:, :, number], mask[:, :, number])
+    features, mask = padded(features), padded(mask)
+    conditioned = []
+    for index in range(2):  # each jet separately through the body, with all slots
+        body = pet.encode(features[:, :, index], mask[:, :, index])
         kernel, bias = np.asarray(head.jet_film.kernel), np.asarray(head.jet_film.bias)
-        film = np.asarray(ops.gelu(jet[:, number] @ kernel + bias, approximate=False))[:, None]
+        film = np.asarray(ops.gelu(jet[:, index] @ kernel + bias, approximate=False))[:, None]
         scale, shift = film[..., :8], film[..., 8:]
-        seen.append(np.asarray(body) * (1 + scale) + shift)
-    together = np.concatenate(seen, axis=1)
-    both = np.concatenate([mask[:, :, 0], mask[:, :, 1]], axis=1)[..., None]
+        conditioned.append(np.asarray(body) * (1 + scale) + shift)
+    constituents = np.concatenate(conditioned, axis=1)
+    slots = Slots(np.pad(mask.swapaxes(1, 2).reshape(len(jet), -1, 1), ((0, 0), (1, 0), (0, 0))))
     token = np.tile(np.asarray(head.token)[None], (len(jet), 1, 1))
     for layer in head.layers:
-        token = layer(token, together, slots=Slots(np.pad(both, ((0, 0), (1, 0), (0, 0)))))
+        token = layer(token, constituents, slots=slots)
     expected = head.logits(head.norm_final(token)[:, 0])
     np.testing.assert_allclose(logits(model, *events), expected, atol=2e-5)
 
 
-def test_weights_are_those_of_the_pet_under_the_same_names(events):
+def test_weights_are_those_of_the_pet_under_the_same_names():
     keras.utils.set_random_seed(1)
     pet = PET(PETConfig(**SIZES))
     model = DijetClassifier(pet)
-    ours, theirs = model_weights(model), model_weights(pet)
-    assert ours.keys() == {name for name in theirs if not name.startswith("generator")}
-    for name, weight in ours.items():
-        assert weight is theirs[name]
+    weights, pet_weights = model_weights(model), model_weights(pet)
+    assert weights.keys() == {name for name in pet_weights if not name.startswith("generator")}
+    for name, weight in weights.items():
+        assert weight is pet_weights[name]

@@ -1,4 +1,4 @@
-"""Events of two jets: whole in every batch, in the role they have, and as eight numbers."""
+"""Events of two jets: batches, roles in a search, and kinematics as eight numbers."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from toy_dijets import LIGHT, dijets, write_dijets
 
 from omnilearn.anomaly.dijet_kinematics import KinematicsScale, decoded, encoded
 from omnilearn.anomaly.dijets import DijetPipeline, Dijets
-from omnilearn.anomaly.event_roles import KINDS, SearchConfig, divide
+from omnilearn.anomaly.event_roles import SearchConfig, assign_roles
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.spec import JET_FEATURES
 from omnilearn.errors import UserError
@@ -22,7 +22,7 @@ def events(tmp_path_factory):
     return Dijets(LIGHT, str(write_dijets(tmp_path_factory.mktemp("dijets"), EVENTS)))
 
 
-def test_events_of_all_splits_stand_one_behind_the_other(events):
+def test_events_of_all_splits_are_in_sequence(events):
     assert np.bincount(events.split).tolist() == list(EVENTS.values())
     assert events.natural.all()
     inside = events.in_signal_region
@@ -32,37 +32,36 @@ def test_events_of_all_splits_stand_one_behind_the_other(events):
     assert inside[events.signal].mean() > 0.95
 
 
-def test_batches_hold_whole_events_as_the_jets_of_the_files(events):
-    chosen = np.zeros(len(events.mass), bool)
-    chosen[5:90:3] = True
-    chosen[910:920] = True
-    signal, background = chosen & events.signal, chosen & ~events.signal
-    jets = Pipeline(events.files.jets, LIGHT, 64, weighted=False, selected=np.repeat(chosen, 2))
+def test_batches_hold_both_jets_of_every_event_as_in_the_files(events):
+    selected = np.zeros(len(events.mass), bool)
+    selected[5:90:3] = True
+    selected[910:920] = True
+    signal, background = selected & events.signal, selected & ~events.signal
+    jets = Pipeline(events.files.jets, LIGHT, 64, weighted=False, selected=np.repeat(selected, 2))
     by_row = {}
     for batch in jets.ordered():
         for row, constituents, jet in zip(
             batch["index"], batch["constituents"], batch["jet"], strict=True
         ):
             by_row[int(row)] = constituents, jet
-    seen = []
+    read = []
     for batch in events.pipeline(signal, background, 16).ordered():
         slots = batch["mask"].shape[1]
-        for place, event in enumerate(batch["index"]):
+        for position, event in enumerate(batch["index"]):
             for jet in range(2):
-                constituents, kinematics = by_row[2 * int(event) + jet]
-                number = int(batch["mask"][place, :, jet].sum())
-                assert number == events.files.filled[event, jet] <= slots
-                found = batch["constituents"][place, :, jet]
-                np.testing.assert_array_equal(found[:number], constituents[:number])
-                assert not found[number:].any()
-                np.testing.assert_array_equal(batch["jet"][place, jet], kinematics)
-        assert slots >= events.files.multiplicity[batch["index"]].max()
+                expected, kinematics = by_row[2 * int(event) + jet]
+                count = int(batch["mask"][position, :, jet].sum())
+                assert count == events.files.filled[event, jet] <= slots
+                constituents = batch["constituents"][position, :, jet]
+                np.testing.assert_array_equal(constituents[:count], expected[:count])
+                assert not constituents[count:].any()
+                np.testing.assert_array_equal(batch["jet"][position, jet], kinematics)
         np.testing.assert_array_equal(batch["label"][:, 1] == 1, events.signal[batch["index"]])
-        seen.append(batch["index"])
-    np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.flatnonzero(chosen))
+        read.append(batch["index"])
+    np.testing.assert_array_equal(np.sort(np.concatenate(read)), np.flatnonzero(selected))
 
 
-def test_both_classes_weigh_the_same_and_the_mean_weight_is_one(events):
+def test_both_classes_have_equal_sums_of_weights_and_a_mean_weight_of_one(events):
     target = events.signal & (np.arange(len(events.mass)) < 200)
     batches = list(events.pipeline(target, ~events.signal, 32).ordered())
     label, weight = (
@@ -74,7 +73,7 @@ def test_both_classes_weigh_the_same_and_the_mean_weight_is_one(events):
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_have_as_many_steps_of_the_same_length_and_share_the_events(events, ranks):
+def test_ranks_have_equal_steps_and_share_the_events(events, ranks):
     weight = np.ones(len(events.mass))
     label = np.eye(2)[events.signal.astype(int)]
     pipelines = [
@@ -85,105 +84,108 @@ def test_ranks_have_as_many_steps_of_the_same_length_and_share_the_events(events
     assert len({len(epoch) for epoch in epochs}) == 1
     for steps in zip(*epochs, strict=True):
         assert len({batch["mask"].shape for batch in steps}) == 1
-    seen = np.concatenate([batch["index"] for epoch in epochs for batch in epoch])
-    assert len(np.unique(seen)) == len(seen)
+    read = np.concatenate([batch["index"] for epoch in epochs for batch in epoch])
+    assert len(np.unique(read)) == len(read)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_event_has_two_roles_and_none_of_the_test_was_trained_on(events, kind):
-    found = divide(events, SearchConfig(kind, 40, 40, 10), seed=1)
-    roles = np.stack([found.data, found.reference, found.test]).astype(int).sum(axis=0)
-    assert roles.max() == 1
-    assert not (found.hunted & (found.data | found.reference)).any()
-    signal_of_test = found.test & events.signal
-    assert signal_of_test.any()
-    assert not (signal_of_test & found.data).any()
-    for role in (found.data, found.reference, found.test):
+@pytest.mark.parametrize("kind", ["idealised", "cathode", "supervised"])
+def test_no_event_has_two_roles_and_the_test_has_signal_that_is_not_trained_on(events, kind):
+    roles = assign_roles(events, SearchConfig(kind, 40, 40, 10), seed=1)
+    counts = np.stack([roles.data, roles.reference, roles.test]).astype(int).sum(axis=0)
+    assert counts.max() == 1
+    assert not (roles.bump_hunt & (roles.data | roles.reference)).any()
+    assert (roles.test & events.signal).any()
+    for role in (roles.data, roles.reference, roles.test):
         assert events.in_signal_region[role].all()
 
 
-def test_data_hold_the_injected_signal_and_the_background_that_is_wanted(events):
-    found = divide(events, SearchConfig("idealised", 40, 30, 20), seed=1)
-    counts = [np.count_nonzero(found.data & kind) for kind in (events.signal, ~events.signal)]
+def test_data_hold_the_injected_signal_and_the_background_of_the_search(events):
+    roles = assign_roles(events, SearchConfig("idealised", 40, 30, 20), seed=1)
+    counts = [np.count_nonzero(roles.data & kind) for kind in (events.signal, ~events.signal)]
     assert counts == [40, 30]
-    assert np.count_nonzero(found.reference) == 20
-    assert not (found.reference & events.signal).any()
-    training, validation = (found.part(held_out) for held_out in (False, True))
+    assert np.count_nonzero(roles.reference) == 20
+    assert not (roles.reference & events.signal).any()
+    training, validation = (roles.samples(is_validation) for is_validation in (False, True))
     assert np.count_nonzero(training[0]) + np.count_nonzero(validation[0]) == 70
     assert 5 < np.count_nonzero(validation[0]) < 30
 
 
-def test_data_and_reference_shrink_alike_where_background_is_scarce(events):
-    found = divide(events, SearchConfig("idealised", 0, 100_000, 350_000), seed=1)
-    counts = [np.count_nonzero(role) for role in (found.data, found.reference)]
+def test_data_and_reference_shrink_by_the_same_factor_with_little_background(events):
+    roles = assign_roles(events, SearchConfig("idealised", 0, 100_000, 350_000), seed=1)
+    counts = [np.count_nonzero(role) for role in (roles.data, roles.reference)]
     assert counts[1] / counts[0] == pytest.approx(3.5, rel=0.1)
 
 
-def test_another_seed_draws_other_background_and_other_signal(events):
-    first, second = (divide(events, SearchConfig("idealised", 40, 30, 20), seed) for seed in (1, 2))
+def test_another_seed_selects_other_background_and_signal(events):
+    first, second, same_seed = (
+        assign_roles(events, SearchConfig("idealised", 40, 30, 20), seed) for seed in (1, 2, 1)
+    )
     for kind in (events.signal, ~events.signal):
         assert (first.data & kind != second.data & kind).any()
-    again = divide(events, SearchConfig("idealised", 40, 30, 20), 1)
-    np.testing.assert_array_equal(again.data, first.data)
+    np.testing.assert_array_equal(same_seed.data, first.data)
 
 
-def test_the_hunt_has_the_signal_per_background_of_the_data(events):
-    found = divide(events, SearchConfig("idealised", 20, 40, 20), seed=1)
-    inside = found.hunted & events.in_signal_region
+def test_the_bump_hunt_has_the_signal_per_background_of_the_data(events):
+    roles = assign_roles(events, SearchConfig("idealised", 20, 40, 20), seed=1)
+    inside = roles.bump_hunt & events.in_signal_region
     background = np.count_nonzero(inside & ~events.signal)
     assert np.count_nonzero(inside & events.signal) == pytest.approx(background / 2, abs=1.5)
-    assert (found.hunted & events.in_sidebands).any()
-    nothing = divide(events, SearchConfig("idealised", 0, 40, 20), seed=1)
-    assert not (nothing.hunted & events.signal).any()
+    assert (roles.bump_hunt & events.in_sidebands).any()
+    without_signal = assign_roles(events, SearchConfig("idealised", 0, 40, 20), seed=1)
+    assert not (without_signal.bump_hunt & events.signal).any()
 
 
-def test_files_without_sidebands_have_no_part_in_the_hunt(tmp_path, events):
+def test_files_without_sidebands_are_left_out_of_the_bump_hunt(tmp_path):
     write_dijets(tmp_path, {"train": 50, "val": 50, "test": 50})
-    everything = replace(LIGHT, signal_region=(2000.0, 9000.0))
-    assert not Dijets(everything, str(tmp_path)).natural.any()
+    spec = replace(LIGHT, signal_region=(2000.0, 9000.0))
+    events = Dijets(spec, str(tmp_path))
+    assert not assign_roles(events, SearchConfig("idealised", 0, 20, 20), 0).bump_hunt.any()
 
 
-def test_more_signal_than_there_is_is_refused_with_the_number(events):
+def test_more_signal_than_available_is_refused_with_the_number(events):
     with pytest.raises(UserError, match="--signal is 9999, lhco has 2"):
-        divide(events, SearchConfig("idealised", 9999, 60, 30), 0)
+        assign_roles(events, SearchConfig("idealised", 9999, 60, 30), 0)
 
 
-def test_dijets_as_eight_numbers_and_back_are_the_same_jets():
+def test_decoding_inverts_the_encoding_of_dijets():
     rng = np.random.default_rng(1)
-    made = dijets(np.zeros(300, int), rng)
+    arrays = dijets(np.zeros(300, int), rng)
     columns = [LIGHT.jet_features.index(name) for name in JET_FEATURES]
-    jets, mass = made["jet"][..., columns].astype(float), made["observables"][:, 0].astype(float)
-    found, angle = decoded(encoded(jets, mass), mass)
-    np.testing.assert_allclose(found[..., 0], jets[..., 0], rtol=2e-3)
-    np.testing.assert_allclose(found[..., 1:], jets[..., 1:], rtol=1e-4, atol=1e-3)
-    turned = np.abs((made["jet"][:, 0, 2] - made["jet"][:, 1, 2] + np.pi) % (2 * np.pi) - np.pi)
-    np.testing.assert_allclose(angle, turned, atol=5e-3)
+    jets, mass = (
+        arrays["jet"][..., columns].astype(float),
+        arrays["observables"][:, 0].astype(float),
+    )
+    restored, angle = decoded(encoded(jets, mass), mass)
+    np.testing.assert_allclose(restored[..., 0], jets[..., 0], rtol=2e-3)
+    np.testing.assert_allclose(restored[..., 1:], jets[..., 1:], rtol=1e-4, atol=1e-3)
+    phi = arrays["jet"][..., 2]
+    expected = np.abs((phi[:, 0] - phi[:, 1] + np.pi) % (2 * np.pi) - np.pi)
+    np.testing.assert_allclose(angle, expected, atol=5e-3)
 
 
-def test_whatever_the_numbers_the_jets_have_the_dijet_mass():
+def test_decoded_jets_have_the_dijet_mass_for_any_numbers():
     rng = np.random.default_rng(2)
     mass = rng.uniform(2300, 5000, 500)
     columns = rng.normal(size=(500, 8)) * [2, 1, 0.7, 0.4, 0.5, 0.5, 20, 20]
     columns += [1, -2.5, 0, 0, 4.5, 4.5, 60, 60]
     jets, angle = decoded(columns, mass)
-    pt, eta, jet_mass, number = np.moveaxis(jets, -1, 0)
+    pt, eta, jet_mass, multiplicity = np.moveaxis(jets, -1, 0)
     phi = np.column_stack([0 * angle, angle])
     energy = np.hypot(pt * np.cosh(eta), jet_mass)
     dijet = sum_constituents(np.stack([pt, eta, phi, energy], axis=-1))
     np.testing.assert_allclose(invariant_mass(dijet), mass, rtol=1e-6)
     assert (pt[:, 0] >= pt[:, 1]).all()
-    assert (number == np.rint(number)).all()
-    assert number.min() >= 1
+    assert (multiplicity == np.rint(multiplicity)).all()
+    assert multiplicity.min() >= 1
 
 
-def test_the_trigger_of_the_events_is_remembered():
-    rng = np.random.default_rng(3)
-    made = dijets(np.zeros(200, int), rng)
-    jets = made["jet"][..., [0, 1, 3, 4]].astype(float)
-    scale = KinematicsScale.of(jets, made["observables"][:, 0])
+def test_the_scale_holds_the_trigger_and_standardises_the_events():
+    arrays = dijets(np.zeros(200, int), np.random.default_rng(3))
+    jets = arrays["jet"][..., [0, 1, 3, 4]].astype(float)
+    scale = KinematicsScale.of(jets, arrays["observables"][:, 0])
     assert scale.passing(jets).all()
     softer = jets * [0.01, 1, 1, 1]
     assert not scale.passing(softer).any()
-    standardised = scale.there(jets, made["observables"][:, 0])
+    standardised = scale.transform(jets, arrays["observables"][:, 0])
     np.testing.assert_allclose(standardised.mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(standardised.std(axis=0), 1, atol=1e-3)

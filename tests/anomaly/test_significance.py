@@ -1,4 +1,4 @@
-"""Significance improvement with known answers; an excess, and none, in a falling spectrum."""
+"""Significance improvement of known distributions; bump hunts with and without a resonance."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ TOYS = 150
 
 
 def scores(signal: int, background: int, shift: float, seed: int = 0):
-    """Gaussian scores of signal, shifted, and background, and their labels."""
+    """Unit Gaussian scores, those of signal shifted, and their labels."""
     rng = np.random.default_rng(seed)
     label = np.repeat([1, 0], [signal, background])
     return rng.normal(size=len(label)) + shift * label, label
@@ -24,22 +24,21 @@ def scores(signal: int, background: int, shift: float, seed: int = 0):
 def test_improvement_of_shifted_gaussians_is_the_known_one():
     improvement = Improvement.of(*scores(20_000, 200_000, 2.0))
     for efficiency in (0.1, 0.01, 0.001):
-        found = improvement.at_background_efficiency(efficiency)
+        result = improvement.at_background_efficiency(efficiency)
         expected = norm.sf(norm.isf(efficiency) - 2.0) / np.sqrt(efficiency)
-        assert found.value == pytest.approx(expected, abs=4 * found.error)
-        assert found.error < 0.1 * found.value
+        assert result.value == pytest.approx(expected, abs=4 * result.error)
+        assert result.error < 0.1 * result.value
 
 
 def test_random_scores_do_not_improve():
     score, label = scores(5000, 50_000, 0.0)
-    found = maximum_improvement(score, label, seed=1)
-    assert found.value == pytest.approx(1.0, abs=0.25)
+    assert maximum_improvement(score, label, seed=1).value == pytest.approx(1.0, abs=0.25)
     assert Improvement.of(score, label).at_background_efficiency(0.1).value < 0.4
 
 
 def test_efficiencies_below_the_floor_do_not_count():
     score, label = scores(1000, 5000, 1.0)
-    score[label == 1][:5] += 100  # a few events far from all background
+    score[:5] += 100  # five signal events above all background
     improvement = Improvement.of(score, label)
     assert improvement.floor == 10 / 5000
     assert improvement.background_events[improvement.counted].min() == 10
@@ -49,23 +48,23 @@ def test_efficiencies_below_the_floor_do_not_count():
 
 
 def test_uncertainty_of_the_maximum_is_its_spread_over_samples():
-    values = [maximum_improvement(*scores(500, 5000, 1.5, seed), 0) for seed in range(25)]
-    spread = np.std([one.value for one in values])
-    assert np.mean([one.error for one in values]) == pytest.approx(spread, rel=0.5)
+    results = [maximum_improvement(*scores(500, 5000, 1.5, seed), 0) for seed in range(25)]
+    spread = np.std([result.value for result in results])
+    assert np.mean([result.error for result in results]) == pytest.approx(spread, rel=0.5)
 
 
 @pytest.mark.parametrize("background", [10, 30, 99])
-def test_little_background_measures_no_maximum(background):
-    found = maximum_improvement(*scores(100, background, 1.5), seed=1)
-    assert f"{background} background events" in found.reason
+def test_with_little_background_the_maximum_is_a_lower_limit_or_undefined(background):
+    result = maximum_improvement(*scores(100, background, 1.5), seed=1)
+    assert f"{background} background events" in result.reason
     if background == 10:
-        assert (np.isnan(found.value), found.error) == (True, None)
+        assert (np.isnan(result.value), result.error) == (True, None)
     else:
-        assert found.bound == "lower"
-        assert found.text.startswith("> ")
+        assert result.bound == "lower"
+        assert result.text.startswith("> ")
 
 
-def test_an_excess_over_a_known_background_is_counted_in_standard_deviations():
+def test_the_significance_of_an_excess_includes_the_background_uncertainty():
     assert excess_significance(10_000 + 300, 10_000, 0) == pytest.approx(3, rel=0.02)
     assert excess_significance(10_000 + 300, 10_000, 100) == pytest.approx(3 / 2**0.5, rel=0.02)
     assert excess_significance(10_000 - 300, 10_000, 100) == pytest.approx(-3 / 2**0.5, rel=0.02)
@@ -93,42 +92,43 @@ def share_in_region() -> float:
 
 def test_background_alone_has_significances_of_a_standard_normal():
     rng = np.random.default_rng(3)
-    found = []
+    significances = []
     for _ in range(TOYS):
         masses = falling_masses(3000, rng)
-        # a score that knows the mass a little, as classifiers do
+        # a score that is slightly correlated with the mass, as those of classifiers
         score = rng.normal(size=3000) + masses / 2000
-        found.append([one.value for one in hunt(masses, score, LHCO)[0].values()][:3])
-    for values in np.transpose(found):  # no cut, 10 %, 1 %
+        results = hunt(masses, score, LHCO)[0].values()
+        significances.append([result.value for result in results][:3])
+    for values in np.transpose(significances):  # no cut, 10 %, 1 %
         values = values[np.isfinite(values)]
         assert np.mean(values) == pytest.approx(0, abs=0.35)
         assert np.std(values) == pytest.approx(1, abs=0.3)
         assert np.mean(values > 3) < 0.03
 
 
-def test_a_resonance_is_found_after_the_cut():
+def test_a_resonance_is_significant_after_the_cut():
     rng = np.random.default_rng(4)
     masses = np.append(falling_masses(8000, rng), rng.normal(RESONANCE, WIDTH, 60))
     score = rng.normal(size=len(masses))
     score[8000:] += 3
-    found, spectra = hunt(masses, score, LHCO)
-    assert found["significance_1"].value < 4
-    assert found["significance_0.01"].value > 5
+    significances, spectra = hunt(masses, score, LHCO)
+    assert significances["significance_1"].value < 4
+    assert significances["significance_0.01"].value > 5
     assert [spectrum["cut"] for spectrum in spectra][:3] == [1.0, 0.1, 0.01]
 
 
-def test_too_few_events_in_the_sidebands_are_no_fit():
+def test_a_fit_with_too_few_events_in_the_sidebands_is_refused():
     with pytest.raises(UserError, match="9 events in the sidebands"):
         FallingSpectrum.fitted(np.full(9, 2500.0), LHCO.signal_region, limits(LHCO))
 
 
-def test_masses_are_drawn_in_the_signal_region_by_the_fitted_spectrum():
+def test_masses_in_the_signal_region_are_sampled_from_the_fitted_spectrum():
     rng = np.random.default_rng(5)
     masses = falling_masses(100_000, rng)
     fit = FallingSpectrum.fitted(masses, LHCO.signal_region, limits(LHCO))
-    drawn = fit.sampled(rng.random(20_000))
+    sampled = fit.sampled(rng.random(20_000))
     low, high = LHCO.signal_region
-    assert low <= drawn.min() < drawn.max() < high
+    assert low <= sampled.min() < sampled.max() < high
     inside = masses[(masses >= low) & (masses < high)]
-    assert drawn.mean() == pytest.approx(inside.mean(), abs=4)
-    assert drawn.std() == pytest.approx(inside.std(), rel=0.03)
+    assert sampled.mean() == pytest.approx(inside.mean(), abs=4)
+    assert sampled.std() == pytest.approx(inside.std(), rel=0.03)

@@ -75,7 +75,7 @@ def test_every_cell_is_trained_once_to_convergence(commands, tmp_path, capsys):
 
 
 def test_fewer_jets_wait_more_epochs_for_a_better_loss():
-    assert [tagging.patience(jets) for jets in (100, 1000, 10_000, 1_000_000)] == [50, 16, 5, 3]
+    assert [tagging.patience(jets) for jets in (100, 1000, 10_000, 1_000_000)] == [16, 9, 5, 3]
 
 
 @pytest.mark.parametrize(

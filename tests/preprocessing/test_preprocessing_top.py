@@ -82,6 +82,17 @@ def test_the_size_of_the_stored_chunks_does_not_matter(top_table, tmp_path, chun
     np.testing.assert_array_equal(counts, (table[:, :800:4] > 0).sum(axis=1))
 
 
+def test_attributes_that_another_program_wrote_as_text_are_read(top_table, tmp_path):
+    as_frame(top_table(20)).to_hdf(tmp_path / "pandas.h5", key="table", format="table")
+    expected = read_all(tmp_path / "pandas.h5")
+    with h5py.File(tmp_path / "pandas.h5", "r+") as file:
+        for name, value in attributes(file["table/table"]).items():
+            if isinstance(value, str):
+                file["table/table"].attrs[name] = value
+    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_stretches_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
     path = write_top(tmp_path / "train.h5", np.tile(top_table(50), (100, 1)))
     first_rows = [chunk.rows[0] for chunk in top.read(path)]

@@ -1,4 +1,4 @@
-"""Stored numbers of the public OmniJet-alpha code, and our models with its weights."""
+"""Stored arrays of the public OmniJet-alpha code, and our models with its weights."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ TINY_TOKENISER = TokeniserConfig(
 
 
 def stored() -> dict[str, np.ndarray]:
-    """All arrays of the file; floats as the models have them."""
+    """All arrays of the file."""
     with np.load(PATH, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
@@ -33,8 +33,8 @@ def under(numbers: dict, prefix: str) -> dict[str, np.ndarray]:
 
 def gpt_arrays(numbers: dict, prefix: str = "gpt.w") -> dict[str, np.ndarray]:
     """The parameters of the GPT, or their gradients, without the classifier."""
-    found = under(numbers, prefix)
-    return {name: array for name, array in found.items() if not name.startswith("class_head.")}
+    arrays = under(numbers, prefix).items()
+    return {name: array for name, array in arrays if not name.startswith("class_head.")}
 
 
 def tokeniser_arrays(numbers: dict) -> dict[str, np.ndarray]:

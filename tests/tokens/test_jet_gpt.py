@@ -1,15 +1,18 @@
-"""Tokeniser and jet GPT: what is behind is not felt, nor padding; gradients pass straight on."""
+"""Tokeniser and jet GPT: causality, padding, gradients of the codebook, losses and sampling."""
 
-from dataclasses import asdict
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.spec import FEATURES
+from omnilearn.data.streams import JetStreams
 from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.tokens import objectives as token_objectives
+from omnilearn.tokens import sampling as token_sampling
 from omnilearn.tokens.jet_gpt import GPT, GPTConfig, OmniJet, OmniJetConfig, targets
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings, sampled_token
 from omnilearn.tokens.token_models import fingerprint
@@ -20,6 +23,7 @@ from omnilearn.tokens.tokeniser import (
     straight_through,
     token_inputs,
 )
+from omnilearn.training.random_streams import Stream
 
 SLOTS, CODES = 12, 20
 TOKENISER = TokeniserConfig(
@@ -31,25 +35,25 @@ SMALL_GPT = GPTConfig(dim=8, num_blocks=2, num_heads=2, num_codes=CODES, max_con
 @pytest.fixture(scope="module")
 def omnijet():
     keras.utils.set_random_seed(0)
-    made = OmniJet(OmniJetConfig(TOKENISER, SMALL_GPT, num_classes=3))
-    for weight in made.gpt.weights:  # a fresh GPT hardly has an opinion
+    model = OmniJet(OmniJetConfig(TOKENISER, SMALL_GPT, num_classes=3))
+    for weight in model.gpt.weights:  # logits of an untrained GPT hardly differ
         weight.assign(4 * np.array(weight))
-    kernel = made.head.logits.kernel  # zero at the start
+    kernel = model.head.logits.kernel  # zero before training
     kernel.assign(np.random.default_rng(0).normal(size=kernel.shape))
-    return made
+    return model
 
 
-def jets(number: int = 4, slots: int = SLOTS, seed: int = 0) -> dict:
-    rng = np.random.default_rng(seed)
-    filled = rng.integers(1, slots + 1, number)
-    mask = (np.arange(slots) < filled[:, None]).astype("float32")
-    constituents = rng.normal(size=(number, slots, len(FEATURES))).astype("float32")
+def jets(count: int = 4) -> dict:
+    rng = np.random.default_rng(0)
+    multiplicity = rng.integers(1, SLOTS + 1, count)
+    mask = (np.arange(SLOTS) < multiplicity[:, None]).astype("float32")
+    constituents = rng.normal(size=(count, SLOTS, len(FEATURES))).astype("float32")
     constituents = np.clip(constituents, -2.3, 2.3)  # angles times 3: within 0.8
     return {
         "constituents": constituents * mask[..., None],
         "mask": mask,
-        "label": np.eye(3, dtype="float32")[rng.integers(0, 3, number)],
-        "weight": np.ones(number, "float32"),
+        "label": np.eye(3, dtype="float32")[rng.integers(0, 3, count)],
+        "weight": np.ones(count, "float32"),
         "constituents_per_jet": np.float32(6),
     }
 
@@ -57,60 +61,55 @@ def jets(number: int = 4, slots: int = SLOTS, seed: int = 0) -> dict:
 def test_a_later_constituent_changes_no_earlier_logit(omnijet):
     tokens = np.random.default_rng(1).integers(0, CODES + 2, (3, SLOTS + 1))
     before = np.asarray(omnijet.gpt(tokens))
-    for place in (1, 5, SLOTS):
+    for position in (1, 5, SLOTS):
         changed = tokens.copy()
-        changed[:, place] = (changed[:, place] + 1) % CODES
+        changed[:, position] = (changed[:, position] + 1) % CODES
         after = np.asarray(omnijet.gpt(changed))
-        np.testing.assert_array_equal(after[:, :place], before[:, :place])
-        assert (after[:, place:] != before[:, place:]).any()
+        np.testing.assert_array_equal(after[:, :position], before[:, :position])
+        assert (after[:, position:] != before[:, position:]).any()
 
 
-def test_padded_slots_are_never_felt(omnijet):
+def test_padded_slots_have_no_effect(omnijet):
     batch = jets()
-    mask, hidden = batch["mask"], 1 - batch["mask"][..., None]
-    filthy = batch["constituents"] + 7 * hidden
-    tokens = [omnijet.sentences(each)[0] for each in (batch, {**batch, "constituents": filthy})]
-    clean = np.asarray(tokens[0])
-    np.testing.assert_array_equal(tokens[1], clean)
-    short = int(mask.sum(axis=1).max())
-    cut = {"constituents": filthy[:, :short], "mask": mask[:, :short]}
-    np.testing.assert_array_equal(omnijet.sentences(cut)[0], clean[:, : short + 1])
-    code = np.maximum(clean[:, 1:] - 1, 0)
+    mask, empty = batch["mask"], 1 - batch["mask"][..., None]
+    filled = {**batch, "constituents": batch["constituents"] + 7 * empty}
+    tokens = np.asarray(omnijet.sentences(batch)[0])
+    np.testing.assert_array_equal(omnijet.sentences(filled)[0], tokens)
+    slots = int(mask.sum(axis=1).max())
+    cut = {key: filled[key][:, :slots] for key in ("constituents", "mask")}
+    np.testing.assert_array_equal(omnijet.sentences(cut)[0], tokens[:, : slots + 1])
+    code = np.maximum(tokens[:, 1:] - 1, 0)
     decoded = np.asarray(omnijet.tokeniser.decode(code, mask))
-    other = np.where(mask > 0, code, CODES - 1)
-    np.testing.assert_allclose(omnijet.tokeniser.decode(other, mask), decoded, atol=1e-6)
-    assert (decoded * hidden == 0).all()
-    np.testing.assert_allclose(
-        omnijet.classify({**batch, "constituents": filthy}), omnijet.classify(batch), atol=1e-5
-    )
+    filled_code = np.where(mask > 0, code, CODES - 1)
+    np.testing.assert_allclose(omnijet.tokeniser.decode(filled_code, mask), decoded, atol=1e-6)
+    assert (decoded * empty == 0).all()
+    np.testing.assert_allclose(omnijet.classify(filled), omnijet.classify(batch), atol=1e-5)
 
 
 def test_constituents_beyond_reach_are_left_out_and_others_move_up(omnijet):
     batch = jets(3)
     batch["mask"][:] = 1
-    near = np.asarray(omnijet.sentences(batch)[0])
-    far = {**batch, "constituents": batch["constituents"].copy()}
-    far["constituents"][1, 4, 0] = -3 * 0.81  # eta_rel
-    far["constituents"][2, [0, 1], 1] = 3 * 0.8  # phi_rel; below it counts
-    features, mask = (np.asarray(part) for part in token_inputs(far, TOKENISER))
+    expected = np.asarray(omnijet.sentences(batch)[0])
+    constituents = batch["constituents"].copy()
+    constituents[1, 4, 0] = -3 * 0.81  # eta_rel
+    constituents[2, [0, 1], 1] = 3 * 0.8  # phi_rel, at the limit
+    wide = {**batch, "constituents": constituents}
+    features, mask = (np.asarray(array) for array in token_inputs(wide, TOKENISER))
     np.testing.assert_array_equal(mask.sum(axis=1), [SLOTS, SLOTS - 1, SLOTS - 2])
-    for jet, gone in ((1, [4]), (2, [0, 1])):
-        stayed = np.delete(far["constituents"][jet][:, COLUMNS], gone, axis=0)
-        np.testing.assert_array_equal(features[jet, : len(stayed)], stayed)
-        assert not features[jet, len(stayed) :].any()
-    tokens, _ = omnijet.sentences(far)
-    np.testing.assert_array_equal(tokens[0], near[0])
-    short = {
-        "constituents": np.delete(far["constituents"], [0, 1], axis=1),
-        "mask": batch["mask"][:, 2:],
-    }
-    np.testing.assert_array_equal(tokens[2, : SLOTS - 1], omnijet.sentences(short)[0][2])
+    for jet, slots in ((1, [4]), (2, [0, 1])):
+        inside = np.delete(constituents[jet][:, COLUMNS], slots, axis=0)
+        np.testing.assert_array_equal(features[jet, : len(inside)], inside)
+        assert not features[jet, len(inside) :].any()
+    tokens, _ = omnijet.sentences(wide)
+    np.testing.assert_array_equal(tokens[0], expected[0])
+    narrow = {"constituents": np.delete(constituents, [0, 1], axis=1), "mask": batch["mask"][:, 2:]}
+    np.testing.assert_array_equal(tokens[2, : SLOTS - 1], omnijet.sentences(narrow)[0][2])
 
 
 def test_a_code_is_the_nearest_vector_of_the_codebook(omnijet):
     latent = np.random.default_rng(2).normal(scale=0.05, size=(2, 5, 4)).astype("float32")
     codes = np.asarray(omnijet.tokeniser.codebook.codes)
-    distance = ((latent[:, :, None] - codes) ** 2).sum(axis=-1)  # the literal twin
+    distance = ((latent[:, :, None] - codes) ** 2).sum(axis=-1)
     np.testing.assert_array_equal(omnijet.tokeniser.codebook(latent), distance.argmin(axis=-1))
 
 
@@ -120,30 +119,30 @@ def test_gradients_pass_the_codebook_straight_through():
     rng = np.random.default_rng(3)
     mask = np.ones((2, 5), "float32")
     latent = tf.constant(rng.normal(size=(2, 5, 4)).astype("float32"))
-    aim = rng.normal(size=(2, 5, 3)).astype("float32")
+    target = rng.normal(size=(2, 5, 3)).astype("float32")
     codes = tokeniser.codebook.codes
 
     def error(vectors):
-        return tf.reduce_sum((tokeniser.decoder(vectors, real=mask) - aim) ** 2)
+        return tf.reduce_sum((tokeniser.decoder(vectors, real=mask) - target) ** 2)
 
     with tf.GradientTape() as tape:
         tape.watch(latent)
         code = tokeniser.codebook(latent)
         loss = error(straight_through(latent, tokeniser.codebook.vectors(code)))
     to_latent, to_codes = tape.gradient(loss, [latent, codes.value])
-    # the literal twin: the decoder's gradient at the vectors themselves, taken as the latents'
-    chosen = tf.constant(np.asarray(codes)[np.asarray(code)])
+    # expected for the latents: the gradient of the decoder at the vectors
+    vectors = tf.constant(np.asarray(codes)[np.asarray(code)])
     with tf.GradientTape() as tape:
-        tape.watch(chosen)
-        loss = error(chosen)
-    expected = np.asarray(tape.gradient(loss, chosen))
+        tape.watch(vectors)
+        loss = error(vectors)
+    expected = np.asarray(tape.gradient(loss, vectors))
     np.testing.assert_allclose(to_latent, expected, rtol=1e-3, atol=1e-3)
     summed = np.zeros((CODES, 4))
     np.add.at(summed, np.asarray(code), expected)
     np.testing.assert_allclose(tf.convert_to_tensor(to_codes), summed, rtol=1e-3, atol=2e-3)
 
 
-def test_commitment_draws_vectors_nine_times_as_hard_as_latents():
+def test_commitment_moves_vectors_nine_times_as_much_as_latents():
     latent, vectors = tf.constant([[[1.0, 0.0]]]), tf.constant([[[0.0, 0.0]]])
     with tf.GradientTape() as tape:
         tape.watch([latent, vectors])
@@ -154,7 +153,7 @@ def test_commitment_draws_vectors_nine_times_as_hard_as_latents():
     np.testing.assert_allclose(to_vectors, [[[-0.9, 0]]], rtol=1e-5)
 
 
-def test_codes_that_nobody_uses_are_put_where_jets_are(monkeypatch):
+def test_unused_codes_are_replaced_by_latents_of_jets(monkeypatch):
     monkeypatch.setattr(token_objectives, "REPLACE_EVERY", 2)
     tokeniser, batch = Tokeniser(TOKENISER), jets()
     objective = token_objectives.TokeniserObjective(tokeniser, seed=1)
@@ -168,20 +167,17 @@ def test_codes_that_nobody_uses_are_put_where_jets_are(monkeypatch):
     )
     codes = tokeniser.codebook.codes
     codes.assign(np.full((CODES, 4), 50.0, "float32"))
-    gradient = np.zeros((CODES, 4), "float32")
-    for number, used in ((1, 3), (2, 7)):
-        objective.after_step(
-            number,
-            {"codebook.codes": np.where(np.arange(CODES)[:, None] == used, 1.0, gradient)},
-            batch,
-        )
-        if number == 1:
+    for step, used in ((1, 3), (2, 7)):
+        gradient = np.zeros((CODES, 4), "float32")
+        gradient[used] = 1.0
+        objective.after_step(step, {"codebook.codes": gradient}, batch)
+        if step == 1:
             assert (np.asarray(codes) == 50).all()
             assert np.flatnonzero(tokeniser.codebook.usage).tolist() == [3]
-    kept = (np.asarray(codes) == 50).all(axis=1)
-    assert np.flatnonzero(kept).tolist() == [3, 7]
+    unchanged = (np.asarray(codes) == 50).all(axis=1)
+    assert np.flatnonzero(unchanged).tolist() == [3, 7]
     latents = objective.latents(batch)
-    for code in np.asarray(codes)[~kept]:
+    for code in np.asarray(codes)[~unchanged]:
         assert (np.abs(latents - code).max(axis=1) < 1e-6).any()
     assert not np.asarray(tokeniser.codebook.usage).any()
 
@@ -191,34 +187,32 @@ def test_a_sentence_ends_with_stop_unless_it_was_cut():
     mask = np.float32([[1, 1, 0], [1, 1, 1]])
     config = GPTConfig(num_codes=CODES, max_constituents=3)
     was_cut = np.array([False, True])
-    following, counted = (np.asarray(part) for part in targets(tokens, mask, was_cut, config))
+    following, counted = (np.asarray(array) for array in targets(tokens, mask, was_cut, config))
     assert following[0, :3].tolist() == [5, 6, config.stop]
     assert following[1, :3].tolist() == [1, 2, 3]
     assert counted.tolist() == [[1, 1, 1, 0], [1, 1, 1, 0]]
 
 
-def test_the_loss_is_the_mean_cross_entropy_of_all_that_follows(omnijet):
+def test_the_loss_is_the_mean_cross_entropy_of_the_next_tokens(omnijet):
     batch = jets(6)
     batch["constituents_per_jet"] = np.float32(batch["mask"].sum() / 6)
-    found = float(token_objectives.TokenObjective(omnijet).losses(batch)["loss"])
+    loss = float(token_objectives.TokenObjective(omnijet).losses(batch)["loss"])
     tokens = np.asarray(omnijet.sentences(batch)[0])
     logits = np.float64(omnijet.gpt(tokens))
-    terms = []  # the literal twin
-    for jet, number in enumerate(batch["mask"].sum(axis=1).astype(int)):
-        sentence = [*tokens[jet, 1 : number + 1], *([CODES + 1] if number < SLOTS else [])]
-        for place, token in enumerate(sentence):
-            terms.append(np.log(np.exp(logits[jet, place]).sum()) - logits[jet, place, token])
-    places = batch["mask"].sum() + 6
-    assert found == pytest.approx(np.sum(terms) / places, rel=1e-5)
+    terms = []
+    for jet, count in enumerate(batch["mask"].sum(axis=1).astype(int)):
+        sentence = [*tokens[jet, 1 : count + 1], *([CODES + 1] if count < SLOTS else [])]
+        for position, token in enumerate(sentence):
+            scores = logits[jet, position]
+            terms.append(np.log(np.exp(scores).sum()) - scores[token])
+    assert loss == pytest.approx(np.sum(terms) / (batch["mask"].sum() + 6), rel=1e-5)
 
 
 def sampler_of(omnijet, spec, monkeypatch, **settings):
-    """A sampler of this model without a run directory, nothing compiled."""
-    from omnilearn.tokens import sampling as token_sampling
-
+    """A sampler of this model without a run directory and without graphs."""
     monkeypatch.setattr(token_sampling, "compiled", lambda function: function)
     monkeypatch.setattr(token_sampling, "compiled_for_batches", lambda function, slots: function)
-    monkeypatch.setattr(token_sampling, "CACHE_PLACES", 5)
+    monkeypatch.setattr(token_sampling, "CACHE_POSITIONS", 5)
     sampler = TokenSampler.__new__(TokenSampler)
     sampler.spec, sampler.seed, sampler.batch_size = spec, 4, 3
     sampler.solver = TokenSettings(**settings)
@@ -228,10 +222,6 @@ def sampler_of(omnijet, spec, monkeypatch, **settings):
 
 @pytest.fixture
 def spec():
-    from dataclasses import replace
-
-    from omnilearn.data.catalogue import ASPEN
-
     return replace(ASPEN, max_constituents=SLOTS)
 
 
@@ -241,26 +231,20 @@ def test_sampling_with_a_cache_gives_the_tokens_of_sampling_without(
 ):
     sampler = sampler_of(omnijet, spec, monkeypatch, **settings)
     index = np.arange(7)
-    found = sampler.sentences(index)
-    from omnilearn.data.streams import JetStreams
-    from omnilearn.training.random_streams import Stream
-
+    tokens = sampler.sentences(index)
     uniform = JetStreams((4, Stream.TOKENS), index).random((7, SLOTS), "float32")
-    for jet in index:  # the literal twin: the whole sentence anew for every token
+    for jet in index:  # the GPT runs over the full sentence for every token
         sentence = [0]
-        for place in range(SLOTS):
-            logits = omnijet.gpt(np.array([[*sentence, 0]]))[:, place]
-            token = int(
-                sampled_token(
-                    logits, uniform[jet : jet + 1, place], place, SMALL_GPT, sampler.solver
-                )[0]
-            )
-            if token == SMALL_GPT.stop:
+        for position in range(SLOTS):
+            logits = omnijet.gpt(np.array([[*sentence, 0]]))[:, position]
+            random = uniform[jet : jet + 1, position]
+            token = sampled_token(logits, random, position, SMALL_GPT, sampler.solver)
+            if int(token[0]) == SMALL_GPT.stop:
                 break
-            sentence.append(token)
+            sentence.append(int(token[0]))
         expected = np.zeros(SLOTS, int)
         expected[: len(sentence) - 1] = sentence[1:]
-        np.testing.assert_array_equal(found[jet], expected)
+        np.testing.assert_array_equal(tokens[jet], expected)
 
 
 def test_the_stop_token_ends_a_jet_and_none_is_empty(omnijet, spec, monkeypatch):
@@ -268,33 +252,33 @@ def test_the_stop_token_ends_a_jet_and_none_is_empty(omnijet, spec, monkeypatch)
     bias = omnijet.gpt.next_token.bias
     before = np.array(bias)
     try:
-        for push, lengths in ((100.0, {1}), (-100.0, {SLOTS})):
-            moved = before.copy()
-            moved[SMALL_GPT.stop] += push
-            bias.assign(moved)
-            found = sampler.sentences(np.arange(5))
-            assert set((found > 0).sum(axis=1)) == lengths
-            made = sampler.decoded(found, np.zeros(5, int))
-            np.testing.assert_array_equal(made.jets[:, 3], (found > 0).sum(axis=1))
-            assert (made.constituents[..., 3] == (found > 0)).all()
+        for shift, lengths in ((100.0, {1}), (-100.0, {SLOTS})):
+            shifted = before.copy()
+            shifted[SMALL_GPT.stop] += shift
+            bias.assign(shifted)
+            tokens = sampler.sentences(np.arange(5))
+            assert set((tokens > 0).sum(axis=1)) == lengths
+            generated = sampler.decoded(tokens, np.zeros(5, int))
+            np.testing.assert_array_equal(generated.jets[:, 3], (tokens > 0).sum(axis=1))
+            assert (generated.constituents[..., 3] == (tokens > 0)).all()
     finally:
         bias.assign(before)
 
 
-def test_a_jet_does_not_depend_on_the_jets_beside_it(omnijet, spec, monkeypatch):
+def test_a_sampled_jet_does_not_depend_on_other_jets(omnijet, spec, monkeypatch):
     sampler = sampler_of(omnijet, spec, monkeypatch)
-    whole = sampler.sentences(np.arange(9))
-    np.testing.assert_array_equal(sampler.sentences(np.array([7, 2])), whole[[7, 2]])
+    tokens = sampler.sentences(np.arange(9))
+    np.testing.assert_array_equal(sampler.sentences(np.array([7, 2])), tokens[[7, 2]])
 
 
-def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
+def test_tokens_are_sampled_with_the_probabilities_of_the_logits():
     config = GPTConfig(num_codes=3)
     share = np.array([0.3, 0.1, 0.2, 0.25, 0.15])  # start, codes, stop
     logits = np.tile(np.log(share), (4000, 1)).astype("float32")
     uniform = ((np.arange(4000) + 0.5) / 4000).astype("float32")
 
-    def shares(place, **settings):
-        token = np.asarray(sampled_token(logits, uniform, place, config, TokenSettings(**settings)))
+    def shares(position, **settings):
+        token = sampled_token(logits, uniform, position, config, TokenSettings(**settings))
         return np.bincount(token, minlength=5) / 4000
 
     np.testing.assert_allclose(shares(3), share * [0, 1, 1, 1, 1] / 0.7, atol=1e-3)
@@ -304,7 +288,7 @@ def test_tokens_are_drawn_with_the_probabilities_of_the_logits():
     np.testing.assert_allclose(shares(3, temperature=0.5), colder / colder.sum(), atol=1e-3)
 
 
-def test_the_published_sizes():
+def test_the_default_gpt_has_the_published_size():
     keras.utils.set_random_seed(0)
     config = GPTConfig()
     assert (config.dim, config.num_blocks, config.num_heads, config.vocabulary) == (256, 3, 8, 8194)
@@ -316,11 +300,10 @@ def test_the_published_sizes():
 def test_a_checkpoint_holds_both_models(omnijet, tmp_path):
     weights = {name: np.array(weight) for name, weight in model_weights(omnijet).items()}
     save_checkpoint(tmp_path / "best.h5", omnijet.config, weights, {})
-    found = load_checkpoint(tmp_path / "best.h5", OmniJetConfig)
-    assert found.model_config == omnijet.config
-    assert asdict(found.model_config.gpt) == asdict(SMALL_GPT)
-    other = Tokeniser(TOKENISER)
-    assert fingerprint(other) != fingerprint(omnijet.tokeniser)
-    for name, weight in model_weights(other).items():
-        weight.assign(found.weights[f"tokeniser.{name}"])
-    assert fingerprint(other) == fingerprint(omnijet.tokeniser)
+    checkpoint = load_checkpoint(tmp_path / "best.h5", OmniJetConfig)
+    assert checkpoint.model_config == omnijet.config
+    tokeniser = Tokeniser(TOKENISER)
+    assert fingerprint(tokeniser) != fingerprint(omnijet.tokeniser)
+    for name, weight in model_weights(tokeniser).items():
+        weight.assign(checkpoint.weights[f"tokeniser.{name}"])
+    assert fingerprint(tokeniser) == fingerprint(omnijet.tokeniser)

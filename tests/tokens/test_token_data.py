@@ -1,4 +1,4 @@
-"""Jets as token models read them: what is out of reach or too long is left out, and said."""
+"""Jets for token models: constituents out of reach or beyond the length are left out and logged."""
 
 import h5py
 import numpy as np
@@ -11,7 +11,7 @@ from omnilearn.tokens.tokeniser import TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import read_constituents
 
 
-def test_constituents_out_of_reach_are_counted_in_what_is_said(tmp_path, capsys):
+def test_the_share_of_constituents_out_of_reach_is_logged(tmp_path, capsys):
     write_toy_dataset(tmp_path, "aspen", {"train": 32, "val": 16})
     for path in tmp_path.rglob("*val*.h5"):
         with h5py.File(path, "a") as file:
@@ -21,17 +21,15 @@ def test_constituents_out_of_reach_are_counted_in_what_is_said(tmp_path, capsys)
             filled = file["multiplicity"][:].sum()
     tokeniser = TokeniserConfig()
     _, validation = open_data(ASPEN, Config(data=str(tmp_path), batch=8), tokeniser)
-    said = capsys.readouterr().out
-    assert (
-        f"{1 / filled:.2%} of the constituents have |eta_rel| or |phi_rel| of 0.8 or more" in said
-    )
+    message = f"{1 / filled:.2%} of the constituents have |eta_rel| or |phi_rel| of 0.8 or more"
+    assert message in capsys.readouterr().out
     rows = np.arange(16)
     features, mask = read_constituents(validation.files, validation.spec, rows, tokeniser)
-    number = validation.files.multiplicity
-    np.testing.assert_array_equal(mask.sum(axis=1), number - (rows == 0))
+    multiplicity = validation.files.multiplicity
+    np.testing.assert_array_equal(mask.sum(axis=1), multiplicity - (rows == 0))
     assert np.abs(features[..., 1:]).max() < 3 * 0.8  # scaled as published
-    log_pt = validation.files.gather(rows)["data"][1, : number[1], 3]
-    np.testing.assert_allclose(features[1, : number[1], 0], log_pt - 1.8, atol=1e-5)
+    log_pt = validation.files.gather(rows)["data"][1, : multiplicity[1], 3]
+    np.testing.assert_allclose(features[1, : multiplicity[1], 0], log_pt - 1.8, atol=1e-5)
 
 
 def test_longer_jets_are_cut_and_counted(tmp_path, capsys):

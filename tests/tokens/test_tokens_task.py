@@ -1,7 +1,6 @@
-"""Token models from train.py to evaluate.py on toy jets: tokeniser, GPT, new jets, a tagger."""
+"""Token models from train.py to evaluate.py on toy jets: tokeniser, GPT, generation, tagging."""
 
 import json
-from dataclasses import replace
 
 import h5py
 import keras
@@ -12,7 +11,6 @@ from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
 from omnilearn.data.catalogue import ASPEN, JETCLASS
-from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
 from omnilearn.fit import open_pipeline
 from omnilearn.generation import distances, sampling
@@ -24,7 +22,7 @@ from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens.jet_gpt import OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective
 from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES, TOKENISER
-from omnilearn.tokens.task import one_sample
+from omnilearn.tokens.task import as_one_class
 from omnilearn.tokens.token_files import read_tokens
 from omnilearn.tokens.token_models import (
     fingerprint,
@@ -37,24 +35,19 @@ from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import variance_restored
 
 pytestmark = pytest.mark.slow
-SLOTS = 24  # of jets that the tiny models read
+SLOTS = 24  # of jets in the tiny models
+TINY_GPT = {"dim": 16, "num_blocks": 1, "num_heads": 2}
 TINY_TOKENS = {
-    "tokeniser": {
-        "dim": 16,
-        "num_blocks": 1,
-        "num_heads": 2,
-        "num_codes": 64,
-        "max_constituents": SLOTS,
-    },
-    "gpt": {"dim": 16, "num_blocks": 1, "num_heads": 2},
+    "tokeniser": {**TINY_GPT, "num_codes": 64, "max_constituents": SLOTS},
+    "gpt": TINY_GPT,
 }
-READ = TokeniserConfig(max_constituents=SLOTS)
+TOKENISER_CONFIG = TokeniserConfig(max_constituents=SLOTS)
 COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
-    """The small preset even smaller, no graph, few distances: each takes seconds."""
+    """A tiny model without graphs and few distances, so that each test takes seconds."""
     with tiny_and_eager() as patch:
         patch.setitem(TOKEN_ARCHITECTURES, "small", TINY_TOKENS)
         patch.setitem(TWO_SAMPLES, "epochs", 1)
@@ -67,7 +60,7 @@ def small_and_eager():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokens")
     write_toy_dataset(folder / "data", "aspen", {"train": 160, "val": 32, "test": 40})
     write_toy_dataset(folder / "data", "jetclass", {"train": 240, "val": 64, "test": 120})
@@ -75,24 +68,25 @@ def place(tmp_path_factory):
     return folder
 
 
-def said(place, line: str, *more) -> str:
-    where = "--data", place / "data", "--runs", place / "runs"
-    code, out, err = python(line, *COMMON, *where, *more)
+def call(workdir, line: str, *flags) -> tuple[int, str, str]:
+    return python(line, *COMMON, "--data", workdir / "data", "--runs", workdir / "runs", *flags)
+
+
+def run_command(workdir, line: str, *flags) -> None:
+    code, _, err = call(workdir, line, *flags)
     assert (code, err) == (0, "")
-    return out
 
 
-def refused(place, line: str, *more) -> str:
-    where = "--data", place / "data", "--runs", place / "runs"
-    code, _, err = python(line, *COMMON, *where, *more)
+def refusal(workdir, line: str, *flags) -> str:
+    code, _, err = call(workdir, line, *flags)
     assert code != 0
     return err
 
 
 @pytest.fixture(scope="module")
-def run(place):
-    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
-    return place / "runs" / "aspen_omnijet"
+def run(workdir):
+    run_command(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
+    return workdir / "runs" / "aspen_omnijet"
 
 
 @pytest.fixture(scope="module")
@@ -103,63 +97,49 @@ def evaluated(run):
 
 
 @pytest.fixture(scope="module")
-def finetuned(run, place):
-    said(
-        place,
-        "finetune.py jetclass",
-        "--classes",
-        "QCD",
-        "--train-jets",
-        16,
-        "--val-jets",
-        4,
-        "--batch",
-        16,
-        "--epochs",
-        1,
-        "--backbone",
-        run,
-    )
-    return place / "runs" / "jetclass_QCD_omnijet_finetuned"
+def finetuned(run, workdir):
+    line = "finetune.py jetclass --classes QCD --train-jets 16 --val-jets 4 --epochs 1"
+    run_command(workdir, line, "--batch", 16, "--backbone", run)
+    return workdir / "runs" / "jetclass_QCD_omnijet_finetuned"
 
 
-def test_one_run_holds_tokeniser_and_gpt_and_is_left_alone_when_finished(run, place):
-    described = json.loads((run / "config.json").read_text())
-    assert (described["task"], described["tokeniser_epochs"]) == ("tokens", 2)
+def test_one_run_holds_tokeniser_and_gpt_and_is_not_repeated_when_finished(run, workdir):
+    about = json.loads((run / "config.json").read_text())
+    assert (about["task"], about["tokeniser_epochs"]) == ("tokens", 2)
     assert len((run / "tokeniser" / "history.jsonl").read_text().splitlines()) == 2
     gpt = load_checkpoint(run / "best.h5", OmniJetConfig)
     assert gpt.model_config.max_constituents == SLOTS
     before = (run / "best.h5").stat().st_mtime_ns
-    said(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
+    run_command(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
     assert (run / "best.h5").stat().st_mtime_ns == before
-    err = refused(place, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3)
+    err = refusal(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3)
     assert "tokeniser_epochs 2 (now 3)" in err
 
 
-def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, place):
+def test_a_trained_tokeniser_restores_jets_better_than_a_random_one(run, workdir):
     trained = load_tokeniser(str(run))
     keras.utils.set_random_seed(1)
-    random = Tokeniser(trained.config)
-    pipeline = open_pipeline(token_spec(ASPEN, READ), str(place / "data"), "test", 40)
+    tokenisers = trained, Tokeniser(trained.config)
+    pipeline = open_pipeline(token_spec(ASPEN, TOKENISER_CONFIG), str(workdir / "data"), "test", 40)
     (batch,) = pipeline.ordered()
     prepared = token_objectives.prepared_batch(batch, pipeline.constituents_per_jet)
     errors = [
-        float(TokeniserObjective(each).losses(prepared)["reconstruction"])
-        for each in (trained, random)
+        float(TokeniserObjective(tokeniser).losses(prepared)["reconstruction"])
+        for tokeniser in tokenisers
     ]
     assert errors[0] < 0.7 * errors[1]
-    shares = [variance_restored(pipeline.files, pipeline.spec, each) for each in (trained, random)]
+    shares = [variance_restored(pipeline.files, pipeline.spec, each) for each in tokenisers]
     assert 1 > shares[0] > 0.3 > shares[1]
 
 
 def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
     results = read_results(run / "results.json")
-    (found,) = results["generated"].values()
-    assert {
+    (distances,) = results["generated"].values()
+    assert distances.keys() == {
         f"{kind}_{name}"
         for kind in ("kl", "w1")
         for name in ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
-    } == found.keys()
+    }
     quality = results["tokeniser"]
     assert {"codes_used", "code_perplexity", "two_sample_auc"} < quality.keys()
     assert 0 <= quality["out_of_reach"].value < 0.5
@@ -174,23 +154,21 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
         assert (run / name).stat().st_size > 1000
 
 
-def test_generated_jets_are_those_of_their_constituents(run, evaluated, place):
-    spec, truth = one_sample(
-        token_spec(ASPEN, READ),
-        read_split(place / "data", token_spec(ASPEN, READ), "test", 40)[0],
-        "",
-    )
-    made, about = read_set(run / "generated", spec)
-    assert len(made) == len(truth) == 40
+def test_kinematics_of_generated_jets_are_those_of_their_constituents(run, evaluated, workdir):
+    spec = token_spec(ASPEN, TOKENISER_CONFIG)
+    spec, truth = as_one_class(spec, read_split(workdir / "data", spec, "test", 40)[0], "")
+    generated, about = read_set(run / "generated", spec)
+    assert len(generated) == len(truth) == 40
     assert about["temperature"] == 1.0
-    real = made.constituents[..., 3] > 0
-    np.testing.assert_array_equal(real.sum(axis=1), made.jets[:, 3])
-    px = (made.constituents[..., 2] * np.cos(made.constituents[..., 1])).sum(axis=1)
-    np.testing.assert_allclose(px, 1.0, atol=1e-4)  # pt_rel is of the jet, along its own axis
-    assert made.jets[:, 3].min() >= 1
+    _, phi_rel, pt_rel, mask = np.moveaxis(generated.constituents, -1, 0)
+    multiplicity = generated.jets[:, 3]
+    np.testing.assert_array_equal((mask > 0).sum(axis=1), multiplicity)
+    px = (pt_rel * np.cos(phi_rel)).sum(axis=1)
+    np.testing.assert_allclose(px, 1.0, atol=1e-4)  # relative to pT and axis of the jet
+    assert multiplicity.min() >= 1
 
 
-def test_evaluation_again_uses_what_is_there(run, evaluated):
+def test_evaluation_from_predictions_gives_the_same_results(run, evaluated):
     before = read_results(run / "results.json")
     code, _, err = python("evaluate.py", run, "--batch", 32, "--from-predictions")
     assert (code, err) == (0, "")
@@ -217,93 +195,69 @@ def test_tokens_of_another_codebook_are_refused(run, evaluated):
         read_tokens(path, fingerprint(tokeniser), 64)
 
 
-def test_fine_tuning_to_one_class_starts_from_the_backbone(run, finetuned, place):
-    described = json.loads((finetuned / "config.json").read_text())
-    assert described["config"]["classes"] == "QCD"
-    start = load_checkpoint(run / "best.h5", OmniJetConfig).weights
-    found = load_checkpoint(finetuned / "best.h5", OmniJetConfig)
-    changed = {name for name in start if (start[name] != found.weights[name]).any()}
+def test_fine_tuning_to_one_class_starts_from_the_backbone(run, finetuned, workdir):
+    about = json.loads((finetuned / "config.json").read_text())
+    assert about["config"]["classes"] == "QCD"
+    initial, final = (
+        load_checkpoint(path / "best.h5", OmniJetConfig).weights for path in (run, finetuned)
+    )
+    changed = {name for name in initial if (initial[name] != final[name]).any()}
     assert changed
-    assert all(name.startswith("gpt.") for name in changed)  # the tokeniser stays
+    assert all(name.startswith("gpt.") for name in changed)  # the tokeniser stays fixed
     code, _, err = python("evaluate.py", finetuned, "--batch", 32)
     assert (code, err) == (0, "")
     results = read_results(finetuned / "results.json")
     assert list(results["generated"]) == ["QCD"]
     assert "tokeniser" not in results
-    (truth, _) = read_split(place / "data", JETCLASS, "test", 10_000, "QCD")
+    (truth, _) = read_split(workdir / "data", JETCLASS, "test", 10_000, "QCD")
     assert set(truth.label) == {0}
     assert results["generated"]["QCD"]["kl_tau21"].n == len(truth)
 
 
-def test_from_scratch_a_fresh_gpt_learns_the_tokens_of_a_given_tokeniser(run, place):
-    said(
-        place,
-        "finetune.py jetclass",
-        "--classes",
-        "Tbqq",
-        "--train-jets",
-        16,
-        "--batch",
-        16,
-        "--epochs",
-        1,
-        "--tokeniser",
-        run,
-    )
-    made = place / "runs" / "jetclass_Tbqq_omnijet_scratch"
-    found = load_tokeniser(str(made))
-    assert fingerprint(found) == fingerprint(load_tokeniser(str(run)))
-    assert json.loads((made / "config.json").read_text())["backbone"] is None
+def test_from_scratch_a_fresh_gpt_is_trained_on_the_given_tokeniser(run, workdir):
+    line = "finetune.py jetclass --classes Tbqq --train-jets 16 --epochs 1"
+    run_command(workdir, line, "--batch", 16, "--tokeniser", run)
+    scratch = workdir / "runs" / "jetclass_Tbqq_omnijet_scratch"
+    tokenisers = [load_tokeniser(str(path)) for path in (run, scratch)]
+    assert fingerprint(tokenisers[0]) == fingerprint(tokenisers[1])
+    assert json.loads((scratch / "config.json").read_text())["backbone"] is None
 
 
-def test_a_tokeniser_that_is_not_the_gpt_s_is_refused(run, place):
-    where = "--data", place / "data", "--runs", place / "runs"
+def test_a_tokeniser_other_than_that_of_the_gpt_is_refused(run, workdir):
+    folders = "--data", workdir / "data", "--runs", workdir / "runs"
     line = "train.py jetclass --tokeniser-epochs 1 --tokeniser-only --train-jets 64"
-    assert python(line, *COMMON[:4], *where)[::2] == (0, "")
-    other = place / "runs" / "jetclass_omnijet"
-    assert not (other / "best.h5").exists()
-    err = refused(place, "finetune.py jetclass", "--backbone", run, "--tokeniser", other)
-    assert f"{other} is not the tokeniser that {run} was trained with" in err
-    code, _, err = python("evaluate.py", other, "--batch", 32)  # it can be measured alone
+    assert python(line, *COMMON[:4], *folders)[::2] == (0, "")
+    tokeniser = workdir / "runs" / "jetclass_omnijet"
+    assert not (tokeniser / "best.h5").exists()
+    err = refusal(workdir, "finetune.py jetclass", "--backbone", run, "--tokeniser", tokeniser)
+    assert f"{tokeniser} is not the tokeniser that {run} was trained with" in err
+    code, _, err = python("evaluate.py", tokeniser, "--batch", 32)  # without a GPT
     assert (code, err) == (0, "")
-    assert "two_sample_auc" in read_results(other / "results.json")["tokeniser"]
+    assert "two_sample_auc" in read_results(tokeniser / "results.json")["tokeniser"]
 
 
-def test_a_run_whose_tokeniser_was_exchanged_does_not_go_on(run):
-    other = load_tokeniser(str(run))
-    begun, _ = load_omnijet(str(run))
-    require_tokeniser(begun, other, "begun", "this")
-    codes = other.codebook.codes
+def test_a_tokeniser_with_changed_codes_is_refused(run):
+    tokeniser = load_tokeniser(str(run))
+    omnijet, _ = load_omnijet(str(run))
+    require_tokeniser(omnijet, tokeniser, "model", "this")
+    codes = tokeniser.codebook.codes
     codes.assign(np.array(codes) + 1)
-    with pytest.raises(UserError, match="this is not the tokeniser that begun was trained with"):
-        require_tokeniser(begun, other, "begun", "this")
+    with pytest.raises(UserError, match="this is not the tokeniser that model was trained with"):
+        require_tokeniser(omnijet, tokeniser, "model", "this")
 
 
-def test_the_summation_head_tags_from_the_backbone(run, place):
-    said(place, "finetune.py top", "--epochs", 1, "--backbone", run)
-    made = place / "runs" / "top_omnijet_finetuned"
-    code, _, err = python("evaluate.py", made, "--batch", 32)
+def test_the_summation_head_is_fine_tuned_for_tagging(run, workdir):
+    run_command(workdir, "finetune.py top", "--epochs", 1, "--backbone", run)
+    tagger = workdir / "runs" / "top_omnijet_finetuned"
+    code, _, err = python("evaluate.py", tagger, "--batch", 32)
     assert (code, err) == (0, "")
-    results = read_results(made / "results.json")
+    results = read_results(tagger / "results.json")
     assert {"accuracy", "auc", "rejection_0.5", "rejection_0.3"} < results.keys()
-    start = load_checkpoint(run / "best.h5", OmniJetConfig).weights
-    found = load_checkpoint(made / "best.h5", OmniJetConfig).weights
-    assert (found["gpt.token"] != start["gpt.token"]).any()
-    np.testing.assert_array_equal(found["gpt.next_token.kernel"], start["gpt.next_token.kernel"])
-
-
-def test_classes_select_jets_of_a_class(place):
-    spec = replace(JETCLASS, max_constituents=128)
-    for limit in (7, 0):
-        pipeline = open_pipeline(spec, str(place / "data"), "train", 4, limit=limit, classes="QCD")
-        assert isinstance(pipeline, Pipeline)
-        whole = open_pipeline(spec, str(place / "data"), "train", 4)
-        label = whole.files.labels()
-        rows = pipeline.files.rows
-        assert len(rows) == (limit or np.count_nonzero(label == 0))
-        assert not label[rows].any()
-        seen = np.concatenate([batch["index"] for batch in pipeline.ordered()])
-        assert sorted(seen) == list(range(len(rows)))
+    initial, final = (
+        load_checkpoint(path / "best.h5", OmniJetConfig).weights for path in (run, tagger)
+    )
+    assert (final["gpt.token"] != initial["gpt.token"]).any()
+    np.testing.assert_array_equal(final["gpt.next_token.kernel"], initial["gpt.next_token.kernel"])
 
 
 @pytest.mark.parametrize(
@@ -330,13 +284,13 @@ def test_classes_select_jets_of_a_class(place):
         ("train.py aspen --train-jets 32 --preset full", "constituents for 8192 codes"),
     ],
 )
-def test_bad_input_is_refused_in_a_sentence(line, sentence, run, place):
-    more = ["--preset", "full"] if "full" in line else []
-    assert sentence in refused(place, line.format(run=run), "--name", "refused", *more)
+def test_invalid_settings_are_refused(line, sentence, run, workdir):
+    flags = ["--preset", "full"] if "full" in line else []
+    assert sentence in refusal(workdir, line.format(run=run), "--name", "refused", *flags)
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--temperature", 0), ("--top-k", -1), ("--jets", 0)])
-def test_sampling_without_a_meaning_is_refused(run, flag, value):
+def test_invalid_settings_of_sampling_are_refused(run, flag, value):
     code, _, err = python("evaluate.py", run, flag, value)
     assert code != 0
     assert f"{flag} is {value}" in err

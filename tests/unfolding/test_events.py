@@ -1,4 +1,4 @@
-"""Events with two levels: who learns, who is held out, and weights of the caller's."""
+"""Events with two levels: splits, folds, held-out events, and batches of weighted samples."""
 
 import h5py
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from toy_events import SPEC, write_events
 
 from omnilearn.errors import UserError
-from omnilearn.unfolding.events import Events, taken
+from omnilearn.unfolding.events import Events, select_events
 
 EVENTS = {"train": 90, "val": 40, "test": 30}
 
@@ -16,19 +16,19 @@ def events(tmp_path_factory):
     return Events(SPEC, write_events(tmp_path_factory.mktemp("events"), EVENTS))
 
 
-def everyone(events):
+def all_events(events):
     return np.ones(len(events.simulated), bool)
 
 
 def batches(events, level, samples, rows):
-    found = list(events.pipeline(level, samples, rows, batch=16).ordered())
-    read = {
-        key: np.concatenate([batch[key] for batch in found]) for key in ("label", "weight", "index")
+    parts = list(events.pipeline(level, samples, rows, batch=16).ordered())
+    columns = {
+        key: np.concatenate([part[key] for part in parts]) for key in ("label", "weight", "index")
     }
-    return read | {"event": events.positions(read["index"])}
+    return columns | {"event": events.positions(columns["index"])}
 
 
-def test_events_of_all_splits_stand_one_behind_the_other(events):
+def test_events_of_all_splits_are_in_sequence(events):
     assert len(events.simulated) == sum(EVENTS.values())
     assert [events.within(split).sum() for split in EVENTS] == list(EVENTS.values())
     assert (np.diff(events.split) >= 0).all()
@@ -41,84 +41,85 @@ def test_events_of_all_splits_stand_one_behind_the_other(events):
     assert (events.observable("gen", "multiplicity") > 0).all()
 
 
-def test_fewer_training_events_are_drawn_from_both_samples_and_other_splits_stay_whole(tmp_path):
+def test_a_limit_selects_training_events_of_both_samples_and_leaves_other_splits(tmp_path):
     folder = write_events(tmp_path, EVENTS)
-    whole, part = Events(SPEC, folder), Events(SPEC, folder, limit=20)
-    assert [part.within(split).sum() for split in EVENTS] == [20, 40, 30]
-    assert (part.simulated & part.within("train")).sum() == 10
-    np.testing.assert_array_equal(part.weight, whole.weight[part.kept])
-    values = [one.observable("gen", "jet_mass") for one in (part, whole)]
-    np.testing.assert_array_equal(values[0], values[1][part.kept])
-    owner, row, inputs = part.places()
-    assert [one["events"] for one in inputs] == list(EVENTS.values())
-    for number, one in enumerate(inputs):
-        with h5py.File(one["file"]) as file:
-            stored = file["weight"][:][row[owner == number]]
-        np.testing.assert_allclose(part.weight[owner == number], stored)
-    samples = (part.weight * part.simulated, part.weight * ~part.simulated)
-    found = batches(part, "gen", samples, everyone(part))
-    np.testing.assert_array_equal(np.sort(found["event"]), np.arange(90))
-    np.testing.assert_array_equal(found["label"][:, 0] == 1, part.simulated[found["event"]])
-    assert (Events(SPEC, folder, limit=20, seed=1).kept != part.kept).any()
-    assert Events(SPEC, folder, limit=500).kept.all()
+    everything, limited = Events(SPEC, folder), Events(SPEC, folder, limit=20)
+    assert [limited.within(split).sum() for split in EVENTS] == [20, 40, 30]
+    assert (limited.simulated & limited.within("train")).sum() == 10
+    np.testing.assert_array_equal(limited.weight, everything.weight[limited.selected])
+    mass, all_masses = (each.observable("gen", "jet_mass") for each in (limited, everything))
+    np.testing.assert_array_equal(mass, all_masses[limited.selected])
+    file_index, row, inputs = limited.file_rows()
+    assert [item["events"] for item in inputs] == list(EVENTS.values())
+    for index, item in enumerate(inputs):
+        with h5py.File(item["file"]) as file:
+            stored = file["weight"][:][row[file_index == index]]
+        np.testing.assert_allclose(limited.weight[file_index == index], stored)
+    samples = (limited.weight * limited.simulated, limited.weight * ~limited.simulated)
+    columns = batches(limited, "gen", samples, all_events(limited))
+    np.testing.assert_array_equal(np.sort(columns["event"]), np.arange(90))
+    is_simulated = columns["label"][:, 0] == 1
+    np.testing.assert_array_equal(is_simulated, limited.simulated[columns["event"]])
+    assert (Events(SPEC, folder, limit=20, seed=1).selected != limited.selected).any()
+    assert Events(SPEC, folder, limit=500).selected.all()
 
 
-def test_a_limit_takes_both_samples_from_files_that_are_sorted_by_them():
+def test_a_limit_selects_both_samples_from_files_sorted_by_sample():
     label = np.repeat([0, 1, 0, 1], [400, 200, 200, 100])  # the last two are of other splits
     training = np.arange(900) < 600
-    kept = taken(label, [400, 200], 60, seed=0)
-    assert kept[~training].all()
-    assert [(kept & training & (label == kind)).sum() for kind in (0, 1)] == [40, 20]
-    assert not np.array_equal(kept, taken(label, [400, 200], 60, seed=1))
+    selected = select_events(label, [400, 200], 60, seed=0)
+    assert selected[~training].all()
+    assert [(selected & training & (label == sample)).sum() for sample in (0, 1)] == [40, 20]
+    assert not np.array_equal(selected, select_events(label, [400, 200], 60, seed=1))
 
 
-def test_no_classifier_learns_from_or_is_stopped_by_an_event_that_it_weighs(events):
-    weighed = np.zeros(len(events.simulated), int)
+def test_no_classifier_is_trained_or_stopped_by_events_whose_ratios_it_predicts(events):
+    counts = np.zeros(len(events.simulated), int)
     for fold in range(events.folds):
-        learning, stopping, own = events.roles(fold)
-        assert not (learning & stopping).any()
-        assert not ((learning | stopping) & own).any()
-        assert learning.sum() > stopping.sum() > 0
-        assert (events.within("val") | ~stopping).all()
-        weighed += own
-    assert (weighed == 1).all()
+        training, validation, predicted = events.roles(fold)
+        assert not (training & validation).any()
+        assert not ((training | validation) & predicted).any()
+        assert training.sum() > validation.sum() > 0
+        assert (events.within("val") | ~validation).all()
+        counts += predicted
+    assert (counts == 1).all()
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
-def test_every_fold_has_as_many_events_of_each_sample_and_split(tmp_path, folds):
+def test_all_folds_have_equally_many_events_of_each_sample_and_split(tmp_path, folds):
     events = Events(SPEC, write_events(tmp_path, EVENTS), folds=folds)
     for split in EVENTS:
-        for kind in (events.simulated, ~events.simulated):
-            counts = np.bincount(events.fold[kind & events.within(split)], minlength=folds)
+        for sample in (events.simulated, ~events.simulated):
+            counts = np.bincount(events.fold[sample & events.within(split)], minlength=folds)
             assert np.ptp(counts) <= 1
 
 
-def test_folds_are_drawn_by_the_seed(tmp_path):
+def test_folds_depend_on_the_seed(tmp_path):
     folder = write_events(tmp_path, EVENTS)
-    one, same, other = (Events(SPEC, folder, seed=seed).fold for seed in (0, 0, 1))
-    np.testing.assert_array_equal(one, same)
-    assert (one != other).any()
+    first, same_seed, other_seed = (Events(SPEC, folder, seed=seed).fold for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, same_seed)
+    assert (first != other_seed).any()
 
 
-def test_the_truth_is_data_of_the_test_split_that_no_classifier_sees(events):
+def test_no_classifier_is_trained_on_the_truth_which_is_data_of_the_test_split(events):
     np.testing.assert_array_equal(events.truth, events.within("test") & ~events.simulated)
     for fold in range(events.folds):
-        learning, stopping, _ = events.roles(fold)
-        assert not ((learning | stopping) & events.truth).any()
-        assert not (learning & events.unseen).any()
-    # its simulated events do take part
+        training, validation, _ = events.roles(fold)
+        assert not ((training | validation) & events.truth).any()
+        assert not (training & events.held_out).any()
+    # simulated events of the test split are for training
     assert (events.roles(0)[0] & events.within("test") & events.simulated).any()
 
 
-def test_data_without_a_particle_level_are_unfolded_whole(tmp_path):
+def test_all_data_are_unfolded_if_they_have_no_particle_level(tmp_path):
     events = Events(SPEC, write_events(tmp_path, EVENTS, truth=False))
     assert not events.truth.any()
     data = events.within("test") & ~events.simulated
     assert (events.roles(0)[0] | events.roles(1)[0])[data].all()
-    np.testing.assert_array_equal(events.unseen, events.within("val") & ~events.simulated)
+    np.testing.assert_array_equal(events.held_out, events.within("val") & ~events.simulated)
 
 
-def test_a_bootstrap_replica_draws_both_samples_and_draws_them_alike_again(events):
+def test_a_bootstrap_replica_resamples_both_samples_reproducibly(events):
     simulation, data = events.resampled(0, 3)
     assert (len(simulation), len(data)) == (80, 80)
     for counts in (simulation, data):
@@ -129,28 +130,28 @@ def test_a_bootstrap_replica_draws_both_samples_and_draws_them_alike_again(event
     assert (events.resampled(0, 4)[0] != simulation).any()
 
 
-def test_two_samples_weigh_the_same_and_the_mean_weight_is_one(events):
+def test_two_samples_have_equal_sums_of_weights_and_a_mean_weight_of_one(events):
     simulated, rows = events.simulated, events.within("train")
     samples = (events.weight * simulated, 5 * events.weight * ~simulated)
-    found = batches(events, "reco", samples, rows)
-    both = (found["label"] * found["weight"][:, None]).sum(axis=0)
-    assert both[0] == pytest.approx(both[1], rel=1e-5)
-    assert found["weight"].mean() == pytest.approx(1.0, rel=1e-5)
+    columns = batches(events, "reco", samples, rows)
+    sums = (columns["label"] * columns["weight"][:, None]).sum(axis=0)
+    assert sums[0] == pytest.approx(sums[1], rel=1e-5)
+    assert columns["weight"].mean() == pytest.approx(1.0, rel=1e-5)
     # the labels are those of the files
-    assert (found["label"].argmax(axis=1) == ~simulated[found["event"]]).all()
-    # events that were missed or have no weight are not read
-    there = np.flatnonzero(events.passes["reco"] & rows)
-    np.testing.assert_array_equal(np.sort(found["event"]), there)
+    assert (columns["label"].argmax(axis=1) == ~simulated[columns["event"]]).all()
+    # events without a jet at this level are not read
+    expected = np.flatnonzero(events.passes["reco"] & rows)
+    np.testing.assert_array_equal(np.sort(columns["event"]), expected)
 
 
 def test_an_event_of_both_samples_is_read_once_with_a_shared_label(events):
     before = events.weight * events.simulated
     after = before * np.linspace(0.5, 3, len(before))
     rows = events.within("val")
-    found = batches(events, "gen", (before, after), rows)
-    assert len(found["index"]) == 20 == len(np.unique(found["index"]))
-    event = found["event"]
-    odds = found["label"][:, 1] / found["label"][:, 0]
+    columns = batches(events, "gen", (before, after), rows)
+    assert len(columns["index"]) == 20 == len(np.unique(columns["index"]))
+    event = columns["event"]
+    odds = columns["label"][:, 1] / columns["label"][:, 0]
     expected = after[event] / before[event] * before[rows].sum() / after[rows].sum()
     np.testing.assert_allclose(odds, expected, rtol=1e-5)
 
@@ -160,14 +161,14 @@ def test_a_negative_weight_stays_negative(events):
     weight[:3] *= -1
     simulated = events.simulated
     samples = (weight * simulated, weight * ~simulated)
-    found = batches(events, "gen", samples, events.within("train"))
-    assert (found["weight"][np.isin(found["event"], [0, 1, 2])] < 0).all()
-    np.testing.assert_allclose(found["label"].sum(axis=1), 1)
+    columns = batches(events, "gen", samples, events.within("train"))
+    assert (columns["weight"][np.isin(columns["event"], [0, 1, 2])] < 0).all()
+    np.testing.assert_allclose(columns["label"].sum(axis=1), 1)
 
 
 def test_a_sample_without_events_is_refused_with_level_and_sums(events):
     with pytest.raises(UserError, match=r"of 160 events at level gen .* add up to .* and 0;"):
-        events.pipeline("gen", (events.weight, 0 * events.weight), everyone(events), 16)
+        events.pipeline("gen", (events.weight, 0 * events.weight), all_events(events), 16)
 
 
 def test_a_split_without_data_is_refused_by_name(tmp_path):

@@ -1,4 +1,4 @@
-"""evaluate.py of an unfolding: held-out truth, IBU beside it, negative weights, missing truth."""
+"""evaluate.py of an unfolding: held-out truth, IBU, negative weights, data without truth."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
-from tiny_unfolding import EVENTS, finetuned, tiny_unfolding
+from tiny_unfolding import EVENTS, finetuned
 from toy_events import SPEC, write_events
 
 from omnilearn.statistics.results import Result, read_results
@@ -14,27 +14,13 @@ from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_qualit
 from omnilearn.unfolding.two_sample_test import signed_auc
 from omnilearn.unfolding.unfolded_weights import read_weights
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with tiny_unfolding():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with data and a finished unfolding, evaluated."""
-    place = tmp_path_factory.mktemp("unfolding")
-    write_events(place / "data", EVENTS)
-    code, _, err = finetuned(place)
+def test_evaluation_compares_both_levels_with_the_data(workdir):
+    run = workdir / "runs" / "toy"
+    code, _, err = python("evaluate.py", run)
     assert code == 0, err
-    code, _, err = python("evaluate.py", place / "runs" / "toy")
-    assert code == 0, err
-    return place
-
-
-def test_evaluation_compares_both_levels_with_the_data(place):
-    run = place / "runs" / "toy"
     results = read_results(run / "results.json")
     for level, kinds in (("detector", ()), ("particle", ("ibu",))):
         for name in SPEC.observables:
@@ -43,7 +29,7 @@ def test_evaluation_compares_both_levels_with_the_data(place):
                 assert results[f"chi2_{level}_{name}_{kind}"].n > 0
         assert (run / f"spectra_{level}.png").is_file()
     assert results["two_sample_simulation"].n == EVENTS["test"]
-    assert [len(found) for found in results["by_iteration"].values()] == [3] * 6
+    assert [len(values) for values in results["by_iteration"].values()] == [3] * 6
     assert (run / "iterations.png").is_file()
     assert (run / "loss.png").is_file()
     code, _, err = python("evaluate.py", run, "--split", "val")
@@ -59,12 +45,12 @@ def test_data_without_a_truth_are_compared_at_detector_level_alone(tmp_path, spe
     assert list(results["spectra"]) == ["detector"]
 
 
-def test_the_particle_level_of_unfolded_data_is_never_looked_at(place, tmp_path, spectra_alone):
-    """Results with the truth of unfolded events destroyed, and of the events held out kept."""
-    code, _, err = python("evaluate.py", place / "runs" / "toy")
+def test_the_particle_level_of_unfolded_data_is_never_used(workdir, tmp_path, spectra_alone):
+    """The results do not change when the particle level of unfolded data is overwritten."""
+    code, _, err = python("evaluate.py", workdir / "runs" / "toy")
     assert code == 0, err
-    before = read_results(place / "runs" / "toy" / "results.json")
-    copied = shutil.copytree(place / "data", tmp_path / "data")
+    before = read_results(workdir / "runs" / "toy" / "results.json")
+    copied = shutil.copytree(workdir / "data", tmp_path / "data")
     for split in ("train", "val"):
         with h5py.File(copied / f"omnifold/{split}/omnifold_{split}_000.h5", "r+") as file:
             for key in ("gen_subs", "gen_jets", "gen"):
@@ -81,22 +67,22 @@ def test_the_particle_level_of_unfolded_data_is_never_looked_at(place, tmp_path,
             assert result.value == pytest.approx(after[key].value, nan_ok=True), key
 
 
-def test_the_iterations_of_ibu_are_a_flag_of_their_own(place, spectra_alone):
-    run, found = place / "runs" / "toy", {}
+def test_the_iterations_of_ibu_change_ibu_alone(workdir, spectra_alone):
+    run, results = workdir / "runs" / "toy", {}
     for iterations in (1, 9):
         assert python("evaluate.py", run, "--ibu-iterations", iterations)[0] == 0
-        found[iterations] = read_results(run / "results.json")
-        assert found[iterations]["ibu_iterations"] == iterations
+        results[iterations] = read_results(run / "results.json")
+        assert results[iterations]["ibu_iterations"] == iterations
     keys = [f"triangular_particle_{name}" for name in SPEC.observables]
-    assert any(found[1][f"{key}_ibu"] != found[9][f"{key}_ibu"] for key in keys)
-    assert all(found[1][f"{key}_unfolded"] == found[9][f"{key}_unfolded"] for key in keys)
+    assert any(results[1][f"{key}_ibu"] != results[9][f"{key}_ibu"] for key in keys)
+    assert all(results[1][f"{key}_unfolded"] == results[9][f"{key}_unfolded"] for key in keys)
     code, _, err = python("evaluate.py", run, "--ibu-iterations", 0)
     assert code == 2
     assert "--ibu-iterations is 0; expected 1 or more" in err
 
 
 @pytest.mark.slow
-def test_negative_event_weights_are_unfolded_to_the_last_number(tmp_path):
+def test_negative_event_weights_give_finite_or_explained_results(tmp_path):
     write_events(tmp_path / "data", EVENTS)
     rng = np.random.default_rng(0)
     for path in sorted((tmp_path / "data").rglob("*.h5")):
@@ -124,7 +110,7 @@ def test_negative_event_weights_are_unfolded_to_the_last_number(tmp_path):
     assert results["two_sample_unfolded"].error > 0
 
 
-def test_the_auc_of_signed_weights_is_that_of_their_sums():
+def test_the_auc_of_signed_weights_is_computed_from_their_sums():
     score = np.array([0.1, 0.2, 0.2, 0.3, 0.9])
     signal = np.array([False, True, False, True, False])
     weight = np.array([2.0, 1.0, 1.0, 2.0, -0.5])
@@ -148,10 +134,10 @@ def test_a_perfect_ratio_closes_and_a_wrong_one_does_not():
     samples = (1.0 * ~is_target, 1.0 * is_target)
     assert closure(logit, samples, 100.0).value < 2.5
     assert closure(2 * logit, samples, 100.0).value > 10
-    found = ratio_quality(logit, samples[0], clip=1.5)
+    quality = ratio_quality(logit, samples[0], clip=1.5)
     # |x / 2 - 1 / 8| above log 1.5, for a Gaussian
-    assert found["clipped_fraction"].value == pytest.approx(0.436, abs=0.02)
-    assert found["clipped_fraction"].n == 5000
+    assert quality["clipped_fraction"].value == pytest.approx(0.436, abs=0.02)
+    assert quality["clipped_fraction"].n == 5000
     cancelling = ratio_quality(np.zeros(2), np.array([1.0, -1.0]), clip=2.0)
     assert cancelling["effective_share"] is None
     assert "no event" in ratio_quality(logit[:1], np.zeros(1), 2.0)["clipped_fraction"].reason

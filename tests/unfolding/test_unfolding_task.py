@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 from commands import ROOT, python
-from tiny_unfolding import EVENTS, NETWORK, finetuned, tiny_unfolding
-from toy_events import SPEC, write_events
+from tiny_unfolding import EVENTS, NETWORK, finetuned
+from toy_events import SPEC
 
 from omnilearn.config import read_config
 from omnilearn.statistics.results import read_results
@@ -18,47 +18,30 @@ from omnilearn.unfolding.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING
 from omnilearn.unfolding.step_files import StepFiles
 from omnilearn.unfolding.unfolded_weights import read_weights
 
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny():
-    with tiny_unfolding():
-        yield
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with data and a finished unfolding."""
-    place = tmp_path_factory.mktemp("unfolding")
-    write_events(place / "data", EVENTS)
-    code, _, err = finetuned(place)
-    assert code == 0, err
-    return place
-
-
-def test_a_run_holds_the_weights_of_every_step_and_says_when_to_stop(place):
-    run = place / "runs" / "toy"
+def test_a_run_holds_the_weights_of_every_step_and_their_convergence(workdir):
+    run = workdir / "runs" / "toy"
     for iteration in (1, 2):
         for step in (1, 2):
             folder = run / f"iteration{iteration}_step{step}"
-            assert {path.name for path in folder.iterdir()} == {
-                "seed0",
-                "weights.h5",
-                "report.json",
-            }
+            names = {path.name for path in folder.iterdir()}
+            assert names == {"seed0", "weights.h5", "report.json"}
             assert {path.name for path in (folder / "seed0").iterdir()} == {"fold0", "fold1"}
     iterations = read_results(run / "iterations.json")["iterations"]
     assert len(iterations) == 2
     assert set(iterations[0]["chi2"]) == set(SPEC.observables)
-    assert all(one["change"].value > 0 for one in iterations)
+    assert all(iteration["change"].value > 0 for iteration in iterations)
     report = read_results(run / "iteration1_step1" / "report.json")["seed0"]
     assert report["clipped_fraction"].value < 0.5
     assert report["closure_chi2"].n > 0
 
 
-def test_the_published_file_says_what_made_it_and_where_its_events_stand(place):
-    run = place / "runs" / "toy"
+def test_the_weights_file_holds_settings_inputs_and_rows_of_its_events(workdir):
+    run = workdir / "runs" / "toy"
     arrays, about = read_weights(run / "weights.h5")
-    with h5py.File(place / "data/omnifold/train/omnifold_train_000.h5") as file:
+    with h5py.File(workdir / "data/omnifold/train/omnifold_train_000.h5") as file:
         simulated = np.flatnonzero(file["pid"][:] == 0)
         stored = file["weight"][:][simulated]
     first = arrays["file"] == 0
@@ -67,50 +50,47 @@ def test_the_published_file_says_what_made_it_and_where_its_events_stand(place):
     last = StepFiles(run, sum(EVENTS.values()))["iteration2_step2"]
     np.testing.assert_array_equal(arrays["weight"], last)
     assert json.loads(about["config"])["seed"] == 0
-    assert [one["events"] for one in json.loads(about["inputs"])] == list(EVENTS.values())
+    assert [item["events"] for item in json.loads(about["inputs"])] == list(EVENTS.values())
     assert {"numpy", "keras"} <= set(json.loads(about["versions"]))
     total = (arrays["event_weight"] * arrays["passes_reco"]).sum() * about["normalisation"]
-    events = Events(SPEC, str(place / "data"))
+    events = Events(SPEC, str(workdir / "data"))
     data = (events.weight * events.passes["reco"])[~events.simulated & ~events.truth].sum()
     assert total == pytest.approx(data)
 
 
-def test_the_reader_in_the_docs_has_the_covariance_of_any_binning(
-    place, several, monkeypatch, capsys
+def test_the_reader_in_the_docs_gives_spectrum_and_covariance(
+    workdir, replicas_run, monkeypatch, capsys
 ):
     text = (ROOT / "docs" / "unfolding.md").read_text()
     (reader,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len([line for line in reader.splitlines() if line]) <= 13  # with import and print
-    monkeypatch.chdir(place)
-    known = {}
-    exec(compile(reader.replace("runs/omnifold_finetuned", "runs/several"), "docs", "exec"), known)
+    monkeypatch.chdir(workdir)
+    names = {}
+    exec(compile(reader.replace("runs/omnifold_finetuned", "runs/several"), "docs", "exec"), names)
     assert "GeV" in capsys.readouterr().out
-    arrays, about = read_weights(several / "weights.h5")
-    events = Events(SPEC, str(place / "data"))
-    mass, passes = (
-        one[events.simulated]
-        for one in (events.observable("gen", "jet_mass"), events.passes["gen"])
-    )
-    event = arrays["event_weight"] * passes * about["normalisation"]
-    edges = known["edges"]
-    expected = np.histogram(mass, edges, weights=event * arrays["weight"])[0]
-    np.testing.assert_allclose(known["spectrum"], expected)
-    toys = [np.histogram(mass, edges, weights=event * one)[0] for one in arrays["replicas"]]
-    np.testing.assert_allclose(known["covariance"], np.cov(toys, rowvar=False))
-    assert np.diag(known["covariance"]).max() > 0
+    arrays, about = read_weights(replicas_run / "weights.h5")
+    events = Events(SPEC, str(workdir / "data"))
+    mass = events.observable("gen", "jet_mass")[events.simulated]
+    prior = arrays["event_weight"] * arrays["passes_gen"] * about["normalisation"]
+    edges = names["edges"]
+    expected = np.histogram(mass, edges, weights=prior * arrays["weight"])[0]
+    np.testing.assert_allclose(names["spectrum"], expected)
+    toys = [np.histogram(mass, edges, weights=prior * weight)[0] for weight in arrays["replicas"]]
+    np.testing.assert_allclose(names["covariance"], np.cov(toys, rowvar=False))
+    assert np.diag(names["covariance"]).max() > 0
 
 
-def test_an_unfolding_goes_on_after_the_last_step_that_was_finished(place, tmp_path):
-    (tmp_path / "data").symlink_to(place / "data")
-    stopped = CrossFit.__call__
+def test_an_interrupted_unfolding_resumes_after_the_last_finished_step(workdir, tmp_path):
+    (tmp_path / "data").symlink_to(workdir / "data")
+    fit_step = CrossFit.__call__
 
-    def stopping(self, step):
+    def interrupted_fit(self, step):
         if step.name == "iteration2_step1":
             raise KeyboardInterrupt
-        return stopped(self, step)
+        return fit_step(self, step)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CrossFit, "__call__", stopping)
+        patch.setattr(CrossFit, "__call__", interrupted_fit)
         assert finetuned(tmp_path)[0] == 130
     run = tmp_path / "runs" / "toy"
     assert sorted(path.name for path in run.glob("iteration*_*")) == [
@@ -120,37 +100,35 @@ def test_an_unfolding_goes_on_after_the_last_step_that_was_finished(place, tmp_p
     written = (run / "iteration1_step2" / "weights.h5").stat().st_mtime_ns
     assert finetuned(tmp_path)[0] == 0
     assert (run / "iteration1_step2" / "weights.h5").stat().st_mtime_ns == written
-    expected, _ = read_weights(place / "runs" / "toy" / "weights.h5")
-    found, _ = read_weights(run / "weights.h5")
-    np.testing.assert_allclose(found["weight"], expected["weight"], rtol=1e-6)
+    expected, _ = read_weights(workdir / "runs" / "toy" / "weights.h5")
+    resumed, _ = read_weights(run / "weights.h5")
+    np.testing.assert_allclose(resumed["weight"], expected["weight"], rtol=1e-6)
 
 
-def test_other_settings_are_refused_in_a_finished_run(place):
-    code, _, err = finetuned(place, "--clip", "10")
+def test_other_settings_are_refused_in_a_finished_run(workdir):
+    code, _, err = finetuned(workdir, "--clip", "10")
     assert code == 2
     assert "clip 100.0 (now 10.0)" in err
 
 
-def test_fewer_iterations_are_those_that_were_done(place):
-    whole = StepFiles(place / "runs" / "toy", sum(EVENTS.values()))
-    code, _, err = finetuned(place, "--iterations", 1)
-    assert code == 0, err
-    arrays, _ = read_weights(place / "runs" / "toy" / "weights.h5")
-    np.testing.assert_array_equal(arrays["weight"], whole["iteration1_step2"])
-    assert finetuned(place)[0] == 0
-    arrays, _ = read_weights(place / "runs" / "toy" / "weights.h5")
-    np.testing.assert_array_equal(arrays["weight"], whole["iteration2_step2"])
+def test_fewer_iterations_give_the_stored_weights_of_that_iteration(workdir):
+    steps = StepFiles(workdir / "runs" / "toy", sum(EVENTS.values()))
+    for flags, name in ((("--iterations", 1), "iteration1_step2"), ((), "iteration2_step2")):
+        code, _, err = finetuned(workdir, *flags)
+        assert code == 0, err
+        arrays, _ = read_weights(workdir / "runs" / "toy" / "weights.h5")
+        np.testing.assert_array_equal(arrays["weight"], steps[name])
 
 
-def test_reweighting_is_the_first_step_alone(place, spectra_alone):
+def test_reweighting_is_the_first_step_alone(workdir, spectra_alone):
     trees = "finetune.py omnifold --preset small --classifier trees --epochs 20 --lr 0.2"
-    code, _, err = finetuned(place, "--step", "reweight", name="reweighted", command=trees)
+    code, _, err = finetuned(workdir, "--step", "reweight", name="reweighted", command=trees)
     assert code == 0, err
-    run = place / "runs" / "reweighted"
+    run = workdir / "runs" / "reweighted"
     arrays, about = read_weights(run / "weights.h5")
     assert about["level"] == "reco"
-    whole = StepFiles(place / "runs" / "toy", sum(EVENTS.values()))["iteration1_step1"]
-    np.testing.assert_allclose(arrays["weight"], whole, rtol=1e-6)
+    pull = StepFiles(workdir / "runs" / "toy", sum(EVENTS.values()))["iteration1_step1"]
+    np.testing.assert_allclose(arrays["weight"], pull, rtol=1e-6)
     weight = arrays["event_weight"] * arrays["passes_reco"]
     assert np.average(arrays["weight"], weights=weight) == pytest.approx(1.0)
     assert python("evaluate.py", run)[0] == 0
@@ -160,42 +138,46 @@ def test_reweighting_is_the_first_step_alone(place, spectra_alone):
 
 
 @pytest.fixture(scope="module")
-def several(place):
+def replicas_run(workdir):
     """A run with an ensemble, two replicas and a repeated training."""
     code, _, err = finetuned(
-        place, "--replicas", 2, "--trainings", 1, "--ensemble", 2, "--iterations", 1, name="several"
+        workdir,
+        "--replicas",
+        2,
+        "--trainings",
+        1,
+        "--ensemble",
+        2,
+        "--iterations",
+        1,
+        name="several",
     )
     assert code == 0, err
-    return place / "runs" / "several"
+    return workdir / "runs" / "several"
 
 
-def test_replicas_trainings_and_ensembles_are_part_of_the_result(several):
-    arrays, _ = read_weights(several / "weights.h5")
+def test_replicas_trainings_and_ensembles_are_part_of_the_result(replicas_run):
+    arrays, _ = read_weights(replicas_run / "weights.h5")
     assert arrays["replicas"].shape == (2, sum(EVENTS.values()) // 2)
     assert not np.allclose(*arrays["replicas"])
-    assert (arrays["replicas"] == 0).any()  # events that were not drawn
+    assert (arrays["replicas"] == 0).any()  # events with a count of zero
     assert arrays["trainings"].shape == (1, sum(EVENTS.values()) // 2)
-    assert {path.name for path in (several / "iteration1_step1").glob("seed*")} == {
-        "seed0",
-        "seed1",
-    }
-    assert {path.name for path in (several / "replica1/iteration1_step1").glob("seed*")} == {
-        "seed4",
-        "seed5",
-    }
-    reports = read_results(several / "iteration1_step1" / "report.json")
+    for folder, seeds in (("", {"seed0", "seed1"}), ("replica1", {"seed4", "seed5"})):
+        paths = (replicas_run / folder / "iteration1_step1").glob("seed*")
+        assert {path.name for path in paths} == seeds
+    reports = read_results(replicas_run / "iteration1_step1" / "report.json")
     assert set(reports) == {"seed0", "seed1"}
 
 
 @pytest.mark.slow
-def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(place):
-    code, _, err = finetuned(place, name="pet", command=NETWORK)
+def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(workdir):
+    code, _, err = finetuned(workdir, name="pet", command=NETWORK)
     assert code == 0, err
-    run = place / "runs" / "pet"
+    run = workdir / "runs" / "pet"
     for step in (1, 2):
         for fold in (0, 1):
             folder = run / f"iteration1_step{step}" / "seed0" / f"fold{fold}"
-            # the step is finished: no state of an optimiser is left
+            # the state of the optimiser is removed when the step is finished
             assert {path.name for path in folder.iterdir()} == {"best.h5", "history.jsonl"}
     arrays, _ = read_weights(run / "weights.h5")
     assert np.std(arrays["weight"]) > 0
@@ -203,27 +185,18 @@ def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(place):
     assert (config.regression_weight, about["folds"], about["iterations"]) == (0.0, 2, 1)
 
 
-def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
-    code, _, err = finetuned(
-        place,
-        "--iterations",
-        1,
-        "--classifier",
-        "deepsets",
-        "--lr",
-        3e-3,
-        name="deep",
-        command=NETWORK,
-    )
+def test_deep_sets_have_settings_of_their_own_which_flags_override(workdir):
+    flags = ("--iterations", 1, "--classifier", "deepsets", "--lr", 3e-3)
+    code, _, err = finetuned(workdir, *flags, name="deep", command=NETWORK)
     assert code == 0, err
-    config, about = read_config(place / "runs" / "deep" / "config.json")
+    config, about = read_config(workdir / "runs" / "deep" / "config.json")
     assert config.lr == 3e-3
     assert config.patience == CLASSIFIERS["deepsets"]["small"]["patience"]
     assert about["later_lr"] == CLASSIFIERS_UNFOLDING["deepsets"]["small"]["later_lr"]
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (("--iterations", "0"), "--iterations is 0; expected 1 or more"),
         (
@@ -246,8 +219,8 @@ def test_deep_sets_have_settings_of_their_own_and_flags_win(place):
         (("--trainings", "-1"), "--trainings is -1; expected 0 or more"),
     ],
 )
-def test_settings_that_mean_nothing_are_refused(place, flags, said):
-    code, _, err = finetuned(place, *flags, name="refused")
+def test_invalid_settings_are_refused(workdir, flags, message):
+    code, _, err = finetuned(workdir, *flags, name="refused")
     assert code == 2
-    assert said in err
-    assert not (place / "runs" / "refused").exists()
+    assert message in err
+    assert not (workdir / "runs" / "refused").exists()
