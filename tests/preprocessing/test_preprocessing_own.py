@@ -210,7 +210,7 @@ def test_a_declaration_that_is_none_is_told_by_its_path(jets, tmp_path):
         path.write_text(json.dumps(spoilt))
         with pytest.raises(UserError, match=r"dataset\.json does not declare a dataset"):
             dataset("mine", tmp_path)
-    with pytest.raises(UserError, match="unknown dataset 'other'; the suite knows jetclass"):
+    with pytest.raises(UserError, match="unknown dataset 'other'; the suite has jetclass"):
         dataset("other", tmp_path)
 
 
