@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# the small preset, even smaller
+# a smaller small preset
 TINY = {
     "projection_dim": 8,
     "num_heads": 2,
@@ -20,18 +22,31 @@ TINY = {
 }
 
 
+def run_program(program: str, *arguments, **environment) -> subprocess.CompletedProcess:
+    """`python -c program` in another process, in the folder of the checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def python(line: str, *more) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `python <line>`."""
     words = [*line.split(), *map(str, more)]
-    module, (script, *arguments) = words[0] == "-m", words[words[0] == "-m" :]
-    run, place = (runpy.run_module, script) if module else (runpy.run_path, str(ROOT / script))
+    is_module = words[0] == "-m"
+    script, *arguments = words[is_module:]
+    run, target = (runpy.run_module, script) if is_module else (runpy.run_path, str(ROOT / script))
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(sys.modules, f"{script}.__main__", raising=False)  # a program, not a module
         patch.setattr(sys, "argv", [script, *arguments])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                run(place, run_name="__main__")
+                run(target, run_name="__main__")
             except SystemExit as stop:
                 return stop.code, out.getvalue(), err.getvalue()
     raise AssertionError(f"{line} ended without an exit status")

@@ -1,4 +1,4 @@
-"""The job scripts of the checkout, run on this machine or told that they are elsewhere."""
+"""Run the job scripts of the checkout as on a laptop or a cluster."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ from commands import ROOT
 
 
 def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
-    """Run a job of the checkout on a laptop, or where `environment` says."""
+    """Run a job script as on a laptop, or on the site in `environment`."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -25,10 +25,10 @@ def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
 
 
 def printed(script: str, *arguments, **environment) -> list[list[str]]:
-    """The commands it would run."""
-    done = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
-    assert done.returncode == 0, done.stderr
-    return [shlex.split(line) for line in done.stdout.splitlines()]
+    """The commands that a job script would run."""
+    process = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
+    assert process.returncode == 0, process.stderr
+    return [shlex.split(line) for line in process.stdout.splitlines()]
 
 
 def slurm(**more) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A real Slurm of one node, with servers in folders of their own, for as long as tests last."""
+"""A Slurm cluster of one node for tests, with its servers in a temporary folder."""
 
 import os
 import shutil
@@ -44,16 +44,16 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 
 
 def done(*command, **more) -> str:
-    """What a command says; the test fails with its words when it does."""
-    found = subprocess.run(
+    """The stdout of a command; an assertion shows its output if it fails."""
+    run = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, check=False, **more
     )
-    assert found.returncode == 0, f"{command}: {found.stdout}{found.stderr}"
-    return found.stdout
+    assert run.returncode == 0, f"{command}: {run.stdout}{run.stderr}"
+    return run.stdout
 
 
-def installed() -> None:
-    """Install what is missing; the tests are skipped, with the reason, where that cannot be."""
+def install_slurm() -> None:
+    """Install missing programs; the tests are skipped, with the reason, where that fails."""
     if all(map(shutil.which, PROGRAMS)):
         return
     if not shutil.which("apt-get"):
@@ -61,7 +61,7 @@ def installed() -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
         try:
-            found = subprocess.run(
+            run = subprocess.run(
                 ["apt-get", *words],
                 env=quiet,
                 capture_output=True,
@@ -72,29 +72,31 @@ def installed() -> None:
             )
         except subprocess.TimeoutExpired:
             pytest.skip(f"Slurm cannot be installed: apt-get {words[0]} took ten minutes")
-        if found.returncode:
-            pytest.skip(f"Slurm cannot be installed: {found.stderr[-300:]}")
+        if run.returncode:
+            pytest.skip(f"Slurm cannot be installed: {run.stderr[-300:]}")
 
 
-def authenticated(folder: Path) -> subprocess.Popen:
-    """A munged of our own, with its own key and socket."""
+def start(command: list, **more) -> subprocess.Popen:
+    """Start a server without output."""
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+
+
+def stdout_of(*command: str, env: dict[str, str]) -> str:
+    """The stripped stdout of a command, which may fail."""
+    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return run.stdout.strip()
+
+
+def start_munge(folder: Path) -> subprocess.Popen:
+    """Start a munged with its own key and socket."""
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
     folder.chmod(0o755)
-    server = subprocess.Popen(
-        [
-            "munged",
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            f"--socket={folder / 'munge'}",
-            f"--pid-file={folder / 'munged.pid'}",
-            f"--seed-file={folder / 'munged.seed'}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    files = {"key-file": key, "socket": folder / "munge"}
+    files |= {"pid-file": folder / "munged.pid", "seed-file": folder / "munged.seed"}
+    options = [f"--{name}={path}" for name, path in files.items()]
+    server = start(["munged", "--foreground", "--force", *options])
     until = time.monotonic() + 30
     while not (folder / "munge").exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -103,10 +105,10 @@ def authenticated(folder: Path) -> subprocess.Popen:
 
 @contextmanager
 def slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a user of a Slurm that has this machine as its one node."""
-    installed()
-    for place in (folder, *folder.parents[:2]):
-        place.chmod(0o755)
+    """The environment of a user of a Slurm with this machine as its one node."""
+    install_slurm()
+    for path in (folder, *folder.parents[:2]):
+        path.chmod(0o755)
     for name in ("state", "spool"):
         (folder / name).mkdir()
     host = socket.gethostname().split(".")[0]
@@ -117,38 +119,21 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         text.replace("cred_expire=5", f"cred_expire=5,socket={folder / 'munge'}")
     )
     user = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "OMNILEARN_SITE": "cluster"}
-    servers = [authenticated(folder)]
+    servers = [start_munge(folder)]
     servers += [
-        subprocess.Popen(
-            [name, "-D"],
-            env=user,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for name in ("slurmctld", "slurmd")
+        start([name, "-D"], env=user, start_new_session=True) for name in ("slurmctld", "slurmd")
     ]
     try:
         until = time.monotonic() + 180
-        while (
-            subprocess.run(
-                ["sinfo", "-h", "-o", "%t"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-            != b"idle"
-        ):
+        while stdout_of("sinfo", "-h", "-o", "%t", env=user) != "idle":
             log = (folder / "slurmctld.log").read_text()
             assert time.monotonic() < until, log[-2000:]
             time.sleep(1)
         yield user
     finally:
         subprocess.run(["scancel", "--user=root"], env=user, check=False)
-        until = time.monotonic() + 60  # its processes end only while the servers are there
-        while (
-            time.monotonic() < until
-            and subprocess.run(
-                ["squeue", "-h"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-        ):
+        until = time.monotonic() + 60  # processes of jobs end only while the servers run
+        while time.monotonic() < until and stdout_of("squeue", "-h", env=user):
             time.sleep(1)
         for server in reversed(servers):
             server.terminate()

@@ -1,4 +1,4 @@
-"""Papers are cited by their right number, and only by sections, tables and figures they have."""
+"""Citations give the right version, and only sections, tables and figures that exist."""
 
 import re
 
@@ -17,7 +17,7 @@ CITED = [
     )
     for path in ROOT.glob(pattern)
 ]
-# what the text of each paper has; the letter has no numbered sections
+# numbered parts of each paper; the letter has no numbered sections
 PARTS = {
     "arXiv:2502.14652": {
         "Section": r"(I|II|III|IV|V|VI|VII|VIII|IX)(\.[1-5])?",
@@ -37,17 +37,17 @@ PART = r"(Sections?|Tables?|Figures?|Eq\.|Appendix) ([0-9IVXA.]+\w?)"
 
 
 def test_the_letter_is_cited_with_its_version():
-    # arXiv:2404.16091v1 was another text
+    # the text of v1 differs
     for path in CITED:
         assert not re.search(r"2404\.16091(?!v2)", path.read_text()), path
 
 
-def test_cited_parts_are_there_in_the_paper():
-    found = 0
+def test_cited_parts_exist_in_the_paper():
+    citations = 0
     for path in CITED:
         for paper, kind, part in re.findall(rf"{PAPER},? \(?{PART}", path.read_text()):
             if paper in PARTS:
-                found += 1
-                wanted = PARTS[paper].get(kind, "none")
-                assert re.fullmatch(wanted, part.rstrip(".")), (path, paper, kind, part)
-    assert found > 20
+                citations += 1
+                pattern = PARTS[paper].get(kind, "none")
+                assert re.fullmatch(pattern, part.rstrip(".")), (path, paper, kind, part)
+    assert citations > 20

@@ -1,4 +1,4 @@
-"""The tutorial runs from its first cell to its last, and keeps no outputs, which grow stale."""
+"""All cells of the tutorial run; it stores no outputs, which would become outdated."""
 
 import json
 from types import SimpleNamespace
@@ -14,13 +14,13 @@ NOTEBOOK = json.loads((ROOT / "docs" / "tutorial.ipynb").read_text())
 CODE = ["".join(cell["source"]) for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
 
 
-def test_no_output_is_kept():
+def test_no_output_is_stored():
     for cell in NOTEBOOK["cells"]:
         assert cell.get("outputs", []) == []
         assert cell.get("execution_count") is None
 
 
-def test_every_way_from_python_is_shown():
+def test_every_method_of_the_api_is_shown():
     for name in ("probabilities", "rejection", "embed", "export_onnx", "sample", "weights"):
         assert f".{name}(" in "\n".join(CODE)
 
@@ -28,7 +28,7 @@ def test_every_way_from_python_is_shown():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tf2onnx, where it is installed
 def test_all_cells_run(tmp_path, monkeypatch, capsys):
-    """With commands in this process and networks that need no tracing."""
+    """With commands in this process and networks that are not traced."""
 
     def run_here(command, cwd, check):
         code, out, err = python(" ".join(command[1:]))
@@ -36,14 +36,14 @@ def test_all_cells_run(tmp_path, monkeypatch, capsys):
         print(out)
 
     matplotlib.use("Agg")
-    monkeypatch.syspath_prepend(str(ROOT))  # takes back what the notebook puts there
+    monkeypatch.syspath_prepend(str(ROOT))  # undoes what the notebook adds
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(boosted_trees, "LEAST_EVENTS", 5)
     names: dict = {}
     with tiny_and_eager():
-        for number, source in enumerate(CODE):
-            exec(compile(source, f"tutorial, cell {number}", "exec"), names)
-            if number == 0:
+        for index, source in enumerate(CODE):
+            exec(compile(source, f"tutorial, cell {index}", "exec"), names)
+            if index == 0:
                 names["PLACE"], names["subprocess"] = tmp_path, SimpleNamespace(run=run_here)
     printed = capsys.readouterr().out
     assert "('QCD', 'top') (80, 2)" in printed

@@ -194,7 +194,7 @@ def test_an_invalid_declaration_is_named_by_its_path(jets, tmp_path):
         path.write_text(json.dumps(spoilt))
         with pytest.raises(UserError, match=r"dataset\.json does not declare a dataset"):
             dataset("mine", tmp_path)
-    with pytest.raises(UserError, match="unknown dataset 'other'; the suite knows jetclass"):
+    with pytest.raises(UserError, match="unknown dataset 'other'; the suite has jetclass"):
         dataset("other", tmp_path)
 
 
