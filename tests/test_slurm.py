@@ -156,7 +156,7 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
     output = out.read_text()
     assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), output
     assert "asked to stop (SIGUSR1)" in output
-    assert "requeued, it goes on from its checkpoint" in output
+    assert "requeued, it resumes from its checkpoint" in output
     assert re.search(r"resuming .* at epoch [234], ", output)
     history = (runs / "jetclass" / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in history] == list(range(1, EPOCHS + 1))
