@@ -1,4 +1,4 @@
-"""Evaluate a run: results.json, figures and report.html, from its directory alone.
+"""Evaluate a run: write results.json, figures and report.html into its directory.
 
 python evaluate.py runs/top_finetuned
 python evaluate.py runs/top_finetuned --from-predictions     # again, without model and data
@@ -6,12 +6,13 @@ python evaluate.py runs/jetnet30_finetuned --ideal --steps 20    # sample new je
 python evaluate.py runs/lhco_finetuned                       # a scan over injected signal
 horovodrun -np 2 --gloo python evaluate.py runs/top_finetuned --data data
 
-A run of several trainings (finetune.py --repeats) is evaluated training by training, then as one:
-mean and spread over them.
+Each training of a run with repeats (finetune.py --repeats) is evaluated, then the mean and the
+spread over the trainings.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
@@ -57,8 +58,8 @@ def evaluate(run: Path, settings: Evaluation) -> dict:
     task, figures = task_of(run)
     results = task.evaluate(run, spec, config, about, settings)
     if distributed.rank() == 0:
-        inside = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
-        remove_leftovers(run, *inside)
+        folders = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
+        remove_leftovers(run, *folders)
         write_results(run / "results.json", results)
         figures(run, spec, results, history)
     distributed.barrier()
@@ -66,14 +67,14 @@ def evaluate(run: Path, settings: Evaluation) -> dict:
 
 
 def command_line() -> tuple[Path, Evaluation]:
-    """The command line; the task of the run decides which flags there are."""
+    """The run and the settings; the task of the run determines the flags."""
     parser = argparse.ArgumentParser(
         description="Evaluate a run.", allow_abbrev=False, add_help=False
     )
     parser.add_argument("run", type=Path, help="run directory of train.py or finetune.py")
     if set(sys.argv[1:]) == {"--help"}:
         add_flags(parser, Evaluation)
-        parser.add_argument("--help", action="help", help="a run's task may have more flags")
+        parser.add_argument("--help", action="help", help="the task of a run may have more flags")
         parser.parse_args()
     known, _ = parser.parse_known_args()
     refuse_links(known.run)
@@ -84,7 +85,7 @@ def command_line() -> tuple[Path, Evaluation]:
 
 
 def task_of(run: Path) -> tuple:
-    """The module of a run's task, and what draws its figures."""
+    """The module of the task of a run, and the function that draws its figures."""
     _, about = read_config(run / "config.json")
     if about.get("task") not in TASKS:
         raise UserError(
@@ -94,13 +95,13 @@ def task_of(run: Path) -> tuple:
     return TASKS[about["task"]]
 
 
-def numbers(results: dict, prefix: str = ""):
-    """Names and Results, those of classes by the names that lead to them."""
-    for name, found in results.items():
-        if isinstance(found, Result):
-            yield prefix + name, found
-        elif isinstance(found, dict):
-            yield from numbers(found, f"{prefix}{name} ")
+def named_results(results: dict, prefix: str = "") -> Iterator[tuple[str, Result]]:
+    """All Results with their names; a nested name is preceded by those of its dictionaries."""
+    for name, value in results.items():
+        if isinstance(value, Result):
+            yield prefix + name, value
+        elif isinstance(value, dict):
+            yield from named_results(value, f"{prefix}{name} ")
 
 
 @distributed.ranks_that_end()
@@ -108,17 +109,19 @@ def main() -> None:
     run, settings = command_line()
     runs = trainings(run)
     distributed.horovod()
-    results = [evaluate(each, settings) for each in runs]
+    all_results = [evaluate(training, settings) for training in runs]
     if distributed.rank() == 0:
+        results = all_results[0]
         if len(runs) > 1:
             config, about = read_config(runs[0] / "config.json")
-            together = scan if about["task"] == "anomaly" else over_trainings
-            results = [{**together(results), "model": run.name}]
-            write_results(run / "results.json", results[0])
+            summarise = scan if about["task"] == "anomaly" else over_trainings
+            results = {**summarise(all_results), "model": run.name}
+            write_results(run / "results.json", results)
             spec = dataset(about["dataset"], settings.data or config.data)
-            TASKS[about["task"]][1](run, spec, results[0], [])
+            _, figures = task_of(runs[0])
+            figures(run, spec, results, [])
         write_report(run, sys.argv)
-        for name, result in numbers(results[0]):
+        for name, result in named_results(results):
             log.info(f"{name}: {result}")
         log.info(f"figures, results.json and report.html are in {run}")
 

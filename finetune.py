@@ -33,13 +33,12 @@ from omnilearn.tokens.recipes import TOKEN_FINETUNING, TOKEN_SCRATCH, TOKEN_TAGG
 from omnilearn.training import distributed
 from omnilearn.unfolding import task as unfolding
 
-# dataset one of generation
 TASKS = {task: tagging for task in ("pretraining", "tagging")}
 TASKS |= {"generation": generation, "unfolding": unfolding, "anomaly": anomaly}
 
 
 def run_name(config: Config, dataset: str, kind: str) -> str:
-    """<dataset>_finetuned, or <dataset>_<classes>_omnijet_scratch and the like."""
+    """The default name, like top_finetuned or jetclass_QCD_omnijet_scratch."""
     classes = config.classes.replace(",", "_").replace(" ", "")
     model = "" if config.model == "pet" else config.model
     return "_".join(filter(None, (dataset, classes, model, kind)))
@@ -57,40 +56,41 @@ def main() -> None:
         "--repeats",
         type=int,
         default=1,
-        help="trainings, with seeds counted up from --seed; a finished one is not repeated",
+        help="trainings, with seeds from --seed on; a finished one is not repeated",
     )
     flags |= add_flags(parser, Config)
     if set(sys.argv[1:]) == {"--help"}:
         parser.print_help()
         return
-    # dataset and heads decide which more flags there are
+    # the data set, the model and the mode determine the further flags
     known, _ = parser.parse_known_args()
     spec = dataset(known.dataset, chosen(known, "data"))
     preset, mode = chosen(known, "preset"), chosen(known, "mode")
     start = configured(Start, {}, known)
-    tasks: tuple[Any, Any]  # for the generator alone, and for other heads
+    generator: Any
+    other_heads: Any
     if chosen(known, "model") == "omnijet":
-        tags = mode == "classifier" or (spec.task == "tagging" and mode != "generator")
-        tables = [TOKEN_TAGGING] if tags else [TOKEN_FINETUNING, TOKEN_SCRATCH]
-        tasks = tokens, token_tagging
+        is_tagging = mode == "classifier" or (spec.task == "tagging" and mode != "generator")
+        tables = [TOKEN_TAGGING] if is_tagging else [TOKEN_FINETUNING, TOKEN_SCRATCH]
+        generator, other_heads = tokens, token_tagging
     else:
         tables = [FINETUNING, SCRATCH]
-        tasks = generation, TASKS[spec.task]
-    settings: dict = {}
-    for table in tables[:1] if start.path else tables:  # what differs from scratch comes second
-        settings |= recipe(table, spec.name, preset)
-    config = configured(Config, settings, known)
-    task = tasks[0] if config.mode == "generator" else tasks[1]
+        generator, other_heads = generation, TASKS[spec.task]
+    defaults: dict = {}
+    for table in tables[:1] if start.path else tables:  # from scratch, the second table overrides
+        defaults |= recipe(table, spec.name, preset)
+    config = configured(Config, defaults, known)
+    task = generator if config.mode == "generator" else other_heads
     flags |= add_flags(parser, task.SETTINGS)
     known, _ = parser.parse_known_args()
-    more, own = task.recipes(config, given(task.SETTINGS, known))
-    config = configured(Config, {**settings, **more}, known)
-    chosen_settings = configured(task.SETTINGS, own, known)
-    arguments = parsed(parser, flags, task.idle_flags(config, start, chosen_settings))
+    config_defaults, task_defaults = task.recipes(config, given(task.SETTINGS, known))
+    config = configured(Config, {**defaults, **config_defaults}, known)
+    settings = configured(task.SETTINGS, task_defaults, known)
+    arguments = parsed(parser, flags, task.idle_flags(config, start, settings))
     name = run_name(config, spec.name, "finetuned" if start.path else "scratch")
     distributed.horovod()
-    for one in repeated(config, name, arguments.repeats):
-        task.finetune(spec, one, name, start, chosen_settings)
+    for repeat in repeated(config, name, arguments.repeats):
+        task.finetune(spec, repeat, name, start, settings)
 
 
 def command() -> int:

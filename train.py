@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="Pre-train a model from scratch.", allow_abbrev=False, add_help=False
     )
-    parser.add_argument("dataset", help="what to train on, e.g. jetclass")
+    parser.add_argument("dataset", help="data set of the training, e.g. jetclass")
     flags = add_flags(parser, Config)
     if set(sys.argv[1:]) == {"--help"}:
         parser.print_help()

@@ -19,23 +19,23 @@ usage: python -m benchmarks NAME [flags]
 def programs() -> dict[str, str]:
     """Name -> first line of the docstring, of every module of this folder that has a main().
 
-    The files are parsed, not imported: a list of names must not wait for TensorFlow.
+    The files are parsed, not imported, since importing them loads TensorFlow.
     """
-    found = {}
+    descriptions = {}
     for path in sorted(FOLDER.glob("[!_]*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        if any(isinstance(part, ast.FunctionDef) and part.name == "main" for part in tree.body):
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return found
+        if any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in tree.body):
+            descriptions[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
+    return descriptions
 
 
 def main() -> None:
-    """Hand the flags to main() of the program named first; without a name list all programs."""
+    """Call main() of the program that is named first; without a name print all programs."""
     name, *arguments = sys.argv[1:] or ["--help"]
     known = programs()
     if name in ("-h", "--help"):
         width = max(map(len, known))
-        print(USAGE + "\n".join(f"  {one:{width}}  {line}" for one, line in known.items()))
+        print(USAGE + "\n".join(f"  {key:{width}}  {text}" for key, text in known.items()))
         return
     if name not in known:
         raise UserError(

@@ -3,8 +3,8 @@
     python -m benchmarks anomaly --backbone runs/jetclass --signal 0,500,1000 --repeats 3
     python -m benchmarks anomaly ... --kinds idealised cathode --epochs 4    # more for finetune.py
 
-Figure 7 of arXiv:2502.14652. All cells of a model are one call of finetune.py and one of
-evaluate.py; a finished cell is not repeated. Writes table.md, the figure of the scan and those of
+Figure 7 of arXiv:2502.14652. finetune.py and evaluate.py are called once per model for all
+its cells; a finished cell is not repeated. Writes table.md, the figure of the scan and those of the
 significance improvement into --out.
 """
 
@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import BLANK, markdown
+from benchmarks.programs import absolute, command_parser, write_text
 from benchmarks.scripts import execute, words_of
 from benchmarks.search_tables import KINDS, SCANNED
 from omnilearn.anomaly.figures import improvement_curves, scan_figure
-from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, read_results
 
-ROOT = Path(__file__).parents[1]
 MODELS = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
 FOOTNOTE = """
 Median over trainings (each with its own draw of background and signal), ± half of the interval
@@ -33,64 +32,61 @@ the bump hunt on events of the test split, at 1 % efficiency of the sidebands.
 
 
 def signals(text: str) -> list[int]:
-    """Numbers of injected events, comma-separated, rising."""
+    """Numbers of injected events from a comma-separated text, in rising order."""
     try:
         return sorted({int(part) for part in text.split(",")})
     except ValueError:
         raise UserError(f"--signal is {text!r}; expected numbers of events, like 0,500") from None
 
 
-def command(model: str, kind: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
+def command(model: str, kind: str, flags: argparse.Namespace, extra_words: list[str]) -> list[str]:
     """The command that trains all cells of a kind."""
-    found = words_of(
+    words = words_of(
         "{python} finetune.py lhco --preset {preset} --data {data} --runs {runs} --name {name} "
         "--repeats {repeats}",
         name=MODELS[model],
         **vars(flags),
     )
-    found += more
+    words += extra_words
     if kind != "cathode":
-        found.append(f"--{kind}")
+        words.append(f"--{kind}")
     if kind != "supervised":
-        found += ["--signal", ",".join(map(str, flags.signal))]
-    return [*found, "--backbone", str(flags.backbone)] if model == "OmniLearn" else found
+        words += ["--signal", ",".join(map(str, flags.signal))]
+    return [*words, "--backbone", str(flags.backbone)] if model == "OmniLearn" else words
 
 
 def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
     """The run directories of a kind."""
     folder, seeds = flags.runs / MODELS[model], range(flags.repeats)
-    parts = [f"{kind}_signal{signal}" for signal in flags.signal]
-    parts = [kind] if kind == "supervised" else parts
-    return [folder / part / f"seed{seed}" for part in parts for seed in seeds]
+    names = [f"{kind}_signal{signal}" for signal in flags.signal]
+    if kind == "supervised":
+        names = [kind]
+    return [folder / name / f"seed{seed}" for name in names for seed in seeds]
 
 
 def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
     """Markdown: a line per kind and signal, columns per model."""
-    head = ["kind", "signal", "S/sqrt(B)", "trainings"]
-    rows = [[*head, *(f"{model}: {title}" for model in scans for _, title in SCANNED)]]
+    heading = ["kind", "signal", "S/sqrt(B)", "trainings"]
+    rows = [[*heading, *(f"{model}: {title}" for model in scans for _, title in SCANNED)]]
     first = next(iter(scans.values()))
     for kind, points in first.items():
-        for place, point in points.items():
-            row = [
-                kind,
-                str(point["signal"]),
-                f"{point['initial_significance']:.2f}",
-                str(point["trainings"]),
-            ]
+        for key, point in points.items():
+            signal, significance = str(point["signal"]), f"{point['initial_significance']:.2f}"
             if kind == "supervised":
-                row[1:3] = ["all", BLANK]
+                signal, significance = "all", BLANK
+            row = [kind, signal, significance, str(point["trainings"])]
             for kinds in scans.values():
-                here = kinds.get(kind, {}).get(place, {})
+                metrics = kinds.get(kind, {}).get(key, {})
                 for name, _ in SCANNED:
-                    hunted = kind != "supervised" or name == "max_sic"  # else without signal
-                    found = here.get(name) if hunted else None
-                    row.append(found.text if isinstance(found, Result) else BLANK)
+                    has_value = kind != "supervised" or name == "max_sic"  # else without signal
+                    result = metrics.get(name) if has_value else None
+                    row.append(result.text if isinstance(result, Result) else BLANK)
             rows.append(row)
     return markdown(rows, texts=1)
 
 
 def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dict], set[str]]:
-    """Figures of the evaluated scans by label; returns the scans, and what they call floors."""
+    """Figures of the evaluated scans by label; returns the scans and their efficiency floors."""
     scans, floors = {}, set()
     curves: dict = {}
     for model, run in runs.items():
@@ -104,9 +100,9 @@ def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dic
             curves.setdefault(path.parts[-3], {})[model] = cell["curve"]
     out.mkdir(parents=True, exist_ok=True)
     scan_figure(scans, out / "scan", LHCO.title)
-    for part, found in curves.items():
-        title = f"{LHCO.title}, {part.replace('_signal', ', signal: ')}"
-        improvement_curves(found, out / f"improvement_{part}", title)
+    for cell_name, curves_of_cell in curves.items():
+        title = f"{LHCO.title}, {cell_name.replace('_signal', ', signal: ')}"
+        improvement_curves(curves_of_cell, out / f"improvement_{cell_name}", title)
     return scans, floors
 
 
@@ -121,40 +117,34 @@ def report(folder: Path, out: Path) -> str:
         raise UserError(f"{folder} holds no evaluated scan of lhco")
     scans, floors = draw(runs, out)
     text = table(scans) + FOOTNOTE.format(floors="floor: " + ", ".join(sorted(floors)))
-    with atomic_path(out / "table.md") as temporary:
-        temporary.write_text(text)
+    write_text(out / "table.md", text)
     return text
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks anomaly",
-        allow_abbrev=False,
-        description=__doc__.splitlines()[0],
-        epilog="further flags go to finetune.py",
-    )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--backbone", type=Path, required=True, help="pre-trained run")
+    parser = command_parser("anomaly", __doc__, epilog="further flags go to finetune.py")
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
+    parser.add_argument("--backbone", type=absolute, required=True, help="pre-trained run")
     parser.add_argument("--signal", type=signals, default=signals("0,500,600,800,1000,2000,5000"))
     parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["idealised", "supervised"])
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--preset", default="small", help="full or small")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
-    parser.add_argument("--out", type=Path, default=Path("anomaly"), help="table and figures")
-    flags, more = parser.parse_known_args(arguments)
+    parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
+    parser.add_argument("--out", type=absolute, default="anomaly", help="table and figures")
+    flags, extra_words = parser.parse_known_args(arguments)
     if not flags.backbone.exists():
         raise UserError(f"{flags.backbone} not found; make it with: python train.py jetclass")
-    for place in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
-        setattr(flags, place, getattr(flags, place).resolve())
     for model in flags.models:
-        wanted = {kind: cells(model, kind, flags) for kind in flags.kinds}
-        for kind, runs in wanted.items():
-            wanted[kind] = [run for run in runs if not (run / "results.json").is_file()]
-            if wanted[kind]:
-                print(f"{model}, {kind}: {len(wanted[kind])} of {len(runs)} cells", flush=True)
-                execute(command(model, kind, flags, more))
-        if any(wanted.values()):
+        any_trained = False
+        for kind in flags.kinds:
+            runs = cells(model, kind, flags)
+            missing = [run for run in runs if not (run / "results.json").is_file()]
+            if missing:
+                any_trained = True
+                print(f"{model}, {kind}: {len(missing)} of {len(runs)} cells", flush=True)
+                execute(command(model, kind, flags, extra_words))
+        if any_trained:
             execute([sys.executable, "evaluate.py", str(flags.runs / MODELS[model])])
         density = flags.runs / MODELS[model] / "density"
         if "cathode" in flags.kinds and not (density / "results.json").is_file():

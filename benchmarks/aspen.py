@@ -1,13 +1,13 @@
-"""What collider data teach: fine-tuned and from scratch to JetClass jets, tokens and diffusion.
+"""Pre-training on Aspen Open Jets against from scratch: tokens and diffusion on JetClass jets.
 
     python -m benchmarks aspen --preset small --data data --workers 2
     python -m benchmarks aspen --preset small --data data --stage summary      # tables, figures
 
-arXiv:2412.10504. Three trainings first: token model and PET on Aspen Open Jets, a tokeniser on
-JetClass. Then a cell per class, training size and strategy, with repeats: a run of finetune.py
-(patience 10, as many validation jets as training jets; 1000 at most with the small preset) and
-evaluate.py on the same test jets. What is finished is not repeated. Writes study.json, tables.md
-and the figures 1, 3 and 4 into --out.
+arXiv:2412.10504. Three trainings come first: token model and PET on Aspen Open Jets, a tokeniser on
+JetClass. Then each cell (class, training size, strategy) is a run of finetune.py with repeats
+(patience 10, as many validation jets as training jets; 1000 at most with the small preset) and of
+evaluate.py on the same test jets. A finished run is not repeated. Writes study.json, tables.md and
+the figures 1, 3 and 4 into --out.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from pathlib import Path
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
 from benchmarks.aspen_summary import summarise
 from benchmarks.data_efficiency import sizes
-from benchmarks.scripts import ROOT
+from benchmarks.programs import absolute, command_parser
+from benchmarks.scripts import ROOT, words_of
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 
@@ -30,16 +31,16 @@ STAGES = ("all", "backbones", "cells", "summary")
 AOJ_TOKENS, JETCLASS_TOKENS, AOJ_PET = "aspen_omnijet", "jetclass_omnijet", "aspen_pet"
 PATIENCE = 10
 LEAST_EPOCHS = 2
-MANY_JETS = 100_000  # above, and for the backbones, a training takes all --ranks
-SMALLEST_BATCHES = 10  # of the small preset: steps of an epoch, before batches grow
+MANY_JETS = 100_000  # a training with more jets, and that of a backbone, takes all --ranks
+FEWEST = 10  # small preset: the smallest batch, and the fewest steps in an epoch of larger ones
 
 
 @dataclass(frozen=True)
 class Scale:
-    """What a preset may cost: sizes, repeats, and jets seen in a training at most by the model.
+    """Cost of a preset: sizes, repeats, and the largest number of jets a training reads, by model.
 
     pet_epochs: of PET on Aspen Open Jets, 0 for those of the recipe. test_jets: generated and
-    compared, at most; sampling_batch of them at a time, with which the rate is measured too.
+    compared, at most; sampling_batch of them at a time, also when the rate is measured.
     """
 
     sizes: tuple[int, ...]
@@ -83,7 +84,7 @@ SCALES = {
 
 
 def cells(flags: argparse.Namespace) -> list[Cell]:
-    """All cells, the small ones first: an early end has every strategy."""
+    """All cells, smallest first, so that a study that is stopped early has every strategy."""
     return [
         Cell(class_name, strategy, jets)
         for jets in sorted({*flags.train_jets, *flags.pet_train_jets})
@@ -94,7 +95,7 @@ def cells(flags: argparse.Namespace) -> list[Cell]:
 
 
 def launch(ranks: int) -> list[str]:
-    """The words that start a script on this machine, on so many ranks."""
+    """The words that start a script on this machine on that number of ranks."""
     if ranks == 1:
         return [sys.executable]
     horovodrun = str(Path(sys.executable).with_name("horovodrun"))
@@ -102,23 +103,17 @@ def launch(ranks: int) -> list[str]:
 
 
 def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
-    """Run -> the command that trains it, of those that the strategies need."""
-    common = [
-        "--preset",
-        flags.preset,
-        "--data",
-        str(flags.data),
-        "--runs",
-        str(flags.out / "runs"),
-    ]
+    """Run -> the command that trains it, for the backbones that the strategies need."""
     needed = {
-        AOJ_TOKENS: ("tokens_finetuned", ["aspen", "--model", "omnijet"]),
-        JETCLASS_TOKENS: ("tokens_scratch", ["jetclass", "--model", "omnijet", "--tokeniser-only"]),
-        AOJ_PET: ("pet_finetuned", ["aspen", "--model", "pet", "--mode", "generator"]),
+        AOJ_TOKENS: ("tokens_finetuned", "aspen --model omnijet"),
+        JETCLASS_TOKENS: ("tokens_scratch", "jetclass --model omnijet --tokeniser-only"),
+        AOJ_PET: ("pet_finetuned", "aspen --model pet --mode generator"),
     }
-    extra = {AOJ_PET: ["--epochs", str(flags.pet_epochs)] if flags.pet_epochs else []}
+    if flags.pet_epochs:
+        needed[AOJ_PET] = ("pet_finetuned", needed[AOJ_PET][1] + " --epochs {pet_epochs}")
+    common = " --name {name} --preset {preset} --data {data} --runs {out}/runs"
     return {
-        run: [*launch(flags.ranks), "train.py", *words, "--name", run, *common, *extra.get(run, [])]
+        run: [*launch(flags.ranks), *words_of(f"train.py {words}{common}", name=run, **vars(flags))]
         for run, (strategy, words) in needed.items()
         if strategy in flags.strategies
     }
@@ -126,98 +121,72 @@ def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:
 
 def training(cell: Cell, flags: argparse.Namespace) -> list[str]:
     """The command that trains a cell and all its repeats."""
-    scale, runs = SCALES[flags.preset], flags.out / "runs"
+    scale = SCALES[flags.preset]
     model = cell.strategy.split("_")[0]
     epochs = max(LEAST_EPOCHS, min(scale.most_epochs, scale.jets_seen[model] // cell.jets))
-    batch = min(scale.batch[model], max(SMALLEST_BATCHES, cell.jets // SMALLEST_BATCHES))
+    batch = min(scale.batch[model], max(FEWEST, cell.jets // FEWEST))
     if flags.preset == "full":
         batch = min(scale.batch[model], cell.jets)
     start = {
-        "tokens_finetuned": ["--model", "omnijet", "--backbone", str(runs / AOJ_TOKENS)],
-        "tokens_scratch": ["--model", "omnijet", "--tokeniser", str(runs / JETCLASS_TOKENS)],
-        "pet_finetuned": ["--mode", "generator", "--backbone", str(runs / AOJ_PET)],
-        "pet_scratch": ["--mode", "generator"],
+        "tokens_finetuned": f"--model omnijet --backbone {{out}}/runs/{AOJ_TOKENS}",
+        "tokens_scratch": f"--model omnijet --tokeniser {{out}}/runs/{JETCLASS_TOKENS}",
+        "pet_finetuned": f"--mode generator --backbone {{out}}/runs/{AOJ_PET}",
+        "pet_scratch": "--mode generator",
     }[cell.strategy]
-    return [
-        *launch(flags.ranks if cell.jets > MANY_JETS else 1),
-        "finetune.py",
-        JETCLASS.name,
-        "--preset",
-        flags.preset,
-        *start,
-        "--classes",
-        cell.class_name,
-        "--train-jets",
-        str(cell.jets),
-        "--val-jets",
-        str(min(cell.jets, scale.most_val_jets)),
-        "--batch",
-        str(batch),
-        "--epochs",
-        str(epochs),
-        "--patience",
-        str(PATIENCE),
-        "--repeats",
-        str(flags.repeats),
-        "--data",
-        str(flags.data),
-        "--runs",
-        str(runs),
-        "--name",
-        cell.name,
-    ]
+    words = words_of(
+        f"finetune.py {JETCLASS.name} {start} --preset {{preset}} --classes {cell.class_name} "
+        f"--train-jets {cell.jets} --val-jets {min(cell.jets, scale.most_val_jets)} "
+        f"--batch {batch} --epochs {epochs} --patience {PATIENCE} --repeats {{repeats}} "
+        f"--data {{data}} --runs {{out}}/runs --name {cell.name}",
+        **vars(flags),
+    )
+    return [*launch(flags.ranks if cell.jets > MANY_JETS else 1), *words]
 
 
 def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
-    words = ["--observables"] if cell.strategy.startswith("pet") else []
-    return [
-        sys.executable,
-        "evaluate.py",
-        str(flags.out / "runs" / cell.name),
-        "--jets",
-        str(flags.jets),
-        "--batch",
-        str(SCALES[flags.preset].sampling_batch),
-        "--rate",
-        *words,
-    ]
+    words = words_of(
+        f"{{python}} evaluate.py {{out}}/runs/{cell.name} --jets {{jets}} "
+        f"--batch {SCALES[flags.preset].sampling_batch} --rate",
+        **vars(flags),
+    )
+    return [*words, "--observables"] if cell.strategy.startswith("pet") else words
 
 
 def execute(command: list[str], log: Path, threads: int, stop: threading.Event) -> None:
     """Run one script, its output in a log; raises UserError when it fails.
 
-    Several run beside each other, so each gets its share of the cores.
+    Several scripts run at the same time, each on `threads` cores.
     """
     if stop.is_set():
         return
-    share = {
+    environment = {
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "OMP_NUM_THREADS": str(threads),
         "TF_NUM_INTRAOP_THREADS": str(threads),
     }
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
-        done = subprocess.run(
+        process = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, **share},
+            env={**os.environ, **environment},
             stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
         )
-    if done.returncode:
+    if process.returncode:
         stop.set()
-        last = log.read_text().splitlines()[-1:]
+        last_line = log.read_text().splitlines()[-1:]
         raise UserError(
-            f"{' '.join(command)} failed ({''.join(last)}); {log} has all it said; "
+            f"{' '.join(command)} failed ({''.join(last_line)}); {log} has its whole output; "
             "mend it and run this command again"
         )
 
 
 def in_parallel(work: dict[str, list[list[str]]], flags: argparse.Namespace) -> None:
-    """Name -> commands in turn; names beside each other, as many as there are workers."""
-    beside = flags.workers * flags.ranks  # processes
-    threads, stop = max(1, len(os.sched_getaffinity(0)) // beside), threading.Event()
+    """Run the commands of each name in order, with one worker thread per name at a time."""
+    threads = max(1, len(os.sched_getaffinity(0)) // (flags.workers * flags.ranks))
+    stop = threading.Event()
     finished = []
 
     def run(name: str) -> None:
@@ -231,19 +200,19 @@ def in_parallel(work: dict[str, list[list[str]]], flags: argparse.Namespace) -> 
             result.result()
 
 
-def run_cells(wanted: list[Cell], flags: argparse.Namespace) -> None:
-    """Train and evaluate the cells that are not done; their backbones must be."""
+def run_cells(selected: list[Cell], flags: argparse.Namespace) -> None:
+    """Train and evaluate the cells that are not done; raises UserError without their backbones."""
     for run in backbones(flags):
-        place = "tokeniser/best.h5" if run == JETCLASS_TOKENS else "best.h5"
-        if not (flags.out / "runs" / run / place).is_file():
+        weights = "tokeniser/best.h5" if run == JETCLASS_TOKENS else "best.h5"
+        if not (flags.out / "runs" / run / weights).is_file():
             raise UserError(
-                f"{flags.out / 'runs' / run / place} is not there yet; run first: "
+                f"{flags.out / 'runs' / run / weights} does not exist yet; run first: "
                 "python -m benchmarks aspen --stage backbones, with the same flags"
             )
     in_parallel(
         {
             cell.name: [training(cell, flags), evaluation(cell, flags)]
-            for cell in wanted
+            for cell in selected
             if not is_done(cell, flags.out)
         },
         flags,
@@ -251,12 +220,10 @@ def run_cells(wanted: list[Cell], flags: argparse.Namespace) -> None:
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
-    """The command line, its gaps filled by the preset."""
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks aspen", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--out", type=Path, default=ROOT / "aspen_study")
+    """The flags, with the preset's values where none is given."""
+    parser = command_parser("aspen", __doc__)
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
+    parser.add_argument("--out", type=absolute, default=ROOT / "aspen_study")
     parser.add_argument("--preset", choices=SCALES, default="small")
     parser.add_argument("--stage", choices=STAGES, default="all")
     parser.add_argument("--cell", type=int, help="only this cell, counted from 0")
@@ -269,7 +236,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         "--pet-epochs", type=int, help="of PET on Aspen Open Jets (default: the preset's)"
     )
     parser.add_argument("--jets", type=int, help="test jets compared (default: the preset's)")
-    parser.add_argument("--workers", type=int, default=1, help="cells beside each other")
+    parser.add_argument("--workers", type=int, default=1, help="cells at the same time")
     parser.add_argument(
         "--ranks",
         type=int,
@@ -277,8 +244,6 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
         help=f"GPUs of a backbone, and of a cell of more than {MANY_JETS} jets",
     )
     flags = parser.parse_args(arguments)
-    for place in ("data", "out"):  # the scripts run from the folder of the suite
-        setattr(flags, place, getattr(flags, place).resolve())
     flags.strategies = flags.strategies.split(",")
     if unknown := [name for name in flags.strategies if name not in STRATEGIES]:
         raise UserError(f"--strategies has {unknown[0]!r}; expected some of {','.join(STRATEGIES)}")
@@ -296,18 +261,18 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> None:
     flags = parsed(arguments)
-    wanted = cells(flags)
+    selected = cells(flags)
     if flags.list:
-        for number, cell in enumerate(wanted):
-            print(f"{number}: {cell.name}{' (done)' if is_done(cell, flags.out) else ''}")
+        for index, cell in enumerate(selected):
+            print(f"{index}: {cell.name}{' (done)' if is_done(cell, flags.out) else ''}")
         return
     if flags.cell is not None:
-        if not 0 <= flags.cell < len(wanted):
-            raise UserError(f"--cell is {flags.cell}; expected 0 to {len(wanted) - 1}")
-        wanted = [wanted[flags.cell]]
+        if not 0 <= flags.cell < len(selected):
+            raise UserError(f"--cell is {flags.cell}; expected 0 to {len(selected) - 1}")
+        selected = [selected[flags.cell]]
     if flags.stage in ("all", "backbones"):
         in_parallel({run: [command] for run, command in backbones(flags).items()}, flags)
     if flags.stage in ("all", "cells"):
-        run_cells(wanted, flags)
+        run_cells(selected, flags)
     if flags.stage in ("all", "summary") and flags.cell is None:
-        summarise(wanted, flags)
+        summarise(selected, flags)

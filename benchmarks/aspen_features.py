@@ -1,7 +1,7 @@
-"""What jets of a split look like, counted in chunks: the histograms of figures 1 and 2.
+"""Histograms of the jets of a split, filled in chunks: figures 1 and 2 of arXiv:2412.10504.
 
-Figures of O. Amram et al., arXiv:2412.10504. Bins are fixed, so that any number of jets is read
-once, some thousand at a time; what lies outside the bins is counted too.
+The bins are fixed, so that any number of jets is read once and in chunks; values outside the bins
+are counted too.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ CONSTITUENT_PANELS = {
     "puppi_weight": ("PUPPI weight", 0, 1.02, 51),
 }
 PANELS = JET_PANELS | CONSTITUENT_PANELS
-TRACK = ("d0", "d0_error", "dz", "dz_error")  # of particles with a track alone
+TRACK = ("d0", "d0_error", "dz", "dz_error")  # of particles with a track only
 # kind -> flag and charge
 KINDS = {
     r"$h^+$": ("is_charged_hadron", 1),
@@ -67,7 +67,7 @@ def edges(name: str) -> np.ndarray:
 
 @dataclass
 class Distribution:
-    """One quantity: counts in its bins, and number, sum and sum of squares of all values."""
+    """Counts of a quantity in its bins, and number, sum and sum of squares of all its values."""
 
     counts: np.ndarray
     n: int = 0
@@ -95,7 +95,7 @@ class Distribution:
 
 @dataclass
 class Features:
-    """Everything that is counted of one data set."""
+    """All counts of one data set."""
 
     jets: int = 0
     constituents: int = 0
@@ -108,17 +108,17 @@ class Features:
     rejected: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, values: np.ndarray) -> None:
-        """Count the finite ones of values (n,); a quantity that has none is no panel."""
+        """Count the finite ones of values (n,); a quantity without any has no panel."""
         values = values[np.isfinite(values)]
         if len(values):
             bins = edges(name)
             empty = Distribution(np.zeros(len(bins) - 1, np.int64))
             self.distributions.setdefault(name, empty).add(values, bins)
 
-    def add_jets(self, part: dict[str, np.ndarray], spec: DatasetSpec) -> None:
+    def add_jets(self, chunk: dict[str, np.ndarray], spec: DatasetSpec) -> None:
         """Count a chunk of a file: its datasets, and the extra columns by name."""
-        data, jet = part["data"], part["jet"]
-        filled = np.arange(data.shape[1]) < part["multiplicity"][:, None]
+        data, jet = chunk["data"], chunk["jet"]
+        filled = np.arange(data.shape[1]) < chunk["multiplicity"][:, None]
         owner = np.nonzero(filled)[0]
         flat = data[filled].astype(np.float64)
         column = dict(zip(FEATURES, flat.T, strict=False))
@@ -129,25 +129,25 @@ class Features:
             "pt": pt,
             "eta_rel": column["eta_rel"],
             "phi_rel": column["phi_rel"],
-            "multiplicity": part["multiplicity"],
+            "multiplicity": chunk["multiplicity"],
         }
         for name in ("jet_pt", "jet_eta", "jet_mass"):
             values[name] = jet[:, spec.jet_features.index(name)]
-        if "jet_phi" in part:
-            values["jet_phi"] = part["jet_phi"]
-        if "tau1" in part:
+        if "jet_phi" in chunk:
+            values["jet_phi"] = chunk["jet_phi"]
+        if "tau1" in chunk:
             with np.errstate(divide="ignore", invalid="ignore"):
-                values["tau21"] = part["tau2"] / part["tau1"]
-                values["tau32"] = part["tau3"] / part["tau2"]
-            values["soft_drop_mass"] = part["soft_drop_mass"]
-        if "d0" in part:
-            beside = {name: part[name][filled] for name in (*TRACK, "puppi_weight")}
-            tracks = beside["d0_error"] > 0  # -1 marks a particle without
-            self.without_track += int(np.count_nonzero(beside["d0_error"] == -1))
-            values |= {name: beside[name][tracks] for name in TRACK}
-            values["puppi_weight"] = beside["puppi_weight"]
-        for name, found in values.items():
-            self.add(name, found)
+                values["tau21"] = chunk["tau2"] / chunk["tau1"]
+                values["tau32"] = chunk["tau3"] / chunk["tau2"]
+            values["soft_drop_mass"] = chunk["soft_drop_mass"]
+        if "d0" in chunk:
+            extra_columns = {name: chunk[name][filled] for name in (*TRACK, "puppi_weight")}
+            tracks = extra_columns["d0_error"] > 0  # -1: a particle without a track
+            self.without_track += int(np.count_nonzero(extra_columns["d0_error"] == -1))
+            values |= {name: extra_columns[name][tracks] for name in TRACK}
+            values["puppi_weight"] = extra_columns["puppi_weight"]
+        for name, column_values in values.items():
+            self.add(name, column_values)
         self.jets += len(jet)
         self.constituents += len(flat)
         counts = np.stack(
@@ -160,12 +160,15 @@ class Features:
             axis=-1,
         )
         self.kinds += counts.sum(axis=0), (counts**2).sum(axis=0)
-        if "jet_phi" in part:
+        if "jet_phi" in chunk:
             eta = column["eta_rel"] + jet[owner, spec.jet_features.index("jet_eta")]
-            around = wrap_phi(phi + part["jet_phi"][owner])
-            good = np.isfinite(around)
+            phi_absolute = wrap_phi(phi + chunk["jet_phi"][owner])
+            is_finite = np.isfinite(phi_absolute)
             self.plane += np.histogram2d(
-                eta[good], around[good], PLANE, [(-PLANE_ETA, PLANE_ETA), (-np.pi, np.pi)]
+                eta[is_finite],
+                phi_absolute[is_finite],
+                PLANE,
+                [(-PLANE_ETA, PLANE_ETA), (-np.pi, np.pi)],
             )[0].astype(np.int64)
 
     @property
@@ -176,32 +179,33 @@ class Features:
 
 
 def features(
-    paths: list[Path], spec: DatasetSpec, most: int | None = None, class_name: str = ""
+    paths: list[Path], spec: DatasetSpec, max_jets: int | None = None, class_name: str = ""
 ) -> Features:
-    """The features of the jets in files of the suite, of at most `most` jets or of one class.
+    """The features of the jets in files of the suite; of at most `max_jets` jets, and of one class
+    if `class_name` is given.
 
     Raises UserError for a file that is not of the data set or without stored multiplicities.
     """
-    found, made_from = Features(), set()
-    with progress(most, spec.name) as bar:
+    counted, known_sources = Features(), set()
+    with progress(max_jets, spec.name) as bar:
         for path in paths:
-            for file, part in chunks(path, spec):
+            for file, chunk in chunks(path, spec):
                 if class_name:
-                    pid = part["pid"]
+                    pid = chunk["pid"]
                     label = pid.argmax(axis=1) if pid.ndim == 2 else pid
-                    part = select(part, label == spec.class_names.index(class_name))
-                if most is not None:
-                    part = select(part, np.arange(len(part["jet"])) < most - found.jets)
-                found.add_jets(part, spec)
-                bar.update(len(part["jet"]))
-                # files of all splits tell the same of the public files they share
+                    chunk = select(chunk, label == spec.class_names.index(class_name))
+                if max_jets is not None:
+                    chunk = select(chunk, np.arange(len(chunk["jet"])) < max_jets - counted.jets)
+                counted.add_jets(chunk, spec)
+                bar.update(len(chunk["jet"]))
+                # files of several splits made from the same public files count once
                 sources = tuple(file.attrs.get("fingerprints", [path.name]))
-                if sources not in made_from:
-                    made_from.add(sources)
-                    remember(found, file.attrs)
-                if most is not None and found.jets >= most:
-                    return found
-    return found
+                if sources not in known_sources:
+                    known_sources.add(sources)
+                    add_provenance(counted, file.attrs)
+                if max_jets is not None and counted.jets >= max_jets:
+                    return counted
+    return counted
 
 
 def chunks(path: Path, spec: DatasetSpec) -> Iterator[tuple[h5py.File, dict[str, np.ndarray]]]:
@@ -210,26 +214,26 @@ def chunks(path: Path, spec: DatasetSpec) -> Iterator[tuple[h5py.File, dict[str,
         stored = stored_layout(file, path, spec)
         if not stored.multiplicity:
             raise UserError(f"{path} has no 'multiplicity'; make it again with this suite")
-        for first in range(0, stored.rows, CHUNK_JETS):
-            rows = slice(first, first + CHUNK_JETS)
-            part = {key: file[key][rows] for key in ("data", "jet", "pid", "multiplicity")}
-            part["multiplicity"] = np.minimum(part["multiplicity"], stored.slots)
+        for start in range(0, stored.rows, CHUNK_JETS):
+            rows = slice(start, start + CHUNK_JETS)
+            chunk = {key: file[key][rows] for key in ("data", "jet", "pid", "multiplicity")}
+            chunk["multiplicity"] = np.minimum(chunk["multiplicity"], stored.slots)
             for key in ("constituents_extra", "jet_extra"):
                 if key in file and "columns" in file[key].attrs:
                     columns = np.moveaxis(file[key][rows], -1, 0)
-                    part |= dict(zip(attributes(file[key])["columns"], columns, strict=True))
-            yield file, part
+                    chunk |= dict(zip(attributes(file[key])["columns"], columns, strict=True))
+            yield file, chunk
 
 
-def select(part: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: values[chosen] for name, values in part.items()}
+def select(chunk: dict[str, np.ndarray], mask: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values[mask] for name, values in chunk.items()}
 
 
-def remember(found: Features, attributes: h5py.AttributeManager) -> None:
-    """What a file says of its making: where from, what was asked of the jets, how many were cut."""
+def add_provenance(counted: Features, attributes: h5py.AttributeManager) -> None:
+    """Add the origin, the selection and the rejected jets that the attributes of a file name."""
     if attributes.get("origin", "public") != "public":
-        found.origin = str(attributes["origin"])
-    found.selection += [s for s in attributes.get("selection", []) if s not in found.selection]
+        counted.origin = str(attributes["origin"])
+    counted.selection += [s for s in attributes.get("selection", []) if s not in counted.selection]
     for line in attributes.get("rejected", []):
-        reason, _, number = line.rpartition(": ")
-        found.rejected[reason] = found.rejected.get(reason, 0) + int(number)
+        reason, _, count = line.rpartition(": ")
+        counted.rejected[reason] = counted.rejected.get(reason, 0) + int(count)

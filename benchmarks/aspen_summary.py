@@ -1,4 +1,4 @@
-"""What the study of Aspen Open Jets found: study.json, tables.md and figures 1, 3 and 4.
+"""Summary of the study of Aspen Open Jets: study.json, tables.md and figures 1, 3 and 4.
 
 Called by `python -m benchmarks aspen`; reads the results.json and histograms.json of its cells.
 """
@@ -19,9 +19,9 @@ from benchmarks.aspen_cells import (
     cell_results,
     is_done,
 )
-from benchmarks.aspen_tables import Cells, Laws, curve, numbers, power_laws, study_tables
+from benchmarks.aspen_tables import Cells, Laws, cell_metrics, curve, power_laws, study_tables
 from benchmarks.markdown import markdown_section
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import write_text
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.selection import selected_jets
@@ -38,26 +38,26 @@ from omnilearn.statistics.histograms import common_edges, read_histograms
 from omnilearn.statistics.results import write_results
 
 FIGURES = {"QCD": "figure3_QCD", "Tbqq": "figure4_Tbqq"}
-CONTEXT_JETS = 20_000  # of Aspen Open Jets, drawn beside
-DRAWN = {"tokens_finetuned": "fine-tuned", "tokens_scratch": "from scratch"}
-IDENTITY = tuple(range(8, 13))  # flags of the kinds, behind the charge
-IDENTITY_JETS = 5000  # whose kinds are counted
+CONTEXT_JETS = 20_000  # jets of each data set in figure 1, of Aspen Open Jets in figures 3 and 4
+COMPARED_STRATEGIES = {"tokens_finetuned": "fine-tuned", "tokens_scratch": "from scratch"}
+COLOURS = (None, "#bd1f01", "#3f90da")  # of Aspen Open Jets (the default) and the classes
+IDENTITY = tuple(range(8, 13))  # columns of the identity flags, after the charge
+IDENTITY_JETS = 5000  # jets whose constituents are counted by kind
 PARTICLES = ("pt", "eta_rel", "phi_rel")
 
 
-def summarise(wanted: Sequence[Cell], flags: argparse.Namespace) -> None:
-    """Everything from the cells that are done; raises UserError when none is."""
+def summarise(selected: Sequence[Cell], flags: argparse.Namespace) -> None:
+    """Write tables and figures of the cells that are done; raises UserError if none is."""
     cells = {
         cell: cell_results(flags.out / "runs" / cell.name, cell.class_name)
-        for cell in wanted
+        for cell in selected
         if is_done(cell, flags.out)
     }
     if not cells:
         raise UserError(f"{flags.out} holds no finished cell; run: python -m benchmarks aspen")
     laws = power_laws(cells)
     text = "\n".join(map(markdown_section, study_tables(Study(str(flags.out), cells))))
-    with atomic_path(flags.out / "tables.md") as temporary:
-        temporary.write_text(text)
+    write_text(flags.out / "tables.md", text)
     write_results(flags.out / STUDY, described(cells, laws, flags))
     aspen, _ = read_split(flags.data, ASPEN, "test", CONTEXT_JETS)
     context = observables(*four_momenta(aspen), ASPEN.jet_radius)
@@ -72,20 +72,21 @@ def summarise(wanted: Sequence[Cell], flags: argparse.Namespace) -> None:
 
 def described(cells: Cells, laws: Laws, flags: argparse.Namespace) -> dict:
     """study.json: every number of the tables."""
+    is_simulated = any(results["data"] == "simulated" for results in cells.values())
     return {
         "preset": flags.preset,
         "trainings": flags.repeats,
-        "data": "simulated" if "simulated" in {one["data"] for one in cells.values()} else "public",
+        "data": "simulated" if is_simulated else "public",
         "cells": [
             {
                 "class": cell.class_name,
                 "strategy": cell.strategy,
                 "training_jets": cell.jets,
-                "parameters": one["parameters"],
-                "jets_per_second": one["jets_per_second"],
-                "metrics": numbers(cells, cell),
+                "parameters": results["parameters"],
+                "jets_per_second": results["jets_per_second"],
+                "metrics": cell_metrics(cells, cell),
             }
-            for cell, one in cells.items()
+            for cell, results in cells.items()
         ],
         "power_laws": [
             {
@@ -102,27 +103,26 @@ def described(cells: Cells, laws: Laws, flags: argparse.Namespace) -> dict:
 
 
 def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) -> None:
-    """Figure 1: Aspen Open Jets and the JetClass jets, jets and constituents."""
+    """Figure 1: jets and constituents of Aspen Open Jets and of JetClass."""
     samples = {ASPEN.title: (aspen, context)}
     for class_name in CLASSES:
         jets, _ = read_split(flags.data, JETCLASS, "test", CONTEXT_JETS, class_name)
         label = f"JetClass {class_style(JETCLASS, class_name)['label']}"
         samples[label] = (jets, observables(*four_momenta(jets), JETCLASS.jet_radius))
     values = {
-        label: {**particle_features(jets), **whole} for label, (jets, whole) in samples.items()
+        label: {**particle_features(jets), **jet_observables}
+        for label, (jets, jet_observables) in samples.items()
     }
-    panels = {}
+    panels, labels = {}, {**LABELS, "pt": r"constituent $p_T$ [GeV]"}
     for name in (*PARTICLES, *OBSERVABLES):
-        pooled = np.concatenate([one[name] for one in values.values()])
+        pooled = np.concatenate([sample[name] for sample in values.values()])
         edges = common_edges(pooled, name == "multiplicity")
-        drawn = [
-            Sample.of_values(label, one[name], edges, colour=colour)
-            for (label, one), colour in zip(
-                values.items(), (None, "#bd1f01", "#3f90da"), strict=True
-            )
+        first, *others = [
+            Sample.of_values(label, sample[name], edges, colour=colour)
+            for colour, (label, sample) in zip(COLOURS, values.items(), strict=True)
         ]
         logarithmic = name in (*LOGARITHMIC, "pt")
-        panels[name] = Spectrum(edges, drawn[0], drawn[1:], axis_label(name), logarithmic)
+        panels[name] = Spectrum(edges, first, others, labels[name], logarithmic)
     spectra(flags.out / "figure1_data_sets", panels, "Pre-training and target jets")
     kinds = {
         ASPEN.title: (ASPEN, ""),
@@ -130,7 +130,7 @@ def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) ->
     }
     counts = {label: identities(flags.data, *kind) for label, kind in kinds.items()}
     means, spreads = (
-        {label: measure(one, axis=0) for label, one in counts.items()}
+        {label: measure(sample, axis=0) for label, sample in counts.items()}
         for measure in (np.mean, np.std)
     )
     names = [AXIS_LABELS[FEATURES[column]] for column in IDENTITY]
@@ -138,7 +138,7 @@ def data_sets_figure(aspen: JetSet, context: dict, flags: argparse.Namespace) ->
 
 
 def identities(data: Path, spec: DatasetSpec, classes: str) -> np.ndarray:
-    """Constituents of every kind (jets, kinds) in jets of the test split."""
+    """Number of constituents of every kind (jets, kinds) in jets of the test split."""
     paths = find_files(data, spec, "test")
     files, _ = selected_jets(paths, spec, IDENTITY_JETS, classes)
     with files:
@@ -147,16 +147,15 @@ def identities(data: Path, spec: DatasetSpec, classes: str) -> np.ndarray:
 
 def particle_features(jets: JetSet) -> dict[str, np.ndarray]:
     """pT [GeV], eta_rel and phi_rel of all constituents."""
-    real = jets.constituents[..., 3] > 0
-    pt = (jets.constituents[..., 2] * jets.jets[:, :1])[real]
+    is_filled = jets.constituents[..., 3] > 0
+    pt = (jets.constituents[..., 2] * jets.jets[:, :1])[is_filled]
     return {
         "pt": pt,
-        **{name: jets.constituents[..., column][real] for column, name in enumerate(PARTICLES[1:])},
+        **{
+            name: jets.constituents[..., column][is_filled]
+            for column, name in enumerate(PARTICLES[1:])
+        },
     }
-
-
-def axis_label(name: str) -> str:
-    return r"constituent $p_T$ [GeV]" if name == "pt" else LABELS[name]
 
 
 def figure_rows(
@@ -166,26 +165,23 @@ def figure_rows(
     histograms = {
         (cell.strategy, cell.jets): first_histograms(flags.out / "runs" / cell.name)[class_name]
         for cell in cells
-        if cell.class_name == class_name and cell.strategy in DRAWN
+        if cell.class_name == class_name and cell.strategy in COMPARED_STRATEGIES
     }
     if not histograms:
         return []
-    anyone = next(iter(histograms.values()))
+    histograms = dict(sorted(histograms.items(), key=lambda item: item[0][1]))
+    reference = next(iter(histograms.values()))
     rows = []
     for name in OBSERVABLES:
-        edges = np.array(anyone[name]["edges"])
-        truth = Sample.of_counts(
-            "JetClass", anyone[name]["counts"]["truth"], anyone[name]["sizes"]["truth"]
-        )
+        edges = np.array(reference[name]["edges"])
+        truth = stored_sample("JetClass", reference[name], "truth")
         generated = {
             title: {
-                jets: Sample.of_counts(
-                    str(jets), one[name]["counts"]["generated"], one[name]["sizes"]["generated"]
-                )
-                for (of, jets), one in sorted(histograms.items(), key=lambda item: item[0][1])
-                if of == strategy
+                jets: stored_sample(str(jets), histogram[name], "generated")
+                for (compared, jets), histogram in histograms.items()
+                if compared == strategy
             }
-            for strategy, title in DRAWN.items()
+            for strategy, title in COMPARED_STRATEGIES.items()
         }
         curves = {}
         for kind, label in METRICS.items():
@@ -195,17 +191,13 @@ def figure_rows(
                 for strategy in STRATEGIES
                 if (points := curve(cells, class_name, strategy, metric))[0]
             ]
-        rows.append(
-            ObservableRow(
-                name,
-                edges,
-                truth,
-                Sample.of_values(ASPEN.title, context[name], edges),
-                generated,
-                curves,
-            )
-        )
+        context_sample = Sample.of_values(ASPEN.title, context[name], edges)
+        rows.append(ObservableRow(name, edges, truth, context_sample, generated, curves))
     return rows
+
+
+def stored_sample(label: str, histogram: dict, kind: str) -> Sample:
+    return Sample.of_counts(label, histogram["counts"][kind], histogram["sizes"][kind])
 
 
 def first_histograms(run: Path) -> dict:

@@ -1,19 +1,18 @@
-"""A pre-trained run as a backbone that comes with the code: its weights, its card, its digest.
+"""A pre-trained run as a backbone of this repository: its weights, its card, its digest.
 
     python -m benchmarks backbone --run runs/jetclass --name small \
         --curve runs/jetclass_15000,runs/jetclass_100000
 
-Writes backbones/NAME.h5 (weights of the best epoch alone), NAME.md (the card), NAME_*.png (losses,
-learning curve, confusion matrix) and its line in SHA256SUMS. The runs are evaluated ones; those of
---curve were trained on fewer jets. jobs/backbone_small.sh is the whole way there.
+Writes backbones/NAME.h5 (only the weights of the best epoch), NAME.md (the card), NAME_*.png
+(losses, learning curve, confusion matrix) and a line in SHA256SUMS. All runs must be evaluated;
+those of --curve were trained on fewer jets. jobs/backbone_small.sh has all steps.
 """
 
-import argparse
 from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.markdown import markdown
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import command_parser, write_text
 from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests, sha256
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import CATALOGUE
@@ -25,7 +24,7 @@ from omnilearn.plotting.style import grouped
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.figures import LossHistory, loss_curves
 
-KEPT = ("task", "dataset", "class_names", "trained_on")  # of the record of a checkpoint
+RECORD_KEYS = ("task", "dataset", "class_names", "trained_on")  # kept of a checkpoint's record
 METRICS = {"accuracy": "accuracy", "auc": "AUC, mean over pairs of classes"}
 CARD = """\
 # {name}
@@ -55,15 +54,15 @@ classes, averaged.
 
 - Its jets are simulated with Pythia 8 and a parametrised detector, not with MadGraph and Delphes \
 as the public JetClass: its numbers are not those of the papers.
-- It saw transverse momenta of 500 to 1000 GeV in cones of 0.8. Outside of that measure whether it \
-helps, against the same model from scratch.
-- It is small. The published model has seen 100 million jets; where a result matters, start from \
-`--released-weights`, or train the full preset.
+- Its training jets have transverse momenta of 500 to 1000 GeV and radius 0.8. Outside of that, \
+measure whether it helps, against the same model from scratch.
+- It is small. The published model was trained on 100 million jets; where a result matters, start \
+from `--released-weights`, or train the full preset.
 """
 CURVE = """\
 ## Learning curve
 
-Validation cross-entropy and macro AUC against the jets that pre-training had, with the settings \
+Validation cross-entropy and macro AUC against the number of pre-training jets, with the settings \
 of the last row:
 
 {table}
@@ -73,44 +72,42 @@ of the last row:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks backbone", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("backbone", __doc__)
     parser.add_argument("--run", type=Path, required=True, help="evaluated run of train.py")
     parser.add_argument("--name", required=True, help="the backbone's name: --backbone NAME")
     parser.add_argument("--curve", default="", help="evaluated runs on fewer jets, commas between")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the backbones")
     flags = parser.parse_args(arguments)
-    curve = [Path(place) for place in flags.curve.split(",") if place]
+    curve = [Path(path) for path in flags.curve.split(",") if path]
     flags.out.mkdir(parents=True, exist_ok=True)
     digest = write_weights(flags.run, flags.name, flags.out)
     write_figures(flags.run, curve, flags.name, flags.out)
-    with atomic_path(flags.out / f"{flags.name}.md") as temporary:
-        temporary.write_text(card(flags.run, curve, flags.name, flags.out, digest))
+    text = card(flags.run, curve, flags.name, flags.out, digest)
+    write_text(flags.out / f"{flags.name}.md", text)
     print(f"{flags.out / flags.name}{SUFFIX} and its card are written, SHA-256 {digest}")
 
 
 def write_weights(run: Path, name: str, out: Path) -> str:
-    """The weights of the best epoch as NAME.h5, and its digest in SHA256SUMS; returns the digest.
+    """Write the weights of the best epoch as NAME.h5 and its digest into SHA256SUMS; return it.
 
-    Places of the machine that trained it are left out. Raises UserError for a run without them.
+    Paths of the machine that trained the run are left out. Raises UserError for a run without
+    class names.
     """
     best = load_checkpoint(run / "best.h5")
-    record = {key: best.record[key] for key in KEPT}
+    record = {key: best.record[key] for key in RECORD_KEYS}
     if not best.class_names:
         raise UserError(f"{best.path} does not name its classes; train it again with train.py")
     record["config"] = {**best.record["config"], **{key: "" for key in ("data", "runs", "name")}}
     path = out / f"{name}{SUFFIX}"
     save_checkpoint(path, best.model_config, best.weights, record)
     known = {**digests(out), name: sha256(path)}
-    with atomic_path(out / SUMS) as temporary:
-        lines = (f"{digest}  {one}{SUFFIX}\n" for one, digest in sorted(known.items()))
-        temporary.write_text("".join(lines))
+    lines = (f"{digest}  {stem}{SUFFIX}\n" for stem, digest in sorted(known.items()))
+    write_text(out / SUMS, "".join(lines))
     return known[name]
 
 
 def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
-    """NAME_loss, NAME_confusion and, of several runs, NAME_learning_curve as PNG and PDF."""
+    """NAME_loss, NAME_confusion and, with runs of `curve`, NAME_learning_curve as PNG and PDF."""
     history, results = read_history(run), read_results(run / "results.json")
     training, validation = (
         [line[jets]["loss"] for line in history] for jets in ("training", "validation")
@@ -121,34 +118,39 @@ def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
     if not curve:
         return
     runs = [*curve, run]
-    metric = [read_results(one / "results.json")["auc"] for one in runs]
-    scan = Scan(name, [training_jets(one) for one in runs], metric)
+    metric = [read_results(path / "results.json")["auc"] for path in runs]
+    scan = Scan(name, [training_jets(path) for path in runs], metric)
     training_size_scan([scan], out / f"{name}_learning_curve", "AUC", x_label="Pre-training jets")
 
 
 def training_jets(run: Path) -> int:
-    """Jets of the training sample, by the files that the checkpoint was trained on."""
+    """Jets of the training sample, from the file list in the record of the checkpoint."""
     files = load_checkpoint(run / "best.h5").record["trained_on"]["training"]
     return sum(jets for _, jets, _ in files)
 
 
-def best_line(run: Path) -> dict:
+def best_epoch(history: list[dict]) -> dict:
     """The line of the history with the best validation loss."""
-    return min(read_history(run), key=lambda line: line["validation"]["loss"])
+    return min(history, key=lambda line: line["validation"]["loss"])
+
+
+def jets_seen(history: list[dict]) -> int:
+    """Training jets of all epochs together."""
+    return sum(line["jets"] for line in history)
 
 
 def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str:
-    """The text of NAME.md, every number of it from the runs."""
+    """The text of NAME.md, with all numbers from the runs."""
     config, about = read_config(run / "config.json")
-    results, history, best = read_results(run / "results.json"), read_history(run), best_line(run)
-    architecture = load_checkpoint(out / f"{name}{SUFFIX}")
-    sizes = asdict(architecture.model_config)
-    seen = sum(line["jets"] for line in history)
+    results, history = read_results(run / "results.json"), read_history(run)
+    best = best_epoch(history)
+    backbone = load_checkpoint(out / f"{name}{SUFFIX}")
+    sizes = asdict(backbone.model_config)
     return CARD.format(
         name=name,
         channels=sizes["projection_dim"],
         blocks=sizes["num_layers"],
-        weights=grouped(sum(array.size for array in architecture.weights.values())),
+        weights=grouped(sum(array.size for array in backbone.weights.values())),
         megabytes=(out / f"{name}{SUFFIX}").stat().st_size / 1e6,
         jets=grouped(training_jets(run)),
         made=results["data"],
@@ -156,13 +158,13 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
         digest=digest,
         revision=about["revision"],
         epochs=len(history),
-        seen=grouped(seen),
+        seen=grouped(jets_seen(history)),
         batch=config.batch,
         lr=config.lr,
         hours=sum(line["seconds"] for line in history) / 3600,
         best=best["validation"]["loss"],
         best_epoch=best["epoch"],
-        classes=", ".join(architecture.class_names),
+        classes=", ".join(backbone.class_names),
         table=metrics_table(results),
         test_jets=grouped(results["auc"].n),
         curve=CURVE.format(name=name, table=curve_table([*curve, run])) if curve else "",
@@ -170,7 +172,7 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
 
 
 def metrics_table(results: dict) -> str:
-    """Accuracy and macro AUC, then the rejection of QCD by every class where it was measured."""
+    """Accuracy and macro AUC, then the other metrics of results.json."""
     rows = [["metric", "value"]]
     for key, value in results.items():
         if isinstance(value, Result):
@@ -182,13 +184,12 @@ def curve_table(runs: list[Path]) -> str:
     """A line per number of pre-training jets."""
     rows = [["pre-training jets", "jets seen", "validation cross-entropy", "macro AUC", "accuracy"]]
     for run in runs:
-        results, best = read_results(run / "results.json"), best_line(run)
-        seen = sum(line["jets"] for line in read_history(run))
+        results, history = read_results(run / "results.json"), read_history(run)
         rows.append(
             [
                 grouped(training_jets(run)),
-                grouped(seen),
-                f"{best['validation']['cross_entropy']:.4f}",
+                grouped(jets_seen(history)),
+                f"{best_epoch(history)['validation']['cross_entropy']:.4f}",
                 results["auc"].text,
                 results["accuracy"].text,
             ]

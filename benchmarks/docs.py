@@ -1,23 +1,23 @@
 """Insert numbers and tables of benchmarks/results into README.md and docs/*.md, at their markers.
 
-    python -m benchmarks docs            # rewrites what is between markers
-    python -m benchmarks docs --check    # changes nothing, fails where a page would change
+    python -m benchmarks docs            # rewrites the text between markers
+    python -m benchmarks docs --check    # changes nothing, fails if a page would change
 
 A number is written <!-- number: FILE KEY -->...<!-- /number -->. FILE is a folder or a JSON file
-below benchmarks/results, without its suffix (of a folder: its results.json); KEY the way through
-it, with / between names. Behind the key may stand x1000, a factor, or a format of Python such as
-.0f, .0% or ,d. A table is written <!-- table: NAME WORDS -->, its lines, <!-- /table -->; names are
-those of `benchmarks/docs_tables.py`.
+below benchmarks/results, without its suffix (of a folder: its results.json); KEY is the path of
+names within it, separated by /. A factor (x1000) or a format of Python (.0f, .0% or ,d) may follow
+the key. A table is written <!-- table: NAME WORDS -->, its lines, <!-- /table -->; NAME is a key of
+TABLES in `benchmarks/docs_tables.py`.
 """
 
-import argparse
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.docs_tables import TABLES
-from omnilearn.atomic import atomic_path
+from benchmarks.generation_tables import scaled
+from benchmarks.programs import command_parser, write_text
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import RESULT_KEYS, Result
 
@@ -33,38 +33,35 @@ def pages(root: Path = ROOT) -> list[Path]:
 
 
 def rewritten(text: str) -> str:
-    """A page with the numbers and tables of today between its markers.
+    """A page with the present numbers and tables between its markers.
 
-    Raises UserError for a marker that nothing is known of, naming it, and for one without its end.
+    Raises UserError for a marker without its end, and for an unknown number or table, naming it.
     """
     for kind, pattern in (("number", NUMBER), ("table", TABLE)):
-        begun, whole = len(re.findall(f"<!-- {kind}:", text)), len(pattern.findall(text))
-        if begun != whole or text.count(f"<!-- /{kind} -->") != whole:
+        starts, complete = len(re.findall(f"<!-- {kind}:", text)), len(pattern.findall(text))
+        if starts != complete or text.count(f"<!-- /{kind} -->") != complete:
             raise UserError(
-                f"{begun} markers <!-- {kind}: ... -->, {whole} of them with an end; expected "
+                f"{starts} markers <!-- {kind}: ... -->, {complete} of them with an end; expected "
                 f"<!-- /{kind} --> behind each"
             )
-    text = NUMBER.sub(lambda found: found[1] + number(found[2]) + found[4], text)
-    return TABLE.sub(lambda found: found[1] + table(found[2]) + found[4], text)
+    text = NUMBER.sub(lambda match: match[1] + number(match[2]) + match[4], text)
+    return TABLE.sub(lambda match: match[1] + table(match[2]) + match[4], text)
 
 
 def number(words: str) -> str:
-    """The text of a number; `words` are FILE KEY and perhaps a factor or a format."""
-    file, key, *more = words.split()
+    """The text of a number; `words` are FILE KEY and optionally a factor or a format."""
+    file, key, *options = words.split()
     value = stored(file, key)
-    how = more[0] if more else ""
+    option = options[0] if options else ""
     if isinstance(value, Result):
-        if how.startswith("x"):
-            factor = float(how[1:])
-            error = None if value.error is None else value.error * factor
-            value = Result(value.value * factor, error, value.n, value.bound, value.reason)
-            how = ""
-        return format(value.value, how) if how else value.text
-    return format(value, how).replace(",", " ")
+        if option.startswith("x"):
+            return scaled(value, float(option[1:])).text
+        return format(value.value, option) if option else value.text
+    return format(value, option).replace(",", " ")
 
 
 def stored(file: str, key: str):
-    """What stands under a key of a file of results: a Result, a number or a text."""
+    """The value of a key of a file of results: a Result, a number or a text."""
     path = RESULTS / file
     path = path / "results.json" if path.is_dir() else path.with_name(f"{path.name}.json")
     try:
@@ -79,17 +76,15 @@ def stored(file: str, key: str):
 
 
 def table(words: str) -> str:
-    """The lines of a table, each with its end."""
-    name, *more = words.split()
+    """The lines of a table, each with its line end."""
+    name, *arguments = words.split()
     if name not in TABLES:
         raise UserError(f"marker {words}: no table {name!r}; there are {', '.join(TABLES)}")
-    return TABLES[name](RESULTS, *more).rstrip("\n") + "\n"
+    return TABLES[name](RESULTS, *arguments).rstrip("\n") + "\n"
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks docs", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("docs", __doc__)
     parser.add_argument("--check", action="store_true", help="change nothing; fail if one would")
     flags = parser.parse_args(arguments)
     differing = []
@@ -102,8 +97,7 @@ def main(arguments: Sequence[str]) -> None:
         if new != text:
             differing.append(path.relative_to(ROOT).as_posix())
             if not flags.check:
-                with atomic_path(path) as temporary:
-                    temporary.write_text(new, encoding="utf-8")
+                write_text(path, new)
     if differing and flags.check:
         raise UserError(
             f"{', '.join(differing)} differ from benchmarks/results; write them again with: "

@@ -1,4 +1,4 @@
-"""The tables that `python -m benchmarks docs` inserts: each a function of the folder of results."""
+"""The tables of `python -m benchmarks docs`, each made by a function of the folder of results."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -8,14 +8,15 @@ from typing import Any
 from benchmarks import data_efficiency, preprocessing
 from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import gain_table
-from benchmarks.markdown import Rows, markdown
+from benchmarks.generation_tables import scaled
+from benchmarks.markdown import markdown
 from benchmarks.published import OBSERVABLES
 from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
 from omnilearn.report.meanings import meanings
 from omnilearn.statistics.results import Result, read_results
 
 JETNET_CLASSES = ("g", "q", "t", "w", "z")
-SEARCH = ("0", "250")  # injected signal of the idealised search on record
+SEARCH = ("0", "250")  # injected signal of the idealised search among the results
 # folders of the unfoldings of 64 000 events: three iterations of both networks, eight of one
 THREE, EIGHT = "unfolding/events_64000", "unfolding/events_64000_iterations_8"
 
@@ -25,12 +26,12 @@ def read(results: Path, run: str) -> dict[str, Any]:
 
 
 def stored_table(results: Path, name: str) -> str:
-    """A table that a command left as Markdown."""
+    """A table that a command wrote as Markdown."""
     return (results / f"{name}.md").read_text(encoding="utf-8")
 
 
 def demo_folder(results: Path) -> str:
-    """The demo of five minutes, or the long one where only that has run."""
+    """The short demo, or the long one if only that has results."""
     return next(name for name in ("demo", "demo_full") if (results / name / "table.md").is_file())
 
 
@@ -39,17 +40,17 @@ def demo(results: Path) -> str:
 
 
 def demo_figure(results: Path, name: str, root: str = "") -> str:
-    """A figure of the demo, as a page sees it that lies `root` (../) away from the root."""
-    place = f"{root}benchmarks/results/{demo_folder(results)}/{name}.png"
+    """A figure of the demo, on a page from which `root` (../) leads to the root."""
+    link = f"{root}benchmarks/results/{demo_folder(results)}/{name}.png"
     titles = {"loss": "Loss by epoch", "roc": "Background rejection against signal efficiency"}
-    return f"![{titles[name]}, fine-tuned and from scratch]({place})\n"
+    return f"![{titles[name]}, fine-tuned and from scratch]({link})\n"
 
 
 def seconds(results: Path) -> str:
-    """How long every stage of the demo took."""
+    """Seconds of every stage of the demo."""
     path = results / demo_folder(results) / "seconds.json"
-    taken = json.loads(path.read_text())
-    rows = [[title, f"{number:.0f}"] for title, number in taken.items()]
+    stages = json.loads(path.read_text())
+    rows = [[title, f"{duration:.0f}"] for title, duration in stages.items()]
     return markdown([["step", "seconds"], *rows], texts=1)
 
 
@@ -62,7 +63,7 @@ def training_sizes(results: Path) -> str:
 
 
 def generated(results: Path, metric: str) -> str:
-    """A distance per class, in 10^-3: our generator and the yardsticks."""
+    """A distance per class, in 10^-3: the generator, and samples to compare it with."""
     scratch = read(results, "generation/jetnet30_scratch")
     rows = {
         "small generator": scratch["generated"],
@@ -71,15 +72,10 @@ def generated(results: Path, metric: str) -> str:
         "true jets": read(results, "generation/jetnet30_truth")["generated"],
     }
     cells = [
-        [name, *(thousandths(found[label][metric]) for label in JETNET_CLASSES)]
-        for name, found in rows.items()
+        [name, *(scaled(metrics[label][metric], 1000).text for label in JETNET_CLASSES)]
+        for name, metrics in rows.items()
     ]
     return markdown([[f"{metric.upper()} (10⁻³)", *JETNET_CLASSES], *cells], texts=1)
-
-
-def thousandths(result: Result) -> str:
-    error = None if result.error is None else 1000 * result.error
-    return Result(1000 * result.value, error, result.n, result.bound, result.reason).text
 
 
 def as_text(value: Result | float) -> str:
@@ -102,8 +98,8 @@ def unfolded(results: Path, distance: str) -> str:
     if distance == "triangular":
         rows.insert(1, ("noise floor", three, "floor", "simulation"))
     cells = [
-        [title, *(as_text(found[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
-        for title, found, key, kind in rows
+        [title, *(as_text(metrics[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
+        for title, metrics, key, kind in rows
     ]
     return markdown([["", *(OBSERVABLE_NAMES[name] for name in OBSERVABLES)], *cells], texts=1)
 
@@ -124,10 +120,10 @@ def search(results: Path) -> str:
 
 
 def aspen(results: Path) -> str:
-    """In how many metrics a fine-tuned model is ahead of one from scratch."""
+    """Number of metrics in which a fine-tuned model is ahead of one from scratch."""
     (study,) = studies([], [results / "aspen"])
-    found = gain_table(study.cells)
-    return markdown(found.rows, found.texts)
+    table = gain_table(study.cells)
+    return markdown(table.rows, table.texts)
 
 
 def preprocessing_rates(results: Path) -> str:
@@ -154,7 +150,7 @@ def throughput(results: Path) -> str:
 
 
 def ranks(results: Path) -> str:
-    """What two ranks cost on two cores."""
+    """Speed and communication of one and two ranks on two cores."""
     rows: list[Sequence[str]] = [
         ["ranks", "jets/s", "efficiency", "allreduce of the step", "MB per step and rank"]
     ]
@@ -194,59 +190,45 @@ def soak(results: Path) -> str:
 
 
 def keys(results: Path, task: str) -> str:
-    """The keys of results.json of one task and what they mean."""
-    rows: Rows = [
-        ["key", "meaning"],
-        *([f"`{one.written}`", one.text] for one in meanings() if one.task == task),
-    ]
-    return markdown(rows)
+    """The keys of results.json of one task and their meanings."""
+    rows = [[f"`{key.written}`", key.text] for key in meanings() if key.task == task]
+    return markdown([["key", "meaning"], *rows])
 
 
 def tasks(results: Path) -> str:
-    """What the suite does: command, page, and one number of the results on record."""
+    """The tasks of the suite: page, command, and one of the committed results."""
     scan = {
         (cell["model"], cell["training_jets"]): cell["metrics"]
         for cell in read_results(results / "tagging" / "data_efficiency.json")["cells"]
     }
     tagged = [scan[model, 1000]["rejection_0.5"].text for model in data_efficiency.MODELS]
     jets, spectrum = (
-        thousandths(read(results, f"generation/{run}")["generated"]["t"]["w1m"])
+        scaled(read(results, f"generation/{run}")["generated"]["t"]["w1m"], 1000).text
         for run in ("jetnet30_scratch", "jetnet30_inclusive")
     )
     events = read(results, f"{EIGHT}/omnifold_deepsets")
-    chi2 = [events[f"chi2_particle_jet_mass_{kind}"].text for kind in ("unfolded", "simulation")]
+    chi2 = ", before ".join(
+        events[f"chi2_particle_jet_mass_{kind}"].text for kind in ("unfolded", "simulation")
+    )
     sic = [
         read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
         for run in ("finetuned", "scratch")
     ]
     tagger = read(results, "backbone_small")["auc"].text
     codes = read(results, "aspen/aspen_omnijet")["tokeniser"]["two_sample_auc"].text
-    rows = {
-        "pretraining": ("pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
-        "tagging": (
-            "tagging",
-            "finetune.py top",
-            f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}",
-        ),
-        "generation": (
-            "generation",
-            "finetune.py jetnet30",
-            f"1000 W1M: tops {jets}, inclusive {spectrum}",
-        ),
-        "unfolding": (
-            "unfolding",
-            "finetune.py omnifold",
-            f"chi2 of the jet mass {chi2[0]}, before {chi2[1]}",
-        ),
-        "anomaly": ("search", "finetune.py lhco", f"max SIC {sic[0]}, from scratch {sic[1]}"),
-        "tokens": ("tokens", "train.py aspen --model omnijet", f"AUC of restored jets {codes}"),
-    }
-    linked = [
-        [f"[{name}](docs/{page}.md)", f"`{line}`", text]
-        for page, (name, line, text) in rows.items()
+    rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
+    distances = f"1000 W1M: tops {jets}, inclusive {spectrum}"
+    improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
+    rows = [
+        ("pretraining", "pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
+        ("tagging", "tagging", "finetune.py top", rejections),
+        ("generation", "generation", "finetune.py jetnet30", distances),
+        ("unfolding", "unfolding", "finetune.py omnifold", f"chi2 of the jet mass {chi2}"),
+        ("anomaly", "search", "finetune.py lhco", improvement),
+        ("tokens", "tokens", "train.py aspen --model omnijet", f"AUC of restored jets {codes}"),
     ]
-    head = ["task", "command", "one number"]
-    return markdown([head, *linked], texts=3)
+    linked = [[f"[{name}](docs/{page}.md)", f"`{line}`", text] for page, name, line, text in rows]
+    return markdown([["task", "command", "one number"], *linked], texts=3)
 
 
 TABLES: dict[str, Callable[..., str]] = {

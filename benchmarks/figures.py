@@ -2,20 +2,19 @@
 
     python -m benchmarks figures --runs runs --out figures
 
-Figures 2 to 7 of arXiv:2502.14652 and Figure 1 of arXiv:2404.16091v2 from this suite's runs, found
-as for `python -m benchmarks tables`. A tagged or generated dataset is drawn when there are runs of
-it with a backbone and without one, both evaluated; of generators the losses alone. The convergence
-is the number of epochs that the fine-tuned model takes to the best validation loss of the one from
-scratch.
+Figures 2 to 7 of arXiv:2502.14652 and Figure 1 of arXiv:2404.16091v2 from the runs below --runs. A
+tagged or generated dataset is drawn if there are evaluated runs with a backbone and without one; of
+generators only the losses are drawn. The convergence is the number of epochs after which the
+fine-tuned model reaches the best validation loss of the model from scratch.
 """
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import anomaly, unfolding
 from benchmarks.aspen_cells import cell_of
+from benchmarks.programs import command_parser
 from benchmarks.published import OBSERVABLES
 from benchmarks.runs import Run, amount, read_run, read_runs
 from benchmarks.unfolding_tables import CLASSIFIERS, classifier_of
@@ -31,7 +30,7 @@ FINETUNED, SCRATCH = "OmniLearn", "from scratch"
 
 
 def trainings(run: Path) -> list[Path]:
-    """The histories behind one model: its own, or those of its repeats."""
+    """The run directories with a history: that of the run, or those of its repeats."""
     return [run] if (run / "history.jsonl").is_file() else sorted(run.glob("seed*"))
 
 
@@ -41,16 +40,15 @@ def losses(run: Path, jets: str) -> list[float]:
 
 
 def convergence(finetuned: Path, scratch: Path) -> tuple[int | None, int]:
-    """Epochs that the fine-tuned model took to the best loss from scratch (None: did not get
-    there), and the epoch of that best loss."""
-    target = losses(scratch, "validation")
-    return epochs_needed(losses(finetuned, "validation"), min(target)), 1 + target.index(
-        min(target)
-    )
+    """Epochs after which the fine-tuned model reached the best loss from scratch (None: never), and
+    the epoch of that best loss."""
+    scratch_losses = losses(scratch, "validation")
+    best = min(scratch_losses)
+    return epochs_needed(losses(finetuned, "validation"), best), 1 + scratch_losses.index(best)
 
 
 def compare(runs: dict[str, Path], folder: Path, prefix: str, title: str, signal: str) -> None:
-    """Losses and ROC curves of labelled runs into `folder`; the target as in `compare_losses`."""
+    """Draw losses and ROC curves of labelled runs into `folder`; see `compare_losses`."""
     curves, origin = [], None
     for label, run in runs.items():
         results = read_results(run / "results.json")
@@ -64,7 +62,8 @@ def compare(runs: dict[str, Path], folder: Path, prefix: str, title: str, signal
 
 
 def compare_losses(runs: dict[str, Path], folder: Path, prefix: str, title: str) -> None:
-    """Losses of labelled runs into `folder`; "from scratch", if there is one, sets the target."""
+    """Draw losses of labelled runs into `folder`, and how soon each reaches the best validation
+    loss of "from scratch", if there is such a run."""
     target = min(losses(runs[SCRATCH], "validation")) if SCRATCH in runs else None
     histories = []
     for label, run in runs.items():
@@ -75,40 +74,39 @@ def compare_losses(runs: dict[str, Path], folder: Path, prefix: str, title: str)
 
 
 def pairs(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
-    """Name of the pair -> runs fine-tuned and from scratch, of as many training jets.
+    """Name of the pair -> runs fine-tuned and from scratch, of equally many training jets.
 
-    The name is that of the dataset, with the number of training jets where not all were used. Of
-    several runs that fit the first by path is drawn, and it is said which are not.
+    The name is that of the dataset, with the number of training jets unless all were used. Of
+    several runs of the same kind the first by path is drawn; the others are printed.
     """
-    found: dict[str, dict[str, Path]] = {}
+    by_name: dict[str, dict[str, Path]] = {}
     for run in runs:
-        place, known = run.path.parent, run.dataset in CATALOGUE
-        is_drawn = run.is_generation or (run.is_tagging and known and is_binary(run.dataset))
-        if not known or not is_drawn or run.network != "pet" or not trainings(place):
+        folder, spec = run.path.parent, CATALOGUE.get(run.dataset)
+        if not spec or run.network != "pet" or not trainings(folder):
             continue
-        label = FINETUNED if run.is_finetuned else SCRATCH
-        name = run.dataset + (f"_{run.train_jets}" if run.train_jets else "")
-        keep_first(found.setdefault(name, {}), label, place)
-    return {name: runs for name, runs in found.items() if len(runs) == 2}
+        if run.is_generation or (run.is_tagging and spec.num_classes == 2):
+            name = run.dataset + (f"_{run.train_jets}" if run.train_jets else "")
+            keep_first(by_name.setdefault(name, {}), model_of(run), folder)
+    return {name: runs for name, runs in by_name.items() if len(runs) == 2}
 
 
-def is_binary(name: str) -> bool:
-    return CATALOGUE[name].num_classes == 2
+def model_of(run: Run) -> str:
+    return FINETUNED if run.is_finetuned else SCRATCH
 
 
-def keep_first(found: dict[str, Path], label: str, place: Path) -> None:
-    """The first run of a label stays; of another one it is said that it is not drawn."""
-    if label in found:
+def keep_first(runs: dict[str, Path], label: str, folder: Path) -> None:
+    """Keep the first run of a label; print that another one is not drawn."""
+    if label in runs:
         print(
-            f"not drawn: {place}, since {found[label]} is of the same kind; --runs with a folder "
+            f"not drawn: {folder}, since {runs[label]} is of the same kind; --runs with a folder "
             "that holds one of them draws that one"
         )
     else:
-        found[label] = place
+        runs[label] = folder
 
 
 def draw_pair(name: str, runs: dict[str, Path], out: Path) -> None:
-    """Losses of a pair, and ROC curves of taggers; prints how much sooner the backbone is there."""
+    """Draw losses of a pair, and ROC curves of taggers; print the gain in convergence."""
     scratch = read_run(runs[SCRATCH])
     spec = CATALOGUE[scratch.dataset]
     if scratch.is_generation:
@@ -122,9 +120,9 @@ def draw_pair(name: str, runs: dict[str, Path], out: Path) -> None:
 
 
 def draw_unfolding(runs: Sequence[Run], out: Path) -> bool:
-    """Spectra with every classifier, and the losses of the first step; whether there was a run.
+    """Draw spectra with every classifier, and losses of the first step; whether there was a run.
 
-    Only unfoldings of the same events share a figure: of several samples each has a folder.
+    Only unfoldings of the same events share a figure; each of several samples has a folder.
     """
     samples: dict[str, dict[str, Path]] = {}
     for run in runs:
@@ -132,47 +130,45 @@ def draw_unfolding(runs: Sequence[Run], out: Path) -> bool:
             truth = run.metrics["spectra"]["detector"][OBSERVABLES[0]]["truth"]
             sample = samples.setdefault(json.dumps(truth), {})
             keep_first(sample, unfolding_label(run), run.path.parent)
-    for number, found in enumerate(samples.values(), start=1):
-        folder = out / f"unfolding_{number}" if len(samples) > 1 else out
+    for index, sample in enumerate(samples.values(), start=1):
+        folder = out / f"unfolding_{index}" if len(samples) > 1 else out
         folder.mkdir(exist_ok=True)
-        print(f"unfolding in {folder}: {', '.join(map(str, found.values()))}")
-        unfolding.figures({name: read_run(place).metrics for name, place in found.items()}, folder)
-        if set(unfolding.PET_METHODS) <= set(found):
-            print(unfolding.loss_figure(found, folder / "omnifold_loss"), end="")
+        print(f"unfolding in {folder}: {', '.join(map(str, sample.values()))}")
+        unfolding.figures({name: read_run(path).metrics for name, path in sample.items()}, folder)
+        if set(unfolding.PET_METHODS) <= set(sample):
+            print(unfolding.loss_figure(sample, folder / "omnifold_loss"), end="")
     return bool(samples)
 
 
 def unfolding_label(run: Run) -> str:
     if classifier_of(run) in CLASSIFIERS:
         return CLASSIFIERS[classifier_of(run)].removeprefix("OmniFold ")
-    return FINETUNED if run.is_finetuned else SCRATCH
+    return model_of(run)
 
 
 def draw_search(runs: Sequence[Run], out: Path) -> bool:
-    """Scans over injected signal, from a backbone and from scratch; whether there was one."""
-    found: dict[str, Path] = {}
+    """Draw scans over injected signal, from a backbone and from scratch; whether there was one."""
+    by_model: dict[str, Path] = {}
     for run in runs:
         if "scan" in run.metrics:
-            keep_first(found, FINETUNED if run.is_finetuned else SCRATCH, run.path.parent)
-    if found:
-        anomaly.draw(found, out)
-    return bool(found)
+            keep_first(by_model, model_of(run), run.path.parent)
+    if by_model:
+        anomaly.draw(by_model, out)
+    return bool(by_model)
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks figures", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("figures", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
     parser.add_argument("--out", type=Path, default=Path("figures"), help="folder of figures")
     flags = parser.parse_args(arguments)
     runs = [run for run in read_runs(flags.runs) if cell_of(run) is None]
-    found = pairs(runs)
+    pairs_by_name = pairs(runs)
     flags.out.mkdir(parents=True, exist_ok=True)
-    for name, pair in found.items():
+    for name, pair in pairs_by_name.items():
         draw_pair(name, pair, flags.out)
-    others = [draw(runs, flags.out) for draw in (draw_unfolding, draw_search)]
-    if not found and not any(others):
+    other_figures = [draw(runs, flags.out) for draw in (draw_unfolding, draw_search)]
+    if not pairs_by_name and not any(other_figures):
         raise UserError(
             f"{flags.runs} holds no dataset with an evaluated run from a backbone and one from "
             "scratch, no unfolding and no search; train with finetune.py, then evaluate.py"

@@ -1,7 +1,6 @@
-"""A small file of every format of the suite, as its writer makes it, and its reader."""
+"""A small file of every format of the suite, made by its writer, and its reader."""
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from omnilearn.unfolding.unfolded_weights import ARRAYS, read_weights, write_wei
 from preprocessing.own import write_dataset
 
 JETS = 60
-Made = tuple[Path, Callable[[Path], object]]
+FileAndReader = tuple[Path, Callable[[Path], object]]
 
 
 def toy_constituents(rng: np.random.Generator) -> np.ndarray:
@@ -37,10 +36,10 @@ def toy_constituents(rng: np.random.Generator) -> np.ndarray:
     return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)
 
 
-def declared(folder: Path) -> tuple[Path, list[Path]]:
-    """The declaration and the files of a data set of one's own."""
+def own_dataset(folder: Path) -> tuple[Path, list[Path]]:
+    """The declaration and the files of a user's data set."""
     rng = np.random.default_rng(0)
-    *files, declaration = write_dataset(
+    *files, path = write_dataset(
         folder,
         "mine",
         toy_constituents(rng),
@@ -51,31 +50,31 @@ def declared(folder: Path) -> tuple[Path, list[Path]]:
         max_constituents=10,
         weight=rng.uniform(0.5, 2, JETS),
     )
-    return declaration, files
+    return path, files
 
 
-def jets(folder: Path) -> Made:
-    declaration, files = declared(folder)
-    spec = read_declaration(declaration)
+def jets(folder: Path) -> FileAndReader:
+    path, files = own_dataset(folder)
+    spec = read_declaration(path)
     return files[0], lambda path: all_jets(path, spec)
 
 
 def all_jets(path: Path, spec: DatasetSpec) -> dict:
     """All that a training may read of a file."""
-    with JetFiles([path], spec) as found:
+    with JetFiles([path], spec) as files:
         return {
-            **found.read(0, found.num_jets),
-            "multiplicity": found.multiplicity,
-            "weights": found.weights(),
-            "origin": found.origin,
+            **files.read(0, files.num_jets),
+            "multiplicity": files.multiplicity,
+            "weights": files.weights(),
+            "origin": files.origin,
         }
 
 
-def declaration(folder: Path) -> Made:
-    return declared(folder)[0], read_declaration
+def declaration(folder: Path) -> FileAndReader:
+    return own_dataset(folder)[0], read_declaration
 
 
-def predictions(folder: Path) -> Made:
+def predictions(folder: Path) -> FileAndReader:
     rng, path = np.random.default_rng(1), folder / "predictions.h5"
     arrays = {
         "logits": rng.normal(size=(JETS, 2)).astype("f4"),
@@ -87,37 +86,37 @@ def predictions(folder: Path) -> Made:
     return path, read_predictions
 
 
-def step_weights(folder: Path) -> Made:
+def step_weights(folder: Path) -> FileAndReader:
     steps = StepFiles(folder, JETS)
     steps["iteration1_step1"] = np.random.default_rng(2).uniform(0.5, 2, JETS)
     return steps.path("iteration1_step1"), lambda _: steps["iteration1_step1"]
 
 
-def unfolded_weights(folder: Path) -> Made:
+def unfolded_weights(folder: Path) -> FileAndReader:
     rng, path = np.random.default_rng(3), folder / "weights.h5"
     about = {"dataset": "omnifold", "config": {"seed": 0}, "effective_size": 40.0}
     write_weights(path, {name: rng.uniform(0, 2, JETS) for name in ARRAYS}, about)
     return path, read_weights
 
 
-def tokens(folder: Path) -> Made:
+def tokens(folder: Path) -> FileAndReader:
     path, codes = folder / "tokens.h5", np.random.default_rng(4).integers(0, 64, (JETS, 8))
     write_tokens(path, codes, np.arange(JETS), "f" * 64, 64, {"split": "test"})
     return path, lambda path: read_tokens(path, "f" * 64, 64)
 
 
-def generated(folder: Path) -> Made:
+def generated(folder: Path) -> FileAndReader:
     rng, spec = np.random.default_rng(5), dataset("jetnet30")
-    made = JetSet(
+    jet_set = JetSet(
         rng.normal(size=(JETS, 30, 4)).astype("f4"),
         rng.normal(size=(JETS, 4)).astype("f4"),
         np.arange(JETS) % 5,
     )
-    write_set(folder, made, spec, {"steps": 20})
+    write_set(folder, jet_set, spec, {"steps": 20})
     return folder / "g.hdf5", lambda path: read_set(path.parent, spec)
 
 
-def part(folder: Path) -> Made:
+def part(folder: Path) -> FileAndReader:
     rng, path = np.random.default_rng(8), folder / "part0.npz"
     np.savez(
         path,
@@ -143,7 +142,7 @@ def position() -> Position:
     return Position(5, 0, 0.12, 5, history=lines)
 
 
-def checkpoint(folder: Path) -> Made:
+def checkpoint(folder: Path) -> FileAndReader:
     rng, path = np.random.default_rng(6), folder / "last.h5"
     weights = {
         "body.kernel": rng.normal(size=(16, 16)).astype("f4"),
@@ -154,47 +153,47 @@ def checkpoint(folder: Path) -> Made:
     save_checkpoint(path, config, weights, record, weights, {"0000": np.array(3)})
 
     def read(path: Path) -> list:
-        found = load_checkpoint(path)
-        return [vars(found), position_of(found)]
+        checkpoint = load_checkpoint(path)
+        return [vars(checkpoint), position_of(checkpoint)]
 
     return path, read
 
 
-def configuration(folder: Path) -> Made:
+def configuration(folder: Path) -> FileAndReader:
     write_description(folder, Config(data="data"), {"task": "tagging", "dataset": "top"})
     return folder / "config.json", read_config
 
 
-def history(folder: Path) -> Made:
+def history(folder: Path) -> FileAndReader:
     write_history(folder, position().history)
     return folder / "history.jsonl", lambda path: read_history(path.parent)
 
 
-def results(folder: Path) -> Made:
-    path, found = folder / "results.json", {"dataset": "top", "auc": Result(0.98, 0.002, 40_000)}
-    write_results(path, {**found, "curves": {"top": {"rejection": [1.0, 12.5, 310.25]}}})
+def results(folder: Path) -> FileAndReader:
+    path, auc = folder / "results.json", Result(0.98, 0.002, 40_000)
+    curves = {"top": {"rejection": [1.0, 12.5, 310.25]}}
+    write_results(path, {"dataset": "top", "auc": auc, "curves": curves})
     return path, read_results
 
 
-def iterations(folder: Path) -> Made:
+def iterations(folder: Path) -> FileAndReader:
     path = folder / "iterations.json"
     write_results(path, {"iterations": [{"step": k, "distance": 0.5 / k} for k in (1, 2, 3)]})
     return path, read_results
 
 
-def histograms(folder: Path) -> Made:
+def histograms(folder: Path) -> FileAndReader:
     counts = {"truth": [5, 7, 3], "generated": [4, 8, 3]}
     write_histograms(folder, {"g": {"mass": {"edges": [0.0, 0.1, 0.2, 0.3], "counts": counts}}})
     return folder / "histograms.json", lambda path: read_histograms(path.parent)
 
 
-def calibration(folder: Path) -> Made:
-    values = [float(one) for one in asdict(position())["history"][0]["training"].values()]
-    write_calibration(folder, values, [-3.25, 1.5])
+def calibration(folder: Path) -> FileAndReader:
+    write_calibration(folder, [0.5], [-3.25, 1.5])
     return folder / CALIBRATION, lambda path: read_calibration(path.parent)
 
 
-OWN: dict[str, Callable[[Path], Made]] = {
+OWN: dict[str, Callable[[Path], FileAndReader]] = {
     "preprocessed jets": jets,
     "dataset.json": declaration,
     "predictions.h5": predictions,

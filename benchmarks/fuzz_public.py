@@ -1,4 +1,4 @@
-"""A small file of each kind of public file, made of toy jets, and its reader."""
+"""A small file of toy jets in each public format, and its reader."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,7 +10,7 @@ import numpy as np
 import uproot
 from safetensors.numpy import save_file
 
-from benchmarks.fuzz_files import JETS, Made, toy_constituents
+from benchmarks.fuzz_files import JETS, FileAndReader, toy_constituents
 from omnilearn.data.catalogue import dataset
 from omnilearn.hdf5 import new_file
 from omnilearn.kinematics import from_cartesian, to_cartesian
@@ -25,7 +25,7 @@ from preprocessing import jetclass, jetnet30, qg, top
 
 STORED = Path(__file__).parents[1] / "tests" / "data"
 RELEASED = STORED / "PET_tiny_tf2141.weights.h5"
-TOKEN_WEIGHTS = STORED / "omnijet_tiny.npz"  # among other numbers of the public code
+TOKEN_WEIGHTS = STORED / "omnijet_tiny.npz"  # weights and other arrays of the public code
 
 
 def all_of(read: Callable[[Path], Iterator], path: Path) -> list:
@@ -38,8 +38,8 @@ def cartesian() -> np.ndarray:
     return to_cartesian(momenta.reshape(-1, 4)).reshape(momenta.shape)
 
 
-def top_table(folder: Path) -> Made:
-    """pandas' layout 'table', compressed with Blosc as the public file is."""
+def top_table(folder: Path) -> FileAndReader:
+    """The layout 'table' of pandas, compressed with Blosc like the public file."""
     path, momenta = folder / "train.h5", cartesian()
     kind = [("index", "i8"), ("values_block_0", "f4", 804), ("values_block_1", "i8", 2)]
     rows = np.zeros(JETS, kind)
@@ -50,21 +50,21 @@ def top_table(folder: Path) -> Made:
     return path, partial(all_of, top.read)
 
 
-def jetnet_hdf5(folder: Path) -> Made:
+def jetnet_hdf5(folder: Path) -> FileAndReader:
     path, momenta = folder / "g.hdf5", cartesian()
-    whole = from_cartesian(momenta.sum(axis=1))
+    jet = from_cartesian(momenta.sum(axis=1))
     pt, eta, phi, _ = np.moveaxis(toy_constituents(np.random.default_rng(7)), -1, 0)
     stored = np.zeros((JETS, 30, 4), "f4")
     stored[:, :8] = np.stack(
-        [eta - whole[:, 1:2], phi - whole[:, 2:3], pt / whole[:, :1], np.ones_like(pt)], axis=-1
+        [eta - jet[:, 1:2], phi - jet[:, 2:3], pt / jet[:, :1], np.ones_like(pt)], axis=-1
     )
     with new_file(path, summed=False) as file:
         file["particle_features"] = stored
-        file["jet_features"] = np.column_stack([whole[:, :2], np.full((JETS, 2), 8.0)]).astype("f4")
+        file["jet_features"] = np.column_stack([jet[:, :2], np.full((JETS, 2), 8.0)]).astype("f4")
     return path, partial(all_of, jetnet30.read)
 
 
-def qg_npz(folder: Path) -> Made:
+def qg_npz(folder: Path) -> FileAndReader:
     path = folder / "QG_jets.npz"
     particles = toy_constituents(np.random.default_rng(7))
     particles[..., 3] = 211
@@ -72,13 +72,13 @@ def qg_npz(folder: Path) -> Made:
     return path, partial(all_of, qg.read)
 
 
-def jetclass_root(folder: Path) -> Made:
+def jetclass_root(folder: Path) -> FileAndReader:
     path, momenta = folder / "HToBB_000.root", cartesian()
-    whole = from_cartesian(momenta.sum(axis=1))
+    jet = from_cartesian(momenta.sum(axis=1))
     columns = dict(zip(jetclass.MOMENTUM, np.moveaxis(momenta, -1, 0), strict=True))
     columns |= {name: np.zeros((JETS, 8)) for name in jetclass.IDENTITY}
     branches = {name: ak.from_regular(values.astype("f4")) for name, values in columns.items()}
-    branches |= {name: whole[:, place].astype("f4") for place, name in enumerate(jetclass.JET)}
+    branches |= {name: jet[:, column].astype("f4") for column, name in enumerate(jetclass.JET)}
     branches |= {
         f"label_{name}": np.full(JETS, name == "Hbb") for name in dataset("jetclass").class_names
     }
@@ -92,7 +92,7 @@ def jetclass_root(folder: Path) -> Made:
     return path, partial(all_of, jetclass.read)
 
 
-def released_weights(folder: Path) -> Made:
+def released_weights(folder: Path) -> FileAndReader:
     path = folder / RELEASED.name
     path.write_bytes(RELEASED.read_bytes())
     return path, released_config
@@ -101,17 +101,17 @@ def released_weights(folder: Path) -> Made:
 def token_arrays() -> dict[str, np.ndarray]:
     """Parameters of a tokeniser and a GPT by the names of the public code."""
     with np.load(TOKEN_WEIGHTS, allow_pickle=False) as stored:
-        found = {
+        arrays = {
             name.removeprefix(prefix): stored[name]
             for name in stored.files
             for prefix in ("vq.w.", "gpt.w.")
             if name.startswith(prefix) and "class_head" not in name
         }
-        return found | {"codebook.weight": stored["vq.in.codebook"]}
+        return arrays | {"codebook.weight": stored["vq.in.codebook"]}
 
 
 def token_weights(path: Path) -> list:
-    """What a training takes of such a file before it builds the models."""
+    """The arrays and architectures that a training reads from such a file."""
     source = str(path)
     parts = published_parts(read_arrays(path), source)
     gpt, tokeniser = parts.get("gpt", {}), parts.get("tokeniser", {})
@@ -122,20 +122,20 @@ def token_weights(path: Path) -> list:
     return [parts, *map(vars, architectures)]
 
 
-def token_npz(folder: Path) -> Made:
+def token_npz(folder: Path) -> FileAndReader:
     path = folder / "omnijet.npz"
     np.savez(path, **token_arrays())
     return path, token_weights
 
 
-def token_safetensors(folder: Path) -> Made:
+def token_safetensors(folder: Path) -> FileAndReader:
     path = folder / "omnijet.safetensors"
     arrays = {name: np.ascontiguousarray(array) for name, array in token_arrays().items()}
     save_file(arrays, path)
     return path, token_weights
 
 
-PUBLIC: dict[str, Callable[[Path], Made]] = {
+PUBLIC: dict[str, Callable[[Path], FileAndReader]] = {
     "top: HDF5 table, Blosc": top_table,
     "jetnet30: flat HDF5": jetnet_hdf5,
     "qg: npz": qg_npz,

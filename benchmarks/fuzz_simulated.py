@@ -1,4 +1,4 @@
-"""A small file of each public data set, as `python -m simulation` makes it, and its reader."""
+"""A small file of each public data set, made by `python -m simulation`, and its reader."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import h5py
 
-from benchmarks.fuzz_files import Made
+from benchmarks.fuzz_files import FileAndReader
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import new_file, open_for_reading
 from omnilearn.hdf5_sums import attributes
@@ -17,25 +17,26 @@ from omnilearn.hdf5_sums import attributes
 ROOT = Path(__file__).parents[1]
 
 
-def simulated(reader: str, flags: str, pattern: str, folder: Path) -> Made:
-    """The first file of a sample that fits `pattern`; `reader` is a module of preprocessing."""
+def simulated(reader: str, flags: str, pattern: str, folder: Path) -> FileAndReader:
+    """The first file of a simulated sample that matches `pattern`, and its reader; `reader` is the
+    name of a module of preprocessing."""
     module = import_module(f"preprocessing.{reader}")
     command = [sys.executable, "-m", "simulation", *flags.split(), "--seed", "0", "--workers", "1"]
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, "--out", folder / "raw"], cwd=ROOT, capture_output=True, text=True, check=False
     )
-    if done.returncode:
-        raise UserError(f"python -m simulation {flags} failed: {done.stderr[-500:]}")
+    if process.returncode:
+        raise UserError(f"python -m simulation {flags} failed: {process.stderr[-500:]}")
     path = min((folder / "raw").rglob(pattern))
     if h5py.is_hdf5(path):
-        leave_out_sums(path)
+        remove_checksums(path)
     return path, lambda path: list(module.read(path))
 
 
-def leave_out_sums(path: Path) -> None:
-    """Write an HDF5 file of ours again as public ones are: no sum tells a damaged byte."""
+def remove_checksums(path: Path) -> None:
+    """Rewrite an HDF5 file without checksums, which public files do not have."""
     plain = path.with_suffix(".plain")
-    with open_for_reading(path) as ours, new_file(plain, summed=False) as public:
+    with open_for_reading(path) as summed, new_file(plain, summed=False) as public:
 
         def add(name: str, item: h5py.HLObject) -> None:
             if isinstance(item, h5py.Dataset):
@@ -45,12 +46,12 @@ def leave_out_sums(path: Path) -> None:
                 public.require_group(name)
             public[name].attrs.update(attributes(item))
 
-        ours.visititems(add)
-        public.attrs.update(attributes(ours))
+        summed.visititems(add)
+        public.attrs.update(attributes(summed))
     plain.replace(path)
 
 
-SIMULATED: dict[str, Callable[[Path], Made]] = {
+SIMULATED: dict[str, Callable[[Path], FileAndReader]] = {
     name: partial(simulated, reader, flags, pattern)
     for name, reader, flags, pattern in (
         ("cms: MOD HDF5", "cms", "cms --jets 80", "*.h5"),

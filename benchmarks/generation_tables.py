@@ -1,10 +1,11 @@
-"""Tables 5 and 6 of arXiv:2502.14652 with this suite's generating runs: one row per class, model.
+"""Tables 5 and 6 of arXiv:2502.14652 with the generators of this suite: a row per class and model.
 
-Called by `python -m benchmarks tables`. A run's results.json holds set -> class -> metric, sets
-being "generated" and, with true jet kinematics, "ideal".
+Called by `python -m benchmarks tables`. The results.json of a run holds set -> class -> metric; a
+set is "generated" or, with true jet kinematics, "ideal".
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
 from benchmarks.published_generation import PUBLISHED_GENERATION
@@ -25,14 +26,14 @@ HEADINGS = {
     "kpd": ("KPD (10^-3)", 1e3),
 }
 WITHOUT_A_TABLE = ("w1m", "w1p", "w1efp", "coverage", "mmd")
-EXTRA = ("fpd", "kpd")  # of ours alone
+EXTRA = ("fpd", "kpd")  # not in the papers
 OBSERVABLES = ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
 PUBLISHED_JETS = "50000"
 TEXTS = 3  # columns of text: class, model, kind of data
 
 
 def generation_tables(runs: Sequence[Run]) -> list[Table]:
-    """Per dataset the published metrics, and the observables where a run of ours has them."""
+    """Per dataset a table of the published metrics, and one of observables if a run has them."""
     runs = [run for run in runs if run.is_generation]
     tables = []
     for dataset in dict.fromkeys([*PUBLISHED_GENERATION, *(run.dataset for run in runs)]):
@@ -48,8 +49,8 @@ def generation_tables(runs: Sequence[Run]) -> list[Table]:
     return tables
 
 
-def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
-    """The rows of the papers that this suite makes, of either set of jets."""
+def expected_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
+    """The models of the papers that this suite trains, for either set of jets."""
 
     def fits(is_finetuned: bool) -> Callable[[Run], bool]:
         return lambda run: run.network == "pet" and run.is_finetuned == is_finetuned
@@ -59,7 +60,7 @@ def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
 
 
 def generation_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
-    """Heading, then class by class the published rows and those of `runs` of that dataset."""
+    """Heading, then for every class the published rows and those of `runs` of that dataset."""
     table = PUBLISHED_GENERATION.get(dataset)
     metrics = (*(table.metrics if table else WITHOUT_A_TABLE), *EXTRA)
     names = CATALOGUE[dataset].class_names if dataset in CATALOGUE else classes_of(runs)
@@ -70,32 +71,32 @@ def generation_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
                 cells = [cell.replace("±", " ± ") for cell in row.split()]
                 cells += [BLANK] * (len(metrics) - len(cells))
                 rows.append([class_name, model, "public", PUBLISHED_JETS, *cells, table.source])
-        rows += own_rows(dataset, class_name, metrics, runs)
+        rows += run_rows(dataset, class_name, metrics, runs)
     return rows
 
 
-def own_rows(
+def run_rows(
     dataset: str, class_name: str, metrics: Sequence[str], runs: Sequence[Run]
 ) -> list[list[str]]:
-    """Rows of this suite for one class: of every set of every run that has it, and of the rows
-    of the paper that no run fits."""
+    """Rows of this suite for one class: every set of every run that has the class, and a row of
+    dashes for a model of the paper without a run."""
     rows = []
     for kind, mark in SETS.items():
-        having = [
+        matching_runs = [
             run
             for run in runs
-            if any(run.result(name, found_in(run, kind, class_name)) for name in metrics)
+            if any(run.result(name, class_metrics(run, kind, class_name)) for name in metrics)
         ]
-        for model, run in in_order(having, wanted_rows(dataset)):
+        for model, run in in_order(matching_runs, expected_rows(dataset)):
             if run is None:
                 blank = [BLANK] * (2 + len(metrics))
                 rows.append([class_name, marked(model, mark), *blank, NO_RUN])
                 continue
-            found = found_in(run, kind, class_name)
-            results = [run.result(name, found) for name in metrics]
+            measured = class_metrics(run, kind, class_name)
+            results = [run.result(name, measured) for name in metrics]
             jets = next(str(result.n) for result in results if result)
             cells = [
-                scaled(result, HEADINGS[name][1]) + fewer_jets(name, result)
+                cell(result, HEADINGS[name][1]) + fewer_jets(name, result)
                 for name, result in zip(metrics, results, strict=True)
             ]
             rows.append([class_name, marked(model, mark), run.data, jets, *cells, run.source])
@@ -103,7 +104,7 @@ def own_rows(
 
 
 def fewer_jets(metric: str, result: Result | None) -> str:
-    """What says that coverage or MMD is of batches of fewer jets than the published one."""
+    """A remark if coverage or MMD is of batches of fewer jets than the published one."""
     if metric not in ("coverage", "mmd") or result is None or result.n >= EMD_JETS * EMD_BATCHES:
         return ""
     return f" ({result.n // EMD_BATCHES} jets)"
@@ -117,49 +118,41 @@ def marked(model: str, mark: str) -> str:
     return f"{name} ({mark}, {details}" if details else f"{name} ({mark})"
 
 
-def found_in(run: Run, kind: str, class_name: str) -> dict:
-    """Metrics of one class of a set of jets; none where the run does not have it."""
+def class_metrics(run: Run, kind: str, class_name: str) -> dict:
+    """Metrics of one class of a set of jets; empty if the run does not have it."""
     return run.metrics.get(kind, {}).get(class_name, {})
 
 
 def observable_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
-    """KL divergence and W1 of jet observables, as arXiv:2412.10504, Section III.2, has them."""
+    """KL divergence and W1 of jet observables, as in arXiv:2412.10504, Section III.2."""
     headings = [f"{kind} {name}" for name in OBSERVABLES for kind in ("KL", "W1")]
     keys = [f"{kind}_{name}" for name in OBSERVABLES for kind in ("kl", "w1")]
     rows = [["Class", MODEL, "Data", "Jets", *headings, SOURCE]]
     for class_name in classes_of(runs):
         for kind, mark in SETS.items():
             for model, run in in_order(runs, {}):
-                found = found_in(run, kind, class_name) if run else {}
-                if run and all(key in found for key in keys):
-                    cells = [scaled(run.result(key, found), 1.0) for key in keys]
+                metrics = class_metrics(run, kind, class_name) if run else {}
+                if run and all(key in metrics for key in keys):
+                    cells = [cell(run.result(key, metrics)) for key in keys]
+                    jets = str(metrics[keys[0]].n)
                     rows.append(
-                        [
-                            class_name,
-                            marked(model, mark),
-                            run.data,
-                            str(found[keys[0]].n),
-                            *cells,
-                            run.source,
-                        ]
+                        [class_name, marked(model, mark), run.data, jets, *cells, run.source]
                     )
     return rows
 
 
 def classes_of(runs: Sequence[Run]) -> list[str]:
     """Classes that any run has, in their order."""
-    return list(dict.fromkeys(_classes(runs)))
+    names = (name for run in runs for kind in SETS for name in run.metrics.get(kind, {}))
+    return list(dict.fromkeys(names))
 
 
-def _classes(runs: Sequence[Run]) -> Iterator[str]:
-    for run in runs:
-        for kind in SETS:
-            yield from run.metrics.get(kind, {})
-
-
-def scaled(result: Result | None, factor: float) -> str:
+def cell(result: Result | None, factor: float = 1.0) -> str:
     """A result in the units of the column, or a dash."""
-    if result is None:
-        return BLANK
+    return BLANK if result is None else scaled(result, factor).text
+
+
+def scaled(result: Result, factor: float) -> Result:
+    """A result in units that are 1 / factor as large."""
     error = None if result.error is None else result.error * factor
-    return Result(result.value * factor, error, result.n, result.bound, result.reason).text
+    return replace(result, value=result.value * factor, error=error)

@@ -2,31 +2,28 @@
 
     python -m benchmarks gpu [--seconds 480] [--out benchmarks/results/gpu.json]
 
-One number is one kind of work on batches of one length. The lengths are those of the pipeline; the
-mean jet of JetClass comes in 46 slots, where every setting is measured first. Each number is
-printed and written as soon as it is there, so that nothing is lost when the machine goes; none is
-begun that would not end within --seconds. Without a GPU what needs one is left out.
+Each rate is of one kind of work on batches of one length. The lengths are those of the pipeline;
+every setting is measured first at 46 slots, the length of the mean jet of JetClass. Each rate is
+printed and written at once, so that nothing is lost if the machine is taken away; none is begun
+that would not end within --seconds. Without a GPU, TF32 and the memory are left out.
 
 The hours of the paper's pre-training (128 GPUs, batches of 256 jets, 200 passes over a fifth of
 JetClass; arXiv:2502.14652, Section III) are steps x 256 / rate, with the measured jets/s of one
 GPU and an efficiency of one.
 """
 
-import argparse
-import json
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 
+from benchmarks.programs import RESULTS, command_parser, write_json
 from benchmarks.throughput import (
     MODES,
-    RESULTS,
     WORK,
     grouped_batches,
     operations_per_jet,
@@ -34,7 +31,6 @@ from benchmarks.throughput import (
     seconds_of,
     work,
 )
-from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.model.pet import PETConfig
 from omnilearn.model.precision import FULL, REDUCED
@@ -53,11 +49,12 @@ FIRST_SLOTS = 46
 WARM_UP, LEAST_STEPS = 2, 3
 STEADY_SECONDS = 5.0  # of steps at one length, at most, beyond the least
 GPUS = 128  # arXiv:2502.14652
+MEASURED = "first_step_seconds jets_per_second share_of_peak peak_memory_megabytes error"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is computed, and how."""
+    """A kind of work, its precision, and whether XLA is used."""
 
     mode: str
     work: str
@@ -74,14 +71,14 @@ def setting_of(row: dict) -> Setting:
 
 @dataclass
 class Measurements:
-    """All numbers so far, and where they are written; `until` is when the time is up."""
+    """All rates so far and the file for them; no measurement is to end after `until`."""
 
     size: str
     batch: int  # jets per step
-    steps: int  # for one number, at most
+    steps: int  # of one measurement, at most
     out: Path
-    until: float
-    shares: dict[int, float]  # how often a batch comes in so many slots
+    until: float  # as time.monotonic()
+    shares: dict[int, float]  # slots -> share of the batches
     config: PETConfig = field(init=False)
     rows: list[dict] = field(default_factory=list)
     not_begun: list[str] = field(default_factory=list)
@@ -95,7 +92,7 @@ class Measurements:
         self.config = PETConfig(max_constituents=slots, **ARCHITECTURES[self.size])
 
     def measure(self, setting: Setting, batch: dict) -> None:
-        """One row, or a line that the time does not suffice, or what stopped it."""
+        """Add one row, with the error if there was one; without enough time only its name."""
         slots = batch["mask"].shape[1]
         name, started = f"{setting}, {slots} slots", time.monotonic()
         traces = self.traces(setting, slots)
@@ -105,20 +102,12 @@ class Measurements:
             print(f"{name}: not begun, it would take {expected:.0f} s", flush=True)
             self.write()
             return
-        row = {
-            **asdict(setting),
-            "slots": slots,
-            "first_step_seconds": None,
-            "jets_per_second": None,
-            "share_of_peak": None,
-            "peak_memory_megabytes": None,
-            "error": None,
-        }
+        row = {**asdict(setting), "slots": slots, **dict.fromkeys(MEASURED.split())}
         self.rows.append(row)
         print(f"{name}: begins", flush=True)
         try:
             self.fill(row, setting, batch, name)
-        except Exception as error:  # out of memory at one length is no reason to end
+        except Exception as error:  # after running out of memory at one length, go on with others
             row["error"] = (str(error) or type(error).__name__).splitlines()[0]
             print(f"{name}: {row['error']}", flush=True)
         first = row["first_step_seconds"] or 0.0
@@ -128,23 +117,25 @@ class Measurements:
         self.write()
 
     def expected_seconds(self, setting: Setting, traces: bool) -> float:
-        """What a measurement took at most so far, with the making of a graph where it needs one."""
+        """The longest measurement so far, including the first step if a graph must be traced."""
         longest = max(self.first_seconds.values(), default=0.0)
-        making = self.first_seconds.get(setting.xla, longest) if traces else 0.0
-        return making + self.other_seconds
+        tracing = self.first_seconds.get(setting.xla, longest) if traces else 0.0
+        return tracing + self.other_seconds
 
     def traces(self, setting: Setting, slots: int) -> bool:
-        """Does this length need a graph that this setting does not have yet?"""
+        """Whether a graph must be traced for this length."""
         full = self.config.max_constituents
-        had = [row["slots"] for row in self.rows if setting_of(row) == setting]
-        return slots not in had if setting.xla else (slots == full) not in [s == full for s in had]
+        known = [row["slots"] for row in self.rows if setting_of(row) == setting]
+        if setting.xla:
+            return slots not in known
+        return (slots == full) not in [length == full for length in known]
 
     def fill(self, row: dict, setting: Setting, batch: dict, name: str) -> None:
         allow_tf32(setting.precision == TF32)
         products = REDUCED if setting.precision == REDUCED else FULL
         training = setting.work == "training"
         if setting not in self.runs:
-            with xla_asked(setting.xla):
+            with patch.dict(os.environ, OMNILEARN_XLA=str(int(setting.xla))):
                 self.runs[setting] = work(setting.mode, self.config, training, products)
         run = self.runs[setting]
         forget_peak_memory()
@@ -153,14 +144,11 @@ class Measurements:
         self.write()
         rate = self.batch / steady_seconds(run, batch, self.steps)
         row["jets_per_second"] = rate
-        taken = peak_memory()
-        if taken is not None:
-            row["peak_memory_megabytes"] = taken / 2**20
-        print(
-            f"{name}: {rate:.1f} jets/s"
-            + ("" if taken is None else f", {taken / 2**20:.0f} MB of the device"),
-            flush=True,
-        )
+        text, memory = f"{name}: {rate:.1f} jets/s", peak_memory()
+        if memory is not None:
+            row["peak_memory_megabytes"] = memory / 2**20
+            text += f", {memory / 2**20:.0f} MB of the device"
+        print(text, flush=True)
         self.write()
         if setting.precision not in self.peaks:
             self.peaks[setting.precision] = peak_flops(products)
@@ -182,20 +170,20 @@ class Measurements:
         }
 
     def means(self) -> list[dict]:
-        """Rates over the lengths, as often as each comes, of the settings that have them all."""
-        found = []
+        """Rates over all lengths by their shares, of the settings that were measured at all."""
+        rows = []
         for setting in dict.fromkeys(map(setting_of, self.rows)):
             rates = self.rates(setting)
             if rates.keys() == self.shares.keys():
                 seconds = sum(share / rates[slots] for slots, share in self.shares.items())
-                found.append({**asdict(setting), "jets_per_second": 1 / seconds})
-        return found
+                rows.append({**asdict(setting), "jets_per_second": 1 / seconds})
+        return rows
 
     def pretraining(self) -> dict | None:
-        """Hours of the paper's pre-training at the best rate over all lengths of mode all.
+        """Hours of the paper's pre-training at the best rate of mode all over all lengths.
 
-        Where none has all lengths yet, at the rate of 46 slots; None before there is one, and for
-        other sizes and batches than the paper's.
+        Without a setting that has all lengths, at the rate of 46 slots; None without any rate, and
+        for other sizes and batches than those of the paper.
         """
         recipe = PRETRAINING["jetclass", "full"]
         epochs, jets, batch = (recipe[name] for name in ("epochs", "jets_per_epoch", "batch"))
@@ -239,8 +227,7 @@ class Measurements:
             "means": self.means(),
             "pretraining": self.pretraining(),
         }
-        with atomic_path(self.out) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        write_json(self.out, result)
 
 
 def is_pretraining(row: dict) -> bool:
@@ -252,64 +239,57 @@ def steady_seconds(run: Callable, batch: dict, steps: int) -> float:
     for _ in range(WARM_UP):
         run(batch)
     until = time.monotonic() + STEADY_SECONDS
-    taken: list[float] = []
-    while len(taken) < LEAST_STEPS or (len(taken) < steps and time.monotonic() < until):
-        taken.append(seconds_of(run, batch))
-    return float(np.median(taken))
-
-
-def xla_asked(asked: bool) -> AbstractContextManager:
-    """Graphs made inside are fused by XLA, or are not."""
-    return patch.dict(os.environ, OMNILEARN_XLA=str(int(asked)))
+    seconds: list[float] = []
+    while len(seconds) < LEAST_STEPS or (len(seconds) < steps and time.monotonic() < until):
+        seconds.append(seconds_of(run, batch))
+    return float(np.median(seconds))
 
 
 def settings(mode: str, kind: str) -> list[Setting]:
-    """What this machine can do, what is most worth knowing first: the default, TF32, then faster.
-
-    The graphs of XLA take long to compile, so they come after what does without.
-    """
+    """The settings that this machine supports, the most important first: TF32 (the default), then
+    bfloat16, then float32; those with XLA later, since its graphs take long to compile."""
     precisions = (TF32, REDUCED) if has_tf32() else (FULL, REDUCED)
-    found = [
-        Setting(mode, kind, precision, xla) for xla in (False, True) for precision in precisions
-    ]
-    return found + [Setting(mode, kind, FULL, xla) for xla in (False, True) if has_tf32()]
+    order = [(precision, xla) for xla in (False, True) for precision in precisions]
+    if has_tf32():
+        order += [(FULL, False), (FULL, True)]
+    return [Setting(mode, kind, precision, xla) for precision, xla in order]
 
 
 def measure_all(
     measured: Measurements, kinds: list[tuple[str, str]], batches: dict[int, dict]
 ) -> None:
-    """Every kind of work: all settings at one length, then the other lengths, where they are cheap.
+    """Measure every kind of work: all settings at one length, then the other lengths.
 
-    Two graphs serve all lengths without XLA, which has one for each. So the default and the fastest
-    setting without XLA come first, those left over when every kind was measured.
+    Without XLA two graphs are enough for all lengths; with XLA each length needs its own. So the
+    default and the fastest setting without XLA are measured at the other lengths first, and the
+    remaining settings after all kinds of work.
     """
-    others = [batch for slots, batch in batches.items() if slots != FIRST_SLOTS]
+    other_lengths = [batch for slots, batch in batches.items() if slots != FIRST_SLOTS]
     later = []
     for mode, kind in kinds:
         candidates = settings(mode, kind)
         for setting in candidates:
             measured.measure(setting, batches[FIRST_SLOTS])
-        rates = {each: measured.rates(each).get(FIRST_SLOTS, 0.0) for each in candidates}
-        candidates.sort(key=lambda each: rates[each], reverse=True)
-        plain = next(setting for setting in candidates if not setting.xla)
-        foremost = dict.fromkeys((settings(mode, kind)[0], plain))
-        for setting in foremost:
-            for batch in others:
+        default = candidates[0]
+        rates = {setting: measured.rates(setting).get(FIRST_SLOTS, 0.0) for setting in candidates}
+        candidates.sort(key=lambda setting: rates[setting], reverse=True)
+        fastest = next(setting for setting in candidates if not setting.xla)
+        first = dict.fromkeys((default, fastest))
+        for setting in first:
+            for batch in other_lengths:
                 measured.measure(setting, batch)
-        later += [setting for setting in candidates if setting not in foremost]
+        later += [setting for setting in candidates if setting not in first]
     for setting in later:
-        for batch in others:
+        for batch in other_lengths:
             measured.measure(setting, batch)
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks gpu", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("gpu", __doc__)
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--batch", type=int, default=256, help="jets per step")
-    parser.add_argument("--steps", type=int, default=20, help="steps per number, at most")
-    parser.add_argument("--seconds", type=float, default=480.0, help="time for all of it")
+    parser.add_argument("--steps", type=int, default=20, help="steps per measurement, at most")
+    parser.add_argument("--seconds", type=float, default=480.0, help="time of all measurements")
     parser.add_argument("--mode", choices=MODES, action="append", help="default: all, classifier")
     parser.add_argument("--work", choices=WORK, action="append", help="default: both")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
@@ -340,7 +320,7 @@ def main(arguments: list[str]) -> None:
             f"{cost['steps']} steps of {GPUS} GPUs x {cost['batch']} jets\n"
             f"  {cost['steps']} x {cost['batch']} / {cost['jets_per_second']:.1f} jets/s / 3600 "
             f"= {cost['hours']:.1f} hours, {cost['gpu_hours']:.0f} GPU hours\n"
-            f"  divided by the efficiency of {GPUS} GPUs, about which "
-            "python -m benchmarks scaling_model has a model"
+            f"  divided by the efficiency of {GPUS} GPUs, which "
+            "python -m benchmarks scaling_model estimates"
         )
-    print(f"{len(measured.not_begun)} not begun for want of time; written: {flags.out}")
+    print(f"{len(measured.not_begun)} not begun for lack of time; written: {flags.out}")

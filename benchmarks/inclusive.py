@@ -1,18 +1,18 @@
-"""Two yardsticks of generation as runs: a trivial generator, and true jets of the training split.
+"""Two runs to compare generators with: a trivial generator, and true jets of the training split.
 
     python -m benchmarks inclusive jetnet30 --data data --runs runs
 
-RUNS/<dataset>_inclusive draws every constituent from the inclusive spectrum of its class, with the
-true multiplicities: what a generator without any correlation reaches. RUNS/<dataset>_truth holds
-other true jets of the same classes: what a perfect generator would reach with so many jets.
+In RUNS/<dataset>_inclusive every constituent is drawn from the inclusive spectrum of its class,
+with the true multiplicities: the quality of a generator without any correlation. In
+RUNS/<dataset>_truth are training jets of the same classes: the quality of a perfect generator.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.programs import command_parser
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.comparison import compare
@@ -22,22 +22,22 @@ from omnilearn.statistics.results import write_results
 
 
 def inclusive(training: JetSet, like: JetSet, seed: int) -> JetSet:
-    """Jets like those of `like` (N jets), constituents drawn from all of the class in `training`.
+    """Jets with classes and multiplicities of `like`, their constituents drawn from all those of
+    the class in `training`, in order of falling pT.
 
-    A class without training jets is left out. Falling pT within a jet, as in the files.
+    A class without training jets is left out.
     """
     rng = np.random.default_rng(seed)
-    parts = []
+    jet_sets = []
     for label in np.unique(training.label):
-        wanted, known = like.of_class(label), training.of_class(label).constituents
-        spectrum = known[known[..., 3] > 0]  # (constituents, 4)
-        drawn = spectrum[rng.integers(0, len(spectrum), wanted.constituents.shape[:2])]
-        drawn = drawn * wanted.constituents[..., 3:]
-        order = np.argsort(-drawn[..., 2], axis=1, kind="stable")
-        parts.append(
-            JetSet(np.take_along_axis(drawn, order[..., None], axis=1), wanted.jets, wanted.label)
-        )
-    return concatenated(parts)
+        target, true = like.of_class(label), training.of_class(label).constituents
+        spectrum = true[true[..., 3] > 0]  # (constituents, 4)
+        sampled = spectrum[rng.integers(0, len(spectrum), target.constituents.shape[:2])]
+        sampled = sampled * target.constituents[..., 3:]
+        order = np.argsort(-sampled[..., 2], axis=1, kind="stable")
+        ordered = np.take_along_axis(sampled, order[..., None], axis=1)
+        jet_sets.append(JetSet(ordered, target.jets, target.label))
+    return concatenated(jet_sets)
 
 
 def write_run(
@@ -48,9 +48,9 @@ def write_run(
     jets: JetSet,
     origin: str,
     seed: int,
-    emd_jets: int = 0,
+    emd_jets: int,
 ) -> dict:
-    """A run directory of jets that no model made: the set, results.json and figures."""
+    """Write a run directory for jets without a model: the set, results.json and figures."""
     run.mkdir(parents=True, exist_ok=True)
     write_set(run / "generated", jets, spec, {"model": model, "seed": seed})
     results = {
@@ -65,9 +65,7 @@ def write_run(
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks inclusive", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("inclusive", __doc__)
     parser.add_argument("dataset", help="e.g. jetnet30")
     parser.add_argument("--data", default="data", help="folder of preprocessed datasets")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
@@ -78,13 +76,13 @@ def main(arguments: Sequence[str]) -> None:
     spec = dataset(flags.dataset, flags.data)
     truth, origin = read_split(Path(flags.data), spec, "test", flags.jets)
     training, _ = read_split(Path(flags.data), spec, "train", flags.jets)
-    as_many, _ = read_split(Path(flags.data), spec, "train", len(truth))
+    true_jets, _ = read_split(Path(flags.data), spec, "train", len(truth))
     for name, model, jets in (
         ("inclusive", "inclusive spectrum", inclusive(training, truth, flags.seed)),
-        ("truth", "true jets (training split)", as_many),
+        ("truth", "true jets (training split)", true_jets),
     ):
         run = flags.runs / f"{spec.name}_{name}"
         results = write_run(run, spec, model, truth, jets, origin, flags.seed, flags.emd_jets)
-        for class_name, found in results["generated"].items():
-            print(f"{model}, {class_name}: W1M {found['w1m']}, W1P {found['w1p']}")
+        for class_name, metrics in results["generated"].items():
+            print(f"{model}, {class_name}: W1M {metrics['w1m']}, W1P {metrics['w1p']}")
         print(f"results.json and figures are in {run}")

@@ -1,7 +1,7 @@
-"""Tables of text cells, written as Markdown or as a LaTeX tabular: the one writer of all tables.
+"""Tables of text cells, written as Markdown or as a LaTeX tabular.
 
-A row is a list of cells, the first row is the heading. Text columns are aligned to the left, the
-others, numbers, to the right; a last column "Source" is text.
+A row is a list of cells; the first row is the heading. Text columns are aligned to the left,
+columns of numbers to the right; a last column "Source" is text.
 """
 
 import re
@@ -9,15 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 BLANK = "-"
-SOURCE, MODEL = "Source", "Model"  # headings that mean something to the writer
-OURS = "this suite"  # how the source of a row begins that was measured here
+SOURCE, MODEL = "Source", "Model"  # headings with a format of their own
+OURS = "this suite"  # the source of a measured row begins with this
 
 Rows = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its title; `texts` columns of text come first, `note` stands below."""
+    """A table with its title; the first `texts` columns are text, `note` stands below."""
 
     title: str
     rows: Rows
@@ -26,7 +26,7 @@ class Table:
 
 
 def markdown(rows: Rows, texts: int = 2) -> str:
-    """A Markdown table; in rows of this suite the model is in bold."""
+    """A Markdown table; the model is in bold in rows measured by this suite."""
     head, *body = rows
     model = head.index(MODEL) if MODEL in head else None
     body = [
@@ -46,8 +46,8 @@ def latex(rows: Rows, texts: int = 2) -> str:
     head, *body = rows
     columns = "".join("l" if is_text else "r" for is_text in text_columns(head, texts))
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\hline", _latex_row(head), r"\hline"]
-    for number, row in enumerate(body):
-        if number and is_ours(row) and not is_ours(body[number - 1]):
+    for index, row in enumerate(body):
+        if index and is_ours(row) and not is_ours(body[index - 1]):
             lines.append(r"\hline")
         lines.append(_latex_row(row))
     return "\n".join([*lines, r"\hline", r"\end{tabular}", ""])
@@ -76,7 +76,7 @@ def text_columns(head: Sequence[str], texts: int) -> list[bool]:
 
 
 def is_ours(row: Sequence[str]) -> bool:
-    """Whether a row was measured by this suite; its last cell says so."""
+    """Whether a row was measured by this suite, by its last cell."""
     return row[-1].startswith(OURS)
 
 
@@ -85,7 +85,7 @@ def _latex_row(cells: Sequence[str]) -> str:
 
 
 def _latex_cell(cell: str) -> str:
-    """Text with its special characters escaped; what stands between dollars is left alone."""
+    """Text with its special characters escaped, except between dollars."""
     if cell.startswith("1/eB("):
         return r"$1/\varepsilon_B$" + _latex_cell(cell.removeprefix("1/eB"))
     parts = cell.split("$")

@@ -1,17 +1,15 @@
-"""How fast files become batches on one core, what that is spent on, and how much memory it takes.
+"""Speed, cost and memory of the input pipeline on one core, from files to batches.
 
-python -m benchmarks pipeline                made-up jets of JetClass size, stored in four ways
-python -m benchmarks pipeline --data DIR     files at hand
-python -m benchmarks pipeline --consumers 4  ranks of one node, processes that take their batches
-                                             and compute nothing: what four GPUs could get
+python -m benchmarks pipeline                random jets of JetClass size, stored in four ways
+python -m benchmarks pipeline --data DIR     preprocessed files
+python -m benchmarks pipeline --consumers 4  ranks of one node, processes that read their batches
+                                             and compute nothing: the limit for four GPUs
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import platform
-import re
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -19,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import MEMORY, RESULTS, command_parser, peak_megabytes, write_json
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.layout import find_files
 from omnilearn.data.mixing import EpochPlan, JetOrder
@@ -36,35 +34,22 @@ STORAGE: dict[str, dict] = {
 }
 ROWS_PER_CHUNK = 256
 WINDOW = 8192  # jets, as in the pipeline
-RESULTS = Path("benchmarks/results")
-STEP_SECONDS = 0.01  # of a pretended training step, so that the thread gets ahead
-MEMORY = Path("/proc/self/status")
+STEP_SECONDS = 0.01  # of a pretended training step, while which the reading thread runs
 NUMBER_OF_FILES = 4
 
 
 def main(arguments: list[str]) -> None:
     """Measure, print, and write the numbers as JSON."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks pipeline",
-        description=__doc__,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--data", type=Path, help="folder of preprocessed files; default: made up")
-    parser.add_argument("--dataset", default="jetclass", help="which of them (jetclass)")
+    parser = command_parser("pipeline", __doc__)
+    parser.add_argument("--data", type=Path, help="folder of preprocessed files (random jets)")
+    parser.add_argument("--dataset", default="jetclass", help="its data set (jetclass)")
     parser.add_argument("--jets", type=int, default=64000, help="jets to use (64000)")
     parser.add_argument("--batch-size", type=int, default=256, help="jets per batch (256)")
     parser.add_argument(
-        "--consumers",
-        type=int,
-        default=0,
-        help="measure only so many ranks that take batches at once",
+        "--consumers", type=int, default=0, help="ranks that read batches at the same time"
     )
     parser.add_argument(
-        "--output",
-        type=Path,
-        help="where the numbers go (benchmarks/results/"
-        "pipeline.json, or pipeline_ranks.json of consumers)",
+        "--output", type=Path, help="file to write (pipeline.json, or pipeline_ranks.json of ranks)"
     )
     flags = parser.parse_args(arguments)
     name = "pipeline_ranks.json" if flags.consumers else "pipeline.json"
@@ -75,7 +60,7 @@ def main(arguments: list[str]) -> None:
     if flags.data:
         measured["files"] = measure(find_files(flags.data, spec, "train"), spec, flags)
     else:
-        # ranks: as preprocessing writes
+        # ranks are measured only with the first one, as preprocessing writes
         for name, options in list(STORAGE.items())[: 1 if flags.consumers else None]:
             with tempfile.TemporaryDirectory() as folder:
                 paths = _write_files(Path(folder), spec, flags.jets, options)
@@ -91,8 +76,7 @@ def main(arguments: list[str]) -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "measured": measured,
     }
-    with atomic_path(output) as path:
-        path.write_text(json.dumps(document, indent=2) + "\n")
+    write_json(output, document)
     print(f"written: {output}")
 
 
@@ -109,15 +93,15 @@ def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) ->
         pipeline = Pipeline(files, spec, flags.batch_size)
         slots = []
 
-        def one_epoch() -> None:
+        def read_epoch() -> None:
             for batch in pipeline.epoch(0):
                 slots.append(batch["mask"].shape[1])
 
-        seconds = _cpu_seconds(one_epoch)
+        seconds = _cpu_seconds(read_epoch)
         numbers["jets_per_cpu_second"] = len(slots) * flags.batch_size / seconds
         numbers["slots_per_jet"] = float(np.mean(slots))
         numbers["constituents_per_jet"] = float(files.multiplicity.mean())
-        # all ranks are counted on each: the one cost that grows with their number
+        # every rank plans the batches of all ranks, so this cost grows with their number
         for size in (1, 128):
             edges = np.arange(0, size * WINDOW + 1, ROWS_PER_CHUNK)
             order = JetOrder.of_files(edges, np.resize(files.multiplicity, size * WINDOW))
@@ -146,15 +130,15 @@ def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) ->
 def _measure_ranks(
     paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace
 ) -> dict[str, float]:
-    """Jets per second that each of several ranks on this node gets, all at once, and their sum."""
+    """Jets per second of each of several ranks that read at the same time, and in total."""
     ranks = flags.consumers
     numbers = {"ranks": ranks, "cores": len(os.sched_getaffinity(0))}
     spawn = multiprocessing.get_context("spawn")
     with spawn.Manager() as manager, ProcessPoolExecutor(ranks, mp_context=spawn) as processes:
         start = manager.Barrier(ranks)
-        share = (paths, spec, flags.jets, flags.batch_size)
-        started = [processes.submit(_consume, *share, rank, ranks, start) for rank in range(ranks)]
-        jets, seconds, cpu_seconds = np.transpose([process.result() for process in started])
+        common = (paths, spec, flags.jets, flags.batch_size)
+        futures = [processes.submit(_consume, *common, rank, ranks, start) for rank in range(ranks)]
+        jets, seconds, cpu_seconds = np.transpose([future.result() for future in futures])
     for rank, rate in enumerate(jets / seconds):
         numbers[f"jets_per_second_of_rank_{rank}"] = float(rate)
     numbers["jets_per_second_in_total"] = float(jets.sum() / seconds.max())
@@ -165,13 +149,13 @@ def _measure_ranks(
 def _consume(
     paths: list[Path], spec: DatasetSpec, limit: int, batch_size: int, rank: int, ranks: int, start
 ) -> tuple[int, float, float]:
-    """One rank's jets of an epoch, and the seconds and CPU seconds until it has taken them all."""
+    """Jets of one rank in an epoch, and the seconds and CPU seconds of reading them all."""
     with JetFiles(paths, spec, limit=limit) as files:
         pipeline = Pipeline(files, spec, batch_size, rank, ranks)
         start.wait()
-        began, cpu_began = time.perf_counter(), time.process_time()
+        clock, cpu = time.perf_counter(), time.process_time()
         jets = sum(len(batch["mask"]) for batch in pipeline.epoch(0))
-        return jets, time.perf_counter() - began, time.process_time() - cpu_began
+        return jets, time.perf_counter() - clock, time.process_time() - cpu
 
 
 def _cpu_seconds(work) -> float:
@@ -182,16 +166,11 @@ def _cpu_seconds(work) -> float:
 
 def _peak_memory(paths: list[Path], spec: DatasetSpec, limit: int, batch_size: int) -> float:
     """Megabytes that an epoch adds to the resident memory of a fresh process."""
-    before = _peak_kilobytes()
+    before = peak_megabytes()
     with JetFiles(paths, spec, limit=limit) as files:
         for _ in Pipeline(files, spec, batch_size).epoch(0):
             time.sleep(STEP_SECONDS)
-    return (_peak_kilobytes() - before) / 1024
-
-
-def _peak_kilobytes() -> int:
-    # getrusage would do, but a new process inherits that peak from the one that started it
-    return int(re.findall(r"VmHWM:\s*(\d+)", MEMORY.read_text())[0])
+    return peak_megabytes() - before
 
 
 def _write_files(folder: Path, spec: DatasetSpec, jets: int, options: dict) -> list[Path]:
@@ -199,20 +178,20 @@ def _write_files(folder: Path, spec: DatasetSpec, jets: int, options: dict) -> l
     rng = np.random.default_rng(0)
     slots, features = spec.max_constituents, spec.num_features
     paths = []
-    for part in range(NUMBER_OF_FILES):
-        number = jets // NUMBER_OF_FILES
-        multiplicity = np.clip(rng.gamma(5.44, 7.71, number), 1, slots).astype(np.int32)
-        data = rng.standard_normal((number, slots, features), dtype=np.float32)
+    count = jets // NUMBER_OF_FILES
+    for index in range(NUMBER_OF_FILES):
+        multiplicity = np.clip(rng.gamma(5.44, 7.71, count), 1, slots).astype(np.int32)
+        data = rng.standard_normal((count, slots, features), dtype=np.float32)
         data[..., 7:] = data[..., 7:] > 1  # identity flags compress, kinematics do not
         data *= (np.arange(slots) < multiplicity[:, None])[..., None]
-        label = rng.integers(0, spec.num_classes, number)
-        jet = rng.standard_normal((number, 4), dtype=np.float32)
-        paths.append(folder / f"{spec.name}_train_{part:03d}.h5")
+        label = rng.integers(0, spec.num_classes, count)
+        jet = rng.standard_normal((count, 4), dtype=np.float32)
+        paths.append(folder / f"{spec.name}_train_{index:03d}.h5")
         with new_file(paths[-1]) as file:
             file.create_dataset(
                 "data", data=data, chunks=(ROWS_PER_CHUNK, slots, features), **options
             )
             file["jet"], file["multiplicity"] = jet, multiplicity
             file["pid"] = np.eye(spec.num_classes, dtype=np.int8)[label]
-            file["weight"] = np.ones(number, np.float32)
+            file["weight"] = np.ones(count, np.float32)
     return paths

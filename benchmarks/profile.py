@@ -1,12 +1,11 @@
-"""Where the time of PET goes, and how its cost grows with constituents and layers.
+"""Time of every part of PET, and growth of its cost with constituents and layers.
 
     python -m benchmarks profile
 
-Every part runs alone, forward and forward with backward, on one batch of typical length; medians.
+Every part runs alone, forward and forward with backward, on one batch of typical length; the
+numbers are medians.
 """
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,21 +13,20 @@ from pathlib import Path
 import numpy as np
 from keras import ops
 
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import RESULTS, command_parser, write_json
 from omnilearn.model.layers import nearest_slots
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.plotting.style import figure
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled, with_gradients
 
-RESULTS = Path(__file__).parent / "results"
 SLOTS = 46  # a typical length of the pipeline for JetClass
 GROWTH_SLOTS = (24, 46, 71, 93, 139, 150)
 GROWTH_LAYERS = (2, 4, 8, 12)
 
 
 def median_milliseconds(function: Callable, *arguments, repeats: int) -> float:
-    """Median time of a call after a first one that traces."""
+    """Median time of a call, after a first call that traces the graph."""
     function(*arguments)
     seconds = []
     for _ in range(repeats):
@@ -55,7 +53,7 @@ def timed(part: Callable, inputs: dict, variables: list, repeats: int) -> dict[s
 
 
 def jets(count: int, slots: int, dim: int) -> dict[str, np.ndarray]:
-    """Random standardised jets and a random body output, all slots but a few real."""
+    """Random standardised jets and a random output of the body; at most 10 slots are empty."""
     rng = np.random.default_rng(0)
     multiplicity = rng.integers(max(2, slots - 10), slots + 1, count)
     mask = (np.arange(slots) < multiplicity[:, None]).astype("float32")
@@ -70,8 +68,25 @@ def jets(count: int, slots: int, dim: int) -> dict[str, np.ndarray]:
 
 
 def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
-    """Part of the model -> (function of a batch, how often one forward pass runs it)."""
-    body, config = pet.body, pet.config
+    """Part of the model -> (function of a batch, number of calls in one forward pass)."""
+    body, layers = pet.body, pet.config.num_layers
+    block = body.blocks[0]
+    functions = {
+        "embedding": lambda b, f, s: body.embedding(f),
+        "neighbours": lambda b, f, s: ops.cast(nearest_slots(b["body"], s, 10), "float32"),
+        "local encoding 1": lambda b, f, s: body.local0(f[:, :, :2], f, slots=s),
+        "local encoding 2": lambda b, f, s: body.local1(b["body"], b["body"], slots=s),
+        "attention": lambda b, f, s: block.attention(b["body"], bias=s.attention_bias),
+        "feed-forward": lambda b, f, s: block.feed_forward(b["body"]),
+        "normalisation": lambda b, f, s: block.norm1(b["body"], weight=s.weight),
+        "classifier head": lambda b, f, s: pet.classifier(b["body"], slots=s, jet=b["jet"])[0],
+        "generator head": lambda b, f, s: pet.generator(
+            b["body"], slots=s, jet=b["jet"], time=b["time"], label=b["label"]
+        ),
+        "whole body": lambda b, f, s: body(f, slots=s),
+    }
+    calls = {"neighbours": 2, "attention": layers, "feed-forward": layers}
+    calls["normalisation"] = 2 * layers
 
     def on_slots(function):
         def run(batch):
@@ -80,44 +95,7 @@ def parts_of(pet: PET) -> dict[str, tuple[Callable, int]]:
 
         return run
 
-    block = body.blocks[0]
-    return {
-        "embedding": (on_slots(lambda b, f, s: body.embedding(f)), 1),
-        "neighbours": (
-            on_slots(lambda b, f, s: ops.cast(nearest_slots(b["body"], s, 10), "float32")),
-            2,
-        ),
-        "local encoding 1": (on_slots(lambda b, f, s: body.local0(f[:, :, :2], f, slots=s)), 1),
-        "local encoding 2": (
-            on_slots(lambda b, f, s: body.local1(b["body"], b["body"], slots=s)),
-            1,
-        ),
-        "attention": (
-            on_slots(lambda b, f, s: block.attention(b["body"], bias=s.attention_bias)),
-            config.num_layers,
-        ),
-        "feed-forward": (
-            on_slots(lambda b, f, s: block.feed_forward(b["body"])),
-            config.num_layers,
-        ),
-        "normalisation": (
-            on_slots(lambda b, f, s: block.norm1(b["body"], weight=s.weight)),
-            2 * config.num_layers,
-        ),
-        "classifier head": (
-            on_slots(lambda b, f, s: pet.classifier(b["body"], slots=s, jet=b["jet"])[0]),
-            1,
-        ),
-        "generator head": (
-            on_slots(
-                lambda b, f, s: pet.generator(
-                    b["body"], slots=s, jet=b["jet"], time=b["time"], label=b["label"]
-                )
-            ),
-            1,
-        ),
-        "whole body": (on_slots(lambda b, f, s: body(f, slots=s)), 1),
-    }
+    return {name: (on_slots(part), calls.get(name, 1)) for name, part in functions.items()}
 
 
 def growth(count: int, repeats: int) -> dict[str, dict[int, float]]:
@@ -142,7 +120,7 @@ def growth(count: int, repeats: int) -> dict[str, dict[int, float]]:
 
 
 def draw(parts: dict[str, dict], path: Path) -> None:
-    """Milliseconds per jet and part, forward and backward, as a bar each."""
+    """A bar of milliseconds per part, forward and backward."""
     names = [name for name in parts if name not in ("whole body", "neighbours")][::-1]
     forward = np.array([parts[name]["forward"] * parts[name]["times"] for name in names])
     both = np.array([parts[name]["forward_backward"] * parts[name]["times"] for name in names])
@@ -157,9 +135,7 @@ def draw(parts: dict[str, dict], path: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks profile", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("profile", __doc__)
     parser.add_argument("--jets", type=int, default=64, help="jets of the batch")
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--out", type=Path, default=RESULTS / "profile")
@@ -169,20 +145,19 @@ def main(arguments: list[str]) -> None:
     batch = jets(flags.jets, SLOTS, pet.config.projection_dim)
     parts = {}
     for name, (part, times) in parts_of(pet).items():
-        found = timed(part, batch, pet.trainable_variables, flags.repeats)
-        parts[name] = {**found, "times": times}
+        milliseconds = timed(part, batch, pet.trainable_variables, flags.repeats)
+        parts[name] = {**milliseconds, "times": times}
         print(
-            f"{name:20} {times:3} x {found['forward']:7.1f} ms forward, "
-            f"{found['forward_backward']:7.1f} ms with backward",
+            f"{name:20} {times:3} x {milliseconds['forward']:7.1f} ms forward, "
+            f"{milliseconds['forward_backward']:7.1f} ms with backward",
             flush=True,
         )
-    grown = growth(flags.jets, flags.repeats)
-    for axis, rates in grown.items():
+    rates_by_axis = growth(flags.jets, flags.repeats)
+    for axis, rates in rates_by_axis.items():
         print(
             f"training, jets/s by {axis}: "
             + ", ".join(f"{key}: {rate:.0f}" for key, rate in rates.items())
         )
-    with atomic_path(flags.out.with_suffix(".json")) as temporary:
-        result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": grown}
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    result = {"jets": flags.jets, "slots": SLOTS, "parts": parts, "growth": rates_by_axis}
+    write_json(flags.out.with_suffix(".json"), result)
     draw(parts, flags.out)

@@ -1,18 +1,17 @@
 """Published numbers of generated jets: each row as printed, tables 5 and 6 of arXiv:2502.14652.
 
-Rows of other models are quoted there. W1M and W1P in units of 10^-3, W1EFP of 10^-5. The gluon row
-"PET generator (Ideal)" of table 5 equals that of FPCD in all numbers, in the paper too.
+The rows of other models are quoted by that paper. W1M and W1P are in units of 10^-3, W1EFP of
+10^-5. The gluon rows "PET generator (Ideal)" and FPCD of table 5 are equal in the paper.
 """
 
 from dataclasses import dataclass
 
-from benchmarks.markdown import BLANK
-from benchmarks.published import LONG_PAPER, Number
+from benchmarks.published import LONG_PAPER, Number, parsed
 
 
 @dataclass(frozen=True)
 class GenerationTable:
-    """One published table; `rows` holds class -> model -> the numbers as printed, in one text."""
+    """One published table; `rows`: class -> model -> the numbers as printed, in one text."""
 
     dataset: str
     citation: str
@@ -25,16 +24,8 @@ class GenerationTable:
         return f"{self.citation}, {self.number}"
 
     def numbers(self, class_name: str, model: str) -> tuple[Number | None, ...]:
-        """One (value, uncertainty) per metric, None where the paper has none."""
-        return tuple(map(number, self.rows[class_name][model].split()))
-
-
-def number(text: str) -> Number | None:
-    """0.36±0.08 -> (0.36, 0.08); without an uncertainty (0.36, None)."""
-    if text == BLANK:
-        return None
-    value, _, error = text.partition("±")
-    return float(value), float(error) if error else None
+        """One (value, uncertainty) per metric, None if the paper has none."""
+        return tuple(map(parsed, self.rows[class_name][model].split()))
 
 
 JETNET30 = GenerationTable(

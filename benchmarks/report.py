@@ -1,33 +1,32 @@
-"""One HTML file of a folder of runs: published rows beside ours, every figure, every command.
+"""One HTML file of a folder of runs: tables with the published rows, all figures, all commands.
 
     python -m benchmarks report --runs runs --out report.html
 
-The file holds its pictures and needs no script: it can be sent, read on a phone, and printed.
+The pictures are inside the file and it needs no script: it can be sent and printed.
 """
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.markdown import Table, is_ours
+from benchmarks.programs import command_parser
 from benchmarks.runs import NO_RUN, Run, read_runs
 from benchmarks.tables import FOOTNOTE, all_tables
 from omnilearn.errors import UserError
 from omnilearn.report.pages import Picture, figures_in, write_page
 from omnilearn.report.run_report import commands_of, settings_of, task_of
 
-# what tables write in LaTeX, for a page without it
+# LaTeX in tables -> text on the page
 SYMBOLS = {r"$\ln\rho$": "ln rho", r"$\tau_{21}$": "tau21", r"$\tau_{32}$": "tau32", "$z_g$": "z_g"}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-# settings that say most of a run, where they are not the same for all
-TOLD = ("preset", "backbone", "train-jets", "epochs", "batch", "lr", "seed")
+SHOWN_SETTINGS = ("preset", "backbone", "train-jets", "epochs", "batch", "lr", "seed")
 
 
 @dataclass(frozen=True)
 class Section:
-    """One run: its name, what it is, settings, commands and figures."""
+    """One run: its name, task, settings, commands and figures."""
 
     name: str
     task: str
@@ -37,55 +36,52 @@ class Section:
 
 
 def plain(text: str) -> str:
-    """A cell or title without LaTeX: names spelt out, powers of ten raised."""
+    """A cell or title without LaTeX: symbols as text, exponents as superscripts."""
     for written, symbol in SYMBOLS.items():
         text = text.replace(written, symbol)
     return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(SUPERSCRIPTS), text)
 
 
 def is_run(row: Sequence[str]) -> bool:
-    """Whether a row is of a run of this suite, and not of one that is still to be made."""
+    """Whether a row is of a run of this suite."""
     return is_ours(row) and row[-1] != NO_RUN
 
 
 def table_content(table: Table) -> dict:
-    """A table as the page wants it: plain cells, and which rows are of this suite."""
+    """A table for the template of the page: plain cells, and the rows of this suite."""
     head, *body = table.rows
     return {
         "title": plain(table.title),
         "head": [plain(name) for name in head],
         "rows": [[plain(cell) for cell in row] for row in body],
-        "ours": [number for number, row in enumerate(body) if is_run(row)],
+        "ours": [index for index, row in enumerate(body) if is_run(row)],
         "note": plain(table.note),
     }
 
 
 def section_of(run: Run, folder: Path) -> Section:
-    """What the page says of one run."""
-    place = run.path.parent
+    """The section of the page on one run."""
     settings = settings_of(run.about) if run.about else {}
-    chosen = {name: settings[name] for name in TOLD if settings.get(name, "-") != "-"}
-    figures = [
-        picture
-        for inside in sorted({place, *(path.parent for path in place.rglob("*.png"))})
-        for picture in figures_in(inside, folder)
-    ]
+    shown = {name: settings[name] for name in SHOWN_SETTINGS if settings.get(name, "-") != "-"}
+    figures = figures_below(run.path.parent, folder)
     task = task_of(run.about) if run.about else ""
-    return Section(run.origin, task, chosen, commands_of(run.about, ()), figures)
+    return Section(run.origin, task, shown, commands_of(run.about, ()), figures)
+
+
+def figures_below(place: Path, folder: Path) -> list[Picture]:
+    """All figures in and below `place`, named by their paths from `folder`."""
+    folders = sorted({path.parent for path in place.rglob("*.png")})
+    return [picture for path in folders for picture in figures_in(path, folder)]
 
 
 def loose_figures(folder: Path, sections: Sequence[Section]) -> list[Picture]:
-    """Figures below the folder that lie in no run: comparisons of several."""
+    """Figures below the folder that lie in no run: comparisons of several runs."""
     shown = {picture.name for section in sections for picture in section.figures}
-    places = sorted({path.parent for path in folder.rglob("*.png")})
-    found = [picture for place in places for picture in figures_in(place, folder)]
-    return [picture for picture in found if picture.name not in shown]
+    return [picture for picture in figures_below(folder, folder) if picture.name not in shown]
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks report", allow_abbrev=False, description=__doc__.splitlines()[0]
-    )
+    parser = command_parser("report", __doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="file to write")
     flags = parser.parse_args(arguments)
@@ -97,14 +93,14 @@ def main(arguments: Sequence[str]) -> None:
             f"{flags.runs} holds no evaluated run (no results.json); evaluate one with: "
             "python evaluate.py RUN"
         )
-    tables, said = all_tables([flags.runs])
+    tables, summary = all_tables([flags.runs])
     sections = [section_of(run, flags.runs) for run in runs]
     content = {
         "title": f"Runs in {flags.runs.resolve().name}",
-        "said": said,
+        "summary": summary,
         "tables": [table_content(table) for table in tables if any(map(is_run, table.rows[1:]))],
         "footnote": FOOTNOTE,
         "sections": sections,
         "figures": loose_figures(flags.runs, sections),
     }
-    print(f"{said}; the report is {write_page(flags.out, 'folder.html', content)}")
+    print(f"{summary}; the report is {write_page(flags.out, 'folder.html', content)}")

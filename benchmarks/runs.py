@@ -1,8 +1,8 @@
-"""Evaluated runs below a folder, known by what they are and not by the names of their folders.
+"""Evaluated runs below a folder, identified by their configuration and not by their names.
 
-What was measured stands in results.json, what was trained in the config.json beside it, or in that
-of the first repeat: task, dataset, backbone or none, model, preset, training jets. A results.json
-that sums others up (repeats, a scan over signal) stands for those below it.
+The metrics are those of results.json; task, dataset, backbone, model, preset and training jets
+those of the config.json in the same folder, or of the first repeat. A results.json that summarises
+others (repeats, a scan over signal) replaces those below it.
 """
 
 import json
@@ -16,17 +16,17 @@ from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, read_results
 
 KINDS_OF_DATA = ("public", "simulated", "own")
-SUMMARIES = ("trainings", "scan")  # keys of a results.json that sums others up
-SETS = {"generated": "", "ideal": "Ideal"}  # jets that a generator made: key -> mark in a row
+SUMMARIES = ("trainings", "scan")  # keys of a results.json that summarises others
+SETS = {"generated": "", "ideal": "Ideal"}  # sets of generated jets: key -> mark in a row
 NO_RUN = f"{OURS}, no run"
 
 
 @dataclass(frozen=True)
 class Run:
-    """One evaluated run: results.json, the config.json of its first training, where it lies."""
+    """One evaluated run: its path, results.json and the config.json of its first training."""
 
     path: Path  # of results.json
-    origin: str  # how tables call it: its folder, seen from the folder of runs
+    origin: str  # its name in tables: the path from the folder of runs
     metrics: dict[str, Any]
     about: dict[str, Any] = field(default_factory=dict)
 
@@ -48,7 +48,7 @@ class Run:
 
     @property
     def network(self) -> str:
-        """pet or omnijet; empty where no training is described."""
+        """pet or omnijet; empty without a config.json."""
         return self.config.get("model", "pet") if self.about else ""
 
     @property
@@ -57,12 +57,12 @@ class Run:
 
     @property
     def train_jets(self) -> int:
-        """Training jets asked for; 0 means all."""
+        """Training jets by the flag --train-jets; 0 means all."""
         return self.config.get("train_jets", 0)
 
     @property
     def model(self) -> str:
-        """The name of a row: network and start, then what is not as in the papers."""
+        """The name of a row: network and start, then what differs from the papers."""
         if not self.about:
             return self.metrics["model"]
         details = [amount(self.train_jets)] if self.train_jets else []
@@ -82,8 +82,8 @@ class Run:
 
     @property
     def source(self) -> str:
-        several = f", {self.trainings} trainings" if self.trainings > 1 else ""
-        return f"{OURS}, {self.origin}{several}"
+        trainings = f", {self.trainings} trainings" if self.trainings > 1 else ""
+        return f"{OURS}, {self.origin}{trainings}"
 
     @property
     def is_tagging(self) -> bool:
@@ -102,18 +102,18 @@ class Run:
         return "scan" in self.metrics or "max_sic" in self.metrics
 
     def result(self, name: str, metrics: dict | None = None) -> Result | None:
-        """A metric, None where the run has none; UserError when it is no Result."""
-        found = (self.metrics if metrics is None else metrics).get(name)
-        if found is not None and not isinstance(found, Result):
+        """A metric, None if the run does not have it; raises UserError if it is no Result."""
+        value = (self.metrics if metrics is None else metrics).get(name)
+        if value is not None and not isinstance(value, Result):
             raise UserError(
                 f"{self.path}: key {name!r} is no result with value, error and n; "
                 f"write the file again with: python evaluate.py {self.path.parent}"
             )
-        return found
+        return value
 
 
 def amount(jets: int) -> str:
-    """4000000 -> 4M, as the papers write it; else the number of jets."""
+    """4000000 -> 4M, as in the papers; else the number of jets."""
     return f"{jets // 10**6}M" if jets and jets % 10**6 == 0 else f"{jets} jets"
 
 
@@ -131,18 +131,18 @@ def read_runs(*folders: Path) -> list[Run]:
         prefix = folder.name if len(folders) > 1 else ""
         for path in sorted(folder.rglob("results.json")):
             runs.setdefault(path.resolve(), _read_run(path, folder, prefix))
-    summed_up = [
+    summaries = [
         path.parent for path, run in runs.items() if any(key in run.metrics for key in SUMMARIES)
     ]
     return [
         run
         for path, run in runs.items()
-        if not any(folder in path.parent.parents for folder in summed_up)
+        if not any(folder in path.parent.parents for folder in summaries)
     ]
 
 
 def read_run(run: Path) -> Run:
-    """One run directory, called by its own name; raises UserError as `read_runs` does."""
+    """One run directory; raises UserError as `read_runs` does."""
     return _read_run(run / "results.json", run, "")
 
 
@@ -159,8 +159,7 @@ def _read_run(path: Path, folder: Path, prefix: str) -> Run:
             f"{path}: key 'data' is {metrics['data']!r}, expected {' or '.join(KINDS_OF_DATA)}; "
             f"write the file again with: python evaluate.py {path.parent}"
         )
-    place = path.parent.relative_to(folder)
-    origin = (Path(prefix) / place).as_posix()
+    origin = (Path(prefix) / path.parent.relative_to(folder)).as_posix()
     return Run(
         path,
         origin if origin != "." else path.parent.resolve().name,
@@ -170,40 +169,42 @@ def _read_run(path: Path, folder: Path, prefix: str) -> Run:
 
 
 def _read_about(run: Path) -> dict[str, Any]:
-    """config.json of a run, of its first repeat or of the first cell of a scan; else nothing."""
-    found = [
+    """config.json of a run, of its first repeat or of the first cell of a scan; else empty."""
+    paths = (
         path
         for pattern in ("config.json", "seed*/config.json", "*/seed*/config.json")
         for path in sorted(run.glob(pattern))
-    ]
-    if not found:
+    )
+    path = next(paths, None)
+    if path is None:
         return {}
     try:
-        about = json.loads(found[0].read_text(encoding="utf-8"))
+        about = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise UserError(f"{found[0]}: no JSON ({error}); copy it from the run again") from None
+        raise UserError(f"{path}: no JSON ({error}); copy it from the run again") from None
     if not isinstance(about, dict) or not isinstance(about.get("config", {}), dict):
         raise UserError(
-            f"{found[0]}: expected an object with an object 'config' in it, as "
+            f"{path}: expected an object with an object 'config' in it, as "
             "finetune.py writes it; copy it from the run again"
         )
     return about
 
 
 def in_order(
-    runs: Sequence[Run], wanted: dict[str, Callable[[Run], bool]]
+    runs: Sequence[Run], expected: dict[str, Callable[[Run], bool]]
 ) -> list[tuple[str, Run | None]]:
-    """Name and run of every row of ours: first those of the `wanted` rows, in their order.
+    """Name and run of every row of this suite: first the `expected` rows, in their order.
 
-    A wanted row that no run fits is there without a run; several that fit are all there.
+    `expected` maps the name of a row to the condition on its runs. A row without a run has None;
+    one with several runs is repeated for each.
     """
     rows: list[tuple[str, Run | None]] = []
-    taken: set[Path] = set()
-    for name, fits in wanted.items():
-        fitting = [run for run in runs if fits(run) and run.path not in taken]
+    used: set[Path] = set()
+    for name, fits in expected.items():
+        fitting = [run for run in runs if fits(run) and run.path not in used]
         rows += [(run.model, run) for run in sorted(fitting, key=_by_size)] or [(name, None)]
-        taken |= {run.path for run in fitting}
-    rest = [run for run in runs if run.path not in taken]
+        used |= {run.path for run in fitting}
+    rest = [run for run in runs if run.path not in used]
     return rows + [(run.model, run) for run in sorted(rest, key=_by_size)]
 
 

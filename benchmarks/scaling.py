@@ -1,10 +1,11 @@
-"""Weak scaling of a training step over ranks of this machine: one core and one batch for each.
+"""Weak scaling of a training step over ranks of this machine, one core and one batch for each rank.
 
     python -m benchmarks scaling [--ranks 1 2]
 
-Every number of ranks is started with horovodrun (Gloo), each rank pinned to its own core, so that
-one rank has one core too. The allreduce is timed alone behind a barrier: what it costs when no rank
-is late; waiting for late ranks shows in the efficiency. Medians over steps, rounds interleaved.
+The ranks are started with horovodrun (Gloo), each pinned to one core, also when there is one rank.
+The allreduce is timed separately after a barrier, so that it does not include waiting for late
+ranks; the efficiency does. The numbers are medians over steps; rounds with different numbers of
+ranks alternate.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.programs import RESULTS, command_parser, write_json
+from benchmarks.scripts import words_of
 from benchmarks.throughput import grouped_batches, work
-from omnilearn.atomic import atomic_path
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.model.pet import PET, PETConfig
@@ -30,18 +32,15 @@ from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled
 from omnilearn.training.objective import PETObjective
 
-RESULTS = Path(__file__).parent / "results"
-
 
 def step_of_a_rank(flags: argparse.Namespace) -> None:
-    """What one rank does: train on the commonest length, allreduce gradients alone, report."""
+    """One rank: time training steps at the most frequent length and allreduces; write a report."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[int(os.environ["HOROVOD_LOCAL_RANK"])]})
     distributed.horovod()
     config = PETConfig(max_constituents=JETCLASS.max_constituents, **ARCHITECTURES[flags.size])
-    batch = max(grouped_batches(flags.batch, config.max_constituents), key=lambda found: found[1])[
-        0
-    ]
+    grouped = grouped_batches(flags.batch, config.max_constituents)
+    batch, _ = max(grouped, key=lambda batch_and_share: batch_and_share[1])
     run = work(flags.mode, config, training=True)
     shapes = [
         tuple(weight.shape) for weight in PETObjective(PET(config), flags.mode).trained().values()
@@ -49,77 +48,67 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
     gradients = [np.ones(shape, "float32") for shape in shapes]
     average = compiled(lambda tensors: distributed.average(tensors))
     seconds: dict[str, list[float]] = {"step": [], "allreduce": []}
-    for number in range(flags.steps + 2):
-        works: tuple[tuple[str, Callable, Any], ...]
-        works = (("step", run, batch), ("allreduce", average, gradients))
-        for name, action, given in works:
+    actions: dict[str, tuple[Callable, Any]]
+    actions = {"step": (run, batch), "allreduce": (average, gradients)}
+    for step in range(flags.steps + 2):
+        for name, (function, argument) in actions.items():
             distributed.barrier()
             started = time.perf_counter()
-            result = action(given)
+            result = function(argument)
             if result is not None:
                 np.asarray(result[-1])
-            if number >= 2:  # the first ones trace and warm up
+            if step >= 2:  # the first ones trace the graphs
                 seconds[name].append(time.perf_counter() - started)
     medians = {name: float(np.median(values)) for name, values in seconds.items()}
     if distributed.rank() == 0:
-        Path(flags.report).write_text(
-            json.dumps(
-                {
-                    "ranks": distributed.size(),
-                    "slots": batch["mask"].shape[1],
-                    "jets_per_second": flags.batch * distributed.size() / medians["step"],
-                    "allreduce_share": medians["allreduce"]
-                    / medians["step"]
-                    * (distributed.size() > 1),
-                    "megabytes_per_step": sum(g.nbytes for g in gradients) / 1e6,
-                }
-            )
-        )
+        ranks, share = distributed.size(), medians["allreduce"] / medians["step"]
+        report = {
+            "ranks": ranks,
+            "slots": batch["mask"].shape[1],
+            "jets_per_second": flags.batch * ranks / medians["step"],
+            "allreduce_share": share if ranks > 1 else 0.0,
+            "megabytes_per_step": sum(gradient.nbytes for gradient in gradients) / 1e6,
+        }
+        write_json(Path(flags.report), report)
 
 
 def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
-    """One measurement on so many ranks, each in a process of its own."""
+    """One measurement on `ranks` ranks, each in its own process."""
     cores = sorted(os.sched_getaffinity(0))
     if ranks > len(cores):
         raise UserError(f"--ranks {ranks}: this machine offers {len(cores)} cores; use fewer ranks")
     report = folder / f"ranks{ranks}.json"
     launcher = [str(Path(sys.executable).parent / "horovodrun"), "-np", str(ranks), "--gloo"]
-    same = [
-        "--size",
-        flags.size,
-        "--mode",
-        flags.mode,
-        "--batch",
-        str(flags.batch),
-        "--steps",
-        str(flags.steps),
-    ]
-    done = subprocess.run(
-        [*launcher, sys.executable, "-m", "benchmarks", "scaling", *same, "--report", str(report)],
-        capture_output=True,
-        text=True,
-        check=False,
+    words = words_of(
+        "{python} -m benchmarks scaling --size {size} --mode {mode} --batch {batch} "
+        "--steps {steps}",
+        **vars(flags),
     )
-    if done.returncode:
-        raise UserError(f"{ranks} ranks ended with code {done.returncode}: {done.stderr[-300:]!r}")
+    process = subprocess.run(
+        [*launcher, *words, "--report", str(report)], capture_output=True, text=True, check=False
+    )
+    if process.returncode:
+        raise UserError(
+            f"{ranks} ranks ended with code {process.returncode}: {process.stderr[-300:]!r}"
+        )
     return json.loads(report.read_text())
 
 
 def combined(rounds: list[list[dict]]) -> list[dict]:
-    """Per number of ranks the medians over rounds, and the efficiency against the first of them.
+    """Medians over rounds for each number of ranks.
 
-    Efficiency is the speed per rank over that of the first number of ranks, in the same round.
+    The efficiency is the speed per rank over that of the first number of ranks in the same round.
     """
     rows = []
     for index, first in enumerate(rounds[0]):
-        found = [measured[index] for measured in rounds]
-        per_rank = [row["jets_per_second"] / row["ranks"] for row in found]
-        base = [measured[0]["jets_per_second"] / measured[0]["ranks"] for measured in rounds]
+        measured = [rows_of_round[index] for rows_of_round in rounds]
+        per_rank = [row["jets_per_second"] / row["ranks"] for row in measured]
+        base = [row["jets_per_second"] / row["ranks"] for row, *_ in rounds]
         rows.append(
             {
                 **first,
-                "jets_per_second": float(np.median([row["jets_per_second"] for row in found])),
-                "allreduce_share": float(np.median([row["allreduce_share"] for row in found])),
+                "jets_per_second": float(np.median([row["jets_per_second"] for row in measured])),
+                "allreduce_share": float(np.median([row["allreduce_share"] for row in measured])),
                 "efficiency": float(np.median(np.divide(per_rank, base))),
             }
         )
@@ -127,9 +116,7 @@ def combined(rounds: list[list[dict]]) -> list[dict]:
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks scaling", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("scaling", __doc__)
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--mode", choices=("all", "classifier", "generator"), default="all")
     parser.add_argument("--batch", type=int, default=64, help="jets per step and rank")
@@ -137,7 +124,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--out", type=Path, default=RESULTS / "scaling.json")
-    parser.add_argument("--report", help="of one rank, started by this command itself")
+    parser.add_argument("--report", help="file of one rank; this command sets it for its ranks")
     flags = parser.parse_args(arguments)
     if flags.report:
         return step_of_a_rank(flags)
@@ -154,8 +141,5 @@ def main(arguments: list[str]) -> None:
             f"{row['megabytes_per_step']:.1f} MB per step and rank",
             flush=True,
         )
-    result = {name: getattr(flags, name) for name in ("size", "mode", "batch", "steps")}
-    with atomic_path(flags.out) as temporary:
-        temporary.write_text(
-            json.dumps(result | {"rounds": flags.rounds, "rows": rows}, indent=2) + "\n"
-        )
+    names = ("size", "mode", "batch", "steps", "rounds")
+    write_json(flags.out, {**{name: getattr(flags, name) for name in names}, "rows": rows})

@@ -1,15 +1,15 @@
-"""What efficiency to expect on 8, 32 and 128 GPUs: a model, from numbers measured elsewhere.
+"""Expected efficiency on 8, 32 and 128 GPUs: a model, from numbers measured elsewhere.
 
     python -m benchmarks scaling_model [--jets-per-second 1000 4000]
 
-A step of N ranks takes t (1 + s m(N)) + a(N), one of a rank alone t; their ratio is the efficiency.
+A step of N ranks takes t (1 + s m(N)) + a(N), a step of one rank t; their ratio is the efficiency.
 t = batch / r, with r the jets/s of one GPU. a(N) is the allreduce of the gradients, which follows
 the backward pass: a ring, 2 (N - 1) hops of a latency and bytes / N / bandwidth each. s is the
-relative spread of a rank's step and m(N) the expected maximum of N normal numbers: all wait for the
-slowest.
+relative spread of the step of a rank and m(N) the expected maximum of N normal numbers, since all
+ranks wait for the slowest.
 
-Bandwidths are those of the links, as their makers state them, times the share that a large NCCL
-allreduce makes of them:
+Bandwidths are those that the makers of the links state, times the share that a large NCCL allreduce
+reaches:
 - inside a node 300 GB/s: a GPU sends on 12 links of NVLink 3, 25 GB/s each (NVIDIA A100: "NVLink
   600 GB/s", both directions together); in a node of Perlmutter four of them go to each neighbour;
 - between nodes 100 GB/s: 4 network cards of 200 Gb/s (HPE Slingshot 11; NERSC, "Perlmutter
@@ -17,24 +17,23 @@ allreduce makes of them:
 - the share, 0.8, is assumed. NVIDIA quotes about 230 GB/s of bus bandwidth for the all_reduce of
   nccl-tests on the 8 GPUs of a DGX A100, 0.77 of the links (a number from memory, not looked up).
   "Bus bandwidth" is defined in nccl-tests, doc/PERFORMANCE.md: 2 (N - 1) / N bytes per second.
-Nothing of this was measured here; nccl-tests on the machine at hand replaces it.
+None of these was measured; measure them with nccl-tests on your machine.
 
-Assumed further: 10 microseconds per hop; batches of equal length on all ranks (the pipeline's);
-files read in time; the full model's 7.9 MB of gradients, too few to reach the share on many nodes,
-where the hops dominate. The spread is fitted to what two cores lost beyond the allreduce
-(`python -m benchmarks scaling`); as that is one machine and few rounds, a pessimistic spread of 5 %
-stands beside it.
+Assumed further: 10 microseconds per hop; batches of equal length on all ranks (the pipeline makes
+them so); files read in time; the 7.9 MB of gradients of the full model, too few to reach the share
+on many nodes, where the hops dominate. The spread is fitted to the loss of two cores beyond the
+allreduce (`python -m benchmarks scaling`); as that is one machine and few rounds, the efficiency
+with a pessimistic spread of 5 % is printed too.
 """
 
-import argparse
 import json
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.programs import RESULTS, command_parser
 from omnilearn.errors import UserError
 
-RESULTS = Path(__file__).parent / "results"
 GPUS = (8, 32, 128)
 GPUS_PER_NODE = 4
 LINKS = {"inside a node": 300e9, "between nodes": 100e9}  # bytes per second
@@ -55,12 +54,12 @@ def allreduce_seconds(ranks: int, size: float) -> float:
     """A ring over `ranks` GPUs for `size` bytes."""
     if ranks == 1:
         return 0.0
-    where = "inside a node" if ranks <= GPUS_PER_NODE else "between nodes"
-    return 2 * (ranks - 1) * (size / ranks / (SHARE * LINKS[where]) + LATENCY)
+    link = "inside a node" if ranks <= GPUS_PER_NODE else "between nodes"
+    return 2 * (ranks - 1) * (size / ranks / (SHARE * LINKS[link]) + LATENCY)
 
 
 def fitted_spread(rows: list[dict]) -> float:
-    """The relative spread of a rank's step, from the measured row of most ranks."""
+    """The relative spread of the step of a rank, from the row with the most ranks."""
     row = max(rows, key=lambda row: row["ranks"])
     if row["ranks"] == 1:
         raise UserError("a spread needs a measurement of two ranks: python -m benchmarks scaling")
@@ -69,22 +68,20 @@ def fitted_spread(rows: list[dict]) -> float:
 
 
 def efficiency(ranks: int, rate: float, batch: int, size: float, spread: float) -> float:
-    """Speed per GPU over that of a GPU alone; rate in jets/s of that one, size in bytes."""
-    alone = batch / rate
-    step = alone * (1 + spread * expected_maximum(ranks)) + allreduce_seconds(ranks, size)
-    return alone / step
+    """Speed per GPU over that of a single GPU, whose rate is in jets/s; size in bytes."""
+    single_step = batch / rate
+    step = single_step * (1 + spread * expected_maximum(ranks)) + allreduce_seconds(ranks, size)
+    return single_step / step
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks scaling_model", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("scaling_model", __doc__)
     parser.add_argument(
         "--jets-per-second",
         type=float,
         nargs="+",
         default=[1000.0, 4000.0],
-        help="of one GPU, by python -m benchmarks throughput there",
+        help="of one GPU, by python -m benchmarks throughput",
     )
     parser.add_argument("--batch", type=int, default=256, help="jets per step and rank")
     parser.add_argument("--measured", type=Path, default=RESULTS / "scaling.json")
@@ -98,9 +95,9 @@ def main(arguments: list[str]) -> None:
     print("|---|---|---|---|---|")
     for rate in flags.jets_per_second:
         for gpus in GPUS:
-            found = [
-                efficiency(gpus, rate, flags.batch, FULL_MODEL, one)
-                for one in (spread, PESSIMISTIC)
-            ]
+            fitted, pessimistic = (
+                f"{efficiency(gpus, rate, flags.batch, FULL_MODEL, relative_spread):.0%}"
+                for relative_spread in (spread, PESSIMISTIC)
+            )
             allreduce = 1e3 * allreduce_seconds(gpus, FULL_MODEL)
-            print(f"| {gpus} | {rate:.0f} | {allreduce:.1f} ms | {found[0]:.0%} | {found[1]:.0%} |")
+            print(f"| {gpus} | {rate:.0f} | {allreduce:.1f} ms | {fitted} | {pessimistic} |")

@@ -1,4 +1,4 @@
-"""The scripts of the suite as commands: how they are written down, and how they are run."""
+"""The scripts of the suite as commands: their words, and a way to run them."""
 
 import os
 import subprocess
@@ -12,18 +12,18 @@ from omnilearn.errors import UserError
 ROOT = Path(__file__).parents[1]
 
 
-def words_of(line: str, **places) -> list[str]:
-    """The words of a command, {names} replaced by `places`, python by the present one."""
-    places = {"python": sys.executable, **places}
-    return [word.format(**places) for word in line.split()]
+def words_of(line: str, **values) -> list[str]:
+    """The words of a command; `values` replace {names}, the running interpreter {python}."""
+    values = {"python": sys.executable, **values}
+    return [word.format(**values) for word in line.split()]
 
 
 def exit_status(words: Sequence[str], log: Path | None = None) -> int:
-    """Run a command in the folder of the suite; TensorFlow prints errors alone.
+    """Run a command in the folder of the suite; TensorFlow prints errors only.
 
-    Its output goes to the file `log`, to the terminal without one.
+    The output is written to the file `log`, without one to the terminal.
     """
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}  # the launcher too imports TensorFlow
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     with open(log, "wb") if log else nullcontext() as output:
         run = subprocess.run(words, cwd=ROOT, env=quiet, stdout=output, stderr=output, check=False)
     return run.returncode
@@ -33,5 +33,5 @@ def execute(words: Sequence[str]) -> None:
     """Run one script; raises UserError when it fails."""
     if exit_status(words):
         raise UserError(
-            f"{' '.join(words)} failed; mend what it says above and run this command again"
+            f"{' '.join(words)} failed; mend the error above and run this command again"
         )

@@ -1,10 +1,10 @@
-"""Searches for a resonance in the LHC Olympics events, as one table of all runs.
+"""One table of all searches for a resonance in the LHC Olympics events.
 
 Called by `python -m benchmarks tables`. arXiv:2502.14652, Section VIII, draws its results (Figure
 7) and tabulates none.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benchmarks.markdown import BLANK, MODEL, OURS, SOURCE, Table
@@ -35,12 +35,12 @@ and says that OmniLearn is sensitive from 600 events on, earlier work from 1500 
 
 
 def search_tables(runs: Sequence[Run]) -> list[Table]:
-    """Every kind of search, number of signal events and model; a kind without a run is a dash."""
+    """A row per kind of search, model and number of signal events; of dashes without a run."""
     searches = [run for run in runs if run.is_search]
     rows = [HEAD]
     for kind in KINDS:
-        having = [run for run in searches if kind in points_of(run)]
-        for name, run in in_order(having, wanted_rows(kind)):
+        matching_runs = [run for run in searches if kind in points_of(run)]
+        for name, run in in_order(matching_runs, expected_rows(kind)):
             if run is None:
                 rows.append([name, BLANK, kind, *[BLANK] * (len(HEAD) - 4), NO_RUN])
             else:
@@ -48,7 +48,7 @@ def search_tables(runs: Sequence[Run]) -> list[Table]:
     return [Table(f"{LHCO.title}: search for a resonance", rows, texts=3, note=NOTE)]
 
 
-def wanted_rows(kind: str) -> dict[str, Callable[[Run], bool]]:
+def expected_rows(kind: str) -> dict[str, Callable[[Run], bool]]:
     """The models of the papers; they have no supervised search."""
     names = {
         "PET classifier": lambda run: run.network == "pet" and not run.is_finetuned,
@@ -58,24 +58,20 @@ def wanted_rows(kind: str) -> dict[str, Callable[[Run], bool]]:
 
 
 def points_of(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
-    """kind -> place -> point, of a scan or of one training alone."""
+    """kind -> cell -> point, of a scan or of a single training."""
     return run.metrics["scan"] if "scan" in run.metrics else scan([run.metrics])["scan"]
 
 
 def cells(run: Run, name: str, kind: str, point: dict[str, Any]) -> list[str]:
     """One row: the model at one number of signal events."""
-    several = point["trainings"]
-    source = f"{OURS}, {run.origin}" + (f", {several} trainings" if several > 1 else "")
-    numbers = [
+    trainings = point["trainings"]
+    source = f"{OURS}, {run.origin}" + (f", {trainings} trainings" if trainings > 1 else "")
+    values = [
         point.get(key) if kind != "supervised" or key == "max_sic" else None for key, _ in SCANNED
     ]
     signal, significance = str(point["signal"]), f"{point['initial_significance']:.2f}"
     if kind == "supervised":
         signal, significance = "all", BLANK
-    events = next((str(number.n) for number in _results(numbers)), BLANK)
-    texts = [number.text if isinstance(number, Result) else BLANK for number in numbers]
+    events = next((str(value.n) for value in values if isinstance(value, Result)), BLANK)
+    texts = [value.text if isinstance(value, Result) else BLANK for value in values]
     return [name, run.data, kind, signal, significance, *texts, events, source]
-
-
-def _results(numbers: Sequence[Any]) -> Iterator[Result]:
-    return (number for number in numbers if isinstance(number, Result))

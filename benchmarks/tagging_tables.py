@@ -11,9 +11,9 @@ from benchmarks.published_generation import GenerationTable
 from benchmarks.runs import NO_RUN, Run, in_order
 from omnilearn.data.catalogue import CATALOGUE
 
-HEADINGS = {"accuracy": ("Acc", 3), "auc": ("AUC", 4)}  # metric -> heading, decimals papers print
-WITHOUT_A_TABLE = ("accuracy", "auc")  # columns of a dataset that no paper has a table of
-ATLAS_SIZES = {"4M": 4_000_000, "40M": 0}  # published row -> --train-jets; 0: all of them
+HEADINGS = {"accuracy": ("Acc", 3), "auc": ("AUC", 4)}  # metric -> heading, printed decimals
+WITHOUT_A_TABLE = ("accuracy", "auc")  # columns of a dataset without a published table
+ATLAS_SIZES = {"4M": 4_000_000, "40M": 0}  # published row -> --train-jets; 0: all jets
 
 
 def tagging_tables(runs: Sequence[Run]) -> list[Table]:
@@ -31,7 +31,7 @@ def title_of(dataset: str) -> str:
 
 
 def cited(title: str, table: PublishedTable | GenerationTable | None) -> str:
-    """A title with the number of the published table, where there is one."""
+    """A title with the number of the published table, if there is one."""
     return title if table is None else f"{title} ({table.source})"
 
 
@@ -45,8 +45,8 @@ def heading(metric: str) -> tuple[str, int]:
     return HEADINGS.get(metric) or (f"1/eB({metric.removeprefix('rejection_')})", 0)
 
 
-def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
-    """The rows of the paper that this suite makes: name -> whether a run is of it."""
+def expected_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
+    """The rows of the paper that this suite trains: name -> condition on the runs of the row."""
     if dataset not in PUBLISHED:
         return {}
     if dataset == "atlas":
@@ -59,7 +59,8 @@ def wanted_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
 
 
 def fits(is_finetuned: bool, train_jets: int | None = None) -> Callable[[Run], bool]:
-    """Whether a run is PET with this start; with `train_jets`, also of that size at full scale."""
+    """The condition that a run is PET, from a backbone or not; with `train_jets`, also that it is
+    the full preset on that number of public jets."""
 
     def fit(run: Run) -> bool:
         if run.network != "pet" or run.is_finetuned != is_finetuned:
@@ -71,40 +72,35 @@ def fits(is_finetuned: bool, train_jets: int | None = None) -> Callable[[Run], b
 
 
 def tagging_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
-    """Heading, published rows as printed, then ours of that dataset: cells of text."""
+    """Heading, published rows as printed, then rows of runs of that dataset: cells of text."""
     metrics = columns(dataset)
     rows = [[MODEL, "Data", "Test jets", *(heading(metric)[0] for metric in metrics), SOURCE]]
     if table := PUBLISHED.get(dataset):
-        for model, numbers in table.rows.items():
+        for model in table.rows:
             cells = [
-                as_printed(number, heading(metric)[1])
-                for metric, number in zip(metrics, numbers, strict=True)
+                as_printed(value, heading(metric)[1])
+                for metric, value in zip(metrics, table.numbers(model), strict=True)
             ]
             rows.append([model, "public", str(table.jets), *cells, table.source])
     of_dataset = [run for run in runs if run.dataset == dataset]
-    for name, run in in_order(of_dataset, wanted_rows(dataset)):
-        rows.append(
-            [
-                name,
-                *(_run_cells(run, metrics) if run else [BLANK] * (2 + len(metrics))),
-                run.source if run else NO_RUN,
-            ]
-        )
+    for name, run in in_order(of_dataset, expected_rows(dataset)):
+        cells = _run_cells(run, metrics) if run else [BLANK] * (2 + len(metrics))
+        rows.append([name, *cells, run.source if run else NO_RUN])
     return rows
 
 
-def as_printed(number: Number | None, decimals: int) -> str:
-    """A published number with its uncertainty, a dash where the paper has none."""
-    if number is None:
+def as_printed(published: Number | None, decimals: int) -> str:
+    """A published number with its uncertainty, or a dash."""
+    if published is None:
         return BLANK
-    value, error = number
+    value, error = published
     fixed = f"{value:.{decimals}f}"
-    text = fixed if float(fixed) == value else f"{value:g}"  # some print one digit more
+    text = fixed if float(fixed) == value else f"{value:g}"  # some have one digit more
     return text if error is None else f"{text} ± {error:g}"
 
 
 def _run_cells(run: Run, metrics: Sequence[str]) -> list[str]:
-    """Kind of data, test jets, metrics; papers count every jet once."""
+    """Kind of data, test jets, metrics; unweighted ones if there are any, as in the papers."""
     keys = [f"{key}_unweighted" if f"{key}_unweighted" in run.metrics else key for key in metrics]
     results = [run.result(key) for key in keys]
     sizes = {result.n for result in results if result is not None}

@@ -2,9 +2,9 @@
 
     python -m benchmarks throughput [--size full] [--rounds 5]
 
-Both paths run the same code on the same jets, interleaved in one process; medians and their ratio
-count, since machines differ and drift. The share of the peak compares the multiplications and
-additions the default path does with those of large matrix products measured beside it.
+Both paths run the same code on the same jets in turn, in one process; medians and their ratio are
+given, since the speed of a machine varies. The share of the peak is the rate of floating-point
+operations of the default path over that of large matrix products in the same process.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.atomic import atomic_path
+from benchmarks.programs import RESULTS, command_parser, write_json
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.mixing import padded_lengths
 from omnilearn.model.pet import PET, PETConfig
@@ -33,12 +33,11 @@ from omnilearn.training.gradients import (
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import Lion
 
-RESULTS = Path(__file__).parent / "results"
 MULTIPLICITY = RESULTS / "jetclass_multiplicity.json"  # of 15 000 simulated JetClass jets
 MODES = ("all", "classifier", "generator")
 WORK = ("training", "inference")
-WINDOW = 8192  # jets the pipeline groups together
-MATRIX = {"cpu": 1024, "gpu": 8192}  # side of the matrix product whose speed is the peak
+WINDOW = 8192  # jets that the pipeline sorts by multiplicity together
+MATRIX = {"cpu": 1024, "gpu": 8192}  # rows and columns of the matrices whose product is the peak
 
 
 def sample_multiplicities(jets: int) -> np.ndarray:
@@ -48,7 +47,7 @@ def sample_multiplicities(jets: int) -> np.ndarray:
     return np.searchsorted(cumulative, (np.arange(jets) + 0.5) / jets)
 
 
-def made_batch(multiplicity: np.ndarray, length: int) -> dict:
+def random_batch(multiplicity: np.ndarray, length: int) -> dict:
     """Random standardised jets of these multiplicities in `length` slots."""
     rng, size = np.random.default_rng(0), len(multiplicity)
     mask = (np.arange(length) < multiplicity[:, None]).astype("float32")
@@ -63,28 +62,29 @@ def made_batch(multiplicity: np.ndarray, length: int) -> dict:
 
 
 def grouped_batches(size: int, slots: int) -> list[tuple[dict, float]]:
-    """One batch of each length of the pipeline, with the share of its batches in a window."""
+    """One batch of each length of the pipeline, with the share of batches of this length."""
     batches = sample_multiplicities(WINDOW).reshape(-1, size)
     lengths = np.asarray(padded_lengths(slots))
-    of_batch = lengths[np.searchsorted(lengths, batches.max(axis=1))]
-    found = []
-    for length in np.unique(of_batch):
-        same = np.flatnonzero(of_batch == length)
-        found.append((made_batch(batches[same[len(same) // 2]], length), len(same) / len(batches)))
-    return found
+    batch_lengths = lengths[np.searchsorted(lengths, batches.max(axis=1))]
+    grouped = []
+    for length in np.unique(batch_lengths):
+        same = np.flatnonzero(batch_lengths == length)
+        batch = random_batch(batches[same[len(same) // 2]], length)
+        grouped.append((batch, len(same) / len(batches)))
+    return grouped
 
 
 def work(
     mode: str, config: PETConfig, training: bool, precision: str = FULL
 ) -> Callable[[dict], None]:
-    """A function that trains on, or evaluates, a batch, with products in that precision."""
+    """A function that trains on a batch, or evaluates it, with products in that precision."""
     objective = PETObjective(PET(config), mode)
     variables = list(objective.trained().values())
     optimiser = Lion(learning_rate=1e-5, weight_decay=1e-5, use_ema=True)
     optimiser.build(variables)
     slots = config.max_constituents
     gradients = compiled_for_batches(with_gradients(objective.losses, variables), slots, precision)
-    apply = compiled(lambda found: optimiser.apply(found, variables), xla=uses_xla())
+    apply = compiled(lambda values: optimiser.apply(values, variables), xla=uses_xla())
     evaluate = compiled_for_batches(objective.losses, slots, precision)
     rng = np.random.default_rng(1)
 
@@ -92,8 +92,8 @@ def work(
         per_jet = float(batch["mask"].sum() / len(batch["mask"]))
         prepared = objective.prepare(batch, rng, training, per_jet)
         if training:
-            terms, found = gradients(prepared)
-            apply(found)
+            terms, values = gradients(prepared)
+            apply(values)
         else:
             terms = evaluate(prepared)
         float(terms["loss"])
@@ -119,17 +119,17 @@ def products(config: PETConfig, mode: str, slots: int) -> float:
 
 
 def operations_per_jet(config: PETConfig, mode: str, training: bool, slots: int) -> float:
-    """Of the matrix products, for a jet that comes in `slots` slots: those the model computes."""
-    computed = slots + (slots < config.max_constituents)  # one stands for the absent ones
-    return products(config, mode, computed) * (3 if training else 1)  # backward: two forward ones
+    """Floating-point operations of the matrix products for a jet in `slots` slots."""
+    computed = slots + (slots < config.max_constituents)  # and a slot for all that were left out
+    return products(config, mode, computed) * (3 if training else 1)  # backward: twice the forward
 
 
 def peak_flops(precision: str = FULL) -> float:
     """Operations per second of a large matrix product in a precision on this machine."""
     side = MATRIX["gpu" if gpu_name() else "cpu"]
-    product = compiled(lambda a: (a @ a)[:1, :1])  # next to nothing comes back from the device
-    drawn = np.random.default_rng(0).standard_normal((side, side), dtype="float32")
-    matrix = compiled(in_precision(lambda a: reduced(a + 0), precision))(drawn)  # on the device
+    product = compiled(lambda a: (a @ a)[:1, :1])  # copies one number from the device
+    values = np.random.default_rng(0).standard_normal((side, side), dtype="float32")
+    matrix = compiled(in_precision(lambda a: reduced(a + 0), precision))(values)  # on the device
     np.asarray(product(matrix))
     seconds = [seconds_of(lambda: np.asarray(product(matrix))) for _ in range(10)]
     return 2 * side**3 / float(np.median(seconds))
@@ -144,14 +144,14 @@ def seconds_of(function: Callable, *arguments) -> float:
 def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namespace) -> dict:
     """Medians over interleaved rounds of the default and of the padded path.
 
-    The default path runs one batch of each length, weighted by how often the length comes.
+    The default path runs one batch of each length, weighted by the share of this length.
     """
     slots, size = config.max_constituents, flags.batch
     run = work(mode, config, training)
     grouped = grouped_batches(size, slots)
-    full = made_batch(sample_multiplicities(size), slots)
+    full = random_batch(sample_multiplicities(size), slots)
     for batch in (*(batch for batch, _ in grouped), full):
-        run(batch)  # traces, and warms up
+        run(batch)  # traces the graph
     rates: dict[str, list[float]] = {"default": [], "padded": []}
     peaks = []
     for _ in range(flags.rounds):
@@ -179,9 +179,7 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks throughput", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("throughput", __doc__)
     parser.add_argument("--size", choices=tuple(ARCHITECTURES), default="full")
     parser.add_argument("--batch", type=int, default=64, help="jets per step")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved measurements")
@@ -214,5 +212,4 @@ def main(arguments: list[str]) -> None:
         "rows": rows,
         "peak_memory_megabytes": memory,
     }
-    with atomic_path(flags.out) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(flags.out, result)

@@ -1,4 +1,4 @@
-"""Public files made long by repeating their rows: as large as wanted, with jets of real lengths."""
+"""Long files in public layouts, made by repeating the rows of short ones."""
 
 from pathlib import Path
 
@@ -9,13 +9,14 @@ import uproot
 
 from omnilearn.hdf5 import new_file, open_for_reading
 
-WHOLE = ("axis0", "items")  # names of columns in a pandas file, which have no rows
+WITHOUT_ROWS = ("axis0", "items")  # names of columns in a pandas file
 CHUNK_BYTES = 2**18
-PIECE = 16  # copies written at a time to a ROOT file
+ROOT_COPIES = 16  # written at a time to a ROOT file
+WRITE_BYTES = 2**26  # written at a time to an HDF5 dataset
 
 
 def tile(source: Path, target: Path, copies: int) -> None:
-    """Write `source` with all its rows repeated; ROOT, npz, or HDF5 as pandas or h5py write it."""
+    """Write `source` with all its rows repeated; a ROOT, npz or HDF5 file (of pandas or h5py)."""
     target.parent.mkdir(parents=True, exist_ok=True)
     kinds = {".root": tile_root, ".npz": tile_npz, ".h5": tile_hdf5, ".hdf5": tile_hdf5}
     kinds[source.suffix](source, target, copies)
@@ -32,7 +33,7 @@ def tile_npz(source: Path, target: Path, copies: int) -> None:
 
 
 def tile_root(source: Path, target: Path, copies: int) -> None:
-    """Every tree, with a counter of its own for each branch of several entries."""
+    """Every tree; uproot adds a counter for each jagged branch, so the old ones are left out."""
     with uproot.open(source) as file, uproot.recreate(target, compression=uproot.ZLIB(4)) as out:
         for name in file.keys(cycle=False, filter_classname="TTree"):
             arrays = file[name].arrays()
@@ -43,32 +44,32 @@ def tile_root(source: Path, target: Path, copies: int) -> None:
                 for key in branches
                 if key[:1] == "n"
                 and key not in jagged
-                and any(other.startswith(key[1:]) for other in jagged)
+                and any(branch.startswith(key[1:]) for branch in jagged)
             }
-            kept = {
+            copied = {
                 key: values if key in jagged else ak.to_numpy(values)
                 for key, values in branches.items()
                 if key not in counters
             }
             types = {
                 key: values.type.content if key in jagged else values.dtype
-                for key, values in kept.items()
+                for key, values in copied.items()
             }
             tree = out.mktree(name, types)
-            for first in range(0, copies, PIECE):
-                number = min(PIECE, copies - first)
+            for first in range(0, copies, ROOT_COPIES):
+                count = min(ROOT_COPIES, copies - first)
                 tree.extend(
                     {
-                        key: ak.concatenate([values] * number)
+                        key: ak.concatenate([values] * count)
                         if key in jagged
-                        else np.tile(values, number)
-                        for key, values in kept.items()
+                        else np.tile(values, count)
+                        for key, values in copied.items()
                     }
                 )
 
 
 def tile_hdf5(source: Path, target: Path, copies: int) -> None:
-    """Every dataset, repeated along axis 0; running indices go on; attributes are kept."""
+    """Every dataset, repeated along axis 0; running indices are continued, attributes copied."""
     with open_for_reading(source) as file, new_file(target) as out:
         out.attrs.update(file.attrs)
 
@@ -77,9 +78,9 @@ def tile_hdf5(source: Path, target: Path, copies: int) -> None:
                 out.require_group(name).attrs.update(item.attrs)
                 return
             values = item[:]
-            if name.endswith(WHOLE):
+            if name.endswith(WITHOUT_ROWS):
                 new = out.create_dataset(name, data=values)
-            elif name.endswith("_index"):  # where the rows of each jet begin, and the end
+            elif name.endswith("_index"):  # the first row of each jet, and the end
                 steps = np.tile(np.diff(values), copies)
                 new = out.create_dataset(name, data=np.append(0, steps.cumsum()).astype("u4"))
             else:
@@ -91,20 +92,20 @@ def tile_hdf5(source: Path, target: Path, copies: int) -> None:
 
 def repeated(out: h5py.File, name: str, values: np.ndarray, copies: int) -> h5py.Dataset:
     """A compressed dataset of `values` (rows, ...), repeated along axis 0."""
-    number = len(values)
-    row_bytes = max(1, values.nbytes // max(1, number))
-    chunk = max(1, min(number * copies, CHUNK_BYTES // row_bytes))
+    rows = len(values)
+    row_bytes = max(1, values.nbytes // max(1, rows))
+    chunk = max(1, min(rows * copies, CHUNK_BYTES // row_bytes))
     new = out.create_dataset(
         name,
-        (number * copies, *values.shape[1:]),
+        (rows * copies, *values.shape[1:]),
         values.dtype,
         chunks=(chunk, *values.shape[1:]),
         compression="gzip",
         compression_opts=1,
     )
-    together = max(1, min(copies, 2**26 // max(1, values.nbytes)))
-    for first in range(0, copies, together):
-        some = min(together, copies - first)
-        piece = np.tile(values, (some, *[1] * (values.ndim - 1)))
-        new[first * number : first * number + len(piece)] = piece
+    at_once = max(1, min(copies, WRITE_BYTES // max(1, values.nbytes)))
+    for first in range(0, copies, at_once):
+        count = min(at_once, copies - first)
+        buffer = np.tile(values, (count, *[1] * (values.ndim - 1)))
+        new[first * rows : first * rows + len(buffer)] = buffer
     return new

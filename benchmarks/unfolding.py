@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import markdown_section
+from benchmarks.programs import absolute, command_parser, write_text
 from benchmarks.published import OBSERVABLES
 from benchmarks.runs import read_run
 from benchmarks.scripts import execute, words_of
 from benchmarks.unfolding_tables import tables_of
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.statistics.results import Result
@@ -28,7 +28,6 @@ from omnilearn.tagging.convergence import epochs_needed
 from omnilearn.tagging.figures import LossHistory, loss_curves
 from omnilearn.unfolding.figures import LABELS, iteration_figure, panels_of, spectra_figure
 
-ROOT = Path(__file__).parents[1]
 METHODS = {
     "trees": "omnifold_trees",
     "DeepSets": "omnifold_deepsets",
@@ -40,37 +39,38 @@ DISTANCES = {"triangular": "triangular discriminator", "chi2": "chi2 per bin"}
 FOOTNOTE = "\nSimulated rows cannot be ranked against published ones.\n"
 
 
-def command(method: str, flags: argparse.Namespace, more: list[str]) -> list[str]:
+def command(method: str, flags: argparse.Namespace, extra_words: list[str]) -> list[str]:
     """The command that unfolds by this method."""
-    found = words_of(
+    words = words_of(
         "{python} finetune.py omnifold --preset {preset} --data {data} --runs {runs} --name {name}",
         name=METHODS[method],
         **vars(flags),
     )
-    own = {
+    method_words = {
         "trees": ["--classifier", "trees"],
         "DeepSets": ["--classifier", "deepsets"],
-        "OmniLearn": ["--backbone", flags.backbone],
+        "OmniLearn": ["--backbone", str(flags.backbone)],
     }
-    return [*found, *more, *map(str, own.get(method, []))]
+    return [*words, *extra_words, *method_words.get(method, [])]
 
 
 def verdict(measured: Mapping[str, Mapping[str, Any]]) -> str:
-    """In how many observables each method is closer to the truth than simulation and than IBU."""
+    """The number of observables in which each method is closer to the truth than the simulation
+    and than IBU."""
     lines = []
     for method, results in measured.items():
         for distance, name in DISTANCES.items():
-            beats = {
-                other: sum(
+            closer = {
+                reference: sum(
                     results[f"{distance}_particle_{observable}_unfolded"].value
-                    < results[f"{distance}_particle_{observable}_{other}"].value
+                    < results[f"{distance}_particle_{observable}_{reference}"].value
                     for observable in OBSERVABLES
                 )
-                for other in ("simulation", "ibu")
+                for reference in ("simulation", "ibu")
             }
             lines.append(
                 f"- OmniFold, {method}, {name}: closer to the truth than the simulation in "
-                f"{beats['simulation']} of 6 observables, than IBU in {beats['ibu']}."
+                f"{closer['simulation']} of 6 observables, than IBU in {closer['ibu']}."
             )
     return "\n".join(lines) + "\n"
 
@@ -84,21 +84,22 @@ def first_step(run: Path) -> dict[str, list[float]]:
 
 
 def loss_figure(runs: Mapping[str, Path], path_stem: Path) -> str:
-    """Cross-entropy of the first step by epoch; says how much sooner the backbone is there."""
+    """Draw the cross-entropy of the first step by epoch; returns a sentence on the gain in
+    convergence by the backbone."""
     losses = {method: first_step(runs[method]) for method in PET_METHODS}
     target = min(losses["from scratch"]["validation"])
     epoch = 1 + losses["from scratch"]["validation"].index(target)
-    drawn = []
-    for method, found in losses.items():
-        reached = epochs_needed(found["validation"], target)
-        drawn.append(LossHistory(method, found["training"], found["validation"], reached=reached))
-    loss_curves(drawn, path_stem, target=target)
-    needed = drawn[-1].reached
+    histories = []
+    for method, loss in losses.items():
+        reached = epochs_needed(loss["validation"], target)
+        histories.append(LossHistory(method, loss["training"], loss["validation"], reached=reached))
+    loss_curves(histories, path_stem, target=target)
+    needed = histories[-1].reached
     best = min(losses["OmniLearn"]["validation"])
-    said = f"after {needed}, {epoch / needed:.1f} times fewer" if needed else "never"
+    gain = f"after {needed}, {epoch / needed:.1f} times fewer" if needed else "never"
     return (
         f"First step: best validation cross-entropy from scratch {target:.4f}, after {epoch} "
-        f"epochs; from the backbone it is reached {said}, the best is {best:.4f}.\n"
+        f"epochs; from the backbone it is reached {gain}, the best is {best:.4f}.\n"
     )
 
 
@@ -109,8 +110,7 @@ def figures(measured: Mapping[str, Mapping[str, Any]], out: Path) -> None:
         for method, results in measured.items():
             renamed = {**LABELS[level], "unfolded": method}
             for name, (edges, spectra) in panels_of(results, level, renamed).items():
-                together = panels.setdefault(name, (edges, {}))[1]
-                together.update(spectra)
+                panels.setdefault(name, (edges, {}))[1].update(spectra)
         spectra_figure(panels, LABELS[level]["truth"], out / f"spectra_{level}", f"{level} level")
     for method, results in measured.items():
         stem = "iterations_" + method.replace("from ", "").replace(" ", "_").lower()
@@ -122,61 +122,48 @@ def report(folder: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> 
     runs = {method: read_run(folder / METHODS[method]) for method in methods}
     measured = {method: run.metrics for method, run in runs.items()}
     events = {
-        one.n for found in measured.values() for one in found.values() if isinstance(one, Result)
+        result.n
+        for results in measured.values()
+        for result in results.values()
+        if isinstance(result, Result)
     }
     out.mkdir(parents=True, exist_ok=True)
     figures(measured, out)
     entries = [(f"OmniFold, {method}", run) for method, run in runs.items()]
-    places = {method: run.path.parent for method, run in runs.items()}
+    folders = {method: run.path.parent for method, run in runs.items()}
     text = "\n".join(
         [
             *map(markdown_section, tables_of(entries, entries)),
             verdict(measured),
-            loss_figure(places, out / "loss") if set(PET_METHODS) <= set(methods) else "",
+            loss_figure(folders, out / "loss") if set(PET_METHODS) <= set(methods) else "",
             f"Simulated events: {max(events)} at most per spectrum.",
             FOOTNOTE,
         ]
     )
-    with atomic_path(out / "table.md") as temporary:
-        temporary.write_text(text)
+    write_text(out / "table.md", text)
     return text
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks unfolding",
-        allow_abbrev=False,
-        description=__doc__.splitlines()[0],
-        epilog="further flags go to finetune.py",
-    )
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
-    parser.add_argument("--backbone", type=Path, help="pre-trained run, of OmniLearn")
+    parser = command_parser("unfolding", __doc__, epilog="further flags go to finetune.py")
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
+    parser.add_argument("--backbone", type=absolute, help="pre-trained run, of OmniLearn")
     parser.add_argument("--preset", default="small", help="full or small")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of run directories")
-    parser.add_argument("--out", type=Path, default=Path("unfolding"), help="table and figures")
+    parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
+    parser.add_argument("--out", type=absolute, default="unfolding", help="table and figures")
     parser.add_argument("--ibu-iterations", type=int, default=3, help="of the binned unfolding")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    flags, more = parser.parse_known_args(arguments)
+    flags, extra_words = parser.parse_known_args(arguments)
     if "OmniLearn" in flags.methods and not (flags.backbone and flags.backbone.exists()):
         raise UserError(
             f"--backbone is {flags.backbone}, expected the run that OmniLearn starts "
             "from; make it with: python train.py jetclass"
         )
-    for place in ("data", "backbone", "runs", "out"):  # scripts run from the folder of the suite
-        if getattr(flags, place):
-            setattr(flags, place, getattr(flags, place).resolve())
-    for number, method in enumerate(flags.methods, start=1):
-        print(f"[{number}/{len(flags.methods)}] OmniFold, {method}", flush=True)
+    for count, method in enumerate(flags.methods, start=1):
+        print(f"[{count}/{len(flags.methods)}] OmniFold, {method}", flush=True)
         run = flags.runs / METHODS[method]
         if not (run / "results.json").is_file():
-            execute(command(method, flags, more))
-            execute(
-                [
-                    sys.executable,
-                    "evaluate.py",
-                    str(run),
-                    "--ibu-iterations",
-                    str(flags.ibu_iterations),
-                ]
-            )
+            execute(command(method, flags, extra_words))
+            iterations = ["--ibu-iterations", str(flags.ibu_iterations)]
+            execute([sys.executable, "evaluate.py", str(run), *iterations])
     print(report(flags.runs, flags.out, flags.methods))

@@ -15,7 +15,7 @@ from omnilearn.unfolding.figures import OBSERVABLE_LABELS
 
 TRIANGULAR, CHI2 = "triangular", "chi2"
 CLASSIFIERS = {"deepsets": "OmniFold DeepSets", "trees": "OmniFold trees"}  # else PET
-# rows that are no run's own: spectrum in results.json -> name of the row
+# rows that several runs share: spectrum in results.json -> name of the row
 DETECTOR = {"simulation": "Simulation, not reweighted"}
 PARTICLE = {"simulation": "Simulation, not reweighted", "ibu": "IBU"}
 TWO_SAMPLE = {"simulation": "two_sample_simulation", "unfolded": "two_sample_unfolded"}
@@ -43,11 +43,11 @@ def unfolding_tables(runs: Sequence[Run]) -> list[Table]:
 
 
 def entries(runs: Sequence[Run], level: str, kind: str, prefix: str) -> Entries:
-    """The runs that have such a spectrum, and the rows of the paper that none of them fits."""
-    having = [run for run in runs if run.is_unfolding and has(run, level, kind, TRIANGULAR)]
+    """The runs that have such a spectrum, and the rows of the paper without a run."""
+    matching_runs = [run for run in runs if run.is_unfolding and has(run, level, kind, TRIANGULAR)]
     return [
         (method_name(run, prefix) if run else name, run)
-        for name, run in in_order(having, wanted_rows(prefix))
+        for name, run in in_order(matching_runs, expected_rows(prefix))
     ]
 
 
@@ -82,8 +82,8 @@ def heading() -> list[str]:
     return [MODEL, "Data", "Events", *names, "Two-sample AUC", SOURCE]
 
 
-def wanted_rows(prefix: str) -> dict[str, Callable[[Run], bool]]:
-    """The rows of the papers that this suite makes by training."""
+def expected_rows(prefix: str) -> dict[str, Callable[[Run], bool]]:
+    """The rows of the papers that this suite trains: name -> condition on the runs of the row."""
 
     def fits(classifier: str, is_finetuned: bool) -> Callable[[Run], bool]:
         return lambda run: (classifier_of(run), run.is_finetuned) == (classifier, is_finetuned)
@@ -97,36 +97,31 @@ def classifier_of(run: Run) -> str:
 
 
 def method_name(run: Run, prefix: str) -> str:
-    """The name of an unfolding: its classifier, then iterations and what is not as published."""
+    """The name of an unfolding: its classifier, then iterations and other settings."""
     if not run.about:
         return run.metrics["model"]
-    name, _, details = run.model.partition(" (")
+    name, _, model_details = run.model.partition(" (")
     name = CLASSIFIERS.get(classifier_of(run), prefix + name)
-    parts = [details.removesuffix(")")] if details else []
+    details = [model_details.removesuffix(")")] if model_details else []
     if prefix and "iterations" in run.about:
-        parts.insert(0, f"{run.about['iterations']} iterations")
-    return name + (f" ({', '.join(parts)})" if parts else "")
+        details.insert(0, f"{run.about['iterations']} iterations")
+    return name + (f" ({', '.join(details)})" if details else "")
 
 
 def published(table: PublishedTable) -> list[list[str]]:
-    return [
-        [
-            model,
-            "public",
-            str(table.jets),
-            *(as_printed(number, 0) for number in numbers),
-            BLANK,
-            table.source,
-        ]
-        for model, numbers in table.rows.items()
-    ]
+    rows = []
+    for model in table.rows:
+        values = [as_printed(value, 0) for value in table.numbers(model)]
+        rows.append([model, "public", str(table.jets), *values, BLANK, table.source])
+    return rows
 
 
 def rows(
-    methods: Entries, level: str, shared: dict[str, str], own: str, distance: str = TRIANGULAR
+    methods: Entries, level: str, shared: dict[str, str], result: str, distance: str = TRIANGULAR
 ) -> list[list[str]]:
-    """Rows of the `shared` spectra, once where several runs have the same, then one per entry."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """Rows of the `shared` spectra, once if several runs have the same, then the spectrum `result`
+    of every entry."""
+    unique: dict[tuple[str, ...], list[str]] = {}
     for kind, name in shared.items():
         for _, run in methods:
             if run is None or not has(run, level, kind, distance):
@@ -136,15 +131,16 @@ def rows(
                 [title, *cells(run, level, kind, distance), run.source],
                 *floors(run, level, kind, distance),
             ):
-                found.setdefault(tuple(row[:-1]), row)
-    for number, (name, run) in enumerate(methods):
-        row = [name, *cells(run, level, own, distance), run.source if run else NO_RUN]
-        found[(*row, str(number))] = row
-    return list(found.values())
+                unique.setdefault(tuple(row[:-1]), row)
+    result_rows = [
+        [name, *cells(run, level, result, distance), run.source if run else NO_RUN]
+        for name, run in methods
+    ]
+    return [*unique.values(), *result_rows]
 
 
 def ibu_name(run: Run) -> str:
-    """Binned unfolding with its iterations, where the run says how many."""
+    """Binned unfolding with the number of its iterations, if known."""
     iterations = run.metrics.get("ibu_iterations") or run.about.get("iterations")
     return f"IBU ({iterations} iterations)" if iterations else "IBU"
 
@@ -157,10 +153,10 @@ def cells(run: Run | None, level: str, kind: str, distance: str) -> list[str]:
     """Kind of data, events, the distance of every observable, the two-sample AUC."""
     if run is None:
         return [BLANK] * (3 + len(OBSERVABLES))
-    numbers = [run.result(f"{distance}_{level}_{name}_{kind}") for name in OBSERVABLES]
-    events = max((number.n for number in numbers if number), default=0)
-    tested = run.result(TWO_SAMPLE.get(kind, "")) if level == "particle" else None
-    return [run.data, str(events or BLANK), *map(text_of, numbers), text_of(tested)]
+    results = [run.result(f"{distance}_{level}_{name}_{kind}") for name in OBSERVABLES]
+    events = max((result.n for result in results if result), default=0)
+    auc = run.result(TWO_SAMPLE.get(kind, "")) if level == "particle" else None
+    return [run.data, str(events or BLANK), *map(text_of, results), text_of(auc)]
 
 
 def text_of(result: Result | None) -> str:
@@ -172,13 +168,13 @@ def floor_text(floor: float | None) -> str:
 
 
 def floors(run: Run, level: str, kind: str, distance: str) -> list[list[str]]:
-    """What two samples of one distribution are apart, below the row of the simulation."""
+    """The row with the distance of two samples of the same distribution, after the simulation."""
     if kind != "simulation":
         return []
     keys = [f"floor_{level}_{name}_{kind}" for name in OBSERVABLES]
     if not all(key in run.metrics for key in keys):
         return []
-    numbers = ["1" if distance == CHI2 else floor_text(run.metrics[key]) for key in keys]
+    texts = ["1" if distance == CHI2 else floor_text(run.metrics[key]) for key in keys]
     events = cells(run, level, kind, distance)[1]
-    tested = "0.5" if level == "particle" else BLANK
-    return [[FLOOR, run.data, events, *numbers, tested, run.source]]
+    auc = "0.5" if level == "particle" else BLANK
+    return [[FLOOR, run.data, events, *texts, auc, run.source]]

@@ -1,7 +1,7 @@
-"""The features of jets the plain way: the whole file in memory, padded float64 arrays, NumPy.
+"""Features of jets with NumPy on padded float64 arrays of a whole file, for comparison.
 
-What a short script does, and what `preprocessing` is compared with; the same numbers, a jet at any
-place of the file.
+`benchmarks.preprocessing` compares the speed of `preprocessing` with that of this short script,
+which computes the same numbers.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ FLOOR = 1e-6
 
 
 def padded(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Values (constituents, F) of jets of these counts (jets,) as (jets, longest, F)."""
+    """Values (constituents, F) of jets with counts (jets,) constituents as (jets, longest, F)."""
     slots = int(counts.max(initial=1))
     array = np.zeros((len(counts), slots, values.shape[1]))
     array[np.arange(slots) < counts[:, None]] = values
@@ -29,7 +29,7 @@ def whole_features(
     order = np.argsort(-momenta[:, :, 0], axis=1, kind="stable")[:, :, None]
     momenta = np.take_along_axis(momenta, order, axis=1)[:, :slots]
     pt, eta, phi, energy = (momenta[:, :, i] for i in range(4))
-    real = pt > 0
+    is_filled = pt > 0
     delta_eta = eta - jet[:, None, 1]
     delta_phi = phi - jet[:, None, 2]
     delta_phi[delta_phi > np.pi] -= 2 * np.pi
@@ -47,7 +47,7 @@ def whole_features(
     if identity is not None:
         identity = np.take_along_axis(identity, order, axis=1)[:, :slots]
         features = np.concatenate([features, identity], axis=-1)
-    features = features * real[:, :, None]
+    features = features * is_filled[:, :, None]
     momentum = jet[:, 0] * np.cosh(jet[:, 1])
     mass = np.sqrt(np.maximum(jet[:, 3] ** 2 - momentum**2, 0))
     return features, np.stack([jet[:, 0], jet[:, 1], mass, multiplicity], axis=-1)

@@ -11,8 +11,9 @@
 #       --idealised --backbone runs/jetclass
 #   sbatch --ntasks=4 --gpus=4 jobs/anomaly.sh 0 1 --stage sample ...    # CATHODE: no array
 #
-# Element k trains cell k: the signals in turn, repeat after repeat. Without an array all cells are
-# trained in turn. Of CATHODE sample the reference first, then call the array with --stage classify.
+# Element k trains cell k: all signals of the first repeat, then those of the next one. Without an
+# array all cells are trained in turn. For CATHODE, sample the reference first, then submit the array
+# with --stage classify.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then
@@ -25,19 +26,19 @@ signals=${1:-} repeats=${2:-}
 case "$repeats" in
     '' | *[!0-9]*)
         echo "error: the first arguments are '$signals' and '$repeats'; expected numbers of signal" \
-            "events, like 0,500,1000, and how many trainings of each." >&2
+            "events, like 0,500,1000, and a number of trainings of each." >&2
         exit 2
         ;;
 esac
 shift 2
 cell=(--signal "$signals" --repeats "$repeats")
 if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then
-    IFS=, read -ra each <<<"$signals"
-    if [ "$SLURM_ARRAY_TASK_ID" -ge $((${#each[@]} * repeats)) ]; then
+    IFS=, read -ra values <<<"$signals"
+    if [ "$SLURM_ARRAY_TASK_ID" -ge $((${#values[@]} * repeats)) ]; then
         echo "error: element $SLURM_ARRAY_TASK_ID of the array has no cell; expected" \
-            "--array=0-$((${#each[@]} * repeats - 1))." >&2
+            "--array=0-$((${#values[@]} * repeats - 1))." >&2
         exit 2
     fi
-    cell=(--signal "${each[SLURM_ARRAY_TASK_ID % ${#each[@]}]}" --seed $((SLURM_ARRAY_TASK_ID / ${#each[@]})))
+    cell=(--signal "${values[SLURM_ARRAY_TASK_ID % ${#values[@]}]}" --seed $((SLURM_ARRAY_TASK_ID / ${#values[@]})))
 fi
 resumable finetune.py lhco "$@" "${cell[@]}"

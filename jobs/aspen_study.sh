@@ -5,18 +5,18 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #
-# The study of Aspen Open Jets: what a backbone of collider data saves; a cell per array element.
+# The study of Aspen Open Jets, with a cell per element of the array.
 #
-#   one=$(sbatch --parsable --gpus=4 jobs/aspen_study.sh backbones --ranks 4)
-#   two=$(sbatch --parsable --gpus=1 --dependency=afterok:$one --array=0-31 jobs/aspen_study.sh cells)
-#   six=$(sbatch --parsable --gpus=4 --dependency=afterok:$one --array=32-47 jobs/aspen_study.sh cells --ranks 4)
-#   sbatch --dependency=afterok:$two:$six jobs/aspen_study.sh summary
+#   backbones=$(sbatch --parsable --gpus=4 jobs/aspen_study.sh backbones --ranks 4)
+#   small=$(sbatch --parsable --gpus=1 --dependency=afterok:$backbones --array=0-31 jobs/aspen_study.sh cells)
+#   large=$(sbatch --parsable --gpus=4 --dependency=afterok:$backbones --array=32-47 jobs/aspen_study.sh cells --ranks 4)
+#   sbatch --dependency=afterok:$small:$large jobs/aspen_study.sh summary
 #   jobs/aspen_study.sh all --preset small --workers 2                        # without Slurm
 #
-# `python -m benchmarks aspen --preset full --list` numbers the cells, those of more than 100 000
-# jets from 32 on. A job is one task; --ranks starts that many processes in it, one per GPU. What is
-# finished is not repeated and a training that was stopped is resumed, so a job may be submitted
-# again. Flags go to `python -m benchmarks aspen`; without --preset the study is the paper's.
+# `python -m benchmarks aspen --preset full --list` numbers the cells; those of more than 100 000
+# jets start at 32. A job is one task; --ranks starts that many processes in it, one per GPU. A
+# finished training is not repeated and a stopped one is resumed, so a job may be submitted again.
+# Flags go to `python -m benchmarks aspen`; without --preset the settings are those of the paper.
 # jobs/reproduce.sh trains the backbones on several nodes instead.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2

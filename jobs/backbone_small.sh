@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# Makes the backbone that comes with the code, backbones/small.h5 and its card: simulate JetClass,
+# Make the backbone of this repository, backbones/small.h5, and its card: simulate JetClass,
 # pre-train the small preset, evaluate it, and write the card.
 #
 #   jobs/backbone_small.sh                                  in the checkout, after `make setup`
 #   WORK=/scratch/backbone jobs/backbone_small.sh
-#   SAMPLES=4 EPOCHS=80 jobs/backbone_small.sh              400 000 jets, 4 million seen
+#   SAMPLES=4 EPOCHS=80 jobs/backbone_small.sh              400 000 jets, 80 epochs
 #   CURVE="15000 100000" jobs/backbone_small.sh             and trainings on fewer jets, for the card
 #
-# A sample has 100 000 training jets, an epoch 50 000. Every stage goes on where it was stopped, when
-# the same command is given again.
+# A sample has 100 000 training jets, an epoch 50 000. The same command resumes a stopped stage.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
@@ -19,23 +18,23 @@ workers=${WORKERS:-$(nproc)}
 curve=${CURVE:-}
 
 mkdir -p "$work/raw"
-for number in $(seq "$samples"); do
-    one=$work/samples/$number
-    [ -e "$one/simulation.json" ] ||
+for index in $(seq "$samples"); do
+    sample=$work/samples/$index
+    [ -e "$sample/simulation.json" ] ||
         $python -m simulation jetclass --jets-per-class 10000 --val-jets-per-class 500 \
-            --test-jets-per-class 1250 --jets-per-file 1250 --seed $((100 + number)) \
-            --workers "$workers" --out "$one"
-    # the samples number their files alike: in one folder those of the second come behind
-    for file in "$one"/*/*.root; do
+            --test-jets-per-class 1250 --jets-per-file 1250 --seed $((100 + index)) \
+            --workers "$workers" --out "$sample"
+    # the file numbers of every sample start at 0; in the common folder they continue
+    for file in "$sample"/*/*.root; do
         name=${file##*/}
         old=${name##*_} old=$((10#${old%.root}))
-        case $file in */train_100M/*) step=8 ;; *) step=1 ;; esac
+        case $file in */train_100M/*) files=8 ;; *) files=1 ;; esac
         new=$work/raw/$(basename "$(dirname "$file")")/${name%_*}_$(printf %03d \
-            $((old + (number - 1) * step))).root
+            $((old + (index - 1) * files))).root
         mkdir -p "$(dirname "$new")"
         ln -f "$file" "$new"
     done
-    cp "$one/simulation.json" "$work/raw/"
+    cp "$sample/simulation.json" "$work/raw/"
 done
 $python -m preprocessing jetclass --raw "$work/raw" --out "$work/data"
 
@@ -46,9 +45,9 @@ pretrain() { # NAME TRAINING_JETS
 }
 
 pretrain jetclass 0
-fewer=
+curve_runs=
 for jets in $curve; do
     pretrain "jetclass_$jets" "$jets"
-    fewer=$fewer$work/runs/jetclass_$jets,
+    curve_runs=$curve_runs$work/runs/jetclass_$jets,
 done
-$python -m benchmarks backbone --run "$work/runs/jetclass" --name small --curve "$fewer"
+$python -m benchmarks backbone --run "$work/runs/jetclass" --name small --curve "$curve_runs"

@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034
-# Where the jobs run: the only file that knows of sites. Sourced by every job, from the checkout.
+# Settings of the sites where jobs run, which are in no other file. Every job sources this file from
+# the checkout.
 #
 # OMNILEARN_SITE   perlmutter-shifter, perlmutter-podman, cluster (Slurm, .venv of the checkout) or
-#                  laptop (no Slurm); found out when empty
+#                  laptop (no Slurm); detected if it is empty
 # OMNILEARN_IMAGE  the container, made from Containerfile (Perlmutter)
-# OMNILEARN_RANKS  processes on a laptop; under Slurm its tasks are the ranks
-# OMNILEARN_DATA   folder of preprocessed datasets, read by the scripts themselves
+# OMNILEARN_RANKS  processes on a laptop; under Slurm the tasks are the ranks
+# OMNILEARN_DATA   folder of preprocessed datasets, read by the scripts
 
 if [ -z "${OMNILEARN_SITE:-}" ]; then
     OMNILEARN_SITE=laptop
@@ -14,17 +15,18 @@ if [ -z "${OMNILEARN_SITE:-}" ]; then
 fi
 OMNILEARN_IMAGE=${OMNILEARN_IMAGE:-omnilearn:latest}
 
-# a frozen rank ends the job after the first, a rank that is stuck in its own work after the last
+# a rank that is frozen ends the job after the first of these times, a rank that hangs in its own
+# computation after the last
 export HOROVOD_GLOO_TIMEOUT_SECONDS=${HOROVOD_GLOO_TIMEOUT_SECONDS:-120}
 export HOROVOD_STALL_CHECK_TIME_SECONDS=${HOROVOD_STALL_CHECK_TIME_SECONDS:-60}
 export HOROVOD_STALL_SHUTDOWN_TIME_SECONDS=${HOROVOD_STALL_SHUTDOWN_TIME_SECONDS:-600}
 
-# kernels that TensorFlow compiles at their first use (on GPUs newer than its own: H100, H200) are kept
-# on a disk that stays and that a container sees; the driver's 1 GiB is too little for them
+# Kernels that TensorFlow compiles at their first use (on newer GPUs than it was built for: H100,
+# H200) are cached in the checkout, which containers mount; the default of 1 GiB is too small.
 export CUDA_CACHE_PATH=${CUDA_CACHE_PATH:-$PWD/.cuda_cache}
 export CUDA_CACHE_MAXSIZE=${CUDA_CACHE_MAXSIZE:-4294967296}
 
-in_container=()             # what starts the container, in front of python
+in_container=()             # the words that start the container, before python
 site_python=.venv/bin/python
 site_sbatch=()              # options of sbatch for any job
 site_gpus=()                # for a job of whole nodes, a rank per GPU
@@ -40,7 +42,7 @@ case "$OMNILEARN_SITE" in
         site_one_task=(--qos=regular --gpus-per-node=4 --cpus-per-task=128)
         site_one_gpu=(--qos=shared --gpus-per-node=1 --cpus-per-task=32)
         site_python=python
-        # ranks meet, and NCCL makes its connections, over the fast network
+        # Gloo and NCCL connect the ranks over the fast network
         export HOROVOD_GLOO_IFACE=hsn0 NCCL_SOCKET_IFNAME=hsn
         export NCCL_NET_GDR_LEVEL=PHB NCCL_CROSS_NIC=1 FI_CXI_DISABLE_HOST_REGISTER=1
         ;;

@@ -5,7 +5,7 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #
-# Evaluate a run, or the repeats of one: results.json and figures in its directory.
+# Evaluate a run and its repeats: results.json and figures in its directory.
 #
 #   sbatch --ntasks=4 --gpus=4 jobs/evaluate.sh runs/top_finetuned
 

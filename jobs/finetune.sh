@@ -10,7 +10,8 @@
 #   sbatch --ntasks=4 --gpus=4 jobs/finetune.sh top --backbone runs/jetclass
 #   sbatch --array=0-4 ... jobs/finetune.sh top --backbone runs/jetclass   # seeds 0 to 4
 #
-# Repeats lie in runs/<name>/seed<k>, as those of finetune.py --repeats, and are evaluated as one.
+# Repeats are written to runs/<name>/seed<k>, like those of finetune.py --repeats, and evaluated
+# together.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then

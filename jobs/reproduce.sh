@@ -2,14 +2,14 @@
 # Every table of the papers, in order: pre-training, then each task from its backbone and from
 # scratch, the classifiers with five repeats, then the evaluations, then tables and figures.
 #
-#   jobs/reproduce.sh --print             what would be done
-#   jobs/reproduce.sh [--preset small]    do it; flags go to every training
+#   jobs/reproduce.sh --print             print the jobs
+#   jobs/reproduce.sh [--preset small]    run them; flags go to every training
 #
-# Under Slurm jobs are submitted with dependencies, else they run in turn. A job that is complete
-# has nothing left to do, so an interrupted call is simply repeated. The datasets must be in
-# $OMNILEARN_DATA (default: data); docs/perlmutter.md says what everything costs. Of the flags the
-# study of Aspen Open Jets takes --preset and --data, its trainings have their own settings.
-# SBATCH_ACCOUNT, SBATCH_QOS ... are read by Slurm itself.
+# Under Slurm jobs are submitted with dependencies, else they run in turn. Finished work is not
+# repeated, so an interrupted call can be given again. The datasets must be in $OMNILEARN_DATA
+# (default: data); docs/perlmutter.md has the costs. The study of Aspen Open Jets takes only --preset
+# and --data of the flags, since its trainings have their own settings. Slurm reads SBATCH_ACCOUNT,
+# SBATCH_QOS ...
 #
 # OMNILEARN_NODES, OMNILEARN_ASPEN_NODES   nodes of the pre-trainings (32, and 3: 12 GPUs)
 # OMNILEARN_REPEATS                        trainings of each tagger (5)
@@ -24,7 +24,7 @@ if [ "${1:-}" = --print ]; then
     shift
 fi
 flags=("$@")
-study=() # those that the study of Aspen Open Jets takes
+study=() # flags of the study of Aspen Open Jets
 for ((i = 1; i <= $#; i++)); do
     next=$((i + 1))
     case "${!i}" in
@@ -33,29 +33,29 @@ for ((i = 1; i <= $#; i++)); do
     esac
 done
 repeats=${OMNILEARN_REPEATS:-5}
-number=0 # of the job, where nothing is submitted
-id=""    # of the last job
+printed=0 # jobs, with --print
+id=""     # of the last job
 
-job() { # [array=0-4,] nodes, or gpu (one), or task (one, all GPUs of a node); ids it waits for; command
-    local array=() takes
+job() { # [array=0-4,] nodes, gpu (one), or task (one, all GPUs of a node); ids of earlier jobs; command
+    local array=() resources
     case "$1" in
         array=*) array=("--$1") && shift ;;
     esac
     local after=$2 command=("${@:3}")
     case "$1" in
-        gpu) takes=("${site_one_gpu[@]}" --nodes=1 --ntasks=1) ;;
-        task) takes=("${site_one_task[@]}" --nodes=1 --ntasks=1) ;;
-        *) takes=("${site_gpus[@]}" --nodes="$1" --ntasks=$(($1 * gpus_per_node))) ;;
+        gpu) resources=("${site_one_gpu[@]}" --nodes=1 --ntasks=1) ;;
+        task) resources=("${site_one_task[@]}" --nodes=1 --ntasks=1) ;;
+        *) resources=("${site_gpus[@]}" --nodes="$1" --ntasks=$(($1 * gpus_per_node))) ;;
     esac
     if [ "$OMNILEARN_SITE" = laptop ]; then
         if [ -n "$print" ]; then echo "${command[*]}"; else "${command[@]}" || exit; fi
         return
     fi
-    local submit=(sbatch --parsable "${site_sbatch[@]}" "${takes[@]}" "${array[@]}"
+    local submit=(sbatch --parsable "${site_sbatch[@]}" "${resources[@]}" "${array[@]}"
         ${after:+"--dependency=afterok:$after"} "${command[@]}")
     if [ -n "$print" ]; then
-        number=$((number + 1))
-        id=$number
+        printed=$((printed + 1))
+        id=$printed
         echo "$id: ${submit[*]}"
     else
         id=$("${submit[@]}") || exit
@@ -74,8 +74,8 @@ backbone=$id
 evaluations=""
 
 # --- tagging: top, quark-gluon, CMS, H1; ATLAS with all training jets and with 4 million
-several=(--repeats "$repeats") array=() # repeats are elements of an array, or trained in turn
-if [ "$OMNILEARN_SITE" != laptop ]; then several=() array=(array="0-$((repeats - 1))"); fi
+repeat_flags=(--repeats "$repeats") array=() # repeats are trained in turn, or elements of an array
+if [ "$OMNILEARN_SITE" != laptop ]; then repeat_flags=() array=(array="0-$((repeats - 1))"); fi
 for name in top qg cms h1 atlas atlas_4M; do
     jets=()
     if [ $name = atlas_4M ]; then jets=(--train-jets 4000000 --val-jets 4000000); fi
@@ -83,7 +83,7 @@ for name in top qg cms h1 atlas atlas_4M; do
         from=()
         if [ $start = finetuned ]; then from=(--backbone runs/jetclass); fi
         job "${array[@]}" 1 "${from:+$backbone}" jobs/finetune.sh ${name%_4M} --name "${name}_$start" \
-            "${jets[@]}" "${from[@]}" "${several[@]}" "${flags[@]}"
+            "${jets[@]}" "${from[@]}" "${repeat_flags[@]}" "${flags[@]}"
         evaluated "runs/${name}_$start"
     done
 done
@@ -116,19 +116,19 @@ done
 
 # --- Aspen Open Jets: three backbones, then the cells, those of many jets on all GPUs of a node
 aspen=runs/aspen_study
-own=(--out $aspen "${study[@]}")
+study_flags=(--out $aspen "${study[@]}")
 ranks=(--ranks "${OMNILEARN_RANKS:-$gpus_per_node}")
 backbones="" measured=""
-cells() { # what it takes, indices (none: all), more flags
-    job ${2:+"array=$2"} "$1" "${backbones#:}" jobs/aspen_study.sh cells "${own[@]}" "${@:3}"
+cells() { # gpu or task, indices (none: all), more flags
+    job ${2:+"array=$2"} "$1" "${backbones#:}" jobs/aspen_study.sh cells "${study_flags[@]}" "${@:3}"
     measured+=":$id"
 }
-pretrain() { # on several nodes; the study looks for the run where this one lies
+pretrain() { # on several nodes, into the folder of runs of the study
     job "${OMNILEARN_ASPEN_NODES:-3}" "" jobs/pretrain.sh "$@" --runs $aspen/runs "${study[@]}"
     backbones+=":$id"
 }
 if [ "$OMNILEARN_SITE" = laptop ] || [[ " ${study[*]} " == *[=\ ]small\ * ]]; then
-    job task "" jobs/aspen_study.sh backbones "${own[@]}" "${ranks[@]}"
+    job task "" jobs/aspen_study.sh backbones "${study_flags[@]}" "${ranks[@]}"
     backbones=":$id"
 else
     pretrain aspen --model omnijet --name aspen_omnijet
@@ -143,7 +143,7 @@ else
     cells gpu 0-31
     cells task 32-47 "${ranks[@]}"
 fi
-job gpu "${measured#:}" jobs/aspen_study.sh summary "${own[@]}"
+job gpu "${measured#:}" jobs/aspen_study.sh summary "${study_flags[@]}"
 evaluations+=":$id"
 
 # --- the tables and the figures

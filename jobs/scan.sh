@@ -10,8 +10,8 @@
 #   sbatch --array=0-2 --ntasks=4 --gpus=4 jobs/scan.sh top train-jets=1000,3000,10000 \
 #       --backbone runs/jetclass
 #
-# Element k takes value k; its run is runs/<dataset>_<setting>_<value>. Without Slurm all are trained in
-# turn.
+# Element k trains with value k; its run is runs/<dataset>_<setting>_<value>. Without Slurm all values
+# are trained in turn.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then

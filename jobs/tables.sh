@@ -5,8 +5,8 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #
-# The tables and figures of the papers with all evaluated runs: runs/tables.md, runs/tables.tex and
-# runs/figures.
+# Write the tables and figures of the papers with all evaluated runs: runs/tables.md, runs/tables.tex
+# and runs/figures.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then
@@ -19,9 +19,9 @@ for format in markdown latex; do
     ending=${format/markdown/md}
     ending=${ending/latex/tex}
     if [ -n "${OMNILEARN_PRINT:-}" ]; then
-        (one_by_one -m benchmarks tables --runs runs --format "$format")
+        (in_one_process -m benchmarks tables --runs runs --format "$format")
     else
-        (one_by_one -m benchmarks tables --runs runs --format "$format") >"runs/tables.$ending" || exit
+        (in_one_process -m benchmarks tables --runs runs --format "$format") >"runs/tables.$ending" || exit
     fi
 done
-one_by_one -m benchmarks figures --runs runs --out runs/figures
+in_one_process -m benchmarks figures --runs runs --out runs/figures

@@ -113,7 +113,7 @@ MAY_IMPORT = {
         ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
         (*NUMBERS, "preprocessing", "benchmarks"),
     ),
-    "benchmarks.simulation": ("simulation",),
+    "benchmarks.simulation": ("simulation", "benchmarks.programs"),
     **dict.fromkeys(MODEL_BENCHMARKS, ("omnilearn", "benchmarks")),
     **dict.fromkeys((*FUZZ, *SOAK), ("omnilearn", "preprocessing", "benchmarks")),
     **dict.fromkeys(

@@ -1,9 +1,9 @@
-"""Print Markdown tables of the flags of every command, read from the programs' own --help.
+"""Print Markdown tables of the flags of every command, as its --help shows them.
 
 python docs/_site/flags.py
 
-Each program is run with --help, and the parser that would print it is kept: its flags, their help
-and choices. Nothing of how the programs make their parsers is known here.
+Each program is run with --help, and print_help of its argparse parser is replaced by a function
+that stores the parser. So the tables do not depend on how a program builds its parser.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "benchmarks" / "results"
 COMMON = "Common to all trainings"
-# title -> command line; what comes later shows only flags that the first one lacks
+# title -> command line; flags of all commands are shown once, under COMMON
 TRAINING = {
     "train.py, PET": "train.py jetclass",
     "train.py, tokens": "train.py aspen --model omnijet",
@@ -45,41 +45,41 @@ MODULES = {
 
 
 @contextlib.contextmanager
-def caught() -> Iterator[list[argparse.ArgumentParser]]:
-    """Collect the parsers that are asked to print their help."""
-    found: list[argparse.ArgumentParser] = []
-    before = argparse.ArgumentParser.print_help
-    argparse.ArgumentParser.print_help = lambda parser, file=None: found.append(parser)
+def parsers_of_help() -> Iterator[list[argparse.ArgumentParser]]:
+    """Collect the parsers whose print_help is called, and print nothing."""
+    parsers: list[argparse.ArgumentParser] = []
+    print_help = argparse.ArgumentParser.print_help
+    argparse.ArgumentParser.print_help = lambda parser, file=None: parsers.append(parser)
     try:
-        yield found
+        yield parsers
     finally:
-        argparse.ArgumentParser.print_help = before
+        argparse.ArgumentParser.print_help = print_help
 
 
 def parser_of(line: str, module: bool = False) -> argparse.ArgumentParser:
     """The parser with which `python LINE --help` prints its help."""
     script, *words = line.split()
-    before = sys.argv
+    argv = sys.argv
     sys.argv = [script, *words, "--help"]
     try:
         run = runpy.run_module if module else runpy.run_path
         quiet = contextlib.redirect_stdout(io.StringIO())
-        with caught() as found, quiet, contextlib.suppress(SystemExit):
+        with parsers_of_help() as parsers, quiet, contextlib.suppress(SystemExit):
             run(script if module else str(ROOT / script), run_name="__main__")
     finally:
-        sys.argv = before
-    if not found:
+        sys.argv = argv
+    if not parsers:
         raise SystemExit(f"python {line} --help printed no help")
-    return found[-1]
+    return parsers[-1]
 
 
 def flags_of(parser: argparse.ArgumentParser) -> dict[str, str]:
-    """Flag or argument -> help, without --help itself and what help does not show."""
+    """Flag or argument -> help, without --help itself and hidden flags."""
     rows = {}
     for action in parser._actions:
         if isinstance(action, argparse._HelpAction) or action.help == argparse.SUPPRESS:
             continue
-        name = " ".join(f"`{one}`" for one in action.option_strings) or f"`{action.dest}`"
+        name = " ".join(f"`{flag}`" for flag in action.option_strings) or f"`{action.dest}`"
         if action.choices and not isinstance(action, argparse._SubParsersAction):
             name += f" ({', '.join(map(str, action.choices))})"
         text = (action.help or "").replace("%%", "%")
@@ -99,38 +99,41 @@ def section(title: str, command: str, rows: dict[str, str]) -> str:
 
 
 def trainings() -> Iterator[str]:
-    """The common flags once, then those that a task adds."""
-    found = {title: flags_of(parser_of(line)) for title, line in TRAINING.items()}
-    common = set.intersection(*map(set, found.values()))
-    first = next(iter(found.values()))
-    yield section(COMMON, "finetune.py NAME", {n: t for n, t in first.items() if n in common})
-    for title, rows in found.items():
-        if own := {name: text for name, text in rows.items() if name not in common}:
-            yield section(title, TRAINING[title], own)
+    """The common flags, then those that each task adds."""
+    tables = {title: flags_of(parser_of(line)) for title, line in TRAINING.items()}
+    names = set.intersection(*map(set, tables.values()))
+    first = next(iter(tables.values()))
+    common = {name: text for name, text in first.items() if name in names}
+    yield section(COMMON, "finetune.py NAME", common)
+    for title, rows in tables.items():
+        if added := without(rows, common):
+            yield section(title, TRAINING[title], added)
 
 
 def evaluations() -> Iterator[str]:
-    found = {
-        title: flags_of(parser_of(f"evaluate.py {RUNS / run}")) for title, run in EVALUATION.items()
-    }
-    first, *rest = found
-    yield section(first, "evaluate.py RUN", found[first])
-    for title in rest:
-        own = {name: text for name, text in found[title].items() if name not in found[first]}
-        if own:
-            yield section(title, "evaluate.py RUN", own)
+    """The flags of any run, then those that each task adds."""
+    common: dict[str, str] = {}
+    for title, run in EVALUATION.items():
+        rows = flags_of(parser_of(f"evaluate.py {RUNS / run}"))
+        if added := without(rows, common):
+            yield section(title, "evaluate.py RUN", added)
+        common = common or rows
+
+
+def without(rows: dict[str, str], common: dict[str, str]) -> dict[str, str]:
+    return {name: text for name, text in rows.items() if name not in common}
 
 
 def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.path.insert(0, str(ROOT))
-    # programs may look into the folder of data and runs
+    # in an empty folder, since programs read the folders of data and runs
     with tempfile.TemporaryDirectory() as empty:
         os.chdir(empty)
-        parts = [*trainings(), *evaluations()]
+        sections = [*trainings(), *evaluations()]
         for title, line in MODULES.items():
-            parts.append(section(title, f"-m {line}", flags_of(parser_of(line, module=True))))
-    print("\n".join(parts))
+            sections.append(section(title, f"-m {line}", flags_of(parser_of(line, module=True))))
+    print("\n".join(sections))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What MkDocs does beyond Markdown: figures and notes of studies, files of the root, flags.
+"""Hooks of MkDocs: they add the results of studies, files of the root and flags to the site.
 
-Pages link to other files of the repository as a reader of the repository does (../FIDELITY.md,
-../benchmarks/results/...); here such links become links within the site.
+Pages link to other files by their paths in the repository (../FIDELITY.md,
+../benchmarks/results/...); the hooks turn these into links within the site.
 """
 
 import json
@@ -25,28 +25,30 @@ PAGES = {
     "CHANGELOG.md": "changelog.md",
     "README.md": "index.md",
 }
-# the few formulas in headings of tables
+# formulas in headings of tables
 SYMBOLS = {r"$\ln\rho$": "ln ρ", r"$\tau_{21}$": "τ21", r"$\tau_{32}$": "τ32", "$z_g$": "z_g"}  # noqa: RUF001
 
 
 def on_files(files, config):
-    """Figures, tables and notes of the studies, and figures of cards, are files of the site."""
+    """Add figures, tables and notes of the studies and figures of cards to the site."""
     for path in sorted((ROOT / RESULTS).rglob("*")):
         if path.suffix in (".md", ".png"):
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, name, abs_src_path=str(path)))
-    for path in sorted((ROOT / "backbones").glob("*.png")):  # beside the page that has the cards
+    for path in sorted((ROOT / "backbones").glob("*.png")):  # in the folder of the page of cards
         files.append(File.generated(config, path.name, abs_src_path=str(path)))
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Insert what a page asks for, and turn its links to the repository into links of the site."""
+    """Replace the markers of a page, and its links to the repository by links of the site."""
     if not page.file.src_uri.startswith(RESULTS):
-        markdown = INCLUDE.sub(lambda found: included(ROOT / found[1]), markdown)
-        markdown = INCLUDE_ALL.sub(lambda found: all_included(found[1]), markdown)
+        markdown = INCLUDE.sub(lambda match: included(ROOT / match[1]), markdown)
+        markdown = INCLUDE_ALL.sub(lambda match: all_included(match[1]), markdown)
         markdown = re.sub(r"\]\(\.\./", "](", markdown)
-        markdown = re.sub(r"\]\(([A-Z]+\.md)", of_the_root, markdown)
+        markdown = re.sub(
+            r"\]\(([A-Z]+\.md)", lambda match: f"]({PAGES.get(match[1], match[1])}", markdown
+        )
         if FLAGS in markdown:
             markdown = markdown.replace(FLAGS, flags())
     for written, symbol in SYMBOLS.items():
@@ -54,34 +56,30 @@ def on_page_markdown(markdown, page, config, files):
     return markdown
 
 
-def of_the_root(link: re.Match) -> str:
-    return f"]({PAGES.get(link[1], link[1])}"
-
-
 def included(path: Path) -> str:
-    """A file of the repository without its title, its links seen from docs/."""
+    """A file of the repository without its title, with links relative to docs/."""
     if not path.is_file():
         raise PluginError(f"{path} not found, which a page includes")
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".ipynb":
-        text = notebook(json.loads(text))
+        text = notebook(json.loads(text)["cells"])
     if text.startswith("# "):
         text = text.partition("\n")[2]
     return text.replace("](docs/", "](")
 
 
-def notebook(cells: dict) -> str:
+def notebook(cells: list[dict]) -> str:
     """The cells of a notebook as Markdown, without their outputs."""
-    parts = []
-    for cell in cells["cells"]:
+    texts = []
+    for cell in cells:
         source = "".join(cell["source"])
         is_code = cell["cell_type"] == "code"
-        parts.append(f"```python\n{source}\n```" if is_code else source)
-    return "\n\n".join(parts) + "\n"
+        texts.append(f"```python\n{source}\n```" if is_code else source)
+    return "\n\n".join(texts) + "\n"
 
 
 def all_included(pattern: str) -> str:
-    """The files of the root that fit a pattern, one below the other; there may be none."""
+    """The files of the root that match a pattern, one after the other; there may be none."""
     return "\n".join(
         f"## {path.stem}\n{included(path)}" if "*" in pattern else included(path)
         for path in sorted(ROOT.glob(pattern))
@@ -89,9 +87,9 @@ def all_included(pattern: str) -> str:
 
 
 def flags() -> str:
-    """All flags of all commands, as the programs themselves say; in a process of its own."""
+    """The output of flags.py, run in its own process."""
     command = [sys.executable, str(Path(__file__).with_name("flags.py"))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise PluginError(f"flags.py ended with {done.returncode}: {done.stderr[-2000:]}")
-    return done.stdout
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise PluginError(f"flags.py ended with {process.returncode}: {process.stderr[-2000:]}")
+    return process.stdout

@@ -1,9 +1,9 @@
-"""Check every link of the built site, and those of README.md: files, places in them, pictures.
+"""Check every link of the built site, and those of README.md: files, anchors, pictures.
 
-python docs/_site/links.py build/site            # links within
-python docs/_site/links.py build/site --online   # asks the others too, one after another
+python docs/_site/links.py build/site            # links within the site
+python docs/_site/links.py build/site --online   # also those to other sites
 
-Ends with 1 and the list of what leads nowhere.
+Prints the broken links; the exit status is 1 if there are any.
 """
 
 import argparse
@@ -22,41 +22,41 @@ AGENT = {"User-Agent": "Mozilla/5.0 (link check)"}
 
 
 class Page(HTMLParser):
-    """Addresses that a page leads to, and the places in it that one may lead to."""
+    """The links of a page, and its anchors."""
 
     def __init__(self, text: str):
         super().__init__()
         self.links: list[str] = []
-        self.places = {""}
+        self.anchors = {""}
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
-        found = dict(attributes)
-        self.places.add(found.get("id") or "")
+        values = dict(attributes)
+        self.anchors.add(values.get("id") or "")
         if tag == "a":
-            self.places.add(found.get("name") or "")
-        self.links += [value for name in ("href", "src") if (value := found.get(name))]
+            self.anchors.add(values.get("name") or "")
+        self.links += [value for name in ("href", "src") if (value := values.get(name))]
 
 
-def is_outside(link: str) -> bool:
+def is_external(link: str) -> bool:
     return bool(urlsplit(link).scheme or urlsplit(link).netloc)
 
 
 def broken_links(site: Path) -> tuple[list[str], set[str]]:
-    """`page: link` for each that leads nowhere, and all links to other sites."""
+    """`page: link` for each broken link, and all links to other sites."""
     pages = {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
-    broken, outside = [], set()
+    broken, external = [], set()
     for path, page in pages.items():
         for link in page.links:
-            if is_outside(link):
-                outside.add(link)
-            elif not leads(path, link, pages, site):
+            if is_external(link):
+                external.add(link)
+            elif not has_target(path, link, pages, site):
                 broken.append(f"{path.relative_to(site)}: {link}")
-    return broken, outside
+    return broken, external
 
 
-def leads(path: Path, link: str, pages: dict[Path, Page], site: Path) -> bool:
-    """Whether a link of a page leads to a file of the site, and to a place in it."""
+def has_target(path: Path, link: str, pages: dict[Path, Page], site: Path) -> bool:
+    """Whether the file and the anchor of a link exist in the site."""
     parts = urlsplit(link)
     target = path if not parts.path else Path(f"{path.parent}/{unquote(parts.path)}").resolve()
     if parts.path.startswith("/"):
@@ -64,21 +64,21 @@ def leads(path: Path, link: str, pages: dict[Path, Page], site: Path) -> bool:
     if target.is_dir():
         target /= "index.html"
     if target in pages:
-        return unquote(parts.fragment) in pages[target].places
+        return unquote(parts.fragment) in pages[target].anchors
     return target.is_file() and not parts.fragment
 
 
 def broken_in_markdown(path: Path) -> tuple[list[str], set[str]]:
-    """The same of a Markdown file of the repository, without places."""
+    """The same for a Markdown file of the repository, without anchors."""
     links = MARKDOWN_LINK.findall(path.read_text(encoding="utf-8"))
-    outside = {link for link in links if is_outside(link)}
-    within = [link.partition("#")[0] for link in links if link not in outside]
-    missing = [link for link in within if link and not (path.parent / link).exists()]
-    return [f"{path.name}: {link}" for link in missing], outside
+    external = {link for link in links if is_external(link)}
+    internal = [link.partition("#")[0] for link in links if link not in external]
+    missing = [link for link in internal if link and not (path.parent / link).exists()]
+    return [f"{path.name}: {link}" for link in missing], external
 
 
-def answers(link: str) -> bool:
-    """Whether another site has the page; one that does not answer at all counts as having it."""
+def is_online(link: str) -> bool:
+    """Whether another site has the page; also true if the site does not answer."""
     try:
         request = urllib.request.Request(link, headers=AGENT)
         with urllib.request.urlopen(request, timeout=20):
@@ -93,15 +93,15 @@ def answers(link: str) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("site", type=Path)
-    parser.add_argument("--online", action="store_true", help="ask other sites too")
+    parser.add_argument("--online", action="store_true", help="check links to other sites")
     flags = parser.parse_args()
-    broken, outside = broken_links(flags.site.resolve())
-    more, others = broken_in_markdown(ROOT / "README.md")
-    outside = {link for link in outside | others if link.startswith("http")}
-    broken += more
+    broken, external = broken_links(flags.site.resolve())
+    broken_in_readme, external_in_readme = broken_in_markdown(ROOT / "README.md")
+    external = {link for link in external | external_in_readme if link.startswith("http")}
+    broken += broken_in_readme
     if flags.online:
-        broken += [f"outside: {link}" for link in sorted(outside) if not answers(link)]
-    print("\n".join(broken) or f"no broken link; {len(outside)} lead to other sites")
+        broken += [f"other site: {link}" for link in sorted(external) if not is_online(link)]
+    print("\n".join(broken) or f"no broken link; {len(external)} lead to other sites")
     return 1 if broken else 0
 
 

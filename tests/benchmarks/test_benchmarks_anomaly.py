@@ -9,7 +9,7 @@ from omnilearn.anomaly.metrics import scan
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 
-FLAGS = ["--signal", "500,0", "--repeats", "2", "--kinds", "idealised", "supervised"]
+FLAGS = "--signal 500,0 --repeats 2 --kinds idealised supervised"
 
 
 def cell(model: str, kind: str, signal: int, seed: int) -> dict:
@@ -44,14 +44,14 @@ def scripts(monkeypatch):
         commands.append(command)
         if command[1] != "evaluate.py":
             return
-        run, found = Path(command[2]), []
+        run, cells = Path(command[2]), []
         for kind, signal in (("idealised", 0), ("idealised", 500), ("supervised", 0)):
             for seed in (0, 1):
-                found.append(cell(run.name, kind, signal, seed))
-                part = kind if kind == "supervised" else f"{kind}_signal{signal}"
-                (run / part / f"seed{seed}").mkdir(parents=True)
-                write_results(run / part / f"seed{seed}" / "results.json", found[-1])
-        write_results(run / "results.json", scan(found))
+                cells.append(cell(run.name, kind, signal, seed))
+                name = kind if kind == "supervised" else f"{kind}_signal{signal}"
+                (run / name / f"seed{seed}").mkdir(parents=True)
+                write_results(run / name / f"seed{seed}" / "results.json", cells[-1])
+        write_results(run / "results.json", scan(cells))
 
     monkeypatch.setattr(anomaly, "execute", executed)
     return commands
@@ -59,17 +59,8 @@ def scripts(monkeypatch):
 
 def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, capsys):
     (tmp_path / "b").mkdir()
-    flags = [
-        "--backbone",
-        str(tmp_path / "b"),
-        "--runs",
-        str(tmp_path / "runs"),
-        "--out",
-        str(tmp_path / "out"),
-        *FLAGS,
-        "--epochs",
-        "3",
-    ]
+    folders = f"--backbone {tmp_path}/b --runs {tmp_path}/runs --out {tmp_path}/out"
+    flags = f"{folders} {FLAGS} --epochs 3".split()
     anomaly.main(flags)
     trained = [command for command in scripts if command[1] == "finetune.py"]
     assert len(trained) == 4
@@ -90,7 +81,7 @@ def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, 
     assert scripts == []
 
 
-def test_numbers_of_signal_that_are_none_are_refused():
+def test_text_that_is_no_number_of_signal_events_is_refused():
     with pytest.raises(UserError, match="--signal is 'many'"):
         anomaly.signals("many")
 

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,9 +33,9 @@ def scripts(monkeypatch):
         commands.append(command)
         if command[1] == "train.py":
             run = Path(value(command, "--runs")) / value(command, "--name")
-            place = run / "tokeniser" if "--tokeniser-only" in command else run
-            place.mkdir(parents=True, exist_ok=True)
-            (place / "best.h5").write_text("weights")
+            weights_folder = run / "tokeniser" if "--tokeniser-only" in command else run
+            weights_folder.mkdir(parents=True, exist_ok=True)
+            (weights_folder / "best.h5").write_text("weights")
         if command[1] == "evaluate.py":
             results_of(Path(command[2]))
 
@@ -46,10 +48,10 @@ def value(command: list[str], flag: str) -> str:
 
 
 def results_of(run: Path) -> None:
-    """What evaluate.py leaves of a cell with two repeats."""
+    """Write what evaluate.py writes for a cell with two repeats."""
     class_name, *strategy, jets = run.name.split("_")
     level = BETTER["_".join(strategy)] * int(jets) ** -0.3
-    numbers = {
+    metrics = {
         f"{kind}_{name}": Result(level, 0.1 * level, 200)
         for kind in ("kl", "w1")
         for name in OBSERVABLES
@@ -62,7 +64,7 @@ def results_of(run: Path) -> None:
             "data": "simulated",
             "parameters": 1000,
             "jets_per_second": 50.0,
-            "generated": {class_name: numbers},
+            "generated": {class_name: metrics},
         },
     )
     rng = np.random.default_rng(0)
@@ -76,21 +78,11 @@ def results_of(run: Path) -> None:
 def flags(tmp_path):
     write_toy_dataset(tmp_path / "data", "aspen", {"test": 60})
     write_toy_dataset(tmp_path / "data", "jetclass", {"test": 120})
-    return [
-        "--data",
-        str(tmp_path / "data"),
-        "--out",
-        str(tmp_path / "study"),
-        "--repeats",
-        "2",
-        "--train-jets",
-        "1000,100",
-        "--pet-train-jets",
-        "100,1000",
-    ]
+    folders = f"--data {tmp_path}/data --out {tmp_path}/study"
+    return f"{folders} --repeats 2 --train-jets 1000,100 --pet-train-jets 100,1000".split()
 
 
-def test_the_whole_study_is_one_command_and_repeats_nothing(scripts, flags, tmp_path, capsys):
+def test_one_command_runs_the_study_and_repeats_nothing(scripts, flags, tmp_path, capsys):
     aspen.main(flags)
     assert [command[1] for command in scripts[:3]] == ["train.py"] * 3
     trained = [command for command in scripts if command[1] == "finetune.py"]
@@ -109,10 +101,10 @@ def test_the_whole_study_is_one_command_and_repeats_nothing(scripts, flags, tmp_
     assert "| 100 | QCD | tokens | 10 of 10 | 10 | 0 | 3.00 |" in text
     assert "| gamma | tokens, fine-tuned | 0.300 ± " in text
     assert "| 1000 | PET, from scratch | Tbqq | 1000 | 50.0 |" in text
-    found = read_results(study / "study.json")
-    assert found["data"] == "simulated"
-    assert len(found["cells"]) == 16
-    assert all(abs(law["exponent"].value - 0.3) < 1e-6 for law in found["power_laws"])
+    stored = read_results(study / "study.json")
+    assert stored["data"] == "simulated"
+    assert len(stored["cells"]) == 16
+    assert all(abs(law["exponent"].value - 0.3) < 1e-6 for law in stored["power_laws"])
     for name in ("figure1_data_sets", "figure1_identities", "figure3_QCD", "figure4_Tbqq"):
         assert (study / f"{name}.png").stat().st_size > 1000
         assert (study / f"{name}.pdf").stat().st_size > 1000
@@ -136,14 +128,14 @@ def test_an_element_of_an_array_is_one_cell(scripts, flags, capsys):
     assert sum("(done)" in line for line in lines) == 1
 
 
-def test_cells_wait_for_their_backbones(scripts, flags):
-    with pytest.raises(UserError, match=r"aspen_omnijet/best\.h5 is not there yet; run first"):
+def test_cells_without_their_backbones_are_refused(scripts, flags):
+    with pytest.raises(UserError, match=r"aspen_omnijet/best\.h5 does not exist yet; run first"):
         aspen.main([*flags, "--stage", "cells"])
     with pytest.raises(UserError, match="holds no finished cell"):
         aspen.main([*flags, "--stage", "summary"])
 
 
-def test_a_summary_of_some_cells_is_a_summary(scripts, flags, tmp_path, monkeypatch):
+def test_a_study_of_few_cells_has_tables_of_these_alone(scripts, flags, tmp_path, monkeypatch):
     for name in ("transfer_figure", "data_sets_figure"):
         monkeypatch.setattr(aspen_summary, name, lambda *_: None)
     aspen.main([*flags, "--strategies", "tokens_finetuned,tokens_scratch", "--train-jets", "100"])
@@ -152,7 +144,7 @@ def test_a_summary_of_some_cells_is_a_summary(scripts, flags, tmp_path, monkeypa
     assert "PET" not in text
 
 
-def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
+def test_an_uncertainty_adds_the_spread_of_trainings_and_of_jets(tmp_path):
     def generated(value, error):
         return {"generated": {"QCD": {"kl_tau21": Result(value, error, 100)}}}
 
@@ -160,9 +152,9 @@ def test_uncertainties_are_of_trainings_and_of_jets(tmp_path):
     for seed, error in ((0, 0.3), (1, 0.5)):
         (tmp_path / f"seed{seed}").mkdir()
         write_results(tmp_path / f"seed{seed}" / "results.json", generated(1.0, error))
-    found = cell_results(tmp_path, "QCD")["generated"]["QCD"]["kl_tau21"]
-    assert found.error == pytest.approx(0.5)
-    assert found.value == 1.0
+    metric = cell_results(tmp_path, "QCD")["generated"]["QCD"]["kl_tau21"]
+    assert metric.error == pytest.approx(0.5)
+    assert metric.value == 1.0
 
 
 @pytest.mark.parametrize(
@@ -181,17 +173,10 @@ def test_flags_without_a_meaning_are_refused(scripts, flags, wrong, sentence):
 
 
 def test_a_script_that_fails_is_named_with_its_log(flags, tmp_path):
-    import sys
-    import threading
-
     stop = threading.Event()
+    command = [sys.executable, "-c", "import sys; sys.exit('no such place')"]
     with pytest.raises(UserError, match=r"failed \(no such place\).*one\.log"):
-        aspen.execute(
-            [sys.executable, "-c", "import sys; sys.exit('no such place')"],
-            tmp_path / "one.log",
-            1,
-            stop,
-        )
+        aspen.execute(command, tmp_path / "one.log", 1, stop)
     assert stop.is_set()
 
 
@@ -208,7 +193,7 @@ def test_large_cells_and_backbones_take_several_ranks_and_small_cells_one(tmp_pa
     assert many[1:4] == ["-np", "4", "--gloo"]
 
 
-def test_jets_seen_are_bounded_where_two_cores_must_do():
+def test_the_small_preset_limits_epochs_and_batch_size():
     flags = argparse.Namespace(preset="small", out=Path("o"), data=Path("d"), repeats=1, ranks=1)
     for jets in (100, 1000, 10_000):
         command = aspen.training(Cell("QCD", "tokens_scratch", jets), flags)
@@ -227,11 +212,11 @@ def test_a_generator_whose_observables_were_not_compared_is_no_cell(tmp_path):
     assert cell_of(replace(run, metrics=run.metrics | metrics)) == Cell("QCD", "pet_scratch", 100)
 
 
-def test_cells_are_known_by_what_was_trained_and_kept_cells_are_not_told_twice(tmp_path):
+def test_a_cell_of_a_run_is_not_repeated_from_a_study_file(tmp_path):
     def cell(folder, backbone, model, jets):
         results_of(tmp_path / "s" / "runs" / f"QCD_tokens_finetuned_{jets}")
-        made = tmp_path / "s" / "runs" / f"QCD_tokens_finetuned_{jets}"
-        made.rename(tmp_path / "s" / "runs" / folder)
+        run = tmp_path / "s" / "runs" / f"QCD_tokens_finetuned_{jets}"
+        run.rename(tmp_path / "s" / "runs" / folder)
         config = {"classes": "QCD", "train_jets": jets, "model": model}
         (tmp_path / "s" / "runs" / folder / "config.json").write_text(
             json.dumps({"task": "tokens", "backbone": backbone, "config": config})
@@ -240,7 +225,7 @@ def test_cells_are_known_by_what_was_trained_and_kept_cells_are_not_told_twice(t
     cell("x", "aspen", "omnijet", 100)
     cell("y", None, "pet", 100)
     cell("z", None, "pet", 100)
-    kept = {
+    row = {
         "class": "QCD",
         "parameters": 1,
         "jets_per_second": 2.0,
@@ -251,16 +236,16 @@ def test_cells_are_known_by_what_was_trained_and_kept_cells_are_not_told_twice(t
         tmp_path / "s" / "study.json",
         {
             "data": "simulated",
-            "cells": [{**kept, "strategy": "pet_scratch"}, {**kept, "strategy": "tokens_scratch"}],
+            "cells": [{**row, "strategy": "pet_scratch"}, {**row, "strategy": "tokens_scratch"}],
         },
     )
-    found = studies(read_runs(tmp_path), [tmp_path])
-    assert [(study.origin, {one.strategy for one in study.cells}) for study in found] == [
+    all_studies = studies(read_runs(tmp_path), [tmp_path])
+    assert [(study.origin, {cell.strategy for cell in study.cells}) for study in all_studies] == [
         ("s/runs", {"tokens_finetuned", "pet_scratch"}),
         ("s/runs", {"pet_scratch"}),
         ("s/study.json", {"tokens_scratch"}),
     ]
-    first = aspen_tables(found)[0]
+    first = aspen_tables(all_studies)[0]
     assert first.title.endswith("QCD: KL divergence (simulated jets; this suite, s/runs)")
     assert [row[:2] for row in first.rows[1:]] == [
         ["100", "tokens, fine-tuned"],

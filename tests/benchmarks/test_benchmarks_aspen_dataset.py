@@ -32,14 +32,14 @@ def data(tmp_path):
         for path in find_files(tmp_path, ASPEN, split):
             with h5py.File(path, "r+") as file:
                 jets = len(file["jet"])
-                beside = rng.normal(0, 0.01, (jets, file["data"].shape[1], 6))
-                beside[..., ERROR] = 0.005
-                beside[:, ::2, : ERROR + 3] = -1
-                extra = rng.uniform(0.1, 1, (jets, len(ASPEN.jet_extra)))
-                extra[:3, TAU1] = np.nan
+                constituents_extra = rng.normal(0, 0.01, (jets, file["data"].shape[1], 6))
+                constituents_extra[..., ERROR] = 0.005
+                constituents_extra[:, ::2, : ERROR + 3] = -1
+                jet_extra = rng.uniform(0.1, 1, (jets, len(ASPEN.jet_extra)))
+                jet_extra[:3, TAU1] = np.nan
                 for key, values, names in (
-                    ("constituents_extra", beside, ASPEN.constituent_extra),
-                    ("jet_extra", extra, ASPEN.jet_extra),
+                    ("constituents_extra", constituents_extra, ASPEN.constituent_extra),
+                    ("jet_extra", jet_extra, ASPEN.jet_extra),
                 ):
                     file[key] = values
                     file[key].attrs["columns"] = list(names)
@@ -49,12 +49,13 @@ def data(tmp_path):
 
 
 def of_all(data: Path, key: str) -> np.ndarray:
-    parts = []
+    """A dataset of the files of all splits (jets, ...)."""
+    arrays = []
     for split in JETS:
         for path in find_files(data, ASPEN, split):
             with h5py.File(path) as file:
-                parts.append(file[key][:])
-    return np.concatenate(parts)
+                arrays.append(file[key][:])
+    return np.concatenate(arrays)
 
 
 def run(data: Path, *flags) -> dict:
@@ -74,19 +75,19 @@ def test_numbers_of_the_figures_are_those_of_the_files(data, capsys):
         assert mean.error == pytest.approx(jet[:, column].std() / np.sqrt(200), rel=1e-4)
         assert sum(aspen["counts"][name]) + aspen["outside_bins"][name] == 200
     filled = np.arange(of_all(data, "data").shape[1]) < multiplicity[:, None]
-    beside = of_all(data, "constituents_extra")
-    track = filled & (beside[..., ERROR] > 0)
-    assert aspen["mean"]["d0"].value == pytest.approx(beside[track][:, D0].mean())
+    constituents_extra = of_all(data, "constituents_extra")
+    track = filled & (constituents_extra[..., ERROR] > 0)
+    assert aspen["mean"]["d0"].value == pytest.approx(constituents_extra[track][:, D0].mean())
     assert aspen["mean"]["d0"].n == track.sum()
     assert aspen["without_track"] == (filled & ~track).sum()
     tau = of_all(data, "jet_extra")
-    known = np.isfinite(tau[:, TAU1])
-    ratio = tau[known, TAU1 + 1] / tau[known, TAU1]
-    assert aspen["mean"]["tau21"].n == known.sum() == 191  # three files, each of three unknown
+    has_tau = np.isfinite(tau[:, TAU1])
+    ratio = tau[has_tau, TAU1 + 1] / tau[has_tau, TAU1]
+    assert aspen["mean"]["tau21"].n == has_tau.sum() == 191  # three files, each of three unknown
     assert aspen["mean"]["tau21"].value == pytest.approx(ratio.mean())
-    assert aspen["rejected"] == {"jets of pt <= 300 GeV": 7}  # told by three files of one source
-    total = sum(kind.value for kind in aspen["kinds_per_jet"].values())
-    assert total == pytest.approx(multiplicity.mean(), rel=0.02)
+    assert aspen["rejected"] == {"jets of pt <= 300 GeV": 7}  # three files of one source
+    constituents_per_jet = sum(kind.value for kind in aspen["kinds_per_jet"].values())
+    assert constituents_per_jet == pytest.approx(multiplicity.mean(), rel=0.02)
     assert results["JetClass QCD"]["jets"] < 60
     printed = capsys.readouterr().out
     assert "| tau21 (jets) |" in printed
@@ -98,34 +99,34 @@ def test_numbers_of_the_figures_are_those_of_the_files(data, capsys):
 
 def test_the_chunks_in_which_jets_are_read_do_not_matter(data, monkeypatch):
     paths = find_files(data, ASPEN, "train")
-    whole = features(paths, ASPEN)
+    at_once = features(paths, ASPEN)
     monkeypatch.setattr(aspen_features, "CHUNK_JETS", 7)
-    parts = features(paths, ASPEN)
-    np.testing.assert_array_equal(parts.plane, whole.plane)
-    np.testing.assert_allclose(parts.kinds, whole.kinds)
-    for name, one in whole.distributions.items():
-        np.testing.assert_array_equal(parts.distributions[name].counts, one.counts)
-    assert features(paths, ASPEN, most=10).jets == 10
+    in_chunks = features(paths, ASPEN)
+    np.testing.assert_array_equal(in_chunks.plane, at_once.plane)
+    np.testing.assert_allclose(in_chunks.kinds, at_once.kinds)
+    for name, distribution in at_once.distributions.items():
+        np.testing.assert_array_equal(in_chunks.distributions[name].counts, distribution.counts)
+    assert features(paths, ASPEN, max_jets=10).jets == 10
 
 
-def test_figure_2_has_every_constituent_where_the_detector_saw_it(data):
+def test_figure_2_has_every_constituent_at_its_direction_in_the_detector(data):
     paths = find_files(data, ASPEN, "test")
-    found = features(paths, ASPEN).plane
+    plane = features(paths, ASPEN).plane
     with h5py.File(paths[0]) as file:
         rel, jet, phi = file["data"][:], file["jet"][:], file["jet_extra"][:, PHI]
         filled = np.arange(rel.shape[1]) < file["multiplicity"][:][:, None]
     eta = (rel[..., 0] + jet[:, 1, None])[filled]
-    around = (rel[..., 1] + phi[:, None])[filled]
-    around = np.where(around > np.pi, around - 2 * np.pi, around)
-    assert found.sum() == np.sum(np.abs(eta) < aspen_features.PLANE_ETA)
+    phi_absolute = (rel[..., 1] + phi[:, None])[filled]
+    phi_absolute = np.where(phi_absolute > np.pi, phi_absolute - 2 * np.pi, phi_absolute)
+    assert plane.sum() == np.sum(np.abs(eta) < aspen_features.PLANE_ETA)
     bins_eta, bins_phi = aspen_features.PLANE
-    upper = found[:, bins_phi // 2 :].sum()
-    assert upper == np.sum((around >= 0) & (np.abs(eta) < aspen_features.PLANE_ETA))
-    right = found[bins_eta // 2 :].sum()
+    upper = plane[:, bins_phi // 2 :].sum()
+    assert upper == np.sum((phi_absolute >= 0) & (np.abs(eta) < aspen_features.PLANE_ETA))
+    right = plane[bins_eta // 2 :].sum()
     assert abs(right - np.sum((eta >= 0) & (eta < aspen_features.PLANE_ETA))) <= 1
 
 
-def test_files_without_extra_columns_give_the_panels_they_can(tmp_path):
+def test_files_without_extra_columns_give_the_other_panels(tmp_path):
     write_toy_dataset(tmp_path, "aspen", JETS)
     results = run(tmp_path)[ASPEN.title]
     assert "jet_mass" in results["mean"]
@@ -135,7 +136,7 @@ def test_files_without_extra_columns_give_the_panels_they_can(tmp_path):
         run(tmp_path / "nowhere")
 
 
-# two events of PFNano: jets at eta 0, phi 0 and 3; what the generator knows, then where it went
+# generator particles of events with jets at eta 0, phi 0 and 3: (pdg id, mother, eta, phi)
 HADRONIC_W = [(24, -1, 0, 0), (24, 0, 0, 0), (1, 1, 0.3, 0.2), (-2, 1, -0.3, -0.1)]
 OPEN_W = [(24, -1, 0, 0), (1, 0, 0.3, 0.2), (-2, 0, 1.1, 0.0)]
 LEPTONIC_W = [(24, -1, 0, 0), (11, 0, 0.1, 0.1), (-12, 0, 0.0, 0.1)]
@@ -152,28 +153,29 @@ W_OF_TOP = [(6, -1, 0, 0), (24, 0, 0, 0), (1, 1, 0.3, 0.2), (-2, 1, -0.3, -0.1)]
 
 
 def write_sample(folder: Path, name: str, events: list, sum_of_weights: float | None = None):
-    """Simulated PFNano: two jets in each event, the particles given, event weights 2."""
-    number = len(events)
-    particles = [np.array(one, float).reshape(-1, 4) for one in events]
-    counts = [len(one) for one in particles]
+    """Simulated PFNano: events of two jets, with these generator particles and weights of 2."""
+    num_events = len(events)
+    particles = [np.array(event, float).reshape(-1, 4) for event in events]
+    counts = [len(event) for event in particles]
     flat = np.concatenate(particles)
     float_jets = {"pt": [400.0, 350.0], "eta": [0.0, 0.0], "phi": [0.0, 3.0]}
     candidates = {key: [1.0] for key in ("pt", "eta", "phi", "mass", "puppiWeight")}
-    arrays = {f"FatJet_{k}": ak.Array(np.float32([v] * number)) for k, v in float_jets.items()}
-    arrays |= {f"PFCands_{k}": ak.Array(np.float32([v] * number)) for k, v in candidates.items()}
-    whole = {
+    arrays = {f"FatJet_{k}": ak.Array(np.float32([v] * num_events)) for k, v in float_jets.items()}
+    arrays |= {
+        f"PFCands_{k}": ak.Array(np.float32([v] * num_events)) for k, v in candidates.items()
+    }
+    integers = {
         "FatJet_jetId": [6, 6],
         "PFCands_pdgId": [211],
         "FatJetPFCands_jetIdx": [0],
         "FatJetPFCands_pFCandsIdx": [0],
     }
-    arrays |= {k: ak.Array(np.int32([v] * number)) for k, v in whole.items()}
-    for place, (column, kind) in enumerate(
-        {"pdgId": "i4", "genPartIdxMother": "i4", "eta": "f4", "phi": "f4"}.items()
-    ):
-        arrays[f"GenPart_{column}"] = ak.unflatten(flat[:, place].astype(kind), counts)
+    arrays |= {k: ak.Array(np.int32([v] * num_events)) for k, v in integers.items()}
+    generator = {"pdgId": "i4", "genPartIdxMother": "i4", "eta": "f4", "phi": "f4"}
+    for column, (key, kind) in enumerate(generator.items()):
+        arrays[f"GenPart_{key}"] = ak.unflatten(flat[:, column].astype(kind), counts)
     arrays = {k: ak.from_regular(v) if v.ndim == 2 else v for k, v in arrays.items()}
-    arrays["genWeight"] = np.full(number, 2.0, np.float32)
+    arrays["genWeight"] = np.full(num_events, 2.0, np.float32)
     path = folder / name / "nano.root"
     path.parent.mkdir(parents=True)
     with uproot.recreate(path) as file:
@@ -193,9 +195,13 @@ def test_jets_count_where_all_quarks_of_a_decay_lie_within_the_radius(tmp_path):
     )
     write_sample(tmp_path, "TTToHadronic_TuneCP5", [TOP, OPEN_TOP, W_OF_TOP, [], TOP])
     write_sample(tmp_path, "QCD_Pt_300to470_TuneCP5", [[], HADRONIC_W])
-    found = {sample.kind: sample for sample in samples(tmp_path)}
-    assert {kind: sample.matched for kind, sample in found.items()} == {"QCD": 4, "top": 2, "W": 2}
-    assert {sample.selected for sample in found.values()} == {4, 8, 10}
+    by_kind = {sample.kind: sample for sample in samples(tmp_path)}
+    assert {kind: sample.matched for kind, sample in by_kind.items()} == {
+        "QCD": 4,
+        "top": 2,
+        "W": 2,
+    }
+    assert {sample.selected for sample in by_kind.values()} == {4, 8, 10}
 
 
 def test_samples_count_with_cross_section_and_luminosity_over_generated_events(tmp_path):
@@ -211,9 +217,9 @@ def test_samples_count_with_cross_section_and_luminosity_over_generated_events(t
         sum_of_weights=200.0,
     )
     kinds = composition(samples(tmp_path), luminosity=10.0)
-    one, other = 145.4e4 * 2 / 4, 34.0e4 * 2 / 200
-    assert kinds["Z"].value == pytest.approx(one + other)
-    assert kinds["Z"].error == pytest.approx(np.hypot(one, other))  # one jet in each
+    first, second = 145.4e4 * 2 / 4, 34.0e4 * 2 / 200
+    assert kinds["Z"].value == pytest.approx(first + second)
+    assert kinds["Z"].error == pytest.approx(np.hypot(first, second))  # one jet in each
     assert kinds["Z"].n == 2
 
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks: what a user can run is listed, with a line each, and nothing else."""
+"""python -m benchmarks lists every program that a user can run, with a line each."""
 
 import importlib
 
@@ -33,7 +33,7 @@ def test_without_a_name_all_programs_are_listed_with_a_line_each(words):
 
 
 @pytest.mark.parametrize("name", programs())
-def test_what_is_listed_has_a_main_and_a_help(name, capsys):
+def test_a_listed_program_has_a_main_and_a_help(name, capsys):
     module = importlib.import_module(f"benchmarks.{name}")
     with pytest.raises(SystemExit) as stop:
         module.main(["--help"])
@@ -41,13 +41,13 @@ def test_what_is_listed_has_a_main_and_a_help(name, capsys):
     assert f"python -m benchmarks {name}" in capsys.readouterr().out
 
 
-def test_what_is_not_listed_has_no_main():
+def test_a_module_that_is_not_listed_has_no_main():
     for path in (ROOT / "benchmarks").glob("[!_]*.py"):
         assert path.stem in programs() or "\ndef main(" not in path.read_text()
 
 
 @pytest.mark.parametrize("name", ["published", "nothing", "../evaluate"])
-def test_another_name_is_refused_with_those_there_are(name):
+def test_an_unknown_name_is_refused_with_the_known_ones(name):
     code, _, err = python(f"-m benchmarks {name}")
     assert code == 2
     assert f"no benchmark {name!r}; expected: python -m benchmarks NAME" in err

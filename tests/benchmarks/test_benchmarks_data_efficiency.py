@@ -36,27 +36,19 @@ def scripts(monkeypatch):
 
 
 def test_a_scan_trains_every_cell_once_and_reports_all(scripts, tmp_path, capsys):
-    flags = [
-        "--backbone",
-        str(tmp_path / "b"),
-        "--train-jets",
-        "100,30",
-        "--repeats",
-        "2",
-        "--out",
-        str(tmp_path / "scan"),
-    ]
+    line = f"--backbone {tmp_path}/b --train-jets 100,30 --repeats 2 --out {tmp_path}/scan"
+    flags = line.split()
     data_efficiency.main(flags)
     trained = [command for command in scripts if command[1] == "finetune.py"]
-    asked = [
+    trainings = [
         (command[command.index("--train-jets") + 1], "--backbone" in command) for command in trained
     ]
-    assert sorted(asked) == [("100", False), ("100", True), ("30", False), ("30", True)]
+    assert sorted(trainings) == [("100", False), ("100", True), ("30", False), ("30", True)]
     assert all(command[command.index("--repeats") + 1] == "2" for command in trained)
-    found = read_results(tmp_path / "scan" / "data_efficiency.json")
+    stored = read_results(tmp_path / "scan" / "data_efficiency.json")
     values = {
         (cell["model"], cell["training_jets"]): cell["metrics"]["rejection_0.5"].value
-        for cell in found["cells"]
+        for cell in stored["cells"]
     }
     assert values == {
         ("OmniLearn", 30): 90,

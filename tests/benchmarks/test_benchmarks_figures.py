@@ -1,4 +1,4 @@
-"""Fine-tuned against scratch: pairs are found by what the runs say, convergence by their losses."""
+"""Fine-tuned against scratch: pairs of runs, their figures, and convergence from their losses."""
 
 import json
 
@@ -45,12 +45,12 @@ def test_runs_are_paired_by_their_backbone_and_repeats_count_as_one(make_run, tm
     make_run("top_any", "runs/jetclass", [0.3], repeat="seed0")
     make_run("top_other", None, [0.4])
     make_run("qg_alone", None, [0.4], dataset="qg")
-    found = pairs(read_runs(tmp_path))
-    assert {name: set(runs) for name, runs in found.items()} == {"top": {FINETUNED, SCRATCH}}
-    assert found["top"][FINETUNED].name == "top_any"
+    by_name = pairs(read_runs(tmp_path))
+    assert {name: set(runs) for name, runs in by_name.items()} == {"top": {FINETUNED, SCRATCH}}
+    assert by_name["top"][FINETUNED].name == "top_any"
 
 
-def test_the_figures_of_each_pair_are_drawn_and_the_factor_is_said(make_run, tmp_path, capsys):
+def test_the_figures_of_each_pair_are_drawn_and_the_factor_is_printed(make_run, tmp_path, capsys):
     make_run("top_finetuned", "runs/jetclass", [0.4, 0.29])
     make_run("top_scratch", None, [0.6, 0.5, 0.4, 0.3])
     main(["--runs", str(tmp_path), "--out", str(tmp_path / "figures")])
@@ -61,7 +61,7 @@ def test_the_figures_of_each_pair_are_drawn_and_the_factor_is_said(make_run, tmp
     assert "2 epochs, 2.0 times fewer" in capsys.readouterr().out
 
 
-def test_of_two_runs_that_fit_it_is_said_which_is_not_drawn(make_run, tmp_path, capsys):
+def test_a_second_run_of_the_same_kind_is_reported_as_not_drawn(make_run, tmp_path, capsys):
     for name in ("a", "b"):
         make_run(name, None, [0.4])
     assert pairs(read_runs(tmp_path)) == {}

@@ -1,4 +1,4 @@
-"""Damaged files of every kind: ours are refused or read as they were, none ends in a traceback."""
+"""Damaged files: those of the suite are refused or read unchanged, none ends in a traceback."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks.fuzz import OWN, PUBLIC, READERS, attacked, content_of, damaged, main
-from benchmarks.fuzz_simulated import leave_out_sums
+from benchmarks.fuzz import OWN, PUBLIC, READERS, content_of, count_outcomes, damaged, main
+from benchmarks.fuzz_simulated import remove_checksums
 from omnilearn.hdf5 import new_file
 from omnilearn.hdf5_sums import DIGEST
 
@@ -17,51 +17,51 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.mark.parametrize("name", OWN | PUBLIC)  # the simulated ones take too long
-def test_a_damaged_file_is_refused_in_a_sentence_or_read_as_it_was(name, tmp_path):
-    found = attacked(name, 1, range(DAMAGES), tmp_path)
-    assert found["tried"] == DAMAGES
-    assert found["refused"] > DAMAGES // 4
-    assert found["tracebacks"] == 0, found["numbers"]
+def test_a_damaged_file_is_refused_with_a_message_or_read_unchanged(name, tmp_path):
+    counts = count_outcomes(name, 1, range(DAMAGES), tmp_path)
+    assert counts["tried"] == DAMAGES
+    assert counts["refused"] > DAMAGES // 4
+    assert counts["tracebacks"] == 0, counts["numbers"]
     if name in OWN:
-        assert found["changed"] == 0, found["numbers"]
+        assert counts["changed"] == 0, counts["numbers"]
 
 
-def test_a_damage_is_decided_by_its_number():
+def test_the_number_of_a_damage_determines_it():
     content = bytes(range(256)) * 8
-    first, again, other = (damaged(content, np.random.default_rng([0, k])) for k in (3, 3, 4))
-    assert first == again
-    assert first not in (content, other)
+    third, repeated, fourth = (damaged(content, np.random.default_rng([0, k])) for k in (3, 3, 4))
+    assert third == repeated
+    assert third not in (content, fourth)
 
 
-def test_any_other_number_makes_other_content():
+def test_content_differs_if_a_value_or_a_type_differs():
     arrays = {"weight": np.ones(3), "about": {"seed": 0}}
     assert content_of(arrays) == content_of({"weight": np.ones(3), "about": {"seed": 0}})
     assert content_of(arrays) != content_of({**arrays, "weight": np.ones(3, "f4")})
     assert content_of(arrays) != content_of({**arrays, "about": {"seed": 1}})
 
 
-def test_the_program_prints_and_keeps_what_it_counted(tmp_path, capsys):
+def test_the_program_prints_and_writes_its_counts(tmp_path, capsys):
     main(["--damages", "3", "--reader", "config.json", "--out", str(tmp_path / "fuzz.json")])
     assert "tracebacks" in capsys.readouterr().out
-    found = json.loads((tmp_path / "fuzz.json").read_text())
-    assert found["own_formats"]["tried"] == found["damages"] == 3
+    stored = json.loads((tmp_path / "fuzz.json").read_text())
+    assert stored["own_formats"]["tried"] == stored["damages"] == 3
 
 
-def test_no_damage_of_the_committed_run_went_unnoticed_in_our_own_formats():
-    found = json.loads((RESULTS / "fuzz.json").read_text())
-    assert set(found["readers"]) <= set(READERS)
-    assert sum(row["tracebacks"] for row in found["readers"].values()) == 0
-    assert found["own_formats"]["changed"] == 0
-    assert found["damages"] >= 10_000
+def test_every_damage_of_the_committed_run_was_noticed_in_the_formats_of_the_suite():
+    stored = json.loads((RESULTS / "fuzz.json").read_text())
+    assert set(stored["readers"]) <= set(READERS)
+    assert sum(row["tracebacks"] for row in stored["readers"].values()) == 0
+    assert stored["own_formats"]["changed"] == 0
+    assert stored["damages"] >= 10_000
 
 
-def test_a_public_file_has_no_sums_of_ours(tmp_path):
+def test_checksums_are_removed_and_the_content_stays(tmp_path):
     path = tmp_path / "train.h5"
     with new_file(path) as file:
         file.create_dataset("jets", data=np.arange(6.0), chunks=(4,))
         file["table/title"] = "jets"
         file["table"].attrs["nrows"] = 6
-    leave_out_sums(path)
+    remove_checksums(path)
     with h5py.File(path) as file:
         assert DIGEST not in file.attrs
         assert not file["jets"].fletcher32

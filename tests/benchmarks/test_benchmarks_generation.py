@@ -1,4 +1,4 @@
-"""Tables 5 and 6 from published rows and results files; yardsticks; what counts as equal."""
+"""Tables 5 and 6 from published rows and results files; the trivial generator."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from benchmarks.figures import main as figures
 from benchmarks.generation_tables import generation_rows, observable_rows
 from benchmarks.inclusive import inclusive
-from benchmarks.published_generation import PUBLISHED_GENERATION, number
+from benchmarks.published_generation import PUBLISHED_GENERATION, parsed
 from benchmarks.runs import read_runs
 from benchmarks.tables import main
 from omnilearn.data.catalogue import CATALOGUE
@@ -15,7 +15,7 @@ from omnilearn.statistics.results import Result, write_results
 
 METRICS = ("w1m", "w1p", "w1efp", "coverage", "mmd", "fpd", "kpd")
 OBSERVABLES = ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
-FOUND = {
+RESULTS = {
     **{name: Result(0.00123, 0.0001, 900) for name in METRICS},
     **{f"{kind}_{name}": Result(0.5, 0.1, 900) for kind in ("kl", "w1") for name in OBSERVABLES},
 }
@@ -26,7 +26,7 @@ ABOUT = {"dataset": "jetnet30", "model": "PET", "data": "simulated"}
 def runs(tmp_path):
     write_results(
         tmp_path / "jetnet30_scratch" / "results.json",
-        {**ABOUT, "generated": {"g": FOUND}, "ideal": {"g": FOUND}},
+        {**ABOUT, "generated": {"g": RESULTS}, "ideal": {"g": RESULTS}},
     )
     return tmp_path
 
@@ -47,10 +47,10 @@ def test_published_numbers_are_read_as_printed():
     table = PUBLISHED_GENERATION["jetnet30"]
     assert table.numbers("q", "OmniLearn")[0] == (0.24, 0.03)
     assert table.numbers("g", "EPiC-GAN")[-1] is None
-    assert number("0.02") == (0.02, None)
+    assert parsed("0.02") == (0.02, None)
 
 
-def test_our_rows_stand_under_the_published_ones_of_their_class_in_their_units(runs):
+def test_rows_of_runs_follow_the_published_rows_of_their_class_in_the_same_units(runs):
     rows = generation_rows("jetnet30", read_runs(runs))
     gluons = [row for row in rows[1:] if row[0] == "g"]
     assert [row[1] for row in gluons][-6:] == [
@@ -78,13 +78,13 @@ def test_the_command_prints_tables_5_and_6_and_the_observables(runs, capsys):
         assert text in out
 
 
-def test_observables_have_a_divergence_and_a_distance_each(runs):
+def test_every_observable_has_a_divergence_and_a_distance(runs):
     heading, generated, ideal = observable_rows("jetnet30", read_runs(runs))
     assert len(heading) == len(generated) == 4 + 2 * len(OBSERVABLES) + 1
     assert (generated[1], ideal[1]) == ("PET", "PET (Ideal)")
 
 
-def test_a_small_generator_has_the_row_of_its_start(runs):
+def test_a_small_generator_has_the_row_of_the_model_from_scratch(runs):
     (runs / "jetnet30_scratch" / "config.json").write_text(
         '{"task": "generation", "backbone": null, "config": {"preset": "small"}}'
     )
@@ -97,8 +97,8 @@ def test_a_small_generator_has_the_row_of_its_start(runs):
     ]
 
 
-def test_jets_of_a_token_model_have_their_observables_alone(tmp_path, capsys):
-    observables = {name: one for name, one in FOUND.items() if name not in METRICS}
+def test_jets_of_a_token_model_have_a_table_of_observables_alone(tmp_path, capsys):
+    observables = {name: result for name, result in RESULTS.items() if name not in METRICS}
     write_results(
         tmp_path / "any" / "results.json",
         {**ABOUT, "dataset": "aspen", "generated": {"data": observables}},
@@ -115,7 +115,7 @@ def test_losses_of_generators_are_drawn_as_figure_5(runs, tmp_path):
         ("jetnet30_finetuned", '"runs/jetclass"', (0.8, 0.7)),
     ):
         run = runs / name
-        write_results(run / "results.json", {**ABOUT, "generated": {"g": FOUND}})
+        write_results(run / "results.json", {**ABOUT, "generated": {"g": RESULTS}})
         (run / "config.json").write_text(f'{{"backbone": {backbone}}}')
         (run / "history.jsonl").write_text(
             "".join(
@@ -129,19 +129,20 @@ def test_losses_of_generators_are_drawn_as_figure_5(runs, tmp_path):
 
 def test_the_trivial_generator_keeps_spectrum_and_multiplicity_and_nothing_else():
     rng = np.random.default_rng(0)
-    number_of = rng.integers(3, 9, 400)
-    mask = np.arange(8) < number_of[:, None]
-    # within a jet all constituents carry the same momentum
+    multiplicity = rng.integers(3, 9, 400)
+    mask = np.arange(8) < multiplicity[:, None]
+    # within a jet all constituents have the same momentum
     pt = np.repeat(rng.uniform(0, 1, (400, 1)), 8, axis=1)
     constituents = np.stack([0 * pt, 0 * pt, pt, mask], axis=-1) * mask[..., None]
     jets = JetSet(constituents, np.zeros((400, 4)), np.arange(400) % 2)
-    drawn = inclusive(jets, jets, 0)
-    assert len(drawn) == len(jets)
+    generated = inclusive(jets, jets, 0)
+    assert len(generated) == len(jets)
     for label in (0, 1):
-        ours, theirs = drawn.of_class(label).constituents, jets.of_class(label).constituents
-        np.testing.assert_array_equal(ours[..., 3], theirs[..., 3])
+        ours, true = (sample.of_class(label).constituents for sample in (generated, jets))
+        np.testing.assert_array_equal(ours[..., 3], true[..., 3])
         assert np.ptp(ours[0, :3, 2]) > 0
-        real, true = (each[each[..., 3] > 0][:, 2] for each in (ours, theirs))
-        np.testing.assert_allclose(
-            np.quantile(real, (0.25, 0.5, 0.75)), np.quantile(true, (0.25, 0.5, 0.75)), atol=0.06
-        )
+        quantiles = [
+            np.quantile(sample[sample[..., 3] > 0][:, 2], (0.25, 0.5, 0.75))
+            for sample in (ours, true)
+        ]
+        np.testing.assert_allclose(*quantiles, atol=0.06)

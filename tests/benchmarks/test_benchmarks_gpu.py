@@ -1,4 +1,4 @@
-"""The measurement of a GPU, dry on a CPU: what comes first, what is kept, when it ends."""
+"""The measurement of a GPU, run on a CPU: its order, what it writes, and when it stops."""
 
 import json
 import time
@@ -17,20 +17,14 @@ KINDS = [("all", "training"), ("classifier", "training")]
 
 @pytest.fixture
 def fake(monkeypatch):
-    """A device whose steps take no time; products of 1 TFLOP/s. Records what is run."""
-    ran = []
+    """A device of 1 TFLOP/s with short steps."""
 
     def work(mode, config, training, precision):
-        def run(batch):
-            ran.append((mode, precision, batch["mask"].shape[1]))
-            time.sleep(0.001 if precision == "bfloat16" else 0.002)
-
-        return run
+        return lambda batch: time.sleep(0.001 if precision == "bfloat16" else 0.002)
 
     monkeypatch.setattr(gpu, "work", work)
     monkeypatch.setattr(gpu, "peak_flops", lambda precision: 1e12)
     monkeypatch.setattr(gpu, "allow_tf32", lambda allowed: None)
-    return ran
 
 
 def measurements(out, seconds=60.0, size="full", batch=256) -> Measurements:
@@ -65,10 +59,10 @@ def test_the_dry_run_measures_prints_and_writes_on_a_cpu(tmp_path):
     assert lines[4].startswith(f"{name}: first step after ")
     assert lines[5].startswith(f"{name}: ")
     assert lines[5].endswith(" jets/s")
-    found = json.loads(out.read_text())
-    assert found["device"] == "cpu"
-    assert found["pretraining"] is None  # of the full size alone
-    first = found["rows"][0]
+    stored = json.loads(out.read_text())
+    assert stored["device"] == "cpu"
+    assert stored["pretraining"] is None  # of the full size alone
+    first = stored["rows"][0]
     assert first["error"] is None
     assert first["slots"] == FIRST_SLOTS
     assert min(first["jets_per_second"], first["first_step_seconds"], first["share_of_peak"]) > 0
@@ -104,7 +98,7 @@ def test_one_length_of_every_setting_comes_first_then_the_lengths_that_need_no_n
     assert not measured.not_begun
 
 
-def test_what_would_not_end_in_time_is_not_begun_and_is_named(tmp_path, fake, capsys):
+def test_a_measurement_that_would_not_end_in_time_is_named_and_not_begun(tmp_path, fake, capsys):
     measured = measurements(tmp_path / "gpu.json", seconds=100)
     measured.first_seconds, measured.other_seconds = {False: 30.0, True: 395.0}, 5.0
     plain, fused = (Setting("all", "training", "float32", xla) for xla in (False, True))
@@ -117,27 +111,27 @@ def test_what_would_not_end_in_time_is_not_begun_and_is_named(tmp_path, fake, ca
     measured.until = time.monotonic() + 20
     measured.measure(plain, BATCHES[26])
     assert [row["slots"] for row in measured.rows] == [46, 26]
-    measured.measure(plain, BATCHES[150])  # needs a graph of its own
+    measured.measure(plain, BATCHES[150])  # needs another graph
     assert measured.not_begun[1:] == ["all, training, float32, no XLA, 150 slots"]
 
 
-def test_numbers_are_in_the_file_before_the_next_is_begun(tmp_path, fake, monkeypatch):
+def test_a_rate_is_in_the_file_before_the_next_is_begun(tmp_path, fake, monkeypatch):
     out = tmp_path / "gpu.json"
     measured = measurements(out)
     setting = Setting("all", "training", "float32", False)
     measured.measure(setting, BATCHES[46])
-    kept = []
+    files = []
     monkeypatch.setattr(
-        gpu, "steady_seconds", lambda *given: kept.append(json.loads(out.read_text())) or 1.0
+        gpu, "steady_seconds", lambda *_: files.append(json.loads(out.read_text())) or 1.0
     )
     measured.measure(setting, BATCHES[26])
-    (during,) = kept
+    (during,) = files
     assert during["rows"][0]["jets_per_second"] > 0
     assert during["rows"][1]["first_step_seconds"] > 0
     assert during["rows"][1]["jets_per_second"] is None
 
 
-def test_a_length_that_does_not_fit_into_memory_does_not_end_the_rest(tmp_path, fake, monkeypatch):
+def test_a_length_that_does_not_fit_into_memory_is_recorded(tmp_path, fake, monkeypatch):
     measured = measurements(tmp_path / "gpu.json")
     monkeypatch.setattr(gpu, "steady_seconds", full_memory)
     setting = Setting("all", "training", "float32", False)
@@ -147,17 +141,17 @@ def test_a_length_that_does_not_fit_into_memory_does_not_end_the_rest(tmp_path, 
 
 
 def full_memory(*_):
-    raise RuntimeError("out of memory\nand a long report")
+    raise RuntimeError("out of memory\nand more lines")
 
 
-def test_a_graph_is_traced_once_for_all_shortened_lengths_but_by_xla_for_each(tmp_path, fake):
+def test_a_graph_is_traced_once_for_all_shortened_lengths_and_by_xla_for_each(tmp_path, fake):
     measured = measurements(tmp_path / "gpu.json")
     for xla, expected in ((False, [True, False, True]), (True, [True, True, True])):
-        setting, found = Setting("all", "training", "float32", xla), []
+        setting, traced = Setting("all", "training", "float32", xla), []
         for slots in (46, 26, 150):
-            found.append(measured.traces(setting, slots))
+            traced.append(measured.traces(setting, slots))
             measured.measure(setting, BATCHES[slots])
-        assert found == expected
+        assert traced == expected
 
 
 def test_hours_of_the_pretraining_follow_from_the_rate_over_all_lengths(tmp_path, fake):

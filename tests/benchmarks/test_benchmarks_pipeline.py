@@ -18,7 +18,7 @@ def test_every_consumer_gets_its_share_of_the_jets(tmp_path, capsys):
     assert numbers["ranks"] == 2
     rates = [numbers[f"jets_per_second_of_rank_{rank}"] for rank in range(2)]
     assert min(rates) > 0
-    # the slower one ends it: equal shares make the sum of the rates an upper bound
+    # both ranks have the same share, so the slower one determines the total
     assert numbers["jets_per_second_in_total"] == pytest.approx(2 * min(rates))
     printed = capsys.readouterr().out
     assert "jets per second of rank 1" in printed

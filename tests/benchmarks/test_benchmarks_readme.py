@@ -1,4 +1,4 @@
-"""What the committed results say: the backbone is ahead, memory is bounded, tables are theirs."""
+"""The committed results: the backbone is ahead, memory is bounded, tables are made from them."""
 
 import json
 from pathlib import Path
@@ -35,8 +35,8 @@ def test_preprocessing_of_every_dataset_fits_into_memory():
     measured = json.loads((RESULTS / "preprocessing.json").read_text())["datasets"]
     assert set(measured) == set(CATALOGUE)
     large = json.loads((RESULTS / "preprocessing_large.json").read_text())["datasets"]["atlas"]
-    for one in (large, *measured.values()):
-        assert all(run["peak_megabytes"] < 1500 for run in one["runs"])
+    for dataset in (large, *measured.values()):
+        assert all(run["peak_megabytes"] < 1500 for run in dataset["runs"])
 
 
 def test_a_backbone_needs_fewer_jets_at_every_size():

@@ -1,4 +1,4 @@
-"""One file of a folder of runs: all tables, published rows beside ours, all figures."""
+"""The report of a folder of runs: all tables with the published rows, all figures."""
 
 import re
 import shutil
@@ -16,18 +16,16 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    place = tmp_path_factory.mktemp("folder")
-    shutil.copytree(RESULTS / "demo_full", place / "runs" / "demo_full")
-    shutil.copytree(RESULTS / "unfolding" / "events_64000", place / "runs" / "unfolding")
-    shutil.copy(
-        RESULTS / "demo_full" / "roc.png",
-        place / "runs" / "demo_full" / "top_finetuned" / "roc.png",
-    )
-    report.main(["--runs", str(place / "runs"), "--out", str(place / "report.html")])
-    return (place / "report.html").read_text()
+    folder = tmp_path_factory.mktemp("folder")
+    runs = folder / "runs"
+    shutil.copytree(RESULTS / "demo_full", runs / "demo_full")
+    shutil.copytree(RESULTS / "unfolding" / "events_64000", runs / "unfolding")
+    shutil.copy(RESULTS / "demo_full" / "roc.png", runs / "demo_full" / "top_finetuned")
+    report.main(["--runs", str(runs), "--out", str(folder / "report.html")])
+    return (folder / "report.html").read_text()
 
 
-def test_published_rows_stand_beside_ours(page):
+def test_a_table_has_published_rows_and_rows_of_runs(page):
     top = page[page.index('<h3 id="table-1">') :]
     top = top[: top.index("</table>")]
     for model in (*PUBLISHED["top"].rows, "OmniLearn (small)", "PET classifier (small)"):
@@ -39,12 +37,12 @@ def test_published_rows_stand_beside_ours(page):
     assert measured.text in top
 
 
-def test_tables_of_which_no_run_is_are_left_out(page):
+def test_tables_without_a_run_are_left_out(page):
     assert "Quark/Gluon (" not in page
     assert "OmniFold, unfolded to particle level" in page
 
 
-def test_every_figure_is_inside_once_with_the_run_it_is_of(page):
+def test_every_figure_is_on_the_page_once_with_the_name_of_its_run(page):
     names = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)">', page)
     assert len(set(names)) == len(names) == 7
     assert {"demo_full/roc", "demo_full/loss", "demo_full/top_finetuned/roc"} <= set(names)

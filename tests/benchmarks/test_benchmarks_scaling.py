@@ -1,4 +1,4 @@
-"""Weak scaling: efficiency is the speed of a rank against that of a rank alone, round by round."""
+"""Weak scaling: the efficiency is the speed of a rank over that of a single rank in each round."""
 
 import json
 from pathlib import Path
@@ -21,10 +21,10 @@ def measured(ranks: int, rate: float, share: float) -> dict:
     }
 
 
-def test_a_machine_that_slows_down_between_rounds_leaves_the_efficiency_alone():
+def test_the_efficiency_does_not_change_if_a_machine_slows_down_between_rounds():
     rounds = [[measured(1, rate, 0.0), measured(2, 1.8 * rate, 0.02)] for rate in (100, 60, 50)]
-    one, two = combined(rounds)
-    assert (one["efficiency"], one["jets_per_second"]) == (1.0, 60)
+    single, two = combined(rounds)
+    assert (single["efficiency"], single["jets_per_second"]) == (1.0, 60)
     assert two["efficiency"] == pytest.approx(0.9)
     assert two["jets_per_second"] == pytest.approx(108)
     assert two["megabytes_per_step"] == 8.0

@@ -1,4 +1,4 @@
-"""The model of many GPUs: nothing is lost on one, the spread is what two ranks lost."""
+"""The model of many GPUs: no loss on one GPU, and a spread fitted to the loss of two ranks."""
 
 import pytest
 
@@ -13,10 +13,10 @@ from benchmarks.scaling_model import (
 
 
 def test_one_gpu_loses_nothing_and_more_lose_more():
-    found = [efficiency(gpus, 1000, 256, 8e6, 0.02) for gpus in (1, 8, 32, 128)]
-    assert found[0] == 1
-    assert found == sorted(found, reverse=True)
-    assert found[-1] > 0.9
+    efficiencies = [efficiency(gpus, 1000, 256, 8e6, 0.02) for gpus in (1, 8, 32, 128)]
+    assert efficiencies[0] == 1
+    assert efficiencies == sorted(efficiencies, reverse=True)
+    assert efficiencies[-1] > 0.9
 
 
 def test_the_larger_of_two_normal_numbers_is_known():
@@ -37,9 +37,4 @@ def test_the_quoted_table_is_that_of_the_model(capsys):
     main([])
     table = capsys.readouterr().out.partition("\n")[2]
     assert table in (RESULTS.parents[1] / "docs" / "perlmutter.md").read_text()
-
-
-def test_the_table_has_every_number_of_gpus(capsys):
-    main([])
-    said = capsys.readouterr().out
-    assert all(f"| {gpus} | 4000 |" in said for gpus in (8, 32, 128))
+    assert all(f"| {gpus} | 4000 |" in table for gpus in (8, 32, 128))

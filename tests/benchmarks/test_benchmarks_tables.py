@@ -1,4 +1,4 @@
-"""Tables are made from results files and published rows; nothing is typed by hand."""
+"""Tables are made from results files and published rows."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def tagging_table(dataset, runs):
 
 
 def make_run(folder, metrics, backbone=None, task="tagging", **config):
-    """An evaluated run: results.json, and what was trained beside it."""
+    """An evaluated run: results.json and config.json."""
     write_results(folder / "results.json", ABOUT | metrics)
     about = {"config": {"preset": "full", **config}, "task": task, "backbone": backbone}
     (folder / "config.json").write_text(json.dumps(about))
@@ -43,11 +43,11 @@ def test_published_tables_are_complete_and_cited():
     for dataset, table in PUBLISHED.items():
         assert table.dataset == dataset
         assert table.citation.startswith("arXiv:")
-        wanted = {f"rejection_{point:g}" for point in CATALOGUE[dataset].working_points}
-        assert set(table.metrics) == {"accuracy", "auc", *wanted}
+        rejections = {f"rejection_{point:g}" for point in CATALOGUE[dataset].working_points}
+        assert set(table.metrics) == {"accuracy", "auc", *rejections}
         assert any("OmniLearn" in model for model in table.rows)
-        for numbers in table.rows.values():
-            assert len(numbers) == len(table.metrics)
+        for model in table.rows:
+            assert len(table.numbers(model)) == len(table.metrics)
 
 
 def test_every_published_table_rejects_more_background_at_lower_signal_efficiency():
@@ -56,8 +56,8 @@ def test_every_published_table_rejects_more_background_at_lower_signal_efficienc
             (name for name in table.metrics if name.startswith("rejection")),
             key=lambda name: float(name.split("_")[1]),
         )
-        for numbers in table.rows.values():
-            row = dict(zip(table.metrics, numbers, strict=True))
+        for model in table.rows:
+            row = dict(zip(table.metrics, table.numbers(model), strict=True))
             if row[low] and row[high]:
                 assert row[low][0] > row[high][0]
 
@@ -68,7 +68,7 @@ def test_published_omnilearn_row_is_printed_as_in_the_paper():
     assert "arXiv:2502.14652, Table 1" in line
 
 
-def test_our_row_names_its_data_its_size_and_its_uncertainty(tmp_path):
+def test_the_row_of_a_run_has_its_kind_of_data_size_and_uncertainties(tmp_path):
     write_results(tmp_path / "top_scratch" / "results.json", ABOUT | METRICS)
     line = tagging_table("top", read_runs(tmp_path)).splitlines()[-1]
     assert cells(line) == [
@@ -98,7 +98,7 @@ def test_every_line_of_the_table_has_all_columns(tmp_path):
     assert cells(lines[-1])[4:7] == ["-", "-", "-"]
 
 
-def test_a_run_is_known_by_what_it_is_wherever_it_lies(tmp_path):
+def test_the_row_of_a_run_does_not_depend_on_its_folder(tmp_path):
     make_run(tmp_path / "a" / "b" / "c" / "anything", METRICS, backbone="runs/jetclass")
     rows = tagging_rows("top", read_runs(tmp_path))
     assert [row[0] for row in rows[-2:]] == ["PET classifier", "OmniLearn"]
@@ -106,15 +106,15 @@ def test_a_run_is_known_by_what_it_is_wherever_it_lies(tmp_path):
     assert rows[-1][-1] == "this suite, a/b/c/anything"
 
 
-def test_two_runs_of_one_row_are_both_there(tmp_path):
-    for name in ("one", "two"):
+def test_two_runs_of_the_same_kind_have_a_row_each(tmp_path):
+    for name in ("a", "b"):
         make_run(tmp_path / name, METRICS, train_jets=1000, model="pet")
     rows = tagging_rows("top", read_runs(tmp_path))[-3:]
     assert [row[0] for row in rows] == ["PET classifier (1000 jets)"] * 2 + ["OmniLearn"]
-    assert [row[-1] for row in rows[:2]] == ["this suite, one", "this suite, two"]
+    assert [row[-1] for row in rows[:2]] == ["this suite, a", "this suite, b"]
 
 
-def test_repeats_are_one_row_and_stand_alone_until_they_are_summed_up(tmp_path):
+def test_repeats_have_one_row_after_they_were_evaluated_together(tmp_path):
     for seed in (0, 1):
         make_run(tmp_path / "top" / f"seed{seed}", METRICS, backbone="runs/jetclass", seed=seed)
     assert len(read_runs(tmp_path)) == 2
@@ -123,7 +123,7 @@ def test_repeats_are_one_row_and_stand_alone_until_they_are_summed_up(tmp_path):
     assert (run.model, run.source) == ("OmniLearn", "this suite, top, 2 trainings")
 
 
-def test_rows_of_atlas_go_by_the_training_jets_at_full_size(tmp_path):
+def test_the_row_of_atlas_depends_on_the_training_jets_of_the_full_preset(tmp_path):
     metrics = METRICS | {"dataset": "atlas", "data": "public"}
     make_run(tmp_path / "a", metrics, train_jets=4_000_000)
     make_run(tmp_path / "b", metrics, backbone="released.weights.h5")
@@ -138,28 +138,28 @@ def test_rows_of_atlas_go_by_the_training_jets_at_full_size(tmp_path):
     ]
 
 
-def test_every_table_of_the_papers_comes_out_of_one_command(tmp_path, capsys):
+def test_one_command_prints_every_table_of_the_papers(tmp_path, capsys):
     write_results(tmp_path / "b" / "results.json", ABOUT | {"model": "closure"})
     main(["--runs", str(tmp_path)])
     out, err = capsys.readouterr()
-    for number in range(1, 8):
-        assert f"(arXiv:2502.14652, Table {number})" in out
-    for number in ("I", "II"):
-        assert f"(arXiv:2404.16091v2, Table {number})" in out
+    for table in range(1, 8):
+        assert f"(arXiv:2502.14652, Table {table})" in out
+    for table in ("I", "II"):
+        assert f"(arXiv:2404.16091v2, Table {table})" in out
     assert "search for a resonance" in out
     assert "Aspen Open Jets to JetClass, QCD: KL divergence (no run)" in out
     assert "1 runs read, of no table: b" in err
 
 
-def test_the_committed_tables_are_those_of_the_committed_runs(capsys):
+def test_the_committed_tables_are_made_from_the_committed_runs(capsys):
     main(["--runs", str(RESULTS)])
     assert capsys.readouterr().out == (RESULTS / "tables.md").read_text()
 
 
-def test_every_committed_run_says_what_it_is():
+def test_every_committed_run_has_its_config():
     for run in read_runs(RESULTS):
-        made_by_no_model = run.model in ("inclusive spectrum", "true jets (training split)")
-        assert run.about or made_by_no_model, run.path
+        has_no_model = run.model in ("inclusive spectrum", "true jets (training split)")
+        assert run.about or has_no_model, run.path
         assert run.origin not in run.model
 
 
@@ -203,7 +203,7 @@ def test_without_flags_the_runs_of_this_folder_and_the_committed_ones_are_read(
         ({"auc": 0.97}, "key 'auc' is no result"),
     ],
 )
-def test_a_results_file_that_says_too_little_is_refused_by_name(tmp_path, change, sentence):
+def test_a_results_file_with_a_wrong_key_is_refused_by_name(tmp_path, change, sentence):
     path = tmp_path / "run" / "results.json"
     write_results(path, ABOUT | METRICS | change)
     with pytest.raises(UserError, match=sentence) as refusal:
@@ -223,7 +223,7 @@ def test_a_missing_folder_of_runs_is_refused(tmp_path):
         main(["--runs", str(tmp_path / "nowhere")])
 
 
-def test_latex_has_the_same_rows_and_no_bare_special_character(tmp_path):
+def test_latex_has_the_same_rows_and_escapes_special_characters(tmp_path):
     write_results(tmp_path / "top_scratch" / "results.json", ABOUT | METRICS)
     rows = tagging_rows("top", read_runs(tmp_path))
     text = latex(rows)
@@ -232,8 +232,3 @@ def test_latex_has_the_same_rows_and_no_bare_special_character(tmp_path):
     assert r"top\_scratch" in text
     assert r"$1/\varepsilon_B$(0.3)" in text
     assert {line.count("&") for line in text.splitlines() if "&" in line} == {len(rows[0]) - 1}
-
-
-def test_a_row_of_several_trainings_says_how_many(tmp_path):
-    write_results(tmp_path / "top" / "results.json", ABOUT | METRICS | {"trainings": 5})
-    assert "this suite, top, 5 trainings" in tagging_table("top", read_runs(tmp_path))

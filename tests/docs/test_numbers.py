@@ -1,4 +1,4 @@
-"""No number of README and docs is typed: each stands at a marker and is that of its result."""
+"""Every number of README and docs with an uncertainty stands between markers and is the result."""
 
 import re
 
@@ -29,12 +29,12 @@ def test_no_number_with_an_uncertainty_is_typed(page):
 
 def test_most_pages_of_results_have_numbers_and_every_table_is_used():
     texts = {page.name: page.read_text() for page in docs.pages()}
-    used = {found[2].split()[0] for text in texts.values() for found in docs.TABLE.finditer(text)}
+    used = {match[2].split()[0] for text in texts.values() for match in docs.TABLE.finditer(text)}
     assert used == set(TABLES)
     assert sum(len(docs.NUMBER.findall(text)) for text in texts.values()) > 15
 
 
-def test_a_number_that_was_changed_by_hand_is_put_right():
+def test_a_number_that_was_changed_by_hand_is_corrected():
     right = "<!-- number: demo_full/top_finetuned rejection_0.5 -->74.6 ± 9.5<!-- /number -->"
     assert docs.rewritten(right.replace("74.6", "99.9")) == right
     table = "<!-- table: demo_figure loss ../ -->\nx\n<!-- /table -->"
@@ -50,7 +50,7 @@ def test_a_number_that_was_changed_by_hand_is_put_right():
         ("demo_full/top_finetuned data", "simulated"),
     ],
 )
-def test_numbers_are_written_as_the_marker_asks(words, text):
+def test_a_factor_or_format_of_the_marker_is_applied(words, text):
     assert docs.number(words) == text
 
 
@@ -64,7 +64,7 @@ def test_numbers_are_written_as_the_marker_asks(words, text):
         ("<!-- table: demo -->\n", "expected <!-- /table --> behind each"),
     ],
 )
-def test_a_marker_that_leads_nowhere_is_named(text, message):
+def test_a_marker_without_a_result_or_an_end_is_named(text, message):
     with pytest.raises(UserError, match=message):
         docs.rewritten(text)
 

@@ -1,4 +1,4 @@
-"""README is short, pages are there for every task, and what they say is in the code."""
+"""README is short, every task has its page, and messages that pages quote are in the code."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from documented import run_example
 README = (ROOT / "README.md").read_text()
 DOCS = ROOT / "docs"
 TASKS = ("pretraining", "tagging", "generation", "unfolding", "anomaly", "tokens")
-SECTIONS = ("The command", "What it leaves", "How to read the numbers", "What can go wrong")
+SECTIONS = ("The command", "Output", "How to read the numbers", "What can go wrong")
 
 
 def test_readme_is_at_most_120_lines_of_120_characters():
@@ -21,7 +21,7 @@ def test_readme_is_at_most_120_lines_of_120_characters():
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_a_page_of_a_task_answers_the_same_questions(task):
+def test_the_page_of_every_task_has_the_same_sections(task):
     text = (DOCS / f"{task}.md").read_text()
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert [section for section in SECTIONS if section not in headings] == []
@@ -44,7 +44,7 @@ def test_terms_of_the_glossary_are_in_the_order_of_the_alphabet():
 
 @pytest.fixture(scope="module")
 def code():
-    """All of the code, texts that run over several lines made one."""
+    """All of the code; a text that spans several lines is joined."""
     return " ".join(
         re.sub(r"\"\s*\n\s*f?\"", "", path.read_text())
         for folder in ("omnilearn", "preprocessing", "simulation")
@@ -56,18 +56,18 @@ def code():
 def test_messages_that_a_page_quotes_are_those_of_the_code(task, code):
     text = (DOCS / f"{task}.md").read_text()
     quoted = re.findall(r"^- \*\*\"([^\"]+)\"", text, re.MULTILINE)
-    assert [one for one in quoted if one not in code] == []
+    assert [message for message in quoted if message not in code] == []
 
 
 def test_messages_of_troubleshooting_are_those_of_the_code(code):
     text = (DOCS / "troubleshooting.md").read_text()
-    quoted = 0
+    num_quoted = 0
     for table in re.findall(r"\| message has .*?(?=\n\n)", text, re.DOTALL):
         for row in table.splitlines()[2:]:
             messages = re.findall(r"`([^`]+)`", row.split("|")[1])
-            quoted += len(messages)
-            assert [one for one in messages if one not in code] == [], row
-    assert quoted > 15
+            num_quoted += len(messages)
+            assert [message for message in messages if message not in code] == [], row
+    assert num_quoted > 15
 
 
 def test_pages_have_the_words_of_the_field():

@@ -1,4 +1,4 @@
-"""jobs/reproduce.sh makes every table: what it would run is what the scripts understand."""
+"""jobs/reproduce.sh makes every table, and the scripts accept all its commands."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from job_scripts import bash, printed
+from job_scripts import bash, printed, slurm
 
 from benchmarks import aspen, figures, tables
 from benchmarks.published import PUBLISHED
@@ -20,106 +20,97 @@ from omnilearn.training import distributed
 SMALL = ("--preset", "small")
 
 
-class Understood(Exception):
+class FlagsAccepted(Exception):
     """Raised where a script would begin its work."""
 
 
 def plan(*flags, **environment) -> list[list[str]]:
     """The job scripts with their arguments, in turn."""
-    done = bash("reproduce.sh", "--print", *flags, **environment)
-    assert done.returncode == 0, done.stderr
-    return [shlex.split(line.partition(": ")[2] or line) for line in done.stdout.splitlines()]
+    process = bash("reproduce.sh", "--print", *flags, **environment)
+    assert process.returncode == 0, process.stderr
+    return [shlex.split(line.partition(": ")[2] or line) for line in process.stdout.splitlines()]
 
 
-def submitted(*flags, **environment) -> dict[str, tuple[str, set[str]]]:
-    """Number -> line and numbers it waits for, under Slurm."""
-    done = bash("reproduce.sh", "--print", *flags, OMNILEARN_SITE="cluster", **environment)
-    assert done.returncode == 0, done.stderr
-    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
-    after = {
-        number: re.search(r"--dependency=afterok:([\d:]+)", line) for number, line in lines.items()
-    }
-    return {
-        number: (line, set(after[number][1].split(":")) if after[number] else set())
-        for number, line in lines.items()
-    }
+def submitted() -> dict[str, tuple[str, set[str]]]:
+    """Job -> line and the jobs that it depends on, under Slurm, with the small preset."""
+    process = bash("reproduce.sh", "--print", *SMALL, OMNILEARN_SITE="cluster")
+    assert process.returncode == 0, process.stderr
+    jobs = {}
+    for text in process.stdout.splitlines():
+        job, line = text.split(": ", 1)
+        after = re.search(r"--dependency=afterok:([\d:]+)", line)
+        jobs[job] = line, set(after[1].split(":")) if after else set()
+    return jobs
 
 
 def test_reproduction_trains_before_it_evaluates_and_makes_tables_last():
-    lines = submitted(*SMALL)
+    lines = submitted()
     assert "jobs/pretrain.sh jetclass --preset small" in lines["1"][0]
-    made, evaluated = {}, set()
-    for number, (line, after) in lines.items():
-        assert all(int(one) < int(number) for one in after)
+    trained, evaluated = {}, set()
+    for job, (line, after) in lines.items():
+        assert all(int(earlier) < int(job) for earlier in after)
         start = "finetuned" if "--backbone" in line else "scratch"
         dataset, name = (
             re.search(rf"{before} (\w+)", line) for before in (r"finetune\.sh", "--name")
         )
         if "jobs/anomaly.sh" in line:
-            first = made.get(f"runs/lhco_{start}")  # all cells of a model, one kind after the other
+            first = trained.get(f"runs/lhco_{start}")  # the kinds of cells of a model in turn
             assert after == ({first} if first else {"1"} if start == "finetuned" else set())
-            made[f"runs/lhco_{start}"] = number
+            trained[f"runs/lhco_{start}"] = job
         elif "jobs/finetune.sh" in line or "jobs/unfold.sh" in line:
             assert after == ({"1"} if start == "finetuned" else set())
             dataset = dataset[1] if dataset else "omnifold"
             assert dataset in CATALOGUE
-            made[f"runs/{name[1] if name else f'{dataset}_{start}'}"] = number
+            trained[f"runs/{name[1] if name else f'{dataset}_{start}'}"] = job
         elif "jobs/evaluate.sh" in line:
             words = shlex.split(line)
-            assert after == {made[words[words.index("jobs/evaluate.sh") + 1]]}
-            evaluated.add(number)
+            assert after == {trained[words[words.index("jobs/evaluate.sh") + 1]]}
+            evaluated.add(job)
         elif "summary" in line:
-            evaluated.add(number)
-    assert len(evaluated) == len(made) + 1
+            evaluated.add(job)
+    assert len(evaluated) == len(trained) + 1
     assert "jobs/tables.sh" in line
     assert after == evaluated
 
 
-def test_every_row_of_ours_in_the_papers_has_its_run():
-    made = {" ".join(words) for words in plan()}
+def test_every_model_of_this_suite_in_the_tables_has_its_run():
+    lines = {" ".join(words) for words in plan()}
     evaluated = {words[1] for words in plan() if words[0] == "jobs/evaluate.sh"}
     for dataset in (*PUBLISHED, "jetnet30", "jetnet150", "omnifold", "lhco", "atlas_4M"):
         assert {f"runs/{dataset}_finetuned", f"runs/{dataset}_scratch"} <= evaluated
     assert "runs/omnifold_deepsets" in evaluated
     for run in ("jetnet30_finetuned", "jetnet30_scratch", "jetnet150_scratch"):
-        assert f"jobs/evaluate.sh runs/{run} --ideal" in made
+        assert f"jobs/evaluate.sh runs/{run} --ideal" in lines
     assert any(
-        "atlas" in one and "--train-jets 4000000" in one and "--backbone" in one for one in made
+        "atlas" in line and "--train-jets 4000000" in line and "--backbone" in line
+        for line in lines
     )
 
 
 def test_without_slurm_the_same_runs_are_made_in_turn():
     lines = plan()
     assert lines[0] == ["jobs/pretrain.sh", "jetclass"]
-    assert [
-        "jobs/finetune.sh",
-        "top",
-        "--name",
-        "top_finetuned",
-        "--backbone",
-        "runs/jetclass",
-        "--repeats",
-        "5",
-    ] in lines
+    line = "jobs/finetune.sh top --name top_finetuned --backbone runs/jetclass --repeats 5"
+    assert line.split() in lines
     assert lines[-1] == ["jobs/tables.sh"]
     assert len(lines) == 49
 
 
-def test_every_cell_of_the_aspen_study_is_an_element_of_one_array_large_ones_on_several_gpus():
-    for flags, number in ((("--preset", "full"), 48), (SMALL, 16), (("--preset=small",), 16)):
-        known = aspen.cells(aspen.parsed(list(flags)))
-        assert len(known) == number
-        found = []
+def test_every_cell_of_the_aspen_study_is_an_element_of_an_array_large_ones_on_several_gpus():
+    for flags, count in ((("--preset", "full"), 48), (SMALL, 16), (("--preset=small",), 16)):
+        cells = aspen.cells(aspen.parsed(list(flags)))
+        assert len(cells) == count
+        elements = []
         for words in plan(*flags, OMNILEARN_SITE="perlmutter-shifter"):
             if "cells" not in words:
                 continue
             (array,) = (word for word in words if word.startswith("--array="))
             first, last = map(int, array.removeprefix("--array=").split("-"))
             ranks = words[words.index("--ranks") + 1] if "--ranks" in words else "1"
-            found += range(first, last + 1)
-            for cell in known[first : last + 1]:
+            elements += range(first, last + 1)
+            for cell in cells[first : last + 1]:
                 assert ranks == ("4" if cell.jets > aspen.MANY_JETS else "1")
-        assert found == list(range(number))
+        assert elements == list(range(count))
 
 
 def test_the_aspen_backbones_are_those_of_the_study_on_several_gpus():
@@ -129,12 +120,12 @@ def test_the_aspen_backbones_are_those_of_the_study_on_several_gpus():
         for words in plan(OMNILEARN_SITE="perlmutter-shifter")
         if words[-1] == "runs/aspen_study/runs"
     ]
-    wanted = list(aspen.backbones(flags).values())
-    assert len(lines) == len(wanted) == 3
-    for words, command in zip(lines, wanted, strict=True):
-        ours = words[words.index("jobs/pretrain.sh") + 1 :]
+    expected = list(aspen.backbones(flags).values())
+    assert len(lines) == len(expected) == 3
+    for words, command in zip(lines, expected, strict=True):
+        arguments = words[words.index("jobs/pretrain.sh") + 1 :]
         assert "--ntasks=12" in words
-        assert set(ours[:-2]) == set(command[2:]) - {
+        assert set(arguments[:-2]) == set(command[2:]) - {
             "--preset",
             "full",
             "--data",
@@ -145,34 +136,28 @@ def test_the_aspen_backbones_are_those_of_the_study_on_several_gpus():
 
 
 def commands(*flags, **environment) -> list[list[str]]:
-    """What every job would start, without the launcher: words from the script or -m on."""
-    found = []
+    """The commands that all jobs start, without the launcher: words from the script or -m on."""
+    started = []
     for words in plan(*flags, **environment):
         script = next(index for index, word in enumerate(words) if word.startswith("jobs/"))
         array = next((word for word in words[:script] if word.startswith("--array=")), "")
         element = {"SLURM_ARRAY_TASK_ID": array.removeprefix("--array=").split("-")[0]}
-        job = {"SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT), **(element if array else {})}
-        for command in printed(
-            Path(words[script]).name,
-            *words[script + 1 :],
-            **environment,
-            **(job if environment else {}),
-        ):
+        job = slurm(**(element if array else {})) if environment else {}
+        for command in printed(Path(words[script]).name, *words[script + 1 :], **job):
             start = next(
-                index
-                for index, word in enumerate(command)
-                if word == "-m" or word.endswith((".py",))
+                index for index, word in enumerate(command) if word == "-m" or word.endswith(".py")
             )
-            found.append(command[start:])
-    return found
+            started.append(command[start:])
+    return started
 
 
 @pytest.fixture
-def until_the_work_begins(monkeypatch, tmp_path):
-    """Scripts read their command line and no more; runs are described as trainings leave them."""
+def read_flags(monkeypatch, tmp_path):
+    """A function that runs a script until it has read its flags; runs of evaluate.py have the
+    config.json of a training."""
 
     def stop():
-        raise Understood
+        raise FlagsAccepted
 
     monkeypatch.setattr(distributed, "horovod", stop)
     monkeypatch.chdir(tmp_path)
@@ -183,7 +168,7 @@ def until_the_work_begins(monkeypatch, tmp_path):
         "jetnet150": "generation",
     }
 
-    def understand(words: list[str]) -> None:
+    def read(words: list[str]) -> None:
         if words[0] == "evaluate.py":
             dataset = Path(words[1]).name.split("_")[0]
             about = {"config": {}, "task": tasks.get(dataset, "tagging"), "dataset": dataset}
@@ -191,19 +176,19 @@ def until_the_work_begins(monkeypatch, tmp_path):
             run.mkdir(parents=True, exist_ok=True)
             (run / "config.json").write_text(json.dumps(about))
         monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(Understood):
+        with pytest.raises(FlagsAccepted):
             runpy.run_path(str(ROOT / words[0]), run_name="script")["main"]()
 
-    return understand
+    return read
 
 
 @pytest.mark.parametrize("site", [{}, {"OMNILEARN_SITE": "cluster"}], ids=["laptop", "slurm"])
 @pytest.mark.parametrize("flags", [(), SMALL], ids=["full", "small"])
-def test_the_scripts_understand_every_command(until_the_work_begins, flags, site, tmp_path):
+def test_the_scripts_accept_the_flags_of_every_command(read_flags, flags, site, tmp_path):
     (tmp_path / "runs").mkdir()
     for words in commands(*flags, **site):
         if words[0] != "-m":
-            until_the_work_begins(words)
+            read_flags(words)
         elif words[2] == "aspen":
             aspen.parsed(words[3:])
         elif words[2] == "tables":
@@ -214,6 +199,6 @@ def test_the_scripts_understand_every_command(until_the_work_begins, flags, site
                 figures.main(words[3:])
 
 
-def test_a_flag_that_no_script_has_would_be_noticed(until_the_work_begins):
+def test_an_unknown_flag_would_be_noticed(read_flags):
     with pytest.raises(SystemExit):
-        until_the_work_begins(["finetune.py", "top", "--no-such-flag", "1"])
+        read_flags(["finetune.py", "top", "--no-such-flag", "1"])
