@@ -16,11 +16,11 @@ from pathlib import Path
 
 from benchmarks.programs import RESULTS, command_parser, write_json
 from simulation.generator_card import GeneratorCard
-from simulation.jetclass import PUBLIC_NAMES, RECIPE, classes
+from simulation.jetclass import CARD, PUBLIC_NAMES, classes
 from simulation.plan import Task, at_least
 from simulation.runner import run
 
-WAYS = {"all": replace(RECIPE, in_sight=None), "early": RECIPE}
+WAYS = {"all": replace(CARD, can_give_jet=None), "early": CARD}
 
 
 def main(arguments: list[str]) -> None:
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     measured, total_seconds = {}, dict.fromkeys(WAYS, 0.0)
     print(f"{'jets per CPU second':<22}{'all':>8}{'early':>8}{'ratio':>8}")
-    for index, process in enumerate(RECIPE.processes):
+    for index, process in enumerate(CARD.processes):
         if process.name in flags.classes:
             seconds = {way: cpu_seconds(recipe, index, flags.jets) for way, recipe in WAYS.items()}
             measured[process.name] = rates(seconds, flags.jets)

@@ -1,8 +1,8 @@
 """Trained models from Python: arrays in, arrays out. docs/python.md is the example.
 
 `load` gives a Tagger, a Generator or an Unfolding, by what was trained. Jets come in any of the
-forms that `preprocessing.own.write_dataset` takes, GeV and radians, and are answered by the same
-sentences (`omnilearn.errors.UserError`) where something is wrong with them.
+forms that `preprocessing.own.write_dataset` takes, GeV and radians; jets that it refuses raise the
+same `omnilearn.errors.UserError` here.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ TAGGING = ("tagging", "pretraining")
 class Tagger:
     """A classifier of jets.
 
-    name: of the run; classes: what the columns of `probabilities` stand for, in order; spec: the
+    name: of the run; classes: of the columns of `probabilities`, in order; spec: the
     dataset it was trained on; pet: the model.
     """
 
@@ -106,18 +106,18 @@ class Tagger:
                 "logits(jets), and omnilearn.tagging.metrics.background_rejection"
             )
         logits = self.logits(jets)
-        numbers = class_numbers(labels, self.classes, len(logits))
+        labels = class_numbers(labels, self.classes, len(logits))
         weight, _ = weights_and_scale(weight, len(logits))
         signal = self.spec.signal
         scores = pair_score(logits, signal, 1 - signal)
-        return background_rejection(scores, numbers == signal, weight, signal_efficiency)
+        return background_rejection(scores, labels == signal, weight, signal_efficiency)
 
     def export_onnx(self, path: Path | str) -> Path:
         """Write the classifier as ONNX and return its path; see `onnx_file.write_onnx`."""
         return write_onnx(Path(path).expanduser(), self.pet, self.spec, self.classes, self.name)
 
     def _evaluated(self, model: Callable, jets) -> np.ndarray:
-        """What the compiled model says of every jet, (jets, ...), batch by batch."""
+        """Output (jets, ...) of the compiled model, computed batch by batch."""
         source = JetsInMemory(jets, self.spec)
         pipeline = Pipeline(source, source.spec, self.batch, weighted=False)
         rows, values = [], []
@@ -143,7 +143,7 @@ class Generator:
         jet: pt, eta, mass [GeV] and multiplicity, as the network of jet kinematics drew them.
         constituents: massless pt, eta, phi, energy [GeV, radians] around phi = 0, hardest first,
         with the name Momentum4D of the package vector; `Tagger.probabilities` takes them. The same
-        seed gives the same jets, and the first of them when fewer are asked for. solver: how noise
+        seed gives the same jets, and the first of them for a smaller number. solver: how noise
         becomes jets, by default in 20 steps. Raises UserError for an unknown class.
 
         >>> new = generator.sample(3, "t", seed=1)
@@ -174,7 +174,7 @@ class Unfolding:
         self.name, self._run = run.name, run
 
     def weights(self) -> UnfoldedWeights:
-        """One weight per simulated event, those of replicas, and what they belong to.
+        """One weight per simulated event, those of the replicas, and the events they belong to.
 
         >>> weights = unfolding.weights()
         >>> weights.weight.shape == weights.event_weight.shape
@@ -189,8 +189,8 @@ def load(
     """What was trained in a run directory; a tagger from its checkpoint file; a backbone by name.
 
     batch: jets evaluated together. A dataset of one's own is described by the run directory; data:
-    the folder of datasets that describes it instead, for a checkpoint that was taken out of its
-    run. Raises UserError for a place that holds nothing of the kind.
+    the folder of datasets that describes it instead, for a checkpoint outside its run. Raises
+    UserError where `place` holds no trained model.
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError(
@@ -246,27 +246,27 @@ def read_jets(
     >>> jets, labels = read_jets("top", jets=500)  # doctest: +SKIP
     """
     folder = Path(data or data_folder()).expanduser()
-    found, _ = read_split(folder, dataset(name, folder), split, jets)
-    return records(found)["constituents"], found.label
+    jet_set, _ = read_split(folder, dataset(name, folder), split, jets)
+    return records(jet_set)["constituents"], jet_set.label
 
 
-def described(about: dict, run: Path, data: Path | str, before: str) -> DatasetSpec:
-    """The dataset of a run: by the folder `data` if given, by the run, or by that of the training.
+def described(about: dict, run: Path, data: Path | str, training_data: str) -> DatasetSpec:
+    """The dataset of a run: as the folder `data`, the run, or its training data describe it.
 
-    Raises UserError where none of them knows it.
+    Raises UserError where none of them describes it.
     """
-    name, own = about["dataset"], run / FILE_NAME
-    if not data and name not in CATALOGUE and own.is_file():
-        return read_declaration(own, name)
-    return dataset(name, data or before)
+    name, declaration = about["dataset"], run / FILE_NAME
+    if not data and name not in CATALOGUE and declaration.is_file():
+        return read_declaration(declaration, name)
+    return dataset(name, data or training_data)
 
 
 def tagger(name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batch: int) -> Tagger:
     """The classifier of a checkpoint; raises UserError where none was trained."""
     if mode == "generator":
         raise UserError(
-            f"{checkpoint.path} was trained with --mode generator, without a classifier; nothing "
-            "can be told apart with it"
+            f"{checkpoint.path} was trained with --mode generator, without a classifier; train it "
+            "with --mode all or classifier"
         )
     return Tagger(name, checkpoint, spec, batch)
 
@@ -274,13 +274,13 @@ def tagger(name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batc
 def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
     """Raise UserError where `spec` has other classes or slots than the model was trained with."""
     names = checkpoint.class_names or spec.class_names
-    theirs = (names, checkpoint.model_config.num_classes, checkpoint.model_config.max_constituents)
-    ours = (spec.class_names, spec.num_classes, spec.max_constituents)
-    if theirs != ours:
+    config = checkpoint.model_config
+    trained = (names, config.num_classes, config.max_constituents)
+    if trained != (spec.class_names, spec.num_classes, spec.max_constituents):
         raise UserError(
-            f"{checkpoint.path} was trained for {', '.join(names)} in {theirs[2]} slots, but "
-            f"{spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; the "
-            "dataset was declared anew: train again, or name the folder of the old one with data="
+            f"{checkpoint.path} was trained for {', '.join(names)} in {config.max_constituents} "
+            f"slots, but {spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; "
+            "the declaration changed: train again, or give the folder of the old one with data="
         )
 
 
@@ -288,12 +288,10 @@ def records(jets: JetSet) -> ak.Array:
     """Generated jets as awkward records of `jet` and `constituents`."""
     momenta, mask = four_momenta(jets)
     order = np.argsort(-momenta[..., 0], axis=1, kind="stable")
-    momenta, mask = (
-        np.take_along_axis(momenta, order[..., None], axis=1),
-        np.take_along_axis(mask, order, axis=1),
-    )
-    counts, flat = mask.sum(axis=1), momenta[mask]
-    columns = zip(("pt", "eta", "phi", "energy"), flat.T, strict=True)
+    momenta = np.take_along_axis(momenta, order[..., None], axis=1)
+    mask = np.take_along_axis(mask, order, axis=1)
+    counts = mask.sum(axis=1)
+    columns = zip(("pt", "eta", "phi", "energy"), momenta[mask].T, strict=True)
     constituents = ak.zip(
         {name: ak.unflatten(values, counts) for name, values in columns}, with_name="Momentum4D"
     )

@@ -11,21 +11,21 @@ from omnilearn.leftovers import mark
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on any error it goes.
+    """Yield a temporary path beside `path`; renamed to `path` on success, deleted on any error.
 
-    The temporary file is new and empty: its name cannot be guessed, and no link is followed there.
+    The temporary file is new and empty; its name cannot be guessed, and no link is followed.
     Raises OSError naming `path` when the folder cannot be made or the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # the suffix stays last: writers choose their format by it
+    # writers choose their format by the suffix, so it stays last
     name = f".{path.stem}.{mark()}.{secrets.token_hex(8)}.partial{path.suffix}"
     temporary = path.with_name(name)
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         if error.filename is None:  # of a write to an open file, as on a full disk

@@ -16,7 +16,6 @@ from omnilearn.log import log
 FOLDER = Path(__file__).parents[1] / "backbones"
 SUMS = "SHA256SUMS"  # as `sha256sum -c` reads it
 SUFFIX = ".h5"
-CARDS = "docs/backbones.md says which there are"
 
 
 def names() -> tuple[str, ...]:
@@ -25,20 +24,20 @@ def names() -> tuple[str, ...]:
 
 
 def digests(folder: Path | None = None) -> dict[str, str]:
-    """SHA-256 in hexadecimal of every backbone of a folder, by name; empty where there is none.
+    """SHA-256 in hexadecimal of every backbone of a folder, by default that of the code, by name.
 
-    folder: that which comes with the code if None.
+    Empty where there is no list. Raises UserError for a line that is no digest and file name.
     """
     path = (folder or FOLDER) / SUMS
     if not path.is_file():
         return {}
-    found = {}
+    sums = {}
     for line in path.read_text().splitlines():
         digest, _, file = line.partition("  ")
         if len(digest) != 64 or not file.endswith(SUFFIX) or "/" in file:
             raise UserError(f"{path}: the line {line!r} is no SHA-256 and file name; restore it")
-        found[file.removesuffix(SUFFIX)] = digest
-    return found
+        sums[file.removesuffix(SUFFIX)] = digest
+    return sums
 
 
 def sha256(path: Path) -> str:
@@ -49,18 +48,18 @@ def sha256(path: Path) -> str:
 def checkpoint_file(backbone: str | Path) -> Path:
     """The checkpoint that `--backbone` means: one that comes with the code, a run's best, a file.
 
-    A bare name is first looked for among those that come with the code; ./NAME is the folder of
-    that name. Raises UserError where there is neither, and where the file is not the one that came
-    with the code.
+    A bare name is first looked up among those that come with the code; ./NAME is the folder of
+    that name. Raises UserError where there is neither, and where the file of a backbone differs
+    from the one that came with the code.
     """
-    known = digests()
-    if str(backbone) in known:
-        return intact(str(backbone), known)
+    sums = digests()
+    if str(backbone) in sums:
+        return intact(str(backbone), sums[str(backbone)])
     path = Path(backbone)
     if path.is_dir():
         return path / "best.h5"
     if not path.is_file() and "/" not in str(backbone) and path.suffix != SUFFIX:
-        listed = ", ".join(known) or "none"
+        listed = ", ".join(sums) or "none"
         raise UserError(
             f"--backbone {backbone}: no such run directory, and of the backbones that come with "
             f"the code there is {listed}; see python -m omnilearn.backbones"
@@ -68,13 +67,13 @@ def checkpoint_file(backbone: str | Path) -> Path:
     return path
 
 
-def intact(name: str, known: dict[str, str]) -> Path:
-    """The file of a backbone; raises UserError where it is missing or not as its digest says."""
+def intact(name: str, digest: str) -> Path:
+    """The file of a backbone; raises UserError where it is missing or has another SHA-256."""
     path = FOLDER / f"{name}{SUFFIX}"
-    mend = "it came with the code: restore it, as with git checkout, or install the package again"
+    mend = "it came with the code: restore it with git checkout, or install the package again"
     if not path.is_file():
         raise UserError(f"{path} not found; {mend}")
-    if sha256(path) != known[name]:
+    if sha256(path) != digest:
         raise UserError(f"{path} does not have the SHA-256 that {FOLDER / SUMS} gives; {mend}")
     return path
 
@@ -86,30 +85,20 @@ def summary(name: str) -> str:
 
 
 def main() -> None:
-    """List the backbones; the command takes no arguments."""
+    """List of every backbone its name, the first paragraph of its card, size and digest."""
     if sys.argv[1:]:
         raise UserError(f"expected no arguments, found {' '.join(sys.argv[1:])}")
-    print_list()
-
-
-def print_list() -> None:
-    """Of every backbone its name, what the card says first, size and digest."""
-    known = digests()
+    sums = digests()
     cards = sorted(path.stem for path in FOLDER.glob("*.md"))
     if not cards:
         raise UserError(f"no backbones in {FOLDER}; train one with train.py jetclass")
     for name in cards:
         log.info(f"{name}: {summary(name)}")
-        if name in known:
-            megabytes = intact(name, known).stat().st_size / 1e6
-            log.info(f"    {megabytes:.1f} MB, SHA-256 {known[name]}")
+        if name in sums:
+            megabytes = intact(name, sums[name]).stat().st_size / 1e6
+            log.info(f"    {megabytes:.1f} MB, SHA-256 {sums[name]}")
         log.info(f"    card: {FOLDER / name}.md")
 
 
-def command() -> int:
-    """The list as a command; returns the exit status."""
-    return run_cli(main)
-
-
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(run_cli(main))

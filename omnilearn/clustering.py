@@ -19,15 +19,15 @@ WHOLE_JET = 10.0  # radius that leaves a jet in one piece when it is clustered a
 
 
 @cache
-def print_banner_nowhere() -> None:
-    """FastJet greets on the first clustering; let that be one nobody sees."""
+def discard_banner() -> None:
+    """Cluster one particle without output: FastJet prints its banner on the first clustering."""
     with stdout_nowhere():
         particle = fastjet.PseudoJet(1.0, 0.0, 0.0, 1.0)
         fastjet.ClusterSequence([particle], fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4))
 
 
 def momenta(objects: ak.Array) -> ak.Array:
-    """The four-momenta of jagged objects as FastJet wants them."""
+    """Four-momenta of jagged objects in the record that FastJet takes."""
     return ak.zip(
         {"px": objects.px, "py": objects.py, "pz": objects.pz, "E": objects.energy},
         with_name="Momentum4D",
@@ -41,7 +41,7 @@ def cluster(
 
     Also returns the event of each jet; jets of one event stand together.
     """
-    print_banner_nowhere()
+    discard_banner()
     definition = fastjet.JetDefinition(ALGORITHMS[algorithm], radius)
     index = fastjet.ClusterSequence(momenta(objects), definition).constituent_index(min_pt=pt_min)
     jets_per_event = ak.to_numpy(ak.num(index))
@@ -59,7 +59,7 @@ def softdrop(constituents: ak.Array, radius: float) -> tuple[np.ndarray, np.ndar
 
     z_g is 0 where one particle is left.
     """
-    print_banner_nowhere()
+    discard_banner()
     definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, WHOLE_JET)
     groomed = fastjet.ClusterSequence(
         momenta(constituents), definition
@@ -78,7 +78,7 @@ def softdrop_mass(constituents: ak.Array, radius: float) -> np.ndarray:
 
 def subjettiness(constituents: ak.Array, radius: float) -> np.ndarray:
     """tau_1 to tau_4, normalised measure, beta 1, one-pass kT axes, (jets, 4)."""
-    print_banner_nowhere()
+    discard_banner()
     definition = fastjet.JetDefinition(fastjet.cambridge_algorithm, WHOLE_JET)
     taus = fastjet.ClusterSequence(momenta(constituents), definition).njettiness(
         measure_definition="NormalizedMeasure",

@@ -1,4 +1,4 @@
-"""What a training run is asked to do, what it begins with, and how it is described.
+"""Configuration of a training, what it starts from, and the description of a run.
 
 `python finetune.py top --epochs 3` is the recipe of top tagging, then the flag.
 """
@@ -25,7 +25,7 @@ OF_MODE_ALL = {"regression_weight": 1.0, "feature_drop": 0.1}
 
 
 def by_mode(name: str, value: float | None, mode: str) -> float:
-    """A setting of OF_MODE_ALL: the value given, else that of mode "all", or 0 in other modes."""
+    """The value if given, else that of OF_MODE_ALL in mode "all" and 0 in other modes."""
     if value is not None:
         return value
     return OF_MODE_ALL[name] if mode == "all" else 0.0
@@ -104,32 +104,32 @@ class TrainingSettings(Settings):
     )
 
 
-# what a second training inside a task may have of its own
+# settings that a second training inside a task may set apart
 OF_ANY_TRAINING = (
     *("epochs", "batch", "accumulate", "lr", "weight_decay", "warmup_epochs", "decay"),
     *("optimiser", "clip_norm", "beta2", "patience"),
 )
 
 
-def second_training(what: str, *more: str, prefix: str = "", alias: str = ""):
-    """A field of what is given for a second training, which has flags that begin with a prefix.
+def second_training(purpose: str, *more: str, prefix: str = "", alias: str = ""):
+    """A field with the settings given for a second training, whose flags begin with a prefix.
 
-    They are those of `TrainingSettings` that any training has, and `more`; `what` ends their help
+    They are OF_ANY_TRAINING and `more`, fields of `TrainingSettings`; `purpose` ends their help
     lines. prefix: the field's name where empty; alias: a second name of the flag of epochs.
     """
     names = (*OF_ANY_TRAINING, *more)
-    more_of = {"second": TrainingSettings, "names": names, "prefix": prefix, "alias": alias}
-    return field(default_factory=dict, metadata={"help": what, **more_of})
+    second = {"second": TrainingSettings, "names": names, "prefix": prefix, "alias": alias}
+    return field(default_factory=dict, metadata={"help": purpose, **second})
 
 
-def apart_from_epochs(asked: dict) -> dict | None:
-    """What flags set for a second training, for the description of the run, which has epochs."""
-    return {name: value for name, value in asked.items() if name != "epochs"} or None
+def apart_from_epochs(settings: dict) -> dict | None:
+    """The settings given for a second training but its epochs, which the run records elsewhere."""
+    return {name: value for name, value in settings.items() if name != "epochs"} or None
 
 
 @dataclass(frozen=True)
 class Config(TrainingSettings, ModelSettings):
-    """What a training run does: its model, how it learns, on which jets, and where it is kept."""
+    """The whole configuration of a training: model, optimisation, jets, and run directory."""
 
     default_is: ClassVar = "recipe, else"
 
@@ -192,13 +192,13 @@ class Start(Settings):
 
     @property
     def path(self) -> str | None:
-        """The one that is given, as descriptions of runs have it."""
+        """The weights to start from, if any."""
         return self.backbone or self.released_weights or self.published_weights or None
 
 
 @dataclass(frozen=True)
 class Evaluation(Settings):
-    """What evaluate.py may be asked of every run; tasks add their own."""
+    """Settings of evaluate.py for every run; tasks add their own."""
 
     data: str = option("", "folder of datasets; empty: the run's own")
     batch: int = option(256, "jets per step and rank", least=1)
@@ -208,18 +208,11 @@ class Evaluation(Settings):
     )
 
 
-# changing these does not make it another training, so a run may be resumed with others; of an
-# unfolding, more iterations or repetitions go on from those that are there
+# a run may be resumed with other values of these: they do not change what is trained, and more
+# iterations or repetitions of an unfolding go on from those that are complete
 FREE_TO_CHANGE = (
-    "data",
-    "runs",
-    "checkpoint_every",
-    "tensorboard",
-    "accept_changed_data",
-    "overwrite",
-    "iterations",
-    "replicas",
-    "trainings",
+    *("data", "runs", "checkpoint_every", "tensorboard", "accept_changed_data", "overwrite"),
+    *("iterations", "replicas", "trainings"),
 )
 
 
@@ -229,8 +222,8 @@ def chosen(arguments: argparse.Namespace, name: str):
 
 
 @dataclass
-class Known:
-    """What tasks ask of the description of a run, and of which type it is; null where it is not."""
+class DescriptionTypes:
+    """Types of the keys of a description that tasks read; null where a key has no meaning."""
 
     task: str | None = None
     dataset: str | None = None
@@ -258,7 +251,7 @@ class Known:
 
 
 class Description(dict):
-    """What config.json says beside the configuration."""
+    """What config.json holds beside the configuration; a missing key raises UserError."""
 
     def __init__(self, path: Path, stored: dict):
         super().__init__(stored)
@@ -272,10 +265,10 @@ MEND = "make the run again with train.py or finetune.py"
 
 
 def read_config(path: Path) -> tuple[Config, dict]:
-    """The configuration of a run directory and the rest of its description.
+    """The configuration in the config.json of a run directory, and the rest of that file.
 
-    Raises UserError when the file is missing, damaged or is not understood, and when the
-    description is asked for what is not in it.
+    Raises UserError when the file is missing, damaged or not one of ours, and when a key is looked
+    up that it does not have.
     """
     if not path.is_file():
         raise UserError(
@@ -285,7 +278,8 @@ def read_config(path: Path) -> tuple[Config, dict]:
     stored = read_json(path, "configuration of this suite", MEND, float)
     try:
         config = typed(Config, stored.pop("config", None), "config")
-        typed(Known, {name: stored[name] for name in vars(Known()) if name in stored})
+        known = {name: stored[name] for name in vars(DescriptionTypes()) if name in stored}
+        typed(DescriptionTypes, known)
     except (ValueError, UserError) as error:
         raise UserError(f"{path} is not a configuration of this suite ({error}); {MEND}") from error
     return config, Description(path, stored)

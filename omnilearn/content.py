@@ -1,4 +1,4 @@
-"""What an HDF5 file holds, as a short text: to know it again, and to tell damage and changes.
+"""Digests of the content of HDF5 files, by which damage and changes are noticed.
 
 A file of ours carries the digest of all its arrays and attributes, computed while it is written.
 """
@@ -17,9 +17,9 @@ from omnilearn.hdf5 import open_for_reading
 from omnilearn.hdf5_sums import attributes
 
 DIGEST = "content_digest"  # the attribute that carries it
-STRETCH_BYTES = 2**23  # read at a time
-NARROW = 64  # bytes per row up to which an array is looked at as a whole: labels, weights, jets
-LOOKS, ROWS_PER_LOOK = 4, 64  # evenly spread over any other array
+BUFFER_BYTES = 2**23  # read at a time
+NARROW = 64  # bytes per row up to which `content` reads all of an array: labels, weights, jets
+SAMPLES, ROWS_PER_SAMPLE = 4, 64  # evenly spread over any other array
 
 
 def hashed(*parts: bytes | np.ndarray) -> str:
@@ -31,7 +31,7 @@ def hashed(*parts: bytes | np.ndarray) -> str:
 
 
 class ContentDigest:
-    """The digest of arrays whose rows come one stretch after the other; memory does not grow."""
+    """The digest of arrays whose rows are added buffer by buffer; memory does not grow."""
 
     def __init__(self):
         self.arrays: dict[str, hashlib.blake2b] = {}
@@ -46,14 +46,17 @@ class ContentDigest:
     def of(self, file: h5py.File) -> str:
         """The digest of the arrays so far and of the attributes of `file`."""
         arrays = {name: state.hexdigest() for name, state in self.arrays.items()}
-        described = {"": described_by(file)} | {name: described_by(file[name]) for name in arrays}
-        return hashed(json.dumps([arrays, described], sort_keys=True).encode())
+        texts = {"": json_attributes(file)} | {name: json_attributes(file[name]) for name in arrays}
+        return hashed(json.dumps([arrays, texts], sort_keys=True).encode())
 
 
-def described_by(item: h5py.HLObject) -> dict:
+def json_attributes(item: h5py.HLObject) -> dict:
     """Attributes as JSON can hold them, without the digest itself."""
-    said = {name: np.asarray(value).tolist() for name, value in attributes(item).items()}
-    return {name: value for name, value in said.items() if name != DIGEST}
+    return {
+        name: np.asarray(value).tolist()
+        for name, value in attributes(item).items()
+        if name != DIGEST
+    }
 
 
 def arrays_of(file: h5py.File) -> dict[str, h5py.Dataset]:
@@ -62,17 +65,17 @@ def arrays_of(file: h5py.File) -> dict[str, h5py.Dataset]:
     return {name: item for name, item in arrays if item.ndim and item.dtype.kind in "biuf"}
 
 
-def stretch_rows(array: h5py.Dataset) -> int:
+def buffer_rows(array: h5py.Dataset) -> int:
     """Rows to read at a time, whole chunks of them."""
     chunk = array.chunks[0] if array.chunks else 1
     row_bytes = max(1, array.dtype.itemsize * int(np.prod(array.shape[1:])))
-    return max(1, STRETCH_BYTES // (chunk * row_bytes)) * chunk
+    return max(1, BUFFER_BYTES // (chunk * row_bytes)) * chunk
 
 
 def is_as_written(path: Path, advance: Callable[[int], object] = lambda size: None) -> bool:
-    """Whether all that a file of ours holds is what was written; False where it has no digest.
+    """Whether a file of ours has the content that was written; False where it has no digest.
 
-    `advance` is told the bytes of the file, roughly, as they are read.
+    `advance` is called with the approximate bytes of the file as they are read.
     """
     try:
         with open_for_reading(path) as file:
@@ -82,7 +85,7 @@ def is_as_written(path: Path, advance: Callable[[int], object] = lambda size: No
             digest, arrays = ContentDigest(), arrays_of(file)
             size, total = path.stat().st_size, sum(item.nbytes for item in arrays.values())
             for name, array in arrays.items():
-                step = stretch_rows(array)
+                step = buffer_rows(array)
                 digest.add(name, array[:0])
                 for first in range(0, len(array), step):
                     rows = array[first : first + step]
@@ -96,11 +99,11 @@ def is_as_written(path: Path, advance: Callable[[int], object] = lambda size: No
 
 
 def content(path: Path) -> str:
-    """What a file of jets holds, cheaply: its own digest where it has one, labels, weights,
-    multiplicities and jets as a whole, and stretches of everything else.
+    """A cheap digest of a file of jets: its stored digest where it has one, all labels, weights,
+    multiplicities and jets, and samples of everything else.
 
-    So a value that was changed in place, beside the digest, is noticed in the small arrays, and
-    most likely where many constituents changed. Raises OSError and UserError as `open_for_reading`.
+    A value changed in place under an old digest is noticed in the small arrays, and a change of
+    many constituents most likely too. Raises OSError and UserError as `open_for_reading`.
     """
     stat = Path(path).stat()
     return _content(str(path), stat.st_size, stat.st_mtime_ns)
@@ -110,16 +113,17 @@ def content(path: Path) -> str:
 def _content(path: str, size: int, _modified: int) -> str:
     digest = ContentDigest()
     with open_for_reading(path) as file:
-        own = attributes(file).get(DIGEST) or f"{size} bytes"
+        stored = attributes(file).get(DIGEST) or f"{size} bytes"
         for name, array in arrays_of(file).items():
             digest.add(name, array[:0])
             row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:]))
             if row_bytes <= NARROW:
-                firsts, step = range(0, len(array), stretch_rows(array)), stretch_rows(array)
+                step = buffer_rows(array)
+                firsts = range(0, len(array), step)
             else:
-                firsts = np.unique(np.linspace(0, len(array) - 1, LOOKS).astype(int))
-                step = ROWS_PER_LOOK
+                step = ROWS_PER_SAMPLE
+                firsts = np.unique(np.linspace(0, len(array) - 1, SAMPLES).astype(int))
             for first in firsts:
                 digest.add(name, array[first : first + step])
         arrays = [f"{name} {state.hexdigest()}" for name, state in digest.arrays.items()]
-    return hashed(str(own).encode(), "\n".join(arrays).encode())
+    return hashed(str(stored).encode(), "\n".join(arrays).encode())

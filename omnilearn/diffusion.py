@@ -42,10 +42,10 @@ def denoise(x, velocity, time):
 
 
 def guided(velocity: Callable, strength: float, condition, nothing) -> Callable:
-    """velocity(x, time) that exaggerates what the condition changes: (1 + w) v(c) - w v(nothing).
+    """velocity(x, time) = (1 + w) v(condition) - w v(nothing), w the strength.
 
-    Classifier-free guidance, arXiv:2207.12598, Eq. 6, for velocity(x, time, condition). Without
-    strength the second evaluation is saved.
+    Classifier-free guidance, arXiv:2207.12598, Eq. 6, for velocity(x, time, condition). With
+    strength 0 the network is evaluated once.
     """
     if strength == 0:
         return lambda x, time: velocity(x, time, condition)
@@ -57,8 +57,8 @@ def guided(velocity: Callable, strength: float, condition, nothing) -> Callable:
 def sample_deterministic(velocity: Callable, noise, steps: int):
     """Second-order deterministic sampling from pure noise, as released: two evaluations a step.
 
-    The noise found at the midpoint t - 1/(2 steps) replaces the one found at t. Returns the last
-    predicted clean sample.
+    The noise predicted at the midpoint t - 1/(2 steps) replaces that predicted at t. Returns the
+    last predicted clean sample.
     """
     x = clean = noise
     for step in range(steps, 0, -1):
@@ -83,10 +83,10 @@ def exact_alpha_sigma(time: float) -> tuple[float, float, float]:
 def sample_multistep(velocity: Callable, noise, steps: int):
     """DPM-Solver++(2M), arXiv:2211.01095, Algorithm 2: one evaluation a step, second order.
 
-    Steps are equal in time, which for the cosine schedule is where jets change. The last step is
-    of first order and ends on the clean sample.
+    Steps are equal in time. The last step is of first order and ends on the clean sample. Raises
+    ValueError without a step.
     """
-    x, before, width_before = noise, None, 0.0
+    x, clean_before, width_before = noise, None, 0.0
     for step in range(steps, 0, -1):
         alpha, sigma, ratio = exact_alpha_sigma(step / steps)
         clean = alpha * x - sigma * velocity(x, step / steps)
@@ -94,11 +94,11 @@ def sample_multistep(velocity: Callable, noise, steps: int):
             return clean
         alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
         width = ratio_after - ratio
-        ahead = clean
-        if before is not None:
-            ahead = clean + (clean - before) * (width / (2 * width_before))
-        x = (sigma_after / sigma) * x - (alpha_after * math.expm1(-width)) * ahead
-        before, width_before = clean, width
+        extrapolated = clean
+        if clean_before is not None:
+            extrapolated = clean + (clean - clean_before) * (width / (2 * width_before))
+        x = (sigma_after / sigma) * x - (alpha_after * math.expm1(-width)) * extrapolated
+        clean_before, width_before = clean, width
     raise ValueError(f"{steps} steps; expected 1 or more")
 
 
@@ -106,7 +106,8 @@ def sample_stochastic(velocity: Callable, noise, steps: int, fresh_noise: Callab
     """Ancestral sampling: every step draws from the posterior of x given the clean sample.
 
     One evaluation a step, first order (arXiv:2006.11239, Eqs. 6 and 7, in continuous time as in
-    arXiv:2211.01095, Eq. 18). fresh_noise(step) -> Gaussian numbers of the shape of noise.
+    arXiv:2211.01095, Eq. 18). fresh_noise(step) -> Gaussian numbers of the shape of noise. Raises
+    ValueError without a step.
     """
     x = noise
     for step in range(steps, 0, -1):
@@ -115,11 +116,10 @@ def sample_stochastic(velocity: Callable, noise, steps: int, fresh_noise: Callab
         if step == 1:
             return clean
         alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
-        shrink = ratio - ratio_after  # below zero
-        kept = (sigma_after / sigma) * math.exp(shrink)
-        drawn = -math.expm1(2 * shrink)
-        x = kept * x + alpha_after * drawn * clean
-        x = x + sigma_after * math.sqrt(drawn) * fresh_noise(step)
+        width = ratio_after - ratio
+        replaced = -math.expm1(-2 * width)  # share of the noise variance that is drawn anew
+        x = (sigma_after / sigma) * math.exp(-width) * x + alpha_after * replaced * clean
+        x = x + sigma_after * math.sqrt(replaced) * fresh_noise(step)
     raise ValueError(f"{steps} steps; expected 1 or more")
 
 
@@ -128,7 +128,7 @@ EVALUATIONS = {"released": 2, "multistep": 1, "stochastic": 1}
 
 
 def sample(solver: str, velocity: Callable, noise, steps: int, fresh_noise: Callable):
-    """A sample by the solver of this name; `fresh_noise` is asked by "stochastic" alone."""
+    """A sample by the solver of this name; only "stochastic" uses `fresh_noise`."""
     if solver == "stochastic":
         return sample_stochastic(velocity, noise, steps, fresh_noise)
     deterministic = {"released": sample_deterministic, "multistep": sample_multistep}[solver]

@@ -1,13 +1,13 @@
-"""A user's settings for other work do not change ours: undone before Keras and matplotlib load.
+"""Undo a user's settings of Keras and matplotlib for other work, before the two are loaded.
 
-Every command imports this first. A notebook may ask for a backend of matplotlib that its kernel
-alone has, matplotlibrc for LaTeX. `omnilearn.api`, which is used in notebooks and draws nothing,
-leaves matplotlib alone.
+Every command imports this first. A notebook sets a matplotlib backend that only its kernel has, a
+matplotlibrc may ask for LaTeX. `omnilearn.api`, which is used in notebooks and draws nothing, does
+not change matplotlib.
 """
 
 import os
 
 import omnilearn.keras_settings  # noqa: F401 - sets those of Keras
 
-os.environ["MATPLOTLIBRC"] = os.devnull  # where matplotlibrc is looked for: the defaults hold
+os.environ["MATPLOTLIBRC"] = os.devnull  # the defaults of matplotlib
 os.environ["MPLBACKEND"] = "agg"

@@ -1,4 +1,4 @@
-"""What goes wrong for a user, said in one sentence and never as a traceback."""
+"""Errors of the user end a command with one sentence and without a traceback."""
 
 import contextlib
 import errno
@@ -12,17 +12,16 @@ class UserError(Exception):
     """Something the user can mend: what was found, where, what was expected, what to run."""
 
     def __str__(self) -> str:
-        """One line, also where a library that is quoted speaks in several."""
+        """The message in one line, also where it quotes a library's message of several lines."""
         return " ".join(super().__str__().splitlines())
 
 
 class Stopped(Exception):
-    """The system asked the run to stop, and it did: the same command goes on from here."""
+    """The run stopped at a signal of the system; the same command resumes it."""
 
 
 STOPPED = 75  # the exit code for "try again later", sysexits.h
-NO_READER = 141  # what a shell reports of a command whose output nobody reads any more, 128 + 13
-# errors of files, each with what helps
+NO_READER = 141  # 128 + SIGPIPE, the exit code of a command whose output was closed
 DISK_ERRORS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -31,9 +30,9 @@ DISK_ERRORS = {
 }
 PATH_ERRORS: dict[int | None, str] = {
     errno.ENOENT: "there is no such file or folder",
-    errno.ENOTDIR: "a file stands where a folder is needed",
-    errno.EISDIR: "a folder stands where a file is needed",
-    errno.EEXIST: "something else stands there already",
+    errno.ENOTDIR: "it is a file where a folder is needed",
+    errno.EISDIR: "it is a folder where a file is needed",
+    errno.EEXIST: "something else has this name already",
     errno.ELOOP: "a link leads round to itself",
     errno.EIO: "the disk cannot be read or written there",
     errno.ESTALE: "the network disk has lost it",
@@ -41,13 +40,13 @@ PATH_ERRORS: dict[int | None, str] = {
 
 
 def run_cli(main: Callable[[], None]) -> int:
-    """Run `main`; return 0, or say in one sentence what ended it.
+    """Run `main` and return the exit code; print one sentence on what ended it early.
 
-    The user's error is 2, an interruption by the keyboard 130, a stop asked for by the system 75,
-    and 141 says that the output was closed, as `| head` does. A "~" that the shell left in an
-    argument is expanded; characters that the output cannot show are replaced.
+    0: success, 2: an error of the user, 75: stopped by the system, 130: interrupted from the
+    keyboard, 141: the output was closed, as by `| head`. A "~" that the shell left in an argument
+    is expanded; characters that the output cannot show are replaced.
     """
-    sys.argv[1:] = map(expanded, sys.argv[1:])
+    sys.argv[1:] = map(with_home_folder, sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the terminal or a file
             with contextlib.suppress(ValueError):  # closed
@@ -58,11 +57,11 @@ def run_cli(main: Callable[[], None]) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # what is left in the buffers would be tried again when Python ends
+        # Python would write what is left in the buffers again when it ends
         with contextlib.suppress(OSError, ValueError):
-            silence = os.open(os.devnull, os.O_WRONLY)
+            devnull = os.open(os.devnull, os.O_WRONLY)
             for stream in (sys.stdout, sys.stderr):
-                os.dup2(silence, stream.fileno())
+                os.dup2(devnull, stream.fileno())
         return NO_READER
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -79,13 +78,13 @@ def run_cli(main: Callable[[], None]) -> int:
         return 130
     except OSError as error:
         if error.errno in PATH_ERRORS and error.filename:
-            print(f"error: {said_of_path(error)}", file=sys.stderr)
+            print(f"error: {path_message(error)}", file=sys.stderr)
             return 2
         if error.errno not in DISK_ERRORS:
             raise
-        where = error.filename or "the output folder"
+        path = error.filename or "the output folder"
         print(
-            f"error: {where}: {DISK_ERRORS[error.errno]}. Nothing half-written was left; "
+            f"error: {path}: {DISK_ERRORS[error.errno]}. Nothing half-written was left; "
             "make room or choose another folder and run the same command again.",
             file=sys.stderr,
         )
@@ -93,7 +92,7 @@ def run_cli(main: Callable[[], None]) -> int:
     return 0
 
 
-def expanded(argument: str) -> str:
+def with_home_folder(argument: str) -> str:
     """`~/data` or `--data=~/data` with the home folder in place of the tilde."""
     name, sign, value = argument.partition("=")
     if argument.startswith("-") and sign and value.startswith("~"):
@@ -101,10 +100,10 @@ def expanded(argument: str) -> str:
     return os.path.expanduser(argument)
 
 
-def said_of_path(error: OSError) -> str:
-    """What is wrong with the path of an error, and where a link that is gone leads."""
+def path_message(error: OSError) -> str:
+    """The path of an error, what is wrong with it, and the missing target if it is a link."""
     path = os.fspath(error.filename)
-    said = f"{path}: {PATH_ERRORS[error.errno]}"
+    message = f"{path}: {PATH_ERRORS[error.errno]}"
     if os.path.islink(path) and not os.path.exists(path):
-        said += f" (it is a link to {os.readlink(path)}, which is gone)"
-    return said
+        message += f" (it is a link to {os.readlink(path)}, which is gone)"
+    return message

@@ -2,7 +2,7 @@
 
 python -m omnilearn.export runs/top_finetuned tagger.onnx
 
-Needs the packages of requirements-onnx.txt. docs/python.md says what is in the file.
+Needs the packages of requirements-onnx.txt. docs/python.md describes the file.
 """
 
 import argparse

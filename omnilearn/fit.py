@@ -1,7 +1,7 @@
-"""Training of any model on any jets: open the data, build the model, train, take the best epoch.
+"""Training of any model on any jets: open the data, build the model, train, load the best epoch.
 
-The one place that does; a task says what is minimised and on which jets. A run directory that holds
-a training already goes on with it (`training.trainer`).
+A task passes the objective and the jets. A training that its run directory already holds is resumed
+(`training.trainer`).
 """
 
 from collections.abc import Callable
@@ -90,38 +90,39 @@ def open_data(spec: DatasetSpec, config: Config) -> Data:
     if config.classes and training.num_jets < config.train_jets:
         raise UserError(
             f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "
-            f"{spec.name} jets of the classes {config.classes} for training; ask for so many, or "
+            f"{spec.name} jets of the classes {config.classes} for training; give so many, or "
             "make more"
         )
     batches = training.steps_per_epoch
     steps = optimiser_steps(batches, config.accumulate)
-    left = batches - steps * config.accumulate
+    unused = batches - steps * config.accumulate
     log.info(
         f"{spec.name}: {training.num_jets} training jets in {steps} steps per epoch"
-        + (f" ({left} of {batches} batches of a rank fill no step and wait)" if left else "")
+        + (f" ({unused} of {batches} batches of a rank fill no step)" if unused else "")
         + f", {validation.num_jets} validation jets"
     )
     return training, validation
 
 
 def fresh(model: Callable[..., Model], config, seed: int) -> Model:
-    """A model of this architecture without training, its weights drawn by `seed`."""
+    """An untrained model of this architecture, its weights drawn from `seed`."""
     keras.utils.set_random_seed(seed)
     return model(config)
 
 
 def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = log.info) -> PET:
-    """PET for a dataset: of a backbone, of released weights, or fresh in the preset's size.
+    """PET for a dataset: from a backbone, from released weights, or fresh in the preset's size.
 
-    A backbone is a run directory, a checkpoint file, or a name of `omnilearn.backbones`.
-    Architecture and meaning of padding come from the backbone where there is one, unless
-    `config.padding` says otherwise. The class layers are kept when it was trained for the same
-    classes in the same order; released files do not name theirs, and those of ten classes are taken
-    for JetClass. say: what is told of the weights, and where the preset has another size.
+    A backbone is a run directory, a checkpoint file, or a name of `omnilearn.backbones`; its
+    architecture is taken, and its padding unless `config.padding` is set. The class layers are
+    kept when it was trained for the same classes in the same order; released files do not name
+    their classes, and ten are taken for those of JetClass. say: called with the load report, and
+    with the sizes in which the preset differs. Raises UserError for a dataset of one class, except
+    in mode "generator", and for weights that cannot be loaded.
     """
     if config.mode != "generator" and spec.num_classes < 2:
         raise UserError(
-            f"{spec.name} has one class, {spec.class_names[0]}: nothing to tell apart; train the "
+            f"{spec.name} has one class, {spec.class_names[0]}: nothing to classify; train the "
             "generator alone with --mode generator"
         )
     sizes: dict[str, Any] = {
@@ -130,24 +131,26 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
     }
     if config.padding:
         sizes["padding"] = config.padding
-    asked = PETConfig(**sizes, **ARCHITECTURES[config.preset])
+    preset = PETConfig(**sizes, **ARCHITECTURES[config.preset])
     if start.backbone:
         checkpoint = load_checkpoint(checkpoint_file(start.backbone))
         pet = fresh(PET, replace(checkpoint.model_config, **sizes), config.seed)
         report = load_backbone(pet, checkpoint, spec.class_names)
     elif start.released_weights:
-        theirs = released_config(start.released_weights)
-        is_jetclass = theirs.num_classes == JETCLASS.num_classes
-        others = differing_classes(JETCLASS.class_names if is_jetclass else (), spec.class_names)
-        pet = fresh(PET, replace(theirs, **sizes), config.seed)
-        report = load_released_weights(pet, start.released_weights, others)
+        released = released_config(start.released_weights)
+        is_jetclass = released.num_classes == JETCLASS.num_classes
+        fresh_layers = differing_classes(
+            JETCLASS.class_names if is_jetclass else (), spec.class_names
+        )
+        pet = fresh(PET, replace(released, **sizes), config.seed)
+        report = load_released_weights(pet, start.released_weights, fresh_layers)
     else:
-        return fresh(PET, asked, config.seed)
+        return fresh(PET, preset, config.seed)
     say(report)
     differing = [
-        f"{name} {value} (the preset has {getattr(asked, name)})"
+        f"{name} {value} (the preset has {getattr(preset, name)})"
         for name, value in asdict(pet.config).items()
-        if value != getattr(asked, name) and name not in FREE_FIELDS
+        if value != getattr(preset, name) and name not in FREE_FIELDS
     ]
     if differing:
         say(
@@ -165,23 +168,22 @@ def fit(
     about: dict,
     earlier: Trainer | None = None,
 ) -> Trainer:
-    """Train to the last epoch or the early stop, or do what is left of it in this run directory.
+    """Train to the last epoch or the early stop, from the state in the run directory if it has one.
 
-    The model has the weights of the last step then, see `load_best`. about: what every checkpoint
-    says beside its configuration; `earlier` as in `Trainer`.
+    The model then has the weights of the last step, see `load_best`. about: what checkpoints
+    record beside the configuration; `earlier` as in `Trainer`.
     """
     training, validation = data
     steps = optimiser_steps(training.steps_per_epoch, config.accumulate)
-    about = {**about, "config": asdict(config)}
-    trainer = Trainer(objective, config, steps, run, about, earlier)
+    trainer = Trainer(objective, config, steps, run, about | {"config": asdict(config)}, earlier)
     trainer.fit(training, validation)
     return trainer
 
 
 def fit_pet(pet: PET, config: Config, data: Data, run: Path, about: dict) -> Trainer:
-    """Fit PET, or what is called alike, with the heads of `config.mode`.
+    """Fit PET, or a model with the same methods, with the heads of `config.mode`.
 
-    A run on a dataset of one's own says what its jets are, wherever it is taken (`omnilearn.api`).
+    The run directory of a dataset outside the catalogue gets its declaration (`omnilearn.api`).
     """
     spec = data[0].spec
     if spec.name not in CATALOGUE and distributed.rank() == 0:

@@ -1,14 +1,13 @@
-"""HDF5 files are opened here alone: reading needs no lock, files are written whole or not at all.
+"""The only module that opens HDF5 files: read without locks, written whole or not at all.
 
 Every chunk we write carries a Fletcher-32 sum over its compressed bytes, the structure of the file
 the sums of HDF5 1.10, and digests cover the rest: attributes, single values, unchunked arrays.
-Damage is found where it is read. Files without sums, public ones and older ones, are read too.
-HDF5 keeps attributes of text without sums: of our own files we read the copy beside the digests.
+Damage is noticed when it is read. Files without sums, public ones and older ones, are read too.
+HDF5 stores text attributes without sums; of our own files we read the copy beside the digests.
 
-Clusters mount disks that know no locks, and a notebook that holds a file open is no reason to call
-it damaged: where a lock cannot be had, the file is read without one. Blosc, bzip2, Zstandard and
-the other registered compressions are those of hdf5plugin. A file is read only if all of it is in
-the file: it cannot show what lies elsewhere.
+Some cluster disks support no locks, and a notebook may hold a file open: where a lock is refused,
+the file is read without one. hdf5plugin reads Blosc, bzip2, Zstandard and other registered
+compressions. Links to other files and data outside the file are refused.
 """
 
 import errno
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import h5py
-import hdf5plugin  # noqa: F401 - h5py knows its filters once it is imported
+import hdf5plugin  # noqa: F401 - registers its filters with h5py
 import numpy as np
 
 from omnilearn.atomic import atomic_path
@@ -30,24 +29,23 @@ from omnilearn.hdf5_heap import refuse_endless_heaps
 from omnilearn.hdf5_sums import DIGEST, changed_keys, of_fixed_length, write_record
 
 SUMMED_LAYOUT = {"libver": ("v110", "v110")}  # the oldest whose headers and indices carry sums
-COMPRESSED = {"compression": "gzip", "compression_opts": 1}  # a zeroed chunk is then no chunk
-MOST_FOLD = 1032  # zlib cannot make numbers smaller than by this
-SLACK = 4096  # bytes by which a file of nothing but headers may claim more
+COMPRESSED = {"compression": "gzip", "compression_opts": 1}  # a zeroed chunk fails to decompress
+MOST_COMPRESSION = 1032  # largest ratio that zlib reaches
+SLACK = 4096  # bytes that a file of headers alone may claim beyond its size
 NOT_READ = "such a file is not read, copy the content into one file"
 
 
 def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **options) -> h5py.File:
     """The open file, a context manager; `options` are those of h5py.File.
 
-    `path` may be an open binary file, whose content is read. checked: this process has opened the
-    file before and it is the same, so that its structure is not looked at again. Raises OSError for
-    a file that is not there or damaged, and UserError for a sound file that cannot be read: a lock,
-    another program that is writing it, no permission, content or compressions that are not in the
-    file or not installed.
+    `path` may be an open binary file. checked: this process has checked the structure of the same
+    file before and does not check it again. Raises OSError for a file that is missing or damaged,
+    and UserError for a sound file that cannot be read: it is locked, being written, or not
+    permitted, has content in other files, or needs a compression that is not installed.
     """
     try:
         try:
-            # as any other reader in this process does: HDF5 opens no file twice in two ways
+            # with locking as other readers in this process: HDF5 refuses to open a file both ways
             file = h5py.File(path, "r", **options)
         except OSError as error:
             if "lock" not in str(error):
@@ -74,17 +72,18 @@ def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **optio
     if changed:
         file.close()
         raise OSError(
-            f"{changed[0]} is not as it was written: it is damaged, or was changed later; who "
-            f"meant to change it deletes the attribute {DIGEST!r} of the file"
+            f"{changed[0]} is not as it was written: it is damaged, or was changed later; after "
+            f"an intended change, delete the attribute {DIGEST!r} of the file"
         )
     return file
 
 
 @contextmanager
-def stored_file(path: Path | str, what: str, mend: str) -> Iterator[h5py.File]:
-    """The open file, a context manager; damage found within becomes a UserError that says `mend`.
+def stored_file(path: Path | str, kind: str, mend: str) -> Iterator[h5py.File]:
+    """The open file, a context manager; any error within the block becomes a UserError.
 
-    what: what is expected in it, for the sentence. HDF5, h5py and zlib raise almost any kind.
+    kind: of the expected file, in words; mend: what helps. HDF5, h5py and zlib raise almost any
+    exception for a damaged file.
     """
     try:
         with open_for_reading(path) as file:
@@ -92,7 +91,7 @@ def stored_file(path: Path | str, what: str, mend: str) -> Iterator[h5py.File]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be read as {what} ({error}); {mend}") from error
+        raise UserError(f"{path} cannot be read as {kind} ({error}); {mend}") from error
 
 
 def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
@@ -108,21 +107,21 @@ def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
 
 
 def stamp(path: Path) -> tuple[int, ...]:
-    """What of a file's entry changes when its content does; nothing where it cannot be asked."""
+    """Inode, size and times of a file, which change with its content; empty if it is missing."""
     try:
-        seen = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return ()
-    return (seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def obstacle(error: OSError) -> str | None:
     """Why a file that may be sound was not opened, and what helps; None for a damaged one."""
     if "unable to lock file" in str(error):
         return (
-            "is locked: another program has it open for writing, or its disk knows no locks, and "
-            "the environment variable HDF5_USE_FILE_LOCKING asks for them; unset it, or close the "
-            "file there"
+            "is locked: another program has it open for writing, or its disk supports no locks "
+            "and the environment variable HDF5_USE_FILE_LOCKING requires them; unset it, or close "
+            "the file there"
         )
     if "already open for write" in str(error):
         return (
@@ -137,10 +136,10 @@ def obstacle(error: OSError) -> str | None:
 def refuse_external_links(file: h5py.File, path: Path | str | BinaryIO) -> None:
     """Raise UserError naming the first key of an open file that cannot be read from it alone.
 
-    Raises OSError for a shape that the file cannot hold: memory would be asked for by it.
+    Raises OSError for a shape that the file cannot hold, which would exhaust the memory.
     """
 
-    def look(name: str, link) -> Exception | None:  # HDF5 would hide what is raised in here
+    def refusal(name: str, link) -> Exception | None:  # HDF5 hides what is raised in here
         if isinstance(link, h5py.ExternalLink):
             return UserError(f"{path}: {name!r} is a link to {link.filename}; {NOT_READ}")
         item = file[name] if isinstance(link, h5py.HardLink) else None
@@ -158,41 +157,41 @@ def refuse_external_links(file: h5py.File, path: Path | str | BinaryIO) -> None:
             )
         return None
 
-    if found := file.visititems_links(look):
-        raise found
+    if error := file.visititems_links(refusal):
+        raise error
 
 
 def is_too_large(dataset: h5py.Dataset) -> bool:
-    """Whether a shape, or that of one chunk, claims more than its file can hold compressed."""
+    """Whether the shape of an array, or of one chunk, exceeds what its file can hold compressed."""
     if dataset.shape is None:
         return False
-    numbers = max(math.prod(dataset.shape), math.prod(dataset.chunks or ()))
-    fold = MOST_FOLD if dataset.chunks else 1
-    return numbers * dataset.dtype.itemsize > fold * (dataset.file.id.get_filesize() + SLACK)
+    size = max(math.prod(dataset.shape), math.prod(dataset.chunks or ()))
+    ratio = MOST_COMPRESSION if dataset.chunks else 1
+    return size * dataset.dtype.itemsize > ratio * (dataset.file.id.get_filesize() + SLACK)
 
 
 def unknown_filter(dataset: h5py.Dataset) -> str:
-    """Number (and name) of the first filter of stored numbers that nothing here can undo."""
-    made = dataset.id.get_create_plist()
-    for place in range(made.get_nfilters()):
-        code, _, _, name = made.get_filter(place)
+    """Code (and name) of the first filter of an array that is not available; else empty."""
+    properties = dataset.id.get_create_plist()
+    for index in range(properties.get_nfilters()):
+        code, _, _, name = properties.get_filter(index)
         if h5py.h5z.filter_avail(code) or not dataset.id.get_num_chunks():
             continue
-        # a set bit says that the filter was left out, as an optional one may be
-        if not dataset.id.get_chunk_info(0).filter_mask & (1 << place):
+        # a set bit: this optional filter was not applied
+        if not dataset.id.get_chunk_info(0).filter_mask & (1 << index):
             return f"{code} ({name.decode(errors='replace')})" if name else str(code)
     return ""
 
 
 class Sink(io.FileIO):
-    """The file below HDF5, which must not see a full disk: it crashes when it cannot write."""
+    """The file that HDF5 writes to; it keeps write errors from HDF5, which would crash on them."""
 
     def __init__(self, path: Path | str):
         super().__init__(path, "w+")
         self.error: OSError | None = None
 
     def write(self, data) -> int:
-        """Write all of `data`; after a first failure nothing more, `check` tells."""
+        """Write all of `data`; after a first failure nothing more, see `check`."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         while len(rest) and self.error is None:
@@ -212,7 +211,7 @@ class SummedFile(h5py.File):
     """A new file whose arrays are kept in chunks with a Fletcher-32 sum each."""
 
     def create_dataset(self, name, shape=None, dtype=None, data=None, **options):
-        """As h5py's; compressed unless `chunks` or `compression` say otherwise."""
+        """As h5py's; compressed unless `chunks` or `compression` is given."""
         data = of_fixed_length(data)
         dims = np.shape(data) if shape is None else (shape,) if np.isscalar(shape) else shape
         if dims and 0 not in dims and not {"chunks", "compression"} & set(options):
@@ -224,9 +223,9 @@ class SummedFile(h5py.File):
 
 @contextmanager
 def written_to(target: BinaryIO, summed: bool = True, **options) -> Iterator[h5py.File]:
-    """A new HDF5 file in memory or in a `Sink`; no lock is asked for.
+    """A new HDF5 file in memory or in a `Sink`, without a lock.
 
-    summed: with the sums of our files; public files, where they are imitated, have none.
+    summed: with the sums of our files; imitations of public files have none.
     """
     if not summed:
         with h5py.File(target, "w", **options) as file:

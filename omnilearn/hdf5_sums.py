@@ -1,8 +1,8 @@
-"""Sums of our HDF5 files that are not in the arrays: digests of attributes and single values.
+"""Digests of what HDF5 stores without sums in our files: attributes and single values.
 
-They stand in an attribute of the file, JSON, beside a copy of the attributes of text: HDF5 keeps
-text of any length in a heap without sums, and reads a damaged one for ever. Other programs read
-the attributes, we the copy.
+They are JSON in an attribute of the file, beside a copy of the text attributes: HDF5 keeps text of
+variable length in a heap without sums, and does not return from reading a damaged heap. Other
+programs read the attributes, we the copy.
 """
 
 import hashlib
@@ -11,25 +11,24 @@ import json
 import h5py
 import numpy as np
 
-# attribute of our files: JSON with digests of what no Fletcher-32 covers, and attributes of text
-DIGEST = "digest"
+DIGEST = "digest"  # the attribute that carries them
 
 
 def changed_keys(file: h5py.File) -> list[str]:
-    """What is not as its digest says, in words; nothing where the file has none."""
+    """What differs from its digest, in words; empty where the file has no digests."""
     if DIGEST not in file.attrs:
         return []
     try:
         sums, _ = written_record(file)
     except (TypeError, ValueError, KeyError):
         return [f"the attribute {DIGEST!r}"]
-    found = digests(file)
-    names = sorted(name for name in sums.keys() | found.keys() if sums.get(name) != found.get(name))
+    now = digests(file)
+    names = sorted(name for name in sums.keys() | now.keys() if sums.get(name) != now.get(name))
     return [repr(name) if name else "an attribute of the file" for name in names]
 
 
 def write_record(file: h5py.File) -> None:
-    """Say in the attribute DIGEST what the file holds; the last thing that is written."""
+    """Write the attribute DIGEST of a file, after all of its content."""
     items = items_of(file)
     texts = {
         name: {
@@ -52,10 +51,7 @@ def items_of(file: h5py.File) -> dict[str, h5py.HLObject]:
 
 
 def written_record(file: h5py.File) -> tuple[dict[str, str], dict[str, dict]]:
-    """Digests and attributes of text by key, as they were written.
-
-    Raises ValueError, TypeError or KeyError where the record is damaged.
-    """
+    """Digests and text attributes by key; raises ValueError, TypeError or KeyError if damaged."""
     record = json.loads(as_text(file.attrs[DIGEST]))
     sums, texts = record["sums"], record["texts"]
     if record["record"] != record_digest(sums, texts):
@@ -68,14 +64,14 @@ def record_digest(sums: dict[str, str], texts: dict[str, dict]) -> str:
 
 
 def is_heap_text(item: h5py.HLObject, key: str) -> bool:
-    """Whether HDF5 keeps an attribute as text of any length, in its heap."""
+    """Whether HDF5 keeps an attribute as text of variable length, in its heap."""
     kind = item.attrs.get_id(key).dtype
     return kind.kind == "O" and h5py.check_string_dtype(kind) is not None
 
 
 def digests(file: h5py.File) -> dict[str, str]:
-    """SHA-256 by key: type and shape, attributes, and what no Fletcher-32 covers of the content."""
-    found = {}
+    """SHA-256 by key: type and shape, attributes, and values without a Fletcher-32 sum."""
+    sums = {}
     for name, item in items_of(file).items():
         sha = hashlib.sha256()
         for key in sorted(item.attrs):
@@ -86,8 +82,8 @@ def digests(file: h5py.File) -> dict[str, str]:
             sha.update(f"{item.dtype} {item.shape}".encode())
             if not item.fletcher32 and item.shape is not None:
                 sha.update(as_bytes(item[()]))
-        found[name] = sha.hexdigest()
-    return found
+        sums[name] = sha.hexdigest()
+    return sums
 
 
 def as_bytes(value) -> bytes:
@@ -103,14 +99,14 @@ def attributes(item: h5py.HLObject) -> dict:
     texts = {}
     if DIGEST in item.file.attrs:
         texts = written_record(item.file)[1].get(item.name.strip("/"), {})
-    found = {}
+    values = {}
     for name in item.attrs:
         if name in texts:
             text = texts[name]
-            found[name] = np.array(text, object) if isinstance(text, list) else text
+            values[name] = np.array(text, object) if isinstance(text, list) else text
         elif name != DIGEST:
-            found[name] = as_text(item.attrs[name])
-    return found
+            values[name] = as_text(item.attrs[name])
+    return values
 
 
 def as_text(value):
@@ -118,16 +114,16 @@ def as_text(value):
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, np.ndarray) and value.dtype.kind in "SO":
-        texts = [as_text(one) for one in value.ravel()]
+        texts = [as_text(text) for text in value.ravel()]
         return np.array(texts, object).reshape(value.shape)
     return value
 
 
 def of_fixed_length(value):
-    """Text as bytes of one length, which HDF5 keeps where sums cover it; all else as it is."""
+    """Text as bytes of one length, which HDF5 covers with sums; all else as it is."""
     values = np.asarray(value)
-    if values.dtype.kind not in "UO" or not all(isinstance(one, str) for one in values.ravel()):
+    if values.dtype.kind not in "UO" or not all(isinstance(text, str) for text in values.ravel()):
         return value
-    encoded = [one.encode() for one in values.ravel()]
+    encoded = [text.encode() for text in values.ravel()]
     longest = max([1, *map(len, encoded)])
     return np.array(encoded, f"S{longest}").reshape(values.shape)

@@ -1,4 +1,4 @@
-"""history.jsonl: one line per epoch with its losses, in and out."""
+"""Reading and writing history.jsonl: one line per epoch with its losses."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +8,12 @@ from omnilearn.stored_json import read_lines, write_lines
 from omnilearn.typed import typed
 
 FILE = "history.jsonl"
-MEND = "copy it from the run again, or give the command of the training again, which writes it"
+MEND = "copy it from the run again, or run the command of the training again, which writes it"
 
 
 @dataclass
 class Epoch:
-    """What the readers of a line look for in it, by type; a line may lack some and have more."""
+    """Types of the keys of a line; a line may lack some and have others."""
 
     epoch: int | None = None
     steps: int | None = None
@@ -23,28 +23,29 @@ class Epoch:
     validation: dict[str, float] | None = None
 
 
-def insist_on_epochs(lines: list[dict]) -> None:
-    """Raise ValueError naming what is no part of a history, counted from line 1."""
-    for number, line in enumerate(lines, start=1):
-        typed(Epoch, {name: line[name] for name in vars(Epoch()) if name in line}, f"line {number}")
+def require_epochs(lines: list[dict]) -> None:
+    """Raise ValueError naming the line, counted from 1, and the key of another type."""
+    for index, line in enumerate(lines, start=1):
+        known = {name: line[name] for name in vars(Epoch()) if name in line}
+        typed(Epoch, known, f"line {index}")
 
 
 def write_history(run: Path, lines: list[dict]) -> None:
-    """One line per epoch, all of them at once, whole or not at all."""
+    """Write one line per epoch, all of them or none."""
     write_lines(run / FILE, lines)
 
 
 def read_history(run: Path) -> list[dict]:
     """history.jsonl of a run, one dictionary per epoch.
 
-    Raises UserError when it is not there, damaged, or of something else than losses by epoch.
+    Raises UserError when it is missing, damaged, or holds anything but losses by epoch.
     """
     path = run / FILE
     if not path.is_file():
         raise UserError(f"{path} not found: the run has not finished an epoch")
     lines = read_lines(path, "history of a training", MEND)
     try:
-        insist_on_epochs(lines)
+        require_epochs(lines)
     except ValueError as error:
         raise UserError(f"{path}: {error}; {MEND}") from error
     return lines

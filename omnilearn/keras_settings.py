@@ -1,7 +1,7 @@
-"""A user's settings of Keras for other work do not change ours: undone before Keras is loaded.
+"""Undo a user's settings of Keras for other work, before Keras is loaded.
 
-~/.keras/keras.json or the shell may ask for another backend or for half precision. Keras loads
-matplotlib, which refuses a backend that the kernel of a notebook alone has.
+~/.keras/keras.json or the shell may set another backend or half precision. Keras loads matplotlib,
+which raises for a backend that only the kernel of a notebook has.
 """
 
 import importlib.util
@@ -9,17 +9,17 @@ import os
 
 OURS = {
     "KERAS_BACKEND": "tensorflow",
-    "KERAS_HOME": os.devnull,  # where keras.json is looked for: there is none
+    "KERAS_HOME": os.devnull,  # so that no keras.json is read
 }
 UNSET = (
-    "TF_USE_LEGACY_KERAS",  # Keras 2, which Horovod would be handed instead of Keras 3
+    "TF_USE_LEGACY_KERAS",  # would give Horovod Keras 2
     "KERAS_MAX_EPOCHS",
     "KERAS_MAX_STEPS_PER_EPOCH",
     "KERAS_NNX_ENABLED",
 )
 
 os.environ.update(OURS)
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # greetings of TensorFlow and its network
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # start-up messages of TensorFlow
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 for name in UNSET:
     os.environ.pop(name, None)

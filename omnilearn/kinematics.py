@@ -1,19 +1,19 @@
-"""Four-momenta and the features of constituents relative to their jet: one formula, one place.
+"""Four-momenta and the features of constituents relative to their jet.
 
 A four-momentum is (pt, eta, phi, energy) in GeV and radians; eta is the pseudorapidity, of the
 constituent and of the jet alike. The seven kinematic features follow arXiv:2502.14652, Table 8.
-Everything is computed in float64, whatever comes in.
+Everything is computed in float64.
 """
 
 import numpy as np
 
-LOG_FLOOR = 1e-6  # 1 - rel is never taken below this: a constituent may carry the whole jet
+LOG_FLOOR = 1e-6  # least 1 - rel: a constituent may carry the whole jet
 
 
 def wrap_phi(phi: np.ndarray) -> np.ndarray:
     """The same angle in [-pi, pi), any shape, radians."""
     phi = np.asarray(phi, dtype=np.float64)
-    # a correction by whole turns leaves an angle that is already inside untouched to the last bit
+    # whole turns are subtracted: an angle inside the interval keeps its last bit
     wrapped = phi - 2 * np.pi * np.floor((phi + np.pi) / (2 * np.pi))
     return np.where(wrapped >= np.pi, -np.pi, wrapped)
 
@@ -79,7 +79,7 @@ def jet_mass(constituents: np.ndarray, mask: np.ndarray | None = None) -> np.nda
 
 
 def log_one_minus(relative: np.ndarray) -> np.ndarray:
-    """log(1 - relative) with 1 - relative clipped at LOG_FLOOR, so that it is never NaN."""
+    """log(1 - relative), with 1 - relative clipped at LOG_FLOOR so that it is finite."""
     return np.log1p(-np.minimum(relative, 1 - LOG_FLOOR))
 
 
@@ -134,7 +134,7 @@ def from_relative(features: np.ndarray, jet: np.ndarray) -> np.ndarray:
 
 
 def count_clipped(features: np.ndarray) -> int:
-    """How many log(1 - pt_rel) and log(1 - e_rel) of features (..., 7 or more) sit on the floor."""
+    """Number of log(1 - pt_rel) and log(1 - e_rel) of features (..., 7 or more) at the floor."""
     floor = log_one_minus(np.asarray(1.0))
     # float32 files hold the floor rounded, by at most one part in 10^7
     return int(np.count_nonzero(np.asarray(features)[..., (2, 4)] <= floor * (1 - 1e-7)))

@@ -1,6 +1,6 @@
-"""What a killed process left half written: told by its name, which says who was writing.
+"""Temporary files of killed processes, recognised by their names, and their removal.
 
-A temporary file is `.<name>.<host>-<process>-<start>.partial<suffix>`; words may follow the mark.
+A temporary file is `.<name>.<host>-<process>-<start>.partial<suffix>`; words may follow the start.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from omnilearn.writing_process import is_alive, started
 
 MARK = re.compile(r"\.(\w+)-(\d+)-(\d*)(?:[-.]\w+)*\.partial")
-ABANDONED = 86400.0  # seconds without a change after which a file of another host is
+ABANDONED = 86400.0  # seconds without a change, for a file of another host
 
 
 @cache
@@ -23,32 +23,32 @@ def host() -> str:
 
 
 def mark() -> str:
-    """Says in the name of a temporary file which process writes it."""
+    """The part of a temporary file's name that identifies the process writing it."""
     process = os.getpid()
     return f"{host()}-{process}-{started(process)}"
 
 
-def is_left(path: Path) -> bool:
-    """Whether whoever wrote this temporary file is gone.
+def is_abandoned(path: Path) -> bool:
+    """Whether the process that wrote this temporary file has ended.
 
-    On this host its process is asked for; elsewhere a file that did not change for a day is left.
-    Other names, as of a download that goes on later, are never taken for left.
+    A file of another host counts as abandoned after a day without a change. Files with other
+    names, such as a download that is resumed later, never do.
     """
-    found = MARK.search(path.name)
-    if not found:
+    match = MARK.search(path.name)
+    if not match:
         return False
-    where, process, begun = found.groups()
-    if where == host():
-        return not is_alive(int(process), begun)
+    writing_host, process, start = match.groups()
+    if writing_host == host():
+        return not is_alive(int(process), start)
     try:
         return time.time() - path.stat().st_mtime > ABANDONED
-    except OSError:  # gone meanwhile
+    except OSError:  # deleted meanwhile
         return False
 
 
 def remove_leftovers(*folders: Path) -> None:
-    """Delete what dead processes left half written in these folders, not below them."""
+    """Delete temporary files of ended processes in these folders, not below them."""
     for folder in folders:
         for path in folder.glob(".*.partial*"):
-            if not path.is_dir() and is_left(path):
+            if not path.is_dir() and is_abandoned(path):
                 path.unlink(missing_ok=True)

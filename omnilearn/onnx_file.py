@@ -26,21 +26,21 @@ def write_onnx(
     """Write the classifier of `pet` to `path`, whole or not at all, and return the path.
 
     Inputs, float32, for any number of jets B: constituents (B, P, 13), standardised, zero in empty
-    slots, the hardest first; mask (B, P) 1 where there is a constituent; jet (B, 4), standardised.
-    Output: probabilities (B, C). P slots are all that the model has. Features, units, shift and
-    width of the standardisation, and classes stand in the metadata of the file, as JSON. Raises
-    UserError where the packages are missing.
+    slots, the hardest first; mask (B, P) 1 where there is a constituent; jet (B, 4), standardised;
+    P is the number of slots of the model. Output: probabilities (B, C). The metadata of the file
+    hold features, units, shift and width of the standardisation, and classes, as JSON. Raises
+    UserError where the packages or the folder are missing.
     """
     try:
         tf2onnx, onnx = import_module("tf2onnx"), import_module("onnx")
     except ImportError as error:
         raise UserError(
-            f"{error.name or error} is missing, which ONNX files are written with; install it "
+            f"{error.name or error} is missing, which is needed to write ONNX files; install it "
             "with: pip install -r requirements-onnx.txt"
         ) from error
     if not path.parent.is_dir():
         raise UserError(f"{path.parent} is no folder; choose another place for {path.name}")
-    logging.getLogger("tf2onnx").setLevel(logging.WARNING)  # a line for every step otherwise
+    logging.getLogger("tf2onnx").setLevel(logging.WARNING)  # it logs every step at INFO
     config = pet.config
     shapes = {
         "constituents": (config.max_constituents, config.num_features),
@@ -60,10 +60,10 @@ def write_onnx(
 
 
 def metadata(spec: DatasetSpec, classes: Sequence[str], name: str, slots: int) -> dict[str, str]:
-    """What a user of the file has to know, name -> JSON."""
+    """Metadata of the file for its users, name -> JSON."""
     known = spec.num_features
     constants = spec.normalisation
-    described = {
+    values = {
         "model": name,
         "dataset": spec.name,
         "classes": list(classes),
@@ -82,4 +82,4 @@ def metadata(spec: DatasetSpec, classes: Sequence[str], name: str, slots: int) -
         ),
         "order": "constituents by falling pt; more than the slots: the hardest",
     }
-    return {key: json.dumps(value) for key, value in described.items()}
+    return {key: json.dumps(value) for key, value in values.items()}

@@ -1,4 +1,4 @@
-"""A worker process ends when the process that started it does, however that one ended."""
+"""Worker processes that end with their parent, even if it was killed."""
 
 import multiprocessing
 import os
@@ -7,7 +7,7 @@ import threading
 
 
 def end_with_parent() -> None:
-    """Watch the parent of this worker from now on; for the first lines of a worker."""
+    """Kill this worker process when its parent ends; call it first in a worker."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()

@@ -1,7 +1,4 @@
-"""What long work shows: one bar with jets/s and time left, and no greetings of libraries.
-
-The bar is that of rank 0 and quiet without a terminal.
-"""
+"""A progress bar for long work, and silence of libraries that print on start-up."""
 
 import ctypes
 import os
@@ -13,7 +10,7 @@ from tqdm import tqdm
 
 
 def progress(total: int | None, title: str, unit: str = "jets", rank: int = 0) -> tqdm:
-    """A bar over `total` units; silent on other ranks and when stderr is not a terminal."""
+    """A bar over `total` units; hidden on ranks above 0 and when stderr is not a terminal."""
     return tqdm(
         total=total,
         desc=title,
@@ -26,15 +23,15 @@ def progress(total: int | None, title: str, unit: str = "jets", rank: int = 0) -
 
 @contextmanager
 def stdout_nowhere() -> Iterator[None]:
-    """Nothing that Python or a compiled library prints within the block is seen."""
+    """Discard what Python and compiled libraries print to stdout within the block."""
     sys.stdout.flush()
-    stdout, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    stdout, devnull = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
     try:
         yield
     finally:
         sys.stdout.flush()
-        ctypes.CDLL(None).fflush(None)  # what C and C++ still hold back
+        ctypes.CDLL(None).fflush(None)  # the buffers of C and C++
         os.dup2(stdout, 1)
         os.close(stdout)
-        os.close(nowhere)
+        os.close(devnull)

@@ -1,6 +1,6 @@
-"""Dataset -> configuration of its training, from the papers; data, not code.
+"""Training configurations by dataset and preset.
 
-Hyper-parameters: arXiv:2502.14652, Section II.5, and the released command lines. `small` fits two
+Hyper-parameters: arXiv:2502.14652, Section II.5, and the released command lines. `small` is for two
 cores.
 """
 
@@ -14,7 +14,7 @@ Recipes = dict[tuple[str, str], Settings]  # by dataset and preset
 # sizes of PET by preset; everything else of the architecture is the released model
 ARCHITECTURES: dict[str, Settings] = {"full": {}, "small": {"projection_dim": 64, "num_layers": 4}}
 
-ANY = "any other dataset"  # one of your own among them
+ANY = "any other dataset"  # also one of your own
 
 SMALL_PRETRAINING = {"epochs": 10, "batch": 32, "lr": 3e-4, "warmup_epochs": 1, "patience": 10}
 SMALL_GENERATOR = {**SMALL_PRETRAINING, "mode": "generator"}
@@ -26,10 +26,10 @@ JETNET = {
     "clip_norm": 1.0,
     "mode": "generator",
 }
-# a million jets, rate and batch as searched for with jetnet30 (benchmarks/results/generation)
+# a million jets; rate and batch from a search with jetnet30 (benchmarks/results/generation)
 SMALL_JETNET = {**SMALL_GENERATOR, "epochs": 40, "batch": 64, "lr": 2e-4, "patience": 40}
 
-# train.py; jets of omnifold (detector level) and of lhco (both of an event) are taken one by one
+# train.py; of omnifold it takes the jets at detector level, of lhco both jets of an event singly
 PRETRAINING: Recipes = {
     # python train.py jetclass
     # 128 GPUs, 256 jets each, 200 epochs of a fifth of JetClass in the paper; unmeasured here
@@ -43,7 +43,7 @@ PRETRAINING: Recipes = {
     # make demo, benchmarks/results/demo: 15 000 simulated jets on two cores
     ("jetclass", "small"): SMALL_PRETRAINING,
     # python train.py aspen
-    # collider data have no classes: only the generator learns; unmeasured
+    # collider data have no classes: only the generator is trained; unmeasured
     ("aspen", "full"): {"epochs": 10, "batch": 256, "patience": 3, "mode": "generator"},
     ("aspen", "small"): SMALL_GENERATOR,
     # python train.py jetnet30
@@ -57,7 +57,7 @@ PRETRAINING: Recipes = {
     (ANY, "small"): SMALL_PRETRAINING,
 }
 
-# two cores, whatever the tagging task; rates as searched for with top
+# any tagging task on two cores; rates from a search with top
 SMALL_TAGGING = {
     "epochs": 8,
     "batch": 32,
@@ -69,7 +69,7 @@ SMALL_TAGGING = {
     "mode": "classifier",
 }
 
-# the same of the paper's model: that of top, in the released command lines
+# any tagging task with the paper's model: the released command line of top
 LARGE_TAGGING: Settings = {
     "epochs": 10,
     "batch": 256,
@@ -79,7 +79,7 @@ LARGE_TAGGING: Settings = {
     "patience": 3,
     "mode": "classifier",
 }
-# the cross-entropy alone, and identities are never hidden: a ratio is wanted for what is seen
+# cross-entropy alone and no hidden identities: the output is a likelihood ratio of full inputs
 RATIO = {"feature_drop": 0.0, "regression_weight": 0.0}
 
 FINETUNING: Recipes = {
@@ -120,7 +120,7 @@ FINETUNING: Recipes = {
         **{"batch": 128, "weight_decay": 0.0, "patience": 10, "clip_norm": 1.0},
     },
     ("lhco", "small"): {**SMALL_TAGGING, "epochs": 6, "weight_decay": 1e-5, "patience": 6},
-    # without classes, or asked for new jets rather than for their class
+    # datasets without classes and those of generation
     **{
         key: settings
         for key, settings in PRETRAINING.items()
@@ -131,8 +131,8 @@ FINETUNING: Recipes = {
     (ANY, "small"): SMALL_TAGGING,
 }
 
-# PET from scratch, same budget: nothing to protect in the body, so it learns at the heads' rate;
-# the small rate was searched for like the fine-tuned one, that of JetNet with SMALL_JETNET
+# PET from scratch, same budget: the untrained body has the rate of the heads; the small rate
+# is from a search like that of fine-tuning, that of JetNet from the one of SMALL_JETNET
 SCRATCH: Recipes = {
     (ANY, "full"): {"body_factor": 1.0},
     (ANY, "small"): {"body_factor": 1.0, "lr": 6e-4},
@@ -140,8 +140,8 @@ SCRATCH: Recipes = {
     ("jetnet150", "small"): {"body_factor": 1.0},
 }
 
-# the classifier between two samples, an unfolding and the truth or jets and what a tokeniser keeps
-# of them: a DeepSets from scratch
+# a DeepSets classifier from scratch between two samples: an unfolding and the truth, or jets and
+# their reconstructions by a tokeniser
 TWO_SAMPLES: Settings = {
     **SMALL_TAGGING,
     **RATIO,

@@ -1,7 +1,7 @@
-"""One writer for a run directory: a lock file that says who holds it, and outlives nobody.
+"""A lock file that gives a run directory one writer and names it.
 
-The holder rewrites a counter in its file every few seconds. On the same host a holder is dead when
-its process is gone; on another host when the counter stands still, whatever the clocks say.
+The holder raises a counter in the file every few seconds. On the same host a holder is dead when
+its process has ended; on another host when the counter does not change, so clocks do not matter.
 """
 
 import atexit
@@ -22,15 +22,15 @@ from omnilearn.log import log
 from omnilearn.writing_process import is_alive, started
 
 TRAINING, EVALUATION = ".training.lock", ".evaluation.lock"
-HEARTBEAT = 5.0  # seconds between two rewritings
-PATIENCE = 30.0  # seconds without one after which a holder on another host is dead
+HEARTBEAT = 5.0  # seconds between two counts
+PATIENCE = 30.0  # seconds without a count after which a holder on another host is dead
 
 _held: dict[Path, "Lock"] = {}
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who writes: host, process, when that process started (clock ticks after boot), a secret."""
+    """The writer: host, process, its start (clock ticks after boot), a random token."""
 
     host: str
     process: int
@@ -39,59 +39,56 @@ class Holder:
 
 
 class Lock:
-    """The lock file of a directory, held from `take` to `release` or the end of the process."""
+    """The lock file of a directory, held from `take` to `release`."""
 
     def __init__(self, path: Path):
         self.path, self.count = path, 0
-        process = os.getpid()
-        token = secrets.token_hex(8)
+        process, token = os.getpid(), secrets.token_hex(8)
         self.holder = Holder(socket.gethostname(), process, started(process), token)
-        self.over = threading.Event()
+        self.released = threading.Event()
 
     def take(self) -> None:
-        """Hold the directory, after a dead holder too; UserError while another one writes."""
+        """Create the lock file, in place of a dead holder's; UserError while a holder lives."""
         while True:
             try:
                 descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
-                self.refuse_living()
+                self.remove_dead()
                 continue
             with os.fdopen(descriptor, "w") as file:
                 file.write(self.text())
             break
         threading.Thread(target=self.beat, daemon=True).start()
 
-    def refuse_living(self) -> None:
-        """Remove the file of a dead holder; raises UserError when it lives."""
-        found = read(self.path)
-        if found is None:  # removed meanwhile, or being written
+    def remove_dead(self) -> None:
+        """Remove the lock file of a dead holder; raises UserError while the holder lives."""
+        stored = read(self.path)
+        if stored is None:  # removed meanwhile, or being written
             time.sleep(0.1)
             return
-        holder, count = found
+        holder, count = stored
         is_here = holder.host == self.holder.host
-        lives = is_alive(holder.process, holder.started) if is_here else self.moves(holder, count)
+        lives = is_alive(holder.process, holder.started) if is_here else self.counts(holder, count)
         if lives:
             raise UserError(
                 f"{self.path.parent} is written to by process {holder.process} on {holder.host}; "
                 "wait for its end or stop it, or choose another --name"
             )
-        found = read(self.path)
-        if found is not None and found[0] == holder:
-            self.path.unlink(missing_ok=True)
+        self.remove_file(holder)
 
-    def moves(self, holder: Holder, count: int) -> bool:
-        """Whether the counter of a holder on another host changes while we look."""
+    def counts(self, holder: Holder, count: int) -> bool:
+        """Whether the counter of a holder on another host changes within PATIENCE."""
         log.info(
             f"{self.path.parent} was written to by process {holder.process} on {holder.host}; "
-            f"looking for {PATIENCE:.0f} s whether it still is"
+            f"watching it for {PATIENCE:.0f} s"
         )
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             time.sleep(min(1.0, PATIENCE / 10))
-            found = read(self.path)
-            if found is None:
+            stored = read(self.path)
+            if stored is None:
                 return False
-            if found != (holder, count):
+            if stored != (holder, count):
                 return True
         return False
 
@@ -99,19 +96,24 @@ class Lock:
         return json.dumps({**asdict(self.holder), "count": self.count})
 
     def beat(self) -> None:
-        """Count up until the release; a lock that was lost to another holder is left alone."""
-        while not self.over.wait(HEARTBEAT):
-            found = read(self.path)
-            if found is None or found[0] != self.holder:
+        """Raise the counter until the release, or until another holder has the lock file."""
+        while not self.released.wait(HEARTBEAT):
+            stored = read(self.path)
+            if stored is None or stored[0] != self.holder:
                 return
             self.count += 1
-            with suppress(OSError), atomic_path(self.path) as temporary:  # a full disk: the next
-                temporary.write_text(self.text())  # beat may succeed
+            # on a full disk the next count may succeed
+            with suppress(OSError), atomic_path(self.path) as temporary:
+                temporary.write_text(self.text())
 
     def release(self) -> None:
-        self.over.set()
-        found = read(self.path)
-        if found is not None and found[0] == self.holder:
+        self.released.set()
+        self.remove_file(self.holder)
+
+    def remove_file(self, holder: Holder) -> None:
+        """Remove the lock file if it is still that of this holder."""
+        stored = read(self.path)
+        if stored is not None and stored[0] == holder:
             self.path.unlink(missing_ok=True)
 
 
@@ -126,9 +128,9 @@ def read(path: Path) -> tuple[Holder, int] | None:
 
 
 def hold(run: Path, name: str = TRAINING) -> None:
-    """Be the one writer of this kind in a directory until `let_go` or the end of the process.
+    """Lock a directory for this kind of writing until `let_go` or the end of the process.
 
-    Raises UserError while another process is.
+    Raises UserError while another process holds the lock.
     """
     path = Path(run).resolve() / name
     if path in _held:
@@ -139,7 +141,7 @@ def hold(run: Path, name: str = TRAINING) -> None:
 
 
 def let_go(run: Path, name: str = TRAINING) -> None:
-    """Give a directory back that `hold` took."""
+    """Release a directory that `hold` locked."""
     lock = _held.pop(Path(run).resolve() / name, None)
     if lock is not None:
         lock.release()
@@ -147,7 +149,7 @@ def let_go(run: Path, name: str = TRAINING) -> None:
 
 @contextmanager
 def released() -> Iterator[None]:
-    """Give back, at the end of a command, whatever it held; also a decorator."""
+    """Release all locks at the end of the block; also a decorator of commands."""
     try:
         yield
     finally:
@@ -156,6 +158,6 @@ def released() -> Iterator[None]:
 
 @atexit.register
 def let_all_go() -> None:
-    """Give back whatever is held; a process that is killed leaves it to the next one to notice."""
+    """Release all locks; those of a killed process are removed by the next one."""
     while _held:
         _held.popitem()[1].release()

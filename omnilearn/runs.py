@@ -2,7 +2,7 @@
 
 A model trained several times is a folder of such directories, RUNS/<name>/seed<k>.
 
-config.json says what was asked, on what data, with which versions; `evaluate.py` needs no more.
+config.json records configuration, data and versions; `evaluate.py` needs nothing else.
 """
 
 import os
@@ -27,10 +27,10 @@ PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
 def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     """Make or reopen the run directory of a configuration; the same on all ranks.
 
-    This process is its only training from then on. A run of the same name and configuration is
-    resumed. Raises UserError when it has another configuration, naming what differs, unless
-    `overwrite` is set, when another process trains in the folder, and when it cannot be made or
-    holds something else.
+    The directory is locked for this process. A run of the same name and configuration is resumed.
+    Raises UserError, naming what differs, when the run has another configuration and `overwrite`
+    is not set, when another process trains in the folder, and when it cannot be made or holds
+    something else.
     """
     run = Path(config.runs) / (config.name or default_name)
     if distributed.rank() == 0:
@@ -64,24 +64,24 @@ def trainings(run: Path) -> list[Path]:
     """
     if (run / "config.json").is_file():
         return [run]
-    found = [
+    runs = [
         path.parent
         for pattern in ("seed*", "*/seed*")
         for path in run.glob(f"{pattern}/config.json")
     ]
     refuse_links(run)
-    if not found:
+    if not runs:
         raise UserError(
             f"{run} is no run directory (no config.json, no seed*/config.json); make "
             "one with train.py or finetune.py"
         )
-    return sorted(found, key=lambda path: (path.parent, len(path.name), path.name))
+    return sorted(runs, key=lambda path: (path.parent, len(path.name), path.name))
 
 
 def refuse_links(run: Path) -> None:
-    """Raise UserError for a folder of a run that lies elsewhere: we would write and delete there.
+    """Raise UserError for a link inside a run, through which we would write and delete elsewhere.
 
-    The run directory itself may be behind a link.
+    The run directory itself may be a link.
     """
     for folder, names, _ in os.walk(run):
         for path in (Path(folder) / name for name in sorted(names)):
@@ -93,7 +93,7 @@ def refuse_links(run: Path) -> None:
 
 
 def make_folder(run: Path) -> None:
-    """Make the folder of a run, or see that it is one: with a config.json, or empty."""
+    """Make the folder of a run; raises UserError where it holds files but no config.json."""
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -111,7 +111,7 @@ def make_folder(run: Path) -> None:
 
 
 def empty_run(run: Path) -> None:
-    """Delete all of a run, and of nothing else: its config.json must be of a run's writing."""
+    """Delete the content of a run; raises UserError where config.json is not that of a run."""
     path = run / "config.json"
     if not path.is_file():
         return
@@ -123,7 +123,7 @@ def empty_run(run: Path) -> None:
         read_json(path, "configuration of this suite", mend, float)
     ):
         raise UserError(f"{path}: no 'config' and 'revision' among its keys; {mend}")
-    # the description goes last: what an interrupted removal leaves is still a run directory
+    # config.json is deleted last: what an interrupted removal leaves is still a run directory
     for item in sorted(run.iterdir(), key=lambda item: item.name == path.name):
         if item.name == TRAINING:
             continue
@@ -136,11 +136,11 @@ def empty_run(run: Path) -> None:
 def refuse_another(run: Path, config: Config, about: dict) -> None:
     """Raise UserError when the run in this directory is another training."""
     stored, stored_about = read_config(run / "config.json")
-    theirs = {**asdict(stored), **{key: stored_about.get(key) for key in about}}
-    ours = {**asdict(config), **about}
-    differing = [key for key in ours if key not in FREE_TO_CHANGE and theirs[key] != ours[key]]
+    before = {**asdict(stored), **{key: stored_about.get(key) for key in about}}
+    now = {**asdict(config), **about}
+    differing = [key for key in now if key not in FREE_TO_CHANGE and before[key] != now[key]]
     if differing:
-        listed = ", ".join(f"{key} {theirs[key]!r} (now {ours[key]!r})" for key in differing)
+        listed = ", ".join(f"{key} {before[key]!r} (now {now[key]!r})" for key in differing)
         raise UserError(
             f"{run} holds a run with {listed}; choose another --name, or throw it "
             "away with --overwrite"
@@ -148,34 +148,30 @@ def refuse_another(run: Path, config: Config, about: dict) -> None:
 
 
 def write_description(run: Path, config: Config, about: dict) -> None:
-    """config.json: the configuration, what it is about, the command, versions and revision."""
-    described = {"config": asdict(config), **about, "versions": versions(), "revision": revision()}
-    described |= {"command": shlex.join(sys.argv), "ranks": distributed.size()}
-    write_json(run / "config.json", described, indent=2)
+    """Write config.json: the configuration, `about`, the command, versions and revision."""
+    content = {"config": asdict(config), **about, "versions": versions(), "revision": revision()}
+    content |= {"command": shlex.join(sys.argv), "ranks": distributed.size()}
+    write_json(run / "config.json", content, indent=2)
 
 
 def versions() -> dict[str, str]:
-    found = {}
+    installed = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def revision() -> str:
     """The git revision of this checkout, or "unknown", as for an installed package."""
-    here = Path(__file__)
-    git = ["git", "-C", str(here.parent)]
+    path = Path(__file__)
+    git = ["git", "-C", str(path.parent)]
     try:
-        # an environment may lie inside the checkout of something else
-        is_tracked = not subprocess.run(
-            [*git, "ls-files", "--error-unmatch", here.name], capture_output=True, check=False
-        ).returncode
-        asked = subprocess.run(
-            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:  # a container without git
+        # this file must be tracked: an environment may lie inside another checkout
+        for arguments in (["ls-files", "--error-unmatch", path.name], ["rev-parse", "HEAD"]):
+            output = subprocess.run([*git, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):  # git is missing, or this is no checkout
         return "unknown"
-    return asked.stdout.strip() if is_tracked and asked.returncode == 0 else "unknown"
+    return output.stdout.strip()

@@ -11,11 +11,11 @@ Kind = TypeVar("Kind", bound="Settings")
 
 
 def option(default, help: str, kind: type | None = None, **more):
-    """A field with its help line; a flag without one cannot be written.
+    """A field with its help line and range.
 
-    `kind` is the type of a flag whose default, None, depends on other settings. more: the range,
-    of `least`, `above`, `most`, `below` and `choices`; `exclusive`, a name that flags share of
-    which only one may be given.
+    `kind` is the type of a flag whose default is None. more: the range, by `least`, `above`,
+    `most`, `below` and `choices`; `exclusive`, a name shared by flags of which only one may be
+    given.
     """
     return field(default=default, metadata={"help": help, "kind": kind or type(default), **more})
 
@@ -24,7 +24,7 @@ def option(default, help: str, kind: type | None = None, **more):
 class Settings:
     """Values in their ranges; raises UserError, naming the flag, for others."""
 
-    default_is: ClassVar = "default:"  # a value that no flag gives
+    default_is: ClassVar = "default:"  # before the default in help lines
 
     def __post_init__(self):
         for item in fields(self):
@@ -34,30 +34,31 @@ class Settings:
 def require_in_range(item: Field, value, name: str) -> None:
     """Raise UserError where a value of this field, given by the flag `name`, is out of its range.
 
-    None is what depends on other settings.
+    None, whose value depends on other settings, is accepted.
     """
-    of = item.metadata
-    fits = [
-        "least" not in of or value >= of["least"],
-        "above" not in of or value > of["above"],
-        "most" not in of or value <= of["most"],
-        "below" not in of or value < of["below"],
-        "choices" not in of or value in of["choices"],
+    limits = item.metadata
+    checks = [
+        "least" not in limits or value >= limits["least"],
+        "above" not in limits or value > limits["above"],
+        "most" not in limits or value <= limits["most"],
+        "below" not in limits or value < limits["below"],
+        "choices" not in limits or value in limits["choices"],
     ]
-    if value is not None and not all(fits):
+    if value is not None and not all(checks):
         raise UserError(f"--{flag(name)} is {value!r}; expected {range_of(item)}")
 
 
 def range_of(item: Field) -> str:
     """The range of a field in words."""
-    of = item.metadata
-    if "choices" in of:
-        return " or ".join(filter(None, of["choices"]))
-    if "most" in of:
-        return f"{of['least']} to {of['most']}"
-    if "above" in of:
-        return f"above {of['above']}"
-    return f"{of['least']} or more" + (f", below {of['below']}" if "below" in of else "")
+    limits = item.metadata
+    if "choices" in limits:
+        return " or ".join(filter(None, limits["choices"]))
+    if "most" in limits:
+        return f"{limits['least']} to {limits['most']}"
+    if "above" in limits:
+        return f"above {limits['above']}"
+    below = f", below {limits['below']}" if "below" in limits else ""
+    return f"{limits['least']} or more{below}"
 
 
 def flag(name: str) -> str:
@@ -69,39 +70,38 @@ def add_flags(parser: argparse.ArgumentParser, *kinds: type[Settings]) -> dict:
     actions: dict = {}
     groups: dict = {}
 
-    def add(place, item: Field, name: str, text: str, alias: str = "") -> None:
-        of, more = item.metadata, dict[str, Any]()
-        if of["kind"] is bool:
-            more["action"] = argparse.BooleanOptionalAction
+    def add(group, item: Field, name: str, text: str, alias: str = "") -> None:
+        options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": text}
+        if item.metadata["kind"] is bool:
+            options["action"] = argparse.BooleanOptionalAction
         else:
-            more["type"] = of["kind"]
-        if all(of.get("choices", ("",))):
-            more["metavar"] = f"{{{','.join(of['choices'])}}}"
+            options["type"] = item.metadata["kind"]
+        choices = item.metadata.get("choices", ("",))
+        if all(choices):
+            options["metavar"] = f"{{{','.join(choices)}}}"
         names = [f"--{flag(name)}", *([f"--{alias}"] if alias else [])]
-        actions[name] = place.add_argument(
-            *names, dest=name, default=argparse.SUPPRESS, help=text, **more
-        )
+        actions[name] = group.add_argument(*names, dest=name, **options)
 
     for kind in kinds:
         for item in fields(kind):
-            of = item.metadata
-            if "second" in of:
-                for inner in fields(of["second"]):
-                    if inner.name in of["names"]:
-                        text = f"{inner.metadata['help']}; of {of['help']} (recipe)"
-                        alias = of["alias"] if inner.name == "epochs" else ""
+            meta = item.metadata
+            if "second" in meta:
+                for inner in fields(meta["second"]):
+                    if inner.name in meta["names"]:
+                        text = f"{inner.metadata['help']}; of {meta['help']} (recipe)"
+                        alias = meta["alias"] if inner.name == "epochs" else ""
                         add(parser, inner, f"{prefix_of(item)}_{inner.name}", text, alias)
                 continue
-            name, place = of.get("exclusive"), cast(Any, parser)
+            name, group = meta.get("exclusive"), cast(Any, parser)
             if name:
-                place = groups[name] = groups.get(name) or parser.add_mutually_exclusive_group()
+                group = groups[name] = groups.get(name) or parser.add_mutually_exclusive_group()
             default = "" if item.default is None else f" {item.default!r}"
-            add(place, item, item.name, f"{of['help']} ({kind.default_is}{default})")
+            add(group, item, item.name, f"{meta['help']} ({kind.default_is}{default})")
     return actions
 
 
 def prefix_of(item: Field) -> str:
-    """What the flags of a second training begin with."""
+    """The beginning of the flags of a second training."""
     return item.metadata["prefix"] or item.name
 
 
@@ -112,18 +112,18 @@ def flags_of(kind: type[Settings], name: str) -> list[str]:
 
 
 def given(kind: type[Settings], arguments: argparse.Namespace) -> dict:
-    """What flags set, by the names of fields."""
+    """The values of the flags that were given, by the names of fields."""
     values, flags = {}, vars(arguments)
     for item in fields(kind):
         if "second" in item.metadata:
-            inside = {
+            given_inside = {
                 inner.name: (inner, value)
                 for inner in fields(item.metadata["second"])
                 if (value := flags.get(f"{prefix_of(item)}_{inner.name}")) is not None
             }
-            for name, (inner, value) in inside.items():
+            for name, (inner, value) in given_inside.items():
                 require_in_range(inner, value, f"{prefix_of(item)}_{name}")
-            values[item.name] = {name: value for name, (_, value) in inside.items()}
+            values[item.name] = {name: value for name, (_, value) in given_inside.items()}
         elif item.name in flags:
             values[item.name] = flags[item.name]
     return values
@@ -134,13 +134,13 @@ def configured(kind: type[Kind], recipe: dict, arguments: argparse.Namespace) ->
     return kind(**{**recipe, **given(kind, arguments)})
 
 
-def without_effect(what: str, names: Iterable[str]) -> dict[str, str]:
-    """Flag -> the sentence that refuses it."""
-    return {name: f"--{flag(name)} has no effect on {what}; leave it out" for name in names}
+def without_effect(target: str, names: Iterable[str]) -> dict[str, str]:
+    """Flag -> the message that refuses it, for flags without effect on `target`."""
+    return {name: f"--{flag(name)} has no effect on {target}; leave it out" for name in names}
 
 
 def parsed(parser: argparse.ArgumentParser, actions: dict, idle: dict) -> argparse.Namespace:
-    """The command line; flags without effect are not among the help, and refused when given."""
+    """The command line; flags without effect are hidden from the help and refused when given."""
     for name in idle.keys() & actions.keys():
         actions[name].help = argparse.SUPPRESS
     parser.add_argument("-h", "--help", action="help", help="show this and stop")

@@ -1,4 +1,4 @@
-"""What was stored as JSON becomes a dataclass, if every field has the type that it declares."""
+"""Dataclasses from stored JSON, whose values must have the types that the fields declare."""
 
 import dataclasses
 import math
@@ -10,79 +10,79 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Kind = TypeVar("Kind", bound="DataclassInstance")
-LARGEST = 2**53  # whole numbers beyond are no counts of anything, and floats do not hold them
+LARGEST = 2**53  # floats hold all whole numbers up to here
 
 
-def typed(kind: type[Kind], stored: Any, where: str = "") -> Kind:
-    """A `kind`, a dataclass, of the fields of an object; other defaults than stored ones hold.
+def typed(kind: type[Kind], stored: Any, path: str = "") -> Kind:
+    """An instance of the dataclass `kind` from an object of JSON; absent fields have defaults.
 
-    Raises ValueError naming the field: unknown, missing, of another type, not finite. A field
-    whose default is None may be null.
+    Raises ValueError naming a field that is unknown, missing, of another type or not finite. A
+    field whose default is None may be null.
     """
     if not isinstance(stored, dict):
-        raise ValueError(f"{where or kind.__name__} is {short(stored)}, expected an object")
+        raise ValueError(f"{path or kind.__name__} is {short(stored)}, expected an object")
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
     if unknown := [name for name in stored if name not in fields]:
-        raise ValueError(f"unknown {below(where, unknown[0])!r} among the keys")
+        raise ValueError(f"unknown {below(path, unknown[0])!r} among the keys")
     hints, values = typing.get_type_hints(kind), dict[str, Any]()
     for name, field in fields.items():
         if name in stored:
             if stored[name] is None and field.default is None:
                 values[name] = None
             else:
-                values[name] = as_type(hints[name], stored[name], below(where, name))
+                values[name] = as_type(hints[name], stored[name], below(path, name))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ValueError(f"no {below(where, name)!r} among the keys")
+            raise ValueError(f"no {below(path, name)!r} among the keys")
     return kind(**values)
 
 
-def as_type(hint: Any, value: Any, where: str) -> Any:
+def as_type(hint: Any, value: Any, path: str) -> Any:
     """The value, with tuples for lists where tuples are declared."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in inner:
             return None
-        return as_type(next(one for one in inner if one is not type(None)), value, where)
+        return as_type(next(kind for kind in inner if kind is not type(None)), value, path)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        return typed(hint, value, where)
+        return typed(hint, value, path)
     if origin in (tuple, list):
-        expect(isinstance(value, list), value, where, "a list")
+        expect(isinstance(value, list), value, path, "a list")
         if origin is tuple and inner[-1:] != (Ellipsis,):
-            expect(len(value) == len(inner), value, where, f"{len(inner)} entries")
+            expect(len(value) == len(inner), value, path, f"{len(inner)} entries")
             kinds = inner
         else:
             kinds = (inner[0] if inner else object,) * len(value)
         items = enumerate(zip(kinds, value, strict=True))
-        return origin(as_type(one, item, f"{where}[{place}]") for place, (one, item) in items)
+        return origin(as_type(kind, item, f"{path}[{index}]") for index, (kind, item) in items)
     if origin is dict or hint is dict:
-        expect(isinstance(value, dict), value, where, "an object")
+        expect(isinstance(value, dict), value, path, "an object")
         return {
-            name: as_type(inner[1] if inner else object, item, below(where, name))
+            name: as_type(inner[1] if inner else object, item, below(path, name))
             for name, item in value.items()
         }
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if hint is float:
         fits = is_number and abs(value) <= 1e300 and math.isfinite(value)
-        expect(fits, value, where, "a finite number")
+        expect(fits, value, path, "a finite number")
     elif hint is int:
         fits = is_number and isinstance(value, int) and abs(value) <= LARGEST
-        expect(fits, value, where, "a whole number")
+        expect(fits, value, path, "a whole number")
     elif hint in (str, bool):
-        said = {str: "text", bool: "true or false"}[hint]
-        expect(isinstance(value, hint), value, where, said)
+        expected = {str: "text", bool: "true or false"}[hint]
+        expect(isinstance(value, hint), value, path, expected)
     return value
 
 
-def expect(fits: bool, value: Any, where: str, wanted: str) -> None:
+def expect(fits: bool, value: Any, path: str, expected: str) -> None:
     if not fits:
-        raise ValueError(f"{where!r} is {short(value)}, expected {wanted}")
+        raise ValueError(f"{path!r} is {short(value)}, expected {expected}")
 
 
 def short(value: Any) -> str:
-    """The beginning of a value, for a sentence."""
+    """The beginning of a value, for a message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def below(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+def below(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,12 +1,11 @@
-"""Whether the process that writes something still runs; a later one of its number is another."""
+"""Whether a process still runs, distinguished by its start from a later one of the same number."""
 
 import os
 from pathlib import Path
 
 
 def started(process: int) -> str:
-    """When a process of this host started (clock ticks after boot); empty where it is gone or
-    cannot be asked."""
+    """Start of a process of this host, in clock ticks after boot; empty where it is not known."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text()
     except OSError:
@@ -14,10 +13,10 @@ def started(process: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def is_alive(process: int, begun: str) -> bool:
-    """Whether the process of this host that started then still runs."""
+def is_alive(process: int, start: str) -> bool:
+    """Whether the process of this host with this number and this start still runs."""
     if Path("/proc/self/stat").exists():
-        return bool(begun) and started(process) == begun
+        return bool(start) and started(process) == start
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,9 +1,9 @@
 """Public jet files -> the common HDF5.
 
-python -m preprocessing list                                what there is, here and elsewhere
+python -m preprocessing list                                all datasets, and which are on disk
 python -m preprocessing download top --out DIR              fetch the public files
-python -m preprocessing top --raw DIR --out DATA            make our files of them
-python -m preprocessing check DATA/top/train/FILE           look at one of ours
+python -m preprocessing top --raw DIR --out DATA            convert them
+python -m preprocessing check DATA/top/train/FILE           inspect a converted file
 """
 
 import argparse
@@ -20,13 +20,13 @@ from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from preprocessing import omnilearned
 from preprocessing.convert import Job, convert, reader_of
-from preprocessing.finished_files import damaged
+from preprocessing.finished_files import damaged_files
 from preprocessing.jet_file import Provenance, is_complete, stored_fingerprints
 from preprocessing.source_digests import SourceDigests
-from preprocessing.sources import SPLITS, Shard, strangers
+from preprocessing.sources import SPLITS, Shard, unexpected_files
 
-NEEDED = ("train", "val")  # without these splits nothing can be trained
-# a first word that is no dataset -> module with add_arguments(parser) and run(arguments)
+NEEDED = ("train", "val")  # splits that a training needs
+# first argument that is no dataset -> module with add_arguments(parser) and run(arguments)
 COMMANDS = {"list": "listing", "download": "download", "check": "check"}
 
 
@@ -40,7 +40,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
 
 
 def run_command(command: str) -> None:
-    """One of COMMANDS; what it needs is imported only now."""
+    """Run one of COMMANDS; its module is imported only here."""
     module = import_module(f"preprocessing.{COMMANDS[command]}")
     arguments = parser(command)
     arguments.description = module.__doc__
@@ -70,7 +70,7 @@ def parse_arguments() -> argparse.Namespace:
         nargs="+",
         choices=SPLITS,
         metavar="SPLIT",
-        help="make these of train, val and test alone (all that there are; train and val must be)",
+        help="only these of train, val and test (all that have files; train and val are needed)",
     )
     return arguments.parse_args()
 
@@ -85,11 +85,11 @@ def plan(
     digests: SourceDigests | None = None,
     workers: int = 1,
 ) -> list[Job]:
-    """The output files to be made from `shards`, complete ones among them."""
+    """One job per shard, also for output files that are complete already."""
     jobs = []
-    every_source = [source for shard in shards for source in shard.sources]
-    digest_of = (digests or SourceDigests(out / name)).of(every_source, workers)
-    # `python -m simulation` leaves this beside the files it makes
+    all_sources = [source for shard in shards for source in shard.sources]
+    digest_of = (digests or SourceDigests(out / name)).of(all_sources, workers)
+    # `python -m simulation` writes this file beside its samples
     origin = "simulated" if (raw / "simulation.json").is_file() else "public"
     for shard in shards:
         sources = [str(source.relative_to(raw)) for source in shard.sources]
@@ -105,29 +105,27 @@ def plan(
     return jobs
 
 
-def require_no_strangers(jobs: list[Job], folder: Path) -> None:
-    """Raise UserError if a folder holds files of an earlier, larger run: their jets would count.
+def require_no_unexpected_files(jobs: list[Job], folder: Path) -> None:
+    """Raise UserError if a folder holds files of an earlier, larger run: their jets would be read.
 
-    A whole split that this run does not make may stay beside new ones, as when the public files
-    come one after the other; but not when a split is made anew of other files, or of its own.
+    A split that this run does not make may stay, as when the public files arrive one after the
+    other, unless it shares sources with this run or an existing file of this run is replaced.
     """
-    expected = {path for job in jobs for path, _ in job.outputs}
-    remade = {path.parent.name for path in expected}
-    ours = {one for job in jobs for _, made in job.outputs for one in made.fingerprints}
+    outputs = [output for job in jobs for output in job.outputs]
+    expected = {path for path, _ in outputs}
+    splits = {path.parent.name for path in expected}
+    fingerprints = {text for _, provenance in outputs for text in provenance.fingerprints}
     spec = dataset(folder.name)
-    replaced = [
-        path
-        for job in jobs
-        for path, made in job.outputs
-        if path.exists() and not is_complete(path, made, spec)
-    ]
-    for path in strangers(folder, expected):
-        if path.parent.name in remade:
+    replaces_files = any(
+        path.exists() and not is_complete(path, provenance, spec) for path, provenance in outputs
+    )
+    for path in unexpected_files(folder, expected):
+        if path.parent.name in splits:
             raise UserError(
                 f"{path} is left from another run and would be read together with the new "
                 "files; remove it or choose another --out"
             )
-        if replaced or ours & set(stored_fingerprints(path)):
+        if replaces_files or fingerprints & set(stored_fingerprints(path)):
             raise UserError(
                 f"{path} is left from another run, and this one makes no {path.parent.name} split: "
                 "its jets may be among the new ones of the other splits; remove it or choose "
@@ -135,38 +133,38 @@ def require_no_strangers(jobs: list[Job], folder: Path) -> None:
             )
 
 
-def chosen(shards: list[Shard], splits: list[str] | None, spec: DatasetSpec) -> list[Shard]:
-    """The shards of these splits, of all where none is asked for.
+def select_shards(shards: list[Shard], splits: list[str] | None, spec: DatasetSpec) -> list[Shard]:
+    """The shards of these splits; all shards for None.
 
-    Raises UserError if a split that was asked for, or that training needs, has no files, and where
-    public files are shared with splits that were not asked for.
+    Raises UserError if a requested split, or one that training needs, has no files, and where
+    public files are shared with splits that were not requested.
     """
-    there = [split for split in SPLITS if any(split in dict(shard.shares) for shard in shards)]
+    available = [split for split in SPLITS if any(split in dict(shard.shares) for shard in shards)]
     for split in splits or NEEDED:
-        if split not in there:
+        if split not in available:
             raise UserError(
                 f"there are no {split} files of {spec.title}, which "
                 f"{'were asked for' if splits else 'training needs'}; get them from {spec.source}, "
-                f"or make what there is alone with: --splits {' '.join(there)}"
+                f"or make what there is alone with: --splits {' '.join(available)}"
             )
     if not splits:
         return shards
-    found = [shard for shard in shards if not set(splits).isdisjoint(dict(shard.shares))]
-    for shard in found:
+    selected = [shard for shard in shards if not set(splits).isdisjoint(dict(shard.shares))]
+    for shard in selected:
         shared = list(dict(shard.shares))
         if not set(shared) <= set(splits):
             raise UserError(
                 f"{shard.sources[0]} is shared among the splits {', '.join(shared)} of "
                 f"{spec.title}; ask for all of them: --splits {' '.join(shared)}"
             )
-    return found
+    return selected
 
 
 def require_jets(jobs: list[Job], splits: tuple[str, ...]) -> None:
-    """Raise UserError for the first of the splits that no jet fell into."""
+    """Raise UserError for the first of the splits without a jet."""
+    outputs = [output for job in jobs for output in job.outputs]
     for split in splits:
-        made = [path for job in jobs for path, one in job.outputs if one.split == split]
-        if not any(path.is_file() for path in made):
+        if not any(made.split == split and path.is_file() for path, made in outputs):
             raise UserError(
                 f"no jet fell into the {split} split, which is needed; the public files hold too "
                 "few jets, add some or choose another --seed"
@@ -181,62 +179,53 @@ def main() -> None:
 
 
 def preprocess(arguments: argparse.Namespace) -> None:
-    """Make our files of the public ones of a dataset."""
+    """Convert the public files of a dataset."""
     spec = dataset(arguments.dataset)
-    if arguments.seed < 0:
-        raise UserError(f"--seed is {arguments.seed}; it must be 0 or larger")
-    if arguments.workers < 1:
-        raise UserError(f"--workers is {arguments.workers}; at least 1 process is needed")
-    if not arguments.raw.is_dir():
-        raise UserError(
-            f"--raw {arguments.raw} is no folder; {spec.title} comes from {spec.source}"
-        )
-    for folder in (arguments.out, arguments.out / spec.name):
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file, but a folder is needed; choose another --out")
-    repacked = bool(omnilearned.files_of(arguments.raw))
-    shards = reader_of(spec, repacked).shards(arguments.raw)
+    raw, out, seed, workers = arguments.raw, arguments.out, arguments.seed, arguments.workers
+    if seed < 0:
+        raise UserError(f"--seed is {seed}; it must be 0 or larger")
+    if workers < 1:
+        raise UserError(f"--workers is {workers}; at least 1 process is needed")
+    if not raw.is_dir():
+        raise UserError(f"--raw {raw} is no folder; {spec.title} comes from {spec.source}")
+    folder = out / spec.name
+    for path in (out, folder):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file, but a folder is needed; choose another --out")
+    repacked = bool(omnilearned.files_of(raw))
+    shards = reader_of(spec, repacked).shards(raw)
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         log.info(f"{split}: {files} public files" if files else f"{split}: no public files found")
-    shards = chosen(shards, arguments.splits, spec)
-    folder = arguments.out / spec.name
+    shards = select_shards(shards, arguments.splits, spec)
     digests = SourceDigests(folder)
-    jobs = plan(
-        spec.name,
-        shards,
-        arguments.raw,
-        arguments.out,
-        arguments.seed,
-        repacked,
-        digests,
-        arguments.workers,
-    )
-    require_no_strangers(jobs, folder)
+    jobs = plan(spec.name, shards, raw, out, seed, repacked, digests, workers)
+    require_no_unexpected_files(jobs, folder)
     remove_leftovers(folder, *(folder / split for split in SPLITS))
     try:
-        make(jobs, arguments.workers)
+        make(jobs, workers)
     finally:
         digests.write()
     require_jets(jobs, arguments.splits or NEEDED)
 
 
 def make(jobs: list[Job], workers: int) -> None:
-    """Run those jobs whose files are not there, or not as they were written."""
-    todo, kept = [], []
-    finished = [path for job in jobs if job.is_complete for path, _ in job.outputs]
-    broken = damaged(finished, workers)
-    for path in sorted(broken):
+    """Run the jobs whose files are missing or damaged."""
+    pending, complete = [], []
+    damaged = damaged_files(
+        [path for job in jobs if job.is_complete for path, _ in job.outputs], workers
+    )
+    for path in sorted(damaged):
         log.warning(f"{path} does not hold what was written any more: it is made again")
     for job in jobs:
-        if job.is_complete and broken.isdisjoint(path for path, _ in job.outputs):
+        if job.is_complete and damaged.isdisjoint(path for path, _ in job.outputs):
             for path, _ in job.outputs:
                 log.info(f"{path} is complete, from the same files and seed: kept")
-            kept.append(job)
+            complete.append(job)
         else:
-            todo.append(job)
-    if todo:
-        convert(todo, workers, kept)
+            pending.append(job)
+    if pending:
+        convert(pending, workers, complete)
 
 
 def command() -> int:

@@ -1,7 +1,4 @@
-"""Tar archives of public files: each file goes whole into one folder, nothing goes elsewhere.
-
-An archive may bring a folder of its own or none: the name of a file counts, not its folder there.
-"""
+"""Tar archives of public files: unpacked into one folder, whatever folders the archive has."""
 
 import shutil
 import tarfile
@@ -24,25 +21,25 @@ class Member:
     name: str
     size: int
 
-    def lies_in(self, folder: Path) -> bool:
-        """Whether the whole file is in `folder`: files appear there only when they are complete."""
+    def is_in(self, folder: Path) -> bool:
+        """Whether `folder` has a file of this name and size; `unpack` writes no partial files."""
         path = folder / self.name
         return path.is_file() and path.stat().st_size == self.size
 
 
 def members(archive: Path) -> list[Member]:
-    """The files of an archive, by its headers alone.
+    """The files of an archive; only its headers are read.
 
-    Raises UserError for a damaged archive, a link, a device, a path that leaves the archive and a
-    name that comes twice: none of them is in a public archive.
+    Raises UserError for a damaged archive, a link, a device, a path outside of the archive and a
+    repeated name: no public archive has any of them.
     """
     with reading(archive), tarfile.open(archive, "r:") as tar:
-        return [Member(Path(one.name).name, one.size) for one in files_of(tar, archive)]
+        return list(files_of(tar, archive))
 
 
-def files_of(tar: tarfile.TarFile, archive: Path) -> list[tarfile.TarInfo]:
-    """The entries of an open archive that are files; raises UserError as `members` does."""
-    found: dict[str, tarfile.TarInfo] = {}
+def files_of(tar: tarfile.TarFile, archive: Path) -> dict[Member, tarfile.TarInfo]:
+    """Member -> entry of an open archive; raises UserError as `members` does."""
+    entries: dict[str, tarfile.TarInfo] = {}
     for entry in tar:
         if entry.isdir():
             continue
@@ -53,41 +50,37 @@ def files_of(tar: tarfile.TarFile, archive: Path) -> list[tarfile.TarInfo]:
                 f"{archive}: its entry {entry.name!r} is {kind}; no public archive has such "
                 "entries, nothing was unpacked, download it again"
             )
-        if path.name in found:
+        if path.name in entries:
             raise UserError(
-                f"{archive} holds {found[path.name].name!r} and {entry.name!r}, two files of one "
+                f"{archive} holds {entries[path.name].name!r} and {entry.name!r}, two files of one "
                 "name; nothing was unpacked, unpack it by hand"
             )
-        found[path.name] = entry
-    return list(found.values())
+        entries[path.name] = entry
+    return {Member(name, entry.size): entry for name, entry in entries.items()}
 
 
 def unpack(archive: Path, folder: Path) -> int:
-    """Put the files of an archive that are not there yet into `folder`; how many these were.
+    """Write the files of an archive that `folder` lacks; returns their number.
 
-    A run that is stopped leaves whole files, and the next one goes on. Raises UserError as
-    `members` does, and before anything is written if the disk has not the room.
+    A run that is stopped leaves complete files, and the next one goes on. Raises UserError as
+    `members` does, and before anything is written if the disk is too full.
     """
     with reading(archive), tarfile.open(archive, "r:") as tar:
         entries = files_of(tar, archive)
-        missing = [
-            entry
-            for entry in entries
-            if not Member(Path(entry.name).name, entry.size).lies_in(folder)
-        ]
+        missing = [member for member in entries if not member.is_in(folder)]
         if not missing:
             return 0
         folder.mkdir(parents=True, exist_ok=True)
-        size = sum(entry.size for entry in missing)
+        size = sum(member.size for member in missing)
         require_room(folder, size, f"{archive.name} unpacked")
         with progress(size, f"unpacking {archive.name}", "B") as bar:
-            for entry in missing:
-                copy(tar, entry, folder / Path(entry.name).name, bar.update)
+            for member in missing:
+                copy(tar, entries[member], folder / member.name, bar.update)
     return len(missing)
 
 
 def copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: Path, advance) -> None:
-    """One file out of an open archive, whole or not at all; `advance` hears of its bytes."""
+    """Write one file of an open archive atomically; `advance` is called with each block's size."""
     source = cast(IO[bytes], tar.extractfile(entry))  # None for folders alone
     try:
         with atomic_path(target) as temporary, temporary.open("wb") as file:
@@ -106,11 +99,11 @@ def copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, target: Path, advance) ->
         ) from error
 
 
-def require_room(folder: Path, missing: int, what: str) -> None:
-    """Raise UserError if the disk below `folder` has not `missing` bytes left for `what`."""
+def require_room(folder: Path, size: int, name: str) -> None:
+    """Raise UserError if the disk of `folder` has less than `size` bytes left for the file."""
     free = shutil.disk_usage(folder).free
-    if missing > free:
+    if size > free:
         raise UserError(
-            f"{folder} has {free} bytes left, but {what} needs {missing}; make room or choose "
+            f"{folder} has {free} bytes left, but {name} needs {size}; make room or choose "
             "another --out"
         )

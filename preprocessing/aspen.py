@@ -1,9 +1,9 @@
 """Aspen Open Jets (O. Amram et al., arXiv:2412.10504): CMS jets of 2016 in flat HDF5 columns.
 
-The same jets come from CMS's own format, PFNano, if --raw holds ROOT files (preprocessing/pfnano.py
-selects them as the paper does). What a jet is stands in preprocessing/puppi.py. Impact parameters,
-PUPPI weights, PDG ids, the soft-drop mass and the tagging variables are kept beside as they are
-stored; no training reads them, so the -1 of particles without a track does no harm.
+If --raw holds ROOT files, the jets are made from CMS's own format, PFNano, with the selection of
+the paper (preprocessing/pfnano.py); preprocessing/puppi.py defines a jet. Impact parameters, PUPPI
+weights, PDG ids, the soft-drop mass and the tagging variables are stored as extra columns without
+a change; no training reads them, so the -1 of particles without a track does no harm.
 """
 
 import re
@@ -18,8 +18,14 @@ from omnilearn.hdf5 import open_for_reading
 from preprocessing import pfnano
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.puppi import CANDIDATE, EVENT, PDG_ID, PUPPI_WEIGHT, require_weights
-from preprocessing.puppi import weighted_jets as jets_of_candidates
+from preprocessing.puppi import (
+    CANDIDATE,
+    EVENT,
+    PDG_ID,
+    PUPPI_WEIGHT,
+    require_weights,
+    weighted_jets,
+)
 from preprocessing.sources import (
     RemoteFile,
     Shard,
@@ -36,14 +42,14 @@ LAYOUT = {
     "jets": Column(("jet_kinematics",), (4,)),  # pt, eta, phi, soft-drop mass
 }
 TAGGING = ASPEN.jet_extra[ASPEN.jet_extra.index("stored_constituents") :]  # in the stored order
-BESIDE = {
+OPTIONAL = {
     "event": Column(("event_info",), (len(EVENT),)),
     "tagging": Column(("jet_tagging",), (len(TAGGING),)),
 }
 FILE_NAME = re.compile(r"Run([GH])_batch(\d+)\.h5")
 BATCHES = 40  # of each of the two runs
 
-# addresses after the pattern of the repository; no file was fetched from them yet
+# the addresses follow the pattern of the repository; they are untested
 REMOTE = tuple(
     RemoteFile(name, f"https://www.fdr.uni-hamburg.de/record/16505/files/{name}")
     for name in (f"Run{run}_batch{batch}.h5" for run in "GH" for batch in range(BATCHES))
@@ -51,44 +57,46 @@ REMOTE = tuple(
 
 
 def shards(raw: Path) -> list[Shard]:
-    """Every public file is shared among the splits; its number stays the same however many come."""
-    found = {path: FILE_NAME.fullmatch(path.name) for path in sorted(raw.glob("Run*.h5"))}
+    """Every public file is shared among the splits; its name alone fixes its index."""
+    paths = sorted(raw.glob("Run*.h5"))
     events = files_below(raw, ".root")
-    if found and events:
+    if paths and events:
         raise UserError(
-            f"{raw} holds {next(iter(found)).name} and {events[0].relative_to(raw)}: the same jets "
+            f"{raw} holds {paths[0].name} and {events[0].relative_to(raw)}: the same jets "
             "may be in both layouts and would be in training and test; keep one of the two"
         )
     if events:
         return pfnano.shards(events)
-    if not found:
+    if not paths:
         raise UserError(
             f"{raw} holds no RunG_batch0.h5 or the like and no PFNano .root file; get them from "
             f"{ASPEN.source}"
         )
-    numbers = {}
-    for path, name in found.items():
+    shards = []
+    for path in paths:
+        name = FILE_NAME.fullmatch(path.name)
         if name is None or int(name[2]) >= BATCHES:
             raise UserError(
                 f"{path} is no public file name; they are RunG_batch0.h5 to RunH_batch39.h5"
             )
-        numbers[path] = int(name[2]) + BATCHES * (name[1] == "H")
-    require_files(list(found))
-    return [Shard(ASPEN.splits, number, (path,)) for path, number in numbers.items()]
+        index = int(name[2]) + BATCHES * (name[1] == "H")
+        shards.append(Shard(ASPEN.splits, index, (path,)))
+    require_files(paths)
+    return shards
 
 
 def layout(path: Path) -> tuple[dict[str, Column], tuple[str, ...]]:
-    """The columns to read of a file, and sentences about those of the public ones it lacks."""
-    wanted, lacking = dict(LAYOUT), []
+    """The columns to read of a file, and a message for each optional one that it lacks."""
+    columns, messages = dict(LAYOUT), []
     with reading(path), open_for_reading(path) as file:
-        for name, column in BESIDE.items():
+        for name, column in OPTIONAL.items():
             (key,) = column.keys
             shape = getattr(file.get(key), "shape", ())
             if shape[1:] == column.shape:
-                wanted[name] = column
+                columns[name] = column
             else:
-                lacking.append(f"no {key} of {column.shape[0]} columns: NaN is kept")
-    return wanted, tuple(lacking)
+                messages.append(f"no {key} of {column.shape[0]} columns: NaN is kept")
+    return columns, tuple(messages)
 
 
 def count(path: Path) -> int:
@@ -99,20 +107,20 @@ def count(path: Path) -> int:
         return columns.rows
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time.
 
     Raises UserError on momenta, ids or weights that are not finite, PUPPI weights outside 0-1 and
-    ids that no constituent has.
+    unknown ids.
     """
     if path.suffix == ".root":
-        yield from pfnano.read(path, at_once)
+        yield from pfnano.read(path, chunk_rows)
         return
-    wanted, lacking = layout(path)
-    with open_columns(path, wanted, ASPEN.title) as columns:
-        for first_row, stored in columns.stretches(at_once):
+    stored_layout, messages = layout(path)
+    with open_columns(path, stored_layout, ASPEN.title) as columns:
+        for first_row, stored in columns.chunks(chunk_rows):
             jets = chunk(stored.pop("candidates"), stored.pop("jets"), path, first_row, **stored)
-            jets.selection = lacking
+            jets.selection = messages
             yield jets
 
 
@@ -132,8 +140,8 @@ def chunk(
         key = f"PFCands/{CANDIDATE[column]}"
         require_finite(candidates[..., column], path, key, first_row)
     require_finite(jets[:, :3], path, "jet_kinematics", first_row)
-    number = len(jets)
-    owner = np.repeat(np.arange(number), candidates.shape[1])
+    count = len(jets)
+    owner = np.repeat(np.arange(count), candidates.shape[1])
     flat = candidates.reshape(-1, len(CANDIDATE))
     require_weights(
         flat[:, PUPPI_WEIGHT],
@@ -147,6 +155,6 @@ def chunk(
     for names, values in ((EVENT, event), (TAGGING, tagging)):
         if values is not None:
             extra |= dict(zip(names, values.T, strict=True))
-    return jets_of_candidates(
-        flat, owner, jets[:, :3], extra, first_row + np.arange(number), path, "PFCands/pdgId"
+    return weighted_jets(
+        flat, owner, jets[:, :3], extra, first_row + np.arange(count), path, "PFCands/pdgId"
     )

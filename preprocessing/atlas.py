@@ -1,10 +1,9 @@
 """ATLAS top tagging (CERN open data records 15013 and 80030): flat HDF5 columns, in MeV.
 
-The files of the second record are compressed as a whole (.h5.gz) and read as they are.
-
 ATLAS Collaboration, ATL-PHYS-PUB-2022-039 and arXiv:2407.20127. The jet's four-momentum is
 calibrated, so its constituents need not sum to it; its energy follows from the calibrated pt, eta
-and mass. The weights of the file bring the pt spectra of the two classes together and are kept.
+and mass. The weights of the file give both classes the same pt spectrum and are kept. The files of
+the second record are gzip-compressed as a whole (.h5.gz) and need not be unpacked.
 """
 
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from omnilearn.data.catalogue import ATLAS
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns, require_classes
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import RemoteFile, Shard, require_files, require_finite, what_is_in
+from preprocessing.sources import RemoteFile, Shard, names_in, require_files, require_finite
 
 SLOTS = 200
 GEV = 1e-3  # per MeV
@@ -28,10 +27,10 @@ LAYOUT = {
     "labels": Column(("labels",)),
     "weights": Column(("weights", "training_weights")),  # of records 15013 and 80030
 }
-# of the two records, with train or test
+# file names of each release; {} is train or test
 RELEASES = (("{}.h5",), ("{}-public.h5",), ("{}_nominal*.h5", "{}_nominal*.h5.gz"))
 
-# from the portal's lists of the files of both records
+# addresses from the portal's file lists of both records
 PORTAL = "https://opendata.cern.ch/eos/opendata/atlas/datascience"
 REMOTE = tuple(
     RemoteFile(f"{kind}.h5", f"{PORTAL}/ATL-PHYS-PUB-2022-039/{kind}.h5")
@@ -40,33 +39,33 @@ REMOTE = tuple(
 SECOND_RELEASE = tuple(
     RemoteFile(name, f"{PORTAL}/CERN-EP-2024-159/{name}")
     for kind, files in (("train", 929), ("test", 104))
-    for name in (f"{kind}_nominal_{number:03d}.h5.gz" for number in range(files))
+    for name in (f"{kind}_nominal_{index:03d}.h5.gz" for index in range(files))
 )
 OTHER_SOURCES = {"80030": SECOND_RELEASE}
 
 
 def public_files(raw: Path, kind: str) -> list[Path]:
-    """The train or test files, under the names of one release; raises UserError for two."""
-    found = [
+    """The train or test files; raises UserError for files of two releases."""
+    releases = [
         sorted(path for name in names for path in raw.glob(name.format(kind))) for names in RELEASES
     ]
-    found = [files for files in found if files]
-    if len(found) > 1:
+    releases = [files for files in releases if files] or [[]]
+    if len(releases) > 1:
         raise UserError(
-            f"{found[0][0]} and {found[1][0]} are {kind} files of two releases and would be mixed; "
-            "keep one release in the folder"
+            f"{releases[0][0]} and {releases[1][0]} are {kind} files of two releases and would be "
+            "mixed; keep one release in the folder"
         )
-    require_files(found[0] if found else [])
-    return found[0] if found else []
+    require_files(releases[0])
+    return releases[0]
 
 
 def shards(raw: Path) -> list[Shard]:
-    """Training files are shared between train and val; test files are the test split."""
+    """Each training file is shared between train and val; test files are the test split."""
     train, test = public_files(raw, "train"), public_files(raw, "test")
     if not train + test:
         raise UserError(
             f"{raw} holds neither train.h5 nor test.h5 nor *_nominal_*.h5.gz but "
-            f"{what_is_in(raw)}; get them from {ATLAS.source}"
+            f"{names_in(raw)}; get them from {ATLAS.source}"
         )
     return [Shard(ATLAS.splits, i, (path,)) for i, path in enumerate(train)] + [
         Shard.whole("test", i, (path,)) for i, path in enumerate(test)
@@ -79,14 +78,14 @@ def count(path: Path) -> int:
         return columns.rows
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time.
 
     Raises UserError on numbers that are not finite, labels other than 0 and 1, and momenta that
     look like GeV.
     """
     with open_columns(path, LAYOUT, ATLAS.title) as columns:
-        for first_row, stored in columns.stretches(at_once):
+        for first_row, stored in columns.chunks(chunk_rows):
             for name, values in stored.items():
                 require_finite(values, path, columns.key(name), first_row)
             if first_row == 0:
@@ -95,7 +94,7 @@ def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
 
 
 def require_mev(jet_pt: np.ndarray, path: Path) -> None:
-    """Raise UserError for jet pt (jets,) that are GeV already."""
+    """Raise UserError if the median of jet_pt (jets,) looks like GeV."""
     median = float(np.median(jet_pt))
     if 0 < median < ATLAS.jet_pt_range[1]:
         raise UserError(

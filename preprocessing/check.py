@@ -1,4 +1,4 @@
-"""What is in a file of jets, and whether it is what the suite trains on.
+"""Summarise a file of jets and check that the suite can train on it.
 
 python -m preprocessing check DATA/top/train/top_train_000.h5
 python -m preprocessing check FILE --plot inputs             inputs.png and inputs.pdf
@@ -31,7 +31,7 @@ MEND = (
     "make it again with what wrote it (python -m preprocessing DATASET, or write_dataset), or "
     "download it again where the released code did"
 )
-STRETCH = 1024  # rows held at a time
+BUFFER_ROWS = 1024  # read at a time
 BINS = 50
 WHOLE_NUMBERS = ("multiplicity", *FEATURES[len(KINEMATIC_FEATURES) :])
 
@@ -40,41 +40,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of the command."""
     parser.add_argument("file", type=Path, help="HDF5 file of the suite or of the released code")
     parser.add_argument(
-        "--dataset", default="", help="what it should be, for files that do not say it themselves"
+        "--dataset", default="", help="its dataset, for files that do not store the name"
     )
     parser.add_argument(
-        "--plot", type=Path, metavar="FIGURE", help="draw every input here, as PNG and PDF"
+        "--plot", type=Path, metavar="FIGURE", help="histograms of every input, as PNG and PDF"
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print what the file holds; raises UserError when it is not what the suite trains on."""
+    """Print a summary of the file; raises UserError if the suite cannot train on it."""
     path = arguments.file
     if not path.is_file():
         raise UserError(f"{path} not found; expected an HDF5 file of jets")
-    wrong, figures = [], []
+    problems, figures = [], []
     with reading(path, MEND), open_for_reading(path) as file:
         if DIGEST in attributes(file) and not is_as_written(path):
-            wrong.append("it does not hold what was written any more: damaged, or changed since")
-        log.info(described(file, path))
+            problems.append("it does not hold what was written any more: damaged, or changed since")
+        log.info(description(file, path))
         spec = spec_of(file, path, arguments.dataset)
-        for level in spec.levels or ("",):
-            found = Level(file, path, spec, level)
-            log.info(found.report())
-            wrong += found.complaints()
+        for name in spec.levels or ("",):
+            level = Level(file, path, spec, name)
+            log.info(level.report())
+            problems += level.problems()
             if arguments.plot:
-                figures.append((found.title, stem(arguments.plot, level), found.panels()))
+                figures.append((level.title, stem(arguments.plot, name), level.panels()))
     for title, target, panels in figures:
         input_distributions(panels, spec, target, title)
         log.info(f"figure: {target}.png and .pdf")
-    if wrong:
-        raise UserError(f"{path}: {'; '.join(wrong)}; {remedy(spec)}")
+    if problems:
+        raise UserError(f"{path}: {'; '.join(problems)}; {remedy(spec)}")
     log.info(f"fits {spec.name}")
 
 
-def described(file: h5py.File, path: Path) -> str:
-    """Keys and provenance, as they are stored."""
-    lines, said = [str(path)], attributes(file)
+def description(file: h5py.File, path: Path) -> str:
+    """Provenance and datasets of a file, one per line."""
+    lines, stored = [str(path)], attributes(file)
     for name in (
         "dataset",
         "split",
@@ -87,8 +87,8 @@ def described(file: h5py.File, path: Path) -> str:
         "selection",
         "units",
     ):
-        if name in said:
-            value = said[name]
+        if name in stored:
+            value = stored[name]
             text = value if isinstance(value, str) else ", ".join(map(str, np.atleast_1d(value)))
             lines.append(f"  {name + ':':15}{text or 'none'}")
     for name, item in file.items():
@@ -97,22 +97,21 @@ def described(file: h5py.File, path: Path) -> str:
     return "\n".join(lines)
 
 
-def spec_of(file: h5py.File, path: Path, asked: str) -> DatasetSpec:
-    """The dataset a file says it is of, else the one asked for; one of your own lies above it."""
+def spec_of(file: h5py.File, path: Path, flag: str) -> DatasetSpec:
+    """The dataset that the file names, else that of the flag; your own is declared in a folder
+    above the file."""
     stored = str(attributes(file).get("dataset", ""))
-    if stored and asked and stored != asked:
-        raise UserError(f"{path} says it is of {stored}, but --dataset is {asked}")
-    name = stored or asked
+    if stored and flag and stored != flag:
+        raise UserError(f"{path} is of the dataset {stored}, but --dataset is {flag}")
+    name = stored or flag
     if not name:
-        raise UserError(
-            f"{path} does not say which dataset it is of; say it with --dataset, e.g. --dataset top"
-        )
+        raise UserError(f"{path} does not name its dataset; add --dataset, e.g. --dataset top")
     above = [folder.parent for folder in path.resolve().parents if folder.name == name]
     return dataset(name, above[0] if above else Path())
 
 
 class Level:
-    """The jets of a file at one level, summed up in one pass; see `StoredLayout` for the shapes."""
+    """Summary of the jets of a file at one level; see `StoredLayout` for the shapes."""
 
     def __init__(self, file: h5py.File, path: Path, spec: DatasetSpec, level: str):
         self.file, self.path, self.spec, self.level = file, path, spec, level
@@ -122,68 +121,62 @@ class Level:
         self.weight = Moments(("weight",))
         self.observables = Moments(spec.observables)
         self.weights = np.zeros(spec.num_classes)  # summed, by class
-        self.clipped = self.without = self.outside = 0
-        self.outside_row = -1
-        self.units = ""
+        self.clipped = self.empty_jets = self.unlabelled = 0
+        self.unlabelled_row = -1
+        self.unit_problem = ""
         with progress(self.stored.rows, f"checking {level}".strip(), "rows") as bar:
-            for row, part in self.stretches():
-                self.add(row, **part)
-                bar.update(len(part["label"]) // spec.jets_per_event)
+            for first_row, buffer in self.buffers():
+                self.add(first_row, **buffer)
+                bar.update(len(buffer["label"]) // spec.jets_per_event)
 
-    def stretches(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    def buffers(self) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
         """(first row, arrays) of all jets: data (n, P, F), filled (n, P), jet (n, J), label (n,),
         weight (n,), observables (rows, O); label is -1 outside the classes."""
         spec, stored, each = self.spec, self.stored, self.spec.jets_per_event
-        for first in range(0, stored.rows, STRETCH):
-            part = slice(first, first + STRETCH)
-            data = self.file[spec.key("data", self.level)][part]
+        for first_row in range(0, stored.rows, BUFFER_ROWS):
+            rows = slice(first_row, first_row + BUFFER_ROWS)
+            data = self.file[spec.key("data", self.level)][rows]
             data = data.reshape(-1, *data.shape[-2:])
-            jet = self.file[spec.key("jet", self.level)][part].reshape(len(data), -1)
+            jet = self.file[spec.key("jet", self.level)][rows].reshape(len(data), -1)
             if stored.multiplicity:
-                number = self.file[spec.key("multiplicity", self.level)][part].reshape(-1, 1)
-                filled = np.arange(stored.slots) < number
+                multiplicity = self.file[spec.key("multiplicity", self.level)][rows]
+                filled = np.arange(stored.slots) < multiplicity.reshape(-1, 1)
             else:
                 filled = (data != 0).any(axis=-1)
-            label = class_numbers(self.file["pid"][part], spec.num_classes, stored.one_hot)
-            weight = self.file[stored.weight][part] if stored.weight else np.ones(len(label))
+            label = class_numbers(self.file["pid"][rows], spec.num_classes, stored.one_hot)
+            weight = self.file[stored.weight][rows] if stored.weight else np.ones(len(label))
             observables = np.zeros((0, len(spec.observables)))
             if spec.observables and (key := spec.key("observables", self.level)) in self.file:
-                observables = self.file[key][part]
-            yield (
-                first,
-                {
-                    "observables": observables,
-                    "data": data,
-                    "filled": filled,
-                    "jet": jet,
-                    "label": np.repeat(label, each),
-                    "weight": np.repeat(weight, each),
-                },
-            )
+                observables = self.file[key][rows]
+            arrays = {"observables": observables, "data": data, "filled": filled, "jet": jet}
+            arrays |= {"label": np.repeat(label, each), "weight": np.repeat(weight, each)}
+            yield first_row, arrays
 
-    def add(self, row: int, observables, data, filled, jet, label, weight) -> None:
-        """Take in one stretch."""
+    def add(self, first_row: int, observables, data, filled, jet, label, weight) -> None:
+        """Add one buffer to all sums."""
         self.observables.add(observables)
         real = data[filled]
         self.constituents.add(real)
         self.clipped += count_clipped(real)
-        there = filled.any(axis=1)
-        self.without += np.count_nonzero(~there)
+        has_constituents = filled.any(axis=1)
+        self.empty_jets += np.count_nonzero(~has_constituents)
         if (label < 0).any():
-            if self.outside == 0:
-                self.outside_row = row + int(np.argmax(label < 0)) // self.spec.jets_per_event
-            self.outside += np.count_nonzero(label < 0)
-        for number, moments in enumerate(self.jets):
-            moments.add(jet[there & (label == number)])
-        known = (label >= 0) & np.isfinite(weight)
-        self.weights += np.bincount(label[known], weight[known], self.spec.num_classes)
+            if self.unlabelled == 0:
+                place = int(np.argmax(label < 0)) // self.spec.jets_per_event
+                self.unlabelled_row = first_row + place
+            self.unlabelled += np.count_nonzero(label < 0)
+        for index, moments in enumerate(self.jets):
+            moments.add(jet[has_constituents & (label == index)])
+        counted = (label >= 0) & np.isfinite(weight)
+        self.weights += np.bincount(label[counted], weight[counted], self.spec.num_classes)
         self.weight.add(weight[:, None])
-        jet_pt = jet[there, self.spec.jet_features.index("jet_pt")]
-        if row == 0 and len(jet_pt):  # the suite's files are shuffled: the first rows are like all
+        jet_pt = jet[has_constituents, self.spec.jet_features.index("jet_pt")]
+        # the suite's files are shuffled, so that the first rows represent all
+        if first_row == 0 and len(jet_pt):
             try:
                 require_gev(jet_pt, self.spec, self.path)
             except UserError as error:
-                self.units = str(error).removeprefix(f"{self.path}: ")
+                self.unit_problem = str(error).removeprefix(f"{self.path}: ")
 
     @property
     def title(self) -> str:
@@ -192,105 +185,105 @@ class Level:
     @property
     def not_finite(self) -> int:
         """NaN and infinities among constituents, jets, observables and weights."""
-        every = (self.constituents, self.weight, self.observables, *self.jets)
-        return sum(int(moments.not_finite.sum()) for moments in every)
+        tables = (self.constituents, self.weight, self.observables, *self.jets)
+        return sum(int(moments.not_finite.sum()) for moments in tables)
 
-    def complaints(self) -> list[str]:
-        """What keeps the suite from training on these jets."""
-        where = f" at level {self.level}" if self.level else ""
-        wrong = []
+    def problems(self) -> list[str]:
+        """Reasons why the suite cannot train on these jets."""
+        problems = []
         if self.not_finite:
-            wrong.append(f"{self.not_finite} values that are no finite numbers{where}")
-        if self.outside:
-            wrong.append(
+            level = f" at level {self.level}" if self.level else ""
+            problems.append(f"{self.not_finite} values that are no finite numbers{level}")
+        if self.unlabelled:
+            problems.append(
                 f"'pid' names no class of {', '.join(self.spec.class_names)} in "
-                f"{self.outside} jets, the first in row {self.outside_row}"
+                f"{self.unlabelled} jets, the first in row {self.unlabelled_row}"
             )
-        if self.units:
-            wrong.append(self.units)
-        return wrong
+        if self.unit_problem:
+            problems.append(self.unit_problem)
+        return problems
 
     def report(self) -> str:
-        """Classes, jets and constituents in tables."""
+        """Tables of classes, jet features and constituent features."""
         spec = self.spec
         rows: list[tuple[str, ...]]
         rows = [("class", "jets", "share", "sum of weights", "mean mass", "mean multiplicity")]
         counts = [int(moments.count.max(initial=0)) for moments in self.jets]
-        for name, number, weights, moments in zip(
+        for name, count, weight, moments in zip(
             spec.class_names, counts, self.weights, self.jets, strict=True
         ):
-            means = (moments.of(key)[1] for key in ("jet_mass", "multiplicity"))
-            share = number / max(1, sum(counts))
-            rows.append((name, str(number), f"{share:.1%}", f"{weights:.6g}", *map(shown, means)))
+            means = (moments.summary(key)[1] for key in ("jet_mass", "multiplicity"))
+            share = count / max(1, sum(counts))
+            rows.append((name, str(count), f"{share:.1%}", f"{weight:.6g}", *map(formatted, means)))
         all_jets = merged(self.jets)
         columns = ("", "smallest", "mean", "std", "largest")
         lines = [f"{self.title}: {sum(counts)} jets in {self.stored.rows} rows", *table(rows)]
         for moments in (all_jets, self.observables, self.weight, self.constituents):
-            found = [(name, *map(shown, moments.of(name))) for name in moments.names]
-            lines += table([columns, *found])[0 if moments is all_jets else 1 :]
+            rows = [(name, *map(formatted, moments.summary(name))) for name in moments.names]
+            lines += table([columns, *rows])[0 if moments is all_jets else 1 :]
         lines += [
             f"  slots {self.stored.slots} of {spec.max_constituents}, "
             f"{'filled in front' if self.stored.multiplicity else 'filled where not zero'}; "
             f"{int(self.constituents.count.max())} constituents",
-            f"  jets without constituents: {self.without}",
+            f"  jets without constituents: {self.empty_jets}",
             f"  log(1 - rel) on its floor: {self.clipped} values",
             f"  NaN or infinite: {self.not_finite} values",
         ]
         return "\n".join(lines)
 
     def panels(self) -> list[Panel]:
-        """Histograms of every input by class, weighted, in a second pass."""
+        """Weighted histograms of every input by class, from a second pass over the file."""
         kinds = {"jet": merged(self.jets), "data": self.constituents}
-        drawn = {
-            (kind, place): Panel(
+        panels = {
+            (kind, column): Panel(
                 name,
-                edges := bins(name, *moments.of(name)[::3]),
+                edges := bins(name, *moments.summary(name)[::3]),
                 np.zeros((self.spec.num_classes, len(edges) - 1)),
             )
             for kind, moments in kinds.items()
-            for place, name in enumerate(moments.names)
+            for column, name in enumerate(moments.names)
         }
-        for _, part in self.stretches():
-            filled, there = part["filled"], part["filled"].any(axis=1)
-            for number in range(self.spec.num_classes):
-                mine = there & (part["label"] == number)
-                values = {"jet": part["jet"][mine], "data": part["data"][mine][filled[mine]]}
-                weight = {"jet": part["weight"][mine]}
-                weight["data"] = np.repeat(weight["jet"], filled[mine].sum(axis=1))
-                for (kind, place), panel in drawn.items():
-                    column = values[kind][:, place]
-                    fine = np.isfinite(column) & np.isfinite(weight[kind])
-                    counts, _ = np.histogram(column[fine], panel.edges, weights=weight[kind][fine])
-                    panel.counts[number] += counts
-        return list(drawn.values())
+        for _, buffer in self.buffers():
+            filled, label = buffer["filled"], buffer["label"]
+            for index in range(self.spec.num_classes):
+                jets = filled.any(axis=1) & (label == index)
+                values = {"jet": buffer["jet"][jets], "data": buffer["data"][jets][filled[jets]]}
+                weights = {"jet": buffer["weight"][jets]}
+                weights["data"] = np.repeat(weights["jet"], filled[jets].sum(axis=1))
+                for (kind, column), panel in panels.items():
+                    value, weight = values[kind][:, column], weights[kind]
+                    finite = np.isfinite(value) & np.isfinite(weight)
+                    counts, _ = np.histogram(value[finite], panel.edges, weights=weight[finite])
+                    panel.counts[index] += counts
+        return list(panels.values())
 
 
 def stem(target: Path, level: str) -> Path:
-    """The figure without its ending, each level with one of its own."""
-    whole = target.with_suffix("") if target.suffix in (".png", ".pdf") else target
-    return whole.with_name(f"{whole.name}_{level}") if level else whole
+    """The path of a level's figure without its suffix."""
+    path = target.with_suffix("") if target.suffix in (".png", ".pdf") else target
+    return path.with_name(f"{path.name}_{level}") if level else path
 
 
 def class_numbers(pid: np.ndarray, classes: int, one_hot: bool) -> np.ndarray:
     """Class numbers (rows,) of a `pid` (rows,), (rows, 1) or one-hot (rows, classes), else -1."""
     if one_hot:
-        good = ((pid == 0) | (pid == 1)).all(axis=1) & (pid.sum(axis=1) == 1)
-        return np.where(good, pid.argmax(axis=1), -1)
+        valid = ((pid == 0) | (pid == 1)).all(axis=1) & (pid.sum(axis=1) == 1)
+        return np.where(valid, pid.argmax(axis=1), -1)
     pid = pid.reshape(-1)
-    good = np.isin(pid, np.arange(classes))
-    return np.where(good, pid, -1).astype(np.int64)
+    valid = np.isin(pid, np.arange(classes))
+    return np.where(valid, pid, -1).astype(np.int64)
 
 
 def merged(moments: list[Moments]) -> Moments:
     """The moments of all classes together."""
     total = Moments(moments[0].names)
-    for one in moments:
-        total.join(one)
+    for of_class in moments:
+        total.merge(of_class)
     return total
 
 
 def bins(name: str, low: float, high: float) -> np.ndarray:
-    """Edges of at most BINS bins over a range, around whole numbers where there are only these."""
+    """Edges of at most BINS bins over a range, centred on whole numbers for integer quantities."""
     if not np.isfinite(low + high):
         low, high = 0.0, 0.0
     if name in WHOLE_NUMBERS or high <= low:
@@ -299,12 +292,12 @@ def bins(name: str, low: float, high: float) -> np.ndarray:
     return np.linspace(low, high, BINS + 1)
 
 
-def shown(value: float) -> str:
+def formatted(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.5g}"
 
 
 def table(rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines of right-justified columns, the first one to the left."""
+    """Lines of right-justified columns, the first one left-justified."""
     widths = [max(12, *(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
     widths[0] = max(20, widths[0])
     return [

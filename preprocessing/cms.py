@@ -2,7 +2,7 @@
 
 P. Komiske, R. Mastandrea, E. Metodiev, P. Naik, J. Thaler, arXiv:1908.08542. Jets of a light quark
 or a gluon are kept, with their weight (a cross section in nb). The four-momentum of the jet is
-multiplied by its energy correction; particles below 1 GeV are left out, those of pile-up are not.
+multiplied by its energy correction; particles below 1 GeV are left out, pile-up is kept.
 """
 
 import re
@@ -25,16 +25,17 @@ from preprocessing.sources import (
     RemoteFile,
     Shard,
     files_below,
-    mixed,
+    mix_classes,
+    names_in,
     reading,
+    refuse_row,
     require_files,
     require_finite,
-    what_is_in,
 )
 
 LOWEST_PT = 1.0  # GeV, of a particle
-MOST_PARTICLES = 2000  # in one jet; more are a damaged index
-# array -> its columns in the public order, used where a file does not name them
+MOST_PARTICLES = 2000  # in one jet; a larger count means a damaged index
+# array -> its columns in the public order, for files that do not name them
 COLUMNS = {
     "jets_i": ("fn", "rn", "lbn", "evn", "npv", "quality", "hard_pid"),
     "jets_f": (
@@ -63,12 +64,12 @@ NEEDED = {
     "jets_f": ("jet_pt", "jet_eta", "jet_phi", "jet_m", "jec", "weight"),
     "pfcs": ("pt", "y", "phi", "m", "pid"),
 }
-INDEX = "pfcs_index"  # (jets + 1,): where the particles of each jet begin and the last ones end
+INDEX = "pfcs_index"  # (jets + 1,): first particle of each jet, then the number of particles
 GLUON = 21
 LIGHT, HEAVY = (1, 2, 3), (4, 5)  # |PDG id| of quarks
 
 FILE_NAME = re.compile(r"SIM(\d+)_.*?_(\d+)(?:_compressed)?\.h5")
-# lowest parton pt of a slice, its files, its Zenodo record; the hashes are those of the records
+# lowest parton pt [GeV] of a slice, its number of files, its Zenodo record
 SLICES = (
     (170, 1, 3341500),
     (300, 24, 3341498),
@@ -80,47 +81,47 @@ SLICES = (
     (1800, 20, 3341772),
 )
 REMOTE = tuple(
-    RemoteFile.zenodo(record, f"SIM{pt}_Jet300_pT375-infGeV_{number}_compressed.h5")
+    RemoteFile.zenodo(record, f"SIM{pt}_Jet300_pT375-infGeV_{index}_compressed.h5")
     for pt, files, record in SLICES
-    for number in range(files)
+    for index in range(files)
 )
 
 
 def shards(raw: Path) -> list[Shard]:
     """Output file i takes the i-th file of every slice, so each one covers the whole spectrum.
 
-    Folders below `raw`, links among them, are searched too. Raises UserError if there is no
-    simulated file, or the same one of a slice twice.
+    All folders below `raw` are searched, also linked ones. Raises UserError if there is no
+    simulated file, or two copies of one.
     """
     slices: dict = defaultdict(dict)
-    below = files_below(raw, ".h5")
-    for path in below:
+    paths = files_below(raw, ".h5")
+    for path in paths:
         if name := FILE_NAME.fullmatch(path.name):
-            twin = slices[int(name[1])].setdefault(int(name[2]), path)
-            if twin != path:
+            first = slices[int(name[1])].setdefault(int(name[2]), path)
+            if first != path:
                 raise UserError(
-                    f"{twin} and {path} are the same public file twice (slice {name[1]}, number "
+                    f"{first} and {path} are the same public file twice (slice {name[1]}, number "
                     f"{name[2]}), whose jets would count twice; remove one of them"
                 )
     if not slices:
-        others = any(path.name.startswith(("GEN", "CMS")) for path in below)
-        mend = "recorded and generated ones tell no parton or no detector; " if others else ""
+        others = any(path.name.startswith(("GEN", "CMS")) for path in paths)
+        hint = "recorded and generated files lack the parton or the detector; " if others else ""
         raise UserError(
-            f"{raw} holds no simulated SIM*.h5 but {what_is_in(raw)}; {mend}get them from "
+            f"{raw} holds no simulated SIM*.h5 but {names_in(raw)}; {hint}get them from "
             f"{CMS.source}"
         )
     files = [[slices[pt][number] for number in sorted(slices[pt])] for pt in sorted(slices)]
-    for paths in files:
-        require_files(paths)
-    return [Shard(CMS.splits, index, sources) for index, sources in enumerate(mixed(files))]
+    for of_slice in files:
+        require_files(of_slice)
+    return [Shard(CMS.splits, index, sources) for index, sources in enumerate(mix_classes(files))]
 
 
 @dataclass
 class ModFile:
-    """The arrays of an open file, and where each needed column is."""
+    """The arrays of an open file, and the positions of the needed columns."""
 
     arrays: dict[str, h5py.Dataset]
-    places: dict[str, list[int]]  # array -> place of each of its NEEDED columns
+    positions: dict[str, list[int]]  # array -> column number of each of its NEEDED columns
     index: h5py.Dataset
     path: Path
 
@@ -131,15 +132,12 @@ class ModFile:
     def read(self, array: str, first: int, last: int) -> dict[str, np.ndarray]:
         """The needed columns of rows first to last."""
         table = self.arrays[array][first:last]
-        return {
-            name: table[:, place]
-            for name, place in zip(NEEDED[array], self.places[array], strict=True)
-        }
+        return dict(zip(NEEDED[array], table[:, self.positions[array]].T, strict=True))
 
 
 def open_mod(file: h5py.File, path: Path) -> ModFile:
-    """The arrays of a file; raises UserError if one or a column is missing or lengths disagree."""
-    arrays, places = {}, {}
+    """The arrays of a file; raises UserError for a missing array or column and unequal lengths."""
+    arrays, positions = {}, {}
     for key in (*COLUMNS, INDEX):
         array = file.get(key)
         if not isinstance(array, h5py.Dataset) or array.dtype.kind not in "iuf":
@@ -164,7 +162,7 @@ def open_mod(file: h5py.File, path: Path) -> ModFile:
                 f"{path}: {key} has no column {missing[0]} but {', '.join(names)}; recorded and "
                 "generated files lack it, take the simulated ones (SIM)"
             )
-        places[key] = [names.index(name) for name in NEEDED[key]]
+        positions[key] = [names.index(name) for name in NEEDED[key]]
     jets = len(arrays["jets_i"])
     if len(arrays["jets_f"]) != jets or index.shape != (jets + 1,):
         raise UserError(
@@ -173,31 +171,31 @@ def open_mod(file: h5py.File, path: Path) -> ModFile:
         )
     if jets == 0:
         raise UserError(f"{path} holds no jets; download it again")
-    return ModFile(arrays, places, index, path)
+    return ModFile(arrays, positions, index, path)
 
 
 def column_names(file: h5py.File, array: h5py.Dataset, key: str) -> list[str]:
-    """Names of the columns, as the array or the file says; the public order where neither does."""
+    """Names of the columns from the attributes of the array or the file, else the public order."""
     names = array.attrs.get("cols", file.attrs.get(f"{key}_cols", COLUMNS[key]))
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
 def count(path: Path) -> int:
-    """Jets in the file, rejected ones among them."""
+    """Jets in the file, including those that `read` rejects."""
     with reading(path), open_for_reading(path, **CHUNK_CACHE) as file:
         return open_mod(file, path).jets
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time.
 
     Jets of no parton, of charm and of beauty are rejected. Raises UserError on numbers that are not
     finite, partons other than quarks and gluons, and an index that does not fit the particles.
     """
     with reading(path), open_for_reading(path, **CHUNK_CACHE) as file:
         mod = open_mod(file, path)
-        for first in range(0, mod.jets, at_once):
-            yield chunk(mod, first, min(first + at_once, mod.jets))
+        for first in range(0, mod.jets, chunk_rows):
+            yield chunk(mod, first, min(first + chunk_rows, mod.jets))
 
 
 def chunk(mod: ModFile, first: int, last: int) -> JetChunk:
@@ -205,12 +203,10 @@ def chunk(mod: ModFile, first: int, last: int) -> JetChunk:
     path = mod.path
     edges = mod.index[first : last + 1].astype(np.int64)
     counts = np.diff(edges)
-    bad = (counts < 0) | (counts > MOST_PARTICLES) | (edges[1:] > len(mod.arrays["pfcs"]))
-    if bad.any() or edges[0] < 0:
-        raise UserError(
-            f"{path}: {INDEX} does not fit the particles at jet {first + int(np.argmax(bad))} "
-            "(counted from 0); the file is damaged, download it again"
-        )
+    bad = (edges[:-1] < 0) | (edges[1:] > len(mod.arrays["pfcs"]))
+    bad |= (counts < 0) | (counts > MOST_PARTICLES)
+    problem = f"{INDEX} does not fit the particles"
+    refuse_row(bad, path, problem, first, "the file is damaged, download it again")
     jet, particle = mod.read("jets_f", first, last), mod.read("pfcs", edges[0], edges[-1])
     for name, values in jet.items():
         require_finite(values, path, f"jets_f/{name}", first)
@@ -227,7 +223,7 @@ def chunk(mod: ModFile, first: int, last: int) -> JetChunk:
     hard = particle["pt"] >= LOWEST_PT
     owner = np.repeat(np.arange(last - first), counts)[hard]
     particle = {name: values[hard] for name, values in particle.items()}
-    label, chosen, rejected = classes(mod.read("jets_i", first, last)["hard_pid"], path, first)
+    label, selected, rejected = classes(mod.read("jets_i", first, last)["hard_pid"], path, first)
     jets = JetChunk(
         constituents=from_rapidity(
             particle["pt"], particle["y"], particle["phi"], np.maximum(particle["m"], 0)
@@ -240,23 +236,23 @@ def chunk(mod: ModFile, first: int, last: int) -> JetChunk:
         weight=jet["weight"],
         rejected=rejected,
     )
-    return jets.take(chosen)
+    return jets.take(selected)
 
 
 def classes(
     hard_pid: np.ndarray, path: Path, first: int
 ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-    """Class, whether it is kept, and how many are not, from the parton of each jet (jets,)."""
+    """Class (jets,), selection (jets,) and rejected jets by reason, from the parton of each jet."""
     species = np.abs(hard_pid)
-    is_quark, is_heavy, is_lost = np.isin(species, LIGHT), np.isin(species, HEAVY), species == 0
-    known = is_quark | is_heavy | is_lost | (species == GLUON)
+    is_quark, is_heavy, unmatched = np.isin(species, LIGHT), np.isin(species, HEAVY), species == 0
+    known = is_quark | is_heavy | unmatched | (species == GLUON)
     if not known.all():
         row = int(np.argmin(known))
         raise UserError(
             f"{path}: hard_pid is {hard_pid[row]:g} in jet {first + row} (counted from 0), but it "
             "must be a quark (1 to 5), a gluon (21) or 0"
         )
-    rejected = {"of no parton": is_lost.sum(), "of charm or beauty": is_heavy.sum()}
+    rejected = {"of no parton": unmatched.sum(), "of charm or beauty": is_heavy.sum()}
     return (
         is_quark.astype(np.int64),
         is_quark | (species == GLUON),

@@ -1,9 +1,9 @@
-"""Top tagging and quark/gluon jets as the authors of ParT converted them, with JetClass's branches.
+"""Top tagging and quark/gluon jets that the authors of ParT converted to JetClass's branches.
 
 TopLandscape and QuarkGluon (H. Qu, C. Li, S. Qian, arXiv:2202.03772), train_file*, val_file* and
 test_file* in Parquet, or as ROOT trees: part_px, part_py, part_pz, part_energy, for quark/gluon
 the charge and the five identities, jet_pt, jet_eta, jet_phi, jet_energy, and `label`, 1 for top
-or quark. Parquet is read with pyarrow, which the suite does not install.
+or quark. Parquet needs pyarrow, which the suite does not install.
 """
 
 from collections.abc import Iterator
@@ -26,53 +26,53 @@ TREES = ("tree", "Events")
 PARQUET, ROOT = ".parquet", ".root"
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_energy")
 LABEL = "label"
-WITHOUT_VAL = (("train", 8 / 9), ("val", 1 / 9))  # of training files: quark/gluon has no val_file
+# of training files where there is no val_file, as for quark/gluon
+SHARES_WITHOUT_VAL = (("train", 8 / 9), ("val", 1 / 9))
 
 
 def is_converted(path: Path) -> bool:
-    """Whether a file is of this kind, by its ending."""
+    """Whether a file is of this kind, by its suffix."""
     return path.suffix in (PARQUET, ROOT)
 
 
 def shards(raw: Path) -> list[Shard]:
-    """The files that are called after a split; training files give val, too, if none is called so.
+    """The converted files in the folder, if any; without a val file, training files give val, too.
 
-    Empty where there is no such file. Raises UserError for a file of no split.
+    Raises UserError for a file name that begins with no split.
     """
-    found: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    files: dict[str, list[Path]] = {split: [] for split in SPLITS}
     for path in sorted(raw.glob("[!.]*")):
         if not is_converted(path):
             continue
         split = next((split for split in SPLITS if path.name.startswith(split)), None)
         if split is None:
             raise UserError(
-                f"{path} does not say which split it belongs to; its name must begin with train, "
-                "val or test"
+                f"{path} belongs to no split; its name must begin with train, val or test"
             )
-        found[split].append(path)
-    require_files([path for paths in found.values() for path in paths])
+        files[split].append(path)
+    require_files([path for paths in files.values() for path in paths])
     shares: dict[str, tuple[tuple[str, float], ...]]
     shares = {split: ((split, 1.0),) for split in SPLITS}
-    if not found["val"]:
-        shares["train"] = WITHOUT_VAL
+    if not files["val"]:
+        shares["train"] = SHARES_WITHOUT_VAL
     return [
         Shard(shares[split], index, (path,))
-        for split, paths in found.items()
+        for split, paths in files.items()
         for index, path in enumerate(paths)
     ]
 
 
-def require_alone(converted: list[Shard], others: list[Path]) -> None:
-    """Raise UserError if files of the record itself lie beside converted ones: the same jets."""
-    if converted and others:
+def require_one_version(converted: list[Shard], originals: list[Path]) -> None:
+    """Raise UserError if converted files and original ones are in the same folder."""
+    if converted and originals:
         raise UserError(
-            f"{others[0]} and {converted[0].sources[0]} are two versions of the same jets, which "
-            "would count twice; keep one kind in the folder"
+            f"{originals[0]} and {converted[0].sources[0]} are two versions of the same jets, "
+            "which would count twice; keep one kind in the folder"
         )
 
 
 def branches(spec: DatasetSpec) -> tuple[str, ...]:
-    """What is read of a file."""
+    """The branches to read."""
     flags = IDENTITY if spec.num_features > len(KINEMATIC_FEATURES) else ()
     return (*MOMENTUM, *flags, *JET, LABEL)
 
@@ -86,27 +86,27 @@ def count(path: Path, spec: DatasetSpec) -> int:
         return tree.num_entries
 
 
-def read(path: Path, spec: DatasetSpec, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time.
+def read(path: Path, spec: DatasetSpec, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time.
 
     Raises UserError on branches of unequal lengths, missing numbers and labels of no class.
     """
     first_row = 0
-    for arrays in stretches(path, spec, at_once):
+    for arrays in chunks(path, spec, chunk_rows):
         yield chunk(arrays, path, spec, first_row)
         first_row += len(arrays)
 
 
-def stretches(path: Path, spec: DatasetSpec, at_once: int) -> Iterator[ak.Array]:
-    """Records of the branches, `at_once` rows at a time; a missing number is NaN."""
+def chunks(path: Path, spec: DatasetSpec, chunk_rows: int) -> Iterator[ak.Array]:
+    """Records of the branches, `chunk_rows` rows at a time; a missing number is NaN."""
     if path.suffix == PARQUET:
         with reading(path):
             file = open_parquet(path, branches(spec), spec)
-            for batch in file.iter_batches(at_once, columns=list(branches(spec))):
+            for batch in file.iter_batches(chunk_rows, columns=list(branches(spec))):
                 yield ak.fill_none(ak.from_arrow(batch), np.nan, axis=-1)
         return
     with open_tree(path, TREES, branches(spec), spec.title) as (tree, _):
-        yield from tree.iterate(branches(spec), step_size=at_once, library="ak")
+        yield from tree.iterate(branches(spec), step_size=chunk_rows, library="ak")
 
 
 def open_parquet(path: Path, names: tuple[str, ...], spec: DatasetSpec):
@@ -127,16 +127,16 @@ def open_parquet(path: Path, names: tuple[str, ...], spec: DatasetSpec):
 
 
 def chunk(arrays: ak.Array, path: Path, spec: DatasetSpec, first_row: int) -> JetChunk:
-    """One stretch as jets."""
+    """Records of the branches as jets."""
     flags = [name for name in IDENTITY if name in branches(spec)]
     counts, flat = jagged(arrays, (*MOMENTUM, *flags), path, first_row)
-    each = per_row(arrays, (*JET, LABEL), path, first_row)
-    require_classes(each[LABEL], spec, path, LABEL, first_row)
+    jets = per_row(arrays, (*JET, LABEL), path, first_row)
+    require_classes(jets[LABEL], spec, path, LABEL, first_row)
     return JetChunk(
         constituents=from_cartesian(np.stack([flat[name] for name in MOMENTUM], axis=-1)),
         counts=counts,
-        jet=np.stack([each[name] for name in JET], axis=-1).astype(np.float64),
-        label=each[LABEL].astype(np.int64),
+        jet=np.stack([jets[name] for name in JET], axis=-1).astype(np.float64),
+        label=jets[LABEL].astype(np.int64),
         rows=first_row + np.arange(len(arrays)),
         identity=np.stack([flat[name] for name in flags], axis=-1).astype(np.float32)
         if flags

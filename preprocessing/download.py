@@ -1,8 +1,8 @@
 """Fetch the public files of a dataset: python -m preprocessing download top --out data/raw/top.
 
 Archives are unpacked, each into its folder, and may then be removed: they are not fetched again.
-Pooch decides by hash what has to be fetched and whether it arrived unharmed; the transfer itself
-goes on where an earlier one stopped. Hashes that the suite does not know are asked of the record.
+Pooch compares hashes, before and after the transfer; a transfer goes on where an earlier one
+stopped. A hash that the suite lacks is read from the listing of the record.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from preprocessing.archive import Member, members, require_room, unpack
 from preprocessing.sources import RemoteFile
 
 BLOCK = 2**20  # bytes
-WORD_BYTES = 8  # of the random word in the name of a file that is not complete
-PATIENCE = 30.0  # seconds without a byte
+WORD_BYTES = 8  # of the random word in the name of a partial file
+TIMEOUT = 30.0  # seconds without a byte
 REPACKED = "omnilearned"  # one HDF5 layout of many datasets
 ZENODO_FILE = re.compile(r"(?P<host>.+)/records/(?P<record>\d+)/files/")
 
@@ -46,33 +46,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=["*"],
         metavar="PATTERN",
-        help="only files whose name fits one of these, as in '*_0.npz' (all)",
+        help="only files whose name matches one of these, as in '*_0.npz' (all)",
     )
     parser.add_argument(
         "--source",
         default="",
         metavar="NAME",
-        help=f"another place that has the dataset: {REPACKED} (HDF5 of its authors), 80030 (the "
-        "second record of atlas)",
+        help=f"another source of the dataset: {REPACKED} (HDF5 of its authors), 80030 (the second "
+        "record of atlas)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Fetch what is missing; raises UserError in the first file that cannot be had."""
+    """Fetch the missing files; raises UserError for the first that cannot be fetched."""
     spec = dataset(arguments.dataset)
     pooch.get_logger().setLevel("ERROR")
     hashes: dict = {}
     try:
-        files = wanted(spec, arguments.files, arguments.source)
+        files = matching_files(spec, arguments.files, arguments.source)
         log.info(f"{spec.title}: {len(files)} files, the first one is {files[0].url}")
         for file in files:
             (arguments.out / file.name).parent.mkdir(parents=True, exist_ok=True)
-            if file.folder and (line := said_unpacked(file, arguments.out)):
-                log.info(line)
+            if file.folder and (message := already_unpacked(file, arguments.out)):
+                log.info(message)
                 continue
             log.info(fetch(file, arguments.out, file.checksum or published_hash(file, hashes)))
             if file.folder:
-                log.info(unpacked(file, arguments.out))
+                log.info(unpack_archive(file, arguments.out))
     except requests.ConnectionError as error:
         address = (error.request and error.request.url) or spec.source
         host = urlsplit(address).netloc
@@ -87,13 +87,13 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("interrupted; the same command goes on from what has arrived") from stop
 
 
-def offered(spec: DatasetSpec, source: str) -> list[RemoteFile]:
-    """The public files of a place that has the dataset, by default the one its authors chose.
+def public_files(spec: DatasetSpec, source: str) -> list[RemoteFile]:
+    """The public files of a dataset at one of its sources, by default the authors' record.
 
-    Raises UserError for a place that does not have it, and what `requests` raises.
+    Raises UserError for an unknown source, and what `requests` raises.
     """
     module = import_module(f"preprocessing.{spec.name}")
-    places = {REPACKED: (), **getattr(module, "OTHER_SOURCES", {})}
+    sources = {REPACKED: (), **getattr(module, "OTHER_SOURCES", {})}
     public = getattr(module, "REMOTE", ())
     if not source and not public:
         raise UserError(
@@ -101,46 +101,46 @@ def offered(spec: DatasetSpec, source: str) -> list[RemoteFile]:
             f"--source {REPACKED}, and a sample of its layout is made by: python -m simulation "
             f"{spec.name} --jets 1000 --out DIR"
         )
-    if source and source not in places:
+    if source and source not in sources:
         raise UserError(
-            f"--source {source} is no place of {spec.title}; known: {', '.join(places)}"
+            f"--source {source} is no source of {spec.title}; known: {', '.join(sources)}"
         )
     if source == REPACKED:
         return omnilearned.remote(spec)
-    return list(places[source] if source else public)
+    return list(sources[source] if source else public)
 
 
-def wanted(spec: DatasetSpec, patterns: list[str], source: str = "") -> list[RemoteFile]:
-    """The public files whose name fits one of the patterns; raises UserError if none does."""
-    public = offered(spec, source)
-    found = [file for file in public if any(fnmatch(file.name, one) for one in patterns)]
-    if not found:
+def matching_files(spec: DatasetSpec, patterns: list[str], source: str) -> list[RemoteFile]:
+    """The public files whose name matches one of the patterns; raises UserError if none does."""
+    public = public_files(spec, source)
+    files = [file for file in public if any(fnmatch(file.name, pattern) for pattern in patterns)]
+    if not files:
         names = [file.name for file in public]
-        shown = ", ".join(names if len(names) < 8 else [*names[:3], "...", names[-1]])
-        raise UserError(f"no file of {spec.title} fits {' '.join(patterns)}; there are {shown}")
-    return found
+        listed = ", ".join(names if len(names) < 8 else [*names[:3], "...", names[-1]])
+        raise UserError(f"no file of {spec.title} fits {' '.join(patterns)}; there are {listed}")
+    return files
 
 
-def published_hash(file: RemoteFile, known: dict[str, dict[str, str]]) -> str | None:
+def published_hash(file: RemoteFile, listings: dict[str, dict[str, str]]) -> str | None:
     """The hash in the listing of the file's Zenodo record; None where no record lists it.
 
-    `known` keeps the listings, by address, that were already read.
+    `listings` caches the listings by address.
     """
-    place = ZENODO_FILE.match(file.url)
-    if not place:
+    match = ZENODO_FILE.match(file.url)
+    if not match:
         return None
-    address = f"{place['host']}/api/records/{place['record']}"
-    if address not in known:
-        known[address] = {}
-        with requests.get(address, timeout=PATIENCE) as answer:
-            if answer.ok and "json" in answer.headers.get("content-type", ""):
-                entries = answer.json().get("files", [])
-                known[address] = {one.get("key"): one.get("checksum") for one in entries}
-    return known[address].get(file.name)
+    address = f"{match['host']}/api/records/{match['record']}"
+    if address not in listings:
+        listings[address] = {}
+        with requests.get(address, timeout=TIMEOUT) as response:
+            if response.ok and "json" in response.headers.get("content-type", ""):
+                entries = response.json().get("files", [])
+                listings[address] = {entry.get("key"): entry.get("checksum") for entry in entries}
+    return listings[address].get(file.name)
 
 
 def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
-    """Make sure that `file` lies in `out`; a line that says what was done.
+    """Fetch `file` into `out` unless it is there; returns a message about it.
 
     Raises UserError if the file arrived with another hash, or not at all.
     """
@@ -164,67 +164,67 @@ def fetch(file: RemoteFile, out: Path, checksum: str | None) -> str:
     return f"{path}: {path.stat().st_size / 1e6:.1f} MB, {checked}"
 
 
-def unpacked(file: RemoteFile, out: Path) -> str:
-    """Unpack an archive in `out` into its folder; a line that says what was done."""
+def unpack_archive(file: RemoteFile, out: Path) -> str:
+    """Unpack an archive in `out` into its folder; returns a message about it."""
     archive, folder = out / file.name, out / file.folder
     new = unpack(archive, folder)
     files = members(archive)
-    with atomic_path(record_of(file, out)) as temporary:
-        temporary.write_text("".join(f"{one.size} {one.name}\n" for one in files))
+    with atomic_path(unpacking_record(file, out)) as temporary:
+        temporary.write_text("".join(f"{member.size} {member.name}\n" for member in files))
     return (
         f"{archive}: {len(files)} files in {folder}, {new} of them new; the archive may be removed"
     )
 
 
-def said_unpacked(file: RemoteFile, out: Path) -> str | None:
-    """A line about an archive whose files all lie in its folder, as the record of their unpacking
-    has them; None for any other."""
-    record = record_of(file, out)
+def already_unpacked(file: RemoteFile, out: Path) -> str | None:
+    """A message about an archive whose recorded files are all in its folder; None for others."""
+    record = unpacking_record(file, out)
     if not record.is_file():
         return None
     entries = [line.partition(" ") for line in record.read_text().splitlines()]
-    if not all(Member(name, int(size)).lies_in(out / file.folder) for size, _, name in entries):
+    if not all(Member(name, int(size)).is_in(out / file.folder) for size, _, name in entries):
         return None
     return f"{file.name}: its {len(entries)} files are in {out / file.folder}: kept"
 
 
-def record_of(file: RemoteFile, out: Path) -> Path:
-    """Where names and sizes of the files of an archive are kept, so that it may be removed."""
+def unpacking_record(file: RemoteFile, out: Path) -> Path:
+    """The list of names and sizes of an archive's files, which outlasts the archive."""
     return out / f".{file.name}.unpacked"
 
 
 class Transfer:
-    """A downloader for Pooch that collects the bytes of `path` beside it, over several runs.
+    """A downloader for Pooch that resumes: the bytes of `path` are collected in a partial file.
 
-    A connection that breaks is taken up again as long as each one brings something. The bytes are
-    in .NAME.WORD.partial, new under a random word where an earlier run left none; links of such a
-    name are no files.
+    A broken connection is repeated as long as each attempt brings at least one byte. The partial
+    file is .NAME.WORD.partial, with a random word unless an earlier run left one; links of such a
+    name are ignored.
     """
 
     def __init__(self, path: Path):
         self.name = path.name
         pattern = f".{glob.escape(path.name)}.{WORD_BYTES * 2 * '[0-9a-f]'}.partial"
-        left = [one for one in path.parent.glob(pattern) if is_own_file(one)]
-        self.partial = max(left, key=lambda one: one.stat().st_size, default=None) or (
+        partials = [candidate for candidate in path.parent.glob(pattern) if is_plain(candidate)]
+        self.partial = max(partials, key=lambda path: path.stat().st_size, default=None) or (
             path.with_name(f".{path.name}.{secrets.token_hex(WORD_BYTES)}.partial")
         )
 
     @property
     def arrived(self) -> int:
-        """Bytes that are there."""
-        return self.partial.stat().st_size if is_own_file(self.partial) else 0
+        """Bytes of the partial file."""
+        return self.partial.stat().st_size if is_plain(self.partial) else 0
 
-    def opened(self, have: int) -> FileIO:
-        """The file behind its first `have` bytes, which are there; new where these are none."""
-        if have:
+    def open_partial(self, offset: int) -> FileIO:
+        """The partial file, opened to append after its `offset` bytes; a new one for 0."""
+        if offset:
             flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
         else:
             self.partial.unlink(missing_ok=True)
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        return os.fdopen(os.open(self.partial, flags, 0o666), "ab" if have else "wb", buffering=0)
+        descriptor = os.open(self.partial, flags, 0o666)
+        return os.fdopen(descriptor, "ab" if offset else "wb", buffering=0)
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        """Fetch `url` whole into `output_file`; Pooch calls this with itself as third argument."""
+        """Fetch `url` into `output_file`; Pooch calls this with itself as third argument."""
         while True:
             before = self.arrived
             if self.attempt(url):
@@ -236,31 +236,31 @@ class Transfer:
         self.partial.replace(output_file)
 
     def attempt(self, url: str) -> bool:
-        """Fetch what is missing over one connection; whether the file is complete now."""
-        have = self.arrived
+        """Fetch the missing bytes over one connection; returns whether the file is complete."""
+        offset = self.arrived
         headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        with requests.get(url, headers=headers, stream=True, timeout=PATIENCE) as answer:
-            span = answer.headers.get("content-range", "")
-            if have and span == f"bytes */{have}":  # nothing is missing
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            span = response.headers.get("content-range", "")
+            if offset and span == f"bytes */{offset}":  # nothing is missing
                 return True
-            if have and answer.status_code != 200 and not span.startswith(f"bytes {have}-"):
+            if offset and response.status_code != 200 and not span.startswith(f"bytes {offset}-"):
                 self.partial.unlink()  # not the beginning of this file
                 return False
-            require_file(answer, url)
-            if answer.status_code == 200:
-                have = 0
-            return self.collect(answer, have)
+            require_file(response, url)
+            if response.status_code == 200:  # the server sends the file from its beginning
+                offset = 0
+            return self.collect(response, offset)
 
-    def collect(self, answer: requests.Response, have: int) -> bool:
-        """Append the body to the first `have` bytes; whether the connection gave all of it."""
-        length = answer.headers.get("content-length")
-        total = None if length is None else have + int(length)
-        require_room(self.partial.parent, 0 if total is None else total - have, self.name)
-        with self.opened(have) as file, progress(total, self.name, "B") as bar:
-            bar.update(have)
-            for block in blocks(answer):
+    def collect(self, response: requests.Response, offset: int) -> bool:
+        """Append the body after `offset` bytes; returns whether all of it arrived."""
+        length = response.headers.get("content-length")
+        total = None if length is None else offset + int(length)
+        require_room(self.partial.parent, 0 if total is None else total - offset, self.name)
+        with self.open_partial(offset) as file, progress(total, self.name, "B") as bar:
+            bar.update(offset)
+            for block in blocks(response):
                 rest = memoryview(block)
                 try:
                     while rest:
@@ -276,24 +276,24 @@ class Transfer:
         return total is None or self.arrived == total
 
 
-def is_own_file(path: Path) -> bool:
-    """Whether a file of its own stands there, and no link to another."""
+def is_plain(path: Path) -> bool:
+    """Whether there is a file of this name that is no link."""
     return path.is_file() and not path.is_symlink()
 
 
-def blocks(answer: requests.Response) -> Iterator[bytes]:
-    """The body as it comes; ends early where the connection breaks."""
+def blocks(response: requests.Response) -> Iterator[bytes]:
+    """The body in blocks; ends early where the connection breaks."""
     try:
-        yield from answer.iter_content(BLOCK)
+        yield from response.iter_content(BLOCK)
     except requests.RequestException:
         return
 
 
-def require_file(answer: requests.Response, url: str) -> None:
-    """Raise UserError if the server has not this file, or shows a web page instead."""
-    if answer.status_code == 404:
+def require_file(response: requests.Response, url: str) -> None:
+    """Raise UserError if the server lacks this file, or sends a web page instead."""
+    if response.status_code == 404:
         raise UserError(f"{url} does not exist (HTTP 404); the record may have moved, look there")
-    if not answer.ok:
-        raise UserError(f"{url} is refused (HTTP {answer.status_code}); try again later")
-    if answer.headers.get("content-type", "").startswith("text/html"):
+    if not response.ok:
+        raise UserError(f"{url} is refused (HTTP {response.status_code}); try again later")
+    if response.headers.get("content-type", "").startswith("text/html"):
         raise UserError(f"{url} shows a web page instead of the file; look there with a browser")

@@ -12,17 +12,18 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
-from preprocessing.gzip_file import plain
+from preprocessing.gzip_file import uncompressed
 from preprocessing.jet_chunk import CHUNK_ROWS
-from preprocessing.sources import reading
+from preprocessing.sources import reading, refuse_row
 
-# stretches and stored chunks need not agree: a chunk that two stretches share is kept
+# the chunks of a reader need not agree with the stored ones: a stored chunk shared by two reads is
+# decompressed once
 CHUNK_CACHE: dict[str, Any] = {"rdcc_nbytes": 2**25, "rdcc_nslots": 10_007}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One dataset of a public file: the keys it may have, the first found counts, and its shape."""
+    """One dataset of a public file: its possible keys, of which the first present is read."""
 
     keys: tuple[str, ...]
     shape: tuple[int, ...] = ()  # of one row
@@ -30,7 +31,7 @@ class Column:
 
 @dataclass
 class Columns:
-    """The columns of an open file, by the names the reader gave them."""
+    """The columns of an open file, by the names in the reader's layout."""
 
     datasets: dict[str, h5py.Dataset]
     path: Path
@@ -47,20 +48,20 @@ class Columns:
         """Rows first to last of every column, in the stored number types."""
         return {name: column[first:last] for name, column in self.datasets.items()}
 
-    def stretches(self, at_once: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """The whole file, `at_once` rows at a time: the number of the first row, the columns."""
-        for first in range(0, self.rows, at_once):
-            yield first, self.read(first, min(first + at_once, self.rows))
+    def chunks(self, chunk_rows: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The file, `chunk_rows` rows at a time: number of the first row, columns."""
+        for first in range(0, self.rows, chunk_rows):
+            yield first, self.read(first, min(first + chunk_rows, self.rows))
 
 
 @contextmanager
 def open_columns(path: Path, layout: dict[str, Column], title: str) -> Iterator[Columns]:
-    """The columns of `layout`, checked; within the block damage of the file becomes a UserError.
+    """The checked columns of `layout`; within the block, damage of the file raises UserError.
 
     Raises UserError naming file and key for a missing or differently shaped column, columns of
-    unequal lengths, and a file of no jets; `title` names the dataset in the sentence.
+    unequal lengths, and a file of no jets; `title` is the dataset's, for the message.
     """
-    with reading(path), open_for_reading(plain(path), **CHUNK_CACHE) as file:
+    with reading(path), open_for_reading(uncompressed(path), **CHUNK_CACHE) as file:
         datasets = {name: find(file, column, path, title) for name, column in layout.items()}
         columns = Columns(datasets, path)
         for name, dataset in datasets.items():
@@ -87,21 +88,19 @@ def find(file: h5py.File, column: Column, path: Path, title: str) -> h5py.Datase
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
         raise UserError(f"{path}: {key} holds no numbers; is this a file of {title}?")
     if dataset.ndim == 0 or dataset.shape[1:] != column.shape:
-        wanted = " x ".join(["jets", *map(str, column.shape)])
+        expected = " x ".join(["jets", *map(str, column.shape)])
         raise UserError(
-            f"{path}: {key} has shape {dataset.shape}, but files of {title} have {wanted}"
+            f"{path}: {key} has shape {dataset.shape}, but files of {title} have {expected}"
         )
     return dataset
 
 
 def require_classes(
-    labels: np.ndarray, spec: DatasetSpec, path: Path, key: str, first_row: int
+    labels: np.ndarray, spec: DatasetSpec, path: Path, key: str, first_row: int, row: str = "jet"
 ) -> None:
-    """Raise UserError for the first of the labels (jets,) that is no class number."""
-    good = np.isin(labels, range(spec.num_classes))
-    if not good.all():
-        row = int(np.argmin(good))
-        raise UserError(
-            f"{path}: {key} is {labels[row]:g} in jet {first_row + row} (counted from 0), but "
-            f"{spec.title} has the classes 0-{spec.num_classes - 1}"
-        )
+    """Raise UserError for the first of the labels (rows,) that is no class number."""
+    invalid = ~np.isin(labels, range(spec.num_classes))
+    if invalid.any():
+        problem = f"{key} is {labels[np.argmax(invalid)]:g}"
+        remedy = f"{spec.title} has the classes 0-{spec.num_classes - 1}"
+        refuse_row(invalid, path, problem, first_row, remedy, row)

@@ -1,7 +1,7 @@
-"""HDF5 files that are published compressed as a whole (.h5.gz): unpacked to a nameless file.
+"""HDF5 files that are gzip-compressed as a whole (.h5.gz): decompressed to a temporary file.
 
-HDF5 jumps to and fro in a file, gzip cannot: the content lies in the folder for temporary files
-($TMPDIR) while it is read, never in memory, and is gone when the process ends, however it ends.
+HDF5 needs random access, which gzip has not. The temporary file in $TMPDIR has no name, so that it
+disappears with the process.
 """
 
 import gzip
@@ -14,15 +14,15 @@ from typing import BinaryIO
 from omnilearn.errors import DISK_ERRORS, UserError
 
 SUFFIX = ".gz"
-BLOCK = 2**20  # bytes held at a time
+BLOCK = 2**20  # bytes decompressed at a time
 
 
-_held: dict[tuple, BinaryIO] = {}  # one file, which is counted, looked at and read in turn
+# the last decompressed file, since a file is opened several times in turn
+_decompressed: dict[tuple, BinaryIO] = {}
 
 
-def plain(path: Path) -> Path | BinaryIO:
-    """What h5py.File can open: `path` itself, or the content of a compressed file, which is open
-    until that of another one is asked for.
+def uncompressed(path: Path) -> Path | BinaryIO:
+    """`path` itself, or the content of a .gz file, open until another one is decompressed.
 
     Raises UserError if there is no room for the content, and what gzip raises on a damaged file.
     """
@@ -30,15 +30,15 @@ def plain(path: Path) -> Path | BinaryIO:
         return path
     stat = path.stat()
     key = (path, stat.st_mtime_ns, stat.st_size)
-    if key not in _held:
-        while _held:
-            _held.popitem()[1].close()
-        _held[key] = unpacked(path)
-    return _held[key]
+    if key not in _decompressed:
+        while _decompressed:
+            _decompressed.popitem()[1].close()
+        _decompressed[key] = decompress(path)
+    return _decompressed[key]
 
 
-def unpacked(path: Path) -> BinaryIO:
-    """The content of a compressed file, in a file without a name; raises as `plain` does."""
+def decompress(path: Path) -> BinaryIO:
+    """The content of a compressed file in a temporary file; raises as `uncompressed` does."""
     with ExitStack() as stack:
         content = stack.enter_context(tempfile.TemporaryFile())
         try:
@@ -52,5 +52,5 @@ def unpacked(path: Path) -> BinaryIO:
                 f"{path} cannot be unpacked into {tempfile.gettempdir()}: "
                 f"{DISK_ERRORS[error.errno]}; make room or set TMPDIR to a larger folder"
             ) from error
-        stack.pop_all()  # it stays open
+        stack.pop_all()  # leaves the file open
     return content

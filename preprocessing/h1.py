@@ -2,7 +2,7 @@
 
 H1 Collaboration, arXiv:2303.13620 (kT jets of radius 1, 27.6 GeV positrons on 920 GeV protons).
 One jet per event, the leading one. Its constituents are stored relative to it: pt and energy as
-fractions of the jet's, eta and phi as differences. Each gives its charge, nothing else is known.
+fractions of the jet's, eta and phi as differences. The charge is their only identity feature.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import wrap_phi
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
 from preprocessing.root_tree import jagged, open_tree, per_row
-from preprocessing.sources import Shard, mixed, require_files, what_is_in
+from preprocessing.sources import Shard, mix_classes, names_in, refuse_row, require_files
 
 FOLDER = "out_ep0607"
 TREES = {"Django/minitree": "Djangoh", "Rapgap/minitree": "Rapgap"}
@@ -24,7 +24,7 @@ PATTERNS = {"Djangoh": "*Django_Eplus0607_*.root", "Rapgap": "*Rapgap_Eplus0607_
 EVENT = ("Q2", "y", "ptmiss", "Empz")
 JET = ("jet_pt", "jet_eta", "jet_phi", "jet_e")
 CONSTITUENT = ("jet_part_pt", "jet_part_eta", "jet_part_phi", "jet_part_e", "jet_part_charge")
-JET_INDEX = "jet_part_idx"  # the jet that a constituent belongs to; 0 is the leading one
+JET_INDEX = "jet_part_idx"  # jet of a constituent; 0 is the leading one
 BRANCHES = (*EVENT, *JET, *CONSTITUENT, JET_INDEX)
 
 Q2_MIN = 150.0  # GeV^2
@@ -36,19 +36,19 @@ JET_ETA_RANGE = (-1.5, 2.75)
 
 
 def shards(raw: Path) -> list[Shard]:
-    """Output file i takes the i-th file of each generator, so each one mixes the two."""
+    """Output file i takes the i-th file of each generator, so that it contains both."""
     folder = raw / FOLDER if (raw / FOLDER).is_dir() else raw
     groups = []
     for name, pattern in PATTERNS.items():
         files = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         if not files:
             raise UserError(
-                f"{folder} holds no {pattern} file of {name} but {what_is_in(folder)}; {H1.title} "
+                f"{folder} holds no {pattern} file of {name} but {names_in(folder)}; {H1.title} "
                 f"comes from {H1.source}"
             )
         groups.append(files)
     require_files([path for files in groups for path in files])
-    return [Shard(H1.splits, i, sources) for i, sources in enumerate(mixed(groups))]
+    return [Shard(H1.splits, i, sources) for i, sources in enumerate(mix_classes(groups))]
 
 
 def count(path: Path) -> int:
@@ -57,28 +57,28 @@ def count(path: Path) -> int:
         return tree.num_entries
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The leading jets of the selected events of one file, `at_once` rows at a time.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The leading jets of the selected events of one file, `chunk_rows` rows at a time.
 
     Raises UserError on branches of unequal lengths, numbers that are not finite, a negative pt and
-    a tree of another generator than the file name says.
+    a tree of another generator than that in the file name.
     """
     with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, name):
         generator, first_row = TREES[name], 0
-        promised = [one for one, pattern in PATTERNS.items() if path.match(pattern)]
-        if promised and generator not in promised:
+        named = [key for key, pattern in PATTERNS.items() if path.match(pattern)]
+        if named and generator not in named:
             raise UserError(
-                f"{path} holds the tree {name} of {generator}, but its name promises "
-                f"{promised[0]}; rename it"
+                f"{path} holds the tree {name} of {generator}, but its name is one of "
+                f"{named[0]}; rename it"
             )
         label = H1.class_names.index(generator)
-        for arrays in tree.iterate(BRANCHES, step_size=at_once, library="ak"):
+        for arrays in tree.iterate(BRANCHES, step_size=chunk_rows, library="ak"):
             yield chunk(arrays, label, path, first_row)
             first_row += len(arrays)
 
 
 def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
-    """One stretch of the tree: the leading jets of the events that pass."""
+    """The leading jets of the events of some entries of the tree that pass the cuts."""
     event = per_row(arrays, EVENT, path, first_row)
     num_jets, jets = jagged(arrays, JET, path, first_row)
     num_constituents, part = jagged(arrays, (*CONSTITUENT, JET_INDEX), path, first_row)
@@ -86,28 +86,25 @@ def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
     if first_row == 0 and len(jets):
         require_gev(jets[:, 0], H1, path)
     owner = np.repeat(np.arange(len(arrays)), num_constituents)
-    negative = part[CONSTITUENT[0]] < 0
-    if negative.any():
-        raise UserError(
-            f"{path}: {CONSTITUENT[0]} is negative in event {first_row + owner[negative][0]} "
-            "(counted from 0); make the file again"
-        )
+    negative = np.bincount(owner[part[CONSTITUENT[0]] < 0]) > 0
+    problem = f"{CONSTITUENT[0]} is negative"
+    refuse_row(negative, path, problem, first_row, "make the file again", "event")
 
-    leading = np.full((len(arrays), 4), np.nan)  # where there is no jet no cut lets it pass
+    leading = np.full((len(arrays), 4), np.nan)  # NaN passes no cut
     leading[num_jets > 0] = jets[(np.cumsum(num_jets) - num_jets)[num_jets > 0]]
-    kept, rejected = select(event, leading, num_jets > 0)
-    chosen = kept[owner] & (part[JET_INDEX] == 0)
-    owner = owner[chosen]
-    pt, eta, phi, energy, charge = (part[name][chosen].astype(np.float64) for name in CONSTITUENT)
+    selected, rejected = select(event, leading, num_jets > 0)
+    in_jet = selected[owner] & (part[JET_INDEX] == 0)
+    owner = owner[in_jet]
+    pt, eta, phi, energy, charge = (part[name][in_jet].astype(np.float64) for name in CONSTITUENT)
     jet_pt, jet_eta, jet_phi, jet_energy = leading[owner].T
     return JetChunk(
         constituents=np.stack(
             [pt * jet_pt, eta + jet_eta, wrap_phi(phi + jet_phi), energy * jet_energy], axis=-1
         ),
-        counts=np.bincount(owner, minlength=len(arrays))[kept],
-        jet=leading[kept],
-        label=np.full(kept.sum(), label),
-        rows=first_row + np.flatnonzero(kept),
+        counts=np.bincount(owner, minlength=len(arrays))[selected],
+        jet=leading[selected],
+        label=np.full(selected.sum(), label),
+        rows=first_row + np.flatnonzero(selected),
         identity=charge[:, None].astype(np.float32),
         rejected=rejected,
     )
@@ -116,7 +113,7 @@ def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
 def select(
     event: dict[str, np.ndarray], jet: np.ndarray, has_jet: np.ndarray
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Which events (events,) pass all cuts, and how many fall to each, counted at the first one.
+    """Whether each event passes all cuts (events,), and rejected events by the first cut they fail.
 
     The cuts are those of the analyses of lepton-jet correlation and jet substructure.
     """
@@ -133,12 +130,12 @@ def select(
             jet[:, 1], JET_ETA_RANGE
         ),
     }
-    kept, rejected = np.ones(len(jet), bool), {}
+    selected, rejected = np.ones(len(jet), bool), {}
     for reason, passed in cuts.items():
-        if fallen := np.count_nonzero(kept & ~passed):
-            rejected[reason] = fallen
-        kept &= passed
-    return kept, rejected
+        if failed := np.count_nonzero(selected & ~passed):
+            rejected[reason] = failed
+        selected &= passed
+    return selected, rejected
 
 
 def between(values: np.ndarray, limits: tuple[float, float]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From PDG ids to the six identity features (charge, then five flags) and to masses."""
+"""The six identity features (charge, then five flags) and the masses of PDG ids."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from omnilearn.errors import UserError
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 # |PDG id| -> (flag, electric charge of the positive id, mass in GeV); Review of Particle Physics,
 # where a lepton with positive id is negative. 1 and 2 are the hadronic and electromagnetic
-# deposits that CMS sees in its forward calorimeters; 0 is a particle nothing is known of.
+# deposits in the forward calorimeters of CMS; 0 is a particle without identification.
 SPECIES = {
     0: (NEUTRAL_HADRON, 0, 0.0),
     1: (NEUTRAL_HADRON, 0, 0.0),
@@ -35,11 +35,11 @@ SPECIES = {
 def identity(pdg_id: np.ndarray, path: Path, key: str) -> np.ndarray:
     """Charge and flags (n, 6) float32 of PDG ids (n,), which may be stored as floats.
 
-    Raises UserError naming file and key for an id that no constituent has.
+    Raises UserError naming file and key for an id that is not in SPECIES.
     """
-    found, sign, inverse = species_of(pdg_id, path, key)
-    table = np.zeros((len(found), 6), np.float32)
-    for row, (flag, charge, _) in enumerate(found):
+    species, sign, inverse = species_of(pdg_id, path, key)
+    table = np.zeros((len(species), 6), np.float32)
+    for row, (flag, charge, _) in enumerate(species):
         table[row, 0] = charge * sign[row]
         table[row, 1 + flag] = 1.0
     return table[inverse]
@@ -47,22 +47,22 @@ def identity(pdg_id: np.ndarray, path: Path, key: str) -> np.ndarray:
 
 def masses(pdg_id: np.ndarray, path: Path, key: str) -> np.ndarray:
     """Masses (n,) in GeV of PDG ids (n,); raises UserError as `identity` does."""
-    found, _, inverse = species_of(pdg_id, path, key)
-    return np.array([mass for _, _, mass in found])[inverse]
+    species, _, inverse = species_of(pdg_id, path, key)
+    return np.array([mass for _, _, mass in species])[inverse]
 
 
 def species_of(
     pdg_id: np.ndarray, path: Path, key: str
 ) -> tuple[list[tuple[int, int, float]], np.ndarray, np.ndarray]:
-    """Entry of SPECIES and sign of each different id, and which of them each constituent has."""
-    different, inverse = np.unique(pdg_id, return_inverse=True)
-    found = []
-    for one in different:
-        if not np.isfinite(one) or one != int(one) or abs(int(one)) not in SPECIES:
+    """Entry of SPECIES and sign of each unique id, and the index of the one of each constituent."""
+    unique, inverse = np.unique(pdg_id, return_inverse=True)
+    species = []
+    for value in unique:
+        if not np.isfinite(value) or value != int(value) or abs(int(value)) not in SPECIES:
             raise UserError(
-                f"{path}: {key} holds the particle {one:g}, which is no PDG id of a jet "
+                f"{path}: {key} holds the particle {value:g}, which is no PDG id of a jet "
                 f"constituent ({', '.join(map(str, SPECIES))} are); is this file of another "
                 "layout?"
             )
-        found.append(SPECIES[abs(int(one))])
-    return found, np.sign(different), inverse
+        species.append(SPECIES[abs(int(value))])
+    return species, np.sign(unique), inverse

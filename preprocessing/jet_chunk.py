@@ -1,8 +1,7 @@
-"""A stretch of jets on its way from a public file to ours: cleaned, ordered, made relative."""
+"""A chunk of jets of a public file, and its conversion: cleaned, ordered, made relative."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -10,8 +9,8 @@ from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.kinematics import count_clipped, invariant_mass, relative_features
 
-CHUNK_ROWS = 4096  # jets read at a time: what bounds the memory of a run
-MOMENTUM_LIMIT = 1e8  # GeV; no collider makes more, and its square is far from overflow
+CHUNK_ROWS = 4096  # jets read at a time; bounds the memory of a run
+MOMENTUM_LIMIT = 1e8  # GeV; above any collider, and its square is far from overflow
 ETA_LIMIT = 20.0
 PHI_LIMIT = 7.0  # a jet's phi may run from -pi to pi or from 0 to 2 pi
 
@@ -20,65 +19,50 @@ PHI_LIMIT = 7.0  # a jet's phi may run from -pi to pi or from 0 to 2 pi
 class JetChunk:
     """Rows of one public file, in file order; GeV and radians. A row is a jet, or an event.
 
-    The jets of an event stand together: `spec.jets_per_row` of them, level after level. A reader
-    fills the chunk; nothing in it is sorted, cut to the slots or relative yet.
+    The `spec.jets_per_row` jets of an event are consecutive, level after level. Constituents are
+    not yet sorted, cut to the slots or relative.
     """
 
     constituents: np.ndarray  # (constituents of all jets, 4): pt, eta, phi, energy
     counts: np.ndarray  # (jets,) constituents per jet; slots with pt = 0 may be among them
     jet: np.ndarray  # (jets, 4): pt, eta, phi, energy
     label: np.ndarray  # (rows,) class number
-    rows: np.ndarray  # (rows,) place of each row in its file, counted from 0
+    rows: np.ndarray  # (rows,) number of each row in its file, counted from 0
     identity: np.ndarray | None = None  # (constituents, 1 or 6): charge, identity flags
     weight: np.ndarray | None = None  # (rows,)
     observables: np.ndarray | None = None  # (rows, levels, observables)
     constituent_extra: np.ndarray | None = None  # (constituents, spec.constituent_extra), any value
     jet_extra: np.ndarray | None = None  # (jets, spec.jet_extra), any value
     rejected: dict[str, int] = field(default_factory=dict)  # rows a reader left out, by reason
-    selection: tuple[str, ...] = ()  # what a reader asked of a row, in words
+    selection: tuple[str, ...] = ()  # the cuts of a reader, in words
 
-    def take(self, chosen: np.ndarray) -> "JetChunk":
-        """The rows marked in `chosen` (rows,), with what was rejected."""
-        jets = np.repeat(chosen, len(self.counts) // max(1, len(chosen)))
+    def take(self, selected: np.ndarray) -> "JetChunk":
+        """The rows marked in `selected` (rows,); `rejected` and `selection` stay."""
+        jets = np.repeat(selected, len(self.counts) // max(1, len(selected)))
         constituents = np.repeat(jets, self.counts)
-        per_row: dict[str, Any] = {
-            name: None if values is None else values[chosen]
-            for name, values in (
-                ("label", self.label),
-                ("rows", self.rows),
-                ("weight", self.weight),
-                ("observables", self.observables),
-            )
+        masks = {
+            **dict.fromkeys(("label", "rows", "weight", "observables"), selected),
+            **dict.fromkeys(("counts", "jet", "jet_extra"), jets),
+            **dict.fromkeys(("constituents", "identity", "constituent_extra"), constituents),
         }
-        return JetChunk(
-            constituents=self.constituents[constituents],
-            counts=self.counts[jets],
-            jet=self.jet[jets],
-            identity=None if self.identity is None else self.identity[constituents],
-            constituent_extra=None
-            if self.constituent_extra is None
-            else self.constituent_extra[constituents],
-            jet_extra=None if self.jet_extra is None else self.jet_extra[jets],
-            rejected=self.rejected,
-            selection=self.selection,
-            **per_row,
-        )
+        arrays = {name: getattr(self, name) for name in masks}
+        taken = {name: a[masks[name]] for name, a in arrays.items() if a is not None}
+        return replace(self, **taken)
 
-    def beside_momenta(self, spec: DatasetSpec) -> np.ndarray | None:
-        """Identity and extra columns of all constituents, side by side; None without any.
+    def further_columns(self, spec: DatasetSpec) -> np.ndarray:
+        """Identity and extra columns (constituents, columns) beside the momenta.
 
-        NaN stands for extra columns of `spec` that the reader has not.
+        Extra columns of `spec` that the reader lacks are NaN.
         """
         extra = self.constituent_extra
-        if extra is None and spec.constituent_extra:
+        if extra is None:
             shape = (len(self.constituents), len(spec.constituent_extra))
             extra = np.full(shape, np.nan, np.float32)
-        parts = [part for part in (self.identity, extra) if part is not None]
-        return np.concatenate(parts, axis=1) if parts else None
+        return extra if self.identity is None else np.concatenate([self.identity, extra], axis=1)
 
 
 def record_type(spec: DatasetSpec) -> np.dtype:
-    """What is kept of a row besides its constituents."""
+    """The stored quantities of a row, without its constituents."""
     jets, levels = spec.jets_per_row, max(1, len(spec.levels))
     return np.dtype(
         [
@@ -89,14 +73,14 @@ def record_type(spec: DatasetSpec) -> np.dtype:
             ("kept", "i4", (jets,)),  # those that fit into the slots
             ("observables", "f4", (levels, len(spec.observables))),
             ("jet_extra", "f8", (jets, len(spec.jet_extra))),
-            ("source", "i4", (2,)),  # number of the public file, row in it
+            ("source", "i4", (2,)),  # index of the public file, row in it
         ]
     )
 
 
 @dataclass
 class PreparedJets:
-    """Rows as they are stored, without the padding."""
+    """Converted rows, without padding."""
 
     records: np.ndarray  # (rows,) record_type(spec)
     features: np.ndarray  # (kept constituents of all jets, spec.constituent_columns) float32
@@ -126,40 +110,37 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     """
     jets = len(chunk.counts)
     owner = np.repeat(np.arange(jets), chunk.counts)
-    constituents, beside = chunk.constituents, chunk.beside_momenta(spec)
+    constituents, further = chunk.constituents, chunk.further_columns(spec)
     real = constituents[:, 0] > 0
     if not real.all():
-        constituents, owner = constituents[real], owner[real]
-        beside = None if beside is None else beside[real]
+        constituents, further, owner = constituents[real], further[real], owner[real]
     multiplicity = np.bincount(owner, minlength=jets)
     require_physical(chunk, constituents, owner, multiplicity > 0, spec, path)
     shape = (len(chunk.label), max(1, len(spec.levels)), spec.jets_per_event)
     filled = (multiplicity > 0).reshape(shape).all(axis=2)  # (rows, levels)
-    # an event without all its jets at a level has none there
-    whole = np.repeat(filled, spec.jets_per_event)
-    if (multiplicity[~whole] > 0).any():
-        constituents = constituents[whole[owner]]
-        beside = None if beside is None else beside[whole[owner]]
-        owner = owner[whole[owner]]
-        multiplicity = multiplicity * whole
+    # an event that lacks a jet at a level has none there
+    complete = np.repeat(filled, spec.jets_per_event)
+    if (multiplicity[~complete] > 0).any():
+        in_complete = complete[owner]
+        constituents, further = constituents[in_complete], further[in_complete]
+        owner = owner[in_complete]
+        multiplicity = multiplicity * complete
 
     pt = constituents[:, 0]
     if ((pt[1:] > pt[:-1]) & (owner[1:] == owner[:-1])).any():
         order = np.lexsort((-pt, owner))  # stable: equal pt stay in file order
-        constituents, owner = constituents[order], owner[order]
-        beside = None if beside is None else beside[order]
+        constituents, further, owner = constituents[order], further[order], owner[order]
     kept = np.minimum(multiplicity, spec.max_constituents)
     if (kept < multiplicity).any():
         rank = np.arange(len(owner)) - (np.cumsum(multiplicity) - multiplicity)[owner]
         hardest = rank < spec.max_constituents
-        constituents, owner = constituents[hardest], owner[hardest]
-        beside = None if beside is None else beside[hardest]
+        constituents, further, owner = constituents[hardest], further[hardest], owner[hardest]
 
     kinematic = len(KINEMATIC_FEATURES)
     features = np.empty((len(owner), spec.constituent_columns), dtype=np.float32)
     features[:, :kinematic] = relative_features(constituents[:, None], chunk.jet[owner])[:, 0]
     if spec.constituent_columns > kinematic:
-        features[:, kinematic:] = beside
+        features[:, kinematic:] = further
 
     rows = filled.any(axis=1)
     records = np.zeros(len(rows), dtype=record_type(spec))
@@ -170,9 +151,9 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
         "jet_mass": invariant_mass(chunk.jet),
         "multiplicity": multiplicity,
     }
-    for place, name in enumerate(spec.jet_features):
-        values = np.where(whole, jet_features[name], 0)
-        records["jet"][..., place] = values.reshape(len(rows), spec.jets_per_row)
+    for column, name in enumerate(spec.jet_features):
+        values = np.where(complete, jet_features[name], 0)
+        records["jet"][..., column] = values.reshape(len(rows), spec.jets_per_row)
     records["multiplicity"] = multiplicity.reshape(len(rows), spec.jets_per_row)
     records["kept"] = kept.reshape(len(rows), spec.jets_per_row)
     records["label"] = chunk.label
@@ -192,7 +173,7 @@ def require_gev(jet_pt: np.ndarray, spec: DatasetSpec, path: Path) -> None:
     """Raise UserError when the median of jet_pt (jets,) lies far outside the dataset's range."""
     low, high = spec.jet_pt_range
     median = float(np.median(jet_pt))
-    if low / 2 <= median <= 2 * high:  # a stretch of few jets has a loose median
+    if low / 2 <= median <= 2 * high:  # the median of a few jets fluctuates
         return
     hint = ""
     if median >= 100 * high:
@@ -213,17 +194,17 @@ def require_physical(
     spec: DatasetSpec,
     path: Path,
 ) -> None:
-    """Raise UserError for the first jet that has constituents but no usable momentum or label."""
+    """Raise UserError for the first jet with constituents but an impossible momentum or label."""
     limit = np.array([MOMENTUM_LIMIT, ETA_LIMIT, PHI_LIMIT, MOMENTUM_LIMIT])
     good_jet = (np.abs(chunk.jet) < limit).all(axis=1) & (chunk.jet[:, [0, 3]] > 0).all(axis=1)
     refuse(filled & ~good_jet, "has an impossible jet pt, eta, phi or energy", chunk, path)
     bad_label = (chunk.label < 0) | (chunk.label >= spec.num_classes)
     refuse(bad_label, f"has a label outside 0-{spec.num_classes - 1}", chunk, path)
     pt, energy = constituents[:, 0], constituents[:, 3]
-    good = np.isfinite(constituents).all(axis=1) & (energy > 0)
-    good &= (energy < MOMENTUM_LIMIT) & (pt < MOMENTUM_LIMIT)
-    bad_constituents = np.bincount(owner[~good], minlength=len(filled)) > 0
-    refuse(bad_constituents, "has a constituent of impossible pt or energy", chunk, path)
+    possible = np.isfinite(constituents).all(axis=1) & (energy > 0)
+    possible &= (energy < MOMENTUM_LIMIT) & (pt < MOMENTUM_LIMIT)
+    bad = np.bincount(owner[~possible], minlength=len(filled)) > 0
+    refuse(bad, "has a constituent of impossible pt or energy", chunk, path)
     for name in ("weight", "observables"):
         values = getattr(chunk, name)
         if values is not None:
@@ -231,12 +212,12 @@ def require_physical(
             refuse(bad, f"has {name} that are not finite", chunk, path)
 
 
-def refuse(bad: np.ndarray, what: str, chunk: JetChunk, path: Path) -> None:
+def refuse(bad: np.ndarray, problem: str, chunk: JetChunk, path: Path) -> None:
     """Raise UserError about the first row marked in `bad` (rows,) or (jets,)."""
     if bad.any():
         row = chunk.rows[int(np.argmax(bad)) * len(chunk.rows) // len(bad)]
-        one = "jet" if len(chunk.counts) == len(chunk.rows) else "event"
+        unit = "jet" if len(chunk.counts) == len(chunk.rows) else "event"
         raise UserError(
-            f"{path}: {one} {row} (counted from 0) {what}; the file is damaged or of another "
+            f"{path}: {unit} {row} (counted from 0) {problem}; the file is damaged or of another "
             "layout, download it again"
         )

@@ -1,4 +1,4 @@
-"""The one writer of the suite's HDF5: padded constituents, jets, labels, provenance."""
+"""Writes the suite's HDF5 files: padded constituents, jets, labels, provenance."""
 
 import tomllib
 from collections.abc import Callable
@@ -18,16 +18,16 @@ from preprocessing.shuffle import Buckets
 
 FORMAT = "omnilearn"
 FORMAT_VERSION = 1
-ROWS_PER_CHUNK = 256  # jets a reader has to decompress for one jet
+ROWS_PER_CHUNK = 256  # jets that are decompressed to read one
 # per jet of 13 features in 150 slots, on one core: gzip-1 1476 bytes, written 36 000/s, read
 # 119 000/s; lzf 1632, 87 000, 79 000; with the byte shuffle no smaller and a third slower to read
 COMPRESSION = {"compression": "gzip", "compression_opts": 1}
-CHUNK_CACHE = 16 * 2**20  # holds the chunk that two buckets share, so it is compressed once
+CHUNK_CACHE = 16 * 2**20  # bytes; a chunk shared by two buckets is compressed once
 
 
 @dataclass
 class Provenance:
-    """What a file remembers of its making; the first five decide whether it is made again."""
+    """How a file was made; stored as its attributes. `is_complete` compares the first five."""
 
     dataset: str
     split: str
@@ -38,15 +38,15 @@ class Provenance:
     share: float = 1.0  # of the rows of the sources
     clipped: int = 0
     dropped_empty: int = 0
-    weight_scale: float = 1.0  # what the stored weights are to be multiplied by, where they are not
-    # stored in the unit of the sources because float32 could not hold them
-    rejected: dict[str, int] = field(default_factory=dict)  # rows of the sources left out, why
-    selection: list[str] = field(default_factory=list)  # what was asked of the others, in words
+    weight_scale: float = 1.0  # stored weights times this are those of the sources; not 1 where
+    # float32 could not hold the latter
+    rejected: dict[str, int] = field(default_factory=dict)  # reason -> rows of the sources left out
+    selection: list[str] = field(default_factory=list)  # the cuts on these rows, in words
     jets_per_class: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def suite_version() -> str:
-    """The version in pyproject.toml of a checkout, else that of the installed package."""
+    """The version in a checkout's pyproject.toml, else that of the installed package."""
     try:
         with (Path(__file__).parents[1] / "pyproject.toml").open("rb") as file:
             return tomllib.load(file)["project"]["version"]
@@ -55,7 +55,7 @@ def suite_version() -> str:
 
 
 def extra_columns(spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
-    """The datasets that no training reads, and the names of their columns."""
+    """HDF5 datasets that no training reads -> names of their columns."""
     extra = {"constituents_extra": spec.constituent_extra, "jet_extra": spec.jet_extra}
     return {key: names for key, names in extra.items() if names}
 
@@ -63,13 +63,13 @@ def extra_columns(spec: DatasetSpec) -> dict[str, tuple[str, ...]]:
 def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
     """Whether `path` was made from the same sources with the same seed by this format version.
 
-    A file without the extra columns of its dataset, or without a digest of its content, is not;
-    whether it still holds that content is for `finished_files.damaged` to say.
+    A file without the extra columns of its dataset, or without a digest of its content, is not
+    complete. The content itself is not read, see `finished_files.damaged_files`.
     """
     try:
         with open_for_reading(path) as file:
-            found = attributes(file)
-            if DIGEST not in found or any(
+            stored = attributes(file)
+            if DIGEST not in stored or any(
                 key not in file or tuple(attributes(file[key]).get("columns", ())) != names
                 for key, names in extra_columns(spec).items()
             ):
@@ -83,13 +83,13 @@ def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
         "split": provenance.split,
         "seed": provenance.seed,
     }
-    return all(found.get(key) == value for key, value in expected.items()) and all(
-        list(found.get(key, [])) == getattr(provenance, key) for key in ("sources", "fingerprints")
+    return all(stored.get(key) == value for key, value in expected.items()) and all(
+        list(stored.get(key, [])) == getattr(provenance, key) for key in ("sources", "fingerprints")
     )
 
 
 def stored_fingerprints(path: Path) -> list[str]:
-    """Fingerprints of the public files that one of ours was made of; none where it says nothing."""
+    """Fingerprints of the public files that a converted file was made of; [] without any."""
     try:
         with open_for_reading(path) as file:
             return list(attributes(file).get("fingerprints", []))
@@ -105,11 +105,11 @@ def pad(jets: PreparedJets, max_constituents: int) -> np.ndarray:
     return padded
 
 
-def stored(jets: PreparedJets, spec: DatasetSpec) -> dict[str, np.ndarray]:
-    """The datasets of a file, key by key, for these rows.
+def dataset_arrays(jets: PreparedJets, spec: DatasetSpec) -> dict[str, np.ndarray]:
+    """HDF5 key -> values (rows, ...) for these rows.
 
     Axis 1 of data, jet and multiplicity counts the jets of an event where it has several; each
-    level has keys of its own.
+    level has its own keys.
     """
     records = jets.records
     label = records["label"].astype("i1")
@@ -119,18 +119,18 @@ def stored(jets: PreparedJets, spec: DatasetSpec) -> dict[str, np.ndarray]:
         "source": records["source"],
     }
     padded = pad(jets, spec.max_constituents)
-    for number, level in enumerate(spec.levels or ("",)):
-        start = number * spec.jets_per_event
-        place = start if spec.jets_per_event == 1 else slice(start, start + spec.jets_per_event)
-        arrays[spec.key("data", level)] = padded[:, place, :, : spec.num_features]
+    for index, level in enumerate(spec.levels or ("",)):
+        start = index * spec.jets_per_event
+        jet = start if spec.jets_per_event == 1 else slice(start, start + spec.jets_per_event)
+        arrays[spec.key("data", level)] = padded[:, jet, :, : spec.num_features]
         for name in ("jet", "multiplicity"):
-            arrays[spec.key(name, level)] = records[name][:, place]
+            arrays[spec.key(name, level)] = records[name][:, jet]
         if spec.observables:
-            arrays[spec.key("observables", level)] = records["observables"][:, number]
-    place = 0 if spec.jets_per_row == 1 else slice(None)
+            arrays[spec.key("observables", level)] = records["observables"][:, index]
+    jet = 0 if spec.jets_per_row == 1 else slice(None)
     extra = {
-        "constituents_extra": padded[:, place, :, spec.num_features :],
-        "jet_extra": records["jet_extra"][:, place],
+        "constituents_extra": padded[:, jet, :, spec.num_features :],
+        "jet_extra": records["jet_extra"][:, jet],
     }
     return arrays | {key: extra[key] for key in extra_columns(spec)}
 
@@ -144,26 +144,26 @@ def write(
 ) -> None:
     """Write all jets of `buckets`, bucket after bucket, with `provenance` as attributes.
 
-    `advance` is called after each bucket, with 0 further jets, and may raise to stop the writing.
+    `advance` is called with 0 after each bucket and may raise to stop the writing.
     """
     total = int(provenance.jets_per_class.sum())
     rows = min(ROWS_PER_CHUNK, total)
-    nothing = PreparedJets(
+    no_jets = PreparedJets(
         np.zeros(0, record_type(spec)), np.zeros((0, spec.constituent_columns), np.float32)
     )
     with Sink(path) as sink, written_to(sink, rdcc_nbytes=CHUNK_CACHE) as file:
-        for name, array in stored(nothing, spec).items():
+        for name, array in dataset_arrays(no_jets, spec).items():
             shape = array.shape[1:]
             file.create_dataset(
                 name, (total, *shape), array.dtype, chunks=(rows, *shape), **COMPRESSION
             )
         first, digest = 0, ContentDigest()
         for jets in buckets.shuffled():
-            part = slice(first, first + len(jets.records))
-            for name, array in stored(jets, spec).items():
-                file[name][part] = array
+            rows_of_bucket = slice(first, first + len(jets.records))
+            for name, array in dataset_arrays(jets, spec).items():
+                file[name][rows_of_bucket] = array
                 digest.add(name, array)
-            first = part.stop
+            first = rows_of_bucket.stop
             sink.check()
             advance(0)
         assert first == total, f"{first} rows scattered, {total} counted"
@@ -173,7 +173,7 @@ def write(
 
 
 def write_provenance(file: h5py.File, spec: DatasetSpec, provenance: Provenance) -> None:
-    """Say in the attributes of `file` what its columns mean and where its jets come from."""
+    """Store the names of the columns and the provenance as attributes of `file`."""
     file.attrs["format"] = FORMAT
     file.attrs["format_version"] = FORMAT_VERSION
     file.attrs["suite_version"] = suite_version()

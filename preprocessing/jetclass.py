@@ -1,7 +1,7 @@
 """JetClass (doi 10.5281/zenodo.6619768): ROOT files of 100k jets, one class per public file.
 
-Momenta come from px, py, pz and energy; `part_deta` of the public files carries the sign of the
-jet's eta and is not needed.
+Momenta come from px, py, pz and energy; `part_deta` of the public files, which is multiplied by
+the sign of the jet's eta, is not read.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from omnilearn.kinematics import from_cartesian
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.jetclass_files import REMOTE, file_class, shards
 from preprocessing.root_tree import jagged, open_tree, per_row
+from preprocessing.sources import refuse_row
 
 __all__ = ("REMOTE", "count", "read", "shards")
 
@@ -40,28 +41,28 @@ def count(path: Path) -> int:
         return tree.num_entries
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time.
 
-    Raises UserError on ragged branches of unequal length, labels that are not one-hot or not of
+    Raises UserError on jagged branches of unequal length, labels that are not one-hot or not of
     the class in the file name, and numbers that are not finite.
     """
     with open_tree(path, (TREE,), BRANCHES, JETCLASS.title) as (tree, _):
         first_row = 0
-        for arrays in tree.iterate(BRANCHES, step_size=at_once, library="ak"):
+        for arrays in tree.iterate(BRANCHES, step_size=chunk_rows, library="ak"):
             yield chunk(arrays, path, first_row)
             first_row += len(arrays)
 
 
 def chunk(arrays: ak.Array, path: Path, first_row: int) -> JetChunk:
-    """One stretch of the tree as jets."""
+    """Some entries of the tree as jets."""
     counts, flat = jagged(arrays, MOMENTUM + IDENTITY, path, first_row)
-    each = per_row(arrays, JET + LABELS, path, first_row)
+    jets = per_row(arrays, JET + LABELS, path, first_row)
     return JetChunk(
         constituents=from_cartesian(np.stack([flat[name] for name in MOMENTUM], axis=-1)),
         counts=counts,
-        jet=np.stack([each[name] for name in JET], axis=-1).astype(np.float64),
-        label=labels(np.stack([each[name] for name in LABELS], axis=-1), path, first_row),
+        jet=np.stack([jets[name] for name in JET], axis=-1).astype(np.float64),
+        label=labels(np.stack([jets[name] for name in LABELS], axis=-1), path, first_row),
         rows=first_row + np.arange(len(arrays)),
         identity=np.stack(
             [flat[name] for name in IDENTITY], axis=-1, dtype=np.float32, casting="unsafe"
@@ -71,21 +72,18 @@ def chunk(arrays: ak.Array, path: Path, first_row: int) -> JetChunk:
 
 def labels(one_hot: np.ndarray, path: Path, first_row: int) -> np.ndarray:
     """Class numbers (jets,) from the label branches (jets, 10), checked against the file name."""
-    good = ((one_hot == 0) | (one_hot == 1)).all(axis=1) & (one_hot.sum(axis=1) == 1)
-    if not good.all():
-        raise UserError(
-            f"{path}: the label branches of jet {first_row + int(np.argmin(good))} (counted from "
-            "0) do not name exactly one class; download it again"
-        )
+    valid = ((one_hot == 0) | (one_hot == 1)).all(axis=1) & (one_hot.sum(axis=1) == 1)
+    problem = "the label branches do not name exactly one class"
+    refuse_row(~valid, path, problem, first_row, "download it again")
     label = one_hot.argmax(axis=1)
-    promised = file_class(path)
-    if promised is not None:
-        other = label != JETCLASS.class_names.index(promised)
-        if other.any():
-            row = int(np.argmax(other))
+    expected = file_class(path)
+    if expected is not None:
+        wrong = label != JETCLASS.class_names.index(expected)
+        if wrong.any():
+            row = int(np.argmax(wrong))
             raise UserError(
                 f"{path}: jet {first_row + row} (counted from 0) is labelled "
-                f"{JETCLASS.class_names[label[row]]}, but the file name promises {promised}; "
+                f"{JETCLASS.class_names[label[row]]}, but the file name is that of {expected}; "
                 "rename the file or download it again"
             )
     return label

@@ -1,6 +1,6 @@
-"""The files of JetClass as people have them: archives, split folders, flat by number, the example.
+"""The files of JetClass in all arrangements: archives, split folders, one folder, the example.
 
-The ten training archives hold their files without a folder, those of validation and test bring
+The ten training archives hold their files without a folder, those of validation and test within
 one; the authors' own download unpacks all of them below Pythia/ (doi 10.5281/zenodo.6619768).
 """
 
@@ -9,15 +9,15 @@ from collections import defaultdict
 from pathlib import Path
 
 from omnilearn.errors import UserError
-from preprocessing.archive import members
+from preprocessing.archive import Member, members
 from preprocessing.sources import (
     SPLITS,
     RemoteFile,
     Shard,
     files_below,
-    mixed,
+    mix_classes,
+    names_in,
     require_files,
-    what_is_in,
 )
 
 RECORD = 6619768
@@ -39,10 +39,10 @@ CLASS_OF_FILE = {
     "TTBarLep": "Tbl",
 }
 FILE_NAME = re.compile(r"(.+)_(\d+)\.root")
-# of the jets of a file without a number, as JetClass_example_100k.root
+# shares of a file without a number, as JetClass_example_100k.root
 SHARES = (("train", 0.8), ("val", 0.1), ("test", 0.1))
 
-# archive, without JetClass_Pythia_ and .tar -> its md5
+# name of an archive between JetClass_Pythia_ and .tar -> its md5
 ARCHIVES = {
     "train_100M_part0": "de4fd2dca2e68ab3c85d5cfd3bcc65c3",
     "train_100M_part1": "9722a359c5ef697bea0fbf79bf50f003",
@@ -67,14 +67,14 @@ REMOTE = tuple(
 
 
 def file_class(path: Path) -> str | None:
-    """The class a public file name promises; None for any other name (labels decide then)."""
+    """The class of a public file name; None for any other name."""
     name = FILE_NAME.fullmatch(path.name)
     return CLASS_OF_FILE.get(name[1]) if name else None
 
 
 def split_of(path: Path, raw: Path) -> str | None:
-    """The split of a file below `raw`: of the nearest folder that is named after one, else by its
-    public number; None for a name without a number, whose jets are shared.
+    """The split of a file below `raw`: that of the nearest split folder, else of its public number;
+    None for a name without a number, whose jets are shared.
 
     Raises UserError for a number that is in no split, or in another than that of a public folder.
     """
@@ -84,9 +84,9 @@ def split_of(path: Path, raw: Path) -> str | None:
         split = SPLIT_OF_FOLDER.get(folder.name)
         if split is None:
             continue
-        # a large simulated sample has numbers of its own
-        named = folder.name != split and not (raw / "simulation.json").is_file()
-        if named and public and public[0] != split:
+        # a large simulated sample has other numbers
+        is_public = folder.name != split and not (raw / "simulation.json").is_file()
+        if is_public and public and public[0] != split:
             raise UserError(
                 f"{path} is a file of {FOLDERS[public[0]]} by its number; move it there, or call "
                 f"its folder {split} if it is meant to be of that split"
@@ -95,75 +95,75 @@ def split_of(path: Path, raw: Path) -> str | None:
     if public or name is None:
         return public[0] if public else None
     raise UserError(
-        f"{path} does not say which split it belongs to; put it into a folder train_100M, val_5M "
-        "or test_20M, or give it a public number (000-099 train, 100-119 test, 120-124 val)"
+        f"{path} belongs to no split; put it into a folder train_100M, val_5M or test_20M, or give "
+        "it a public number (000-099 train, 100-119 test, 120-124 val)"
     )
 
 
 def files_per_split(raw: Path) -> dict[str | None, list[Path]]:
-    """The ROOT files below `raw` of every split; under None those that are shared.
+    """Split -> ROOT files below `raw`; None -> files that are shared among the splits.
 
     Raises UserError if there is none, for two files of one name in a split, for archives that are
-    not unpacked, and where jets of all splits lie beside files of one.
+    not unpacked, and for shared files beside others.
     """
-    found: dict = defaultdict(list)
-    seen: dict = {}
+    files: dict = defaultdict(list)
+    by_name: dict = {}
     for path in files_below(raw, ".root"):
         split = split_of(path, raw)
-        if twin := seen.get((split, path.name)):
+        first = by_name.setdefault((split, path.name), path)
+        if first != path:
             raise UserError(
-                f"{twin} and {path} are the same {split or 'public'} file twice, and its jets "
+                f"{first} and {path} are the same {split or 'public'} file twice, and its jets "
                 "would count twice; keep one of them"
             )
-        seen[split, path.name] = path
-        found[split].append(path)
-    require_files([path for files in found.values() for path in files])
-    require_unpacked(raw, found)
-    if not found:
+        files[split].append(path)
+    require_files([path for paths in files.values() for path in paths])
+    require_unpacked(raw, files)
+    if not files:
         raise UserError(
-            f"{raw} holds no .root file of JetClass but {what_is_in(raw)}; get them with: python "
+            f"{raw} holds no .root file of JetClass but {names_in(raw)}; get them with: python "
             f"-m preprocessing download jetclass --out {raw}"
         )
-    if None in found and len(found) > 1:
-        other = next(files[0] for split, files in found.items() if split)
+    if None in files and len(files) > 1:
+        numbered = next(paths[0] for split, paths in files.items() if split)
         raise UserError(
-            f"{found[None][0]} has no public number: its jets would be shared among the splits, "
-            f"but they may be those of {other.name} and its like; keep one kind in the folder"
+            f"{files[None][0]} has no public number: its jets would be shared among the splits, "
+            f"but they may be those of {numbered.name} or the like; keep one kind in the folder"
         )
-    return found
+    return files
 
 
-def require_unpacked(raw: Path, found: dict[str | None, list[Path]]) -> None:
-    """Raise UserError for an archive below `raw` with files that are not among those `found`."""
+def require_unpacked(raw: Path, files: dict[str | None, list[Path]]) -> None:
+    """Raise UserError for an archive below `raw` whose content is not among these `files`."""
     for archive in files_below(raw, ".tar"):
         name = ARCHIVE_NAME.fullmatch(archive.name)
         if not name:
             continue
         split = SPLIT_OF_FOLDER[name[1]]
-        there = {(path.name, path.stat().st_size) for path in found.get(split, ())}
-        files = members(archive)
-        missing = [one for one in files if (one.name, one.size) not in there]
+        unpacked = {Member(path.name, path.stat().st_size) for path in files.get(split, ())}
+        content = members(archive)
+        missing = set(content) - unpacked
         if missing:
             folder = raw / name[1]
             by_hand = f"mkdir -p {folder} && tar -xf {archive} -C {folder}"
-            if split != "train":  # these archives bring their folder
+            if split != "train":  # these archives contain their folder
                 by_hand = f"tar -xf {archive} -C {raw}"
             raise UserError(
-                f"{archive}: {len(missing)} of its {len(files)} files are not unpacked and would "
+                f"{archive}: {len(missing)} of its {len(content)} files are not unpacked and would "
                 f"be left out; unpack it with: python -m preprocessing download jetclass --out "
                 f"{archive.parent} --files {archive.name} (or by hand: {by_hand}), or move it away"
             )
 
 
 def shards(raw: Path) -> list[Shard]:
-    """Output file i takes the i-th public file of every class, so it mixes the ten classes."""
-    result = []
-    found = files_per_split(raw)
+    """Output file i takes the i-th public file of every class, so that it contains all classes."""
+    shards = []
+    files = files_per_split(raw)
     for split in SPLITS:
         classes = defaultdict(list)
-        for path in found.get(split, ()):
+        for path in files.get(split, ()):
             classes[file_class(path)].append(path)
         if classes:
-            outputs = mixed(classes.values())
-            result += [Shard.whole(split, i, sources) for i, sources in enumerate(outputs)]
-    return result + [Shard(SHARES, i, (path,)) for i, path in enumerate(found.get(None, ()))]
+            outputs = mix_classes(classes.values())
+            shards += [Shard.whole(split, i, sources) for i, sources in enumerate(outputs)]
+    return shards + [Shard(SHARES, i, (path,)) for i, path in enumerate(files.get(None, ()))]

@@ -1,8 +1,8 @@
 """JetNet (R. Kansal et al., arXiv:2106.11535): HDF5 files of one class each, relative constituents.
 
-A constituent is eta_rel, phi_rel, pt_rel and a mask; it is massless, and the jet's phi is not
-stored: 0 stands for it. The jet's eta is a pseudorapidity and its energy follows from pt, eta and
-mass. `jetnet30` and `jetnet150` differ in the number of slots and in the names of the files alone.
+A constituent is eta_rel, phi_rel, pt_rel and a mask; it is massless. The jet's phi is not stored
+and taken as 0. The jet's eta is a pseudorapidity and its energy follows from pt, eta and mass.
+`jetnet30` and `jetnet150` differ in the number of slots and in the names of the files.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import Shard, require_files, require_finite, what_is_in
+from preprocessing.sources import Shard, names_in, refuse_row, require_files, require_finite
 
 
 def file_names(spec: DatasetSpec) -> dict[str, str]:
@@ -24,16 +24,16 @@ def file_names(spec: DatasetSpec) -> dict[str, str]:
 
 
 def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:
-    """One output file per split, in which the classes are mixed."""
+    """One output file per split, which contains all classes."""
     names = file_names(spec)
-    found = [raw / name for name in names if (raw / name).is_file()]
-    if not found:
+    paths = tuple(raw / name for name in names if (raw / name).is_file())
+    if not paths:
         raise UserError(
-            f"{raw} holds none of {', '.join(names)} but {what_is_in(raw)}; get them from "
+            f"{raw} holds none of {', '.join(names)} but {names_in(raw)}; get them from "
             f"{spec.source}"
         )
-    require_files(found)
-    return [Shard(spec.splits, 0, tuple(found))]
+    require_files(list(paths))
+    return [Shard(spec.splits, 0, paths)]
 
 
 def layout(spec: DatasetSpec) -> dict[str, Column]:
@@ -50,8 +50,8 @@ def count(path: Path, spec: DatasetSpec) -> int:
         return columns.rows
 
 
-def read(path: Path, spec: DatasetSpec, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time; their class is that of the file name.
+def read(path: Path, spec: DatasetSpec, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time; their class is that of the file name.
 
     Raises UserError on numbers that are not finite, masks other than 0 and 1, negative pt_rel and
     a file whose name is of no class.
@@ -59,12 +59,12 @@ def read(path: Path, spec: DatasetSpec, at_once: int = CHUNK_ROWS) -> Iterator[J
     name = file_names(spec).get(path.name)
     if name is None:
         raise UserError(
-            f"{path}: the name tells the class of {spec.title} and must be one of "
+            f"{path}: the file name gives the class of {spec.title} and must be one of "
             f"{', '.join(file_names(spec))}"
         )
     label = spec.class_names.index(name)
     with open_columns(path, layout(spec), spec.title) as columns:
-        for first_row, stored in columns.stretches(at_once):
+        for first_row, stored in columns.chunks(chunk_rows):
             for column, values in stored.items():
                 require_finite(values, path, columns.key(column), first_row)
             yield chunk(stored["constituents"], stored["jets"], label, path, first_row)
@@ -76,12 +76,14 @@ def chunk(
     """Constituents (jets, slots, 4) and jets (jets, 4) of the file, all of one class, as jets."""
     mask = relative[..., 3]
     real = mask == 1
-    binary = (real | (mask == 0)).all(axis=1)
-    require_rows(binary, "a mask other than 0 and 1", path, first_row)
+    not_binary = ~(real | (mask == 0)).all(axis=1)
+    remedy = "its columns must be eta_rel, phi_rel, pt_rel, mask"
+    problem = "particle_features has a mask other than 0 and 1"
+    refuse_row(not_binary, path, problem, first_row, remedy)
     eta_rel, phi_rel, pt_rel = relative[real][:, :3].T.astype(np.float64)
     owner = np.nonzero(real)[0]
     negative = np.bincount(owner[pt_rel < 0], minlength=len(jets)) > 0
-    require_rows(~negative, "a negative pt_rel", path, first_row)
+    refuse_row(negative, path, "particle_features has a negative pt_rel", first_row, remedy)
     jet_pt, jet_eta, jet_mass, _ = jets.T.astype(np.float64)
     pt = pt_rel * jet_pt[owner]
     eta = eta_rel + jet_eta[owner]
@@ -93,12 +95,3 @@ def chunk(
         label=np.full(len(jets), label),
         rows=first_row + np.arange(len(jets)),
     )
-
-
-def require_rows(good: np.ndarray, found: str, path: Path, first_row: int) -> None:
-    """Raise UserError about the first jet that is not `good` (jets,) and what was found in it."""
-    if not good.all():
-        raise UserError(
-            f"{path}: particle_features has {found} in jet {first_row + int(np.argmin(good))} "
-            "(counted from 0); its columns must be eta_rel, phi_rel, pt_rel, mask"
-        )

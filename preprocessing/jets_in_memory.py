@@ -1,4 +1,4 @@
-"""Four-momenta in memory as the batches of a model read them, without a file in between.
+"""Four-momenta in memory as inputs of a model, without a file in between.
 
 The features are those that `preprocessing.own.write_dataset` stores for the same jets.
 """
@@ -15,12 +15,12 @@ from preprocessing.jet_file import pad
 from preprocessing.own import JetArrays
 from preprocessing.own_constituents import PDG_ID, constituents_of
 
-SOURCE = Path("constituents")  # what sentences about these jets call them
+SOURCE = Path("constituents")  # in place of a file name in error messages
 BLOCK_ROWS = 256
 
 
 def jet_by_jet(spec: DatasetSpec) -> DatasetSpec:
-    """The dataset as its jets alone: no events of several jets, no levels, no extra columns."""
+    """The dataset with one jet per row: no events of several jets, levels or extra columns."""
     return replace(
         spec,
         jets_per_event=1,
@@ -33,25 +33,23 @@ def jet_by_jet(spec: DatasetSpec) -> DatasetSpec:
 
 
 class JetsInMemory:
-    """Jets in any of the forms of `write_dataset`; in place of `data.reader.JetFiles`.
+    """Jets in any of the forms of `write_dataset`, with the interface of `data.reader.JetFiles`.
 
     num_jets; multiplicity (num_jets,): filled slots per jet; edges (blocks + 1,): rows at which
-    blocks begin, and the end. Features are made for the jets that are asked for, so that beside the
-    four-momenta only those of one window of batches are held.
+    blocks begin, and the end. `gather` computes features on demand, so that memory holds the
+    four-momenta and the features of one window of batches.
     """
 
     origin = "own"
 
     def __init__(self, constituents, spec: DatasetSpec):
-        """Raises UserError as `write_dataset`, for jets without constituents, or another identity.
-
-        The median jet pT must lie near the range of `spec`, as that of a file.
-        """
-        given = constituents_of(constituents)
-        require_identity(given.pdg_id is not None, spec)
-        self.spec, jets = jet_by_jet(spec), len(given.counts)
-        owner = np.repeat(np.arange(jets), given.counts)
-        filled = np.bincount(owner[given.momenta[:, 0] > 0], minlength=jets)
+        """Raises UserError as `write_dataset` does, for jets without constituents, PDG ids that
+        are missing or not wanted, and a median jet pT far from the range of `spec`."""
+        flat = constituents_of(constituents)
+        require_identity(flat.pdg_id is not None, spec)
+        self.spec, jets = jet_by_jet(spec), len(flat.counts)
+        owner = np.repeat(np.arange(jets), flat.counts)
+        filled = np.bincount(owner[flat.momenta[:, 0] > 0], minlength=jets)
         if not filled.all():
             raise UserError(
                 f"constituents: jet {int(np.argmin(filled))} (counted from 0) has none, and "
@@ -60,29 +58,29 @@ class JetsInMemory:
         self.num_jets = jets
         self.multiplicity = np.minimum(filled, spec.max_constituents)
         self.edges = np.append(np.arange(0, jets, BLOCK_ROWS), jets)
-        self._arrays = JetArrays(given, np.zeros(jets, np.int64), None)
+        self._arrays = JetArrays(flat, np.zeros(jets, np.int64), None)
         require_gev(self._arrays.chunk(SOURCE, 0, CHUNK_ROWS).jet[:, 0], spec, SOURCE)
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Float32 arrays of the jets at `rows`, which rise, as `JetFiles.gather`; classes unknown.
+        """Float32 arrays of the jets at increasing `rows`, as from `JetFiles.gather`.
 
-        data (n, P, F), jet (n, 4), pid (n, C) zeros, weight (n,) ones.
+        data (n, P, F), jet (n, 4), pid (n, C) zeros since classes are unknown, weight (n,) ones.
         """
         first = int(rows[0])
         chunk = self._arrays.chunk(SOURCE, first, int(rows[-1]) + 1)
-        if chunk.identity is not None:  # some datasets know the charge alone
+        if chunk.identity is not None:  # some datasets have the charge only
             chunk.identity = chunk.identity[:, : self.spec.num_features - len(KINEMATIC_FEATURES)]
-        jets, places = prepare(chunk, self.spec, SOURCE), rows - first
+        jets, index = prepare(chunk, self.spec, SOURCE), rows - first
         return {
-            "data": pad(jets, self.spec.max_constituents)[:, 0][places],
-            "jet": jets.records["jet"][:, 0][places],
+            "data": pad(jets, self.spec.max_constituents)[:, 0][index],
+            "jet": jets.records["jet"][:, 0][index],
             "pid": np.zeros((len(rows), self.spec.num_classes), np.float32),
             "weight": np.ones(len(rows), np.float32),
         }
 
 
 def require_identity(is_given: bool, spec: DatasetSpec) -> None:
-    """Raise UserError where the model needs PDG ids that are not given, or knows none."""
+    """Raise UserError where the model needs PDG ids that are not given, or has no use for them."""
     needed = spec.num_features > len(KINEMATIC_FEATURES)
     if needed and not is_given:
         raise UserError(

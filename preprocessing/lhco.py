@@ -1,8 +1,8 @@
 """LHC Olympics R&D (doi 10.5281/zenodo.6466204): events of up to 700 particles -> two jets each.
 
 G. Kasieczka et al., arXiv:2101.08320: 700 massless (pt, eta, phi) per event, zero-padded, then the
-label. Jets are anti-kT, R = 1; an event stays whole, with the dijet mass as its observable. The
-public trigger, leading jet above 1.2 TeV within |eta| < 2.5, is asked of the jets found here.
+label. Jets are anti-kT, R = 1; a row is an event, with the dijet mass as its observable. The
+public trigger, leading jet above 1.2 TeV within |eta| < 2.5, is applied to these jets.
 """
 
 import re
@@ -17,26 +17,28 @@ from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian, invariant_mass, sum_constituents, to_cartesian
+from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
 from preprocessing.pandas_table import Table, open_table
 from preprocessing.sources import (
     RemoteFile,
     Shard,
+    names_in,
     reading,
+    refuse_row,
     require_files,
     require_finite,
-    what_is_in,
 )
 
 SLOTS = 700
-EVENTS_AT_ONCE = 2048  # 17 kB of numbers each, before they are clustered
+CHUNK_EVENTS = 2048  # of 17 kB each
 LEADING_PT, LEADING_ETA = 1200.0, 2.5
 UNTRIGGERED = f"events without a leading jet above {LEADING_PT:g} GeV in |eta| < {LEADING_ETA:g}"
-SOFTEST_JET = 20.0  # GeV; what FastJet finds below is not called a jet
+LOWEST_JET_PT = 20.0  # GeV
 
 EVENTS = "events_anomalydetection*.h5"  # _v2 is the public one, _tiny its first 1000 events
-EXTRA = "events_anomalydetection_qcd_extra_inneronly_4vecs_and_features.h5"  # background alone
-FEATURES = "features"  # in the names of tables that hold numbers of the two jets alone
+EXTRA = "events_anomalydetection_qcd_extra_inneronly_4vecs_and_features.h5"  # background only
+FEATURES = "features"  # in the names of tables without particles
 SHA256 = "5da8fda2ca78edf8fa5acc0af92fcb6a2d464ba7bf0fd75e3944a169b88cecc6"
 REMOTE = (
     RemoteFile.zenodo(6466204, "events_anomalydetection_v2.h5", f"sha256:{SHA256}"),
@@ -44,46 +46,46 @@ REMOTE = (
 )
 
 MOMENTUM, CARTESIAN = ("pt", "eta", "phi", "energy"), ("px", "py", "pz", "energy")
-HIGH_LEVEL = re.compile(r"j[12]")  # in the name of a column: of a jet, not of a particle
+HIGH_LEVEL = re.compile(r"j[12]")  # in the names of columns of jets
 PARTICLE = re.compile(r"p([xyz])_?(\d+)")
 
 
 def shards(raw: Path) -> list[Shard]:
-    """The events of the challenge, and the extra background of the signal region if it is there.
+    """The events of the challenge and the extra background of the signal region, one file each.
 
-    Raises UserError for two files of events: versions and parts of it hold the same ones.
+    Raises UserError for two files of the challenge, which are versions or parts of the same events.
     """
-    found = [path for path in sorted(raw.glob(EVENTS)) if FEATURES not in path.name]
-    if len(found) > 1:
+    paths = [path for path in sorted(raw.glob(EVENTS)) if FEATURES not in path.name]
+    if len(paths) > 1:
         raise UserError(
-            f"{' and '.join(map(str, found))} are versions or parts of the same events, which "
+            f"{' and '.join(map(str, paths))} are versions or parts of the same events, which "
             "would count twice; keep one of them in the folder"
         )
     if (raw / EXTRA).is_file():
-        found.append(raw / EXTRA)
-    if not found:
+        paths.append(raw / EXTRA)
+    if not paths:
         raise UserError(
-            f"{raw} holds no {EVENTS} with the particles of the events but {what_is_in(raw)}; "
+            f"{raw} holds no {EVENTS} with the particles of the events but {names_in(raw)}; "
             f"get it with: python -m preprocessing download lhco --out {raw}"
         )
-    require_files(found)
-    return [Shard(LHCO.splits, index, (path,)) for index, path in enumerate(found)]
+    require_files(paths)
+    return [Shard(LHCO.splits, index, (path,)) for index, path in enumerate(paths)]
 
 
 def columns(table: Table, path: Path) -> tuple[list[int], int | None]:
-    """Where the 2100 particle columns and the label are stored; no label in the extra background.
+    """Positions of the 2100 particle columns and of the label; None for the extra background.
 
-    That file calls the particles' pt, eta, phi px, py, pz, and adds columns of the two jets, known
-    by j1 or j2 in their names. Raises UserError if other than 2100 columns are left.
+    That file calls the particles' pt, eta, phi px, py, pz, and has further columns of the two jets,
+    with j1 or j2 in their names. Raises UserError for another number of columns.
     """
-    names = table.names or [str(place) for place in range(table.width)]
-    low_level = [place for place, name in enumerate(names) if not HIGH_LEVEL.search(name)]
-    labels = [place for place in low_level if "label" in names[place]]
-    particles = [place for place in low_level if place not in labels]
-    slots = [slot(names[place]) for place in particles]
+    names = table.names or [str(index) for index in range(table.width)]
+    low_level = [index for index, name in enumerate(names) if not HIGH_LEVEL.search(name)]
+    labels = [index for index in low_level if "label" in names[index]]
+    particles = [index for index in low_level if index not in labels]
+    slots = [slot(names[index]) for index in particles]
     if None not in slots:
         order = np.argsort(np.array(slots, int), kind="stable")
-        particles = [particles[first] for first in order]
+        particles = [particles[rank] for rank in order]
     if not labels and len(particles) == 3 * SLOTS + 1:
         labels = [particles.pop()]
     if len(particles) != 3 * SLOTS or (len(labels) != 1 and path.name != EXTRA):
@@ -95,11 +97,11 @@ def columns(table: Table, path: Path) -> tuple[list[int], int | None]:
 
 
 def slot(name: str) -> int | None:
-    """The place that a column's name gives it: 2100 for "2100", 4 for "py_1"; None for others."""
+    """The position in a column's name: 2100 for "2100", 4 for "py_1"; None for other names."""
     if name.isdecimal():
         return int(name)
-    found = PARTICLE.fullmatch(name)
-    return 3 * int(found[2]) + "xyz".index(found[1]) if found else None
+    match = PARTICLE.fullmatch(name)
+    return 3 * int(match[2]) + "xyz".index(match[1]) if match else None
 
 
 def count(path: Path) -> int:
@@ -110,36 +112,35 @@ def count(path: Path) -> int:
         return len(table)
 
 
-def read(path: Path, at_once: int = EVENTS_AT_ONCE) -> Iterator[JetChunk]:
-    """The two leading jets of the events of one file, `at_once` events at a time.
+def read(path: Path, chunk_rows: int = CHUNK_EVENTS) -> Iterator[JetChunk]:
+    """The two leading jets of the events of one file, `chunk_rows` events at a time.
 
-    Raises UserError on numbers that are not finite or cannot be pt, eta, phi, and on labels other
-    than 0 and 1.
+    Raises UserError on impossible pt, eta and phi, and on labels other than 0 and 1.
     """
     with reading(path), open_for_reading(path) as file:
         table = open_table(file, path, LHCO.name)
         particles, label = columns(table, path)
-        for first in range(0, len(table), at_once):
-            stretch = table.read(first, min(first + at_once, len(table)))
-            labels = np.zeros(len(stretch)) if label is None else stretch[:, label]
-            yield chunk(stretch[:, particles].reshape(-1, SLOTS, 3), labels, path, first)
+        for first in range(0, len(table), chunk_rows):
+            rows = table.read(first, min(first + chunk_rows, len(table)))
+            labels = np.zeros(len(rows)) if label is None else rows[:, label]
+            yield chunk(rows[:, particles].reshape(-1, SLOTS, 3), labels, path, first)
 
 
 def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) -> JetChunk:
     """Events (events, 700, 3) pt, eta, phi and label (events,) as the two jets of each."""
     require_events(momenta, label, path, first_row)
     real = momenta[..., 0] > 0
-    # two jets share the momentum; looked at before the trigger, which smaller units never pass
-    shared = momenta[..., 0].sum(axis=1) / 2
-    if first_row == 0 and (shared > 0).any():
-        require_gev(shared[shared > 0], LHCO, path)
+    # about the pt of each of two jets; after the trigger, no event in smaller units would be left
+    jet_pt = momenta[..., 0].sum(axis=1) / 2
+    if first_row == 0 and (jet_pt > 0).any():
+        require_gev(jet_pt[jet_pt > 0], LHCO, path)
     constituents, jets, event = cluster_events(momenta[real], real.sum(axis=1))
     leading = leading_pairs(event, jets[:, 0])  # (events with two jets, 2)
     hardest = jets[leading[:, 0]]
     passed = (hardest[:, 0] > LEADING_PT) & (np.abs(hardest[:, 1]) < LEADING_ETA)
-    kept = leading[passed]
-    row = event[kept[:, 0]]
-    flat = constituents[kept.ravel()]
+    selected = leading[passed]
+    row = event[selected[:, 0]]
+    flat = constituents[selected.ravel()]
     rejected = {
         "events without two jets": len(label) - len(leading),
         UNTRIGGERED: int(np.count_nonzero(~passed)),
@@ -147,32 +148,24 @@ def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) ->
     return JetChunk(
         constituents=np.stack([ak.to_numpy(ak.flatten(flat[name])) for name in MOMENTUM], axis=1),
         counts=ak.to_numpy(ak.num(flat)),
-        jet=jets[kept.ravel()],
+        jet=jets[selected.ravel()],
         label=label[row].astype(np.int64),
         rows=first_row + row,
-        observables=dijet_mass(jets[kept])[:, None, None],
+        observables=dijet_mass(jets[selected])[:, None, None],
         rejected={reason: events for reason, events in rejected.items() if events},
     )
 
 
 def require_events(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) -> None:
-    """Refuse particles (events, 700, 3) and labels (events,) that FastJet must never see."""
-    for place, name in enumerate(("pt", "eta", "phi")):
-        require_finite(momenta[..., place], path, f"{name} of a particle", first_row)
+    """Raise UserError for impossible particles (events, 700, 3) and labels (events,)."""
+    for column, name in enumerate(("pt", "eta", "phi")):
+        require_finite(momenta[..., column], path, f"{name} of a particle", first_row)
     limits = np.array([MOMENTUM_LIMIT, ETA_LIMIT, PHI_LIMIT])
     bad = (np.abs(momenta) > limits).any(axis=(1, 2)) | (momenta[..., 0] < 0).any(axis=1)
-    if bad.any():
-        raise UserError(
-            f"{path}: event {first_row + int(np.argmax(bad))} (counted from 0) has a particle of "
-            "impossible pt, eta or phi; the columns must be pt, eta, phi of each particle"
-        )
-    bad = ~np.isin(label, (0, 1))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise UserError(
-            f"{path}: the label is {label[row]:g} in event {first_row + row} (counted from 0), "
-            "but it must be 0 (background) or 1 (signal)"
-        )
+    problem = "a particle has an impossible pt, eta or phi"
+    remedy = "the columns must be pt, eta, phi of each particle"
+    refuse_row(bad, path, problem, first_row, remedy, "event")
+    require_classes(label, LHCO, path, "the label", first_row, "event")
 
 
 def cluster_events(
@@ -188,21 +181,21 @@ def cluster_events(
     fields = dict(zip(MOMENTUM, momenta.T, strict=True))
     fields |= dict(zip(("px", "py", "pz"), to_cartesian(momenta).T[:3], strict=True))
     constituents, event = cluster(
-        ak.unflatten(ak.zip(fields), counts), LHCO.jet_radius, SOFTEST_JET
+        ak.unflatten(ak.zip(fields), counts), LHCO.jet_radius, LOWEST_JET_PT
     )
     summed = [ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in CARTESIAN]
     return constituents, from_cartesian(np.stack(summed, axis=1)), event
 
 
 def leading_pairs(event: np.ndarray, pt: np.ndarray) -> np.ndarray:
-    """The two hardest jets (events, 2), hardest first, of every event that has two.
+    """Indices (events, 2) of the two hardest jets, hardest first, of every event that has two.
 
-    `event` (jets,), in which the jets of an event stand together, and pt (jets,) belong to jets.
+    event (jets,): the event of each jet, not decreasing; pt (jets,).
     """
-    falling = np.lexsort((-pt, event))
+    order = np.lexsort((-pt, event))
     first = np.flatnonzero(np.diff(event, prepend=-1))  # jet of each event
-    several = np.diff(first, append=len(event)) > 1
-    return falling[first[several, None] + np.arange(2)]
+    has_two = np.diff(first, append=len(event)) > 1
+    return order[first[has_two, None] + np.arange(2)]
 
 
 def dijet_mass(jets: np.ndarray) -> np.ndarray:

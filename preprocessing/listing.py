@@ -1,4 +1,4 @@
-"""Every dataset at a glance: python -m preprocessing list."""
+"""List all datasets: python -m preprocessing list."""
 
 import argparse
 import os
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def entry(spec: DatasetSpec, data: Path) -> str:
-    """What a dataset is, where it comes from, and what of it lies under `data`."""
+    """Task, classes, source, citation and files under `data` of one dataset."""
     jets = {1: "", 2: "two jets per event, "}[spec.jets_per_event]
     levels = f"levels {' and '.join(spec.levels)}, " if spec.levels else ""
     lines = {
@@ -69,19 +69,19 @@ def entry(spec: DatasetSpec, data: Path) -> str:
 
 
 def on_disk(spec: DatasetSpec, data: Path) -> str:
-    """Files and jets of each split under `data`, found as a training finds them."""
-    found = []
+    """Files and jets of each split under `data`, in the folders that a training searches."""
+    splits = []
     for split in SPLITS:
         try:
             files = find_files(data, spec, split)
-        except UserError:  # this split is not there
+        except UserError:  # no files of this split
             continue
-        found.append(f"{split} {len(files)} files, {rows(spec, files)} in {files[0].parent}")
-    return "; ".join(found) or f"nothing in {data}"
+        splits.append(f"{split} {len(files)} files, {rows(spec, files)} in {files[0].parent}")
+    return "; ".join(splits) or f"nothing in {data}"
 
 
 def rows(spec: DatasetSpec, files: list[Path]) -> str:
-    """How many jets, or events, are in the files; the first that cannot be read is named."""
+    """The number of jets, or events, in the files, or the first file that cannot be read."""
     total, origins = 0, set()
     for path in files:
         try:

@@ -1,12 +1,12 @@
-"""Counts, means, spreads and ranges of columns, a stretch at a time: memory does not grow."""
+"""Counts, means, standard deviations and ranges of columns, accumulated buffer by buffer."""
 
 import numpy as np
 
 
 class Moments:
-    """Of named columns: finite values, mean, standard deviation, smallest, largest, and the rest.
+    """Moments of named columns (columns,), over their finite values.
 
-    Stretches are joined by the formula of Chan, Golub and LeVeque (1983), so no digits are lost.
+    Buffers are merged by the formula of Chan, Golub and LeVeque (1983), so no digits are lost.
     """
 
     def __init__(self, names: tuple[str, ...]):
@@ -19,23 +19,23 @@ class Moments:
         self.high = np.full(len(names), -np.inf)
 
     def add(self, values: np.ndarray) -> None:
-        """Take in values (n, columns)."""
+        """Add values (n, columns)."""
         if len(values) == 0:
             return
         finite = np.isfinite(values)
         values = values.astype(np.float64)
-        part = Moments(self.names)
-        part.count = finite.sum(axis=0)
-        part.not_finite = len(values) - part.count
+        added = Moments(self.names)
+        added.count = finite.sum(axis=0)
+        added.not_finite = len(values) - added.count
         safe = np.where(finite, values, 0.0)
-        part.mean = safe.sum(axis=0) / np.maximum(part.count, 1)
-        part._squares = (np.where(finite, safe - part.mean, 0.0) ** 2).sum(axis=0)
-        part.low = np.where(finite, values, np.inf).min(axis=0)
-        part.high = np.where(finite, values, -np.inf).max(axis=0)
-        self.join(part)
+        added.mean = safe.sum(axis=0) / np.maximum(added.count, 1)
+        added._squares = (np.where(finite, safe - added.mean, 0.0) ** 2).sum(axis=0)
+        added.low = np.where(finite, values, np.inf).min(axis=0)
+        added.high = np.where(finite, values, -np.inf).max(axis=0)
+        self.merge(added)
 
-    def join(self, other: "Moments") -> None:
-        """Take in what another one has seen of the same columns."""
+    def merge(self, other: "Moments") -> None:
+        """Add the values of another instance with the same columns."""
         total = np.maximum(self.count + other.count, 1)
         shift = other.mean - self.mean
         self._squares = self._squares + other._squares + shift**2 * self.count * other.count / total
@@ -47,15 +47,14 @@ class Moments:
 
     @property
     def std(self) -> np.ndarray:
-        """Standard deviation (columns,) of the values themselves."""
+        """Standard deviation (columns,), not of the mean."""
         return np.sqrt(self._squares / np.maximum(self.count, 1))
 
-    def of(self, name: str) -> tuple[float, float, float, float]:
+    def summary(self, name: str) -> tuple[float, float, float, float]:
         """Smallest, mean, standard deviation, largest of one column; NaN where it has no value."""
-        place = self.names.index(name)
-        if not self.count[place]:
+        column = self.names.index(name)
+        if not self.count[column]:
             return np.nan, np.nan, np.nan, np.nan
-        low, mean, std, high = (
-            float(values[place]) for values in (self.low, self.mean, self.std, self.high)
-        )
+        moments = np.stack([self.low, self.mean, self.std, self.high])
+        low, mean, std, high = moments[:, column].tolist()
         return low, mean, std, high

@@ -1,6 +1,6 @@
-"""Arrays of an npz archive read a stretch of rows at a time, several of them side by side.
+"""Reads several arrays of an npz archive together, chunk by chunk.
 
-`numpy.load` would hold whole arrays in memory. Arrays of Python objects are pickles: refused.
+`numpy.load` would hold whole arrays in memory. Arrays of Python objects are pickles and refused.
 """
 
 import zipfile
@@ -19,23 +19,23 @@ from preprocessing.jet_chunk import CHUNK_ROWS
 from preprocessing.sources import reading
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-MOST_NUMBERS = 100_000  # of one jet or event: a stretch of rows is held in memory
+MOST_NUMBERS = 100_000  # per jet or event, since a chunk of rows is held in memory
 PIECE_BYTES = 2**20  # decompressed at a time
 
 
 @dataclass
 class Member:
-    """One array of the archive, open behind its header."""
+    """One array of the archive, opened after its header."""
 
     file: IO[bytes]
     dtype: np.dtype
     shape: tuple[int, ...]
 
     def read(self, rows: int) -> np.ndarray:
-        """The next `rows` rows; raises EOFError where the archive ends before them."""
+        """The next `rows` rows; raises EOFError where the archive ends early."""
         array = np.empty((rows, *self.shape[1:]), self.dtype)
         rest = array.data.cast("B") if array.size else memoryview(b"")
-        while len(rest):
+        while rest:
             piece = self.file.read(min(len(rest), PIECE_BYTES))
             if not piece:
                 raise EOFError("the array ends too early")
@@ -45,7 +45,7 @@ class Member:
 
 
 class NpzRows:
-    """The open arrays of one archive, of equally many rows; they are read once, front to back."""
+    """The open arrays of one archive, of equal length; they are read once from front to back."""
 
     def __init__(self, members: dict[str, Member]):
         self.members = members
@@ -60,22 +60,22 @@ class NpzRows:
         arrays = {key: member.read(rows) for key, member in self.members.items()}
         if self._done == self.rows:
             for member in self.members.values():
-                member.file.read(1)  # at its end the archive compares the checksum
+                member.file.read(1)  # at the end of a member, zipfile compares the checksum
         return arrays
 
-    def stretches(self, at_once: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """What is left, `at_once` rows at a time: the number of the first row, the arrays."""
+    def chunks(self, chunk_rows: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The rest of the rows, `chunk_rows` at a time: number of the first row, arrays."""
         while self._done < self.rows:
             first = self._done
-            yield first, self.read(at_once)
+            yield first, self.read(chunk_rows)
 
 
 @contextmanager
 def open_npz(path: Path, keys: tuple[str, ...], title: str) -> Iterator[NpzRows]:
-    """The arrays `keys`, checked; within the block damage of the file becomes a UserError.
+    """The checked arrays `keys`; within the block, damage of the file raises UserError.
 
     Raises UserError naming file and key for a missing array, one of objects or text, arrays of
-    unequal lengths, and a file of no rows; `title` names the dataset in the sentence.
+    unequal lengths, and a file of no rows; `title` is the dataset's, for the message.
     """
     with reading(path), zipfile.ZipFile(path) as archive, ExitStack() as stack:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -101,7 +101,7 @@ def open_npz(path: Path, keys: tuple[str, ...], title: str) -> Iterator[NpzRows]
 
 
 def open_member(file: IO[bytes], info: zipfile.ZipInfo, path: Path, key: str) -> Member:
-    """The array in `file`, which stands at its beginning; raises UserError as `open_npz` says."""
+    """The array that begins at the position of `file`; raises UserError as `open_npz` does."""
     version = npy.read_magic(file)
     if version not in HEADERS:
         raise UserError(f"{path}: {key} is of an unknown npy version; save it again with NumPy")
@@ -114,7 +114,7 @@ def open_member(file: IO[bytes], info: zipfile.ZipInfo, path: Path, key: str) ->
     if not shape or (is_fortran and len(shape) > 1):
         raise UserError(f"{path}: {key} is not stored row by row; save it in C order")
     if info.file_size != file.tell() + prod(shape) * dtype.itemsize:
-        # memory would be asked for by a number that a damaged byte made
+        # a damaged shape; memory would be allocated for it
         raise UserError(
             f"{path}: {key} claims shape {shape}, which {info.file_size} bytes do not hold; "
             "it is damaged, download it again"

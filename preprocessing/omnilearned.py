@@ -1,12 +1,11 @@
 """HDF5 files of OmniLearned: public data sets repacked, DIR/{train,val,test}/*.h5.
 
-`data` (jets, slots, 4 or more) holds eta and phi relative to the jet, log pt, log E and, of data
-sets with identity, a place in IDENTITIES; further columns are not read. `pid` is the label,
-`global` (jets, n) numbers of the jet, the multiplicity last. Where these are pt, eta, mass and
-multiplicity, as the constituents confirm, they are the jet's. Else it is recovered: pt and mass
-from the sum of the constituents (those beyond the slots are not in it), eta from the ratios of
-energy to pt, which fix it together with the relative eta. Its phi is lost, no feature needs it: 0
-stands for it.
+`data` (jets, slots, 4 or more) holds eta and phi relative to the jet, log pt, log E and, for data
+sets with identity, an index into IDENTITIES; further columns are not read. `pid` is the label,
+`global` (jets, n) holds quantities of the jet, the multiplicity last. Where these are pt, eta, mass
+and multiplicity, consistent with the constituents, they define the jet. Else it is recovered: pt
+and mass from the sum of the stored constituents, eta from their ratios of energy to pt and relative
+eta. The jet's phi is lost and taken as 0; no feature depends on it.
 """
 
 import re
@@ -29,83 +28,85 @@ from preprocessing.sources import (
     Shard,
     files_below,
     reading,
+    refuse_row,
     require_files,
     require_finite,
 )
 
 ADDRESS = "https://portal.nersc.gov/cfs/dasrepo/omnilearned"
-NAMES = ("jetclass", "top", "qg", "atlas", "h1", "aspen")  # there as here
-PATIENCE = 30.0  # seconds without a byte
-LISTED = re.compile(r'href="([\w.+-]+\.h5)"')
+NAMES = ("jetclass", "top", "qg", "atlas", "h1", "aspen")  # on the server and here
+TIMEOUT = 30.0  # seconds without a byte
+LINK = re.compile(r'href="([\w.+-]+\.h5)"')
 KEYS = ("data", "pid", "global")
-OTHER_ENDINGS = (".root", ".npz", ".h5", ".hdf5", ".h5.gz", ".parquet")  # of public files
+PUBLIC_SUFFIXES = (".root", ".npz", ".h5", ".hdf5", ".h5.gz", ".parquet")
 IDENTITIES = np.array([-211, -13, -11, 0, 11, 13, 22, 130, 211])
-FIRST_LABELS = {"jetclass": (0, 2), "aspen": (0, 200)}  # alone, and in the mix for pre-training
+# label of class 0, in the data set itself and in the mix for pre-training
+FIRST_LABELS = {"jetclass": (0, 2), "aspen": (0, 200)}
 STEPS = 8  # of the fit of eta
-RECOVERED = 0.03  # relative distance of the energies to those of the fitted eta
-CENTRAL = 0.1  # |eta| below which a wrong sign is forgiven
-ALIKE = (0.3, 0.02)  # relative in pt, in eta: what `global` says of the jets, and what is recovered
-LOST = "jets whose eta their energies do not tell"
+FIT_TOLERANCE = 0.03  # relative distance of the energies to those of the fitted eta
+CENTRAL = 0.1  # |eta| below which the sign may be wrong
+# largest median differences of `global` and the recovered jets: relative in pt, in eta
+CONSISTENT = (0.3, 0.02)
+LOST = "jets whose eta cannot be recovered from their energies"
 
 
 def remote(spec: DatasetSpec) -> list[RemoteFile]:
     """The files that the server lists, each in the folder of its split.
 
-    Raises UserError where the data set is not there, and what `requests` raises.
+    Raises UserError where the server lacks the data set, and what `requests` raises.
     """
     files = []
     for split in SPLITS if spec.name in NAMES else ():
         address = f"{ADDRESS}/{spec.name}/{split}/"
-        with requests.get(address, timeout=PATIENCE) as answer:
-            if answer.ok:
-                names = sorted(set(LISTED.findall(answer.text)))
+        with requests.get(address, timeout=TIMEOUT) as response:
+            if response.ok:
+                names = sorted(set(LINK.findall(response.text)))
                 files += [RemoteFile(f"{split}/{name}", address + name) for name in names]
     if not files:
         raise UserError(
-            f"{ADDRESS}/{spec.name} lists no .h5 file; look there with a browser, or leave "
-            "--source away"
+            f"{ADDRESS}/{spec.name} lists no .h5 file; look there with a browser, or omit --source"
         )
     return files
 
 
 def files_of(raw: Path) -> dict[str, list[Path]]:
     """The HDF5 files of each split folder of `raw` that are in this layout."""
-    found = {}
+    files = {}
     for split in SPLITS:
         paths = sorted(path for path in (raw / split).glob("*.h5") if path.name[0] != ".")
-        if paths and is_one(paths[0]):
-            found[split] = paths
-    return found
+        if paths and has_layout(paths[0]):
+            files[split] = paths
+    return files
 
 
-def is_one(path: Path) -> bool:
+def has_layout(path: Path) -> bool:
     """Whether a file has the keys of this layout."""
     try:
         with open_for_reading(path) as file:
             return set(KEYS) <= set(file)
-    except OSError:  # whatever it is, its reader will say so
+    except OSError:  # the reader of the dataset refuses the file
         return False
 
 
 @dataclass(frozen=True)
 class Reader:
-    """What the module of a dataset offers, for its files in this layout."""
+    """The functions of a dataset's module, for its files in this layout."""
 
     spec: DatasetSpec
 
     def shards(self, raw: Path) -> list[Shard]:
-        """Each file is one of its split; raises UserError where files of another layout lie by."""
-        found = files_of(raw)
-        paths = [path for paths in found.values() for path in paths]
+        """One output file per file; raises UserError for further files of another layout."""
+        files = files_of(raw)
+        paths = [path for paths in files.values() for path in paths]
         require_files(paths)
-        if others := [path for path in files_below(raw, *OTHER_ENDINGS) if path not in paths]:
+        if others := [path for path in files_below(raw, *PUBLIC_SUFFIXES) if path not in paths]:
             raise UserError(
                 f"{others[0]} and {paths[0]} are of two layouts and may hold the same jets; keep "
                 "one kind in the folder"
             )
         return [
             Shard.whole(split, index, (path,))
-            for split, paths in found.items()
+            for split, paths in files.items()
             for index, path in enumerate(paths)
         ]
 
@@ -114,16 +115,16 @@ class Reader:
         with reading(path), open_for_reading(path) as file:
             return len(self.arrays(file, path)["data"])
 
-    def read(self, path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-        """The jets of one file, `at_once` rows at a time.
+    def read(self, path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+        """The jets of one file, `chunk_rows` rows at a time.
 
-        Raises UserError on numbers that are not finite, and labels and identities of none.
+        Raises UserError on numbers that are not finite, and unknown labels and identities.
         """
         with reading(path), open_for_reading(path) as file:
             arrays = self.arrays(file, path)
             first_label = self.first_label(arrays["pid"], path)
-            for first in range(0, len(arrays["data"]), at_once):
-                stored = {key: array[first : first + at_once] for key, array in arrays.items()}
+            for first in range(0, len(arrays["data"]), chunk_rows):
+                stored = {key: array[first : first + chunk_rows] for key, array in arrays.items()}
                 for key, values in stored.items():
                     require_finite(values, path, key, first)
                 stored["pid"] = stored["pid"].reshape(-1).astype(np.int64) - first_label
@@ -136,12 +137,12 @@ class Reader:
         arrays = {key: file[key] for key in KEYS}
         shapes = {key: array.shape for key, array in arrays.items()}
         jets = (*shapes["data"], 0)[0]
-        wanted = 5 if self.spec.num_features > len(KINEMATIC_FEATURES) else 4
-        if len(shapes["data"]) != 3 or shapes["data"][2] < wanted:
+        columns = 5 if self.spec.num_features > len(KINEMATIC_FEATURES) else 4
+        if len(shapes["data"]) != 3 or shapes["data"][2] < columns:
             raise UserError(
                 f"{path}: data has shape {shapes['data']}, but {self.spec.title} needs (jets, "
-                f"slots, {wanted} or more): eta_rel, phi_rel, log pt, log E"
-                f"{', identity' if wanted == 5 else ''}"
+                f"slots, {columns} or more): eta_rel, phi_rel, log pt, log E"
+                f"{', identity' if columns == 5 else ''}"
             )
         if shapes["pid"] not in ((jets,), (jets, 1)) or shapes["global"][:1] != (jets,):
             raise UserError(
@@ -153,24 +154,21 @@ class Reader:
         return arrays
 
     def first_label(self, labels: h5py.Dataset, path: Path) -> int:
-        """The label of class 0, which the labels of the whole file tell; raises UserError if they
-        are of no class, or of two."""
-        edges = [
-            (part.min(), part.max())
-            for part in (labels[i : i + 2**20] for i in range(0, len(labels), 2**20))
-        ]
-        low, high = min(low for low, _ in edges), max(high for _, high in edges)
+        """The label of class 0, from the range of all labels in the file; raises UserError if the
+        range fits no numbering of the classes, or two."""
+        chunks = (labels[i : i + 2**20] for i in range(0, len(labels), 2**20))
+        ranges = np.array([(chunk.min(), chunk.max()) for chunk in chunks])
+        low, high = ranges[:, 0].min(), ranges[:, 1].max()
+        known = FIRST_LABELS.get(self.spec.name, (0,))
         possible = [
-            first
-            for first in FIRST_LABELS.get(self.spec.name, (0,))
-            if first <= low and high < first + self.spec.num_classes
+            first for first in known if first <= low and high < first + self.spec.num_classes
         ]
         if len(possible) != 1:
             raise UserError(
                 f"{path}: pid runs from {low:g} to {high:g}, which "
-                f"{'does not tell' if possible else 'is not'} the "
+                f"{'does not identify' if possible else 'is not'} the "
                 f"{self.spec.num_classes} classes of {self.spec.title}, counted from "
-                f"{' or '.join(map(str, FIRST_LABELS.get(self.spec.name, (0,))))}"
+                f"{' or '.join(map(str, known))}"
             )
         return possible[0]
 
@@ -180,22 +178,19 @@ class Reader:
         real = (data[..., :4] != 0).any(axis=-1)
         counts, flat = real.sum(axis=1), data[real]
         owner = np.repeat(np.arange(len(data)), counts)
-        absurd = (flat[:, 2:4] > np.log(MOMENTUM_LIMIT)).any(axis=1)
-        if absurd.any():
-            raise UserError(
-                f"{path}: data has a momentum above {MOMENTUM_LIMIT:g} GeV in jet "
-                f"{first_row + owner[absurd][0]} (counted from 0); its columns must be eta_rel, "
-                "phi_rel, log pt, log E"
-            )
+        absurd = np.bincount(owner[(flat[:, 2:4] > np.log(MOMENTUM_LIMIT)).any(axis=1)]) > 0
+        problem = f"data has a momentum above {MOMENTUM_LIMIT:g} GeV"
+        remedy = "its columns must be eta_rel, phi_rel, log pt, log E"
+        refuse_row(absurd, path, problem, first_row, remedy)
         eta_rel, phi_rel = flat[:, :2].T
         pt, energy = np.exp(flat[:, 2:4]).T
         flags = None
         if self.spec.num_features > len(KINEMATIC_FEATURES):
             pdg_id = pdg_ids(flat[:, 4], owner, path, first_row)
             flags = identity(pdg_id, path, "data")[:, : self.spec.num_features - 7]
-        jet, known = recovered(counts, pt, eta_rel, phi_rel, energy)
-        if (told := told_jets(stored["global"], jet)) is not None:
-            jet, known = told, np.ones(len(jet), bool)
+        jet, known = recover_jets(counts, pt, eta_rel, phi_rel, energy)
+        if (stored_jet := stored_jets(stored["global"], jet)) is not None:
+            jet, known = stored_jet, np.ones(len(jet), bool)
         jets = JetChunk(
             constituents=np.stack([pt, jet[owner, 1] + eta_rel, phi_rel, energy], axis=-1),
             counts=counts,
@@ -209,44 +204,43 @@ class Reader:
         return jets.take(known)
 
 
-def pdg_ids(places: np.ndarray, owner: np.ndarray, path: Path, first_row: int) -> np.ndarray:
-    """PDG ids (n,) of places in IDENTITIES (n,) of constituents of the jets `owner` (n,)."""
-    good = np.isin(places, np.arange(len(IDENTITIES)))
-    if not good.all():
-        bad = int(np.argmin(good))
+def pdg_ids(indices: np.ndarray, owner: np.ndarray, path: Path, first_row: int) -> np.ndarray:
+    """PDG ids (n,) from indices into IDENTITIES (n,) of constituents of the jets `owner` (n,)."""
+    valid = np.isin(indices, np.arange(len(IDENTITIES)))
+    if not valid.all():
+        bad = int(np.argmin(valid))
         raise UserError(
-            f"{path}: the identity {places[bad]:g} of a constituent of jet "
-            f"{first_row + owner[bad]} (counted from 0) is no place in the list of the "
-            f"{len(IDENTITIES)} identities"
+            f"{path}: the identity {indices[bad]:g} of a constituent of jet "
+            f"{first_row + owner[bad]} (counted from 0) is none of 0-{len(IDENTITIES) - 1}"
         )
-    return IDENTITIES[places.astype(np.int64)]
+    return IDENTITIES[indices.astype(np.int64)]
 
 
-def told_jets(numbers: np.ndarray, jet: np.ndarray) -> np.ndarray | None:
-    """Jets (jets, 4) pt, eta, 0, energy of the numbers (jets, n) of `global`, if these are pt, eta,
-    mass and multiplicity as the recovered `jet` (jets, 4) confirms; else None."""
-    if numbers.ndim != 2 or numbers.shape[1] != 4:
+def stored_jets(features: np.ndarray, recovered: np.ndarray) -> np.ndarray | None:
+    """Jets (jets, 4) pt, eta, 0, energy from the `global` features (jets, n), if these are pt, eta,
+    mass and multiplicity, consistent with the `recovered` jets (jets, 4); else None."""
+    if features.ndim != 2 or features.shape[1] != 4:
         return None
-    pt, eta, mass, _ = numbers.astype(np.float64).T
-    filled = jet[:, 0] > 0
+    pt, eta, mass, _ = features.astype(np.float64).T
+    filled = recovered[:, 0] > 0
     if not filled.any() or not (pt[filled] > 0).all() or (mass < 0).any():
         return None
-    off_pt = np.median(np.abs(pt / jet[:, 0].clip(1e-9) - 1)[filled])
-    off_eta = np.median(np.abs(eta - jet[:, 1])[filled])
-    if off_pt > ALIKE[0] or off_eta > ALIKE[1]:
+    pt_difference = np.median(np.abs(pt / recovered[:, 0].clip(1e-9) - 1)[filled])
+    eta_difference = np.median(np.abs(eta - recovered[:, 1])[filled])
+    if pt_difference > CONSISTENT[0] or eta_difference > CONSISTENT[1]:
         return None
     return np.stack([pt, eta, np.zeros_like(pt), np.hypot(pt * np.cosh(eta), mass)], axis=-1)
 
 
-def recovered(
+def recover_jets(
     counts: np.ndarray, pt: np.ndarray, eta_rel: np.ndarray, phi_rel: np.ndarray, energy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Jets (jets, 4) pt, eta, 0, energy [GeV], and whether they are known (jets,).
 
-    Arrays (constituents,) belong to jets with `counts` (jets,). The eta is that at which momenta
-    pt cosh(eta + eta_rel) fit the energies best, in least squares: linear in cosh eta and sinh eta,
-    then by Newton's method. A jet is known if the fit is good and, but for central jets, the
-    opposite eta fits worse.
+    The other arrays are (constituents,), of jets with `counts` (jets,) constituents. The eta is the
+    least-squares fit of momenta pt cosh(eta + eta_rel) to the energies: linear in cosh eta and
+    sinh eta, then by Newton's method. A jet is known if the fit is good and, except for central
+    jets, -eta fits worse.
     """
     owner = np.repeat(np.arange(len(counts)), counts)
 
@@ -259,8 +253,8 @@ def recovered(
     ratio = np.divide(a * v - b * u, c * u - b * v, out=np.zeros_like(a), where=c * u != b * v)
     eta = np.arctanh(np.clip(ratio, -1 + 1e-9, 1 - 1e-9))
 
-    def distance(at: np.ndarray) -> np.ndarray:
-        fitted = pt * np.cosh(at[owner] + eta_rel)
+    def distance(eta: np.ndarray) -> np.ndarray:
+        fitted = pt * np.cosh(eta[owner] + eta_rel)
         total = summed(energy)
         return np.divide(
             summed(np.abs(fitted - energy)), total, out=total * 0 + np.inf, where=total > 0
@@ -268,20 +262,19 @@ def recovered(
 
     for _ in range(STEPS):
         slope = pt * np.sinh(eta[owner] + eta_rel)
-        gap = pt * np.cosh(eta[owner] + eta_rel) - energy
+        residual = pt * np.cosh(eta[owner] + eta_rel) - energy
         curvature = summed(slope * slope)
         step = np.divide(
-            summed(slope * gap), curvature, out=np.zeros_like(eta), where=curvature > 0
+            summed(slope * residual), curvature, out=np.zeros_like(eta), where=curvature > 0
         )
         trial = eta - np.clip(step, -0.5, 0.5)
         eta = np.where(distance(trial) < distance(eta), trial, eta)
     fit = distance(eta)
-    known = (fit < RECOVERED) & ((distance(-eta) > 2 * fit) | (np.abs(eta) < CENTRAL))
-    x, y = summed(pt * np.cos(phi_rel)), summed(pt * np.sin(phi_rel))
-    jet_pt = np.hypot(x, y)
-    # in a frame that moves with the jet, where an error of eta is none of the mass
+    known = (fit < FIT_TOLERANCE) & ((distance(-eta) > 2 * fit) | (np.abs(eta) < CENTRAL))
+    jet_pt = np.hypot(summed(pt * np.cos(phi_rel)), summed(pt * np.sin(phi_rel)))
+    # the mass is computed in the frame boosted by the jet's eta, where an error of eta cancels
     mass2 = energy**2 - (pt * np.cosh(eta[owner] + eta_rel)) ** 2
-    along, rest = summed(odd), summed(np.sqrt(np.maximum(even**2 + mass2, 0.0)))
-    jet_mass2 = np.maximum(rest**2 - along**2 - jet_pt**2, 0.0)
+    pz, boosted_energy = summed(odd), summed(np.sqrt(np.maximum(even**2 + mass2, 0.0)))
+    jet_mass2 = np.maximum(boosted_energy**2 - pz**2 - jet_pt**2, 0.0)
     jet_energy = np.sqrt((jet_pt * np.cosh(eta)) ** 2 + jet_mass2)
     return np.stack([jet_pt, eta, np.zeros_like(eta), jet_energy], axis=-1), known

@@ -1,6 +1,6 @@
-"""A dataset of your own: from four-momenta in memory to files the suite trains on.
+"""A dataset of your own: writes four-momenta in memory to files that the suite trains on.
 
-docs/own_dataset.md is the example; `finetune.py NAME --data DATA` finds what is written here.
+See docs/own_dataset.md; `finetune.py NAME --data DATA` reads these files.
 """
 
 import math
@@ -27,7 +27,7 @@ from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.jet_file import Provenance
 from preprocessing.own_columns import class_numbers, group_numbers, weights_and_scale
 from preprocessing.own_constituents import PDG_ID, Constituents, constituents_of
-from preprocessing.sources import SPLITS, Shard, strangers
+from preprocessing.sources import SPLITS, Shard, unexpected_files
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 # distinct for colour-blind readers (arXiv:2107.02270)
@@ -53,23 +53,23 @@ def write_dataset(
     """Write `data`/<name>/<split>/*.h5 and `data`/<name>/dataset.json; return the paths.
 
     constituents: awkward (jets, any number) of records pt, eta, phi, energy (or mass in its place;
-    or px, py, pz, energy) and perhaps pdg_id, records of such lists, four-vectors of the package
+    or px, py, pz, energy) and optionally pdg_id, records of such lists, four-vectors of the package
     vector, a list with one array or list per jet; or NumPy (jets, slots, 4) of pt, eta, phi,
-    energy, (jets, slots, 5) with the PDG id, where pt = 0 is an empty slot. GeV and radians. What
-    is None or masked is an empty slot.
+    energy, (jets, slots, 5) with the PDG id, where pt = 0 is an empty slot. GeV and radians. A
+    constituent that is None or masked is an empty slot.
     label (jets,): numbers that count `classes` from 0, the signal last, or their names, or one-hot
     (jets, classes); with one class the data set is for a generator. weight (jets,), of any sign and
-    unit; group (jets,): jets of one event, which stay in one split. The jet is the sum of its
-    constituents; `seed` draws splits. Raises UserError saying what is wrong with which argument;
-    nothing is written then.
+    unit; group (jets,): the event of each jet, whose jets stay in one split. The jet is the sum of
+    its constituents; `seed` decides the splits. Raises UserError naming the wrong argument, before
+    anything is written.
     """
     data = Path(data).expanduser()
     classes = require_declaration(
         name, classes, jet_radius, jet_pt_range, max_constituents, splits, seed
     )
-    given = constituents_of(constituents)
-    count = len(given.counts)
-    numbers = class_numbers(label, classes, count)
+    flat = constituents_of(constituents)
+    count = len(flat.counts)
+    labels = class_numbers(label, classes, count)
     weight, scale = weights_and_scale(weight, count)
     spec = DatasetSpec(
         name=name,
@@ -78,9 +78,9 @@ def write_dataset(
         source="preprocessing.own.write_dataset",
         citation="",
         labels=tuple(
-            JetLabel(one, one, COLOURS[i % len(COLOURS)]) for i, one in enumerate(classes)
+            JetLabel(text, text, COLOURS[i % len(COLOURS)]) for i, text in enumerate(classes)
         ),
-        num_features=len(KINEMATIC_FEATURES if given.pdg_id is None else FEATURES),
+        num_features=len(KINEMATIC_FEATURES if flat.pdg_id is None else FEATURES),
         max_constituents=int(max_constituents),
         jet_radius=float(jet_radius),
         jet_pt_range=(float(jet_pt_range[0]), float(jet_pt_range[1])),
@@ -90,13 +90,13 @@ def write_dataset(
         splits=tuple((split, float(splits[split])) for split in SPLITS if split in splits),
         signal=len(classes) - 1,
     )
-    jets = JetArrays(given, numbers, weight)
+    jets = JetArrays(flat, labels, weight)
     job = OwnJob.of(spec, jets, data, int(seed), group_numbers(group, count), scale)
     paths = [path for path, _ in job.outputs]
-    if left := strangers(data / name, set(paths)):
+    if unexpected := unexpected_files(data / name, set(paths)):
         raise UserError(
-            f"{left[0]} is left of an earlier {name} and would be read beside the new jets, some "
-            f"of which it may hold; remove {left[0].parent}, or choose another name"
+            f"{unexpected[0]} is left of an earlier {name} and would be read beside the new jets, "
+            f"some of which it may hold; remove {unexpected[0].parent}, or choose another name"
         )
     job.require_jets_in_every_split()
     try:
@@ -105,26 +105,24 @@ def write_dataset(
         raise UserError(f"{data / name} cannot be made ({error.strerror})") from error
     with progress(count, f"writing {name}") as bar:
         bar.write(job.run(count, bar.update))
-    for path, made in job.outputs:
-        if without := [
-            one for one, jets in zip(classes, made.jets_per_class, strict=True) if not jets
-        ]:
-            log.warning(f"{path}: no jets of {', '.join(without)}, which was declared")
+    for path, provenance in job.outputs:
+        counts = zip(classes, provenance.jets_per_class, strict=True)
+        if empty := [text for text, jets in counts if not jets]:
+            log.warning(f"{path}: no jets of {', '.join(empty)}, which was declared")
     declaration = data / name / FILE_NAME
-    write_declaration(declaration, replace(spec, normalisation=measured(paths[0])))
+    write_declaration(declaration, replace(spec, normalisation=normalisation_of(paths[0])))
     return [*paths, declaration]
 
 
 @dataclass(frozen=True)
 class JetArrays:
-    """All jets, flat; `read` hands them out as a reader of a public file does."""
+    """All jets in memory, with the `read` of a public file's reader."""
 
     constituents: Constituents
     label: np.ndarray  # (jets,)
     weight: np.ndarray | None  # (jets,)
 
     def read(self, source: Path) -> Iterator[JetChunk]:
-        """A stretch at a time."""
         for first in range(0, len(self.label), CHUNK_ROWS):
             yield self.chunk(source, first, first + CHUNK_ROWS)
 
@@ -133,8 +131,8 @@ class JetArrays:
         all_counts, pdg_id = self.constituents.counts, self.constituents.pdg_id
         counts = all_counts[first:stop]
         begin = int(all_counts[:first].sum())
-        part = slice(begin, begin + int(counts.sum()))
-        momenta = self.constituents.momenta[part].astype(np.float64)
+        selected = slice(begin, begin + int(counts.sum()))
+        momenta = self.constituents.momenta[selected].astype(np.float64)
         owner = np.repeat(np.arange(len(counts)), counts)
         real = momenta[:, 0] > 0
         cartesian = to_cartesian(momenta[real])
@@ -145,17 +143,14 @@ class JetArrays:
             jet=from_cartesian(np.stack(total, axis=-1)),
             label=self.label[first:stop],
             rows=first + np.arange(len(counts)),
-            identity=None if pdg_id is None else identity(pdg_id[part], source, PDG_ID),
+            identity=None if pdg_id is None else identity(pdg_id[selected], source, PDG_ID),
             weight=None if self.weight is None else self.weight[first:stop],
         )
 
 
 @dataclass(frozen=True)
 class GroupedShard(Shard):
-    """Jets of one event fall into one split: the number of the event decides, not that of the jet.
-
-    Jets that came without events are events of their own.
-    """
+    """A shard whose splits are decided by the event, or the jet where `group` is None."""
 
     group: np.ndarray | None = None  # (jets,)
 
@@ -166,7 +161,7 @@ class GroupedShard(Shard):
 
 @dataclass(frozen=True)
 class OwnJob(Job):
-    """The job of a public file, for jets in memory."""
+    """A job for jets in memory."""
 
     declared: DatasetSpec
     jets: JetArrays
@@ -181,36 +176,26 @@ class OwnJob(Job):
         weight_scale: float,
     ) -> "OwnJob":
         """One file per split."""
-        source = Path("constituents")  # what sentences about these jets call them
-        outputs = tuple(
-            (
-                data / spec.name / split / f"{spec.name}_{split}_000.h5",
-                Provenance(
-                    spec.name,
-                    split,
-                    seed,
-                    ["arrays"],
-                    [""],
-                    "own",
-                    share,
-                    weight_scale=weight_scale,
-                ),
-            )
-            for split, share in spec.splits
-        )
+        source = Path("constituents")  # in place of a file name in error messages
+        outputs = []
+        for split, share in spec.splits:
+            provenance = Provenance(spec.name, split, seed, ["arrays"], [""], "own", share)
+            provenance.weight_scale = weight_scale
+            path = data / spec.name / split / f"{spec.name}_{split}_000.h5"
+            outputs.append((path, provenance))
         shard = GroupedShard(spec.splits, 0, (source,), group)
-        return OwnJob(spec.name, shard, seed, outputs, spec, jets)
+        return OwnJob(spec.name, shard, seed, tuple(outputs), spec, jets)
 
     def require_jets_in_every_split(self) -> None:
-        """Raise UserError, before anything is written, for a split that no jet falls into."""
-        given = self.jets.constituents
-        jets = len(given.counts)
-        pt = np.bincount(np.repeat(np.arange(jets), given.counts), given.momenta[:, 0], jets)
+        """Raise UserError for a split without jets."""
+        flat = self.jets.constituents
+        jets = len(flat.counts)
+        pt = np.bincount(np.repeat(np.arange(jets), flat.counts), flat.momenta[:, 0], jets)
         split = self.shard.split_of(np.flatnonzero(pt > 0), self.shard.sources[0], self.seed)
-        for share, (path, made) in enumerate(self.outputs):
+        for share, (path, provenance) in enumerate(self.outputs):
             if not (split == share).any():
                 raise UserError(
-                    f"none of {jets} jets fell into {made.split} ({path}); more jets "
+                    f"none of {jets} jets fell into {provenance.split} ({path}); more jets "
                     "are needed, or a larger share"
                 )
 
@@ -226,31 +211,32 @@ class OwnJob(Job):
 def require_declaration(
     name, classes, jet_radius, jet_pt_range, max_constituents, splits, seed
 ) -> tuple[str, ...]:
-    """The names of the classes; raises UserError about the first argument that declares nothing."""
+    """The names of the classes as texts; raises UserError about the first wrong argument."""
     if name in CATALOGUE or not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
         raise UserError(
             f"name {name!r}: expected small letters, digits and _, and none of "
             f"{', '.join(CATALOGUE)}"
         )
-    if isinstance(classes, str | bytes) or not all(isinstance(one, str | bytes) for one in classes):
+    text = (str, bytes)
+    if isinstance(classes, text) or not all(isinstance(label, text) for label in classes):
         raise UserError(
             f"classes {classes!r}: expected a sequence of names, for instance ('QCD', 'top')"
         )
-    names = tuple(one.decode() if isinstance(one, bytes) else str(one) for one in classes)
+    names = tuple(label.decode() if isinstance(label, bytes) else str(label) for label in classes)
     if not 1 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names) or "" in names:
         raise UserError(f"classes {names}: expected 1 to {MOST_CLASSES} names, all different")
     if not is_number(jet_radius) or not jet_radius > 0:
         raise UserError(f"jet_radius {jet_radius!r}: expected a number above zero")
-    is_text = isinstance(jet_pt_range, str)
-    pair: Any = [] if is_text or not np.iterable(jet_pt_range) else jet_pt_range
-    if len(pair) != 2 or not all(map(is_number, pair)) or not 0 < pair[0] < pair[1]:
+    is_sequence = np.iterable(jet_pt_range) and not isinstance(jet_pt_range, str)
+    edges: Any = jet_pt_range if is_sequence else []
+    if len(edges) != 2 or not all(map(is_number, edges)) or not 0 < edges[0] < edges[1]:
         raise UserError(
             f"jet_pt_range {jet_pt_range!r}: expected two rising numbers in GeV, for instance "
             "(550.0, 650.0)"
         )
-    for what, value, least in (("max_constituents", max_constituents, 1), ("seed", seed, 0)):
+    for argument, value, least in (("max_constituents", max_constituents, 1), ("seed", seed, 0)):
         if not is_number(value) or value != int(value) or value < least:
-            raise UserError(f"{what} {value!r}: expected {least} or more, a whole number")
+            raise UserError(f"{argument} {value!r}: expected {least} or more, a whole number")
     if not isinstance(splits, Mapping) or not all(map(is_number, splits.values())):
         raise UserError(f"splits {splits!r}: expected shares by name, as {SHARES}")
     if not {"train", "val"} <= set(splits) <= set(SPLITS) or min(splits.values()) <= 0:
@@ -261,12 +247,12 @@ def require_declaration(
 
 
 def is_number(value) -> bool:
-    """A finite number, of Python or NumPy, and no truth value."""
+    """Whether this is a finite number, of Python or NumPy, and no bool."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def measured(path: Path):
-    """JetClass constants for constituents, as a backbone knows them; mean and std of these jets."""
+def normalisation_of(path: Path):
+    """Constants of JetClass for constituents, as in the backbones; mean and std of these jets."""
     with open_for_reading(path) as file:
         jet = file["jet"][:].astype(np.float64)
     std = jet.std(axis=0)

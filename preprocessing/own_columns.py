@@ -1,4 +1,4 @@
-"""What is given once per jet - its class, its weight, its event - as arrays without a gap."""
+"""Checks and converts the columns with one value per jet: class, weight, event."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,12 @@ import numpy as np
 from omnilearn.errors import UserError
 from omnilearn.hdf5_sums import as_text
 
-# a mean weight within needs no other unit: float32 has seven digits from 1e-38 to 1e38
+# mean weights in this range are stored without a scale; float32 holds 1e-38 to 1e38
 ORDINARY_WEIGHTS = (1e-6, 1e6)
 
 
-def column(name: str, values) -> np.ndarray:
-    """`values` of any kind as an array; raises UserError for one missing value, by its jet."""
+def as_array(name: str, values) -> np.ndarray:
+    """`values` of any kind as an array; raises UserError for the first missing value."""
     try:
         if isinstance(values, ak.Array):
             values = ak.to_numpy(values, allow_missing=True)
@@ -22,9 +22,8 @@ def column(name: str, values) -> np.ndarray:
         raise UserError(f"{name}: not understood ({error}); expected one for each jet") from error
     missing = np.ma.getmaskarray(values)
     if values.dtype == object:
-        missing = missing | np.array([is_missing(one) for one in values.ravel()]).reshape(
-            values.shape
-        )
+        is_none = np.array([is_missing(value) for value in values.ravel()])
+        missing = missing | is_none.reshape(values.shape)
     if missing.any():
         jets = missing.any(axis=tuple(range(1, missing.ndim)))
         raise UserError(
@@ -36,18 +35,18 @@ def column(name: str, values) -> np.ndarray:
 
 
 def is_missing(value) -> bool:
-    """None, NumPy's masked, or what pandas has for it, which does not equal itself."""
+    """Whether this is None, numpy.ma.masked or a missing value of pandas, unequal to itself."""
     if value is None or value is np.ma.masked:
         return True
     try:
         return bool(value != value)
-    except TypeError:  # pandas.NA does not say
+    except TypeError:  # pandas.NA has no truth value
         return True
 
 
-def require_numbers(name: str, given, jets: int) -> np.ndarray:
-    """`given` as an array (jets,) of finite numbers; raises UserError otherwise."""
-    values = column(name, given)
+def require_numbers(name: str, values, jets: int) -> np.ndarray:
+    """`values` as an array (jets,) of finite numbers; raises UserError otherwise."""
+    values = as_array(name, values)
     if values.ndim != 1 or values.dtype.kind not in "biuf":
         raise UserError(f"{name}: shape {values.shape} of {values.dtype}; expected (jets,) numbers")
     require_length(name, values, jets)
@@ -61,12 +60,12 @@ def require_length(name: str, values: np.ndarray, jets: int) -> None:
         raise UserError(f"{name}: {len(values)} of them for {jets} jets")
 
 
-def class_numbers(given, classes: Sequence[str], jets: int) -> np.ndarray:
+def class_numbers(labels, classes: Sequence[str], jets: int) -> np.ndarray:
     """Labels (jets,) counting `classes` from 0, from numbers, names of classes, or one-hot rows.
 
     Raises UserError for the first jet of no class.
     """
-    values = column("label", given)
+    values = as_array("label", labels)
     if values.ndim == 2 and values.shape[1] == 1:
         is_one_hot = len(classes) == 1 and values.dtype.kind in "biuf" and (values == 1).all()
         values = np.zeros(len(values), int) if is_one_hot else values[:, 0]
@@ -88,23 +87,23 @@ def class_numbers(given, classes: Sequence[str], jets: int) -> np.ndarray:
     return label.astype(np.int64)
 
 
-def require_classes(good: np.ndarray, values: np.ndarray, expected: str) -> None:
-    """Raise UserError for the first jet that is not `good` (jets,)."""
-    if not good.all():
-        row = int(np.argmin(good))
+def require_classes(valid: np.ndarray, values: np.ndarray, expected: str) -> None:
+    """Raise UserError for the first jet that is not `valid` (jets,)."""
+    if not valid.all():
+        row = int(np.argmin(valid))
         raise UserError(
             f"label: {values[row].tolist()} in jet {row} (counted from 0); expected {expected}"
         )
 
 
-def weights_and_scale(given, jets: int) -> tuple[np.ndarray | None, float]:
-    """Weights (jets,) that float32 keeps to its last digit, and what to multiply them by.
+def weights_and_scale(weights, jets: int) -> tuple[np.ndarray | None, float]:
+    """Weights (jets,) within the range of float32, and their scale: weights = result * scale.
 
     The scale is 1 unless the weights are far from one, as cross sections in some units are.
     """
-    if given is None:
+    if weights is None:
         return None, 1.0
-    weight = require_numbers("weight", given, jets).astype(np.float64)
+    weight = require_numbers("weight", weights, jets).astype(np.float64)
     largest = np.abs(weight).max()
     if largest == 0:
         raise UserError("weight: zero for all jets; at least some must count")
@@ -113,11 +112,11 @@ def weights_and_scale(given, jets: int) -> tuple[np.ndarray | None, float]:
     return weight / scale, scale
 
 
-def group_numbers(given, jets: int) -> np.ndarray | None:
-    """A number for the event of each jet (jets,), from numbers or texts; None without any."""
-    if given is None:
+def group_numbers(groups, jets: int) -> np.ndarray | None:
+    """A number for the event of each jet (jets,), from numbers or texts; None for None."""
+    if groups is None:
         return None
-    values = column("group", given)
+    values = as_array("group", groups)
     if values.ndim != 1 or values.dtype.kind not in "biufSU":
         raise UserError(
             f"group: shape {values.shape} of {values.dtype}; expected (jets,) numbers or texts, "

@@ -1,9 +1,8 @@
-"""Tables that pandas keeps in HDF5, in all of its layouts, read with h5py alone.
+"""Reads pandas tables in HDF5, in all layouts, with h5py.
 
 The fixed layout has a dataset per block of columns of one type; the table layout one compound
-dataset, in which blocks and single columns (`data_columns`) are fields.
-
-pandas and PyTables would unpickle the attributes of the file, and run what they say.
+dataset, in which blocks and single columns (`data_columns`) are fields. pandas and PyTables would
+unpickle the attributes of the file, which may run any code.
 """
 
 import pickletools
@@ -15,42 +14,30 @@ import numpy as np
 
 from omnilearn.errors import UserError
 
-BLOCK = "values_block"  # begins the name of a field of several columns
-# the words of the pickle language that are a column's name, or its number
-NAME_OPCODES = {
-    "UNICODE",
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "STRING",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-    "INT",
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG",
-    "LONG1",
-}
+BLOCK = "values_block"  # prefix of a field of several columns
+# pickle opcodes whose argument is the name or number of a column
+TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"}
 
 
 @dataclass
 class Table:
-    """A pandas frame: blocks of columns, one behind the other, and the columns' names."""
+    """A pandas frame: blocks of columns in the stored order, and the names of all columns."""
 
     blocks: list[tuple[h5py.Dataset, str | None]]  # dataset, and its field in a compound table
     widths: list[int]  # columns of each block
-    names: list[str] | None  # of all columns as they are stored; None if the file has none
+    names: list[str] | None  # in the stored order; None if the file has none
 
     def __len__(self) -> int:
         return len(self.blocks[0][0])
 
     @property
     def width(self) -> int:
-        """Columns of all blocks."""
+        """Number of columns."""
         return sum(self.widths)
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Rows first to last of all columns as they are stored: (rows, width) float64."""
+        """Rows first to last in the stored order of columns: (rows, width) float64."""
         table = np.empty((last - first, self.width))
         stop, stored = 0, {}
         for (dataset, name), width in zip(self.blocks, self.widths, strict=True):
@@ -63,15 +50,15 @@ class Table:
 
 
 def bytes_of(attribute: bytes | str) -> bytes:
-    """PyTables writes text as bytes; a file that another program copied may hold it as text."""
+    """The attribute as bytes, which PyTables writes; other programs may have stored text."""
     return attribute.encode() if isinstance(attribute, str) else bytes(attribute)
 
 
 def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) -> Table:
     """The only table of the file, or the one under `key`; pandas format 'table' or 'fixed'.
 
-    Raises UserError, calling the files `title`, if it is missing, empty, of unequal columns or of
-    something else than numbers.
+    Raises UserError if it is missing, empty, of unequal columns or not of numbers; `title` is the
+    dataset's, for the message.
     """
     group = table_group(file, path, title, key)
     if "table" in group:  # pandas format='table': one compound dataset
@@ -106,32 +93,32 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
         )
     if not blocks or len(blocks[0][0]) == 0:
         raise UserError(f"{path} holds no jets; download it again")
-    known = [name for block in names for name in block]
-    return Table(blocks, widths, known if len(known) == sum(widths) else None)
+    flat = [name for block in names for name in block]
+    return Table(blocks, widths, flat if len(flat) == sum(widths) else None)
 
 
 def table_group(file: h5py.File, path: Path, title: str, key: str | None) -> h5py.Group:
     """The group that holds the table; raises UserError if there is none, or more than one."""
     tables = []
 
-    def look(name: str, item: h5py.HLObject) -> None:
+    def add_table(name: str, item: h5py.HLObject) -> None:
         if isinstance(item, h5py.Group) and ("table" in item or "axis0" in item):
             tables.append(name)
 
-    file.visititems(look)
+    file.visititems(add_table)
     if key in tables or len(tables) == 1:
         return file[key if key in tables else tables[0]]
-    wanted = "has several pandas tables" if tables else "has no pandas table"
-    wanted += f", none under the key {key!r}" if tables and key else ""
+    problem = "has several pandas tables" if tables else "has no pandas table"
+    problem += f", none under the key {key!r}" if tables and key else ""
     raise UserError(
-        f"{path} {wanted}: {', '.join(tables or file) or 'nothing'}; the public files of {title} "
+        f"{path} {problem}: {', '.join(tables or file) or 'nothing'}; the public files of {title} "
         "have one"
     )
 
 
 def is_index(name: str, kind: bytes) -> bool:
-    """Whether a field of a compound table numbers its rows: pandas says integer or the like of it,
-    of columns a pickled list of their names."""
+    """Whether a field of a compound table is the index: its kind is a word like "integer", that of
+    columns a pickled list of names."""
     return name == "index" or (bool(kind) and not kind.startswith((b"(", b"\x80")))
 
 
@@ -141,15 +128,15 @@ def stored_names(items: np.ndarray) -> list[str]:
         return [name.decode() for name in items.tolist()]
     if items.dtype.kind in "iuf":
         return [f"{number:.0f}" for number in items.tolist()]
-    return [name for one in items for name in pickled_names(bytes(one))]
+    return [name for item in items for name in pickled_names(bytes(item))]
 
 
 def pickled_names(pickled: bytes) -> list[str]:
-    """The names in a pickled list: its words are looked at, nothing is ever built from them."""
+    """The names in a pickled list: its opcodes are parsed, nothing is unpickled."""
     if not pickled:
         return []
     return [
         str(argument)
         for opcode, argument, _ in pickletools.genops(pickled)
-        if opcode.name in NAME_OPCODES
+        if opcode.name in TEXTS | NUMBERS
     ]

@@ -1,10 +1,10 @@
-"""CMS jets of candidates times their PUPPI weights, from whichever file holds both.
+"""CMS jets of candidates with PUPPI weights, for both formats of Aspen Open Jets.
 
-The stored four-momenta are not weighted; the momentum of a CMS AK8 jet is the sum of momenta times
-PUPPI weights (arXiv:1407.6013), and so it is here: constituents carry the weighted momentum, those
-of weight 0 are none. Jet pt, eta and phi are the calibrated ones of the file, so that constituents
-need not sum to the jet. The mass before grooming is that of the weighted sum, scaled by the
-calibration of pt, which multiplies the whole four-momentum.
+The stored four-momenta are not weighted. As in CMS, the momentum of an AK8 jet is the sum of
+momenta times PUPPI weights (arXiv:1407.6013): constituents have the weighted momentum, candidates
+of weight 0 are no constituents. Jet pt, eta and phi are the calibrated ones of the file, so that
+constituents need not sum to the jet. The mass before grooming is that of the weighted sum, scaled
+by the calibration of pt, which multiplies the four-momentum.
 """
 
 from pathlib import Path
@@ -12,17 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.data.catalogue import ASPEN
-from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, invariant_mass
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import JetChunk
+from preprocessing.sources import refuse_row
 
 # columns of a candidate: those of the public HDF5 files of Aspen Open Jets
 CANDIDATE = ("px", "py", "pz", "E", "d0", "d0Err", "dz", "dzErr", "charge", "pdgId", "puppiWeight")
 TRACK = slice(4, 8)
 PDG_ID, PUPPI_WEIGHT = CANDIDATE.index("pdgId"), CANDIDATE.index("puppiWeight")
 HIGHEST_WEIGHT = 1.001  # rounding of a weight of 1
-# quantities of the spec's jet_extra that come from other places than the tagging variables
+# columns of the spec's jet_extra that identify the event
 EVENT = ("run", "luminosity_block", "event")
 
 
@@ -38,16 +38,16 @@ def weighted_jets(
     """The jets of candidates (n, 11) of the columns CANDIDATE, ordered by jet.
 
     owner (n,): the jet of each candidate. jets (jets, 3): calibrated pt [GeV], eta, phi. extra:
-    the columns of ASPEN.jet_extra that the file has, each (jets,); NaN stands for the others.
-    rows (jets,): place of each jet in its file. `path` and `key` name the PDG ids in complaints.
-    Raises UserError on PDG ids that no constituent has.
+    the columns of ASPEN.jet_extra that the file has, each (jets,); the others are NaN. rows
+    (jets,): number of each jet in its file. Raises UserError on unknown PDG ids, naming `path` and
+    `key`.
     """
     real = candidates[:, PUPPI_WEIGHT] > 0
     real &= (candidates[:, 0] != 0) | (candidates[:, 1] != 0)
     flat, owner = candidates[real].astype(np.float64), owner[real]
     weighted = flat[:, :4] * flat[:, PUPPI_WEIGHT, None]
     summed = from_cartesian(
-        np.stack([np.bincount(owner, part, len(jets)) for part in weighted.T], axis=-1)
+        np.stack([np.bincount(owner, column, len(jets)) for column in weighted.T], axis=-1)
     )
     pt, eta, phi = jets.T.astype(np.float64)
     calibration = np.divide(pt, summed[:, 0], out=np.ones_like(pt), where=summed[:, 0] > 0)
@@ -73,9 +73,5 @@ def require_weights(
     weight: np.ndarray, owner: np.ndarray, path: Path, key: str, first_row: int, remedy: str
 ) -> None:
     """Raise UserError for the first weight (n,) outside 0-1, naming the row of its owner (n,)."""
-    outside = (weight < 0) | (weight > HIGHEST_WEIGHT)
-    if outside.any():
-        raise UserError(
-            f"{path}: {key} is not between 0 and 1 in jet "
-            f"{first_row + int(owner[np.argmax(outside)])} (counted from 0); {remedy}"
-        )
+    outside = np.bincount(owner[(weight < 0) | (weight > HIGHEST_WEIGHT)]) > 0
+    refuse_row(outside, path, f"{key} is not between 0 and 1", first_row, remedy)

@@ -19,7 +19,14 @@ from preprocessing.flat_hdf5 import require_classes
 from preprocessing.identity import identity, masses
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.npz_stream import NpzRows, open_npz
-from preprocessing.sources import RemoteFile, Shard, require_files, require_finite, what_is_in
+from preprocessing.sources import (
+    RemoteFile,
+    Shard,
+    names_in,
+    refuse_row,
+    require_files,
+    require_finite,
+)
 
 KEYS = ("X", "y")
 COLUMNS = ("pt", "rapidity", "phi", "PDG id")
@@ -48,37 +55,38 @@ MD5 = (
     "6753508e34014cc69714a01fca20ec38",
 )
 REMOTE = tuple(
-    RemoteFile.zenodo(3164691, f"QG_jets_{number}.npz" if number else "QG_jets.npz", f"md5:{md5}")
-    for number, md5 in enumerate(MD5)
+    RemoteFile.zenodo(3164691, f"QG_jets_{index}.npz" if index else "QG_jets.npz", f"md5:{md5}")
+    for index, md5 in enumerate(MD5)
 )
 
 
 def shards(raw: Path) -> list[Shard]:
     """Each public file is shared among the splits.
 
-    Converted files are taken in their place. Raises UserError if there is none, both kinds, or
+    Converted files are read in their place. Raises UserError if there is none, both kinds, or
     files of two of the four public sets.
     """
-    found: dict = defaultdict(dict)
+    sets: dict = defaultdict(dict)
     for path in sorted(raw.glob("*.npz")):
         if name := FILE_NAME.fullmatch(path.name):
-            found[name[1]][int(name[2] or 0), path.name] = path
-    others = converted.shards(raw)
-    converted.require_alone(others, [path for files in found.values() for path in files.values()])
-    if others:
-        return others
-    if not found:
+            sets[name[1]][int(name[2] or 0), path.name] = path
+    converted_shards = converted.shards(raw)
+    originals = [path for files in sets.values() for path in files.values()]
+    converted.require_one_version(converted_shards, originals)
+    if converted_shards:
+        return converted_shards
+    if not sets:
         raise UserError(
-            f"{raw} holds no QG_jets*.npz but {what_is_in(raw)}; get them from {QG.source}"
+            f"{raw} holds no QG_jets*.npz but {names_in(raw)}; get them from {QG.source}"
         )
-    if len(found) > 1:
-        first, second = (next(iter(found[name].values())) for name in sorted(found)[:2])
+    if len(sets) > 1:
+        first, second = (next(iter(sets[name].values())) for name in sorted(sets)[:2])
         raise UserError(
             f"{first} and {second} are of different sets (generator, charm and beauty) and would "
             "be mixed; keep one set in the folder"
         )
-    (files,) = found.values()
-    paths = [files[number] for number in sorted(files)]
+    (files,) = sets.values()
+    paths = [files[key] for key in sorted(files)]
     require_files(paths)
     return [Shard(QG.splits, index, (path,)) for index, path in enumerate(paths)]
 
@@ -88,9 +96,9 @@ def require_layout(arrays: NpzRows, path: Path) -> None:
     for key, columns in (("X", ("slots", len(COLUMNS))), ("y", ())):
         shape = arrays.shapes[key]
         if len(shape) != 1 + len(columns) or (columns and shape[-1] != columns[-1]):
-            wanted = " x ".join(map(str, ("jets", *columns)))
+            expected = " x ".join(map(str, ("jets", *columns)))
             raise UserError(
-                f"{path}: {key} has shape {shape}, but files of {QG.title} have {wanted}"
+                f"{path}: {key} has shape {shape}, but files of {QG.title} have {expected}"
             )
 
 
@@ -103,19 +111,19 @@ def count(path: Path) -> int:
         return arrays.rows
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time; the jet is the sum of all its constituents.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time; a jet is the sum of its constituents.
 
     Raises UserError on numbers that are not finite, labels other than 0 (gluon) and 1 (quark), and
-    particles that no jet has.
+    unknown PDG ids.
     """
     if converted.is_converted(path):
-        yield from converted.read(path, QG, at_once)
+        yield from converted.read(path, QG, chunk_rows)
         return
     with open_npz(path, KEYS, QG.title) as arrays:
         require_layout(arrays, path)
-        for first_row, stretch in arrays.stretches(at_once):
-            yield chunk(stretch["X"], stretch["y"], path, first_row)
+        for first_row, stored in arrays.chunks(chunk_rows):
+            yield chunk(stored["X"], stored["y"], path, first_row)
 
 
 def chunk(particles: np.ndarray, label: np.ndarray, path: Path, first_row: int) -> JetChunk:
@@ -123,12 +131,8 @@ def chunk(particles: np.ndarray, label: np.ndarray, path: Path, first_row: int) 
     require_finite(particles, path, "X", first_row)
     require_classes(label, QG, path, "y", first_row)
     pt = particles[..., 0]
-    if (pt < 0).any():
-        row = int(np.argmax((pt < 0).any(axis=1)))
-        raise UserError(
-            f"{path}: X has a pt below 0 in jet {first_row + row} (counted from 0); its columns "
-            f"must be {', '.join(COLUMNS)}"
-        )
+    remedy = f"its columns must be {', '.join(COLUMNS)}"
+    refuse_row((pt < 0).any(axis=1), path, "X has a pt below 0", first_row, remedy)
     real = pt > 0
     counts = real.sum(axis=1)
     pt, rapidity, phi, pdg_id = particles[real].T

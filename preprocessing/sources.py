@@ -1,4 +1,4 @@
-"""The public files a run reads: which go into which output file, and how their damage is told."""
+"""The public files of a run: their assignment to output files, and checks for damage."""
 
 import os
 import zlib
@@ -28,10 +28,10 @@ class Shard:
         return Shard(((split, 1.0),), index, sources)
 
     def split_of(self, rows: np.ndarray, source: Path, seed: int) -> np.ndarray:
-        """Number of the share that each row (rows,) of a file falls into.
+        """Index of the share of each row (rows,) of a file.
 
-        A hash of seed, file name and row decides: the same whatever is read together, in whatever
-        order, on however many processes; so splits are disjoint and do not change.
+        It is a hash of seed, file name and row, so that splits are disjoint and do not depend on
+        chunks, order or the number of processes.
         """
         salt = np.random.SeedSequence([seed, zlib.crc32(source.name.encode())])
         hashed = rows.astype(np.uint64) + salt.generate_state(1, np.uint64)
@@ -45,12 +45,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a public record: its name there and here, its address, its hash if known."""
+    """One file of a public record: its name, its address, its hash if known."""
 
     name: str
     url: str
     checksum: str | None = None  # md5:... or sha256:...
-    folder: str = ""  # of an archive: its files belong there
+    folder: str = ""  # where the content of an archive is unpacked
 
     @staticmethod
     def zenodo(
@@ -62,82 +62,88 @@ class RemoteFile:
 
 
 def files_below(folder: Path, *suffixes: str) -> list[Path]:
-    """The files of any of these endings in `folder` and all folders below it, sorted.
+    """The files of any of these suffixes in `folder` and all folders below it, sorted.
 
-    Linked folders are entered, each place once; names that begin with a dot are not looked at.
+    Links to folders are followed, each folder once; names that begin with a dot are ignored.
     """
-    found, entered = [], set()
-    for here, folders, files in os.walk(folder, followlinks=True):
-        place = os.path.realpath(here)
+    paths, visited = [], set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if place in entered:
+        if real in visited:
             folders.clear()
             continue
-        entered.add(place)
-        found += [
-            Path(here) / name
+        visited.add(real)
+        paths += [
+            Path(parent) / name
             for name in files
             if name.endswith(suffixes) and not name.startswith(".")
         ]
-    return sorted(found)
+    return sorted(paths)
 
 
-def what_is_in(folder: Path, most: int = 5) -> str:
-    """Names in a folder, the first few of many, for a sentence about what is missing there."""
+def names_in(folder: Path, most: int = 5) -> str:
+    """The first names in a folder, for a message about missing files."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join(names[:most] + more) or "nothing"
 
 
-def mixed(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
-    """The sources of each output file, so that every one has its share of all classes.
+def mix_classes(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
+    """The sources of each output file, so that each one contains all classes as far as possible.
 
-    There are as many as the largest class has files; those of the smaller ones are spread evenly.
+    There are as many outputs as the largest class has files; smaller classes are spread evenly.
     """
     classes = list(classes)
-    number = max(len(files) for files in classes)
-    outputs: list[list[Path]] = [[] for _ in range(number)]
+    count = max(len(files) for files in classes)
+    outputs: list[list[Path]] = [[] for _ in range(count)]
     for files in classes:
-        for position, path in enumerate(files):
-            outputs[position * number // len(files)].append(path)
+        for index, path in enumerate(files):
+            outputs[index * count // len(files)].append(path)
     return [tuple(sources) for sources in outputs]
 
 
 @contextmanager
-def reading(path: Path, mend: str = "download it again") -> Iterator[None]:
-    """Turn whatever a file library throws at a damaged file into one sentence about that file.
-
-    mend: what helps.
-    """
+def reading(path: Path, remedy: str = "download it again") -> Iterator[None]:
+    """Turn any exception of a file library about a damaged file into a UserError with `remedy`."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        # ROOT and HDF5 readers fail on damaged bytes with any exception there is
+        # the type of the exception depends on the damaged bytes
         first_line = (str(error).strip().splitlines() or [""])[0][:200]
         reason = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
         raise UserError(
-            f"{path} cannot be read ({reason}); it is truncated or damaged, {mend}"
+            f"{path} cannot be read ({reason}); it is truncated or damaged, {remedy}"
         ) from error
 
 
-def strangers(folder: Path, expected: set[Path]) -> list[Path]:
-    """Files in the splits of a dataset's folder that are not `expected` to be made now, sorted.
+def unexpected_files(folder: Path, expected: set[Path]) -> list[Path]:
+    """Files of a dataset's splits that are not `expected`, sorted; a training would read them, too.
 
-    They would be read together with the new ones. A name that begins with a dot is being written.
+    Names that begin with a dot are files that are being written.
     """
-    found = [path for split in SPLITS for path in folder.glob(f"{split}/*.h5")]
-    return sorted(path for path in found if path not in expected and path.name[0] != ".")
+    paths = {path for split in SPLITS for path in folder.glob(f"{split}/*.h5")}
+    return sorted(path for path in paths - expected if path.name[0] != ".")
 
 
 def require_files(paths: list[Path]) -> None:
-    """Raise UserError naming the first file that is gone or without a byte."""
+    """Raise UserError naming the first file that is missing or empty."""
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path} is no file, or a link to one that is gone; remove it")
         if path.stat().st_size == 0:
             raise UserError(f"{path} is empty (0 bytes); download it again")
+
+
+def refuse_row(
+    bad: np.ndarray, path: Path, problem: str, first_row: int, remedy: str, row: str = "jet"
+) -> None:
+    """Raise UserError about the first row marked in `bad` (rows,); `row` is the word for a row."""
+    if bad.any():
+        index = first_row + int(np.argmax(bad))
+        raise UserError(f"{path}: {problem} in {row} {index} (counted from 0); {remedy}")
 
 
 def require_finite(
@@ -148,18 +154,16 @@ def require_finite(
     counts: np.ndarray | None = None,
     row: str = "jet",
 ) -> None:
-    """Refuse NaN and infinity in `values`, naming file, key and the first such jet's row.
+    """Raise UserError for NaN and infinity in `values`, naming file, key and the first such row.
 
-    `values` has one entry (or row) per jet, or one per constituent with `counts` (jets,).
-    row: the word for a row.
+    `values` has one entry (or row) per jet, or one per constituent with `counts` (jets,). `row` is
+    the word for a row.
     """
     finite = np.isfinite(values)
     if finite.all():
         return
-    where = int(np.argwhere(~finite)[0, 0])
+    bad = ~finite.reshape(len(values), -1).all(axis=1)
     if counts is not None:
-        where = int(np.searchsorted(np.cumsum(counts), where, side="right"))
-    raise UserError(
-        f"{path}: {key} is not a finite number in {row} {first_row + where} (counted from 0); "
-        f"the file is damaged, download it again or remove that {row}"
-    )
+        bad = np.bincount(np.repeat(np.arange(len(counts)), counts)[bad]) > 0
+    remedy = f"the file is damaged, download it again or remove that {row}"
+    refuse_row(bad, path, f"{key} is not a finite number", first_row, remedy, row)

@@ -11,16 +11,18 @@ from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian
 from preprocessing import converted, pandas_table
+from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.pandas_table import Table
 from preprocessing.sources import (
     SPLITS,
     RemoteFile,
     Shard,
+    names_in,
     reading,
+    refuse_row,
     require_files,
     require_finite,
-    what_is_in,
 )
 
 REMOTE = tuple(RemoteFile.zenodo(2603256, f"{split}.h5") for split in SPLITS)
@@ -39,36 +41,35 @@ COLUMNS = (
 
 
 def shards(raw: Path) -> list[Shard]:
-    """train.h5, val.h5 and test.h5 become one file each; so do converted ones in their place.
+    """train.h5, val.h5 and test.h5 become one file each; converted files are read in their place.
 
     Raises UserError if there is none, or both kinds.
     """
-    found = [split for split in SPLITS if (raw / f"{split}.h5").is_file()]
-    others = converted.shards(raw)
-    converted.require_alone(others, [raw / f"{split}.h5" for split in found])
-    if others:
-        return others
-    if not found:
+    paths = {split: raw / f"{split}.h5" for split in SPLITS if (raw / f"{split}.h5").is_file()}
+    converted_shards = converted.shards(raw)
+    converted.require_one_version(converted_shards, list(paths.values()))
+    if converted_shards:
+        return converted_shards
+    if not paths:
         raise UserError(
-            f"{raw} holds none of train.h5, val.h5, test.h5 but {what_is_in(raw)}; get them from "
+            f"{raw} holds none of train.h5, val.h5, test.h5 but {names_in(raw)}; get them from "
             f"{TOP.source}"
         )
-    require_files([raw / f"{split}.h5" for split in found])
-    return [Shard.whole(split, 0, (raw / f"{split}.h5",)) for split in found]
+    require_files(list(paths.values()))
+    return [Shard.whole(split, 0, (path,)) for split, path in paths.items()]
 
 
 def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
-    """The public table, and where each of its columns is stored; None if all are in place.
+    """The public table, and the position of each of its columns; None for the public order.
 
-    Columns of other names are left aside; without names the public order holds. Raises UserError if
-    there is no table, or there are not 806 columns.
+    Additional columns are ignored; a table without names is in the public order. Raises UserError
+    if there is no table, or it has not 806 columns.
     """
     table = pandas_table.open_table(file, path, TOP.name, KEY)
     names = tuple(table.names or ())
-    place = {name: number for number, name in enumerate(names)}
-    if set(COLUMNS) <= set(place):
-        in_place = names == COLUMNS
-        return table, None if in_place else [place[name] for name in COLUMNS]
+    position = {name: index for index, name in enumerate(names)}
+    if set(COLUMNS) <= set(position):
+        return table, None if names == COLUMNS else [position[name] for name in COLUMNS]
     if table.width != len(COLUMNS):
         raise UserError(
             f"{path}: the table {KEY!r} has {table.width} columns, but the public "
@@ -85,20 +86,20 @@ def count(path: Path) -> int:
         return len(open_table(file, path)[0])
 
 
-def read(path: Path, at_once: int = CHUNK_ROWS) -> Iterator[JetChunk]:
-    """The jets of one file, `at_once` rows at a time; the jet is the sum of all its constituents.
+def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
+    """The jets of one file, `chunk_rows` rows at a time; a jet is the sum of its constituents.
 
     Raises UserError on numbers that are not finite, labels other than 0 and 1, and columns whose
     energy is below the momentum.
     """
     if converted.is_converted(path):
-        yield from converted.read(path, TOP, at_once)
+        yield from converted.read(path, TOP, chunk_rows)
         return
     with reading(path), open_for_reading(path) as file:
         table, order = open_table(file, path)
-        for first in range(0, len(table), at_once):
-            stretch = table.read(first, min(first + at_once, len(table)))
-            yield chunk(stretch if order is None else stretch[:, order], path, first)
+        for first in range(0, len(table), chunk_rows):
+            rows = table.read(first, min(first + chunk_rows, len(table)))
+            yield chunk(rows if order is None else rows[:, order], path, first)
 
 
 def chunk(table: np.ndarray, path: Path, first_row: int) -> JetChunk:
@@ -109,20 +110,13 @@ def chunk(table: np.ndarray, path: Path, first_row: int) -> JetChunk:
     real = (momenta[..., 0] != 0) | (momenta[..., 1] != 0)
     counts = real.sum(axis=1)
     flat = momenta[real]
-    low = flat[:, 3] ** 2 < 0.99 * (flat[:, :3] ** 2).sum(axis=1)
-    if low.any():
-        row = int(np.searchsorted(np.cumsum(counts), np.argmax(low), side="right"))
-        raise UserError(
-            f"{path}: a constituent of jet {first_row + row} (counted from 0) has less energy than "
-            "momentum; the columns must be E, PX, PY, PZ for each constituent"
-        )
+    spacelike = flat[:, 3] ** 2 < 0.99 * (flat[:, :3] ** 2).sum(axis=1)
+    bad = np.bincount(np.repeat(np.arange(len(table)), counts)[spacelike]) > 0
+    problem = "a constituent has less energy than momentum"
+    remedy = "the columns must be E, PX, PY, PZ for each constituent"
+    refuse_row(bad, path, problem, first_row, remedy)
     label = table[:, -1]
-    if not np.isin(label, (0, 1)).all():
-        row = int(np.argmin(np.isin(label, (0, 1))))
-        raise UserError(
-            f"{path}: is_signal_new is {label[row]:g} in jet {first_row + row} (counted from 0), "
-            "but it must be 0 or 1"
-        )
+    require_classes(label, TOP, path, COLUMNS[-1], first_row)
     return JetChunk(
         constituents=from_cartesian(flat),
         counts=counts,

@@ -30,7 +30,7 @@ DATASETS = {name: import_module(f"simulation.{name}") for name in CATALOGUE}
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one sentence."""
+    """A parser with one-sentence errors."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; see {self.prog} --help")
@@ -60,8 +60,8 @@ def parser() -> Parser:
     return parser
 
 
-def asked(args: argparse.Namespace) -> dict:
-    """What the jets depend on: the flags and the programs that make them."""
+def description(args: argparse.Namespace) -> dict:
+    """What the jets depend on: flags and versions of the programs."""
     flags = {name: value for name, value in vars(args).items() if name not in ("out", "workers")}
     return {
         "made_by": "Pythia 8 and FastJet",
@@ -71,22 +71,17 @@ def asked(args: argparse.Namespace) -> dict:
     }
 
 
-def describe(out: Path, made: dict) -> None:
-    """simulation.json beside the sample: what made it, and that no detector did."""
-    with atomic_path(out / "simulation.json") as temporary:
-        temporary.write_text(json.dumps(made, indent=2) + "\n")
-
-
 def main() -> None:
     args = parser().parse_args()
     module = DATASETS[args.dataset]
     # a dataset may have several public formats
-    recipe = module.recipe(args) if hasattr(module, "recipe") else module.RECIPE
+    card = module.card(args) if hasattr(module, "card") else module.CARD
     files = module.files(args)
     prepare_folders(args.out, files)
     remove_leftovers(args.out, *{file.path.parent for file in files} - {args.out})
-    made = asked(args)
-    unfinished = Unfinished(args.out, {**made, "recipe": recipe.identity()})
+    sample = description(args)
+    unfinished = Unfinished(args.out, {**sample, "recipe": card.identity()})
+    new_files = [file for file in files if file.path not in unfinished.kept]
     if unfinished.kept:
         log.info(
             f"{len(unfinished.kept)} of {len(files)} files are complete from an earlier run "
@@ -94,21 +89,20 @@ def main() -> None:
         )
     start = time.monotonic()
     try:
-        produce(recipe, files, args.seed, args.workers, unfinished)
+        produce(card, files, args.seed, args.workers, unfinished)
     except KeyboardInterrupt as stop:
         raise UserError(
             "interrupted; complete files stay, the same command makes only the missing ones"
         ) from stop
-    wall = time.monotonic() - start
-    describe(args.out, {**made, "files": [str(f.path.relative_to(args.out)) for f in files]})
+    seconds = time.monotonic() - start
+    sample["files"] = [str(file.path.relative_to(args.out)) for file in files]
+    with atomic_path(args.out / "simulation.json") as temporary:
+        temporary.write_text(json.dumps(sample, indent=2) + "\n")
     unfinished.end()
-    files = [file for file in files if file.path not in unfinished.kept]
-    for file in files:
-        log.info(f"wrote {file.path} ({sum(file.jets)} {recipe.unit})")
-    jets = sum(sum(file.jets) for file in files)
-    log.info(
-        f"{jets} {recipe.unit} in {wall:.0f} s, {jets / wall:.0f} {recipe.unit}/s, seed {args.seed}"
-    )
+    for file in new_files:
+        log.info(f"wrote {file.path} ({sum(file.jets)} {card.unit})")
+    jets, unit = sum(sum(file.jets) for file in new_files), card.unit
+    log.info(f"{jets} {unit} in {seconds:.0f} s, {jets / seconds:.0f} {unit}/s, seed {args.seed}")
 
 
 def command() -> int:

@@ -1,7 +1,7 @@
 """ATLAS top tagging: tops of heavy Z' and biased dijets in flat HDF5 files, in MeV.
 
 ATLAS Collaboration, ATL-PHYS-PUB-2022-039 and CERN open data record 15013: large-radius jets,
-350-3150 GeV, tops with all decay quarks inside. There the detector is Geant4's ATLAS; here it is
+350-3150 GeV, tops with all decay quarks inside. There the detector is ATLAS in Geant4; here it is
 the CMS-like one, and the fifteen high-level observables of the public files are left out.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 
 from omnilearn.kinematics import invariant_mass
 from simulation.detector import RESPONSE
-from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile, at_least
+from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.plan import OutputFile, add_jets, at_least
 from simulation.sample import jets_in_window
 from simulation.writers import HDF5Writer, hdf5, slots
 
@@ -38,7 +38,7 @@ PT_EDGES = np.geomspace(*PT_RANGE, 9)  # bins in which the weights balance the c
 PROCESSES = (
     Process(
         "QCD",
-        # flattened in pTHat: the jets of an unweighted sample would all lie at the lower edge
+        # flattened in pTHat, since the jets of an unweighted sample lie at the lower edge
         (
             (
                 "HardQCD:all = on",
@@ -48,13 +48,11 @@ PROCESSES = (
                 "PhaseSpace:bias2SelectionRef = 250.",
             ),
         ),
-        resonance=0,
-        leading_only=False,
         jets_per_second=150,
     ),
     Process(
         "top",
-        # one mass fills a part of the range of pt only
+        # several masses, each of which covers a part of the range of pt
         tuple(
             (
                 "NewGaugeBoson:ffbar2gmZZprime = on",
@@ -69,9 +67,8 @@ PROCESSES = (
             )
             for mass in (2000, 4000, 6000)
         ),
-        resonance=6,
-        leading_only=False,
         jets_per_second=180,
+        resonance=6,
     ),
 )
 SIGNAL = 1
@@ -91,7 +88,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
         [ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1
     )
     label = ak.to_numpy(jets.process == SIGNAL).astype(np.int64)
-    calibrated = momenta[:, 0] / RESPONSE  # as the public jets are
+    calibrated = momenta[:, 0] / RESPONSE  # as in the public files
     per_jet = (
         MEV * calibrated,
         momenta[:, 1],
@@ -110,15 +107,15 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
 
 
 def training_weights(pt: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """1 for tops; background (jets,) is given their pt spectrum and the mean weight 1."""
-    place = np.searchsorted(PT_EDGES, pt)
+    """Weights (jets,): 1 for tops; background gets their pt spectrum and the mean weight 1."""
+    bins = np.searchsorted(PT_EDGES, pt)
     background = label != SIGNAL
     tops, others = (
         # one more in each bin, so that none is empty
-        np.bincount(place[chosen], minlength=len(PT_EDGES) + 1) + 1.0
-        for chosen in (~background, background)
+        np.bincount(bins[selected], minlength=len(PT_EDGES) + 1) + 1.0
+        for selected in (~background, background)
     )
-    weights = np.where(background, (tops / others)[place], 1.0)
+    weights = np.where(background, (tops / others)[bins], 1.0)
     weights[background] *= np.count_nonzero(background) / max(weights[background].sum(), 1e-9)
     return weights
 
@@ -131,18 +128,13 @@ def writer(path: Path) -> Iterator[HDF5Writer]:
         content.file.attrs["num_jets"] = len(content.file["labels"])
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="atlas",
-    settings=(
-        "Beams:eCM = 13000.",
-        "ParticleDecays:limitTau0 = on",
-        "ParticleDecays:tau0Max = 10.",
-    ),
+    settings=("Beams:eCM = 13000.", *LONG_LIVED),
     processes=PROCESSES,
     jet_radius=1.0,
     pt_range=(RESPONSE * PT_RANGE[0], RESPONSE * PT_RANGE[1]),
     eta_max=2.0,
-    match_resonance=False,
     chunk_size=400,
     columns=columns,
     writer=writer,
@@ -152,13 +144,8 @@ RECIPE = GeneratorCard(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
-    parser.add_argument(
-        "--jets",
-        type=at_least(1),
-        required=True,
-        metavar="N",
-        help="jets of train.h5, half of them tops; preprocessing takes the validation jets of them",
-    )
+    explanation = "jets of train.h5, half of them tops; preprocessing splits off validation jets"
+    add_jets(parser, explanation)
     parser.add_argument(
         "--test-jets",
         type=at_least(0),

@@ -1,8 +1,8 @@
 """CMS 2011A: the two hardest jets of QCD events at 7 TeV, in MOD HDF5 files by slices of parton pt.
 
 P. Komiske, R. Mastandrea, E. Metodiev, P. Naik, J. Thaler, arXiv:1908.08542 (there: Pythia 6,
-Geant4, pile-up). Left out are generated jets (associated to none here), their particles, and the
-slice of 170-300 GeV, which holds a jet above 375 GeV too rarely.
+Geant4, pile-up). Left out are generated jets, their particles, and the slice of 170-300 GeV, in
+which jets above 375 GeV are too rare.
 """
 
 import argparse
@@ -16,8 +16,8 @@ import numpy as np
 from omnilearn.kinematics import delta_phi, from_cartesian, invariant_mass, to_rapidity
 from simulation.detector import NEUTRAL_HADRON, PHOTON, RESPONSE
 from simulation.generator import Events
-from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile, at_least
+from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.plan import OutputFile, add_jets, one_process
 from simulation.sample import jets_in_window
 from simulation.truth import direction
 from simulation.writers import HDF5Writer, hdf5
@@ -47,7 +47,7 @@ COLUMNS = {
 }
 OUTGOING = -23  # Pythia's status of a parton that leaves the hard process
 TIGHT = 3  # the best quality
-NONE = -1.0  # of what a jet is not associated to
+NONE = -1.0  # quantities of a missing parton or generated jet
 
 # lowest parton pt [GeV] of a slice -> the cross section of its jets in the public files [nb]; with
 # as many jets in each slice that is the weight of a jet
@@ -72,8 +72,6 @@ PROCESSES = tuple(
                 *([f"PhaseSpace:pTHatMax = {high}."] if high else []),
             ),
         ),
-        resonance=0,
-        leading_only=False,
         jets_per_second=55,
     )
     for low, high in zip(SLICES, EDGES[1:], strict=True)
@@ -81,14 +79,14 @@ PROCESSES = tuple(
 
 
 def select(
-    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+    card: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The two hardest jets of each event that lie in the window, with the parton of each.
 
     Fields besides those of `jets_in_window`: parton_{pdg_id, pt, y, phi}, the outgoing parton
     nearest to the jet; 0 and -1 where none lies within the radius.
     """
-    jets = jets_in_window(recipe, process, events, rng)
+    jets = jets_in_window(card, process, events, rng)
     event = ak.to_numpy(ak.firsts(jets.constituents.event)).astype(np.int64)
     order = np.lexsort((-ak.to_numpy(jets.pt), event))
     jets, event = jets[order], event[order]
@@ -101,7 +99,7 @@ def select(
         eta - ak.to_numpy(jets.eta)[:, None], delta_phi(phi, ak.to_numpy(jets.phi)[:, None])
     )
     nearest = np.arange(len(event)), distance.argmin(axis=1)
-    parton, matched = partons[nearest], distance[nearest] < recipe.jet_radius
+    parton, matched = partons[nearest], distance[nearest] < card.jet_radius
     momentum = np.stack([getattr(events, name)[parton] for name in ("px", "py", "pz", "energy")], 1)
     pt, y, phi, _ = to_rapidity(from_cartesian(momentum)).T
     parton_fields = {
@@ -138,7 +136,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
         invariant_mass(jet),
         jet[:, 1],
         filled / RESPONSE,
-        np.pi * RECIPE.jet_radius**2 * filled,
+        np.pi * CARD.jet_radius**2 * filled,
         np.max(fractions, axis=0) / jet[:, 3],
         *[NONE * filled] * 5,
         *(ak.to_numpy(jets[f"parton_{name}"]) for name in ("pt", "y", "phi")),
@@ -155,7 +153,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
 
 
 class ModWriter:
-    """The tables of an open file, and the index that says where the particles of a jet begin."""
+    """The tables of an open file, and the index of the first particle of each jet."""
 
     def __init__(self, content: HDF5Writer):
         self.content = content
@@ -169,7 +167,7 @@ class ModWriter:
 
 @contextmanager
 def writer(path: Path) -> Iterator[ModWriter]:
-    """A new file; its columns are named in the attribute `cols` of each table."""
+    """A new file, with the names of the columns in the attribute `cols` of each table."""
     with hdf5(path) as content:
         yield ModWriter(content)
         for key, names in COLUMNS.items():
@@ -177,14 +175,13 @@ def writer(path: Path) -> Iterator[ModWriter]:
         content.file["filenames"] = np.array([[path.name, "simulated"]], "S")
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="cms",
-    settings=("Beams:eCM = 7000.", "ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10."),
+    settings=("Beams:eCM = 7000.", *LONG_LIVED),
     processes=PROCESSES,
     jet_radius=0.5,
     pt_range=(RESPONSE * 375.0, 3500.0),
     eta_max=1.9,
-    match_resonance=False,
     chunk_size=400,
     columns=columns,
     writer=writer,
@@ -194,26 +191,22 @@ RECIPE = GeneratorCard(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
-    parser.add_argument(
-        "--jets",
-        type=at_least(1),
-        required=True,
-        metavar="N",
-        help=f"jets, as many of each of the {len(SLICES)} slices; preprocessing shares them among "
-        "the splits",
+    add_jets(
+        parser,
+        f"jets of all {len(SLICES)} slices in equal parts; preprocessing shares them among the "
+        "splits",
     )
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:
-    """One file per slice, named as the first public one; what cannot be shared goes to the first.
+    """One file per slice, named as its first public one; the first slices take the remainder.
 
     Slices without a jet get no file.
     """
     share, rest = divmod(args.jets, len(PROCESSES))
-    planned = []
+    result = []
     for index, process in enumerate(PROCESSES):
         if count := share + (index < rest):
             path = args.out / f"{process.name}_Jet300_pT375-infGeV_0_compressed.h5"
-            jets = tuple(count * (i == index) for i in range(len(PROCESSES)))
-            planned.append(OutputFile(path, "train", jets))
-    return planned
+            result.append(OutputFile(path, "train", one_process(index, count, PROCESSES)))
+    return result

@@ -16,11 +16,11 @@ NEUTRINOS = (12, 14, 16)
 KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 
-LOWEST_PT = 0.5  # GeV, for every object, where a sample has no threshold of its own
+LOWEST_PT = 0.5  # GeV, default threshold of objects
 RESPONSE = 0.979  # mean pt of a reconstructed jet over the true one
 TRACKER_ETA = 2.5
 CALORIMETER_ETA = 5.0
-SIGNIFICANCE = 2.0  # a cell, or what a track leaves of it, counts above so many resolutions
+SIGNIFICANCE = 2.0  # threshold of a cell, before and after subtracting tracks, in resolutions
 
 # (upper |eta|, width in eta, width in phi [degrees]) of each region of cells
 ECAL_REGIONS = ((3.0, 0.0174, 1.0), (CALORIMETER_ETA, 0.175, 10.0))
@@ -55,7 +55,7 @@ class Objects:
     pz: np.ndarray
     energy: np.ndarray
     charge: np.ndarray
-    pdg_id: np.ndarray  # what a detector takes it for: 211, 130, 22, 11, 13 with the sign
+    pdg_id: np.ndarray  # as identified by the detector: 211, 130, 22, 11, 13 with the sign
     kind: np.ndarray  # index into KINDS
     d0: np.ndarray
     d0_error: np.ndarray
@@ -66,12 +66,12 @@ class Objects:
         """Records (events, var objects) of a batch of `count` events."""
         return ak.unflatten(ak.zip(vars(self)), np.bincount(self.event, minlength=count))
 
-    def __getitem__(self, chosen: np.ndarray) -> "Objects":
-        return Objects(**{name: values[chosen] for name, values in vars(self).items()})
+    def __getitem__(self, selected: np.ndarray) -> "Objects":
+        return Objects(**{name: values[selected] for name, values in vars(self).items()})
 
 
 def pseudorapidity(pt: np.ndarray, pz: np.ndarray) -> np.ndarray:
-    """eta; along the beam it is large but finite."""
+    """eta, large but finite along the beam."""
     return np.arcsinh(pz / np.maximum(pt, 1e-9))
 
 
@@ -134,10 +134,11 @@ def cells(
 def energy_flow(
     regions: tuple, resolution, lowest: float, hits: dict[str, np.ndarray], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """What a calorimeter measures beyond the tracks: (event, eta, phi, energy) of massless objects.
+    """Neutral objects of a calorimeter: event, eta, phi, energy of massless objects.
 
-    `hits` holds event, eta, phi, deposit and tracked (the reconstructed track's energy, 0 without
-    one) of every particle that deposits energy. Cells are summed, smeared, cut, freed of tracks.
+    `hits` holds event, eta, phi, deposit and tracked (the energy of the reconstructed track, 0
+    without one) of every particle that deposits energy. Deposits are summed in cells, smeared and
+    cut, and the energies of tracks are subtracted.
     """
     key, low_eta, low_phi, width_eta, width_phi = cells(
         regions, hits["event"], hits["eta"], hits["phi"]
@@ -150,21 +151,17 @@ def energy_flow(
     sigma = resolution(eta, energy)
     energy[(energy < lowest) | (energy < SIGNIFICANCE * sigma)] = 0.0
     neutral = energy - tracked
-    kept = (neutral > lowest) & (neutral > SIGNIFICANCE * sigma)
-    spread = rng.random((2, len(first)))  # the object lies anywhere in its cell
-    eta = np.copysign(low_eta[first] + spread[0] * width_eta[first], hits["eta"][first])
-    phi = low_phi[first] + spread[1] * width_phi[first]
-    return {
-        "event": hits["event"][first][kept],
-        "eta": eta[kept],
-        "phi": phi[kept],
-        "energy": neutral[kept],
-    }
+    selected = (neutral > lowest) & (neutral > SIGNIFICANCE * sigma)
+    position = rng.random((2, len(first)))  # of the object within its cell, uniform
+    eta = np.copysign(low_eta[first] + position[0] * width_eta[first], hits["eta"][first])
+    phi = low_phi[first] + position[1] * width_phi[first]
+    objects = {"event": hits["event"][first], "eta": eta, "phi": phi, "energy": neutral}
+    return {name: values[selected] for name, values in objects.items()}
 
 
 def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOWEST_PT) -> Objects:
-    """Tracks, photons and neutral hadrons that the final particles of `events` leave behind, above
-    `lowest_pt` [GeV]."""
+    """Tracks, photons and neutral hadrons of the final particles of `events`, above `lowest_pt`
+    [GeV]."""
     final = np.flatnonzero(
         (events.status > 0) & ~np.isin(np.abs(events.pdg_id), NEUTRINOS)
     )  # (stable visible particles,)
@@ -191,14 +188,10 @@ def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOW
     hcal_fraction = np.where(kind == MUON, 0.0, 1.0 - ecal_fraction)
 
     def hits(fraction: np.ndarray) -> dict[str, np.ndarray]:
-        chosen = (fraction > 0) & (np.abs(eta) < CALORIMETER_ETA)
-        return {
-            "event": event[chosen],
-            "eta": eta[chosen],
-            "phi": phi[chosen],
-            "deposit": (fraction * energy)[chosen],
-            "tracked": track_energy[chosen],
-        }
+        selected = (fraction > 0) & (np.abs(eta) < CALORIMETER_ETA)
+        columns = {"event": event, "eta": eta, "phi": phi, "deposit": fraction * energy}
+        columns["tracked"] = track_energy
+        return {name: values[selected] for name, values in columns.items()}
 
     photons = energy_flow(ECAL_REGIONS, ecal_resolution, ECAL_LOWEST, hits(ecal_fraction), rng)
     neutrals = energy_flow(HCAL_REGIONS, hcal_resolution, HCAL_LOWEST, hits(hcal_fraction), rng)
@@ -209,20 +202,9 @@ def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOW
     d0 = (x * py - y * px) / pt + d0_error * rng.standard_normal(len(pt))
     dz = z - (x * px + y * py) * pz / pt**2 + dz_error * rng.standard_normal(len(pt))
     pdg_id = assumed_pdg_id(kind, charge)
-    tracks = Objects(
-        event,
-        scale * px,
-        scale * py,
-        scale * pz,
-        track_energy,
-        charge,
-        pdg_id,
-        kind,
-        d0,
-        d0_error,
-        dz,
-        dz_error,
-    )[tracked]
+    momentum = (scale * px, scale * py, scale * pz, track_energy)
+    impact_parameters = (d0, d0_error, dz, dz_error)
+    tracks = Objects(event, *momentum, charge, pdg_id, kind, *impact_parameters)[tracked]
     return assemble(
         tracks, massless(photons, PHOTON), massless(neutrals, NEUTRAL_HADRON), lowest_pt=lowest_pt
     )
@@ -238,57 +220,36 @@ def kinds(species: np.ndarray, charge: np.ndarray) -> np.ndarray:
 
 
 def assumed_pdg_id(kind: np.ndarray, charge: np.ndarray) -> np.ndarray:
-    """The PDG id of objects that only their kind is known of: every charged hadron is a pion."""
-    ids = np.array([211, 130, 22, -11, -13])[kind]  # of the positive ones: leptons have id < 0
+    """PDG ids of objects of these kinds; every charged hadron is taken as a pion."""
+    ids = np.array([211, 130, 22, -11, -13])[kind]  # of positive charge, where leptons have id < 0
     return np.where(charge < 0, -ids, ids)
 
 
 def visible(events: Events, rng: np.random.Generator) -> Objects:
-    """The final particles but neutrinos as they are, for samples without a detector."""
+    """The final particles without neutrinos, for samples without a detector."""
     final = (events.status > 0) & ~np.isin(np.abs(events.pdg_id), NEUTRINOS)
-    pdg_id, charge = events.pdg_id[final], events.charge[final]
-    zero = np.zeros(len(pdg_id))
-    return Objects(
-        events.event[final],
-        events.px[final],
-        events.py[final],
-        events.pz[final],
-        events.energy[final],
-        charge,
-        pdg_id,
-        kinds(np.abs(pdg_id), charge),
-        zero,
-        zero,
-        zero,
-        zero,
-    )
+    names = ("event", "px", "py", "pz", "energy", "charge", "pdg_id")
+    columns = {name: getattr(events, name)[final] for name in names}
+    kind = kinds(np.abs(columns["pdg_id"]), columns["charge"])
+    zero = np.zeros(len(kind))
+    return Objects(**columns, kind=kind, d0=zero, d0_error=zero, dz=zero, dz_error=zero)
 
 
 def massless(cluster: dict[str, np.ndarray], kind: int) -> Objects:
     """Neutral objects from (event, eta, phi, energy); they carry no impact parameter."""
-    pt = cluster["energy"] / np.cosh(cluster["eta"])
-    zero = np.zeros_like(pt)
-    return Objects(
-        cluster["event"],
-        pt * np.cos(cluster["phi"]),
-        pt * np.sin(cluster["phi"]),
-        pt * np.sinh(cluster["eta"]),
-        cluster["energy"],
-        zero,
-        assumed_pdg_id(np.full(len(pt), kind), zero),
-        np.full(len(pt), kind),
-        zero,
-        zero,
-        zero,
-        zero,
-    )
+    eta, phi, energy = cluster["eta"], cluster["phi"], cluster["energy"]
+    pt = energy / np.cosh(eta)
+    momentum = (pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), energy)
+    zero, kinds = np.zeros_like(pt), np.full(len(pt), kind)
+    pdg_id = assumed_pdg_id(kinds, zero)
+    return Objects(cluster["event"], *momentum, zero, pdg_id, kinds, zero, zero, zero, zero)
 
 
 def assemble(*parts: Objects, lowest_pt: float) -> Objects:
     """All objects above `lowest_pt` [GeV], event by event."""
-    together = Objects(
+    objects = Objects(
         **{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])}
     )
-    above = np.hypot(together.px, together.py) > lowest_pt
-    order = np.argsort(together.event, kind="stable")
-    return together[order[above[order]]]
+    above = np.hypot(objects.px, objects.py) > lowest_pt
+    order = np.argsort(objects.event, kind="stable")
+    return objects[order[above[order]]]

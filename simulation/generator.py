@@ -1,4 +1,4 @@
-"""Pythia 8 events as flat arrays: one entry per particle, `event` says to which event it belongs.
+"""Pythia 8 events as flat arrays: one entry per particle, with the index of its event.
 
 Reference: C. Bierlich et al., arXiv:2203.11601.
 """
@@ -14,7 +14,7 @@ from omnilearn.progress import stdout_nowhere
 
 LARGEST_PYTHIA_SEED = 900_000_000
 EARLY_SCALE = 10.0  # GeV in the pT of the evolution; most multiple interactions are softer
-INTERLEAVED = 5  # calls from this position on are about the decays, after the soft interactions
+INTERLEAVED = 5  # calls from this position on concern the decays, after the soft interactions
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class Events:
     y: np.ndarray
     z: np.ndarray
     charge: np.ndarray
-    weight: np.ndarray  # (events,), 1 unless a bias was asked for
+    weight: np.ndarray  # (events,), 1 without a bias
 
 
 class EarlyVeto(pythia8mc.UserHooks):
-    """Pythia's question whether to go on, asked once per collision at `EARLY_SCALE`.
+    """Pythia's hook that may veto a collision at `EARLY_SCALE`.
 
-    promising(process, event) answers it from the record of the hard process with its decays and
-    from the event as evolved down to `EARLY_SCALE`, where resonances have not decayed yet.
+    can_give_jet(process, event): whether to go on, from the record of the hard process with its
+    decays and the event evolved down to `EARLY_SCALE`, where resonances have not decayed yet.
     """
 
-    def __init__(self, pythia: pythia8mc.Pythia, promising: Callable[..., bool]):
+    def __init__(self, pythia: pythia8mc.Pythia, can_give_jet: Callable[..., bool]):
         super().__init__()
-        self.pythia, self.promising = pythia, promising
+        self.pythia, self.can_give_jet = pythia, can_give_jet
 
     def canVetoPT(self) -> bool:
         return True
@@ -56,23 +56,22 @@ class EarlyVeto(pythia8mc.UserHooks):
         return EARLY_SCALE
 
     def doVetoPT(self, position: int, event: pythia8mc.Event) -> bool:
-        return position < INTERLEAVED and not self.promising(self.pythia.process, event)
+        return position < INTERLEAVED and not self.can_give_jet(self.pythia.process, event)
 
 
 class Generator:
     """Pythia with the given settings and seed; the same two give the same events.
 
-    promising(process, event): whether to go on with a collision that has come down to
-    `EARLY_SCALE`; those given up are replaced.
+    can_give_jet: see `EarlyVeto`; vetoed collisions are replaced.
     """
 
     def __init__(
-        self, settings: tuple[str, ...], seed: int, promising: Callable[..., bool] | None = None
+        self, settings: tuple[str, ...], seed: int, can_give_jet: Callable[..., bool] | None = None
     ):
-        # the empty path and False keep the banner away, but not that of the Vincia shower
+        # these arguments suppress the banner, except that of the Vincia shower
         self.pythia = pythia8mc.Pythia("", False)
-        if promising:
-            self.hook = EarlyVeto(self.pythia, promising)  # Pythia does not keep it alive
+        if can_give_jet:
+            self.hook = EarlyVeto(self.pythia, can_give_jet)  # Pythia holds no reference to it
             assert self.pythia.setUserHooksPtr(self.hook)
         for setting in (
             "Print:quiet = on",
@@ -80,7 +79,7 @@ class Generator:
             "Random:setSeed = on",
             f"Random:seed = {seed}",
         ):
-            # an unknown setting is only printed by Pythia
+            # Pythia prints an unknown setting and goes on
             assert self.pythia.readString(setting), f"Pythia refuses the setting {setting!r}"
         with stdout_nowhere():
             initialised = self.pythia.init()
@@ -88,13 +87,12 @@ class Generator:
         self.known_charges: dict[int, float] = {}  # by PDG id
 
     def events(self, count: int) -> Events:
-        """The next `count` events; Pythia replaces the few it cannot finish."""
-        found = self.pythia.nextBatch(count)
-        batch = found.prt
-        multiplicity = ak.to_numpy(ak.num(batch))  # (events,)
+        """The next `count` events; Pythia replaces the few that fail."""
+        batch = self.pythia.nextBatch(count)
+        multiplicity = ak.to_numpy(ak.num(batch.prt))  # (events,)
         first = np.cumsum(multiplicity) - multiplicity
         event = np.repeat(np.arange(count), multiplicity)
-        particles = ak.flatten(batch)
+        particles = ak.flatten(batch.prt)
         pdg_id = ak.to_numpy(particles.id)
 
         def position(daughter: ak.Array) -> np.ndarray:
@@ -119,13 +117,14 @@ class Generator:
             y=vertex(particles.vProd.py),
             z=vertex(particles.vProd.pz),
             charge=self.charges(pdg_id),
-            weight=ak.to_numpy(ak.firsts(found.info.weights)),
+            weight=ak.to_numpy(ak.firsts(batch.info.weights)),
         )
 
     def charges(self, pdg_id: np.ndarray) -> np.ndarray:
         """Electric charge of each particle in units of the positron's."""
-        species, inverse = np.unique(pdg_id, return_inverse=True)
-        for one in map(int, species):
-            if one not in self.known_charges:
-                self.known_charges[one] = self.pythia.particleData.charge(one)
-        return np.array([self.known_charges[int(one)] for one in species])[inverse]
+        unique, inverse = np.unique(pdg_id, return_inverse=True)
+        species = unique.tolist()
+        for particle in species:
+            if particle not in self.known_charges:
+                self.known_charges[particle] = self.pythia.particleData.charge(particle)
+        return np.array([self.known_charges[particle] for particle in species])[inverse]

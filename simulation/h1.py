@@ -1,9 +1,9 @@
 """H1 deep inelastic scattering: kT jets of neutral-current events in ROOT minitrees.
 
 H1 Collaboration, arXiv:2303.13620; its files are not public. Positrons of 27.6 GeV on protons of
-920 GeV. There Rapgap and Djangoh generate the events; here Pythia's dipole shower stands for
-Rapgap and the antenna shower Vincia for Djangoh, whose colour dipoles it resembles. The detector is
-a smearing with constants that are H1-like (Nucl. Instrum. Meth. A 386 (1997) 310) but ours.
+920 GeV. There Rapgap and Djangoh generate the events; here Pythia's dipole shower replaces Rapgap
+and the antenna shower Vincia replaces Djangoh, whose colour dipoles it resembles. The detector is a
+smearing with constants that are H1-like (Nucl. Instrum. Meth. A 386 (1997) 310) but ours.
 """
 
 import argparse
@@ -16,41 +16,33 @@ import awkward as ak
 import numpy as np
 
 from omnilearn.clustering import cluster
-from omnilearn.kinematics import wrap_phi
 from simulation.detector import Objects, log_normal, pseudorapidity, visible
 from simulation.generator import Events
 from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile, at_least, files_of_one_process
+from simulation.plan import OutputFile, add_jets, files_of_one_process
+from simulation.sample import total_momentum, wrap_jagged_phi
 from simulation.truth import last_copy
-from simulation.writers import TreeWriter, root_tree
+from simulation.writers import TreeWriter, root_tree, typed
 
 PROTON_ENERGY, POSITRON_ENERGY = 920.0, 27.6  # GeV; the proton flies towards positive z
-POSITRON, OUTGOING = -11, 23  # PDG id; Pythia's |status| of what leaves the hard process
+POSITRON, OUTGOING = -11, 23  # PDG id; Pythia's |status| of a particle from the hard process
 FOLDER, EVENTS_PER_FILE = "out_ep0607", 100_000
 STAND_IN = "Pythia's dipole shower stands for Rapgap, the Vincia shower for Djangoh"
-# what a tree holds: looser than the analyses that read it
+# cuts on the events of a tree, looser than those of the analyses
 Q2_MIN, Y_RANGE, JET_PT_MIN = 120.0, (0.05, 0.9), 5.0
 
-# the detector: tracks, else calorimeters with a relative resolution sqrt(a^2 + b^2 / E)
+# the detector: tracks, else calorimeters of relative resolution sqrt(a^2 + b^2 / E)
 ETA_RANGE, LOWEST_PT = (-2.0, 3.35), 0.2
 TRACK_ETA_MAX, TRACK_EFFICIENCY = 1.75, 0.95
 TRACK_CONSTANT, TRACK_SLOPE = 0.01, 0.005  # of pT, and per GeV of it
 ELECTROMAGNETIC, HADRONIC = (0.01, 0.12), (0.02, 0.50)
 
 PROCESSES = (
-    Process(
-        "Django",
-        (("PartonShowers:model = 2",),),
-        resonance=0,
-        leading_only=True,
-        jets_per_second=500,
-    ),
-    # recoil against the whole event, not the dipole, would move a third more events into the window
+    Process("Django", (("PartonShowers:model = 2",),), jets_per_second=500),
+    # with recoil against the whole event, not the dipole, a third more events pass the cuts
     Process(
         "Rapgap",
         (("SpaceShower:dipoleRecoil = on", "SpaceShower:pTmaxMatch = 2"),),
-        resonance=0,
-        leading_only=True,
         jets_per_second=1500,
     ),
 )
@@ -62,25 +54,26 @@ def calorimeter(energy: np.ndarray, constants: tuple[float, float]) -> np.ndarra
 
 
 def smeared(events: Events, rng: np.random.Generator) -> Objects:
-    """The final particles as they are measured: tracks keep their charge, all keep directions."""
-    seen = visible(events, rng)
-    pt = np.hypot(seen.px, seen.py)
-    eta = pseudorapidity(pt, seen.pz)
-    has_track = (seen.charge != 0) & (np.abs(eta) < TRACK_ETA_MAX)
+    """The measured final particles: energies are smeared, only tracks have a charge."""
+    particles = visible(events, rng)
+    pt = np.hypot(particles.px, particles.py)
+    eta = pseudorapidity(pt, particles.pz)
+    has_track = (particles.charge != 0) & (np.abs(eta) < TRACK_ETA_MAX)
     has_track &= rng.random(len(pt)) < TRACK_EFFICIENCY
     resolution = np.select(
-        [has_track, np.isin(np.abs(seen.pdg_id), (11, 22))],
-        [TRACK_CONSTANT + TRACK_SLOPE * pt, calorimeter(seen.energy, ELECTROMAGNETIC)],
-        calorimeter(seen.energy, HADRONIC),
+        [has_track, np.isin(np.abs(particles.pdg_id), (11, 22))],
+        [TRACK_CONSTANT + TRACK_SLOPE * pt, calorimeter(particles.energy, ELECTROMAGNETIC)],
+        calorimeter(particles.energy, HADRONIC),
     )
     scale = log_normal(np.ones_like(pt), resolution, rng)
-    measured = {name: getattr(seen, name) * scale for name in ("px", "py", "pz", "energy")}
+    measured = {name: getattr(particles, name) * scale for name in ("px", "py", "pz", "energy")}
+    measured["charge"] = np.where(has_track, particles.charge, 0.0)
     accepted = (eta > ETA_RANGE[0]) & (eta < ETA_RANGE[1]) & (pt * scale > LOWEST_PT)
-    return replace(seen, charge=np.where(has_track, seen.charge, 0.0), **measured)[accepted]
+    return replace(particles, **measured)[accepted]
 
 
 def scattering(
-    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+    card: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The events of a batch with a scattered positron and a jet in loose windows.
 
@@ -92,8 +85,8 @@ def scattering(
     positron[events.event[hard]] = np.flatnonzero(hard)
     positron = last_copy(events, positron)
     status = events.status.copy()
-    status[positron] = -np.abs(status[positron])  # no part of any jet
-    objects = recipe.objects(replace(events, status=status), rng).by_event(events.count)
+    status[positron] = -np.abs(status[positron])  # excluded from the jets
+    objects = card.objects(replace(events, status=status), rng).by_event(events.count)
 
     scale = log_normal(
         np.ones(events.count), calorimeter(events.energy[positron], ELECTROMAGNETIC), rng
@@ -111,10 +104,8 @@ def scattering(
         "Empz": total["energy"] - total["pz"] + energy - pz,
     }
 
-    constituents, event = cluster(objects, recipe.jet_radius, recipe.pt_range[0], "kt")
-    px, py, pz, energy = (
-        ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py", "pz", "energy")
-    )
+    constituents, event = cluster(objects, card.jet_radius, card.pt_range[0], "kt")
+    px, py, pz, energy = total_momentum(constituents)
     pt = np.hypot(px, py)
     momentum2 = pt**2 + pz**2
     jets = {
@@ -126,51 +117,45 @@ def scattering(
         "constituents": constituents,
     }
     jets = ak.zip(jets, depth_limit=1)[np.lexsort((-pt, event))]
-    number = np.bincount(event, minlength=events.count)
-    wanted = (q2 > Q2_MIN) & (y > Y_RANGE[0]) & (y < Y_RANGE[1]) & (number > 0)
-    jets = ak.unflatten(jets, number)
-    return ak.zip({**kinematics, "jets": jets}, depth_limit=1)[wanted]
+    count = np.bincount(event, minlength=events.count)
+    selected = (q2 > Q2_MIN) & (y > Y_RANGE[0]) & (y < Y_RANGE[1]) & (count > 0)
+    jets = ak.unflatten(jets, count)
+    return ak.zip({**kinematics, "jets": jets}, depth_limit=1)[selected]
 
 
 def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
-    """The branches of the tree; constituents of all jets of an event stand together."""
-    del split  # one file holds all
+    """The branches of the tree; the constituents of all jets of an event are one list."""
     jets, part = events.jets, events.jets.constituents
-    phi = np.arctan2(part.py, part.px) - jets.phi  # (events, var jets, var constituents)
-    relative = {
+    relative = {  # (events, var jets, var constituents)
         "pt": np.hypot(part.px, part.py) / jets.pt,
         "eta": np.arcsinh(part.pz / np.hypot(part.px, part.py)) - jets.eta,
-        "phi": phi,
+        "phi": np.arctan2(part.py, part.px) - jets.phi,
         "e": part.energy / jets.e,
         "charge": part.charge,
     }
     relative = {name: ak.flatten(values, axis=2) for name, values in relative.items()}
-    size = ak.num(relative["phi"])
-    relative["phi"] = ak.unflatten(wrap_phi(ak.to_numpy(ak.flatten(relative["phi"]))), size)
+    relative["phi"] = wrap_jagged_phi(relative["phi"])
     index = ak.broadcast_arrays(ak.local_index(jets.pt, axis=1), part.px)[0]
 
-    def single(values: ak.Array) -> ak.Array:
-        return ak.values_astype(values, np.float32)
-
+    kinematics = {name: events[name] for name in ("Q2", "y", "ptmiss", "Empz")}
+    jet = {name: jets[name] for name in ("pt", "eta", "phi", "e", "mass")}
+    index = ak.flatten(index, axis=2)
     return {
-        **{name: ak.to_numpy(single(events[name])) for name in ("Q2", "y", "ptmiss", "Empz")},
-        "jet": ak.zip({name: single(jets[name]) for name in ("pt", "eta", "phi", "e", "mass")}),
-        "jet_part": ak.zip(
-            {name: single(values) for name, values in relative.items()}
-            | {"idx": ak.values_astype(ak.flatten(index, axis=2), np.int32)}
-        ),
+        **{name: ak.to_numpy(values) for name, values in typed(kinematics, np.float32).items()},
+        "jet": ak.zip(typed(jet, np.float32)),
+        "jet_part": ak.zip(typed(relative, np.float32) | typed({"idx": index}, np.int32)),
     }
 
 
 @contextmanager
 def minitree(path: Path) -> Iterator[TreeWriter]:
-    """A ROOT file with the tree of the generator that its name holds: Rapgap/minitree."""
+    """A ROOT file with the tree of the generator in its name, as Rapgap/minitree."""
     name = next(process.name for process in PROCESSES if process.name in path.name)
     with root_tree(path, f"{name}/minitree") as writer:
         yield writer
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="h1",
     settings=(
         "Beams:frameType = 2",
@@ -187,7 +172,6 @@ RECIPE = GeneratorCard(
     jet_radius=1.0,
     pt_range=(JET_PT_MIN, np.inf),
     eta_max=np.inf,
-    match_resonance=False,
     chunk_size=2000,
     columns=columns,
     writer=minitree,
@@ -198,13 +182,10 @@ RECIPE = GeneratorCard(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
-    parser.add_argument(
-        "--jets",
-        type=at_least(1),
-        required=True,
-        metavar="N",
-        help="events of each generator, before the cuts of preprocessing, which shares them among "
-        "the splits",
+    add_jets(
+        parser,
+        "events of each generator, before the cuts of preprocessing, which shares them among the "
+        "splits",
     )
     parser.set_defaults(stand_in=STAND_IN)
 
@@ -212,7 +193,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """Files of 100k events of one generator each."""
     return files_of_one_process(
-        RECIPE,
+        CARD,
         args.jets,
         EVENTS_PER_FILE,
         lambda process, number: args.out / FOLDER / f"{process}_Eplus0607_{number}.root",

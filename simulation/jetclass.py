@@ -11,15 +11,14 @@ import awkward as ak
 import numpy as np
 
 from omnilearn.clustering import softdrop_mass, subjettiness
-from omnilearn.kinematics import wrap_phi
 from simulation.detector import KINDS
-from simulation.early import jet_in_sight
-from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile, add_sizes, at_least, sizes
-from simulation.sample import jets_in_window
-from simulation.writers import root_tree
+from simulation.early import can_give_jet
+from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.plan import OutputFile, add_sizes, at_least, one_process, sizes
+from simulation.sample import jets_in_window, wrap_jagged_phi
+from simulation.writers import root_tree, typed
 
-# folder and first file number of each split
+# split -> folder, first file number
 LAYOUT = {"train": ("train_100M", 0), "val": ("val_5M", 120), "test": ("test_20M", 100)}
 PUBLIC_NAMES = {
     "QCD": "ZJetsToNuNu",
@@ -50,16 +49,16 @@ TOP_PAIR = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
 
 
 def resonant(name: str, resonance: int, rate: float, *variants: tuple[str, ...]) -> Process:
-    return Process(name, variants, resonance, leading_only=False, jets_per_second=rate)
+    return Process(name, variants, rate, resonance)
 
 
 PROCESSES = (
-    Process("QCD", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=82),
+    Process("QCD", (Z_PLUS_JET,), jets_per_second=82, leading_only=True),
     resonant("Hbb", 25, 82, (*HIGGS, "25:onIfMatch = 5 -5")),
     resonant("Hcc", 25, 85, (*HIGGS, "25:onIfMatch = 4 -4")),
     resonant("Hgg", 25, 91, (*HIGGS, "25:onIfMatch = 21 21")),
     resonant("H4q", 25, 97, (*HIGGS_TO_WW, f"24:onIfAny = {QUARKS}")),
-    # either W may be the leptonic one: with a single setting every lepton had the same charge
+    # two variants, so that leptons of both charges occur
     resonant(
         "Hqql",
         25,
@@ -85,47 +84,38 @@ PROCESSES = (
 
 
 def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
-    """The branches of a chunk of jets, in the public order and types; every split looks alike."""
+    """The branches of a chunk of jets, in the public order and types."""
     part = jets.constituents
-    pt = np.hypot(part.px, part.py)
-    eta = np.arcsinh(part.pz / pt)
-    dphi = ak.unflatten(
-        wrap_phi(ak.to_numpy(ak.flatten(np.arctan2(part.py, part.px) - jets.phi))), ak.num(part)
-    )
-    float_branches = {
+    eta = np.arcsinh(part.pz / np.hypot(part.px, part.py))
+    floats = {
         "px": part.px,
         "py": part.py,
         "pz": part.pz,
         "energy": part.energy,
         "deta": np.sign(jets.eta) * (eta - jets.eta),
-        "dphi": dphi,
+        "dphi": wrap_jagged_phi(np.arctan2(part.py, part.px) - jets.phi),
         "d0val": part.d0,
         "d0err": part.d0_error,
         "dzval": part.dz,
         "dzerr": part.dz_error,
         "charge": part.charge,
     }
-    branches = {
-        name: ak.values_astype(values, np.float32) for name, values in float_branches.items()
-    }
-    branches |= {
-        f"is{name}": ak.values_astype(part.kind == kind, np.int32)
-        for kind, name in enumerate(KINDS)
-    }
+    flags = {f"is{name}": part.kind == kind for kind, name in enumerate(KINDS)}
+    branches = typed(floats, np.float32) | typed(flags, np.int32)
     labels = {
         f"label_{process.name}": ak.to_numpy(jets.process == index).astype(
             LABEL_TYPES.get(process.name, np.int32)
         )
         for index, process in enumerate(PROCESSES)
     }
-    tau = subjettiness(part, RECIPE.jet_radius)
+    tau = subjettiness(part, CARD.jet_radius)
     per_jet = {
         "jet_pt": jets.pt,
         "jet_eta": jets.eta,
         "jet_phi": jets.phi,
         "jet_energy": jets.energy,
         "jet_nparticles": ak.num(part),
-        "jet_sdmass": softdrop_mass(part, RECIPE.jet_radius),
+        "jet_sdmass": softdrop_mass(part, CARD.jet_radius),
         **{f"jet_tau{n}": tau[:, n - 1] for n in (1, 2, 3, 4)},
         "aux_genpart_eta": jets.truth_eta,
         "aux_genpart_phi": jets.truth_phi,
@@ -137,14 +127,12 @@ def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
     return {"part": ak.zip(branches), **labels, **per_jet}
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="jetclass",
     settings=(
         "Beams:eCM = 13000.",
-        # K0S and Lambda reach the detector
-        "ParticleDecays:limitTau0 = on",
-        "ParticleDecays:tau0Max = 10.",
-        # far enough below the jets' 500 GeV that no more than a percent of them are missed
+        *LONG_LIVED,
+        # at most a percent of the jets above 500 GeV is missed
         "PhaseSpace:pTHatMin = 400.",
         "PhaseSpace:pTHatMax = 1100.",
     ),
@@ -152,12 +140,11 @@ RECIPE = GeneratorCard(
     jet_radius=0.8,
     pt_range=(500.0, 1000.0),
     eta_max=2.0,
-    match_resonance=False,
     chunk_size=1000,  # starting Pythia costs as much as fifty jets
     columns=columns,
     writer=partial(root_tree, name="tree"),
     select=jets_in_window,
-    in_sight=jet_in_sight,
+    can_give_jet=can_give_jet,
 )
 
 
@@ -186,21 +173,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=at_least(1),
         default=100_000,
         metavar="N",
-        help="a larger class spills into further files (default: 100000, as the public files)",
+        help="a larger class is written to several files (default: 100000, as the public files)",
     )
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:
-    """The files that the flags ask for, named and numbered as the public ones."""
-    planned = []
+    """The files of the sample, named and numbered as the public ones."""
+    result = []
     for split, total in sizes(args).items():
         folder, first_number = LAYOUT[split]
         for index, process in enumerate(PROCESSES):
             if process.name not in args.classes:
                 continue
             for number, start in enumerate(range(0, total, args.jets_per_file), first_number):
-                count = min(args.jets_per_file, total - start)
-                jets = tuple(count * (i == index) for i in range(len(PROCESSES)))
+                jets = one_process(index, min(args.jets_per_file, total - start), PROCESSES)
                 path = args.out / folder / f"{PUBLIC_NAMES[process.name]}_{number:03d}.root"
-                planned.append(OutputFile(path, split, jets))
-    return planned
+                result.append(OutputFile(path, split, jets))
+    return result

@@ -1,8 +1,7 @@
 """JetNet: jets of about 1 TeV without a detector, one HDF5 file per class, relative constituents.
 
 R. Kansal et al., arXiv:2106.11535; doi:10.5281/zenodo.6975118 (30 constituents) and
-doi:10.5281/zenodo.6975117 (150). There: MadGraph and Pythia 8. The jets of `jetnet30` and
-`jetnet150` are made alike.
+doi:10.5281/zenodo.6975117 (150). There: MadGraph and Pythia 8.
 """
 
 import argparse
@@ -11,18 +10,18 @@ from functools import partial
 import awkward as ak
 import numpy as np
 
-from omnilearn.kinematics import invariant_mass, wrap_phi
+from omnilearn.kinematics import invariant_mass
 from simulation.detector import visible
 from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile, at_least
-from simulation.sample import jets_in_window
+from simulation.plan import OutputFile, add_jets, one_process
+from simulation.sample import jets_in_window, wrap_jagged_phi
 from simulation.writers import hdf5, slots
 
 QUARKS = "1 2 3 4 5"
 
 
 def produced(name: str, rate: float, *settings: str) -> Process:
-    return Process(name, (settings,), resonance=0, leading_only=False, jets_per_second=rate)
+    return Process(name, (settings,), rate)
 
 
 PROCESSES = (
@@ -52,12 +51,11 @@ PROCESSES = (
 )
 
 
-def columns(jets: ak.Array, split: str, number: int) -> dict[str, np.ndarray]:
-    """A chunk of a file: constituents (jets, number, 4) relative to their jet, jets (jets, 4)."""
+def columns(jets: ak.Array, split: str, num_slots: int) -> dict[str, np.ndarray]:
+    """A chunk: constituents (jets, num_slots, 4) relative to their jet, jets (jets, 4)."""
     part = jets.constituents
     pt = np.hypot(part.px, part.py)
-    turned = ak.to_numpy(ak.flatten(np.arctan2(part.py, part.px) - jets.phi))
-    phi_rel = ak.unflatten(wrap_phi(turned), ak.num(pt))
+    phi_rel = wrap_jagged_phi(np.arctan2(part.py, part.px) - jets.phi)
     eta_rel = np.arcsinh(part.pz / pt) - jets.eta
     relative = (eta_rel, phi_rel, pt / jets.pt, ak.ones_like(pt))
     momenta = np.stack(
@@ -67,23 +65,23 @@ def columns(jets: ak.Array, split: str, number: int) -> dict[str, np.ndarray]:
         momenta[:, 0],
         momenta[:, 1],
         invariant_mass(momenta),
-        np.minimum(ak.to_numpy(ak.num(pt)), number),
+        np.minimum(ak.to_numpy(ak.num(pt)), num_slots),
     )
     return {
         "particle_features": np.stack(
-            [slots(values, number) for values in relative], axis=-1
+            [slots(values, num_slots) for values in relative], axis=-1
         ).astype(np.float32),
         "jet_features": np.stack(per_jet, axis=-1).astype(np.float32),
     }
 
 
-def recipe(name: str, number: int) -> GeneratorCard:
-    """The recipe of the set with so many constituents."""
+def card(name: str, num_slots: int) -> GeneratorCard:
+    """The card of the set with `num_slots` constituents per jet."""
     return GeneratorCard(
         name=name,
         settings=(
             "Beams:eCM = 13000.",
-            # the public partons lie in this narrow window, so that jets spread around 1 TeV
+            # the window of the public partons
             "PhaseSpace:pTHatMin = 1000.",
             "PhaseSpace:pTHatMax = 1020.",
         ),
@@ -91,9 +89,8 @@ def recipe(name: str, number: int) -> GeneratorCard:
         jet_radius=0.4,
         pt_range=(800.0, 1600.0),
         eta_max=2.5,
-        match_resonance=False,
         chunk_size=250,
-        columns=partial(columns, number=number),
+        columns=partial(columns, num_slots=num_slots),
         writer=hdf5,
         select=jets_in_window,
         objects=visible,
@@ -102,20 +99,15 @@ def recipe(name: str, number: int) -> GeneratorCard:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only these datasets have."""
-    parser.add_argument(
-        "--jets",
-        type=at_least(len(PROCESSES)),
-        required=True,
-        metavar="N",
-        help="jets of all five classes; preprocessing shares them among train, val and test",
-    )
+    explanation = "jets of all five classes; preprocessing shares them among train, val and test"
+    add_jets(parser, explanation, lowest=len(PROCESSES))
 
 
 def files(args: argparse.Namespace, suffix: str) -> list[OutputFile]:
     """One file per class, with N // 5 jets or one more."""
-    planned = []
+    result = []
     for index, process in enumerate(PROCESSES):
         count = (args.jets + len(PROCESSES) - 1 - index) // len(PROCESSES)
-        jets = tuple(count * (i == index) for i in range(len(PROCESSES)))
-        planned.append(OutputFile(args.out / f"{process.name}{suffix}.hdf5", "train", jets))
-    return planned
+        path = args.out / f"{process.name}{suffix}.hdf5"
+        result.append(OutputFile(path, "train", one_process(index, count, PROCESSES)))
+    return result

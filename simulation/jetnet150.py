@@ -4,6 +4,6 @@ from functools import partial
 
 from simulation import jetnet
 
-RECIPE = jetnet.recipe("jetnet150", 150)
+CARD = jetnet.card("jetnet150", 150)
 add_arguments = jetnet.add_arguments
 files = partial(jetnet.files, suffix="150")

@@ -4,6 +4,6 @@ from functools import partial
 
 from simulation import jetnet
 
-RECIPE = jetnet.recipe("jetnet30", 30)
+CARD = jetnet.card("jetnet30", 30)
 add_arguments = jetnet.add_arguments
 files = partial(jetnet.files, suffix="")

@@ -18,9 +18,10 @@ import pandas as pd
 from omnilearn.clustering import cluster
 from simulation.detector import pseudorapidity, reconstruct
 from simulation.generator import Events
-from simulation.generator_card import GeneratorCard, Process
+from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.sample import hardest_pt
+from simulation.sample import hardest_pt, total_momentum
+from simulation.writers import pandas_store, slots
 
 SLOTS = 700
 LOWEST_PT = 0.1  # GeV; the softest of the first 1000 public events has 0.098
@@ -29,13 +30,9 @@ FILE_NAME = "events_anomalydetection_v2.h5"
 KEY = "df"
 
 PROCESSES = (
-    # 1050 would miss a tenth of the background events
+    # with 1050, a tenth of the background events would be missed
     Process(
-        "background",
-        (("HardQCD:all = on", "PhaseSpace:pTHatMin = 900."),),
-        resonance=0,
-        leading_only=True,
-        jets_per_second=75,
+        "background", (("HardQCD:all = on", "PhaseSpace:pTHatMin = 900."),), jets_per_second=75
     ),
     Process(
         "signal",
@@ -48,7 +45,7 @@ PROCESSES = (
                 "34:mMin = 3000.",
                 "34:mMax = 4000.",
                 "34:onMode = off",
-                # X carries the charge of the W', so that it may decay to X and the neutral Y
+                # X has the charge of the W', which decays to X and the neutral Y
                 "9000001:all = Xp Xm 1 3 0 500. 2. 480. 520. 0.",
                 "9000001:isResonance = on",
                 "9000001:addChannel = 1 0.5 101 2 -1",
@@ -59,48 +56,37 @@ PROCESSES = (
                 "34:addChannel = 1 1.0 101 9000001 9000002",
             ),
         ),
-        resonance=0,
-        leading_only=True,
         jets_per_second=300,
     ),
 )
 
 
 def triggered_events(
-    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+    card: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The objects of every event whose hardest jet passes the trigger, (events, var objects)."""
-    objects = recipe.objects(events, rng).by_event(events.count)
-    constituents, event = cluster(objects, recipe.jet_radius, recipe.pt_range[0])
-    px, py, pz = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py", "pz"))
+    objects = card.objects(events, rng).by_event(events.count)
+    constituents, event = cluster(objects, card.jet_radius, card.pt_range[0])
+    px, py, pz, _ = total_momentum(constituents)
     pt = np.hypot(px, py)
     is_hardest = pt == hardest_pt(pt, event, events.count)
-    passed = is_hardest & (np.abs(pseudorapidity(pt, pz)) < recipe.eta_max)
-    kept = objects[np.unique(event[passed])]
-    return ak.zip({"objects": kept}, depth_limit=1)
+    passed = is_hardest & (np.abs(pseudorapidity(pt, pz)) < card.eta_max)
+    return ak.zip({"objects": objects[np.unique(event[passed])]}, depth_limit=1)
 
 
 def columns(events: ak.Array, split: str) -> np.ndarray:
     """Rows (events, 2101): 700 times pt, eta, phi, falling pt, zero-padded, then the label."""
-    del split  # one file holds all
     objects = events.objects
     pt = np.hypot(objects.px, objects.py)
-    falling = ak.argsort(pt, ascending=False)
-
-    def slots(values: ak.Array) -> np.ndarray:
-        return ak.to_numpy(ak.fill_none(ak.pad_none(values[falling], SLOTS, clip=True), 0.0))
-
-    momenta = [
-        slots(pt),
-        slots(np.arcsinh(objects.pz / pt)),
-        slots(np.arctan2(objects.py, objects.px)),
-    ]
-    particles = np.stack(momenta, axis=-1).reshape(len(events), -1)
+    order = ak.argsort(pt, ascending=False)
+    momenta = (pt, np.arcsinh(objects.pz / pt), np.arctan2(objects.py, objects.px))
+    particles = np.stack([slots(values[order], SLOTS) for values in momenta], axis=-1)
+    particles = particles.reshape(len(events), -1)
     return np.column_stack([particles, ak.to_numpy(events.process)])
 
 
 class FrameWriter:
-    """Rows of a frame, kept until all are there: the fixed format of pandas cannot grow."""
+    """Collects all rows of a frame, since the fixed format of pandas cannot grow."""
 
     def __init__(self):
         self.chunks: list[np.ndarray] = []
@@ -111,40 +97,21 @@ class FrameWriter:
 
 @contextmanager
 def writer(path: Path) -> Iterator[FrameWriter]:
-    """A new HDF store at `path`, compressed; its events are held in memory, 17 kB each.
-
-    It is made in memory and then written at once: a full disk is an OSError that way.
-    """
-    frame = FrameWriter()
-    yield frame
-    with pd.HDFStore(
-        path,
-        mode="w",
-        complevel=5,
-        complib="blosc",
-        driver="H5FD_CORE",
-        driver_core_backing_store=0,
-    ) as store:
-        store.put(
-            KEY, pd.DataFrame(np.concatenate(frame.chunks)), format="fixed", track_times=False
-        )
-        store.flush()
-        path.write_bytes(store.root._v_file.get_file_image())
+    """A new file, whose events are held in memory until the end, 17 kB each."""
+    rows = FrameWriter()
+    yield rows
+    frame = pd.DataFrame(np.concatenate(rows.chunks))
+    with pandas_store(path) as store:
+        store.put(KEY, frame, format="fixed", track_times=False)
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="lhco",
-    settings=(
-        "Beams:eCM = 13000.",
-        "PartonLevel:MPI = off",
-        "ParticleDecays:limitTau0 = on",
-        "ParticleDecays:tau0Max = 10.",
-    ),
+    settings=("Beams:eCM = 13000.", "PartonLevel:MPI = off", *LONG_LIVED),
     processes=PROCESSES,
     jet_radius=1.0,
     pt_range=(1200.0, np.inf),
     eta_max=2.5,
-    match_resonance=False,
     chunk_size=250,
     columns=columns,
     writer=writer,

@@ -1,8 +1,8 @@
 """OmniFold Z+jets: the hardest jet beside a Z, with and without the detector, in npz files.
 
 A. Andreassen et al., arXiv:1911.09107 and doi:10.5281/zenodo.3548091: 14 TeV, a stable Z above
-200 GeV, anti-kT 0.4, Delphes with the CMS card. There Herwig stands for the data; here it is a
-second Pythia with less radiation and other fragmentation, called PythiaAlt in the file names.
+200 GeV, anti-kT 0.4, Delphes with the CMS card. There Herwig plays the data; here it is a second
+Pythia with less radiation and other fragmentation, called PythiaAlt in the file names.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from omnilearn.kinematics import delta_phi
 from simulation.detector import Objects, reconstruct, visible
 from simulation.generator import Events
 from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile, at_least, files_of_one_process
+from simulation.plan import OutputFile, add_jets, files_of_one_process
+from simulation.sample import total_momentum
 from simulation.writers import npz, slots
 
 Z_BOSON, Z_PT_MIN = 23, 200.0  # GeV
@@ -37,7 +38,7 @@ STAND_IN = (
 )
 
 PROCESSES = (
-    Process("Pythia21", (Z_PLUS_JET,), resonance=0, leading_only=True, jets_per_second=56),
+    Process("Pythia21", (Z_PLUS_JET,), jets_per_second=56),
     Process(
         "PythiaAlt",
         (
@@ -48,17 +49,15 @@ PROCESSES = (
                 "StringZ:bLund = 0.8",
             ),
         ),
-        resonance=0,
-        leading_only=True,
         jets_per_second=75,
     ),
 )
 
 
-def hardest_jets(recipe: GeneratorCard, objects: Objects, count: int) -> ak.Array:
+def hardest_jets(card: GeneratorCard, objects: Objects, count: int) -> ak.Array:
     """Constituents (count, var objects) of the hardest jet of each event, if it has one."""
-    constituents, event = cluster(objects.by_event(count), recipe.jet_radius, recipe.pt_range[0])
-    px, py = (ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("px", "py"))
+    constituents, event = cluster(objects.by_event(count), card.jet_radius, card.pt_range[0])
+    px, py, _, _ = total_momentum(constituents)
     order = np.lexsort((-np.hypot(px, py), event))
     with_jet, first = np.unique(event[order], return_index=True)
     hardest = constituents[order[first]]
@@ -68,19 +67,19 @@ def hardest_jets(recipe: GeneratorCard, objects: Objects, count: int) -> ak.Arra
 
 
 def boosted_events(
-    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+    card: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
-    """Events whose Z passes and that have a jet at particle level, with the jets of both levels.
+    """Events with a hard Z and a jet at particle level, with the jets of both levels.
 
-    An event without a jet at detector level is kept: it was missed there. Fields: sim and gen
-    (events, var objects), Z_{pt, y, phi}.
+    Events without a jet at detector level are kept as events that the detector missed. Fields: sim
+    and gen (events, var objects), Z_{pt, y, phi}.
     """
     final = (events.status > 0) & (events.pdg_id == Z_BOSON)
-    # the Z is no part of any jet
+    # without the Z, which belongs to no jet
     rest = replace(events, status=np.where(final, -events.status, events.status))
     levels = {
-        "sim": hardest_jets(recipe, recipe.objects(rest, rng), events.count),
-        "gen": hardest_jets(recipe, visible(rest, rng), events.count),
+        "sim": hardest_jets(card, card.objects(rest, rng), events.count),
+        "gen": hardest_jets(card, visible(rest, rng), events.count),
     }
     z = np.zeros(events.count, np.int64)
     z[events.event[final]] = np.flatnonzero(final)
@@ -90,27 +89,25 @@ def boosted_events(
         "Z_y": np.arctanh(events.pz[z] / events.energy[z]),
         "Z_phi": np.arctan2(events.py[z], events.px[z]),
     }
-    wanted = (z_pt > Z_PT_MIN) & (ak.to_numpy(ak.num(levels["gen"])) > 0)
-    return ak.zip(levels | z_momentum, depth_limit=1)[wanted]
+    selected = (z_pt > Z_PT_MIN) & (ak.to_numpy(ak.num(levels["gen"])) > 0)
+    return ak.zip(levels | z_momentum, depth_limit=1)[selected]
 
 
 def level_columns(part: ak.Array) -> dict[str, np.ndarray]:
-    """The arrays of jets at one level, by the ends of their public names; zeros without a jet.
+    """Suffix of the public name -> values (events, ...) at one level; zeros without a jet.
 
     Angularities and tau2 have angles in units of the jet radius.
     """
-    radius, found = RECIPE.jet_radius, ak.to_numpy(ak.num(part)) > 0
-    part = part[found]
-    px, py, pz, energy = (
-        ak.to_numpy(ak.sum(part[name], axis=1)) for name in ("px", "py", "pz", "energy")
-    )
+    radius, has_jet = CARD.jet_radius, ak.to_numpy(ak.num(part)) > 0
+    part = part[has_jet]
+    px, py, pz, energy = total_momentum(part)
     pt, y, phi = np.hypot(px, py), np.arctanh(pz / energy), np.arctan2(py, px)
     mass = np.sqrt(np.maximum(energy**2 - pt**2 - pz**2, 0.0))
     part_phi = ak.to_numpy(ak.flatten(np.arctan2(part.py, part.px)))
     size = ak.num(part)
     code = np.zeros(len(part_phi))
-    for number, pdg_id in enumerate(PDG_IDS):
-        code[ak.to_numpy(ak.flatten(part.pdg_id)) == pdg_id] = number / 10
+    for index, pdg_id in enumerate(PDG_IDS):
+        code[ak.to_numpy(ak.flatten(part.pdg_id)) == pdg_id] = index / 10
     relative = (
         np.hypot(part.px, part.py) / PT_UNIT,
         np.arctanh(part.pz / part.energy) - y,
@@ -130,15 +127,14 @@ def level_columns(part: ak.Array) -> dict[str, np.ndarray]:
         "sdms": softdrop_mass,
         "zgs": z_g,
     }
-    filled = {name: np.zeros((len(found), *one.shape[1:])) for name, one in arrays.items()}
-    for name, values in filled.items():
-        values[found] = arrays[name]
-    return filled
+    result = {name: np.zeros((len(has_jet), *values.shape[1:])) for name, values in arrays.items()}
+    for name, values in arrays.items():
+        result[name][has_jet] = values
+    return result
 
 
 def columns(events: ak.Array, split: str) -> dict[str, np.ndarray]:
     """The public arrays of both levels, (events, ...) float64, and the Z."""
-    del split  # one file holds all
     z = np.stack([ak.to_numpy(events[f"Z_{name}"]) for name in ("pt", "y", "phi")], axis=-1)
     z[:, 2] %= 2 * np.pi
     levels = {
@@ -149,15 +145,14 @@ def columns(events: ak.Array, split: str) -> dict[str, np.ndarray]:
     return levels | {"gen_Zs": z}
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="omnifold",
-    # 190 would make the Z of the events harder than it is: 273 GeV on average, not 267
+    # with 190, the Z would have a mean pT of 273 GeV instead of 267
     settings=("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 150."),
     processes=PROCESSES,
     jet_radius=0.4,
     pt_range=(20.0, np.inf),  # as in the card of Delphes
     eta_max=np.inf,
-    match_resonance=False,
     chunk_size=500,
     columns=columns,
     writer=npz,
@@ -168,12 +163,8 @@ RECIPE = GeneratorCard(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
-    parser.add_argument(
-        "--jets",
-        type=at_least(1),
-        required=True,
-        metavar="N",
-        help="events of each of the two samples; preprocessing shares them among the splits",
+    add_jets(
+        parser, "events of each of the two samples; preprocessing shares them among the splits"
     )
     parser.set_defaults(stand_in=STAND_IN)
 
@@ -181,7 +172,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """Files of 100k events, numbered as the public ones."""
     return files_of_one_process(
-        RECIPE,
+        CARD,
         args.jets,
         JETS_PER_FILE,
         lambda process, number: args.out / f"{process}_Zjet_pTZ-200GeV_{number}.npz",

@@ -2,8 +2,8 @@
 
 The branches are those that preprocessing and the composition of Aspen Open Jets read (O. Amram et
 al., arXiv:2412.10504): all candidates, the AK8 jets above 170 GeV and the candidates of each,
-filters of event quality and, of simulated processes, hard resonances with their decays. Without
-pile-up every PUPPI weight is 1; jet energies need no correction; events are not numbered.
+filters of event quality and, for simulated processes, hard resonances with their decays. There is
+no pile-up: every PUPPI weight is 1, jet energies need no correction. Events are not numbered.
 """
 
 import argparse
@@ -16,11 +16,11 @@ import numpy as np
 from omnilearn.clustering import cluster, softdrop_mass, subjettiness
 from omnilearn.kinematics import from_cartesian, invariant_mass
 from simulation.generator import Events
-from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile
-from simulation.sample import hardest_pt
+from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.plan import OutputFile, one_process
+from simulation.sample import hardest_pt, total_momentum
 from simulation.truth import HEAVY, direction, last_copy, resonances
-from simulation.writers import root_tree
+from simulation.writers import root_tree, typed
 
 LOWEST_JET_PT = 170.0  # GeV, of AK8 jets in NanoAOD
 CM = 0.1  # per mm
@@ -29,40 +29,36 @@ TIGHT_LEPTON_VETO = 6
 FILTERS = ("Flag_goodVertices", "Flag_BadPFMuonFilter")
 
 QUARKS = "1 2 3 4 5"
-BOOSTED = ("PhaseSpace:pTHatMin = 300.",)
 W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
 Z_TO_QUARKS = ("WeakZ0:gmZmode = 2", "23:onMode = off", f"23:onIfAny = {QUARKS}")
 
 
-def whole_events(name: str, resonance: int, rate: float, *settings: str) -> Process:
-    return Process(name, ((*BOOSTED, *settings),), resonance, False, rate)
+def boosted(name: str, resonance: int, *settings: str) -> Process:
+    return Process(name, (("PhaseSpace:pTHatMin = 300.", *settings),), 20, resonance)
 
 
-# named as the data sets of CMS begin; `resonance` is that of the generator's particles kept
+# prefixes of data sets of CMS; `resonance` selects the generator's particles to write
 PROCESSES = (
-    whole_events("JetHT", 0, 20, "HardQCD:all = on"),
-    whole_events("QCD_Pt_300to470", 0, 20, "HardQCD:all = on", "PhaseSpace:pTHatMax = 470."),
-    whole_events("TTToHadronic", 6, 20, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *W_TO_QUARKS),
-    whole_events(
+    boosted("JetHT", 0, "HardQCD:all = on"),
+    boosted("QCD_Pt_300to470", 0, "HardQCD:all = on", "PhaseSpace:pTHatMax = 470."),
+    boosted("TTToHadronic", 6, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *W_TO_QUARKS),
+    boosted(
         "WJetsToQQ_HT-400to600",
         24,
-        20,
         "WeakBosonAndParton:qqbar2Wg = on",
         "WeakBosonAndParton:qg2Wq = on",
         *W_TO_QUARKS,
     ),
-    whole_events(
+    boosted(
         "ZJetsToQQ_HT-400to600",
         23,
-        20,
         "WeakBosonAndParton:qqbar2gmZg = on",
         "WeakBosonAndParton:qg2gmZq = on",
         *Z_TO_QUARKS,
     ),
-    whole_events(
+    boosted(
         "GluGluHToBB_Pt-200ToInf",
         25,
-        20,
         "HiggsSM:gg2Hg(l:t) = on",
         "HiggsSM:qg2Hq(l:t) = on",
         "25:m0 = 125.",
@@ -74,42 +70,38 @@ DATA = PROCESSES[0].name
 
 
 def recorded_events(
-    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+    card: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
     """The events that have a jet above the trigger (data: 450 GeV), (events,).
 
-    Fields: objects; jets with pt, eta, phi, mass, soft_drop_mass, tau (4); links with jet and
-    candidate, counted within the event; particles of the generator.
+    Fields: objects; jets with pt, eta, phi, mass, msoftdrop, tau1 to tau4; links with the indices
+    of jet and candidate within the event; particles of the generator.
     """
-    objects = recipe.objects(events, rng).by_event(events.count)
-    placed = ak.with_field(objects, ak.local_index(objects.px), "place")
-    constituents, event = cluster(placed, recipe.jet_radius, LOWEST_JET_PT)
-    momentum = np.stack(
-        [ak.to_numpy(ak.sum(constituents[p], axis=1)) for p in ("px", "py", "pz", "energy")],
-        axis=-1,
-    )
-    momentum = from_cartesian(momentum)
+    objects = card.objects(events, rng).by_event(events.count)
+    indexed = ak.with_field(objects, ak.local_index(objects.px), "index")
+    constituents, event = cluster(indexed, card.jet_radius, LOWEST_JET_PT)
+    momentum = from_cartesian(np.stack(total_momentum(constituents), axis=-1))
     pt, eta, phi, _ = momentum.T
     mass = invariant_mass(momentum)
-    falling = np.lexsort((-pt, event))
-    constituents, event = constituents[falling], event[falling]
-    pt, eta, phi, mass = pt[falling], eta[falling], phi[falling], mass[falling]
-    tau = subjettiness(constituents, recipe.jet_radius)
-    numbers = {
+    order = np.lexsort((-pt, event))
+    constituents, event = constituents[order], event[order]
+    pt, eta, phi, mass = pt[order], eta[order], phi[order], mass[order]
+    tau = subjettiness(constituents, card.jet_radius)
+    fields = {
         "pt": pt,
         "eta": eta,
         "phi": phi,
         "mass": mass,
-        "msoftdrop": softdrop_mass(constituents, recipe.jet_radius),
+        "msoftdrop": softdrop_mass(constituents, card.jet_radius),
         **{f"tau{n}": tau[:, n - 1] for n in (1, 2, 3, 4)},
     }
     jets_of = np.bincount(event, minlength=events.count)
-    jets = ak.unflatten(ak.zip(numbers), jets_of)
+    jets = ak.unflatten(ak.zip(fields), jets_of)
     size = ak.to_numpy(ak.num(constituents))
-    position = np.arange(len(event)) - (np.cumsum(jets_of) - jets_of)[event]
-    links = ak.zip({"jet": np.repeat(position, size), "candidate": ak.flatten(constituents.place)})
+    index = np.arange(len(event)) - (np.cumsum(jets_of) - jets_of)[event]
+    links = ak.zip({"jet": np.repeat(index, size), "candidate": ak.flatten(constituents.index)})
     links = ak.unflatten(links, np.bincount(event, size, events.count).astype(np.int64))
-    threshold = recipe.trigger_pt if process.name == DATA else LOWEST_JET_PT
+    threshold = card.trigger_pt if process.name == DATA else LOWEST_JET_PT
     recorded = np.unique(event[hardest_pt(pt, event, events.count) > threshold])
     record = {
         "objects": objects,
@@ -121,53 +113,49 @@ def recorded_events(
 
 
 def generator_particles(events: Events, pdg_id: int) -> ak.Array:
-    """Hard resonances, as they decay, and their decays down to quarks, (events, var particles).
+    """Hard resonances with this |PDG id| and their decays down to quarks, (events, var particles).
 
-    Fields: index of the particle in `events`, mother in the same list, -1 for none.
+    Fields: pdgId, pt, eta, phi, genPartIdxMother (index in the list of the event, -1 for none).
     """
-    found = resonances(events, pdg_id)
-    index, mother = [found], [np.full(len(found), -1)]
-    parents, first = found, 0
+    parents, first = resonances(events, pdg_id), 0
+    index, mother = [parents], [np.full(len(parents), -1)]
     while len(parents):
         heavy = np.isin(np.abs(events.pdg_id[parents]), HEAVY)
-        places = first + np.flatnonzero(heavy)
+        rank = first + np.flatnonzero(heavy)
         copy = last_copy(events, parents[heavy])
-        is_copy = copy != parents[heavy]  # it radiates before it decays
+        is_copy = copy != parents[heavy]  # the particle radiates before it decays
         decays = copy[~is_copy]
         children = np.concatenate(
             [copy[is_copy], events.daughter1[decays], events.daughter2[decays]]
         )
-        of = np.concatenate([places[is_copy], places[~is_copy], places[~is_copy]])
         first += len(parents)
         index.append(children)
-        mother.append(of)
+        mother.append(np.concatenate([rank[is_copy], rank[~is_copy], rank[~is_copy]]))
         parents = children
     index, mother = np.concatenate(index), np.concatenate(mother)
     order = np.argsort(events.event[index], kind="stable")
     count = np.bincount(events.event[index], minlength=events.count)
-    place = np.empty(len(order), np.int64)  # of each particle in the list of its event
-    place[order] = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
-    local = np.where(mother >= 0, place[mother], -1)
+    local = np.empty(len(order), np.int64)  # index of each particle in the list of its event
+    local[order] = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
     pt, eta, phi = direction(events, index)
-    numbers = {
-        "pdgId": events.pdg_id[index],
-        "pt": pt,
-        "eta": eta,
-        "phi": phi,
-        "genPartIdxMother": local,
+    fields = {"pdgId": events.pdg_id[index], "pt": pt, "eta": eta, "phi": phi}
+    fields["genPartIdxMother"] = np.where(mother >= 0, local[mother], -1)
+    return ak.unflatten(ak.zip(fields)[order], count)
+
+
+def impact_parameters(objects: ak.Array) -> dict[str, ak.Array]:
+    """d0, d0Err, dz, dzErr [cm] of objects in any nesting; -1 without a track."""
+    names = {"d0": "d0", "d0Err": "d0_error", "dz": "dz", "dzErr": "dz_error"}
+    return {
+        name: ak.where(objects.charge != 0, CM * objects[column], NO_TRACK)
+        for name, column in names.items()
     }
-    return ak.unflatten(ak.zip(numbers)[order], count)
 
 
 def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     """The branches of a chunk of events of one process."""
-    del split  # preprocessing makes the splits
-    part, number = events.objects, len(events)
+    part, count = events.objects, len(events)
     pt = np.hypot(part.px, part.py)
-    track = {
-        name: ak.where(part.charge != 0, CM * part[ours], NO_TRACK)
-        for name, ours in (("d0", "d0"), ("d0Err", "d0_error"), ("dz", "dz"), ("dzErr", "dz_error"))
-    }
     mass2 = part.energy**2 - pt**2 - part.pz**2
     candidates = {
         "pt": pt,
@@ -175,60 +163,40 @@ def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
         "phi": np.arctan2(part.py, part.px),
         "mass": np.sqrt(ak.where(mass2 > 0, mass2, 0.0)),
         "puppiWeight": ak.ones_like(pt),
-        **track,
+        **impact_parameters(part),
     }
-    whole = {"charge": part.charge, "pdgId": part.pdg_id}
-    jets = {name: ak.values_astype(events.jets[name], np.float32) for name in events.jets.fields}
-    flag = np.full(number, 1)
+    integers = {"charge": part.charge, "pdgId": part.pdg_id}
+    jets = {name: events.jets[name] for name in events.jets.fields}
+    links = {"jetIdx": events.links.jet, "pFCandsIdx": events.links.candidate}
+    flag = np.full(count, 1)
     branches = {
         "run": flag.astype(np.uint32),
-        "luminosityBlock": np.zeros(number, np.uint32),
-        "event": np.zeros(number, np.uint64),
-        "PFCands": ak.zip(
-            {name: ak.values_astype(values, np.float32) for name, values in candidates.items()}
-            | {name: ak.values_astype(values, np.int32) for name, values in whole.items()}
-        ),
+        "luminosityBlock": np.zeros(count, np.uint32),
+        "event": np.zeros(count, np.uint64),
+        "PFCands": ak.zip(typed(candidates, np.float32) | typed(integers, np.int32)),
         "FatJet": ak.zip(
-            jets
-            | {
-                "rawFactor": ak.zeros_like(jets["pt"]),
-                "jetId": ak.values_astype(ak.full_like(jets["pt"], TIGHT_LEPTON_VETO), np.int32),
-            }
+            typed(jets | {"rawFactor": ak.zeros_like(jets["pt"])}, np.float32)
+            | typed({"jetId": ak.full_like(jets["pt"], TIGHT_LEPTON_VETO)}, np.int32)
         ),
-        "FatJetPFCands": ak.zip(
-            {
-                "jetIdx": ak.values_astype(events.links.jet, np.int32),
-                "pFCandsIdx": ak.values_astype(events.links.candidate, np.int32),
-            }
-        ),
+        "FatJetPFCands": ak.zip(typed(links, np.int32)),
         **{name: flag.astype(bool) for name in FILTERS},
     }
     if PROCESSES[int(events.process[0])].name != DATA:
-        particles = events.particles
-        kinds = {"pdgId": np.int32, "genPartIdxMother": np.int32}
+        particles = {name: events.particles[name] for name in events.particles.fields}
+        integers = {name: particles[name] for name in ("pdgId", "genPartIdxMother")}
         branches["genWeight"] = flag.astype(np.float32)
-        branches["GenPart"] = ak.zip(
-            {
-                name: ak.values_astype(particles[name], kinds.get(name, np.float32))
-                for name in particles.fields
-            }
-        )
+        branches["GenPart"] = ak.zip(typed(particles, np.float32) | typed(integers, np.int32))
     return branches
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="pfnano",
-    settings=(
-        "Beams:eCM = 13000.",
-        "ParticleDecays:limitTau0 = on",
-        "ParticleDecays:tau0Max = 10.",
-    ),
+    settings=("Beams:eCM = 13000.", *LONG_LIVED),
     processes=PROCESSES,
     jet_radius=0.8,
     pt_range=(LOWEST_JET_PT, 6500.0),
     trigger_pt=450.0,
     eta_max=np.inf,
-    match_resonance=False,
     chunk_size=250,
     columns=columns,
     writer=partial(root_tree, name="Events"),
@@ -250,10 +218,8 @@ def files(out: Path, events: int, names: list[str]) -> list[OutputFile]:
     """OUT/<process>/nano_1.root of each of the named processes, `events` in each."""
     return [
         OutputFile(
-            out / process.name / "nano_1.root",
-            "train",
-            tuple(events * (other is process) for other in PROCESSES),
+            out / process.name / "nano_1.root", "train", one_process(index, events, PROCESSES)
         )
-        for process in PROCESSES
+        for index, process in enumerate(PROCESSES)
         if process.name in names
     ]

@@ -1,21 +1,21 @@
-"""Which files a command asks for: sizes of the splits, files of a sample, the tasks of a file."""
+"""The files of a sample: sizes from the flags, tasks of each file, folders."""
 
 import argparse
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from omnilearn.errors import UserError
-from simulation.generator_card import GeneratorCard
+from simulation.generator_card import GeneratorCard, Process
 
 SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class OutputFile:
-    """One file to write: `jets` holds how many of each process, in the recipe's order."""
+    """One file to write, with its number of jets of each process of the card."""
 
     path: Path
     split: str
@@ -24,39 +24,35 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class Task:
-    """The part of a file that one core makes at a time."""
+    """A chunk of a file, which one core simulates."""
 
-    recipe: GeneratorCard
+    card: GeneratorCard
     split: str
     chunk: int
     jets: tuple[int, ...]
     seed: int
 
 
-def tasks(recipe: GeneratorCard, files: list[OutputFile], seed: int) -> list[list[Task]]:
+def tasks(card: GeneratorCard, files: list[OutputFile], seed: int) -> list[list[Task]]:
     """The tasks of each file, in the order in which their jets are written.
 
     Chunks of the same processes and split are numbered across files.
     """
-    numbered: Counter = Counter()
-    cut = []
+    chunks: Counter = Counter()  # (split, processes) -> chunks of earlier files
+    result = []
     for file in files:
-        number = -(-sum(file.jets) // recipe.chunk_size)
-        # as equal as whole jets allow
+        count = -(-sum(file.jets) // card.chunk_size)
+        # the jets of each process, divided as equally as possible
         shares = [
-            [total * (i + 1) // number - total * i // number for i in range(number)]
+            [total * (i + 1) // count - total * i // count for i in range(count)]
             for total in file.jets
         ]
         kind = file.split, tuple(total > 0 for total in file.jets)
-        first = numbered[kind]
-        numbered[kind] += number
-        cut.append(
-            [
-                Task(recipe, file.split, first + i, jets, seed)
-                for i, jets in enumerate(zip(*shares, strict=True))
-            ]
-        )
-    return cut
+        first = chunks[kind]
+        chunks[kind] += count
+        jets_of_chunks = enumerate(zip(*shares, strict=True), first)
+        result.append([Task(card, file.split, chunk, jets, seed) for chunk, jets in jets_of_chunks])
+    return result
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
@@ -71,20 +67,31 @@ def at_least(lowest: int) -> Callable[[str], int]:
     return number
 
 
+def one_process(index: int, jets: int, processes: Sequence[Process]) -> tuple[int, ...]:
+    """`jets` of the process with this index, none of the others."""
+    return tuple(jets * (i == index) for i in range(len(processes)))
+
+
 def files_of_one_process(
-    recipe: GeneratorCard, events: int, most: int, path: Callable[[str, int], Path]
+    card: GeneratorCard, events: int, most: int, path: Callable[[str, int], Path]
 ) -> list[OutputFile]:
     """`events` of every process, in files of one process and at most `most` events each.
 
-    path(process, number): where a file goes.
+    path(process, number) is the path of a file.
     """
-    planned = []
-    for index, process in enumerate(recipe.processes):
+    files = []
+    for index, process in enumerate(card.processes):
         for number, start in enumerate(range(0, events, most)):
-            jets = [0] * len(recipe.processes)
-            jets[index] = min(most, events - start)
-            planned.append(OutputFile(path(process.name, number), "train", tuple(jets)))
-    return planned
+            jets = one_process(index, min(most, events - start), card.processes)
+            files.append(OutputFile(path(process.name, number), "train", jets))
+    return files
+
+
+def add_jets(parser: argparse.ArgumentParser, explanation: str, lowest: int = 1) -> None:
+    """The flag --jets of a dataset whose splits are made by preprocessing."""
+    parser.add_argument(
+        "--jets", type=at_least(lowest), required=True, metavar="N", help=explanation
+    )
 
 
 def add_sizes(parser: argparse.ArgumentParser, flag: str, of: str, share: int) -> None:
@@ -109,31 +116,30 @@ def add_sizes(parser: argparse.ArgumentParser, flag: str, of: str, share: int) -
 
 
 def sizes(args: argparse.Namespace) -> dict[str, int]:
-    """Jets per split as the flags have it."""
-    asked = {split: getattr(args, split) for split in SPLITS}
+    """Jets per split from the flags."""
+    counts = {split: getattr(args, split) for split in SPLITS}
     default = args.train // args.share
-    return {split: default if count is None else count for split, count in asked.items()}
+    return {split: default if count is None else count for split, count in counts.items()}
 
 
 def prepare_folders(out: Path, files: list[OutputFile]) -> None:
-    """Make the folders of `files`, and make sure that nothing older would mix with the sample.
+    """Make the folders of `files`.
 
     Raises UserError for a folder that cannot be written or that holds files of another sample.
     """
-    mine = {file.path for file in files}
+    expected = {file.path for file in files}
     depth = len(files[0].path.relative_to(out).parts)
     pattern = "*/" * (depth - 1) + f"[!.]*{files[0].path.suffix}"
-    for found in sorted(out.glob(pattern)):
-        if found not in mine:
+    for path in sorted(out.glob(pattern)):
+        if path not in expected:
             raise UserError(
-                f"{found} belongs to another sample and would be mixed with this one; "
+                f"{path} belongs to another sample and would be mixed with this one; "
                 "choose another --out or remove it"
             )
-    for folder in sorted({path.parent for path in mine}):
+    for folder in sorted({path.parent for path in expected}):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            # the only sure test of writing is to write
-            tempfile.TemporaryFile(dir=folder).close()
+            tempfile.TemporaryFile(dir=folder).close()  # whether the folder can be written
         except OSError as error:
             raise UserError(
                 f"--out {out}: {folder} cannot be written ({error.strerror}); "

@@ -13,7 +13,7 @@ from omnilearn.kinematics import delta_phi
 from simulation.detector import Objects, visible
 from simulation.generator import Events
 from simulation.generator_card import GeneratorCard, Process
-from simulation.plan import OutputFile, at_least
+from simulation.plan import OutputFile, add_jets
 from simulation.sample import jets_in_window
 from simulation.writers import npz, slots
 
@@ -23,37 +23,28 @@ HEAVY_QUARKS = (4, 5)
 INVISIBLE_Z = ("WeakZ0:gmZmode = 2", "23:onMode = off", "23:onIfAny = 12 14 16")
 JETS_PER_FILE = 100_000
 
-PROCESSES = (
-    Process(
-        "gluon",
-        (("WeakBosonAndParton:qqbar2gmZg = on", *INVISIBLE_Z),),
-        resonance=0,
-        leading_only=True,
-        jets_per_second=12,
-    ),
-    Process(
-        "quark",
-        (("WeakBosonAndParton:qg2gmZq = on", *INVISIBLE_Z),),
-        resonance=0,
-        leading_only=True,
-        jets_per_second=13,
-    ),
+PROCESSES = tuple(
+    Process(name, ((setting, *INVISIBLE_Z),), rate, leading_only=True)
+    for name, setting, rate in (
+        ("gluon", "WeakBosonAndParton:qqbar2gmZg = on", 12),
+        ("quark", "WeakBosonAndParton:qg2gmZq = on", 13),
+    )
 )
 QUARK = 1
 
 
 def light_events(events: Events, rng: np.random.Generator) -> Objects:
-    """What is seen of the events whose parton is neither charm nor beauty."""
+    """The visible particles of the events whose parton is neither charm nor beauty."""
     heavy = (events.status == OUTGOING) & np.isin(np.abs(events.pdg_id), HEAVY_QUARKS)
-    seen = visible(events, rng)
-    return seen[~np.isin(seen.event, events.event[heavy])]
+    objects = visible(events, rng)
+    return objects[~np.isin(objects.event, events.event[heavy])]
 
 
 def select(
-    recipe: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+    card: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
 ) -> ak.Array:
-    """The hardest jets in the window of pt and rapidity, their constituents in no order."""
-    jets = jets_in_window(recipe, process, events, rng)
+    """The hardest jets in the window of pt and rapidity, with shuffled constituents."""
+    jets = jets_in_window(card, process, events, rng)
     pz = ak.to_numpy(ak.sum(jets.constituents.pz, axis=1))
     jets = jets[np.abs(np.arctanh(pz / ak.to_numpy(jets.energy))) < RAPIDITY_MAX]
     size = ak.num(jets.constituents)
@@ -77,15 +68,14 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     }
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="qg",
-    # 450 would miss a tenth of the quark jets
+    # with 450, a tenth of the quark jets would be missed
     settings=("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 400."),
     processes=PROCESSES,
     jet_radius=0.4,
     pt_range=(500.0, 550.0),
-    eta_max=RAPIDITY_MAX + 0.3,  # beyond the rapidity of any such jet: pseudorapidity is larger
-    match_resonance=False,
+    eta_max=RAPIDITY_MAX + 0.3,  # pseudorapidity exceeds rapidity
     chunk_size=200,
     columns=columns,
     writer=npz,
@@ -96,20 +86,14 @@ RECIPE = GeneratorCard(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that only this dataset has."""
-    parser.add_argument(
-        "--jets",
-        type=at_least(1),
-        required=True,
-        metavar="N",
-        help="jets, half of them quarks; preprocessing shares them among the splits",
-    )
+    add_jets(parser, "jets, half of them quarks; preprocessing shares them among the splits")
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """Files of 100k jets, numbered as the public ones; an odd jet is a gluon."""
-    planned = []
+    result = []
     for number, start in enumerate(range(0, args.jets, JETS_PER_FILE)):
         count = min(JETS_PER_FILE, args.jets - start)
         path = args.out / (f"QG_jets_{number}.npz" if number else "QG_jets.npz")
-        planned.append(OutputFile(path, "train", (count - count // 2, count // 2)))
-    return planned
+        result.append(OutputFile(path, "train", (count - count // 2, count // 2)))
+    return result

@@ -14,11 +14,11 @@ import awkward as ak
 import numpy as np
 import pandas as pd
 
-from simulation.early import jet_in_sight
-from simulation.generator_card import GeneratorCard, Process
+from simulation.early import can_give_jet
+from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, add_sizes, sizes
 from simulation.sample import jets_in_window
-from simulation.writers import slots
+from simulation.writers import pandas_store, slots
 
 SLOTS = 200
 MOMENTUM = ("E", "PX", "PY", "PZ")
@@ -26,11 +26,10 @@ COLUMNS = (
     *(f"{name}_{slot}" for slot in range(SLOTS) for name in MOMENTUM),
     *(f"truth{name}" for name in MOMENTUM),
 )
-MEMORY_STEP = 2**24  # bytes by which a table grows
 SPLIT_NUMBER = {"train": 0, "test": 1, "val": 2}  # column ttv
 
 PROCESSES = (
-    Process("QCD", (("HardQCD:all = on",),), resonance=0, leading_only=True, jets_per_second=100),
+    Process("QCD", (("HardQCD:all = on",),), jets_per_second=100, leading_only=True),
     Process(
         "top",
         (
@@ -41,9 +40,9 @@ PROCESSES = (
                 "24:onIfAny = 1 2 3 4 5",
             ),
         ),
+        jets_per_second=80,
         resonance=6,
         leading_only=True,
-        jets_per_second=80,
     ),
 )
 SIGNAL = 1
@@ -54,8 +53,8 @@ def columns(jets: ak.Array, split: str) -> pd.DataFrame:
     part = jets.constituents
     momenta = np.stack([slots(part[name], SLOTS) for name in ("energy", "px", "py", "pz")], axis=-1)
     truth = [ak.to_numpy(jets[f"truth_{name}"]) for name in ("energy", "px", "py", "pz")]
-    numbers = np.column_stack([momenta.reshape(len(jets), -1), *truth])  # (jets, 804)
-    frame = pd.DataFrame(numbers.astype(np.float32), columns=list(COLUMNS))
+    floats = np.column_stack([momenta.reshape(len(jets), -1), *truth])  # (jets, 804)
+    frame = pd.DataFrame(floats.astype(np.float32), columns=list(COLUMNS))
     labels = {
         "ttv": np.full(len(jets), SPLIT_NUMBER[split], np.int64),
         "is_signal_new": ak.to_numpy(jets.process == SIGNAL).astype(np.int64),
@@ -64,7 +63,7 @@ def columns(jets: ak.Array, split: str) -> pd.DataFrame:
 
 
 class TableWriter:
-    """The table `table` of an open store; rows are numbered through."""
+    """The table `table` of an open store, with consecutive row numbers."""
 
     def __init__(self, store: pd.HDFStore):
         self.store, self.rows = store, 0
@@ -76,34 +75,19 @@ class TableWriter:
 
 @contextmanager
 def writer(path: Path) -> Iterator[TableWriter]:
-    """A new HDF store at `path`, compressed, about 1 kB per jet.
-
-    It grows in memory and is then written at once: a full disk is an OSError that way, while
-    PyTables on the disk itself would lose rows without a word.
-    """
-    with pd.HDFStore(
-        path,
-        mode="w",
-        complevel=5,
-        complib="blosc",
-        driver="H5FD_CORE",
-        driver_core_backing_store=0,
-        driver_core_increment=MEMORY_STEP,
-    ) as store:
+    """A new file, held in memory until the end, about 1 kB per jet."""
+    with pandas_store(path) as store:
         yield TableWriter(store)
-        store.flush()
-        path.write_bytes(store.root._v_file.get_file_image())
 
 
-RECIPE = GeneratorCard(
+CARD = GeneratorCard(
     name="top",
     settings=(
         "Beams:eCM = 14000.",
         "PartonLevel:MPI = off",
-        # 520 would miss a quarter of the background jets
+        # with 520, a quarter of the background jets would be missed
         "PhaseSpace:pTHatMin = 420.",
-        "ParticleDecays:limitTau0 = on",
-        "ParticleDecays:tau0Max = 10.",
+        *LONG_LIVED,
     ),
     processes=PROCESSES,
     jet_radius=0.8,
@@ -114,7 +98,7 @@ RECIPE = GeneratorCard(
     columns=columns,
     writer=writer,
     select=jets_in_window,
-    in_sight=jet_in_sight,
+    can_give_jet=can_give_jet,
 )
 
 

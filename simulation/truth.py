@@ -1,4 +1,4 @@
-"""Which resonance a jet contains: decay products before the shower, and their distance to jets."""
+"""Resonances and their decay products before the shower."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ from simulation.detector import NEUTRINOS, pseudorapidity
 from simulation.generator import Events
 
 HARD_PROCESS = -22  # Pythia's status of a resonance in the hard process
-HEAVY = (6, 23, 24, 25)  # decay further before they can be matched
+HEAVY = (6, 23, 24, 25)  # |PDG ids| whose decay products are matched in their place
 
 
 def resonances(events: Events, pdg_id: int) -> np.ndarray:
-    """Hard-process particles with this |PDG id|, as they decay, (resonances,)."""
+    """Last copies (resonances,) of hard-process particles with this |PDG id|."""
     created = (events.status == HARD_PROCESS) & (np.abs(events.pdg_id) == pdg_id)
     return last_copy(events, np.flatnonzero(created))
 
 
 def last_copy(events: Events, particle: np.ndarray) -> np.ndarray:
-    """Follow recoil and radiation down to the entry that decays; -1 stays -1."""
+    """The entry that decays, after recoil and radiation; -1 stays -1."""
     while True:
         following = particle
         for daughter in (events.daughter2[particle], events.daughter1[particle]):
@@ -29,7 +29,7 @@ def last_copy(events: Events, particle: np.ndarray) -> np.ndarray:
 
 
 def decay_products(events: Events, particle: np.ndarray) -> np.ndarray:
-    """Quarks, gluons and charged leptons of each decay chain, (resonances, products), -1 padded."""
+    """Quarks, gluons and charged leptons of each decay (resonances, products), padded with -1."""
     products = particle[:, None]
     while True:
         heavy = (products >= 0) & np.isin(np.abs(events.pdg_id[products]), HEAVY)

@@ -1,4 +1,4 @@
-"""Which files of a sample are complete, so that a killed simulation goes on where it stopped."""
+"""The record of complete files of a sample, with which a killed simulation is resumed."""
 
 import json
 from pathlib import Path
@@ -9,20 +9,19 @@ NAME = "unfinished.json"
 
 
 class Unfinished:
-    """The record of a simulation under way in the folder `out`, until `end` removes it.
+    """The record of a running simulation in the folder `out`; `end` removes it.
 
-    `made` says all that the jets depend on (JSON). Files count as complete, `kept`, if an earlier
-    run with an equal `made` recorded them and they are still there; a record of another run is
-    replaced. A record that cannot be read is one of nothing.
+    `sample` holds all that the jets depend on (JSON). `kept` are the existing files that an earlier
+    run of the same sample recorded; a record of another sample, or an unreadable one, is replaced.
     """
 
-    def __init__(self, out: Path, made: dict):
+    def __init__(self, out: Path, sample: dict):
         self.out, self.path = out, out / NAME
-        self.made = json.loads(json.dumps(made))
+        self.sample = json.loads(json.dumps(sample))
         self.kept: set[Path] = set()
         try:
             earlier = json.loads(self.path.read_text())
-            if earlier["made"] == self.made:
+            if earlier["made"] == self.sample:
                 self.kept = {out / name for name in earlier["complete"] if (out / name).is_file()}
         except (OSError, ValueError, KeyError, TypeError):
             pass
@@ -30,16 +29,16 @@ class Unfinished:
         self.write()
 
     def add(self, path: Path) -> None:
-        """Record that `path` is complete."""
+        """Record a complete file."""
         self.complete.add(path)
         self.write()
 
     def write(self) -> None:
         names = sorted(str(path.relative_to(self.out)) for path in self.complete)
-        record = json.dumps({"made": self.made, "complete": names}, indent=2)
+        record = json.dumps({"made": self.sample, "complete": names}, indent=2)
         with atomic_path(self.path) as temporary:
             temporary.write_text(record + "\n")
 
     def end(self) -> None:
-        """Every file is there."""
+        """Remove the record, when all files are complete."""
         self.path.unlink(missing_ok=True)

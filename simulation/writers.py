@@ -1,4 +1,4 @@
-"""The containers of public files: ROOT trees, flat HDF5, npz archives; filled chunk by chunk."""
+"""Writers of the public formats: ROOT trees, flat HDF5, npz archives, pandas stores."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,20 +7,27 @@ from pathlib import Path
 import awkward as ak
 import h5py
 import numpy as np
+import pandas as pd
 import uproot
 
 from omnilearn.hdf5 import new_file
 
 ROWS_PER_CHUNK = 1000
+MEMORY_STEP = 2**24  # bytes by which a pandas store grows in memory
 
 
-def slots(values: ak.Array, number: int) -> np.ndarray:
-    """Jagged values as (jets, number): the first ones of each jet, zeros behind."""
-    return ak.to_numpy(ak.fill_none(ak.pad_none(values, number, clip=True), 0))
+def slots(values: ak.Array, count: int) -> np.ndarray:
+    """Jagged values as (jets, count): the first ones of each jet, padded with zeros."""
+    return ak.to_numpy(ak.fill_none(ak.pad_none(values, count, clip=True), 0))
+
+
+def typed(columns: dict[str, ak.Array], dtype: type) -> dict[str, ak.Array]:
+    """The columns in this number type."""
+    return {name: ak.values_astype(values, dtype) for name, values in columns.items()}
 
 
 class TreeWriter:
-    """A tree of an open ROOT file, made by the first chunk; `name` may hold a folder."""
+    """A tree of an open ROOT file, created with the first chunk; `name` may contain a folder."""
 
     def __init__(self, file: uproot.WritableDirectory, name: str):
         self.file, self.name = file, name
@@ -46,7 +53,7 @@ def root_tree(path: Path, name: str) -> Iterator[TreeWriter]:
 
 
 class ArrayWriter:
-    """Arrays of equal names in every chunk, put one behind the other along axis 0."""
+    """Arrays with the same names in every chunk, concatenated along axis 0."""
 
     def __init__(self):
         self.chunks: list[dict[str, np.ndarray]] = []
@@ -55,15 +62,15 @@ class ArrayWriter:
         self.chunks.append(chunk)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All chunks together; axis 1 is filled up with zeros where it differs."""
+        """All chunks together, padded with zeros along axis 1 where it differs."""
         return {
-            name: np.concatenate(filled_up([chunk[name] for chunk in self.chunks]))
+            name: np.concatenate(padded([chunk[name] for chunk in self.chunks]))
             for name in self.chunks[0]
         }
 
 
-def filled_up(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """The arrays with zeros behind axis 1, so that all have the longest one's length."""
+def padded(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """The arrays, padded with zeros to the same length along axis 1."""
     if arrays[0].ndim < 2:
         return arrays
     longest = max(array.shape[1] for array in arrays)
@@ -75,15 +82,15 @@ def filled_up(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 @contextmanager
 def npz(path: Path) -> Iterator[ArrayWriter]:
-    """A compressed npz archive; the sample of one file is held in memory, as its readers do."""
+    """A compressed npz archive, whose content is held in memory until the end."""
     writer = ArrayWriter()
     yield writer
-    with path.open("wb") as file:  # a path without .npz would get that ending
+    with path.open("wb") as file:  # NumPy would append .npz to a path without it
         np.savez_compressed(file, **writer.arrays())
 
 
 class HDF5Writer:
-    """Datasets of an open HDF5 file that grow along axis 0, made by the first chunk."""
+    """Datasets of an open HDF5 file that grow along axis 0, created with the first chunk."""
 
     def __init__(self, file: h5py.File):
         self.file = file
@@ -112,3 +119,23 @@ def hdf5(path: Path, attributes: dict | None = None) -> Iterator[HDF5Writer]:
     with new_file(path) as file:
         file.attrs.update(attributes or {})
         yield HDF5Writer(file)
+
+
+@contextmanager
+def pandas_store(path: Path) -> Iterator[pd.HDFStore]:
+    """A new compressed HDF store, held in memory and written at the end.
+
+    A full disk is then an OSError, while PyTables on the disk itself would lose rows in silence.
+    """
+    with pd.HDFStore(
+        path,
+        mode="w",
+        complevel=5,
+        complib="blosc",
+        driver="H5FD_CORE",
+        driver_core_backing_store=0,
+        driver_core_increment=MEMORY_STEP,
+    ) as store:
+        yield store
+        store.flush()
+        path.write_bytes(store.root._v_file.get_file_image())

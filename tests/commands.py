@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# a smaller architecture than that of the small preset
+# a smaller small preset
 TINY = {
     "projection_dim": 8,
     "num_heads": 2,
@@ -20,11 +22,24 @@ TINY = {
 }
 
 
-def python(line: str, *more_words) -> tuple[int, str, str]:
+def run_program(program: str, *arguments, **environment) -> subprocess.CompletedProcess:
+    """`python -c program` in another process, in the folder of the checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def python(line: str, *more) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of `python <line>`."""
-    words = [*line.split(), *map(str, more_words)]
-    module, (script, *arguments) = words[0] == "-m", words[words[0] == "-m" :]
-    run, target = (runpy.run_module, script) if module else (runpy.run_path, str(ROOT / script))
+    words = [*line.split(), *map(str, more)]
+    is_module = words[0] == "-m"
+    script, *arguments = words[is_module:]
+    run, target = (runpy.run_module, script) if is_module else (runpy.run_path, str(ROOT / script))
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(sys.modules, f"{script}.__main__", raising=False)  # a program, not a module

@@ -1,4 +1,4 @@
-"""Makes the suite and the toy shower importable wherever the tests are started from."""
+"""Makes the suite and the helpers of the tests importable from any folder."""
 
 import os
 import sys

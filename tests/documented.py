@@ -8,20 +8,20 @@ ROOT = Path(__file__).parent.parent
 
 
 def example(page: str, containing: str) -> str:
-    """The only block of `page` that contains this text."""
+    """The one Python block of `page` that contains this text."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    (match,) = (block for block in blocks if containing in block)
-    return match
+    (block,) = (block for block in blocks if containing in block)
+    return block
 
 
 def run_example(page: str, containing: str, **names) -> dict:
-    """Run that block with these names defined, and return all names defined after it."""
+    """Run that block with these names defined, and return all names afterwards."""
     exec(compile(example(page, containing), page, "exec"), names)
     return names
 
 
 def run_doctests(thing, **names) -> doctest.TestResults:
-    """Run the examples in the docstrings of a class with these names defined; failures, number."""
+    """Run the examples in the docstrings of a class with these names defined; count failures."""
     runner = doctest.DocTestRunner()
     for test in doctest.DocTestFinder().find(thing, extraglobs=names):
         runner.run(test)

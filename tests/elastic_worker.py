@@ -1,8 +1,8 @@
-"""What every rank does for test_elastic.py: train slowly, until the epoch in which OUT/go appears.
+"""Program of every rank of test_elastic.py: train slowly until the epoch in which OUT/go appears.
 
 horovodrun --min-np 1 --max-np 2 ... python tests/elastic_worker.py DATA OUT
 
-Rank r says in OUT/rank<r> how many ranks there are, and the process, host, epoch and step it is at.
+Rank r writes to OUT/rank<r> the number of ranks, and its process, host, epoch and step.
 """
 
 import json
@@ -39,7 +39,7 @@ CONFIG = Config(
 def main(data: Path, out: Path) -> None:
     distributed.horovod()
     rank, ranks = distributed.rank(), distributed.size()
-    # tracing a graph would take longer than the steps
+    # not traced, which would take longer than the steps
     training.compiled = training.compiled_for_batches = lambda function, *_, **__: function
     pipelines = [opened(data, split, BATCH, rank, ranks) for split in ("train", "val")]
     run = out / "run"
@@ -50,14 +50,14 @@ def main(data: Path, out: Path) -> None:
 
     def slow_step(batches, constituents_per_jet):
         position = trainer.position
-        here = {
+        state = {
             "ranks": ranks,
             "process": os.getpid(),
             "host": os.environ["HOROVOD_HOSTNAME"],
             "epoch": position.epoch,
             "step": position.step,
         }
-        (out / f"rank{rank}").write_text(json.dumps(here))
+        (out / f"rank{rank}").write_text(json.dumps(state))
         if (out / "go").exists():
             trainer.config = replace(CONFIG, epochs=position.epoch + 1)
         else:

@@ -1,4 +1,4 @@
-"""Run the job scripts of the checkout on this machine, with the variables of any site."""
+"""Run the job scripts of the checkout as on a laptop or a cluster."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ from commands import ROOT
 
 
 def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
-    """Run a job of the checkout as on a laptop, or as on the site of `environment`."""
+    """Run a job script as on a laptop, or on the site in `environment`."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -25,13 +25,11 @@ def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
 
 
 def printed(script: str, *arguments, **environment) -> list[list[str]]:
-    """The commands that a job would run."""
+    """The commands that a job script would run."""
     process = bash(script, *arguments, OMNILEARN_PRINT="1", **environment)
     assert process.returncode == 0, process.stderr
     return [shlex.split(line) for line in process.stdout.splitlines()]
 
 
-def slurm(**variables) -> dict[str, str]:
-    """The environment of a job of Slurm."""
-    job = {"OMNILEARN_SITE": "cluster", "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT)}
-    return job | variables
+def slurm(**more) -> dict[str, str]:
+    return {"OMNILEARN_SITE": "cluster", "SLURM_JOB_ID": "7", "SLURM_SUBMIT_DIR": str(ROOT), **more}

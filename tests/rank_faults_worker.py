@@ -1,4 +1,4 @@
-"""What every rank does for test_rank_faults.py: add up numbers until another rank is lost.
+"""Program of every rank of test_rank_faults.py: add up numbers until another rank is lost.
 
 horovodrun -np 2 --gloo python tests/rank_faults_worker.py OUT
 """

@@ -1,4 +1,4 @@
-"""The stored numbers of the released code: tiny and full models, by our weight names."""
+"""Stored numbers of the released code for a tiny and the full model, by our weight names."""
 
 import re
 from pathlib import Path
@@ -33,23 +33,23 @@ def stored(name: str):
 
 def our_name(part: str, role: str) -> str:
     """`cls`, `cls.layer0.ffn0.kernel` -> classifier.layer0.feed_forward.first.kernel."""
-    for theirs, ours in ROLES.items():
-        role = role.replace(theirs, ours)
+    for released, ours in ROLES.items():
+        role = role.replace(released, ours)
     return f"{PARTS[part]}." + re.sub(r"^(cls|gen)\.", "", role)
 
 
 def arrays_of(numbers, prefix: str) -> dict[str, np.ndarray]:
     """Arrays stored as <prefix>.<part>.<index>.<role>, by our names."""
-    found = {}
+    arrays = {}
     for key in numbers.files:
         if key.startswith(f"{prefix}."):
             part, _, role = key.removeprefix(f"{prefix}.").split(".", 2)
-            found[our_name(part, role)] = numbers[key]
-    return found
+            arrays[our_name(part, role)] = numbers[key]
+    return arrays
 
 
 def pet_with(numbers, config: PETConfig) -> PET:
-    """A PET that carries the stored weights; every weight but the class token is stored."""
+    """A PET with the stored weights, which are all but the class token."""
     pet = PET(config)
     weights, arrays = model_weights(pet), arrays_of(numbers, "w")
     assert set(weights) - set(arrays) == {"classifier.token"}

@@ -1,4 +1,4 @@
-"""A real Slurm of one node, whose servers run in a temporary folder during the tests."""
+"""A Slurm cluster of one node for tests, with its servers in a temporary folder."""
 
 import os
 import shutil
@@ -43,17 +43,17 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 """
 
 
-def done(*command, **options) -> str:
-    """The output of a command; the test fails if the command does."""
-    process = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, **options
+def done(*command, **more) -> str:
+    """The stdout of a command; an assertion shows its output if it fails."""
+    run = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, **more
     )
-    assert process.returncode == 0, f"{command}: {process.stdout}{process.stderr}"
-    return process.stdout
+    assert run.returncode == 0, f"{command}: {run.stdout}{run.stderr}"
+    return run.stdout
 
 
-def install() -> None:
-    """Install missing programs; if that is impossible, the tests are skipped with the reason."""
+def install_slurm() -> None:
+    """Install missing programs; the tests are skipped, with the reason, where that fails."""
     if all(map(shutil.which, PROGRAMS)):
         return
     if not shutil.which("apt-get"):
@@ -61,7 +61,7 @@ def install() -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
         try:
-            process = subprocess.run(
+            run = subprocess.run(
                 ["apt-get", *words],
                 env=quiet,
                 capture_output=True,
@@ -72,29 +72,31 @@ def install() -> None:
             )
         except subprocess.TimeoutExpired:
             pytest.skip(f"Slurm cannot be installed: apt-get {words[0]} took ten minutes")
-        if process.returncode:
-            pytest.skip(f"Slurm cannot be installed: {process.stderr[-300:]}")
+        if run.returncode:
+            pytest.skip(f"Slurm cannot be installed: {run.stderr[-300:]}")
 
 
-def start_munged(folder: Path) -> subprocess.Popen:
-    """A munged with its own key and socket."""
+def start(command: list, **more) -> subprocess.Popen:
+    """Start a server without output."""
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **more)
+
+
+def stdout_of(*command: str, env: dict[str, str]) -> str:
+    """The stripped stdout of a command, which may fail."""
+    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return run.stdout.strip()
+
+
+def start_munge(folder: Path) -> subprocess.Popen:
+    """Start a munged with its own key and socket."""
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o600)
     folder.chmod(0o755)
-    server = subprocess.Popen(
-        [
-            "munged",
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            f"--socket={folder / 'munge'}",
-            f"--pid-file={folder / 'munged.pid'}",
-            f"--seed-file={folder / 'munged.seed'}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    files = {"key-file": key, "socket": folder / "munge"}
+    files |= {"pid-file": folder / "munged.pid", "seed-file": folder / "munged.seed"}
+    options = [f"--{name}={path}" for name, path in files.items()]
+    server = start(["munged", "--foreground", "--force", *options])
     until = time.monotonic() + 30
     while not (folder / "munge").exists() and time.monotonic() < until:
         time.sleep(0.1)
@@ -103,8 +105,8 @@ def start_munged(folder: Path) -> subprocess.Popen:
 
 @contextmanager
 def slurm(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a user of a Slurm whose only node is this machine."""
-    install()
+    """The environment of a user of a Slurm with this machine as its one node."""
+    install_slurm()
     for path in (folder, *folder.parents[:2]):
         path.chmod(0o755)
     for name in ("state", "spool"):
@@ -117,38 +119,21 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         text.replace("cred_expire=5", f"cred_expire=5,socket={folder / 'munge'}")
     )
     user = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "OMNILEARN_SITE": "cluster"}
-    servers = [start_munged(folder)]
+    servers = [start_munge(folder)]
     servers += [
-        subprocess.Popen(
-            [name, "-D"],
-            env=user,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for name in ("slurmctld", "slurmd")
+        start([name, "-D"], env=user, start_new_session=True) for name in ("slurmctld", "slurmd")
     ]
     try:
         until = time.monotonic() + 180
-        while (
-            subprocess.run(
-                ["sinfo", "-h", "-o", "%t"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-            != b"idle"
-        ):
+        while stdout_of("sinfo", "-h", "-o", "%t", env=user) != "idle":
             log = (folder / "slurmctld.log").read_text()
             assert time.monotonic() < until, log[-2000:]
             time.sleep(1)
         yield user
     finally:
         subprocess.run(["scancel", "--user=root"], env=user, check=False)
-        until = time.monotonic() + 60  # the servers must run until the processes have ended
-        while (
-            time.monotonic() < until
-            and subprocess.run(
-                ["squeue", "-h"], env=user, capture_output=True, check=False
-            ).stdout.strip()
-        ):
+        until = time.monotonic() + 60  # processes of jobs end only while the servers run
+        while time.monotonic() < until and stdout_of("squeue", "-h", env=user):
             time.sleep(1)
         for server in reversed(servers):
             server.terminate()

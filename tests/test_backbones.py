@@ -1,4 +1,4 @@
-"""Backbones that come with the code: found by name, whole, described, and used by the scripts."""
+"""Backbones that come with the code are opened by name, intact and described by a card."""
 
 import hashlib
 import shutil
@@ -32,32 +32,31 @@ def trained(tmp_path_factory):
     results = {"dataset": "top", "model": "run", "data": "simulated"}
     results |= {"accuracy": Result(0.7, 0.1, 8), "auc": Result(0.8, 0.1, 8)}
     write_results(run / "results.json", {**results, "confusion": [[0.7, 0.3], [0.2, 0.8]]})
-    described = {"config": trainer.about["config"], "revision": "0123abc", "task": "pretraining"}
-    write_json(run / "config.json", described)
+    about = {"config": trainer.about["config"], "revision": "0123abc", "task": "pretraining"}
+    write_json(run / "config.json", about)
     return run
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An own folder of backbones instead of the one that comes with the code."""
-    place = tmp_path / "backbones"
-    monkeypatch.setattr(backbones, "FOLDER", place)
-    return place
+    """An empty folder of backbones instead of the one that comes with the code."""
+    monkeypatch.setattr(backbones, "FOLDER", tmp_path / "backbones")
+    return tmp_path / "backbones"
 
 
-def made(run, folder, name="tiny"):
-    backbone.main(["--run", str(run), "--name", name, "--out", str(folder)])
+def make_backbone(run, folder, *more):
+    backbone.main(["--run", str(run), "--name", "tiny", "--out", str(folder), *more])
 
 
-def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, capsys):
-    made(trained, folder)
+def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, capsys, monkeypatch):
+    make_backbone(trained, folder)
     path = backbones.checkpoint_file("tiny")
     assert path == folder / "tiny.h5"
     shipped, best = load_checkpoint(path), load_checkpoint(trained / "best.h5")
     assert {name: array.tobytes() for name, array in shipped.weights.items()} == {
         name: array.tobytes() for name, array in best.weights.items()
     }
-    assert not shipped.optimizer
+    assert not shipped.optimiser
     assert shipped.class_names == SPEC.class_names
     assert "/a/place" not in str(shipped.record)
     card = (folder / "tiny.md").read_text()
@@ -69,7 +68,8 @@ def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, caps
         assert (folder / f"tiny_{figure}.png").is_file()
     assert "Learning curve" not in card
     capsys.readouterr()
-    backbones.print_list()
+    monkeypatch.setattr("sys.argv", ["backbones"])
+    backbones.main()
     listed = capsys.readouterr().out
     assert listed.startswith("tiny: PET of 8 channels")
     assert digest in listed
@@ -77,15 +77,14 @@ def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, caps
 
 def test_runs_on_fewer_jets_are_a_learning_curve_on_the_card(trained, folder, tmp_path):
     shutil.copytree(trained, tmp_path / "fewer")
-    few = ["--curve", str(tmp_path / "fewer")]
-    backbone.main(["--run", str(trained), "--name", "tiny", "--out", str(folder), *few])
+    make_backbone(trained, folder, "--curve", str(tmp_path / "fewer"))
     card = (folder / "tiny.md").read_text()
     assert card.count("| 16 | 16 | ") == 2
     assert (folder / "tiny_learning_curve.png").is_file()
 
 
-def test_a_changed_backbone_is_refused_and_another_name_is_said_to_be_unknown(trained, folder):
-    made(trained, folder)
+def test_changed_missing_and_unknown_backbones_are_refused(trained, folder):
+    make_backbone(trained, folder)
     with pytest.raises(UserError, match=r"--backbone small: no such run directory.* there is tiny"):
         backbones.checkpoint_file("small")
     path = folder / "tiny.h5"
@@ -99,8 +98,8 @@ def test_a_changed_backbone_is_refused_and_another_name_is_said_to_be_unknown(tr
         backbones.checkpoint_file("tiny")
 
 
-def test_runs_and_files_are_taken_as_they_are(trained, folder, tmp_path, monkeypatch):
-    made(trained, folder)
+def test_runs_and_files_serve_as_backbones_too(trained, folder, tmp_path, monkeypatch):
+    make_backbone(trained, folder)
     assert backbones.checkpoint_file(trained) == trained / "best.h5"
     assert backbones.checkpoint_file(trained / "last.h5") == trained / "last.h5"
     shutil.copytree(trained, tmp_path / "tiny")
@@ -110,7 +109,7 @@ def test_runs_and_files_are_taken_as_they_are(trained, folder, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_what_comes_with_the_code_is_whole_and_described(name):
+def test_backbones_of_the_code_are_intact_and_described(name):
     checkpoint = load_checkpoint(backbones.checkpoint_file(name))
     assert checkpoint.class_names
     assert all(array.dtype == "float32" for array in checkpoint.weights.values())

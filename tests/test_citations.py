@@ -1,4 +1,4 @@
-"""Papers are cited by their right number, and by sections, tables and figures that they have."""
+"""Citations give the right version, and only sections, tables and figures that exist."""
 
 import re
 
@@ -37,7 +37,7 @@ PART = r"(Sections?|Tables?|Figures?|Eq\.|Appendix) ([0-9IVXA.]+\w?)"
 
 
 def test_the_letter_is_cited_with_its_version():
-    # arXiv:2404.16091v1 is a different text
+    # the text of v1 differs
     for path in CITED:
         assert not re.search(r"2404\.16091(?!v2)", path.read_text()), path
 
@@ -48,6 +48,6 @@ def test_cited_parts_exist_in_the_paper():
         for paper, kind, part in re.findall(rf"{PAPER},? \(?{PART}", path.read_text()):
             if paper in PARTS:
                 citations += 1
-                existing = PARTS[paper].get(kind, "none")
-                assert re.fullmatch(existing, part.rstrip(".")), (path, paper, kind, part)
+                pattern = PARTS[paper].get(kind, "none")
+                assert re.fullmatch(pattern, part.rstrip(".")), (path, paper, kind, part)
     assert citations > 20

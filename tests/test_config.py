@@ -1,4 +1,4 @@
-"""One dataclass is the configuration: every field is a flag with a help line and has a reader."""
+"""Every field of the configuration is a flag with a help line and is read somewhere."""
 
 import argparse
 import re
@@ -60,11 +60,11 @@ def test_every_flag_sets_its_field(item, parser):
     }
     if item.type is bool:
         no = "no-" if item.default else ""
-        given, value = [f"--{no}{flag(item.name)}"], not item.default
+        arguments, value = [f"--{no}{flag(item.name)}"], not item.default
     else:
         text = texts.get(item.name, "7" if item.type is int else "0.5")
-        given, value = [f"--{flag(item.name)}", text], item.type(text)
-    config = configured(Config, {}, parser.parse_args(given))
+        arguments, value = [f"--{flag(item.name)}", text], item.type(text)
+    config = configured(Config, {}, parser.parse_args(arguments))
     assert getattr(config, item.name) == value
     assert config == Config(**{item.name: value})
 
@@ -74,25 +74,18 @@ def test_regression_and_hidden_identities_belong_to_the_training_of_both_heads(p
     for recipe_mode, weight, drop in (("all", 1.0, 0.1), ("classifier", 0.0, 0.0)):
         config = configured(Config, {"mode": recipe_mode}, no_flags)
         assert (config.regression_weight, config.feature_drop) == (weight, drop)
-    other = configured(Config, {"mode": "all"}, parser.parse_args(["--mode", "classifier"]))
-    assert (other.regression_weight, other.feature_drop) == (0.0, 0.0)
-    asked = parser.parse_args(["--regression-weight", "0.5", "--feature-drop", "0.2"])
-    config = configured(Config, {"mode": "classifier"}, asked)
+    config = configured(Config, {"mode": "all"}, parser.parse_args(["--mode", "classifier"]))
+    assert (config.regression_weight, config.feature_drop) == (0.0, 0.0)
+    flags = parser.parse_args(["--regression-weight", "0.5", "--feature-drop", "0.2"])
+    config = configured(Config, {"mode": "classifier"}, flags)
     assert (config.regression_weight, config.feature_drop) == (0.5, 0.2)
 
 
-def test_flags_win_over_the_recipe_and_the_recipe_over_the_defaults(parser):
+def test_flags_replace_the_recipe_and_the_recipe_the_defaults(parser):
     arguments = parser.parse_args(["--epochs", "3", "--no-overwrite"])
     config = configured(Config, {"epochs": 20, "batch": 64}, arguments)
     assert (config.epochs, config.batch, config.lr) == (3, 64, Config.lr)
     assert "epochs" not in parser.parse_args([])
-
-
-def test_flags_are_not_abbreviated(parser, capsys):
-    with pytest.raises(SystemExit) as stop:
-        parser.parse_args(["--epoch", "3"])
-    assert stop.value.code == 2
-    assert "unrecognized arguments: --epoch" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -124,7 +117,7 @@ def test_flags_are_not_abbreviated(parser, capsys):
         ("beta2", float("nan")),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused_with_flag_and_value(name, value):
+def test_a_setting_out_of_range_is_refused_with_flag_and_value(name, value):
     with pytest.raises(UserError, match=rf"--{flag(name)} is {re.escape(repr(value))}; expected"):
         Config(**{name: value})
 
@@ -147,15 +140,15 @@ def test_every_recipe_of_token_models_is_a_configuration():
             Config(**{**asdict(config), **recipe(TOKEN_SCRATCH, "jetclass", preset)})
 
 
-def test_a_fresh_gpt_learns_faster_than_one_that_knows_jets_already():
-    """Two cores: at the rate of a fresh one a trained one is best after its first epoch."""
+def test_a_fresh_gpt_has_a_larger_learning_rate_than_a_pretrained_one():
+    """At the larger rate, a pre-trained small GPT is best after its first epoch."""
     fresh, trained = (
         recipe(table, "jetclass", "small")["lr"] for table in (TOKEN_SCRATCH, TOKEN_FINETUNING)
     )
     assert fresh == recipe(TOKEN_PRETRAINING, "jetclass", "small")["lr"] > trained
 
 
-def test_no_recipe_names_those_that_exist():
+def test_a_missing_recipe_names_those_that_exist():
     with pytest.raises(UserError, match=r"'top' with preset 'huge'; there is jetclass \(full\)"):
         recipe(PRETRAINING, "top", "huge")
 
@@ -177,7 +170,7 @@ def test_the_preset_is_the_default_unless_given(parser):
 @pytest.mark.parametrize(
     "text", ["not json", "[]", "{}", '{"config": {"epoch": 3}}', '{"config": [1]}', "\x00\xff"]
 )
-def test_what_is_no_configuration_is_refused(tmp_path, text):
+def test_a_file_that_is_no_configuration_is_refused(tmp_path, text):
     path = tmp_path / "config.json"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=rf"{path} is not a configuration of this suite"):

@@ -1,4 +1,4 @@
-"""The digest of an HDF5 file: the same for the same content, another for any damage."""
+"""The digest of an HDF5 file depends on its content alone, and any damage changes it."""
 
 import h5py
 import numpy as np
@@ -20,29 +20,29 @@ def arrays():
     }
 
 
-def written(path, arrays, stretch=JETS, digest=True, **options):
-    found = ContentDigest()
+def written(path, arrays, buffer=JETS, digest=True, **options):
+    content_digest = ContentDigest()
     with new_file(path) as file:
         for name, array in arrays.items():
             file.create_dataset(
                 name, array.shape, array.dtype, chunks=(256, *array.shape[1:]), **options
             )
-            for first in range(0, JETS, stretch):
-                rows = array[first : first + stretch]
-                file[name][first : first + stretch] = rows
-                found.add(name, rows)
+            for first in range(0, JETS, buffer):
+                rows = array[first : first + buffer]
+                file[name][first : first + buffer] = rows
+                content_digest.add(name, rows)
         file.attrs["classes"] = ["QCD", "top"]
         file.attrs["selection"] = []
         if digest:
-            file.attrs[DIGEST] = found.of(file)
+            file.attrs[DIGEST] = content_digest.of(file)
     return path
 
 
-def test_a_file_is_as_written_however_its_rows_came(tmp_path, arrays):
-    told = []
-    assert is_as_written(written(tmp_path / "one.h5", arrays), told.append)
-    assert sum(told) == pytest.approx((tmp_path / "one.h5").stat().st_size, rel=0.01)
-    assert is_as_written(written(tmp_path / "two.h5", arrays, stretch=700))
+def test_the_digest_does_not_depend_on_how_many_rows_are_written_at_once(tmp_path, arrays):
+    sizes = []
+    assert is_as_written(written(tmp_path / "one.h5", arrays), sizes.append)
+    assert sum(sizes) == pytest.approx((tmp_path / "one.h5").stat().st_size, rel=0.01)
+    assert is_as_written(written(tmp_path / "two.h5", arrays, buffer=700))
     digests = set()
     for name in ("one", "two"):
         with h5py.File(tmp_path / f"{name}.h5") as file:
@@ -50,7 +50,7 @@ def test_a_file_is_as_written_however_its_rows_came(tmp_path, arrays):
     assert len(digests) == 1
 
 
-def test_a_file_without_a_digest_is_not_known_to_be_as_written(tmp_path, arrays):
+def test_a_file_without_a_digest_does_not_count_as_written(tmp_path, arrays):
     assert not is_as_written(written(tmp_path / "one.h5", arrays, digest=False))
     (tmp_path / "no.h5").write_bytes(b"no HDF5")
     assert not is_as_written(tmp_path / "no.h5")
@@ -60,30 +60,30 @@ def test_a_file_without_a_digest_is_not_known_to_be_as_written(tmp_path, arrays)
 @pytest.mark.parametrize("compressed", [{}, {"compression": "gzip"}])
 def test_a_flipped_bit_in_any_array_is_noticed(tmp_path, arrays, compressed):
     path = written(tmp_path / "one.h5", arrays, **compressed)
-    whole = path.read_bytes()
+    intact = path.read_bytes()
     with h5py.File(path) as file:
-        places = [
-            file[name].id.get_chunk_info(number).byte_offset + 40
+        offsets = [
+            file[name].id.get_chunk_info(chunk).byte_offset + 40
             for name in arrays
-            for number in (0, 7, 11)
+            for chunk in (0, 7, 11)
         ]
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place] ^= 4
+    for offset in offsets:
+        damaged = bytearray(intact)
+        damaged[offset] ^= 4
         path.write_bytes(damaged)
-        assert not is_as_written(path), place
-    path.write_bytes(whole)
+        assert not is_as_written(path), offset
+    path.write_bytes(intact)
     assert is_as_written(path)
 
 
-def test_another_name_of_a_class_is_noticed(tmp_path, arrays):
+def test_a_changed_class_name_is_noticed(tmp_path, arrays):
     path = written(tmp_path / "one.h5", arrays)
     path.write_bytes(path.read_bytes().replace(b"QCD", b"QCE"))
     assert not is_as_written(path)
 
 
 @pytest.mark.parametrize("digest", [True, False])
-def test_labels_flipped_in_place_are_another_content(tmp_path, arrays, digest):
+def test_labels_flipped_in_place_change_the_content_digest(tmp_path, arrays, digest):
     path = written(tmp_path / "one.h5", arrays, digest=digest)
     before = content(path)
     copy = tmp_path / "moved" / "other_name.h5"

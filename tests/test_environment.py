@@ -1,16 +1,13 @@
-"""What a user has set for other work does not reach the suite: Keras, matplotlib, git."""
+"""Settings of a user for Keras, matplotlib and git do not change the suite."""
 
 import json
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from commands import run_program
 
 from omnilearn import runs
 
-ROOT = Path(__file__).parent.parent
 SETTINGS = (
     {"KERAS_BACKEND": "torch"},
     {"KERAS_BACKEND": "jax", "TF_USE_LEGACY_KERAS": "1"},
@@ -29,14 +26,14 @@ except SystemExit as stop:
 import keras, matplotlib
 from matplotlib import pyplot
 pyplot.figure()
-print("found:", keras.backend.backend(), keras.config.floatx(), matplotlib.get_backend().lower(),
+print(keras.backend.backend(), keras.config.floatx(), matplotlib.get_backend().lower(),
       matplotlib.rcParams["text.usetex"], os.environ.get("TF_USE_LEGACY_KERAS"))
 """
 
 
 @pytest.fixture
 def home(tmp_path):
-    """The home folder of someone who works with other settings."""
+    """A home folder with other settings of Keras and matplotlib."""
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras/keras.json").write_text(
         json.dumps({"floatx": "float16", "backend": "theano", "epsilon": 0.1})
@@ -46,19 +43,12 @@ def home(tmp_path):
 
 
 def test_settings_of_keras_and_matplotlib_do_not_matter(home):
-    environment = os.environ | {"HOME": str(home)}
+    environment = {"HOME": str(home)}
     for settings in SETTINGS:
         environment |= {key: value.replace("HOME", str(home)) for key, value in settings.items()}
-    run = subprocess.run(
-        [sys.executable, "-c", REPORT],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_program(REPORT, **environment)
     assert run.returncode == 0, run.stderr
-    assert run.stdout.splitlines()[-1] == "found: tensorflow float32 agg False None"
+    assert run.stdout.splitlines()[-1] == "tensorflow float32 agg False None"
 
 
 @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "Qt5Agg"])
@@ -72,22 +62,15 @@ def test_figures_do_not_depend_on_the_users_style(home, backend, tmp_path):
         "with figure(sys.argv[1]) as axes: axes.plot([0, 1], [0, 1], label='$t$')\n"
         "assert matplotlib.rcParams['text.usetex']\n"
     )
-    drawn = []
+    figures = []
     for name, settings in (
-        ("theirs", {"MPLBACKEND": backend, "MATPLOTLIBRC": str(home)}),
-        ("ours", {}),
+        ("styled", {"MPLBACKEND": backend, "MATPLOTLIBRC": str(home)}),
+        ("default", {}),
     ):
-        run = subprocess.run(
-            [sys.executable, "-c", draw, tmp_path / name],
-            cwd=ROOT,
-            env=os.environ | settings,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        run = run_program(draw, tmp_path / name, **settings)
         assert run.returncode == 0, run.stderr
-        drawn.append((tmp_path / f"{name}.png").read_bytes())
-    assert drawn[0] == drawn[1]
+        figures.append((tmp_path / f"{name}.png").read_bytes())
+    assert figures[0] == figures[1]
 
 
 def test_without_git_the_revision_is_unknown(monkeypatch, tmp_path):
@@ -100,24 +83,23 @@ def test_the_revision_is_not_that_of_a_checkout_around_the_installed_package(mon
     package.parent.mkdir(parents=True)
     package.write_text("")
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
-    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "another project"]):
-        subprocess.run([*git, *words], check=True)
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "another project"]):
+        subprocess.run([*git, *command], check=True)
     monkeypatch.setattr(runs, "__file__", str(package))
     assert runs.revision() == "unknown"
 
 
 @pytest.mark.parametrize(
-    ("backend", "left"), [("svg", "svg"), ("module://a_backend_of_another_kernel", "None")]
+    ("backend", "expected"), [("svg", "svg"), ("module://a_backend_of_another_kernel", "None")]
 )
-def test_the_api_in_a_notebook_sets_keras_and_leaves_matplotlib_alone(backend, left):
+def test_the_api_in_a_notebook_sets_keras_and_leaves_matplotlib_alone(
+    backend, expected, monkeypatch
+):
     program = (
         "import os, omnilearn.api, keras\n"
         "print(keras.backend.backend(), os.environ.get('MPLBACKEND'),\n"
         "      os.environ.get('MATPLOTLIBRC'))\n"
     )
-    environment = os.environ | {"KERAS_BACKEND": "jax", "MPLBACKEND": backend}
-    environment.pop("MATPLOTLIBRC", None)
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=environment
-    )
-    assert run.stdout.split() == ["tensorflow", left, "None"], run.stderr
+    monkeypatch.delenv("MATPLOTLIBRC", raising=False)
+    run = run_program(program, KERAS_BACKEND="jax", MPLBACKEND=backend)
+    assert run.stdout.split() == ["tensorflow", expected, "None"], run.stderr

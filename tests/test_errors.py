@@ -1,4 +1,4 @@
-"""Whatever a user can mend, or has asked for, is one sentence on stderr and an exit code."""
+"""Errors of the user and interruptions are one sentence on stderr and an exit code."""
 
 import errno
 import os
@@ -20,13 +20,13 @@ def raising(error):
     return main
 
 
-def test_a_command_that_works_says_nothing(capsys):
+def test_a_command_without_errors_prints_nothing_more(capsys):
     assert run_cli(lambda: None) == 0
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (UserError("jets.h5 holds 0 jets"), 2, "error: jets.h5 holds 0 jets\n"),
         (
@@ -40,30 +40,30 @@ def test_a_command_that_works_says_nothing(capsys):
             "error: runs: writing or reading is not",
         ),
         (FileNotFoundError(errno.ENOENT, "none", "a.h5"), 2, "error: a.h5: there is no such file"),
-        (NotADirectoryError(errno.ENOTDIR, "none", "a/b"), 2, "error: a/b: a file stands"),
+        (NotADirectoryError(errno.ENOTDIR, "none", "a/b"), 2, "error: a/b: it is a file"),
         (KeyboardInterrupt(), 130, "interrupted. Nothing half-written was left; "),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_an_error_of_the_user_is_one_sentence(error, code, said, capsys):
+def test_an_error_of_the_user_is_one_sentence(error, code, message, capsys):
     assert run_cli(raising(error)) == code
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err.startswith(said)
+    assert captured.err.startswith(message)
     assert captured.err.count("\n") == 1
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), OSError(errno.EBADF, "a bug")])
-def test_an_error_of_ours_keeps_its_traceback(error):
+def test_a_bug_keeps_its_traceback(error):
     with pytest.raises(type(error), match="a bug"):
         run_cli(raising(error))
 
 
-def test_a_library_that_is_quoted_in_several_lines_leaves_one_sentence():
+def test_a_quoted_message_of_several_lines_becomes_one_line():
     assert str(UserError("a.h5: read failed (time = Sunday\n, errno = 5)")).count("\n") == 0
 
 
-def test_a_link_to_a_file_that_is_gone_is_told_as_one(tmp_path, capsys):
+def test_a_link_whose_target_is_missing_is_reported_as_one(tmp_path, capsys):
     (tmp_path / "link").symlink_to("nowhere.h5")
     assert run_cli((tmp_path / "link").read_bytes) == 2
     assert capsys.readouterr().err.endswith("(it is a link to nowhere.h5, which is gone)\n")
@@ -82,28 +82,28 @@ def command(line: str, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def test_output_that_nobody_reads_any_more_ends_a_command_quietly(tmp_path):
+def test_a_closed_output_ends_a_command_without_a_message(tmp_path):
     program = "for i in range(20000): print('a line of the list')"
     (tmp_path / "talk.py").write_text(
         f"import sys\nfrom omnilearn.errors import run_cli\ndef main():\n    {program}\n"
         "sys.exit(run_cli(main))"
     )
     for long in (f"python {tmp_path}/talk.py", "python -m preprocessing list"):
-        done = command(f"{long} | head -1; exit ${{PIPESTATUS[0]}}", PYTHONPATH=str(ROOT))
-        assert done.stdout.count("\n") == 1
-        assert done.stderr == ""
-        assert done.returncode in (0, 141)
+        process = command(f"{long} | head -1; exit ${{PIPESTATUS[0]}}", PYTHONPATH=str(ROOT))
+        assert process.stdout.count("\n") == 1
+        assert process.stderr == ""
+        assert process.returncode in (0, 141)
 
 
 @pytest.mark.parametrize(
     "environment",
     [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}],
 )
-def test_what_a_terminal_cannot_show_is_replaced(environment):
-    said = "print('0.98', chr(177), '0.01')"
-    program = f"from omnilearn.errors import run_cli; run_cli(lambda: {said})"
-    done = command(f'python -c "{program}"', **environment)
-    assert (done.stdout, done.stderr) == ("0.98 ? 0.01\n", "")
+def test_characters_that_a_terminal_cannot_show_are_replaced(environment):
+    main = "print('0.98', chr(177), '0.01')"
+    program = f"from omnilearn.errors import run_cli; run_cli(lambda: {main})"
+    process = command(f'python -c "{program}"', **environment)
+    assert (process.stdout, process.stderr) == ("0.98 ? 0.01\n", "")
 
 
 def test_a_tilde_that_the_shell_left_is_expanded(monkeypatch):

@@ -1,4 +1,4 @@
-"""Every dataset of the catalogue goes the whole way: simulated, preprocessed, trained, evaluated.
+"""Every dataset of the catalogue is simulated, preprocessed, trained on and evaluated.
 
 The sample is in the layout of the public files, so what works here works on them.
 """
@@ -29,18 +29,7 @@ SIZES = {
     "jetnet150": "--jets 60",
     "lhco": "--jets 150",
 }
-ONE_STEP = (
-    "--preset",
-    "small",
-    "--epochs",
-    "1",
-    "--batch",
-    "16",
-    "--warmup-epochs",
-    "0",
-    "--train-jets",
-    "16",
-)
+ONE_STEP = "--preset small --epochs 1 --batch 16 --warmup-epochs 0 --train-jets 16"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -56,11 +45,10 @@ def test_every_dataset_has_a_reader_a_sample_and_tests_of_both(name):
         assert (ROOT / path).is_file(), f"{path} is missing"
     # JetNet30 and JetNet150 differ in their slots alone and share a file of tests
     family = re.sub(r"\d+$", "", name)
-    for room in ("preprocessing", "simulation"):
-        tests = [ROOT / "tests" / room / f"test_{room}_{stem}.py" for stem in {name, family}]
-        found = [path for path in tests if path.is_file()]
-        assert found, f"{tests[0].relative_to(ROOT)} is missing"
-        assert any(name in path.read_text() for path in found), f"no test in {found} names {name}"
+    for folder in ("preprocessing", "simulation"):
+        paths = [ROOT / "tests" / folder / f"test_{folder}_{stem}.py" for stem in {name, family}]
+        tests = "".join(path.read_text() for path in paths if path.is_file())
+        assert name in tests, f"no test in {paths[0].relative_to(ROOT)} names {name}"
     reader = import_module(f"preprocessing.{name}")
     assert all(callable(getattr(reader, part)) for part in ("shards", "count", "read"))
 
@@ -69,24 +57,23 @@ def test_every_dataset_has_a_reader_a_sample_and_tests_of_both(name):
 @every_dataset
 def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp_path, monkeypatch):
     spec, sample = CATALOGUE[name], import_module(f"simulation.{name}")
-    settings = (*sample.RECIPE.settings, "PartonLevel:MPI = off")  # several times faster
-    monkeypatch.setattr(sample, "RECIPE", replace(sample.RECIPE, settings=settings))
+    settings = (*sample.CARD.settings, "PartonLevel:MPI = off")  # several times faster
+    monkeypatch.setattr(sample, "CARD", replace(sample.CARD, settings=settings))
     data, runs, raw = (tmp_path / folder for folder in ("data", "runs", "raw"))
 
-    said(f"-m simulation {name} {SIZES.get(name, '--jets 100')} --workers 1 --out", raw)
-    said(f"-m preprocessing {name} --workers 1 --raw", raw, "--out", data)
+    output_of(f"-m simulation {name} {SIZES.get(name, '--jets 100')} --workers 1 --out", raw)
+    output_of(f"-m preprocessing {name} --workers 1 --raw", raw, "--out", data)
     for split in ("train", "val", "test"):
         for path in find_files(data, spec, split):
-            out = said("-m preprocessing check", path)
+            out = output_of("-m preprocessing check", path)
             assert re.search(r"^  origin: +simulated$", out, re.MULTILINE)
             assert out.endswith(f"fits {name}\n")
 
-    where = ("--data", data, "--runs", runs)
-    said(f"train.py {name}", *where, *ONE_STEP)
+    output_of(f"train.py {name} {ONE_STEP}", "--data", data, "--runs", runs)
     (line,) = read_history(runs / name)
     assert line["steps"] == 1
     assert np.isfinite(list(line["validation"].values())).all()
-    said("evaluate.py", runs / name, "--batch", 16)
+    output_of("evaluate.py", runs / name, "--batch", 16)
     results = read_results(runs / name / "results.json")
     measured = [result for result in results.values() if isinstance(result, Result)]
     assert (results["dataset"], results["data"]) == (name, "simulated")
@@ -95,7 +82,7 @@ def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp
     assert (runs / name / "loss.png").is_file()
 
 
-def test_the_example_of_a_dataset_of_your_own_does_what_it_says(tmp_path, monkeypatch):
+def test_the_examples_of_a_dataset_of_your_own_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("jets.npz", momenta=two_kinds_of_jets(200), is_top=np.arange(200) % 2)
     write_ntuple("ntuple.root", two_kinds_of_jets(200), np.arange(200) % 2)
@@ -106,22 +93,22 @@ def test_the_example_of_a_dataset_of_your_own_does_what_it_says(tmp_path, monkey
     for example in examples:
         exec(compile(example, "docs/own_dataset.md", "exec"), {})
     path = "data/my_ntuple/train/my_ntuple_train_000.h5"
-    assert said("-m preprocessing check", path).endswith("fits my_ntuple\n")
+    assert output_of("-m preprocessing check", path).endswith("fits my_ntuple\n")
     with h5py.File(path) as ntuple, h5py.File("data/my_tops/train/my_tops_train_000.h5") as arrays:
         assert ntuple["data"].shape[2] == 13
         assert arrays["data"].shape[2] == 7
     check, finetune, evaluate = (line.removeprefix("python ") for line in shell.splitlines())
-    assert said(check).endswith("fits my_tops\n")
+    assert output_of(check).endswith("fits my_tops\n")
     assert Path("inputs.pdf").is_file()
-    said(finetune, *ONE_STEP)
-    said(evaluate, "--batch", 16)
+    output_of(f"{finetune} {ONE_STEP}")
+    output_of(evaluate, "--batch", 16)
     results = read_results(Path("runs/my_tops_scratch/results.json"))
     assert results["data"] == "own"
     assert results["auc"].n > 10
 
 
-def said(line: str, *more) -> str:
-    """What the command prints, when it complains of nothing."""
+def output_of(line: str, *more) -> str:
+    """The stdout of a command that succeeds with an empty stderr."""
     code, out, err = python(line, *more)
     assert (code, err) == (0, ""), err
     return out
@@ -133,15 +120,16 @@ def write_ntuple(path: str, momenta: np.ndarray, is_top: np.ndarray) -> None:
     columns["pdg_id"] = np.full(momenta.shape[:2], 211)
     branches = {name: ak.from_regular(values) for name, values in columns.items()}
     with uproot.recreate(path) as file:
-        file.mktree("jets", {**{name: one.type for name, one in branches.items()}, "is_top": "i4"})
+        types = {name: values.type for name, values in branches.items()}
+        file.mktree("jets", {**types, "is_top": "i4"})
         file["jets"].extend({**branches, "is_top": is_top.astype("i4")})
 
 
-def two_kinds_of_jets(number: int) -> np.ndarray:
-    """Momenta (number, 30, 4) of massless constituents, every second jet a wider one."""
+def two_kinds_of_jets(jets: int) -> np.ndarray:
+    """Momenta (jets, 30, 4) of massless constituents, every second jet a wider one."""
     rng = np.random.default_rng(0)
-    pt = rng.exponential(1.0, (number, 30))
+    pt = rng.exponential(1.0, (jets, 30))
     pt *= 600 / pt.sum(axis=1, keepdims=True)
-    width = np.where(np.arange(number) % 2, 0.3, 0.1)[:, None]
-    eta, phi = rng.normal(0, 1, (2, number, 30)) * width
+    width = np.where(np.arange(jets) % 2, 0.3, 0.1)[:, None]
+    eta, phi = rng.normal(0, 1, (2, jets, 30)) * width
     return np.stack([pt, eta, phi, pt * np.cosh(eta)], axis=-1)

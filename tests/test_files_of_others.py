@@ -1,6 +1,7 @@
-"""Files of others ask for no memory that they do not fill, and lead to no place outside a run."""
+"""Files of others cannot exhaust the memory, and links in a run are not followed."""
 
 import json
+import re
 import time
 import zipfile
 
@@ -33,24 +34,16 @@ SMALL = PETConfig(projection_dim=8, num_layers=1, num_heads=2)
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of others, with a folder that is a link to ours."""
-    folder, ours = tmp_path / "run", tmp_path / "ours"
+    """A run with a folder that is a link to a folder outside."""
+    folder, outside = tmp_path / "run", tmp_path / "outside"
     folder.mkdir()
-    ours.mkdir()
-    (ours / "part0.npz").write_text("mine")
-    (ours / "thesis.hdf5").write_text("mine")
+    outside.mkdir()
+    (outside / "part0.npz").write_text("mine")
+    (outside / "thesis.hdf5").write_text("mine")
     write_description(folder, Config(), {"task": "generation", "dataset": "jetnet30"})
     write_history(folder, [{"epoch": 1, "steps": 1}])
-    (folder / "generated").symlink_to(ours)
+    (folder / "generated").symlink_to(outside)
     return folder
-
-
-def untouched(run):
-    ours = run.parent / "ours"
-    return {path.name: path.read_text() for path in ours.iterdir()} == {
-        "part0.npz": "mine",
-        "thesis.hdf5": "mine",
-    }
 
 
 def test_evaluation_neither_deletes_nor_writes_behind_a_link(run):
@@ -61,10 +54,12 @@ def test_evaluation_neither_deletes_nor_writes_behind_a_link(run):
         refuse_links(run)
     with pytest.raises(UserError, match="neither written nor deleted"):
         begin_anew(run / "generated", {"steps": 20})
-    assert untouched(run)
+    outside = run.parent / "outside"
+    names = {path.name: path.read_text() for path in outside.iterdir()}
+    assert names == {"part0.npz": "mine", "thesis.hdf5": "mine"}
 
 
-def test_a_link_at_the_place_of_a_file_is_replaced_and_not_followed(tmp_path):
+def test_a_link_in_place_of_a_file_is_replaced_and_not_followed(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "results.json").symlink_to(tmp_path / "mine")
     write_results(tmp_path / "results.json", {"auc": Result(0.9, 0.1, 3)})
@@ -72,7 +67,7 @@ def test_a_link_at_the_place_of_a_file_is_replaced_and_not_followed(tmp_path):
     assert read_results(tmp_path / "results.json")["auc"].value == 0.9
 
 
-def test_temporary_files_are_new_and_of_names_that_cannot_be_guessed(tmp_path, monkeypatch):
+def test_temporary_files_are_new_and_have_random_names(tmp_path, monkeypatch):
     names = set()
     for _ in range(2):
         with atomic_path(tmp_path / "a.h5") as temporary:
@@ -88,8 +83,8 @@ def test_temporary_files_are_new_and_of_names_that_cannot_be_guessed(tmp_path, m
     assert not (tmp_path / "mine").exists()
 
 
-def test_links_under_names_that_were_guessed_are_not_followed(tmp_path, monkeypatch):
-    """The trial of an output folder, and the counter of a lock."""
+def test_links_with_guessed_names_of_temporary_files_are_not_followed(tmp_path, monkeypatch):
+    """Those of the test of an output folder, and of the counter of a lock."""
     (tmp_path / "mine").write_text("mine")
     sample = tmp_path / "sample"
     sample.mkdir()
@@ -109,13 +104,13 @@ def test_links_under_names_that_were_guessed_are_not_followed(tmp_path, monkeypa
 
 @pytest.mark.parametrize("shape", [(10**9, 30, 7), (4, 10**7, 7), (10**9,)])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_shape_that_the_file_cannot_hold_is_refused_before_memory_is_asked_for(
+def test_a_shape_that_the_file_cannot_hold_is_refused_before_memory_is_allocated(
     tmp_path, shape, chunked
 ):
     path = tmp_path / "predictions.h5"
     with h5py.File(path, "w") as file:
         file.create_dataset("data", shape, "f4", chunks=(1, *shape[1:]) if chunked else None)
-    for read in (read_predictions, load_checkpoint, lambda one: JetFiles([one], dataset("top"))):
+    for read in (read_predictions, load_checkpoint, lambda path: JetFiles([path], dataset("top"))):
         with pytest.raises(UserError, match=r"'data' claims the shape \(.*cannot hold"):
             read(path)
 
@@ -164,7 +159,7 @@ def test_a_configuration_of_other_types_is_refused(tmp_path, text):
         read_config(tmp_path / "config.json")
 
 
-def test_a_configuration_without_a_data_set_says_so_when_it_is_asked_for(tmp_path):
+def test_looking_up_a_missing_key_of_a_configuration_names_it(tmp_path):
     (tmp_path / "config.json").write_text('{"config": {}}')
     _, about = read_config(tmp_path / "config.json")
     with pytest.raises(UserError, match=r"config\.json: no 'dataset' among its keys"):
@@ -185,7 +180,7 @@ def test_a_configuration_without_a_data_set_says_so_when_it_is_asked_for(tmp_pat
         {"another": 0},
     ],
 )
-def test_an_absurd_position_in_a_whole_checkpoint_is_refused(tmp_path, change):
+def test_an_absurd_position_in_an_intact_checkpoint_is_refused(tmp_path, change):
     record = {"position": {**Position().as_json(), **change}}
     save_checkpoint(tmp_path / "last.h5", SMALL, {"body.kernel": np.ones((8, 8), "f4")}, record)
     with pytest.raises(UserError, match=r"last\.h5 holds no position of a training"):
@@ -202,19 +197,19 @@ def test_an_architecture_that_the_weights_do_not_have_is_refused(tmp_path):
             load_checkpoint(path)
 
 
-def test_every_array_and_attribute_that_we_write_has_its_sum(tmp_path):
+def test_every_array_and_attribute_that_we_write_has_a_sum(tmp_path):
     path = tmp_path / "a.h5"
     with atomic_file(path) as file:
-        file["data"], file["one"] = np.arange(300.0), 3
+        file["data"], file["scalar"] = np.arange(300.0), 3
         file.create_dataset("group/text", data="jets")
         file.attrs["classes"], file.attrs["number"] = ["QCD", "top"], 7
     with h5py.File(path, "r") as file:
         assert file["data"].fletcher32
         record = json.loads(file.attrs[DIGEST])
-        assert set(record["sums"]) == {"", "data", "one", "group", "group/text"}
-        assert list(file.attrs["classes"]) == ["QCD", "top"]  # as any program reads them
+        assert set(record["sums"]) == {"", "data", "scalar", "group", "group/text"}
+        assert list(file.attrs["classes"]) == ["QCD", "top"]  # as other programs read them
     for change in (
-        lambda file: file["one"].write_direct(np.array(4)),
+        lambda file: file["scalar"].write_direct(np.array(4)),
         lambda file: file.attrs.modify("number", 8),
         lambda file: file["data"].attrs.update(unit="GeV"),
     ):
@@ -231,12 +226,12 @@ def test_text_is_read_from_the_copy_that_has_a_sum(tmp_path):
     with atomic_file(path) as file:
         file.attrs["origin"] = "simulated"
     content = path.read_bytes()
-    places = [place for place in range(len(content)) if content[place : place + 9] == b"simulated"]
-    assert len(places) == 2
+    offsets = [match.start() for match in re.finditer(b"simulated", content)]
+    assert len(offsets) == 2
     outcomes = []
-    for place in places:
+    for offset in offsets:
         damaged = bytearray(content)
-        damaged[place] ^= 1
+        damaged[offset] ^= 1
         path.write_bytes(damaged)
         try:
             with open_for_reading(path) as file:
@@ -252,7 +247,7 @@ def test_a_lost_or_changed_line_of_the_history_is_noticed(tmp_path):
     assert read_history(tmp_path) == lines
     path = tmp_path / "history.jsonl"
     text = path.read_text()
-    for spoilt in (text.replace("0.5", "0.6", 1), "".join(text.splitlines(True)[:2])):
-        path.write_text(spoilt)
+    for changed in (text.replace("0.5", "0.6", 1), "".join(text.splitlines(True)[:2])):
+        path.write_text(changed)
         with pytest.raises(UserError, match=r"history\.jsonl: its 'digest' does not fit"):
             read_history(tmp_path)

@@ -1,4 +1,4 @@
-"""One way to train: the model of a backbone or of a preset, and what is said where they differ."""
+"""Models from a backbone or a preset, and the message where the two differ."""
 
 import numpy as np
 import pytest
@@ -7,45 +7,40 @@ from tiny_training import ARCHITECTURE
 from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import TOP
 from omnilearn.fit import fresh, load_best, make_pet
-from omnilearn.model.checkpoint import model_weights, save_checkpoint
+from omnilearn.model.checkpoint import save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 SIZES = DeepSetsConfig(widths=(4,), classifier_widths=(4,), max_constituents=12)
 
 
-def arrays(model) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in model_weights(model).items()}
-
-
 @pytest.mark.parametrize("preset", ["small", "full"])
-def test_a_backbone_of_another_size_than_the_preset_is_said_in_one_sentence(
+def test_a_backbone_of_another_size_than_the_preset_is_reported_in_one_line(
     preset, tmp_path, capsys
 ):
     backbone = PET(ARCHITECTURE)
-    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, arrays(backbone), {})
+    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, weight_arrays(backbone), {})
     config = Config(preset=preset, mode="classifier")
     pet = make_pet(TOP, config, Start(backbone=str(tmp_path)))
     assert pet.config.projection_dim == ARCHITECTURE.projection_dim
-    report, sentence = capsys.readouterr().out.splitlines()
+    report, message = capsys.readouterr().out.splitlines()
     assert "weights loaded" in report
-    asked = {"small": 64, "full": 128}[preset]
-    assert f"{tmp_path}, not of --preset {preset}: projection_dim " in sentence
-    assert f"projection_dim {ARCHITECTURE.projection_dim} (the preset has {asked})" in sentence
+    size = {"small": 64, "full": 128}[preset]
+    assert f"{tmp_path}, not of --preset {preset}: projection_dim " in message
+    assert f"projection_dim {ARCHITECTURE.projection_dim} (the preset has {size})" in message
 
 
-def test_a_model_of_a_preset_is_drawn_by_the_seed_and_needs_no_words(capsys):
+def test_the_weights_of_a_fresh_model_are_drawn_from_the_seed():
     models = [fresh(DeepSets, SIZES, seed) for seed in (3, 3, 4)]
-    first, same, other = ([*arrays(model).values()] for model in models)
+    first, same, other = ([*weight_arrays(model).values()] for model in models)
     assert all(np.array_equal(*pair) for pair in zip(first, same, strict=True))
     assert not all(np.array_equal(*pair) for pair in zip(first, other, strict=True))
-    assert capsys.readouterr().out == ""
 
 
-def test_the_best_epoch_of_a_run_is_taken_by_its_folder_or_its_file(tmp_path):
+def test_the_best_epoch_of_a_run_is_loaded_by_its_folder_or_its_file(tmp_path):
     best = fresh(DeepSets, SIZES, 1)
-    save_checkpoint(tmp_path / "best.h5", SIZES, arrays(best), {})
-    for place in (tmp_path, tmp_path / "best.h5"):
-        found = load_best(fresh(DeepSets, SIZES, 2), place)
-        for name, array in arrays(best).items():
-            np.testing.assert_array_equal(arrays(found)[name], array)
+    save_checkpoint(tmp_path / "best.h5", SIZES, weight_arrays(best), {})
+    for path in (tmp_path, tmp_path / "best.h5"):
+        loaded = weight_arrays(load_best(fresh(DeepSets, SIZES, 2), path))
+        for name, array in weight_arrays(best).items():
+            np.testing.assert_array_equal(loaded[name], array)

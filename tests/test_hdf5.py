@@ -1,22 +1,18 @@
-"""HDF5 files as people have them: held by a notebook, on disks without locks, compressed anyhow."""
+"""HDF5 files that are open elsewhere, on disks without locks, or compressed in other ways."""
 
-import os
 import re
 import struct
-import subprocess
-import sys
-from pathlib import Path
 
 import h5py
 import hdf5plugin
 import numpy as np
 import pytest
+from commands import ROOT, run_program
 
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import atomic_file, open_for_reading
 from omnilearn.hdf5_sums import attributes
 
-ROOT = Path(__file__).parent.parent
 NUMBERS = np.arange(3000.0).reshape(300, 10)
 
 
@@ -33,27 +29,20 @@ def test_a_file_that_a_notebook_holds_open_is_read_there_and_elsewhere(path, mod
     with h5py.File(path, mode):
         with open_for_reading(path) as file:
             np.testing.assert_array_equal(file["data"], NUMBERS)
-        assert in_a_process(program) == ""
+        assert output_of(program) == ""
 
 
-def test_a_file_that_is_read_here_may_be_opened_beside_by_any_program(path):
+def test_a_file_that_is_read_here_may_be_opened_by_other_programs(path):
     with open_for_reading(path), h5py.File(path) as file:
         np.testing.assert_array_equal(file["data"], NUMBERS)
 
 
-def in_a_process(program: str, **environment) -> str:
-    run = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        check=False,
-    )
+def output_of(program: str, **environment) -> str:
+    run = run_program(program, **environment)
     return run.stdout + run.stderr
 
 
-def test_a_lock_that_the_environment_asks_for_is_called_a_lock(path):
+def test_a_lock_that_the_environment_requires_is_reported_as_a_lock(path):
     program = (
         "from omnilearn.hdf5 import open_for_reading\n"
         "from omnilearn.data.catalogue import TOP\n"
@@ -64,9 +53,9 @@ def test_a_lock_that_the_environment_asks_for_is_called_a_lock(path):
         "    except Exception as error: print(type(error).__name__, error)\n"
     )
     with h5py.File(path, "r+"):
-        said = in_a_process(program, HDF5_USE_FILE_LOCKING="TRUE").splitlines()
-    assert len(said) == 2
-    for line in said:  # a complete output is not taken for a damaged one, and made again
+        lines = output_of(program, HDF5_USE_FILE_LOCKING="TRUE").splitlines()
+    assert len(lines) == 2
+    for line in lines:  # a complete output is not taken for a damaged one and written again
         assert line.startswith(f"UserError {path} is locked: another program has it open")
 
 
@@ -76,18 +65,18 @@ def test_a_file_that_another_program_is_writing_is_not_called_damaged(tmp_path):
     with h5py.File(path, "w", libver="latest") as file:
         file["data"] = NUMBERS
         file.flush()
-        said = in_a_process(program)
-    assert f"UserError: {path} is being written by another program" in said
+        output = output_of(program)
+    assert f"UserError: {path} is being written by another program" in output
 
 
-def test_a_link_to_a_file_that_is_gone_is_told_as_one(path):
+def test_a_link_whose_target_is_missing_is_reported_as_one(path):
     link = path.with_name("link.h5")
     link.symlink_to("purged/jets.h5")
     with pytest.raises(UserError, match=r"link\.h5 is a link to purged/jets\.h5, which is gone"):
         open_for_reading(link)
 
 
-def test_damage_and_absence_are_left_to_the_reader_to_name(path):
+def test_a_damaged_or_missing_file_raises_oserror(path):
     path.write_bytes(path.read_bytes()[:900])
     for broken in (path, path.with_name("none.h5"), path.parent):
         with pytest.raises(OSError, match="Unable to synchronously open file"):
@@ -114,22 +103,22 @@ def test_registered_compressions_are_read(path, compression):
         "from omnilearn.hdf5 import open_for_reading\n"
         f"print(open_for_reading({str(path)!r})['packed'][:].sum())"
     )
-    assert in_a_process(program).strip() == str(NUMBERS.sum())
+    assert output_of(program).strip() == str(NUMBERS.sum())
 
 
-def with_a_filter_of_no_name(path):
-    """Give the numbers of `path` a compression that nobody has, by its number."""
+def write_with_unknown_filter(path):
+    """Write numbers with a compression whose filter code is not registered."""
     with h5py.File(path, "w") as file:
         file.create_dataset("data", data=NUMBERS, chunks=(64, 10), **hdf5plugin.BZip2())
     content = path.read_bytes()
     known = re.compile(re.escape(struct.pack("<H", 307)) + rb"(?=.{6,16}bzip2)", re.DOTALL)
-    changed, number = known.subn(struct.pack("<H", 31999), content)
-    assert number
+    changed, count = known.subn(struct.pack("<H", 31999), content)
+    assert count
     path.write_bytes(changed)
 
 
 def test_a_compression_that_is_not_available_is_named(path):
-    with_a_filter_of_no_name(path)
+    write_with_unknown_filter(path)
     with pytest.raises(UserError, match=r"'data' is compressed with HDF5 filter 31999.*ptrepack"):
         open_for_reading(path)
 
@@ -140,9 +129,9 @@ def test_attributes_of_bytes_are_text(path):
         file.attrs["classes"] = np.array([b"QCD", b"top"])
         file.attrs["features"] = ["eta_rel"]
         file.attrs["seed"] = 3
-        said = attributes(file)
-    assert (said["dataset"], said["seed"]) == ("top", 3)
-    assert (list(said["classes"]), list(said["features"])) == (["QCD", "top"], ["eta_rel"])
+        values = attributes(file)
+    assert (values["dataset"], values["seed"]) == ("top", 3)
+    assert (list(values["classes"]), list(values["features"])) == (["QCD", "top"], ["eta_rel"])
 
 
 def test_a_new_file_appears_whole_or_not_at_all(tmp_path):
@@ -155,7 +144,7 @@ def test_a_new_file_appears_whole_or_not_at_all(tmp_path):
         np.testing.assert_array_equal(file["data"], NUMBERS)
 
 
-def test_a_full_disk_is_an_error_of_the_disk_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_raises_oserror_and_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr("omnilearn.hdf5.Sink.write", failing_write)
     with pytest.raises(OSError, match="full"), atomic_file(tmp_path / "a.h5") as file:
         file["data"] = NUMBERS
@@ -168,7 +157,10 @@ def failing_write(sink, data):
 
 
 def test_no_other_module_opens_hdf5_files():
-    rooms = ("omnilearn", "preprocessing", "simulation", "benchmarks")
-    files = [*ROOT.glob("*.py"), *(path for room in rooms for path in (ROOT / room).rglob("*.py"))]
+    folders = ("omnilearn", "preprocessing", "simulation", "benchmarks")
+    files = [
+        *ROOT.glob("*.py"),
+        *(path for name in folders for path in (ROOT / name).rglob("*.py")),
+    ]
     opening = [path.name for path in files if re.search(r"h5py\.File[.(]", path.read_text())]
     assert opening == ["hdf5.py"]

@@ -1,4 +1,4 @@
-"""Heaps of texts in files of others: sound ones are read, endless ones are refused."""
+"""Heaps of texts in files of others are read if intact and refused if they cannot be read."""
 
 import struct
 
@@ -8,7 +8,7 @@ import pytest
 
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import atomic_file, stored_file
-from omnilearn.hdf5_heap import BLOCK, SIGNATURE, has_heap_texts, places_of
+from omnilearn.hdf5_heap import BUFFER_BYTES, SIGNATURE, has_heap_texts, offsets_of
 
 FIRST = 16  # bytes of a heap before its first object, and of an object before its text
 
@@ -21,12 +21,12 @@ def file_with_texts(path) -> bytes:
 
 
 def free_space(content: bytes, heap: int) -> int:
-    """Where the object of free space, that of index 0, begins."""
-    place = heap + FIRST
-    while index := struct.unpack_from("<H", content, place)[0]:
+    """The offset of the object of free space, which has index 0."""
+    offset = heap + FIRST
+    while index := struct.unpack_from("<H", content, offset)[0]:
         assert index < 10
-        place += FIRST + (struct.unpack_from("<Q", content, place + 8)[0] + 7) // 8 * 8
-    return place
+        offset += FIRST + (struct.unpack_from("<Q", content, offset + 8)[0] + 7) // 8 * 8
+    return offset
 
 
 def names_in(path) -> list[str]:
@@ -34,7 +34,7 @@ def names_in(path) -> list[str]:
         return list(file["jets"].attrs["cols"])
 
 
-def test_a_sound_heap_is_read(tmp_path):
+def test_an_intact_heap_is_read(tmp_path):
     file_with_texts(tmp_path / "a.h5")
     assert names_in(tmp_path / "a.h5") == ["pt", "eta"]
 
@@ -49,16 +49,16 @@ def test_a_sound_heap_is_read(tmp_path):
 def test_objects_that_do_not_fill_their_heap_are_refused(tmp_path, of, size):
     content = file_with_texts(tmp_path / "a.h5")
     heap = content.find(SIGNATURE)
-    place = free_space(content, heap) if of == "free space" else heap + FIRST
+    offset = free_space(content, heap) if of == "free space" else heap + FIRST
     damaged = bytearray(content)
-    struct.pack_into("<Q", damaged, place + 8, size)
+    struct.pack_into("<Q", damaged, offset + 8, size)
     (tmp_path / "a.h5").write_bytes(damaged)
     with pytest.raises(UserError, match=rf"heap of texts at byte {heap} .*; download it again"):
         names_in(tmp_path / "a.h5")
 
 
 def test_texts_of_our_files_are_read_from_their_copy(tmp_path):
-    """HDF5 never reads the heap of such a file, so its damage does not matter."""
+    """HDF5 does not read the heap of such a file, so its damage does not matter."""
     with atomic_file(tmp_path / "a.h5") as file:
         file["jets"] = np.arange(4.0)
         file.attrs["classes"] = "QCD, top"
@@ -69,7 +69,7 @@ def test_texts_of_our_files_are_read_from_their_copy(tmp_path):
         assert file["jets"][2] == 2
 
 
-def test_only_texts_of_any_length_lie_in_a_heap(tmp_path):
+def test_only_texts_of_variable_length_are_in_a_heap(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["jets"] = np.arange(4.0)
         file.attrs["fixed"] = np.bytes_("pt")
@@ -78,11 +78,11 @@ def test_only_texts_of_any_length_lie_in_a_heap(tmp_path):
         assert has_heap_texts(file)
 
 
-def test_a_pattern_is_found_where_blocks_meet(tmp_path):
-    content = bytearray(2 * BLOCK + 5)
-    places = [0, BLOCK - 3, 2 * BLOCK - 3]
-    for place in places:
-        content[place : place + 8] = SIGNATURE
+def test_a_pattern_across_two_buffers_is_found(tmp_path):
+    content = bytearray(2 * BUFFER_BYTES + 5)
+    offsets = [0, BUFFER_BYTES - 3, 2 * BUFFER_BYTES - 3]
+    for offset in offsets:
+        content[offset : offset + 8] = SIGNATURE
     (tmp_path / "a").write_bytes(content)
     with open(tmp_path / "a", "rb") as file:
-        assert list(places_of(SIGNATURE, file)) == places
+        assert list(offsets_of(SIGNATURE, file)) == offsets

@@ -1,72 +1,43 @@
-"""The walls of the house: which room may import which, and who may name which library."""
+"""Rules for imports: which modules may import which others, and which libraries."""
 
 import ast
 import graphlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT, run_program
 
-ROOT = Path(__file__).parent.parent
-ROOMS = ("omnilearn", "preprocessing", "simulation", "benchmarks", "tests")
+PACKAGES = ("omnilearn", "preprocessing", "simulation", "benchmarks", "tests")
 SCRIPTS = ("train", "finetune", "evaluate")
 MOST_LINES = 350
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "tools"}
 
-EVERYWHERE = (
-    "omnilearn.errors",
-    "omnilearn.log",
-    "omnilearn.atomic",
-    "omnilearn.hdf5",
-    "omnilearn.hdf5_heap",
-    "omnilearn.hdf5_sums",
-    "omnilearn.content",
-    "omnilearn.parent_process",
-    "omnilearn.leftovers",
-    "omnilearn.writing_process",
-    "omnilearn.stored_json",
-    "omnilearn.typed",
-    "omnilearn.environment",
-    "omnilearn.keras_settings",
-    "omnilearn.progress",
-    "omnilearn.training.random_streams",
+
+def ours(*names: str) -> tuple[str, ...]:
+    """Modules and folders of omnilearn."""
+    return tuple(f"omnilearn.{name}" for name in names)
+
+
+EVERYWHERE = ours(
+    *("errors", "log", "atomic", "hdf5", "hdf5_heap", "hdf5_sums", "content", "parent_process"),
+    *("leftovers", "writing_process", "stored_json", "typed", "environment", "keras_settings"),
+    "progress",
+    "training.random_streams",
 )
-DESCRIPTIONS = (
-    "omnilearn.data.spec",
-    "omnilearn.data.declared",
-    "omnilearn.data.catalogue",
-    "omnilearn.data.layout",
-)
+DESCRIPTIONS = ours("data.spec", "data.declared", "data.catalogue", "data.layout")
 NUMBERS = ("omnilearn.kinematics", "omnilearn.statistics", *DESCRIPTIONS)
-NETWORK = (
-    "omnilearn.diffusion",
-    "omnilearn.training.losses",
-    "omnilearn.model",
-    "omnilearn.generation.jet_generator",
-    "omnilearn.anomaly.dijet_classifier",
-    "omnilearn.unfolding.deepsets",
-    "omnilearn.tokens.tokeniser",
-    "omnilearn.tokens.jet_gpt",
-    "omnilearn.tokens.transformer",
+NETWORK = ours(
+    *("diffusion", "training.losses", "model", "generation.jet_generator"),
+    *("anomaly.dijet_classifier", "unfolding.deepsets"),
+    *("tokens.tokeniser", "tokens.jet_gpt", "tokens.transformer"),
 )
 RANKS = ("omnilearn.training.distributed", "omnilearn.training.rendezvous")
 # what a task is built on
 BASE = (
-    "omnilearn.backbones",
     *NETWORK,
     *NUMBERS,
-    "omnilearn.clustering",
-    "omnilearn.config",
-    "omnilearn.settings",
-    "omnilearn.fit",
-    "omnilearn.history",
-    "omnilearn.recipes",
-    "omnilearn.run_lock",
-    "omnilearn.runs",
-    "omnilearn.data",
-    "omnilearn.training",
-    "omnilearn.plotting",
+    *ours("backbones", "clustering", "config", "settings", "fit", "history", "recipes"),
+    *ours("run_lock", "runs", "data", "training", "plotting"),
 )
 TASKS = ("tagging", "generation", "unfolding", "anomaly", "tokens")
 
@@ -84,15 +55,16 @@ LOGIN_NODE = tuple(
     for name in names.split()
 )
 
+LIGHT_PACKAGES = ("statistics", "plotting", "data", "report")
 NAMES = ("kinematics", "backbones", "clustering", "history", "statistics", "run_lock")
-ALONE = tuple(f"omnilearn.{name}" for name in NAMES)  # they know nothing else of ours
+ALONE = ours(*NAMES)  # import none of our other modules
 # the benchmarks that run the model; the others work on a login node
 SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_stages"))
 FUZZ = tuple(f"benchmarks.fuzz{part}" for part in ("", "_files", "_public", "_simulated"))
 RUN_MODELS = "backbone throughput gpu profile scaling generation"
 MODEL_BENCHMARKS = (*FUZZ, *SOAK, *(f"benchmarks.{name}" for name in RUN_MODELS.split()))
 
-# room -> what of ours it may import, besides itself and EVERYWHERE; the longest name decides
+# module or folder -> ours that it may import, besides itself and EVERYWHERE; longest name decides
 MAY_IMPORT = {
     **dict.fromkeys(EVERYWHERE, ()),
     "omnilearn.leftovers": ("omnilearn.run_lock",),
@@ -106,31 +78,17 @@ MAY_IMPORT = {
     "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": (*RANKS, "omnilearn.config"),
     "omnilearn.training.fingerprint": (*RANKS, "omnilearn.data", "omnilearn.runs"),
-    "omnilearn.training": (
-        *NETWORK,
-        *NUMBERS,
-        *RANKS,
-        "omnilearn.data",
-        "omnilearn.config",
-        "omnilearn.history",
-    ),
-    # the one place that opens data, builds a model and trains it
+    "omnilearn.training": (*NETWORK, *NUMBERS, *RANKS, *ours("data", "config", "history")),
     "omnilearn.fit": (
-        "omnilearn.backbones",
-        *NETWORK,
-        *NUMBERS,
-        *RANKS,
-        "omnilearn.data",
-        "omnilearn.config",
-        "omnilearn.recipes",
-        "omnilearn.training",
+        *(*NETWORK, *NUMBERS, *RANKS),
+        *ours("backbones", "data", "config", "recipes", "training"),
     ),
     "omnilearn.runs": (*RANKS, "omnilearn.config", "omnilearn.run_lock", "omnilearn.statistics"),
     "omnilearn.data": ("omnilearn.kinematics",),
     **dict.fromkeys(DESCRIPTIONS, DESCRIPTIONS),
     "omnilearn.plotting": NUMBERS,
     "omnilearn.report": (*NUMBERS, "omnilearn.history", "omnilearn.runs"),
-    # a task knows those named before it
+    # a task may import those named before it
     "omnilearn.tagging": (*BASE, "omnilearn.generation.denoising"),
     "omnilearn.unfolding": (*BASE, "omnilearn.tagging"),
     "omnilearn.generation": (*BASE, "omnilearn.tagging", "omnilearn.tokens.power_law"),
@@ -139,34 +97,18 @@ MAY_IMPORT = {
     # trained models from Python: jets in memory are read as `write_dataset` reads them
     "omnilearn.api": (
         *BASE,
-        *(f"omnilearn.{task}" for task in TASKS),
-        "omnilearn.onnx_file",
+        *ours(*TASKS, "onnx_file"),
         "preprocessing.jets_in_memory",
         "preprocessing.own_columns",
     ),
     "omnilearn.export": ("omnilearn.api",),
     "omnilearn.onnx_file": (*NETWORK, *DESCRIPTIONS, "omnilearn.training.gradients"),
     **dict.fromkeys(
-        LOGIN_NODE,
-        (
-            *NUMBERS,
-            *RANKS,
-            *LOGIN_NODE,
-            "omnilearn.clustering",
-            "omnilearn.data",
-            "omnilearn.plotting",
-        ),
+        LOGIN_NODE, (*NUMBERS, *RANKS, *LOGIN_NODE, *ours("clustering", "data", "plotting"))
     ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),
-    "benchmarks": (
-        *NUMBERS,
-        *LOGIN_NODE,
-        "omnilearn.data",
-        "omnilearn.history",
-        "omnilearn.plotting",
-        "omnilearn.report",
-    ),
+    "benchmarks": (*NUMBERS, *LOGIN_NODE, *ours("data", "history", "plotting", "report")),
     **dict.fromkeys(
         ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
         (*NUMBERS, "preprocessing", "benchmarks"),
@@ -178,33 +120,20 @@ MAY_IMPORT = {
         SCRIPTS,
         (
             *RANKS,
-            *(f"omnilearn.{task}" for task in TASKS),
-            "omnilearn.config",
-            "omnilearn.settings",
-            "omnilearn.history",
-            "omnilearn.recipes",
-            "omnilearn.run_lock",
-            "omnilearn.runs",
-            "omnilearn.data.catalogue",
-            "omnilearn.statistics",
-            "omnilearn.plotting",
-            "omnilearn.report",
+            *ours(*TASKS, "config", "settings", "history", "recipes", "run_lock", "runs"),
+            *ours("data.catalogue", "statistics", "plotting", "report"),
         ),
     ),
     "tests": ("omnilearn", "preprocessing", "simulation", "benchmarks"),
 }
 
-# library -> who may name it; nothing is ever unpickled, for that would run what a file says
+# library -> modules that may import it; nothing is unpickled, which would run code from a file
 MAY_NAME = {
     "horovod": RANKS,
     "tensorflow": ("omnilearn.training.distributed", "omnilearn.training.gradients", "tests"),
     "keras": (
         *NETWORK,
-        "omnilearn.training",
-        "omnilearn.fit",
-        *(f"omnilearn.{task}" for task in TASKS),
-        "omnilearn.api",
-        "omnilearn.onnx_file",
+        *ours("training", "fit", *TASKS, "api", "onnx_file"),
         "benchmarks.profile",
         "tests",
     ),
@@ -213,7 +142,7 @@ MAY_NAME = {
 
 PACKAGE = ROOT / "omnilearn" / "__init__.py"
 FILES = sorted(
-    [*ROOT.glob("*.py"), *(file for room in ROOMS for file in (ROOT / room).rglob("*.py"))]
+    [*ROOT.glob("*.py"), *(file for name in PACKAGES for file in (ROOT / name).rglob("*.py"))]
 )
 FILES.remove(PACKAGE)
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -224,47 +153,52 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def package_of(path: Path) -> str:
+    module = module_name(path)
+    return module if path.name == "__init__.py" else module.rpartition(".")[0]
+
+
 MODULES = {module_name(path) for path in FILES}
 
 
-def within(name: str, rooms) -> str | None:
-    """The longest of `rooms` that `name` is or lies in."""
-    return max((r for r in rooms if f"{name}.".startswith(f"{r}.")), key=len, default=None)
+def within(name: str, packages) -> str | None:
+    """The longest of `packages` that `name` is or lies in."""
+    return max((p for p in packages if f"{name}.".startswith(f"{p}.")), key=len, default=None)
 
 
 def imports(source: str, package: str) -> list[str]:
     """Full names of all that the source imports, inside functions too."""
-    found = []
+    modules = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
+            modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package.split(".")[: len(package.split(".")) - node.level + 1]
             base = ".".join([*(above if node.level else []), *filter(None, [node.module])])
             names = [f"{base}.{alias.name}" for alias in node.names]
-            found += [name if name in MODULES else base for name in names]
-    return found
+            modules += [name if name in MODULES else base for name in names]
+    return modules
 
 
-def broken_walls(source: str, module: str, package: str) -> list[str]:
+def forbidden_imports(source: str, module: str, package: str) -> list[str]:
     """One line for every import that `module` may not have."""
-    room = within(module, MAY_IMPORT)
-    if room is None:
-        return [f"{module} belongs to no room of MAY_IMPORT"]
-    allowed = (room, *MAY_IMPORT[room], *EVERYWHERE)
-    broken = []
+    row = within(module, MAY_IMPORT)
+    if row is None:
+        return [f"{module} has no row in MAY_IMPORT"]
+    allowed = (row, *MAY_IMPORT[row], *EVERYWHERE)
+    forbidden = []
     for name in imports(source, package):
         library = within(name, MAY_NAME)
-        ours = name.split(".")[0] in (*ROOMS, *SCRIPTS)
-        is_forbidden = not within(name, allowed) if ours else False
+        is_ours = name.split(".")[0] in (*PACKAGES, *SCRIPTS)
+        is_forbidden = is_ours and not within(name, allowed)
         if library:
             is_forbidden = not within(module, MAY_NAME[library])
         if is_forbidden or name in SCRIPTS:
-            broken.append(f"{module} may not import {name}")
-    return broken
+            forbidden.append(f"{module} may not import {name}")
+    return forbidden
 
 
-def test_the_walls_hold_against_a_push():
+def test_forbidden_imports_are_noticed():
     for module, source in {
         "omnilearn.kinematics": "from omnilearn.data import spec",
         "omnilearn.data.spec": "import omnilearn.training.distributed",
@@ -277,23 +211,21 @@ def test_the_walls_hold_against_a_push():
         "omnilearn.data.reader": "import pickle",
         "omnilearn.a_file_without_a_row": "",
     }.items():
-        assert len(broken_walls(source, module, module.rpartition(".")[0])) == 1, module
-    assert not broken_walls("from .spec import FEATURES", "omnilearn.data.reader", "omnilearn.data")
+        assert len(forbidden_imports(source, module, module.rpartition(".")[0])) == 1, module
+    source = "from .spec import FEATURES"
+    assert not forbidden_imports(source, "omnilearn.data.reader", "omnilearn.data")
 
 
 @every_file
-def test_every_room_imports_only_what_it_may(path):
-    module = module_name(path)
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    assert broken_walls(path.read_text(), module, package) == []
+def test_every_file_imports_only_what_it_may(path):
+    assert forbidden_imports(path.read_text(), module_name(path), package_of(path)) == []
 
 
-def test_no_module_imports_itself_by_way_of_others():
-    graph = {}
-    for path in FILES:
-        module = module_name(path)
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        graph[module] = MODULES & set(imports(path.read_text(), package))
+def test_there_is_no_cycle_of_imports():
+    graph = {
+        module_name(path): MODULES & set(imports(path.read_text(), package_of(path)))
+        for path in FILES
+    }
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, with the modules of the cycle
     graph["omnilearn.errors"] = {"omnilearn.data.reader"}
     with pytest.raises(graphlib.CycleError):
@@ -301,13 +233,13 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 @every_file
-def test_every_file_is_short_and_named_by_a_noun(path):
+def test_every_file_is_short_and_has_a_specific_name(path):
     relative = path.relative_to(ROOT)
     lines = path.read_text().count("\n")
-    assert lines <= MOST_LINES, f"{relative} has {lines} lines: split it by noun"
+    assert lines <= MOST_LINES, f"{relative} has {lines} lines: split it"
     assert len(relative.parent.parts) <= 2, f"{relative} lies deeper than two folders"
     nameless = NAMELESS & {*relative.with_suffix("").parts}
-    assert not nameless, f"{relative}: {nameless} says nothing about what is inside"
+    assert not nameless, f"{relative}: {nameless} does not name the content"
 
 
 @every_file
@@ -325,13 +257,12 @@ def test_the_package_itself_is_empty():
 
 
 def test_a_login_node_needs_no_tensorflow():
-    rooms = (*LOGIN_NODE, "omnilearn.statistics", "omnilearn.plotting", "omnilearn.data")
-    rooms += ("omnilearn.report",)
-    rooms += ("preprocessing", "simulation", "benchmarks")
+    packages = (*LOGIN_NODE, *ours(*LIGHT_PACKAGES))
+    packages += ("preprocessing", "simulation", "benchmarks")
     modules = sorted(
         m
         for m in MODULES
-        if within(m, rooms) and not m.endswith("__main__") and m not in MODEL_BENCHMARKS
+        if within(m, packages) and not m.endswith("__main__") and m not in MODEL_BENCHMARKS
     )
     program = (
         "import importlib, sys\n"
@@ -340,5 +271,5 @@ def test_a_login_node_needs_no_tensorflow():
         "    for library in ('tensorflow', 'keras', 'horovod'):\n"
         "        assert library not in sys.modules, f'{name} loads {library}'\n"
     )
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    run = run_program(program)
     assert run.returncode == 0, run.stderr

@@ -1,12 +1,10 @@
-"""Temporary files of dead processes go with the next command; those of living ones stay."""
+"""The next command deletes temporary files of ended processes; those of running ones stay."""
 
 import errno
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from commands import run_program
 
 from omnilearn import leftovers
 from omnilearn.atomic import atomic_path
@@ -14,30 +12,28 @@ from omnilearn.errors import run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.runs import make_folder
 
-ROOT = Path(__file__).parents[1]
-
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def killed_while_writing(path):
+def kill_while_writing(path):
     program = (
         "import os, signal\nfrom omnilearn.atomic import atomic_path\n"
         f"with atomic_path({str(path)!r}) as temporary:\n"
         "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    run_program(program)
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
-    killed_while_writing(tmp_path / "roc.v1.pdf")
+def test_the_temporary_file_of_a_killed_process_is_removed(tmp_path):
+    kill_while_writing(tmp_path / "roc.v1.pdf")
     assert len(names(tmp_path)) == 1
     remove_leftovers(tmp_path)
     assert names(tmp_path) == []
 
 
-def test_what_is_being_written_stays(tmp_path):
+def test_a_file_that_is_being_written_stays(tmp_path):
     with atomic_path(tmp_path / "last.h5") as temporary:
         temporary.write_text("half")
         remove_leftovers(tmp_path)
@@ -45,13 +41,13 @@ def test_what_is_being_written_stays(tmp_path):
     assert names(tmp_path) == ["last.h5"]
 
 
-def test_a_later_process_of_the_same_number_keeps_nothing(tmp_path):
+def test_a_file_of_an_ended_process_goes_though_its_number_is_used_again(tmp_path):
     (tmp_path / f".a.{leftovers.host()}-{os.getpid()}-1.partial.h5").touch()
     remove_leftovers(tmp_path)
     assert names(tmp_path) == []
 
 
-def test_a_file_of_another_host_goes_once_it_did_not_change_for_a_day(tmp_path):
+def test_a_file_of_another_host_goes_after_a_day_without_a_change(tmp_path):
     old, new = tmp_path / ".a.node7-12-99.partial.h5", tmp_path / ".b.node7-12-99.partial"
     for path in (old, new):
         path.touch()
@@ -60,7 +56,7 @@ def test_a_file_of_another_host_goes_once_it_did_not_change_for_a_day(tmp_path):
     assert names(tmp_path) == [new.name]
 
 
-def test_words_after_the_mark_do_not_hide_it(tmp_path):
+def test_words_after_the_start_of_the_process_are_allowed(tmp_path):
     (tmp_path / f".a.{leftovers.host()}-{os.getpid()}-1.0f3a.partial.h5").touch()
     remove_leftovers(tmp_path)
     assert names(tmp_path) == []
@@ -74,7 +70,7 @@ def test_other_names_are_left_alone(tmp_path, name):
     assert names(tmp_path) == [name]
 
 
-def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path, capsys):
+def test_a_full_disk_is_reported_with_the_file_being_written(tmp_path, capsys):
     def fill():
         with atomic_path(tmp_path / "results.json"):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -83,8 +79,8 @@ def test_a_full_disk_is_told_with_the_file_that_did_not_fit(tmp_path, capsys):
     assert f"{tmp_path / 'results.json'}: the disk is full" in capsys.readouterr().err
 
 
-def test_a_run_whose_first_description_was_cut_short_begins_all_the_same(tmp_path):
-    killed_while_writing(tmp_path / "run" / "config.json")
+def test_a_run_starts_over_an_unfinished_config_json(tmp_path):
+    kill_while_writing(tmp_path / "run" / "config.json")
     assert len(names(tmp_path / "run")) == 1
     make_folder(tmp_path / "run")
     assert names(tmp_path / "run") == []

@@ -1,4 +1,4 @@
-"""The checkout is a package: a wheel with three packages, three scripts, five commands."""
+"""The wheel of the project: three packages, three scripts, five commands."""
 
 import ast
 import importlib.metadata
@@ -18,13 +18,13 @@ PACKAGES = ("omnilearn", "preprocessing", "simulation")
 SCRIPTS = ("train", "finetune", "evaluate")
 COMMANDS = ("train", "finetune", "evaluate", "preprocess", "simulate")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-# what the machine decides (TensorFlow), what is asked for where it is used, and what is optional
+# TensorFlow and Horovod depend on the machine, the others are optional
 NOT_DECLARED = {"tensorflow", "horovod", "energyflow", "jetnet", "onnx", "tf2onnx", "tensorboard"}
-NOT_DECLARED |= {"_typeshed"}  # types alone, which mypy brings
+NOT_DECLARED |= {"_typeshed"}  # of mypy, for types alone
 
 
 def name_of(requirement: str) -> str:
-    """The distribution that a requirement names, in the spelling of the index."""
+    """The normalised name of the distribution in a requirement."""
     return re.split(r"[^\w.-]", requirement.strip())[0].lower().replace("_", "-")
 
 
@@ -36,16 +36,16 @@ def sources() -> list[Path]:
     ]
 
 
-def read_by_the_code() -> list[Path]:
+def package_data() -> list[Path]:
     """Files that modules read: templates, tables, and the backbones with their cards."""
-    beside = [
+    tables = [
         path
         for pattern in ("*.html", "*.toml")
         for name in PACKAGES
         for path in (ROOT / name).rglob(pattern)
     ]
     backbones = (path for path in (ROOT / "backbones").iterdir() if path.suffix != ".pdf")
-    return [*beside, *backbones]
+    return [*tables, *backbones]
 
 
 @pytest.fixture(scope="module")
@@ -53,43 +53,43 @@ def wheel(tmp_path_factory):
     """A wheel built of a copy of the sources, without the network."""
     for builder in ("setuptools", "wheel"):
         pytest.importorskip(builder)
-    place = tmp_path_factory.mktemp("wheel")
-    checkout = place / "checkout"
+    folder = tmp_path_factory.mktemp("wheel")
+    checkout = folder / "checkout"
     others = [*(f"{name}/py.typed" for name in PACKAGES), "pyproject.toml", "README.md", "LICENSE"]
-    for path in (*sources(), *read_by_the_code(), *(ROOT / name for name in others)):
+    for path in (*sources(), *package_data(), *(ROOT / name for name in others)):
         copy = checkout / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
-    line = f"-m pip wheel {checkout} --no-deps --no-build-isolation --no-index -w {place}"
+    line = f"-m pip wheel {checkout} --no-deps --no-build-isolation --no-index -w {folder}"
     built = subprocess.run([sys.executable, *line.split()], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    (found,) = place.glob("*.whl")
-    return found
+    (path,) = folder.glob("*.whl")
+    return path
 
 
 @pytest.fixture(scope="module")
 def installed(wheel):
-    """A folder that the wheel is installed into, in no checkout."""
+    """A folder outside the checkout with the wheel installed."""
     folder = wheel.parent / "installed"
     line = f"-m pip install {wheel} --no-deps --no-index --quiet --target {folder}"
-    made = subprocess.run([sys.executable, *line.split()], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
+    pip = subprocess.run([sys.executable, *line.split()], capture_output=True, text=True)
+    assert pip.returncode == 0, pip.stderr
     return folder
 
 
 def run(folder: Path, *words) -> str:
-    """The output of a program that finds the installed package, and not this checkout."""
-    done = subprocess.run(
+    """The output of a program that imports the installed package instead of this checkout."""
+    process = subprocess.run(
         words, cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": folder}
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_a_wheel_holds_every_module_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
-    expected = {str(path.relative_to(ROOT)) for path in (*sources(), *read_by_the_code())}
+    expected = {str(path.relative_to(ROOT)) for path in (*sources(), *package_data())}
     assert names == expected | {f"{name}/py.typed" for name in PACKAGES}
 
 
@@ -101,13 +101,13 @@ def test_the_installed_commands_are_those_of_the_checkout(installed):
     assert "--jets" in out
 
 
-def test_the_installed_package_knows_its_backbones(installed):
+def test_the_installed_package_lists_its_backbones(installed):
     out = run(installed, sys.executable, "-m", "omnilearn.backbones")
     assert f"card: {installed}/backbones/released.md" in out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_a_function_that_gives_the_exit_status(command):
+def test_every_command_is_a_function_that_returns_the_exit_status(command):
     module, function = PROJECT["scripts"][f"omnilearn-{command}"].split(":")
     path = ROOT / f"{module.replace('.', '/')}.py"
     functions = {
@@ -119,10 +119,10 @@ def test_every_command_is_a_function_that_gives_the_exit_status(command):
     assert f"sys.exit({function}())" in path.read_text()
 
 
-def test_installed_files_are_signed_with_the_version_of_the_package(installed):
+def test_the_installed_package_has_the_version_of_the_project(installed):
     program = "import preprocessing.jet_file as file\nprint(file.__file__, file.suite_version())\n"
-    where, version = run(installed, sys.executable, "-c", program).split()
-    assert Path(where).is_relative_to(installed)
+    path, version = run(installed, sys.executable, "-c", program).split()
+    assert Path(path).is_relative_to(installed)
     assert version == PROJECT["version"]
 
 
@@ -137,7 +137,7 @@ def test_every_library_that_is_imported_is_declared_and_pinned():
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(node.module.split(".")[0])
     libraries = imported - ours - set(sys.stdlib_module_names) - NOT_DECLARED
-    declared = {name_of(one) for one in PROJECT["dependencies"]}
+    declared = {name_of(requirement) for requirement in PROJECT["dependencies"]}
     missing = {
         name for name in libraries if declared.isdisjoint(map(name_of, known.get(name, [name])))
     }

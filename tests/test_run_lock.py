@@ -1,4 +1,4 @@
-"""A run directory has one writer; the lock of a dead process holds nobody up."""
+"""A run directory has one writer; the lock of a dead process is removed."""
 
 import json
 import os
@@ -18,8 +18,8 @@ HOLD += ", flush=True); time.sleep(60)"
 
 
 @pytest.fixture
-def other(tmp_path):
-    """Another process that holds the directory."""
+def holder(tmp_path):
+    """Another process that holds the lock."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
@@ -38,16 +38,16 @@ def written_by(path: Path, **changes) -> dict:
     return holder
 
 
-def test_a_second_writer_is_refused_and_told_who_the_first_is(tmp_path, other):
-    with pytest.raises(UserError, match=rf"{tmp_path} is written to by process {other.pid} on"):
+def test_a_second_writer_is_refused_with_the_process_of_the_first(tmp_path, holder):
+    with pytest.raises(UserError, match=rf"{tmp_path} is written to by process {holder.pid} on"):
         run_lock.hold(tmp_path)
-    run_lock.hold(tmp_path, run_lock.EVALUATION)  # an evaluation beside a training is no harm
+    run_lock.hold(tmp_path, run_lock.EVALUATION)  # an evaluation may run beside
     run_lock.let_go(tmp_path, run_lock.EVALUATION)
 
 
-def test_a_killed_process_holds_nobody_up(tmp_path, other):
-    other.kill()
-    other.wait()
+def test_the_lock_of_a_killed_process_is_removed(tmp_path, holder):
+    holder.kill()
+    holder.wait()
     assert (tmp_path / run_lock.TRAINING).exists()
     run_lock.hold(tmp_path)
     assert run_lock.read(tmp_path / run_lock.TRAINING)[0].process == os.getpid()
@@ -61,17 +61,17 @@ def test_another_process_of_the_same_number_is_not_the_holder(tmp_path):
     run_lock.let_go(tmp_path)
 
 
-def test_a_holder_on_another_host_is_dead_when_its_counter_stands_still(
+def test_a_holder_on_another_host_is_dead_when_its_counter_does_not_change(
     tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(run_lock, "PATIENCE", 0.5)
     written_by(tmp_path)
     run_lock.hold(tmp_path)
-    assert "process 7 on elsewhere; looking for" in capsys.readouterr().out
+    assert "process 7 on elsewhere; watching it" in capsys.readouterr().out
     run_lock.let_go(tmp_path)
 
 
-def test_a_holder_on_another_host_lives_while_its_counter_moves(tmp_path, monkeypatch):
+def test_a_holder_on_another_host_lives_while_its_counter_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lock, "PATIENCE", 5.0)
     written_by(tmp_path)
 
@@ -83,21 +83,21 @@ def test_a_holder_on_another_host_lives_while_its_counter_moves(tmp_path, monkey
         run_lock.hold(tmp_path)
 
 
-def test_the_holder_counts_up_and_leaves_a_lock_that_it_lost_alone(tmp_path, monkeypatch):
+def test_the_holder_counts_up_and_does_not_remove_the_lock_of_another_holder(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lock, "HEARTBEAT", 0.02)
     run_lock.hold(tmp_path)
     path, end = tmp_path / run_lock.TRAINING, time.monotonic() + 10
     while run_lock.read(path)[1] < 2:
         assert time.monotonic() < end
         time.sleep(0.01)
-    theirs = written_by(tmp_path)
+    lock = written_by(tmp_path)
     time.sleep(0.1)
     run_lock.let_go(tmp_path)
-    assert json.loads(path.read_text()) == theirs
+    assert json.loads(path.read_text()) == lock
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"count": 1}', '{"count": "x", "host": 1}'])
-def test_what_is_no_lock_is_waited_for_and_never_trusted(tmp_path, text):
+def test_an_unfinished_or_damaged_lock_file_names_no_holder(tmp_path, text):
     path = tmp_path / run_lock.TRAINING
     path.write_text(text)
     assert run_lock.read(path) is None

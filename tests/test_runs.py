@@ -1,8 +1,7 @@
-"""Run directories: resumed, refused or thrown away, and never someone else's."""
+"""Run directories are resumed, refused or overwritten; other folders are left alone."""
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +10,7 @@ from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.run_lock import TRAINING, released
 from omnilearn.runs import prepare_run, versions
+from omnilearn.writing_process import started
 
 ABOUT = {"task": "tagging", "dataset": "top", "backbone": None}
 
@@ -22,35 +22,35 @@ def config(tmp_path):
 
 
 def names(folder) -> list[str]:
-    """What is in a folder, but for the lock of the one who writes to it."""
+    """Names in a folder without the lock file."""
     return [path.name for path in folder.iterdir() if path.name != TRAINING]
 
 
 def test_a_run_belongs_to_one_training_at_a_time(config):
     run = prepare_run(config, "top", ABOUT)
     lock = run / TRAINING
-    theirs = json.loads(lock.read_text()) | {"token": "of another", "process": 1}
-    theirs["started"] = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+    holder = json.loads(lock.read_text()) | {"token": "another", "process": 1}
+    holder["started"] = started(1)
     with released():
         pass  # the command has ended
-    lock.write_text(json.dumps(theirs))
-    for asked in (config, replace(config, overwrite=True)):
+    lock.write_text(json.dumps(holder))
+    for overwrite in (False, True):
         with pytest.raises(UserError, match=rf"{run} is written to by process 1 on"):
-            prepare_run(asked, "top", ABOUT)
+            prepare_run(replace(config, overwrite=overwrite), "top", ABOUT)
     assert (run / "config.json").exists()
 
 
-def test_a_new_run_says_what_it_is(config):
+def test_a_new_run_records_its_configuration_versions_and_revision(config):
     run = prepare_run(config, "top_scratch", ABOUT)
     assert run.name == "top_scratch"
-    found, about = read_config(run / "config.json")
-    assert found == config
+    stored, about = read_config(run / "config.json")
+    assert stored == config
     assert {key: about[key] for key in ABOUT} == ABOUT
     assert about["versions"].keys() == versions().keys() >= {"keras", "numpy"}
     assert about["revision"]
 
 
-def test_the_name_on_the_command_line_wins(config):
+def test_the_name_on_the_command_line_replaces_the_default(config):
     assert prepare_run(replace(config, name="mine"), "top_scratch", ABOUT).name == "mine"
 
 
@@ -70,7 +70,7 @@ def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
         ({}, {"backbone": "runs/jetclass"}, r"with backbone None \(now 'runs/jetclass'\)"),
     ],
 )
-def test_other_settings_are_refused_by_what_differs(config, change, about, message):
+def test_other_settings_are_refused_naming_what_differs(config, change, about, message):
     run = prepare_run(config, "top", ABOUT)
     before = (run / "config.json").read_text()
     with pytest.raises(UserError, match=message):
@@ -78,7 +78,7 @@ def test_other_settings_are_refused_by_what_differs(config, change, about, messa
     assert (run / "config.json").read_text() == before
 
 
-def test_overwrite_starts_anew_and_touches_no_other_run(config):
+def test_overwrite_deletes_this_run_and_no_other(config):
     other, run = prepare_run(config, "other", ABOUT), prepare_run(config, "top", ABOUT)
     for folder in (other, run):
         (folder / "last.h5").write_text("weights")
@@ -111,7 +111,7 @@ def test_a_folder_of_something_else_is_left_alone(config, tmp_path, overwrite, p
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_folder_that_cannot_be_made_is_told(config, tmp_path, overwrite):
+def test_a_folder_that_cannot_be_made_is_named(config, tmp_path, overwrite):
     config = replace(config, overwrite=overwrite)
     (tmp_path / "a_file").write_text("")
     for runs, name in ((tmp_path / "a_file", "top"), (tmp_path, "a_file"), ("/proc/here", "top")):
@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_made_is_told(config, tmp_path, overwrite):
             prepare_run(replace(config, runs=str(runs), name=name), "", ABOUT)
 
 
-def test_history_is_read_back_or_missed_by_name(tmp_path):
+def test_history_is_read_back_and_a_missing_one_is_named(tmp_path):
     with pytest.raises(UserError, match=r"history\.jsonl not found: the run has not finished"):
         read_history(tmp_path)
     lines = [{"epoch": 1}, {"epoch": 2}]

@@ -1,4 +1,4 @@
-"""The three commands, end to end on toy jets; every mistake of a user gives one sentence."""
+"""The three commands, end to end on toy jets, and one sentence for every mistake."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ from toy_jets import write_toy_dataset
 
 from omnilearn.data import pipeline
 from omnilearn.history import read_history
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.statistics.results import Result, read_results
@@ -27,7 +27,7 @@ COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epoch
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_preset():
-    """A tiny architecture and batches of one length, so that few graphs are compiled."""
+    """A smaller small preset and batches of one length, so that few graphs are compiled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ARCHITECTURES, "small", TINY)
         patch.setattr(pipeline, "padded_lengths", lambda slots: (slots,))
@@ -35,43 +35,43 @@ def tiny_preset():
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """A folder with data of both datasets and, after the first commands, runs."""
-    folder = tmp_path_factory.mktemp("place")
+def folder(tmp_path_factory):
+    """A folder with the data of both datasets and, after the first commands, runs."""
+    folder = tmp_path_factory.mktemp("folder")
     for dataset, train in (("jetclass", 70), ("top", 64)):
         write_toy_dataset(folder / "data", dataset, {"train": train, "val": 40, "test": 50})
     return folder
 
 
 @pytest.fixture(scope="module")
-def folder_flags(workspace):
-    return ("--data", workspace / "data", "--runs", workspace / "runs")
+def folders(folder):
+    return ("--data", folder / "data", "--runs", folder / "runs")
 
 
 @pytest.fixture(scope="module")
-def pretrained(folder_flags):
-    code, out, err = command("train.py jetclass", *folder_flags, *COMMON)
+def pretrained(folders):
+    code, out, err = command("train.py jetclass", *folders, *COMMON)
     assert (code, err) == (0, "")
     return out
 
 
 @pytest.fixture(scope="module")
-def finetuned(workspace, folder_flags, pretrained):
-    run = workspace / "runs" / "jetclass"
-    code, out, err = command("finetune.py top --backbone", run, *folder_flags, *COMMON)
+def finetuned(folder, folders, pretrained):
+    run = folder / "runs" / "jetclass"
+    code, out, err = command("finetune.py top --backbone", run, *folders, *COMMON)
     assert (code, err) == (0, "")
     return out
 
 
 @pytest.fixture(scope="module")
-def evaluated(workspace, finetuned):
-    code, out, err = command("evaluate.py", workspace / "runs" / "top_finetuned", "--batch", 32)
+def evaluated(folder, finetuned):
+    code, out, err = command("evaluate.py", folder / "runs" / "top_finetuned", "--batch", 32)
     assert (code, err) == (0, "")
     return out
 
 
-def test_pretraining_writes_all_files_of_a_run(workspace, pretrained):
-    run = workspace / "runs" / "jetclass"
+def test_pretraining_writes_all_files_of_a_run(folder, pretrained):
+    run = folder / "runs" / "jetclass"
     names = {path.name for path in run.iterdir()}
     assert names == {"config.json", "history.jsonl", "last.h5", "previous.h5", "best.h5"}
     assert "70 training jets in 2 steps per epoch" in pretrained
@@ -79,20 +79,20 @@ def test_pretraining_writes_all_files_of_a_run(workspace, pretrained):
     assert set(read_history(run)[0]["validation"]) >= {"loss", "velocity", "cross_entropy"}
 
 
-def test_finetuning_prints_the_weights_loaded_from_the_backbone(workspace, finetuned):
-    fresh = "classifier.logits.kernel, classifier.logits.bias, generator.cond_label.kernel"
+def test_finetuning_reports_the_weights_taken_from_the_backbone(folder, finetuned):
+    layers = "classifier.logits.kernel, classifier.logits.bias, generator.cond_label.kernel"
     reason = r"\(trained for QCD, Hbb, .*, Tbl; now QCD, top\)"
-    report = rf"jetclass/best\.h5: \d+ of \d+ weights loaded, fresh: {fresh} {reason};"
+    report = rf"jetclass/best\.h5: \d+ of \d+ weights loaded, fresh: {layers} {reason};"
     assert re.search(report, finetuned)
-    checkpoint = load_checkpoint(workspace / "runs" / "top_finetuned" / "best.h5")
+    checkpoint = load_checkpoint(folder / "runs" / "top_finetuned" / "best.h5")
     assert checkpoint.record["dataset"] == "top"
     assert checkpoint.class_names == ("QCD", "top")
     assert checkpoint.model_config.num_classes == 2
 
 
-def test_the_generator_does_not_change_if_only_the_classifier_is_trained(workspace, finetuned):
+def test_the_generator_is_unchanged_where_only_the_classifier_is_trained(folder, finetuned):
     before, after = (
-        load_checkpoint(workspace / "runs" / run / "best.h5").weights
+        load_checkpoint(folder / "runs" / run / "best.h5").weights
         for run in ("jetclass", "top_finetuned")
     )
     name = "generator.velocity.kernel"
@@ -100,8 +100,8 @@ def test_the_generator_does_not_change_if_only_the_classifier_is_trained(workspa
     assert (after["body.embedding.first.kernel"] != before["body.embedding.first.kernel"]).any()
 
 
-def test_evaluation_gives_numbers_with_uncertainties_and_figures(workspace, evaluated):
-    run = workspace / "runs" / "top_finetuned"
+def test_evaluation_gives_numbers_with_uncertainties_and_figures(folder, evaluated):
+    run = folder / "runs" / "top_finetuned"
     results = read_results(run / "results.json")
     measured = {name: value for name, value in results.items() if isinstance(value, Result)}
     assert {"accuracy", "auc"} <= measured.keys()
@@ -113,112 +113,107 @@ def test_evaluation_gives_numbers_with_uncertainties_and_figures(workspace, eval
         assert (run / figure).stat().st_size > 1000
 
 
-def test_evaluating_twice_gives_the_same_numbers(workspace, evaluated):
-    run = workspace / "runs" / "top_finetuned"
+def test_evaluating_twice_gives_the_same_numbers(folder, evaluated):
+    run = folder / "runs" / "top_finetuned"
     before = (run / "results.json").read_bytes()
-    again = command("evaluate.py", run, "--batch", 50, "--data", workspace / "data")
-    assert again == (0, evaluated, "")
+    result = command("evaluate.py", run, "--batch", 50, "--data", folder / "data")
+    assert result == (0, evaluated, "")
     assert (run / "results.json").read_bytes() == before
 
 
-def test_predictions_are_enough_to_evaluate_again(workspace, evaluated):
-    run = workspace / "runs" / "top_finetuned"
+def test_stored_predictions_suffice_to_evaluate_again(folder, evaluated):
+    run = folder / "runs" / "top_finetuned"
     before = (run / "results.json").read_bytes()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "is_file", lambda path: path.name != "best.h5" and path.exists())
-        again = command("evaluate.py", run, "--from-predictions", "--data", workspace / "nowhere")
-    assert again == (0, evaluated, "")
+        result = command("evaluate.py", run, "--from-predictions", "--data", folder / "nowhere")
+    assert result == (0, evaluated, "")
     assert (run / "results.json").read_bytes() == before
 
 
-def test_ten_classes_have_a_confusion_matrix(workspace, pretrained):
-    run = workspace / "runs" / "jetclass"
-    write_toy_dataset(workspace / "ten", "jetclass", {"test": 200})
-    code, _, err = command("evaluate.py", run, "--data", workspace / "ten")
+def test_ten_classes_have_a_confusion_matrix(folder, pretrained):
+    run = folder / "runs" / "jetclass"
+    write_toy_dataset(folder / "ten", "jetclass", {"test": 200})
+    code, _, err = command("evaluate.py", run, "--data", folder / "ten")
     assert (code, err) == (0, "")
     results = read_results(run / "results.json")
     np.testing.assert_allclose(np.sum(results["confusion"], axis=1), 1.0)
     assert (run / "confusion.png").stat().st_size > 1000
     for name in ("results.json", "predictions.h5"):
-        (run / name).unlink()  # another test lists the files after pre-training
+        (run / name).unlink()  # another test lists the files of pre-training
 
 
 @pytest.mark.slow
-def test_repeated_trainings_are_evaluated_as_mean_and_spread(workspace, folder_flags):
-    line = "finetune.py top --repeats 2 --name repeated --mode classifier"
-    code, _, err = command(line, *folder_flags, *COMMON)
+def test_repeated_trainings_are_evaluated_as_mean_and_spread(folder, folders):
+    line = "finetune.py top --repeats 2 --name several --mode classifier"
+    code, _, err = command(line, *folders, *COMMON)
     assert (code, err) == (0, "")
-    run = workspace / "runs" / "repeated"
-    code, out, err = command("evaluate.py", run)
+    code, out, err = command("evaluate.py", folder / "runs" / "several")
     assert (code, err) == (0, "")
-    summary, first, second = (
-        read_results(run / name / "results.json") for name in (".", "seed0", "seed1")
+    several, first, second = (
+        read_results(folder / "runs" / "several" / name / "results.json")
+        for name in (".", "seed0", "seed1")
     )
-    aucs = [first["auc"].value, second["auc"].value]
-    assert summary["trainings"] == 2
-    assert summary["auc"].value == pytest.approx(np.mean(aucs))
-    assert summary["auc"].error == pytest.approx(np.std(aucs, ddof=1))
+    values = [first["auc"].value, second["auc"].value]
+    assert several["trainings"] == 2
+    assert several["auc"].value == pytest.approx(np.mean(values))
+    assert several["auc"].error == pytest.approx(np.std(values, ddof=1))
     logits = [
-        read_predictions(run / name / "predictions.h5")[0]["logits"] for name in ("seed0", "seed1")
+        read_predictions(folder / "runs" / "several" / name / "predictions.h5")[0]["logits"]
+        for name in ("seed0", "seed1")
     ]
     assert not np.array_equal(*logits)
-    assert f"auc: {summary['auc']}" in out
-    code, out, _ = command(line, *folder_flags, *COMMON)
+    assert f"auc: {several['auc']}" in out
+    code, out, _ = command(line, *folders, *COMMON)
     assert code == 0
     assert out.count("has finished: 1 epochs") == 2
 
 
-def test_a_generator_is_evaluated_by_its_denoising(workspace, folder_flags):
-    code, _, err = command(
-        "train.py jetclass --mode generator --name denoiser", *folder_flags, *COMMON
-    )
+def test_a_generator_is_evaluated_by_its_denoising(folder, folders):
+    code, _, err = command("train.py jetclass --mode generator --name denoiser", *folders, *COMMON)
     assert (code, err) == (0, "")
-    run = workspace / "runs" / "denoiser"
+    run = folder / "runs" / "denoiser"
     assert command("evaluate.py", run, "--batch", 50)[::2] == (0, "")
-    velocity = read_results(run / "results.json")["velocity"]
-    assert velocity.n == 50
-    assert velocity.error > 0
+    result = read_results(run / "results.json")["velocity"]
+    assert result.n == 50
+    assert result.error > 0
     assert command("evaluate.py", run, "--batch", 16)[::2] == (0, "")
-    other_batches = read_results(run / "results.json")["velocity"]
-    assert other_batches.value == pytest.approx(velocity.value, rel=1e-5)
+    with_other_batches = read_results(run / "results.json")["velocity"]
+    assert with_other_batches.value == pytest.approx(result.value, rel=1e-5)
 
 
-def test_a_finished_training_is_not_repeated(workspace, folder_flags, pretrained):
-    before = (workspace / "runs" / "jetclass" / "last.h5").read_bytes()
-    code, out, err = command("train.py jetclass", *folder_flags, *COMMON)
+def test_a_finished_training_is_not_repeated_by_the_same_command(folder, folders, pretrained):
+    before = (folder / "runs" / "jetclass" / "last.h5").read_bytes()
+    code, out, err = command("train.py jetclass", *folders, *COMMON)
     assert (code, err) == (0, "")
     assert "jetclass has finished: 1 epochs" in out
-    assert (workspace / "runs" / "jetclass" / "last.h5").read_bytes() == before
+    assert (folder / "runs" / "jetclass" / "last.h5").read_bytes() == before
 
 
-def test_other_settings_under_the_same_name_are_refused(workspace, folder_flags, pretrained):
-    before = (workspace / "runs" / "jetclass" / "config.json").read_bytes()
-    code, _, err = command("train.py jetclass", *folder_flags, *COMMON, "--lr", "0.5")
+def test_other_settings_under_the_same_name_are_refused(folder, folders, pretrained):
+    before = (folder / "runs" / "jetclass" / "config.json").read_bytes()
+    code, _, err = command("train.py jetclass", *folders, *COMMON, "--lr", "0.5")
     assert code == 2
     assert re.fullmatch(r"error: .*lr 0\.0003 \(now 0\.5\).*--overwrite\n", err)
-    assert (workspace / "runs" / "jetclass" / "config.json").read_bytes() == before
+    assert (folder / "runs" / "jetclass" / "config.json").read_bytes() == before
 
 
-def test_overwrite_with_another_flag_that_is_wrong_keeps_the_old_run(
-    workspace, folder_flags, pretrained
-):
-    before = sorted((workspace / "runs" / "jetclass").iterdir())
-    code, _, err = command(
-        "train.py jetclass", *folder_flags, *COMMON, "--overwrite", "--batch", "71"
-    )
+def test_overwrite_with_another_mistake_keeps_the_old_run(folder, folders, pretrained):
+    before = sorted((folder / "runs" / "jetclass").iterdir())
+    code, _, err = command("train.py jetclass", *folders, *COMMON, "--overwrite", "--batch", "71")
     assert code == 2
     assert "the largest batch that works is 70" in err
-    assert sorted((workspace / "runs" / "jetclass").iterdir()) == before
+    assert sorted((folder / "runs" / "jetclass").iterdir()) == before
 
 
-def test_released_weights_that_cannot_be_read_are_refused(tmp_path, folder_flags):
+def test_released_weights_that_cannot_be_read_are_refused(tmp_path, folders):
     (tmp_path / "x.weights.h5").write_text("not HDF5")
     for name, message in (("x.weights.h5", "cannot be read as HDF5"), ("y.h5", "not found")):
         path = tmp_path / name
         code, _, err = command(
             "finetune.py top --released-weights",
             path,
-            *folder_flags[:2],
+            *folders[:2],
             *COMMON,
             "--runs",
             tmp_path / "runs",
@@ -228,10 +223,9 @@ def test_released_weights_that_cannot_be_read_are_refused(tmp_path, folder_flags
     assert not (tmp_path / "runs").exists()
 
 
-def backbone_of_other_weights(folder: Path) -> Path:
-    weights = {name: np.array(weight) for name, weight in model_weights(PET(ARCHITECTURE)).items()}
+def backbone_with_missing_weights(folder: Path) -> Path:
     deeper = replace(ARCHITECTURE, num_layers=ARCHITECTURE.num_layers + 1)
-    save_checkpoint(folder / "other.h5", deeper, weights, {})
+    save_checkpoint(folder / "other.h5", deeper, weight_arrays(PET(ARCHITECTURE)), {})
     return folder / "other.h5"
 
 
@@ -269,13 +263,13 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_gives_one_sentence_and_writes_no_file(name, workspace, tmp_path, monkeypatch):
-    (workspace / "file").write_text("")
+def test_a_mistake_is_one_sentence_and_writes_no_file(name, folder, tmp_path, monkeypatch):
+    (folder / "file").write_text("")
     monkeypatch.chdir(tmp_path)
     line, message = MISTAKES[name]
-    other = backbone_of_other_weights(workspace)
-    line = line.format(tmp=tmp_path, data=workspace / "data", other=other)
-    data = () if "--data" in line or "evaluate" in line else ("--data", workspace / "data")
+    other = backbone_with_missing_weights(folder)
+    line = line.format(tmp=tmp_path, data=folder / "data", other=other)
+    data = () if "--data" in line or "evaluate" in line else ("--data", folder / "data")
     code, _, err = command(line, *data)
     assert code == 2
     assert re.search(message, err)
@@ -285,34 +279,34 @@ def test_a_mistake_gives_one_sentence_and_writes_no_file(name, workspace, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_without_an_epoch_cannot_be_evaluated_yet(workspace, pretrained, tmp_path):
-    (tmp_path / "config.json").write_bytes((workspace / "runs/jetclass/config.json").read_bytes())
+def test_a_run_without_an_epoch_cannot_be_evaluated_yet(folder, pretrained, tmp_path):
+    (tmp_path / "config.json").write_bytes((folder / "runs/jetclass/config.json").read_bytes())
     code, _, err = command("evaluate.py", tmp_path)
     assert code == 2
     assert re.fullmatch(r"error: .*history\.jsonl not found.*\n", err)
 
 
-def test_a_jet_that_is_not_finite_is_named_by_file_and_row(workspace, folder_flags, tmp_path):
+def test_jets_that_are_not_finite_are_reported_with_file_and_row(folder, folders, tmp_path):
     write_toy_dataset(tmp_path / "data", "jetclass", {"train": 40, "val": 40})
     (path,) = (tmp_path / "data").rglob("*train*.h5")
     with h5py.File(path, "a") as file:
         file["jet"][7, 2] = np.nan
-    flags = ("--runs", tmp_path / "runs", *COMMON, "--batch", "40")  # all jets in one batch
-    code, _, err = command("train.py jetclass --data", tmp_path / "data", *flags)
+    more = ("--runs", tmp_path / "runs", *COMMON, "--batch", "40")  # all jets in one batch
+    code, _, err = command("train.py jetclass --data", tmp_path / "data", *more)
     assert code == 2
     assert re.fullmatch(r"error: .*\.h5: 'jet' is nan in row 7 .*\n", err)
 
 
-def test_a_mistake_gives_exit_code_2_and_one_line_without_those_of_tensorflow(tmp_path):
-    """In a new process, in which TensorFlow is loaded."""
-    process = subprocess.run(
+def test_a_mistake_in_a_shell_is_one_line_and_exit_code_2(tmp_path):
+    """In another process: start-up messages of TensorFlow are not shown either."""
+    run = subprocess.run(
         [sys.executable, ROOT / "train.py", "jetclass", "--data", tmp_path, "--runs", tmp_path],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert process.returncode == 2
-    assert re.fullmatch(r"error: no train files of jetclass .*\n", process.stderr)
-    assert process.stdout == ""
+    assert run.returncode == 2
+    assert re.fullmatch(r"error: no train files of jetclass .*\n", run.stderr)
+    assert run.stdout == ""
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Files of others are data: nothing in them is executed, nothing that lies elsewhere is shown."""
+"""Nothing in files of others is executed, and their links to other files are not followed."""
 
 import json
 import zipfile
@@ -13,7 +13,7 @@ from toy_jets import write_toy_dataset
 from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.model.reference_weights import load_released_weights
 from omnilearn.tagging.predictions import read_predictions
@@ -21,7 +21,7 @@ from omnilearn.tagging.predictions import read_predictions
 
 @pytest.fixture
 def trap(tmp_path):
-    """The file that must not appear."""
+    """A file that code in the files of this module would create."""
     path = tmp_path / "executed"
     yield path
     assert not path.exists()
@@ -34,22 +34,21 @@ def pet():
 
 @pytest.fixture
 def checkpoint(pet, tmp_path):
-    weights = {name: np.array(weight) for name, weight in model_weights(pet).items()}
-    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, weights, {"position": {}})
+    save_checkpoint(tmp_path / "best.h5", ARCHITECTURE, weight_arrays(pet), {"position": {}})
     return tmp_path / "best.h5"
 
 
 @pytest.fixture
 def elsewhere(tmp_path):
-    """Someone's file that ours must not show."""
+    """A file that must not be read through links."""
     path = tmp_path / "secret.h5"
     with h5py.File(path, "w") as file:
         file["data"] = np.arange(12.0)
     return path
 
 
-def pointed(path, key, elsewhere, kind):
-    """Let `key` of an HDF5 file point into another file."""
+def redirect(path, key, elsewhere, kind):
+    """Let `key` of an HDF5 file refer to another file."""
     with h5py.File(path, "a") as file:
         shape = file[key].shape
         del file[key]
@@ -69,25 +68,25 @@ KINDS = ("link", "external numbers", "virtual numbers")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_that_points_elsewhere_is_refused(checkpoint, elsewhere, kind):
-    pointed(checkpoint, "weights/body.embedding.first.bias", elsewhere, kind)
+def test_a_checkpoint_with_data_in_another_file_is_refused(checkpoint, elsewhere, kind):
+    redirect(checkpoint, "weights/body.embedding.first.bias", elsewhere, kind)
     with pytest.raises(UserError, match=r"body\.embedding\.first\.bias.*such a file is not read"):
         load_checkpoint(checkpoint)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_jets_that_lie_elsewhere_are_refused(tmp_path, elsewhere, kind):
+def test_jets_in_another_file_are_refused(tmp_path, elsewhere, kind):
     data = write_toy_dataset(tmp_path / "data", "top", {"train": 20, "val": 20})
     (path,) = data.rglob("*train*.h5")
-    pointed(path, "jet", elsewhere, kind)
+    redirect(path, "jet", elsewhere, kind)
     code, _, err = python("finetune.py top --preset small --data", data, "--runs", tmp_path / "r")
     assert code == 2
     assert f"error: {path}: " in err
     assert "such a file is not read" in err
 
 
-def test_a_pickle_is_no_checkpoint_whatever_it_is_called(tmp_path, trap, pet):
-    # "call builtins.open with the path and 'w'", in the language of pickles
+def test_a_pickle_is_refused_under_any_name(tmp_path, trap, pet):
+    # a pickle that calls builtins.open(path, "w")
     pickled = f"cbuiltins\nopen\n(S'{trap}'\nS'w'\ntR."
     for name in ("best.h5", "model.keras", "x.weights.h5"):
         path = tmp_path / name
@@ -116,12 +115,12 @@ def test_a_keras_model_with_a_lambda_is_not_built(tmp_path, trap, pet):
 
 
 def test_code_in_a_configuration_stays_text(tmp_path, trap):
-    said = f"__import__('builtins').open({str(trap)!r}, 'w')"
+    code = f"__import__('builtins').open({str(trap)!r}, 'w')"
     path = tmp_path / "config.json"
-    path.write_text(json.dumps({"config": {"data": said, "padding": ""}, "task": said}))
+    path.write_text(json.dumps({"config": {"data": code, "padding": ""}, "task": code}))
     config, about = read_config(path)
-    assert (config.data, about["task"]) == (said, said)
-    path.write_text(json.dumps({"config": {"__class__": said}}))
+    assert (config.data, about["task"]) == (code, code)
+    path.write_text(json.dumps({"config": {"__class__": code}}))
     with pytest.raises(UserError, match="not a configuration of this suite"):
         read_config(path)
 

@@ -22,7 +22,7 @@ KINDS = (
     TokenEvaluation,
     UnfoldingSettings,
 )
-# command -> flags that it has beside those of every training, and those that it does not show
+# command -> flags beside those of every training, and flags that it must not show
 COMMANDS = {
     "train.py jetclass": ("label-drop body-factor feature-drop", "backbone tokeniser"),
     "train.py aspen --model omnijet": (
@@ -49,11 +49,10 @@ def test_help_shows_the_flags_that_have_an_effect_and_no_others(line, tmp_path):
     code, out, _ = python(f"{line} --help")
     assert code == 0
     shown = set(re.findall(r"--([a-z0-9-]+)", out.split("show this and stop")[0]))
-    there, absent = (words.split() for words in COMMANDS[line])
-    assert {*there, "data", "seed", "epochs", "preset"} <= shown
+    expected, absent = (words.split() for words in COMMANDS[line])
+    assert {*expected, "data", "seed", "epochs", "preset"} <= shown
     assert not set(absent) & set(re.findall(r"^  --([a-z0-9-]+)", out, re.MULTILINE))
-    known = {name for name in absent if name not in ("backbone", "tokeniser")}
-    for name in sorted(known)[:1]:
+    for name in sorted(set(absent) - {"backbone", "tokeniser"})[:1]:
         value = "1" if name not in ("padding", "optimiser") else "masked"
         code, _, err = python(line, f"--{name}", value, "--runs", tmp_path)
         assert code == 2

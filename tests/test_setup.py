@@ -1,4 +1,4 @@
-"""What `make setup` says on a machine that lacks something: one sentence, and the remedy."""
+"""On an incomplete machine `make setup` prints one sentence with the remedy."""
 
 import os
 import shutil
@@ -10,29 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SHELL_TOOLS = (
-    "bash",
-    "cat",
-    "cksum",
-    "cp",
-    "dirname",
-    "flock",
-    "getconf",
-    "grep",
-    "ln",
-    "make",
-    "mkdir",
-    "readlink",
-    "rm",
-    "sed",
-    "tail",
-    "touch",
-    "wc",
+    *("bash", "cat", "cksum", "cp", "dirname", "flock", "getconf", "grep", "ln", "make"),
+    *("mkdir", "readlink", "rm", "sed", "tail", "touch", "wc"),
 )
 BASE_PYTHON = Path(sys._base_executable).resolve()
 
 
 class Machine:
-    """A checkout of its own and a PATH on which nothing is found but what a test puts there."""
+    """A copy of the checkout, and a PATH with only the programs that a test adds."""
 
     def __init__(self, folder: Path):
         self.checkout = folder / "checkout"
@@ -42,9 +27,9 @@ class Machine:
         for name in ("setup.sh", "Makefile", "requirements.txt"):
             shutil.copy(ROOT / name, self.checkout / name)
         for tool in SHELL_TOOLS:
-            where = shutil.which(tool)
-            if where:
-                (self.bin / tool).symlink_to(where)
+            path = shutil.which(tool)
+            if path:
+                (self.bin / tool).symlink_to(path)
 
     def add(self, name: str, program: str = "exit 0") -> None:
         """Put a shell script on the PATH."""
@@ -56,11 +41,11 @@ class Machine:
             self.add(name)
 
     def add_this_python(self) -> None:
-        # not a link: a Python looks for its library beside the link
+        # not a link, beside which Python would look for its library
         self.add("python3", f'exec "{BASE_PYTHON}" "$@"')
 
     def set_up(self, **environment: str) -> str:
-        """The one line of stderr of a set-up that must fail, within the first stages."""
+        """The stderr of a set-up that must fail."""
         run = self.run(**environment)
         assert run.returncode != 0
         assert "Traceback" not in run.stderr + run.stdout
@@ -83,35 +68,35 @@ def machine(tmp_path) -> Machine:
 
 
 def fake_python(version: str, fails_on: str = "nothing") -> str:
-    """A shell script that answers what set-up asks of a Python."""
+    """A shell script with the answers of a Python to the checks of set-up."""
     return f'case "$*" in *{fails_on}*) exit 1;; *version_info*) echo {version};; esac'
 
 
-def is_one_sentence(said: str) -> bool:
-    return said.startswith("error: ") and said.count("\n") == 1 and said.endswith(".\n")
+def is_one_sentence(text: str) -> bool:
+    return text.startswith("error: ") and text.count("\n") == 1 and text.endswith(".\n")
 
 
-def test_no_python_at_all_is_said(machine):
-    said = machine.set_up()
-    assert is_one_sentence(said)
-    assert "no Python 3.11 or 3.12 was found" in said
+def test_a_missing_python_is_reported(machine):
+    error = machine.set_up()
+    assert is_one_sentence(error)
+    assert "no Python 3.11 or 3.12 was found" in error
 
 
 def test_an_old_python_is_named_with_its_version(machine):
     machine.add("python3", fake_python("3.9"))
-    said = machine.set_up()
-    assert is_one_sentence(said)
-    assert "BIN/python3 is 3.9" in said
-    assert "PYTHON=" in said
+    error = machine.set_up()
+    assert is_one_sentence(error)
+    assert "BIN/python3 is 3.9" in error
+    assert "PYTHON=" in error
 
 
-def test_a_python_that_is_there_but_does_not_run_is_passed_over(machine):
+def test_a_python_that_does_not_run_is_passed_over(machine):
     machine.add("python3.12", "echo 'pyenv: python3.12: command not found' >&2; exit 127")
     machine.add("python3", fake_python("3.11"))
     assert "no C++ compiler" in machine.set_up()
 
 
-def test_the_python_asked_for_is_the_only_one_tried(machine):
+def test_only_the_requested_python_is_tried(machine):
     machine.add("python3", fake_python("3.11"))
     machine.add("other", fake_python("3.13"))
     assert "BIN/other is 3.13" in machine.set_up(PYTHON=str(machine.bin / "other"))
@@ -119,9 +104,9 @@ def test_the_python_asked_for_is_the_only_one_tried(machine):
 
 def test_a_python_without_its_venv_module_names_the_package_to_install(machine):
     machine.add("python3", fake_python("3.12", fails_on="ensurepip"))
-    said = machine.set_up()
-    assert is_one_sentence(said)
-    assert "apt install python3.12-venv" in said
+    error = machine.set_up()
+    assert is_one_sentence(error)
+    assert "apt install python3.12-venv" in error
 
 
 def test_a_linked_environment_of_another_checkout_is_left_alone(machine, tmp_path):
@@ -129,59 +114,59 @@ def test_a_linked_environment_of_another_checkout_is_left_alone(machine, tmp_pat
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "pyvenv.cfg").write_text("home = /usr/bin\n")
     (machine.checkout / ".venv").symlink_to(tmp_path / "other")
-    said = machine.set_up()
-    assert is_one_sentence(said)
-    assert f".venv is a link to {tmp_path / 'other'}" in said
+    error = machine.set_up()
+    assert is_one_sentence(error)
+    assert f".venv is a link to {tmp_path / 'other'}" in error
     assert (tmp_path / "other" / "pyvenv.cfg").exists()
 
 
-def test_a_missing_compiler_is_said_before_anything_is_fetched(machine):
+def test_a_missing_compiler_is_reported_before_any_download(machine):
     machine.add("python3", fake_python("3.11"))
-    said = machine.set_up()
-    assert is_one_sentence(said)
-    assert "no C++ compiler" in said
-    assert "g++" in said
+    error = machine.set_up()
+    assert is_one_sentence(error)
+    assert "no C++ compiler" in error
+    assert "g++" in error
     assert not (machine.checkout / ".venv").exists()
 
 
 @pytest.mark.parametrize("tool", ["cmake", "make"])
-def test_a_missing_build_tool_is_said_before_anything_is_fetched(machine, tool):
+def test_a_missing_build_tool_is_reported_before_any_download(machine, tool):
     machine.add("python3", fake_python("3.11"))
     machine.add_compilers()
     (machine.bin / tool).unlink()
-    said = machine.set_up()
-    assert is_one_sentence(said)
-    assert f"no {tool} was found" in said
+    error = machine.set_up()
+    assert is_one_sentence(error)
+    assert f"no {tool} was found" in error
     assert not (machine.checkout / ".venv").exists()
 
 
 def test_missing_headers_of_python_name_the_package_to_install(machine):
     machine.add("python3", fake_python("3.11", fails_on="sysconfig"))
     machine.add_compilers()
-    said = machine.set_up()
-    assert is_one_sentence(said)
-    assert "apt install python3.11-dev" in said
+    error = machine.set_up()
+    assert is_one_sentence(error)
+    assert "apt install python3.11-dev" in error
 
 
 def test_an_unknown_device_is_refused(machine):
-    said = machine.set_up(DEVICE="tpu")
-    assert is_one_sentence(said)
-    assert "cpu or gpu" in said
+    error = machine.set_up(DEVICE="tpu")
+    assert is_one_sentence(error)
+    assert "cpu or gpu" in error
 
 
-def test_without_a_network_the_log_is_kept_and_the_sentence_comes_last(machine):
+def test_without_a_network_the_log_is_kept_and_the_message_comes_last(machine):
     machine.add_this_python()
     machine.add_compilers()
-    said = machine.set_up(
+    error = machine.set_up(
         PIP_CONFIG_FILE=os.devnull, PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0"
     )
-    assert is_one_sentence(said.splitlines(keepends=True)[-1])
-    assert "check the network" in said
+    assert is_one_sentence(error.splitlines(keepends=True)[-1])
+    assert "check the network" in error
     assert "127.0.0.1" in (machine.checkout / ".venv" / "setup.log").read_text()
     assert (machine.checkout / ".venv" / "setup.stamp").read_text().startswith("unfinished")
 
 
-def test_a_python_that_cannot_make_an_environment_leaves_the_next_call_free(machine):
+def test_a_failed_environment_does_not_block_the_next_set_up(machine):
     machine.add("python3", fake_python("3.11", fails_on="-m*venv*clear"))
     machine.add_compilers()
     assert "run make setup again" in machine.set_up().splitlines()[-1]

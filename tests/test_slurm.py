@@ -1,8 +1,7 @@
-"""jobs/pretrain.sh on a real Slurm of one node: two ranks, a dead rank, requeueing at the limit.
+"""jobs/pretrain.sh on a Slurm cluster of one node: two ranks, a dead rank, a requeued job.
 
-Runs in CI, elsewhere with OMNILEARN_SLURM=1, as root on Debian or Ubuntu: installs slurmctld,
-slurmd, munge and mpirun if they are missing, and runs the servers in temporary folders during the
-tests.
+On in CI, elsewhere by OMNILEARN_SLURM=1, as root of a Debian or Ubuntu: installs slurmctld, slurmd,
+munge and mpirun where they are missing, and runs the servers in temporary folders during the tests.
 """
 
 import importlib.util
@@ -30,7 +29,7 @@ pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="no horovod"),
 ]
 EPOCHS, SLOTS = 4, 8
-PATIENCE = 1200  # seconds that the start of ranks may take on a busy machine
+PATIENCE = 1200  # seconds for ranks to start, on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -52,41 +51,33 @@ def data(tmp_path_factory):
     return folder
 
 
-def submitted(cluster, *command) -> str:
-    return done("sbatch", "--parsable", *command, cwd=ROOT, env=cluster).strip()
+def submitted(cluster, out: Path, *arguments, options=()) -> str:
+    """The number of a submitted job of jobs/pretrain.sh on two ranks."""
+    command = ("sbatch", "--parsable", "--ntasks=2", f"--output={out}", *options)
+    return done(*command, "jobs/pretrain.sh", *arguments, cwd=ROOT, env=cluster).strip()
 
 
 def state(cluster, job: str) -> dict[str, str]:
-    output = done("scontrol", "show", "job", job, env=cluster)
-    return dict(re.findall(r"(\w+)=(\S*)", output))
+    return dict(re.findall(r"(\w+)=(\S*)", done("scontrol", "show", "job", job, env=cluster)))
 
 
-def waited(cluster, job: str, limit: float) -> dict[str, str]:
-    """The state of the job after its end."""
+def final_state(cluster, job: str, limit: float) -> dict[str, str]:
+    """Wait for the end of a job."""
     until = time.monotonic() + limit
-    while (job_state := state(cluster, job))["JobState"] in (
-        "PENDING",
-        "CONFIGURING",
-        "RUNNING",
-        "COMPLETING",
-        "REQUEUED",
-    ):
-        assert time.monotonic() < until, job_state
+    unfinished = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED")
+    while (ended := state(cluster, job))["JobState"] in unfinished:
+        assert time.monotonic() < until, ended
         time.sleep(1)
-    return job_state
+    return ended
 
 
-def training(data: Path, runs: Path, epochs: int) -> list[str]:
+def training(data: Path, runs: Path, epochs: int) -> list:
     """Flags of a training of the small model's classifier, 10 steps per epoch on two ranks."""
-    line = (
-        f"jetclass --preset small --mode classifier --data {data} --runs {runs} "
-        f"--epochs {epochs} --batch 16 --warmup-epochs 0 --patience 1000"
-    )
-    return line.split()
+    flags = "--preset small --mode classifier --batch 16 --warmup-epochs 0 --patience 1000"
+    return ["jetclass", *flags.split(), "--data", data, "--runs", runs, "--epochs", epochs]
 
 
-def begun(runs: Path, out: Path) -> None:
-    """Wait for the first epoch of a training."""
+def wait_for_first_epoch(runs: Path, out: Path) -> None:
     until = time.monotonic() + PATIENCE
     while not (runs / "jetclass" / "history.jsonl").exists():
         assert time.monotonic() < until, out.read_text()
@@ -94,7 +85,7 @@ def begun(runs: Path, out: Path) -> None:
 
 
 def ranks_of(cluster, job: str) -> list[int]:
-    """The processes of the two ranks of a job: those of its first step with a task number."""
+    """The processes of a job's two ranks: those of its first step with a local number."""
     lines = done("scontrol", "listpids", job, env=cluster).splitlines()[1:]
     processes = [
         int(pid)
@@ -105,7 +96,7 @@ def ranks_of(cluster, job: str) -> list[int]:
     return processes
 
 
-def has_pending_usr1(process: int) -> bool:
+def is_asked_to_stop(process: int) -> bool:
     """Whether SIGUSR1 is pending for this frozen process."""
     status = Path(f"/proc/{process}/status").read_text()
     pending = [int(mask, 16) for mask in re.findall(r"S(?:ig|hd)Pnd:\s*(\w+)", status)]
@@ -113,10 +104,10 @@ def has_pending_usr1(process: int) -> bool:
 
 
 def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
-    out, words = tmp_path / "job.out", training(data, tmp_path / "runs", 1)
-    job = submitted(cluster, "--ntasks=2", f"--output={out}", "jobs/pretrain.sh", *words)
-    job_state = waited(cluster, job, PATIENCE)
-    assert (job_state["JobState"], job_state["ExitCode"]) == ("COMPLETED", "0:0"), out.read_text()
+    out = tmp_path / "job.out"
+    job = submitted(cluster, out, *training(data, tmp_path / "runs", 1))
+    ended = final_state(cluster, job, PATIENCE)
+    assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), out.read_text()
     run = tmp_path / "runs" / "jetclass"
     stored = load_checkpoint(run / "last.h5").record
     assert stored["ranks"] == 2
@@ -125,34 +116,26 @@ def test_a_submitted_pretraining_runs_on_two_ranks(cluster, data, tmp_path):
 
 
 def test_a_dead_rank_ends_the_job_within_a_minute_and_is_not_repeated(cluster, data, tmp_path):
-    out, words = tmp_path / "job.out", training(data, tmp_path / "runs", 1000)
-    job = submitted(cluster, "--ntasks=2", f"--output={out}", "jobs/pretrain.sh", *words)
-    begun(tmp_path / "runs", out)
+    out = tmp_path / "job.out"
+    job = submitted(cluster, out, *training(data, tmp_path / "runs", 1000))
+    wait_for_first_epoch(tmp_path / "runs", out)
     os.kill(ranks_of(cluster, job)[1], signal.SIGKILL)
-    job_state = waited(cluster, job, 60)
-    assert (job_state["JobState"], job_state["Restarts"]) == ("FAILED", "0"), out.read_text()
-    assert job_state["ExitCode"] != "0:0"
+    ended = final_state(cluster, job, 60)
+    assert (ended["JobState"], ended["Restarts"]) == ("FAILED", "0"), out.read_text()
+    assert ended["ExitCode"] != "0:0"
 
 
 def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_path):
-    """A time limit of at most three minutes; the ranks are frozen until Slurm sends its signal.
+    """A time limit of three minutes at most; the ranks are frozen until Slurm warns of it.
 
-    So few epochs are enough on a machine of any speed. The signal comes 150 seconds before the
-    limit, which is enough for a step and a checkpoint.
+    So a few epochs suffice on a machine of any speed. The warning comes 150 seconds ahead, in time
+    for a step and a checkpoint.
     """
     out, runs = tmp_path / "job.out", tmp_path / "runs"
     frozen = {**cluster, "HOROVOD_GLOO_TIMEOUT_SECONDS": str(PATIENCE)}
-    job = submitted(
-        frozen,
-        "--ntasks=2",
-        "--time=60",
-        "--signal=B:USR1@150",
-        f"--output={out}",
-        "--open-mode=append",
-        "jobs/pretrain.sh",
-        *training(data, runs, EPOCHS),
-    )
-    begun(runs, out)
+    options = ("--time=60", "--signal=B:USR1@150", "--open-mode=append")
+    job = submitted(frozen, out, *training(data, runs, EPOCHS), options=options)
+    wait_for_first_epoch(runs, out)
     ranks = ranks_of(cluster, job)
     for rank in ranks:
         os.kill(rank, signal.SIGSTOP)
@@ -160,7 +143,7 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
     limit = 60 * hours + minutes + 3
     done("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}", env=cluster)
     until = time.monotonic() + 180
-    while not all(map(has_pending_usr1, ranks)):
+    while not all(map(is_asked_to_stop, ranks)):
         assert time.monotonic() < until, state(cluster, job)
         time.sleep(0.2)
     for rank in ranks:
@@ -169,9 +152,9 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
         assert time.monotonic() < until, out.read_text()
         time.sleep(0.2)
     done("scontrol", "update", f"JobId={job}", "TimeLimit=60", env=cluster)
-    job_state = waited(cluster, job, PATIENCE)
+    ended = final_state(cluster, job, PATIENCE)
     output = out.read_text()
-    assert (job_state["JobState"], job_state["ExitCode"]) == ("COMPLETED", "0:0"), output
+    assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), output
     assert "asked to stop (SIGUSR1)" in output
     assert "requeued, it resumes from its checkpoint" in output
     assert re.search(r"resuming .* at epoch [234], ", output)
@@ -179,18 +162,19 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
     assert [json.loads(line)["epoch"] for line in history] == list(range(1, EPOCHS + 1))
 
 
-def test_mpirun_starts_ranks_or_the_message_names_the_reason(cluster, data, tmp_path):
+def test_mpirun_starts_ranks_or_reports_what_horovod_lacks(cluster, data, tmp_path):
     launcher = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2"]
-    process = subprocess.run(
-        [*launcher, sys.executable, "train.py", *training(data, tmp_path / "runs", 1)],
+    command = [*launcher, sys.executable, "train.py", *training(data, tmp_path / "runs", 1)]
+    run = subprocess.run(
+        list(map(str, command)),
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
         timeout=PATIENCE,
     )
-    if process.returncode == 0:
+    if run.returncode == 0:
         assert load_checkpoint(tmp_path / "runs" / "jetclass" / "last.h5").record["ranks"] == 2
     else:
-        assert "this Horovod was built without MPI. Launch with srun" in process.stderr
+        assert "this Horovod was built without MPI. Launch with srun" in run.stderr
         assert not (tmp_path / "runs").exists()

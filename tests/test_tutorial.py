@@ -1,4 +1,4 @@
-"""All cells of the tutorial run; its outputs, which would become outdated, are not stored."""
+"""All cells of the tutorial run; it stores no outputs, which would become outdated."""
 
 import json
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ def test_no_output_is_stored():
         assert cell.get("execution_count") is None
 
 
-def test_every_way_from_python_is_shown():
+def test_every_method_of_the_api_is_shown():
     for name in ("probabilities", "rejection", "embed", "export_onnx", "sample", "weights"):
         assert f".{name}(" in "\n".join(CODE)
 
@@ -28,7 +28,7 @@ def test_every_way_from_python_is_shown():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tf2onnx, where it is installed
 def test_all_cells_run(tmp_path, monkeypatch, capsys):
-    """With commands in this process and tiny networks without graphs."""
+    """With commands in this process and networks that are not traced."""
 
     def run_here(command, cwd, check):
         code, out, err = python(" ".join(command[1:]))
@@ -36,7 +36,7 @@ def test_all_cells_run(tmp_path, monkeypatch, capsys):
         print(out)
 
     matplotlib.use("Agg")
-    monkeypatch.syspath_prepend(str(ROOT))  # and removes the folder that the notebook adds
+    monkeypatch.syspath_prepend(str(ROOT))  # undoes what the notebook adds
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(boosted_trees, "LEAST_EVENTS", 5)
     names: dict = {}

@@ -1,4 +1,4 @@
-"""Models so small, and functions so eager, that a test of a whole command takes seconds."""
+"""Tiny models without graphs, with which a test of a whole command takes seconds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +13,9 @@ from omnilearn.training import gradients
 
 @contextmanager
 def tiny_and_eager() -> Iterator[pytest.MonkeyPatch]:
-    """The small preset even smaller, and no graph: tracing it takes longer than one step.
+    """A smaller small preset and no graph, whose tracing takes longer than one step.
 
-    Gives what patches more, and takes all of it back at the end.
+    Yields the monkeypatch, which is undone at the end.
     """
 
     def eager(function, **_):

@@ -1,4 +1,4 @@
-"""A trained tagger of a dataset of one's own in a second or two, and the jets it was made of."""
+"""A tagger trained in seconds on a dataset of one's own, and its jets."""
 
 from pathlib import Path
 
@@ -30,17 +30,17 @@ def toy_momenta(jets: int = JETS, seed: int = 3) -> tuple[ak.Array, np.ndarray]:
     return ak.zip({name: ak.unflatten(values, counts) for name, values in columns.items()}), label
 
 
-def trained_tagger(place: Path) -> Path:
+def trained_tagger(folder: Path) -> Path:
     """A run directory, evaluated on the test split of the jets of `toy_momenta`."""
     jets, label = toy_momenta()
     splits = {"train": 0.4, "val": 0.3, "test": 0.3}
     write_dataset(
-        place / "data", "mine", jets, label, max_constituents=SLOTS, splits=splits, **ABOUT
+        folder / "data", "mine", jets, label, max_constituents=SLOTS, splits=splits, **ABOUT
     )
-    line = f"finetune.py mine --data {place / 'data'} --runs {place / 'runs'} {SETTINGS}"
+    line = f"finetune.py mine --data {folder / 'data'} --runs {folder / 'runs'} {SETTINGS}"
     code, _, err = python(line)
     assert (code, err) == (0, "")
-    run = place / "runs" / "mine_scratch"
+    run = folder / "runs" / "mine_scratch"
     code, _, err = python("evaluate.py", run)
     assert (code, err) == (0, "")
     return run

@@ -4,12 +4,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import keras
+import numpy as np
 from toy_jets import write_toy_file
 
 from omnilearn.config import Config
 from omnilearn.data.catalogue import TOP
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import optimiser_steps
@@ -29,8 +31,8 @@ ARCHITECTURE = PETConfig(
 
 def write_jets(folder: Path, **jets: int) -> Path:
     """One file of toy jets per split, e.g. train=96, val=40; returns the folder."""
-    for seed, (split, number) in enumerate(jets.items()):
-        write_toy_file(folder / f"{split}.h5", SPEC, number, seed, split=split)
+    for seed, (split, num_jets) in enumerate(jets.items()):
+        write_toy_file(folder / f"{split}.h5", SPEC, num_jets, seed, split=split)
     return folder
 
 
@@ -45,6 +47,14 @@ def opened(
 def tiny_pet(seed: int = 0) -> PET:
     keras.utils.set_random_seed(seed)
     return PET(ARCHITECTURE)
+
+
+def set_scales_to_one(pet: PET) -> PET:
+    """Set the scales of layers and normalisations to one, so that attention contributes."""
+    for name, weight in model_weights(pet).items():
+        if name.endswith("gamma"):
+            weight.assign(np.ones(weight.shape))
+    return pet
 
 
 def tiny_trainer(run: Path, config: Config, training: Pipeline, seed: int = 0) -> Trainer:

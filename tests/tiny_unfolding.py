@@ -1,4 +1,4 @@
-"""finetune.py omnifold on toy events, in a second or two: few events, few trees, a tiny network."""
+"""finetune.py omnifold on toy events in seconds: few events, few trees, a tiny network."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +35,6 @@ def tiny_unfolding() -> Iterator[pytest.MonkeyPatch]:
         yield patch
 
 
-def finetuned(place, *more, name="toy", command=TREES):
-    folders = ("--data", place / "data", "--runs", place / "runs", "--name", name)
+def finetuned(folder, *more, name="toy", command=TREES):
+    folders = ("--data", folder / "data", "--runs", folder / "runs", "--name", name)
     return python(command, *folders, *more)

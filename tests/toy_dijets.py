@@ -33,22 +33,22 @@ def dijets(label: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]
     kind = np.where(label, SIGNAL, BACKGROUND)
     jets = shower(np.repeat(kind, 2), LIGHT, rng)
     data = jets["data"].reshape(events, 2, *jets["data"].shape[1:])
-    pt, eta, mass, number = np.moveaxis(jets["jet"].reshape(events, 2, 4), -1, 0).astype(float)
+    pt, eta, mass, count = np.moveaxis(jets["jet"].reshape(events, 2, 4), -1, 0).astype(float)
     first = rng.uniform(-np.pi, np.pi, events)
     phi = np.column_stack([first, first + np.pi - np.abs(rng.normal(0, 0.1, events))])
     energy = np.hypot(pt * np.cosh(eta), mass)
     dijet = invariant_mass(sum_constituents(np.stack([pt, eta, phi, energy], axis=-1)))
-    wanted = np.where(label, rng.normal(RESONANCE, WIDTH, events), falling_masses(events, rng))
-    scale = (wanted / dijet)[:, None]
+    target = np.where(label, rng.normal(RESONANCE, WIDTH, events), falling_masses(events, rng))
+    scale = (target / dijet)[:, None]
     data[..., [3, 5]] += np.log(scale)[..., None, None] * (data != 0).any(axis=-1)[..., None]
-    jet = np.stack([pt * scale, eta, phi, mass * scale, number], axis=-1)
+    jet = np.stack([pt * scale, eta, phi, mass * scale, count], axis=-1)
     order = np.argsort(-jet[..., 0], axis=1)[..., None]
     multiplicity = jets["multiplicity"].reshape(events, 2)
     return {
         "data": np.take_along_axis(data, order[..., None], axis=1),
         "jet": np.take_along_axis(jet, order, axis=1).astype(np.float32),
         "multiplicity": np.take_along_axis(multiplicity, order[..., 0], axis=1),
-        "observables": wanted[:, None].astype(np.float32),
+        "observables": target[:, None].astype(np.float32),
         "pid": label.astype(np.int8),
         "weight": np.ones(events, np.float32),
     }
@@ -58,8 +58,8 @@ def write_dijets(
     folder: Path, events: Mapping[str, int], signal: float = 0.2, seed: int = 0
 ) -> Path:
     """A file of each split, this share of its events signal; returns `folder`, the --data."""
-    for number, (split, total) in enumerate(events.items()):
-        rng = np.random.default_rng((seed, number))
+    for stream, (split, total) in enumerate(events.items()):
+        rng = np.random.default_rng((seed, stream))
         label = (rng.random(total) < signal).astype(int)
         path = folder / "lhco" / split / f"lhco_{split}_000.h5"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,9 +23,9 @@ def shower(label: np.ndarray, spec: DatasetSpec, rng: np.random.Generator) -> di
     """Jets of these classes: data (n, P, F), jet (n, 4), multiplicity (n,), as stored in files."""
     kind = label % 5
     slots = 2 * spec.max_constituents
-    wanted = rng.gamma(8.0, np.take(MULTIPLICITY, kind) / 8.0)  # as broad as JetClass
-    number = np.clip(np.rint(wanted), 3, slots).astype(np.int32)
-    real = np.arange(slots) < number[:, None]  # (n, slots)
+    multiplicity = rng.gamma(8.0, np.take(MULTIPLICITY, kind) / 8.0)  # as broad as JetClass
+    count = np.clip(np.rint(multiplicity), 3, slots).astype(np.int32)
+    real = np.arange(slots) < count[:, None]  # (n, slots)
 
     jet_pt = rng.uniform(*spec.jet_pt_range, len(label))
     fraction = rng.exponential(size=(len(label), slots)) ** 2 * real
@@ -67,11 +67,11 @@ def shower(label: np.ndarray, spec: DatasetSpec, rng: np.random.Generator) -> di
     charge = np.isin(species, (0, 3, 4)) * rng.choice((-1, 1), real.shape)
     identity = [charge, *(species == flag for flag in range(5))]
     data = np.stack([*kinematics, *identity], axis=-1)[..., : spec.num_features]
-    jet = np.column_stack([sum_pt, sum_eta, mass, number])
+    jet = np.column_stack([sum_pt, sum_eta, mass, count])
     return {
         "data": (data * real[..., None]).astype(np.float32),
         "jet": jet.astype(np.float32),
-        "multiplicity": number,
+        "multiplicity": count,
     }
 
 
@@ -83,7 +83,7 @@ def write_toy_file(
     released: bool = False,
     split: str = "train",
 ) -> None:
-    """One file of jets of all classes, mixed; `released`: float64, contiguous, three keys."""
+    """One file of jets of all classes in random order; `released`: float64, three keys."""
     rng = np.random.default_rng(seed)
     label = rng.integers(0, spec.num_classes, num_jets)
     jets = shower(label, spec, rng)
@@ -131,12 +131,12 @@ def write_toy_dataset(
 ) -> Path:
     """Toy files of a dataset of the catalogue, `files` per split; returns `folder`, the --data."""
     spec = find_dataset(dataset)
-    for number, (split, total) in enumerate(jets.items()):
+    for stream, (split, total) in enumerate(jets.items()):
         for part in range(files):
             if released:
                 path = folder / spec.folders[-1] / f"{split}_{part}.h5"
             else:
                 path = folder / spec.folders[0] / split / f"{spec.name}_{split}_{part:03d}.h5"
             count = (part + 1) * total // files - part * total // files
-            write_toy_file(path, spec, count, (seed, number, part), released, split)
+            write_toy_file(path, spec, count, (seed, stream, part), released, split)
     return folder

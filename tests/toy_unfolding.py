@@ -1,4 +1,4 @@
-"""Gaussian events seen through a Gaussian smearing, and a logistic fit that is exact for them."""
+"""Gaussian events with a Gaussian smearing, and a logistic fit that is exact for them."""
 
 from dataclasses import dataclass
 
@@ -21,21 +21,21 @@ class Gaussians:
     def of(cls, events: int, shift: float, seed: int = 0) -> "Gaussians":
         """Unit Gaussians; the data's mean is `shift` away."""
         rng = np.random.default_rng(seed)
-        found = []
+        samples = []
         for mean in (0.0, shift):
             gen = rng.normal(mean, 1.0, events)
-            found.append({"gen": gen, "reco": gen + rng.normal(0, RESOLUTION, events)})
-        return cls(*found, [])
+            samples.append({"gen": gen, "reco": gen + rng.normal(0, RESOLUTION, events)})
+        return cls(*samples, [])
 
     def sample(self, **replaced) -> Sample:
         events = len(self.simulation["gen"])
-        everything = {
+        arrays = {
             "weight": np.ones(events),
             "passes_reco": np.ones(events, bool),
             "passes_gen": np.ones(events, bool),
             "data_weight": np.ones(len(self.data["gen"])),
         }
-        return Sample(**everything | replaced)
+        return Sample(**arrays | replaced)
 
     def fit(self, step: Step) -> np.ndarray:
         """Newton's method for log ratio = a + b x + c x^2."""
@@ -48,10 +48,10 @@ class Gaussians:
         weight = np.concatenate(
             [step.reference / step.reference.sum(), step.target / step.target.sum()]
         )
-        found = np.zeros(3)
+        coefficients = np.zeros(3)
         for _ in range(12):
-            probability = 1 / (1 + np.exp(-design @ found))
+            probability = 1 / (1 + np.exp(-design @ coefficients))
             slope = design.T @ (weight * (is_target - probability))
             curvature = (design * (weight * probability * (1 - probability))[:, None]).T @ design
-            found += np.linalg.solve(curvature, slope)
-        return np.exp(design[: len(reference)] @ found)
+            coefficients += np.linalg.solve(curvature, slope)
+        return np.exp(design[: len(reference)] @ coefficients)

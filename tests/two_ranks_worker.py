@@ -1,24 +1,25 @@
-"""What every rank does for test_two_ranks.py: descend, train, evaluate, refuse.
+"""Program of every rank of test_two_ranks.py: descend, train, evaluate, refuse.
 
     horovodrun -np 2 --gloo python tests/two_ranks_worker.py DATA OUT
 
-Rank r writes OUT/rank<r>.npz and OUT/rank<r>.json; one process, without horovodrun, rank 0's alone.
+Rank r writes OUT/rank<r>.npz and OUT/rank<r>.json; without horovodrun there is rank 0 alone.
 """
 
 import json
 import sys
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
 import keras
 import numpy as np
-from tiny_training import opened, tiny_pet, tiny_trainer
+from tiny_training import opened, set_scales_to_one, tiny_pet, tiny_trainer
 from toy_events import SPEC as EVENTS_SPEC
 
 from omnilearn.config import Config
 from omnilearn.errors import Stopped, UserError
-from omnilearn.model.checkpoint import model_weights
+from omnilearn.model.checkpoint import weight_arrays
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 from omnilearn.training.objective import PETObjective
@@ -33,17 +34,13 @@ CONFIG = Config(epochs=5, batch=8, lr=5e-3, warmup_epochs=1, patience=1, checkpo
 
 
 class SGD(AveragedOptimiser, keras.optimizers.SGD):
-    """Plain descent: weights that show the gradient itself, not its sign."""
+    """Plain descent, so that weights move by the gradient instead of its sign."""
 
     rate_factors: ClassVar[dict[int, float]] = {}
 
 
-def arrays(pet) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
-
-
 def my_rows(batch: dict) -> dict:
-    """This rank's part of a batch of JETS jets; the sharing is uneven in constituents."""
+    """This rank's part of a batch of JETS jets, with unequal numbers of constituents."""
     rank, ranks = distributed.rank(), distributed.size()
     order = np.argsort(-batch["mask"].sum(axis=1), kind="stable")  # rank 0 has the longest jets
     rows = order[rank * JETS // ranks : (rank + 1) * JETS // ranks]
@@ -51,51 +48,47 @@ def my_rows(batch: dict) -> dict:
 
 
 class SharedDraws(PETObjective):
-    """Draws for the jets of all ranks together, of which every rank takes its own."""
+    """Random numbers drawn for the jets of all ranks, of which every rank takes its rows."""
 
     def prepare(self, batch, rng, training, constituents_per_jet):
-        rng = np.random.default_rng(int(self.whole["index"][0]))
-        return my_rows(super().prepare(self.whole, rng, training, constituents_per_jet))
+        rng = np.random.default_rng(int(self.all_jets["index"][0]))
+        return my_rows(super().prepare(self.all_jets, rng, training, constituents_per_jet))
 
 
 def descended(data: Path, run: Path) -> tuple[dict, list, list]:
     """Weights after four steps of descent on the same jets and draws; losses; constituents."""
-    together = opened(data, "train", JETS)
-    trainer = tiny_trainer(run, CONFIG, together)
-    for name, weight in model_weights(trainer.objective.model).items():
-        if name.endswith("gamma"):
-            weight.assign(np.ones(weight.shape))  # so that attention is felt
+    training = opened(data, "train", JETS)
+    trainer = tiny_trainer(run, CONFIG, training)
+    set_scales_to_one(trainer.objective.model)
     objective = SharedDraws(trainer.objective.model, "all")
     trainer.objective, trainer.optimiser = objective, SGD(learning_rate=0.1)
     trainer.optimiser.build(trainer.variables)
     losses, constituents = [], []
-    for number, whole in enumerate(together.epoch(0)):
-        if number == 4:
-            break
-        rng = np.random.default_rng(number)
-        whole["mask"] *= np.arange(24) < rng.integers(2, 25, (JETS, 1))
-        whole["constituents"] *= whole["mask"][:, :, None]
-        objective.whole = whole
-        mine = my_rows(whole)
-        losses.append(trainer.step([mine], together.constituents_per_jet)["loss"])
+    for step, batch in enumerate(islice(training.epoch(0), 4)):
+        rng = np.random.default_rng(step)
+        batch["mask"] *= np.arange(24) < rng.integers(2, 25, (JETS, 1))
+        batch["constituents"] *= batch["mask"][:, :, None]
+        objective.all_jets = batch
+        mine = my_rows(batch)
+        losses.append(trainer.step([mine], training.constituents_per_jet)["loss"])
         constituents.append(float(mine["mask"].sum() / len(mine["mask"])))
-    return arrays(objective.model), losses, constituents
+    return weight_arrays(objective.model), losses, constituents
 
 
 def let_losses_grow(trainer) -> list[dict]:
-    """Every epoch seems worse than the one before it; the list will hold what it was in truth."""
-    validate, found = trainer.validate, []
+    """Replace the validation losses by growing ones; the list collects the true terms."""
+    validate, terms = trainer.validate, []
 
-    def ever_worse(pipeline):
-        found.append(validate(pipeline))
-        return {**found[-1], "loss": float(len(found))}
+    def growing(pipeline):
+        terms.append(validate(pipeline))
+        return {**terms[-1], "loss": float(len(terms))}
 
-    trainer.validate = ever_worse
-    return found
+    trainer.validate = growing
+    return terms
 
 
 def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
-    """A short training with another start on every rank; what a given PET makes of the jets."""
+    """Weights after a training with other first weights on every rank; predictions; a report."""
     rank, ranks = distributed.rank(), distributed.size()
     training, validation = (
         opened(data, split, CONFIG.batch, rank, ranks) for split in ("train", "val")
@@ -106,13 +99,13 @@ def trained(data: Path, run: Path) -> tuple[dict, dict, dict]:
     test = opened(data, "test", CONFIG.batch, rank, ranks)
     predicted = tagging.predict(tiny_pet(seed=5), test)
     report = {"epochs": position.epoch, "best_epoch": position.best_epoch, "terms": terms[0]}
-    return arrays(trainer.objective.model), predicted, report
+    return weight_arrays(trainer.objective.model), predicted, report
 
 
 def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
     """Weights of the same training, ended twice by rank 1 alone: by a signal and by a bad jet.
 
-    Also what each rank said of both ends, and after how many steps.
+    Also the message of both ends on this rank, and their steps.
     """
     rank, ranks = distributed.rank(), distributed.size()
     training, validation = (
@@ -120,7 +113,7 @@ def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
     )
     trainer = tiny_trainer(run, replace(CONFIG, mode="classifier"), training, seed=rank)
     let_losses_grow(trainer)
-    step, found = trainer.step, {}
+    step, ends = trainer.step, {}
 
     def spoilt(batches, constituents_per_jet):
         if rank == 1 and trainer.position.step == 1:
@@ -132,20 +125,20 @@ def interrupted(data: Path, run: Path) -> tuple[dict, dict[str, list]]:
             trainer.request.name = "SIGTERM"
         return step(batches, constituents_per_jet)
 
-    for name, way in (("signal", signalled), ("not_a_number", spoilt)):
-        trainer.step = way
+    for name, failing_step in (("signal", signalled), ("not_a_number", spoilt)):
+        trainer.step = failing_step
         try:
             trainer.fit(training, validation)
         except (Stopped, UserError) as end:
-            found[name] = [trainer.position.step, str(end)]
+            ends[name] = [trainer.position.step, str(end)]
         trainer.request.name = ""
     trainer.step = step
     trainer.fit(training, validation)
-    return arrays(trainer.objective.model), found
+    return weight_arrays(trainer.objective.model), ends
 
 
 def refused(data: Path) -> str:
-    """What is said when there are fewer jets than one batch on every rank."""
+    """The message when there are fewer jets than one batch on every rank."""
     try:
         pipeline = opened(data, "few", CONFIG.batch, distributed.rank(), distributed.size())
         return f"{pipeline.steps_per_epoch} steps"
@@ -154,43 +147,43 @@ def refused(data: Path) -> str:
 
 
 def unfolded(data: Path, run: Path) -> dict:
-    """Ratio of a network that is the same on all ranks, and what each rank calls its own."""
+    """Ratio of a network that is the same on all ranks; the ranks within `single_process`."""
     events = Events(EVENTS_SPEC, str(data))
     settings = replace(CONFIG, mode="classifier", epochs=1, checkpoint_every=500)
-    keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps too small to be seen
+    keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps without an effect
     fit = NetworkFit(
         events, run, 0, make=lambda seed: deepsets(events, keep), first=keep, later=keep, about={}
     )
     sample = sample_of(events)
     pull = pulled(sample, np.ones(len(sample.weight)), fit, "iteration1_step1", "prior")
     with distributed.single_process():
-        own = [distributed.rank(), distributed.size(), float(distributed.total(1))]
-    return {"pull": pull, "own": own}
+        single = [distributed.rank(), distributed.size(), float(distributed.total(1))]
+    return {"pull": pull, "single_process": single}
 
 
 def main(data: Path, out: Path) -> None:
-    distributed.horovod()  # first of all: it shares the cores among the ranks
+    distributed.horovod()  # first, for it shares the cores among the ranks
     rank, size = distributed.rank(), distributed.size()
     unfolding = unfolded(data, out / f"unfolding{size}")
     descent, losses, constituents = descended(data, out / "none")
     weights, predicted, report = trained(data, out / f"run{size}")
-    again, ends = interrupted(data, out / f"again{size}") if size > 1 else ({}, {})
+    resumed, ends = interrupted(data, out / f"resumed{size}") if size > 1 else ({}, {})
     report |= {
         "size": size,
         "ends": ends,
         "losses": losses,
         "constituents": constituents,
         "refused": refused(data),
-        "gathered": distributed.allgather(np.arange(3 * rank)).tolist(),
+        "allgather": distributed.allgather(np.arange(3 * rank)).tolist(),
         "agreed": distributed.agreed(rank + 5),
         "total": float(distributed.total(rank + 1)),
-        "alone": unfolding["own"],
+        "single_process": unfolding["single_process"],
     }
     groups = {
         "descent": descent,
         "weights": weights,
         "predicted": predicted,
-        "again": again,
+        "resumed": resumed,
         "unfolding": {"pull": unfolding["pull"]},
     }
     named = {

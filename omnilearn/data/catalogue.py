@@ -1,4 +1,4 @@
-"""Every dataset of the suite: one entry each. A new dataset is an entry, a module, a recipe."""
+"""The datasets of the suite. A new one needs an entry here, a reader and a recipe."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +7,8 @@ from omnilearn.data import declared
 from omnilearn.data.spec import DatasetSpec, JetLabel, Normalisation
 from omnilearn.errors import UserError
 
-# Of JetClass, as in the released code, for the features of arXiv:2502.14652, Appendix A; the
-# identity flags stay as they are.
+# JetClass, as in the released code, for the features of arXiv:2502.14652, Appendix A; identity
+# flags are not scaled
 JETCLASS_NORMALISATION = Normalisation(
     feature_mean=(0.0, 0.0, -0.0278, 1.8999407, -0.027, 2.244736, 0.0) + (0.0,) * 6,
     feature_std=(0.215, 0.215, 0.070, 1.2212526, 0.069, 1.2334691, 1.0) + (1.0,) * 6,
@@ -99,7 +99,7 @@ CMS = DatasetSpec(
     working_points=(0.5, 0.8),
 )
 
-# Constituents as in JetClass, jets in their own range: mean and width of `jet` in train, from
+# constituents as in JetClass; jets: mean and width of `jet` in train, from
 # python -m simulation atlas --jets 6000 --test-jets 0 --seed 1
 ATLAS_NORMALISATION = replace(
     JETCLASS_NORMALISATION, jet_mean=(1021.0, 0.0, 186.0, 55.4), jet_std=(603.0, 0.90, 127.0, 23.1)
@@ -284,26 +284,12 @@ ASPEN = DatasetSpec(
     splits=(("train", 0.9), ("val", 0.05), ("test", 0.05)),
     # cm; -1 in place of all four where there is no track
     constituent_extra=("d0", "d0_error", "dz", "dz_error", "puppi_weight", "pdg_id"),
-    jet_extra=(
-        "run",
-        "luminosity_block",
-        "event",
-        "jet_phi",
-        "soft_drop_mass",
-        "stored_constituents",
-        "tau1",
-        "tau2",
-        "tau3",
-        "tau4",
-        "particlenet_H4q",
-        "particlenet_Hbb",
-        "particlenet_Hcc",
-        "particlenet_QCD",
-        "particlenet_T",
-        "particlenet_W",
-        "particlenet_Z",
+    jet_extra=(  # NaN where the public file lacks a value
+        *("run", "luminosity_block", "event", "jet_phi", "soft_drop_mass", "stored_constituents"),
+        *("tau1", "tau2", "tau3", "tau4", "particlenet_H4q", "particlenet_Hbb", "particlenet_Hcc"),
+        *("particlenet_QCD", "particlenet_T", "particlenet_W", "particlenet_Z"),
         "particlenet_mass",
-    ),  # NaN where the public file has no such number
+    ),
 )
 
 CATALOGUE = {
@@ -324,6 +310,6 @@ def dataset(name: str, data: Path | str = "") -> DatasetSpec:
     if is_folder_of_data and path.is_file():
         return declared.read_declaration(path)
     raise UserError(
-        f"unknown dataset {name!r}; the suite knows {', '.join(CATALOGUE)}, and one of your own by "
+        f"unknown dataset {name!r}; the suite has {', '.join(CATALOGUE)}; one of your own needs "
         f"{path} (see docs/own_dataset.md)"
     )

@@ -1,4 +1,4 @@
-"""A dataset of your own, declared by DATA/<name>/dataset.json instead of an entry here.
+"""A dataset of your own, declared by DATA/<name>/dataset.json instead of a catalogue entry.
 
 `preprocessing.own.write_dataset` writes it beside the files; docs/own_dataset.md shows how.
 """
@@ -19,13 +19,13 @@ from omnilearn.stored_json import read_json, write_json
 from omnilearn.typed import typed
 
 FILE_NAME = "dataset.json"
-# stored as they are; classes and the constants of the normalisation are written out
+# fields that are stored unchanged
 PLAIN = ("title", "source", "citation", "num_features", "max_constituents", "jet_radius", "signal")
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """The file, field by field; raises ValueError for what no dataset has."""
+    """The fields of the file; raises ValueError for values out of range."""
 
     title: str
     source: str
@@ -40,14 +40,8 @@ class Declaration:
     normalisation: Normalisation
 
     def __post_init__(self):
-        shifts, features = self.normalisation, len(FEATURES)
-        lengths = {
-            "feature_mean": features,
-            "feature_std": features,
-            "jet_mean": len(JET_FEATURES),
-            "jet_std": len(JET_FEATURES),
-        }
-        for fits, name, wanted in (
+        features = len(FEATURES)
+        for fits, name, expected in (
             (1 <= self.num_features <= features, "num_features", f"1 to {features}"),
             (1 <= self.max_constituents <= MOST_SLOTS, "max_constituents", f"1 to {MOST_SLOTS}"),
             (self.jet_radius > 0, "jet_radius", "above zero"),
@@ -57,9 +51,9 @@ class Declaration:
             (all(0 <= share <= 1 for share in self.splits.values()), "splits", "shares, 0 to 1"),
         ):
             if not fits:
-                raise ValueError(f"{name!r} is {getattr(self, name)!r}, expected {wanted}")
-        for name, length in lengths.items():
-            values = getattr(shifts, name)
+                raise ValueError(f"{name!r} is {getattr(self, name)!r}, expected {expected}")
+        for name, values in asdict(self.normalisation).items():
+            length = len(JET_FEATURES) if name.startswith("jet") else features
             if len(values) != length or (name.endswith("std") and min(values) <= 0):
                 raise ValueError(
                     f"'normalisation.{name}' is {values}, expected {length} numbers, widths above 0"
@@ -67,15 +61,15 @@ class Declaration:
 
 
 def write_declaration(path: Path, spec: DatasetSpec) -> None:
-    """`spec` as JSON, whole or not at all."""
-    stored = {
+    """Write `spec` as JSON, whole or not at all."""
+    content = {
         **{key: getattr(spec, key) for key in PLAIN},
         "classes": [asdict(label) for label in spec.labels],
         "jet_pt_range": spec.jet_pt_range,
         "splits": dict(spec.splits),
         "normalisation": asdict(spec.normalisation),
     }
-    write_json(path, stored, indent=2)
+    write_json(path, content, indent=2)
 
 
 def read_declaration(path: Path, name: str = "") -> DatasetSpec:

@@ -1,4 +1,4 @@
-"""What batches are made from: jets in files, some of them, events of jets, or jets in memory."""
+"""Interfaces of the jets that batches are made of: in files, selected, in events, in memory."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,40 +8,40 @@ import numpy as np
 
 
 class JetRows(Protocol):
-    """Jets by row, by which batches are planned."""
+    """What is needed of jets to plan batches."""
 
     @property
     def num_jets(self) -> int:
-        """Rows there are."""
+        """Number of rows."""
 
     @property
     def multiplicity(self) -> np.ndarray:
-        """Filled slots (num_jets,); a jet of none takes no part."""
+        """Filled slots (num_jets,); jets without constituents are left out of batches."""
 
     @property
     def edges(self) -> np.ndarray:
-        """Rows (blocks + 1,) at which blocks of neighbouring rows begin, and the end."""
+        """First rows (blocks + 1,) of blocks of neighbouring rows, and the end."""
 
 
 class JetSource(JetRows, Protocol):
-    """Jets of which only those that are asked for are read."""
+    """Jets that are read by row."""
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """data (n, P, F), jet (n, 4), pid (n, C), weight (n,) of rows (n,), which rise."""
+        """data (n, P, F), jet (n, 4), pid (n, C), weight (n,) of rows (n,), rising."""
 
 
 class StoredJets(JetSource, Protocol):
-    """Jets in files, with classes and weights of their own."""
+    """Jets in files, with classes and weights."""
 
     weight_unit: float  # what the weights of `gather` are divided by
 
     @property
     def origin(self) -> str:
-        """public; simulated, or own, where any file is."""
+        """public; simulated or own if any file is."""
 
     @property
     def longer(self) -> int:
-        """Jets with more constituents than slots, whose softest are not read."""
+        """Number of jets with more constituents than slots; their softest are not read."""
 
     def mean_weight(self) -> float:
         """Mean weight of the jets; raises UserError unless above zero."""
@@ -50,4 +50,4 @@ class StoredJets(JetSource, Protocol):
         """Class numbers and weights, (num_jets,) each."""
 
     def rows_per_file(self) -> Iterator[tuple[Path, np.ndarray]]:
-        """The files, each with those of its rows that are read."""
+        """The files, each with its rows that are read."""

@@ -1,4 +1,4 @@
-"""Where the files of jets lie, what a file must look like, and whether it does."""
+"""Paths of the files of jets, and the check of their layout."""
 
 import re
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class StoredLayout:
-    """What a file holds, found by its keys, shapes and attributes."""
+    """The layout of a file, from its keys, shapes and attributes."""
 
     rows: int  # jets, or events
-    slots: int  # per jet in this file; the rest of the dataset's slots are empty
-    multiplicity: bool  # stored, so filled slots are in front
+    slots: int  # per jet in this file; further slots of the dataset are empty
+    multiplicity: bool  # is stored; filled slots are then in front
     weight: str | None  # key of the weights
     one_hot: bool
     origin: str  # public, simulated by this suite, or own
@@ -34,14 +34,14 @@ def class_files(spec: DatasetSpec) -> dict[str, str]:
 
 
 def maker(spec: DatasetSpec, data: Path | str = "DATA") -> str:
-    """What makes the files of this dataset."""
+    """The command or function that makes the files of this dataset, for messages."""
     if spec.name not in CATALOGUE:
         return " preprocessing.own.write_dataset"
     return f": python -m preprocessing {spec.name} --raw DIR --out {data}"
 
 
 def remedy(spec: DatasetSpec) -> str:
-    """How a file of this dataset is mended."""
+    """Advice for a damaged file of this dataset, for messages."""
     return f"make it again with{maker(spec)}"
 
 
@@ -53,8 +53,8 @@ def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
     for folder in (Path(data) / name for name in spec.folders):
         for pattern in (f"{split}/*.h5", f"{split}*.h5"):
             # a name that begins with a dot is a file still being written
-            if found := [path for path in folder.glob(pattern) if path.name[0] != "."]:
-                return sorted(found, key=_natural)
+            if paths := [path for path in folder.glob(pattern) if path.name[0] != "."]:
+                return sorted(paths, key=_natural)
     raise UserError(
         f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
         f"make them with{maker(spec, data)}"
@@ -62,42 +62,43 @@ def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
 
 
 def _natural(path: Path) -> list:
-    """train_2 before train_10."""
+    """Sort key that puts train_2 before train_10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
 def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "") -> StoredLayout:
     """The layout of an open file at one of its levels.
 
-    Raises UserError naming file and key when a key is missing or has another shape than the
-    dataset asks for, or when classes, features or the version of the format are others.
+    Raises UserError naming file and key when a key is missing or has another shape than that of
+    the dataset, or when classes, features or the version of the format differ.
     """
     shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
-    said = attributes(file)
-    version = said.get("format_version", FORMAT_VERSION)
+    texts = attributes(file)
+    version = texts.get("format_version", FORMAT_VERSION)
     if not isinstance(version, int | float | np.number) or not version <= FORMAT_VERSION:
         raise UserError(
             f"{path}: format_version {version!s:.40}, this suite reads up to {FORMAT_VERSION}; "
             "install the newer suite that wrote it"
         )
-    for key, wanted in (("classes", spec.class_names), ("features", FEATURES[: spec.num_features])):
-        found = np.ravel(said.get(key, wanted)).tolist()
-        if found != list(wanted):
+    columns = {"classes": spec.class_names, "features": FEATURES[: spec.num_features]}
+    for key, names in columns.items():
+        stored = np.ravel(texts.get(key, names)).tolist()
+        if stored != list(names):
             raise UserError(
-                f"{path}: its {key} are {', '.join(map(str, found))}, {spec.name} expects "
-                f"{', '.join(wanted)}, {remedy(spec)}"
+                f"{path}: its {key} are {', '.join(map(str, stored))}, {spec.name} expects "
+                f"{', '.join(names)}, {remedy(spec)}"
             )
     data, multiplicity = (spec.key(name, level) for name in ("data", "multiplicity"))
     rows = (*shapes.get(data, ()), 0)[0]
     slots = (0, 0, *shapes.get(data, ()))[-2]
-    each = (rows,) if spec.jets_per_event == 1 else (rows, spec.jets_per_event)
+    per_jet = (rows,) if spec.jets_per_event == 1 else (rows, spec.jets_per_event)
     expected: dict[str, list[tuple[int, ...]]] = {
-        data: [(*each, max(slots, 1), spec.num_features)],
-        spec.key("jet", level): [(*each, len(spec.jet_features))],
+        data: [(*per_jet, max(slots, 1), spec.num_features)],
+        spec.key("jet", level): [(*per_jet, len(spec.jet_features))],
         "pid": [(rows,), (rows, 1), (rows, spec.num_classes)],
     }
     optional: dict[str, list[tuple[int, ...]]] = {
-        multiplicity: [each],
+        multiplicity: [per_jet],
         "weight": [(rows,)],
         "weights": [(rows,)],
     }
@@ -108,10 +109,9 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
         )
     for key, allowed in (expected | optional).items():
         if key in shapes and shapes[key] not in allowed:
-            shapes_wanted = " or ".join(str(shape) for shape in allowed)
             raise UserError(
-                f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects {shapes_wanted}, "
-                f"{remedy(spec)}"
+                f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects "
+                f"{' or '.join(map(str, allowed))}, {remedy(spec)}"
             )
     if slots > MOST_SLOTS:
         raise UserError(
@@ -122,7 +122,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
         raise UserError(f"{path}: {data!r} holds 0 jets, {remedy(spec)}")
     weight = next((key for key in ("weight", "weights") if key in shapes), None)
     one_hot = shapes["pid"] == (rows, spec.num_classes) and spec.num_classes > 1
-    origin = str(said.get("origin", "public"))
+    origin = str(texts.get("origin", "public"))
     return StoredLayout(rows, slots, multiplicity in shapes, weight, one_hot, origin)
 
 

@@ -1,10 +1,10 @@
-"""Which jet goes into which batch: pure functions of (seed, epoch, ranks), so no rank has to ask.
+"""The plan of batches: functions of (seed, epoch, ranks), computed alike on every rank.
 
-Blocks of consecutive rows are permuted anew each epoch and laid end to end; a rank owns a
-contiguous share of that sequence and passes through it in windows. Inside a window jets are
-ordered by the number of slots they need, so that a batch of short jets is a short array. Every
-rank counts the jets of every rank (one byte each, in memory) and all take the longest length:
-step k costs the same everywhere and nobody waits.
+Blocks of consecutive rows are permuted anew each epoch and concatenated; a rank takes a contiguous
+share of that sequence and passes through it in windows. Inside a window jets are ordered by the
+number of slots they need, so that a batch of short jets is a short array. Every rank knows the
+multiplicities of all jets (one byte each) and all take the longest length of a step, so that a
+step costs the same on all ranks.
 """
 
 from collections.abc import Sequence
@@ -13,27 +13,25 @@ import numpy as np
 
 from omnilearn.training.random_streams import OrderStream
 
-# The six shorter lengths at P = 150 that cost least, found by dynamic programming for a gamma
+# The six shorter lengths at P = 150 with the fewest slots, by dynamic programming for a gamma
 # distribution of mean 42 and width 18, the multiplicities of JetClass. Slots per jet: 150 with no
-# short length, 73 with one, 54 with three, 48 with these six, 46 with ten. Each is one more
-# compiled graph and one more batch per window that is filled up from its neighbour.
+# short length, 73 with one, 54 with three, 48 with these six, 46 with ten. Each length adds one
+# compiled graph, and one batch per window that is filled with jets of the next length.
 LENGTHS_AT_150 = (26, 36, 46, 57, 71, 93)
-
-
-BLOCK_ROWS = 256  # rows read together; the suite's files are chunked alike
-BLOCKS_WANTED = 64  # small sets are cut finer, or too few blocks would be permuted to mix classes
+BLOCK_ROWS = 256  # rows read together, the chunks of our files
+LEAST_BLOCKS = 64  # small sets have smaller blocks, so that permuting them mixes the classes
 
 
 def block_rows(jets: int, jets_per_event: int) -> int:
-    """Rows of a block, in whole events, so that there are enough blocks to mix the classes."""
-    rows = max(1, min(BLOCK_ROWS, jets // BLOCKS_WANTED))
+    """Rows of a block, a multiple of the jets of an event."""
+    rows = max(1, min(BLOCK_ROWS, jets // LEAST_BLOCKS))
     return rows + -rows % jets_per_event
 
 
 def padded_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, ...]:
-    """The slots a batch may have: a few short lengths where those are exact, and all slots.
+    """Numbers of slots of batches: a few short lengths where these are exact, and all slots.
 
-    A short length is exact only if it holds a neighbourhood and leaves one in the padding:
+    A short length is exact only if a neighbourhood fits into it and into the padding left out:
     neighbours + 1 <= L <= P - neighbours - 1 (the released model counts padded slots as particles).
     """
     shortest, longest = neighbours + 1, max_constituents - neighbours - 1
@@ -46,9 +44,9 @@ def padded_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, ..
 
 
 class JetOrder:
-    """Jets laid end to end block by block; a jet without constituents has no place in it.
+    """A sequence of blocks of jets, without the jets that have no constituents.
 
-    starts, stops, jets (blocks,): rows of a block and how many of them hold constituents;
+    starts, stops, jets (blocks,): rows of a block and the number of its jets with constituents;
     multiplicity (rows,): filled slots of every row of the files.
     """
 
@@ -61,7 +59,7 @@ class JetOrder:
 
     @classmethod
     def of_files(cls, edges: np.ndarray, multiplicity: np.ndarray) -> "JetOrder":
-        """The order on disk, from the rows (blocks + 1,) at which blocks begin, and the end."""
+        """The order on disk; edges (blocks + 1,): first rows of the blocks, and the end."""
         jets = np.add.reduceat(multiplicity > 0, edges[:-1], dtype=np.int64)
         return cls(edges[:-1], edges[1:], jets, multiplicity)
 
@@ -70,15 +68,13 @@ class JetOrder:
 
     def shuffled(self, seed: int, epoch: int) -> "JetOrder":
         """The same blocks in the order of this epoch."""
-        order = np.random.default_rng((seed, epoch, OrderStream.BLOCKS)).permutation(
-            len(self._jets)
-        )
-        return JetOrder(
-            self._starts[order], self._stops[order], self._jets[order], self.multiplicity
-        )
+        rng = np.random.default_rng((seed, epoch, OrderStream.BLOCKS))
+        order = rng.permutation(len(self._jets))
+        blocks = (self._starts[order], self._stops[order], self._jets[order])
+        return JetOrder(*blocks, self.multiplicity)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
-        """File rows (stop - start,) of the jets at these places of the order."""
+        """File rows (stop - start,) of the jets `start` to `stop` of the sequence."""
         if stop <= start:
             return np.empty(0, np.int64)
         first = int(np.searchsorted(self._ends, start, side="right"))
@@ -91,13 +87,13 @@ class JetOrder:
 
 
 def windows(steps: int, steps_per_window: int) -> np.ndarray:
-    """Steps (windows + 1,) at which windows begin, of nearly equal size, and the end."""
-    number = max(1, -(-steps // steps_per_window))
-    return steps * np.arange(number + 1) // number
+    """First steps (windows + 1,) of windows of nearly equal size, and the end."""
+    count = max(1, -(-steps // steps_per_window))
+    return steps * np.arange(count + 1) // count
 
 
 def length_groups(lengths: Sequence[int]) -> np.ndarray:
-    """For each multiplicity 0..P the position of the shortest length that holds it."""
+    """For each multiplicity 0..P the index of the shortest length that holds it."""
     return np.searchsorted(lengths, np.arange(lengths[-1] + 1)).astype(np.uint8)
 
 
@@ -111,8 +107,8 @@ def batch_groups(jets_per_group: np.ndarray, batch_size: int) -> np.ndarray:
 class EpochPlan:
     """The batches of one pass over the jets, for all ranks; `epoch` is the number of the pass.
 
-    Rank r owns the places [r N // R, r N // R + steps B) of the shuffled order: what is left out
-    (fewer than B jets per rank and fewer than R more) is another random choice each pass.
+    Rank r takes the jets [r N // R, r N // R + steps B) of the shuffled sequence; the jets left out
+    (fewer than B per rank and fewer than R more) differ randomly between passes.
     """
 
     def __init__(
@@ -147,22 +143,21 @@ class EpochPlan:
         return self._order.rows(share + begin, share + end)
 
     def batches(self, window: int, rank: int) -> list[tuple[np.ndarray, int]]:
-        """Per step: places (B,) within `rows(window, rank)` and the slots, equal on all ranks."""
+        """Per step: indices (B,) into `rows(window, rank)` and the slots, equal on all ranks."""
         groups = [
-            self._group_of[self._order.multiplicity[self.rows(window, other)]]
-            for other in range(self._size)
+            self._group_of[self._order.multiplicity[self.rows(window, each_rank)]]
+            for each_rank in range(self._size)
         ]
         counts = [np.bincount(group, minlength=len(self._lengths)) for group in groups]
-        slots = self._lengths[
-            np.max([batch_groups(count, self._batch_size) for count in counts], axis=0)
-        ]
+        longest = np.max([batch_groups(count, self._batch_size) for count in counts], axis=0)
+        slots = self._lengths[longest]
 
-        words = (self._seed, self._epoch, OrderStream.JETS, window, rank)
-        shuffled = np.random.default_rng(words).permutation(len(groups[rank]))
+        seed = (self._seed, self._epoch, OrderStream.JETS, window, rank)
+        shuffled = np.random.default_rng(seed).permutation(len(groups[rank]))
         by_length = shuffled[np.argsort(groups[rank][shuffled], kind="stable")]
-        places = by_length.reshape(-1, self._batch_size)
+        batches = by_length.reshape(-1, self._batch_size)
 
-        # the same on all ranks, or one rank's long batch would meet another's short one
-        words_of_steps = (self._seed, self._epoch, OrderStream.BATCHES, window)
-        steps = np.random.default_rng(words_of_steps).permutation(len(places))
-        return [(places[step], int(slots[step])) for step in steps]
+        # the same order on all ranks, whose batches of a step must have equal lengths
+        seed_of_steps = (self._seed, self._epoch, OrderStream.BATCHES, window)
+        steps = np.random.default_rng(seed_of_steps).permutation(len(batches))
+        return [(batches[step], int(slots[step])) for step in steps]

@@ -1,4 +1,4 @@
-"""Files in, batches out: shuffled, standardised, grouped by multiplicity, prefetched; all NumPy.
+"""Batches of jets: shuffled, standardised, grouped by multiplicity and prefetched, with NumPy.
 
 A batch is a dict of float32 arrays with L slots, L chosen per batch (`mixing.padded_lengths`):
 constituents (B, L, 13) standardised, exactly 0 in padded slots; mask (B, L) 1 real, 0 padded;
@@ -25,11 +25,11 @@ Batch = dict[str, np.ndarray]
 
 
 class Pipeline:
-    """The batches of one rank; ranks agree on steps and slots without talking to each other.
+    """The batches of one rank; all ranks compute the same steps and slots without communication.
 
-    lengths: slots a batch may have, the last one all slots; (P,) switches grouping off.
-    window: jets held in memory, shuffled and grouped together. Memory is two to three windows,
-    whatever the length of the files, and one byte per jet of the split.
+    lengths: numbers of slots of batches, the last one all slots; (P,) switches grouping off.
+    window: jets held in memory, shuffled and grouped together. Memory is two to three windows and
+    one byte per jet of the split.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class Pipeline:
     ):
         """weighted: take the weights of the files; 1 for every jet otherwise.
 
-        selected: rows of the files (num_jets,) bool that take part; all of them where absent.
-        jets_per_epoch: of all ranks together; the next epoch goes on where one ends, so that a pass
-        still shows every jet once. 0, or more than there are: an epoch is a pass.
+        selected: rows of the files (num_jets,) bool that are used; all of them where absent.
+        jets_per_epoch: of all ranks together; an epoch starts where the last one ended, so that
+        a pass shows every jet once. 0, or more than there are: an epoch is a pass.
         """
         slots = spec.max_constituents
         self.lengths = tuple(sorted(lengths or padded_lengths(slots)))
@@ -58,29 +58,30 @@ class Pipeline:
             raise ValueError(f"lengths {self.lengths}: expected 1 to {slots}, and {slots} itself")
         if batch_size < 1 or not 0 <= rank < size:
             raise ValueError(f"batch_size {batch_size}, rank {rank} of {size}")
-        self.files = cast(StoredJets, files)  # those in memory have no weights, and no files
+        self.files = cast(StoredJets, files)  # jets in memory have no weights and no files
         self.spec = spec
         self.batch_size, self.rank, self.size, self.seed = batch_size, rank, size, seed
         self.jets_per_epoch = jets_per_epoch
         self._window_steps = max(1, window // batch_size)
-        taking_part = np.ones(files.num_jets, bool) if selected is None else selected
-        self._order = JetOrder.of_files(files.edges, files.multiplicity * taking_part)
+        if selected is None:
+            selected = np.ones(files.num_jets, bool)
+        self._order = JetOrder.of_files(files.edges, files.multiplicity * selected)
         self._standardise = Standardisation(spec)
-        self._weighted, self._cancelling = weighted, None
+        self._weighted, self._weight_error = weighted, None
         if weighted:
-            # cross sections may differ by orders of magnitude from one: rates of learning may not
+            # weights such as cross sections must not change the learning rate
             try:
                 self.files.weight_unit = self.files.mean_weight()
-            except UserError as error:  # an evaluation has numbers that need no weights
-                self._cancelling = error
+            except UserError as error:  # an evaluation can do without weights
+                self._weight_error = error
                 mean = float(np.abs(self.files.labels_and_weights()[1]).mean())
                 self.files.weight_unit = mean or 1.0
-        wanted = int(taking_part.sum())
-        empty = wanted - len(self._order)
+        jets = int(selected.sum())
+        empty = jets - len(self._order)
         if empty:
-            log.warning(f"{spec.name}: {empty} of {wanted} jets have no constituents: left out")
+            log.warning(f"{spec.name}: {empty} of {jets} jets have no constituents: left out")
         if len(self._order) == 0:
-            raise UserError(f"{spec.name}: none of {wanted} jets has constituents")
+            raise UserError(f"{spec.name}: none of {jets} jets has constituents")
 
     @property
     def num_jets(self) -> int:
@@ -89,41 +90,41 @@ class Pipeline:
 
     @property
     def constituents_per_jet(self) -> float:
-        """Mean over the jets that take part, of all ranks."""
+        """Mean over the jets of all ranks."""
         return float(self._order.multiplicity.sum(dtype=np.int64) / len(self._order))
 
     def sources(self) -> list[list]:
-        """Name, number of rows that are read, and content of every file: what is trained on."""
-        found = []
+        """Name, number of rows that are read, and digest of the content, of every file."""
+        sources = []
         with progress(self.files.num_jets, "recognising the files", rank=self.rank) as bar:
             for path, rows in self.files.rows_per_file():
-                found.append([path.name, len(rows), hashed(content(path).encode(), rows)])
+                sources.append([path.name, len(rows), hashed(content(path).encode(), rows)])
                 bar.update(len(rows))
-        return found
+        return sources
 
     def require_weights(self) -> None:
-        """Raise UserError where the weights add up to nothing that could be trained with."""
-        if self._cancelling:
-            raise self._cancelling
+        """Raise UserError where the sum of the weights is not above zero."""
+        if self._weight_error:
+            raise self._weight_error
 
     @property
     def steps_per_epoch(self) -> int:
-        """Batches in an epoch, equal on all ranks; raises UserError when there is not even one."""
+        """Batches in an epoch, equal on all ranks; raises UserError when there is none."""
         steps, jets = self.steps_per_pass, self.batch_size * self.size
         if not self.jets_per_epoch:
             return steps
         if self.jets_per_epoch < jets:
             raise UserError(
                 f"--jets-per-epoch is {self.jets_per_epoch}; one batch of {self.batch_size} on "
-                f"each of {self.size} ranks takes {jets}; ask for so many, or for smaller batches"
+                f"each of {self.size} ranks takes {jets}; give more jets or a smaller --batch"
             )
         return min(steps, self.jets_per_epoch // jets)
 
     @property
     def steps_per_pass(self) -> int:
-        """Batches in a pass over all jets, equal on all ranks; raises as `steps_per_epoch`.
+        """Batches in a pass over all jets, equal on all ranks.
 
-        So it does where weights of both signs cancel.
+        Raises UserError when there is none, and where weights of both signs cancel.
         """
         self.require_weights()
         share = self.num_jets // self.size
@@ -144,30 +145,23 @@ class Pipeline:
     def ordered(self) -> Generator[Batch, None, None]:
         """Every jet of this rank's contiguous share once; over all ranks every jet once.
 
-        Jets are grouped by length inside a window: `index` says which they are. Ranks may differ
-        in the number of batches and in their lengths, and the last batch may be smaller.
+        Jets are grouped by length inside a window; `index` identifies them. Ranks may differ in the
+        number of batches and in their lengths, and the last batch may be smaller.
         """
         return prefetched(self._evaluation_batches(), self._window_steps)
 
     def _training_batches(self, epoch: int, start_step: int) -> Iterator[Batch]:
         begin, end = epoch * self.steps_per_epoch + start_step, (epoch + 1) * self.steps_per_epoch
         while begin < end:  # steps since the beginning of the training
-            number, first = divmod(begin, self.steps_per_pass)
+            index, first = divmod(begin, self.steps_per_pass)
             last = min(first + end - begin, self.steps_per_pass)
-            yield from self._part_of_pass(number, first, last)
+            yield from self._part_of_pass(index, first, last)
             begin += last - first
 
-    def _part_of_pass(self, number: int, first: int, last: int) -> Iterator[Batch]:
+    def _part_of_pass(self, index: int, first: int, last: int) -> Iterator[Batch]:
         """Batches `first` to `last` of one pass over the jets."""
-        plan = EpochPlan(
-            self._order,
-            self.lengths,
-            self.batch_size,
-            self.size,
-            self._window_steps,
-            self.seed,
-            number,
-        )
+        sizes = (self.batch_size, self.size, self._window_steps)
+        plan = EpochPlan(self._order, self.lengths, *sizes, self.seed, index)
         for window in range(plan.num_windows):
             steps = plan.steps(window)
             if steps.stop <= first or steps.start >= last:
@@ -186,37 +180,32 @@ class Pipeline:
             groups = group_of[self.files.multiplicity[rows]]
             by_length = np.argsort(groups, kind="stable")
             cuts = range(self.batch_size, len(rows), self.batch_size)
+            batches = np.split(by_length, cuts)
             yield from self._read(
-                rows,
-                [
-                    (places, self.lengths[groups[places[-1]]])
-                    for places in np.split(by_length, cuts)
-                ],
+                rows, [(batch, self.lengths[groups[batch[-1]]]) for batch in batches]
             )
 
     def _read(self, rows: np.ndarray, batches: list[tuple[np.ndarray, int]]) -> Iterator[Batch]:
-        """Read a window of rows and cut it into batches: places within `rows`, slots."""
+        """Read a window of rows and cut it into batches, each (indices into `rows`, slots)."""
         jets = self.files.gather(rows)
         filled = self.files.multiplicity[rows]
-        for places, slots in batches:
-            mask = (np.arange(slots) < filled[places, None]).astype(np.float32)
+        for batch, slots in batches:
+            mask = (np.arange(slots) < filled[batch, None]).astype(np.float32)
+            weight = jets["weight"][batch] if self._weighted else np.ones(len(batch), np.float32)
             yield {
-                "constituents": self._standardise.constituents(jets["data"], places, mask),
+                "constituents": self._standardise.constituents(jets["data"], batch, mask),
                 "mask": mask,
-                "jet": self._standardise.jets(jets["jet"][places]),
-                "label": jets["pid"][places],
-                "weight": jets["weight"][places]
-                if self._weighted
-                else np.ones(len(places), np.float32),
-                "index": rows[places],
+                "jet": self._standardise.jets(jets["jet"][batch]),
+                "label": jets["pid"][batch],
+                "weight": weight,
+                "index": rows[batch],
             }
 
 
 class WeightedPipeline(Pipeline):
-    """Jets with labels (num_jets, C) and weights (num_jets,) of the caller's, one row per jet.
+    """Batches with other labels (num_jets, C) and weights (num_jets,) than those of the files.
 
-    A jet of weight zero takes no part. A label may share its jet among classes: a jet that stands
-    in two samples is read once.
+    Jets of weight zero are left out. A label may be shared among classes, for a jet in two samples.
     """
 
     def __init__(
@@ -231,8 +220,8 @@ class WeightedPipeline(Pipeline):
         seed: int = 0,
         **more,
     ):
-        place = (batch_size, rank, size, seed)
-        super().__init__(files, spec, *place, weighted=False, selected=weight != 0, **more)
+        more |= {"weighted": False, "selected": weight != 0}
+        super().__init__(files, spec, batch_size, rank, size, seed, **more)
         self._label = np.asarray(label, np.float32)
         self._own_weight = np.asarray(weight, np.float32)
 
@@ -243,9 +232,9 @@ class WeightedPipeline(Pipeline):
 
 
 class Standardisation:
-    """z = (x - mean) / std with the constants of the dataset, and back; absent features are zeros.
+    """z = (x - mean) / std with the constants of the dataset, and its inverse.
 
-    The only place that scales inputs: training, evaluation and sampling all ask here.
+    Features that the dataset lacks are zeros.
     """
 
     def __init__(self, spec: DatasetSpec):
@@ -261,11 +250,11 @@ class Standardisation:
         self._jet_mean = np.asarray(constants.jet_mean, np.float32)
         self._jet_scale = 1 / np.asarray(constants.jet_std, np.float32)
 
-    def constituents(self, data: np.ndarray, places: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Jets (B, L, 13) at `places` of data (window, P, F), zero where mask (B, L) is."""
+    def constituents(self, data: np.ndarray, rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Rows (B,) of data (window, P, F), standardised (B, L, 13), zero where mask (B, L) is."""
         jets, slots = mask.shape
         width = slots * self._stored
-        flat = data.reshape(len(data), -1)[:, :width][places]  # (B, L F), the one copy
+        flat = data.reshape(len(data), -1)[:, :width][rows]  # (B, L F), the only copy
         flat -= self._mean[:width]
         flat *= self._scale[:width]
         stored = flat.reshape(jets, slots, self._stored)
@@ -285,7 +274,7 @@ class Standardisation:
     ) -> np.ndarray:
         """Features (B, L, any number) as stored in files, zero where mask (B, L) is.
 
-        names: which features they are; the first ones where empty.
+        names: names of the features; the first ones where empty.
         """
         names = names or FEATURES[: standardised.shape[-1]]
         columns = [FEATURES.index(name) for name in names]
@@ -298,7 +287,7 @@ class Standardisation:
 
 
 def filled_up(batch: dict, batch_size: int) -> dict:
-    """The batch with rows of weight zero up to batch_size, so that few shapes are compiled."""
+    """The batch with rows of weight zero added up to batch_size: fewer shapes are compiled."""
     missing = batch_size - len(batch["mask"])
     if not missing:
         return batch
@@ -313,9 +302,9 @@ def filled_up(batch: dict, batch_size: int) -> dict:
 
 
 def prefetched(items: Iterator, ahead: int) -> Generator[Any, None, None]:
-    """The same items, made up to `ahead` of them in advance on a thread.
+    """The same items, made on a thread up to `ahead` of them in advance.
 
-    What is raised while making them is raised here; the thread ends when this iterator is dropped.
+    Exceptions of the thread are raised here; it ends when this iterator is deleted.
     """
     ready: queue.Queue = queue.Queue(maxsize=ahead)
     stop = threading.Event()
@@ -332,7 +321,7 @@ def prefetched(items: Iterator, ahead: int) -> Generator[Any, None, None]:
     finally:
         stop.set()
         while thread.is_alive():
-            while not ready.empty():  # make room, so that a waiting thread sees the stop
+            while not ready.empty():  # make room, so that the thread can end
                 ready.get()
             thread.join(timeout=0.01)
 

@@ -1,15 +1,15 @@
-"""Many HDF5 files of one split seen as one sequence of jets, checked as they are opened and read.
+"""The HDF5 files of one split as one sequence of jets, checked as they are opened and read.
 
-An event with several jets is as many rows, one behind the other; of files with levels one level is
-read. Files of the suite and files of the released code (keys data, jet, pid alone; float64; empty
-slots anywhere) are read alike. In the latter a slot is filled if any of its features is not zero,
-as no multiplicity is stored; filled slots are moved to the front.
+An event with several jets is as many consecutive rows; of files with levels one level is read.
+Files of the suite and of the released code (keys data, jet, pid alone; float64; empty slots
+anywhere) are read alike. The latter store no multiplicity: a slot is filled if any of its features
+is not zero, and filled slots are moved to the front.
 """
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -23,7 +23,7 @@ from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading, stamp
 from omnilearn.progress import progress
 
-OPEN_FILES = 16  # handles kept: blocks come from random files, and a handle costs about 1 MB
+OPEN_FILES = 16  # handles kept open, of about 1 MB each; blocks come from random files
 SCAN_ROWS = 1024  # rows held while multiplicities are counted
 
 
@@ -38,11 +38,11 @@ class _File:
 class JetFiles:
     """The jets of several files as one sequence of rows; a context manager.
 
-    num_jets; longer: those with more constituents than slots, whose softest are not read;
-    origin: public; simulated, or own, where any file is;
-    multiplicity (num_jets,): filled slots per jet, one byte each; edges (blocks + 1,):
-    rows at which blocks of neighbouring rows begin, none across two files, and the end.
-    Raises UserError naming file and key when a file cannot be what it should be.
+    num_jets; longer: the number with more constituents than slots, whose softest are not read;
+    origin: public; simulated or own if any file is;
+    multiplicity (num_jets,): filled slots per jet, one byte each; edges (blocks + 1,): first rows
+    of blocks of neighbouring rows, which do not cross files, and the end.
+    Raises UserError naming file and key when a file has another layout.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class JetFiles:
         level: str = "",
         counted: bool = True,
     ):
-        """limit: only that many jets, the first ones (`selection.selected_jets` takes any).
+        """limit: only the first jets (`selection.selected_jets` samples them).
 
-        level: one of spec.levels, the first where empty. counted: with multiplicities, for which
-        files without an index of them are read once.
+        level: one of spec.levels, the first where empty. counted: with multiplicities; files that
+        do not store them are then read once.
         """
         self.spec, self.level = spec, level
         self._jet_columns = [spec.jet_features.index(name) for name in JET_FEATURES]
         self.weight_unit = 1.0  # what the weights of `read` are divided by
         self._handles: OrderedDict[Path, h5py.File] = OrderedDict()
-        self._stamps: dict[Path, tuple] = {}  # of files whose structure was looked at
+        self._stamps: dict[Path, tuple] = {}  # of files whose structure was checked
         self._lock = threading.Lock()  # training and validation may read on two threads
         self._files: list[_File] = []
         self.num_jets = self.longer = 0
@@ -72,13 +72,13 @@ class JetFiles:
                 break
             with self._lock:  # keys, shapes and types
                 stored = stored_layout(self._open(path), path, spec, level)
-            found = _File(path, self.num_jets, stored.rows * spec.jets_per_event, stored)
+            jets = stored.rows * spec.jets_per_event
             if limit is not None:  # in whole events
                 rest = -(-(limit - self.num_jets) // spec.jets_per_event) * spec.jets_per_event
-                found = replace(found, num_jets=min(rest, found.num_jets))
-            self._files.append(found)
-            origins.add(found.stored.origin)
-            self.num_jets += found.num_jets
+                jets = min(rest, jets)
+            self._files.append(_File(path, self.num_jets, jets, stored))
+            origins.add(stored.origin)
+            self.num_jets += jets
         if self.num_jets == 0:
             raise UserError(f"{spec.name}: 0 jets to read in {len(paths)} files (limit {limit})")
         if counted:
@@ -93,19 +93,16 @@ class JetFiles:
         self.close()
 
     def close(self) -> None:
-        """Let all handles go; a later read opens them again."""
+        """Close all files; a later read opens them again."""
         with self._lock:
             while self._handles:
                 self._handles.popitem()[1].close()
 
     def rows_per_file(self, rows: np.ndarray | None = None) -> Iterator[tuple[Path, np.ndarray]]:
-        """The files in the order of their rows, each with those of its own rows that are read.
+        """The files, each with its rows that are read; rows: only these of the sequence, rising."""
+        return ((file.path, inside) for file, inside in self._rows_inside(rows))
 
-        rows: only these of the whole sequence, rising.
-        """
-        return ((file.path, own) for file, own in self._own_rows(rows))
-
-    def _own_rows(self, rows: np.ndarray | None) -> Iterator[tuple[_File, np.ndarray]]:
+    def _rows_inside(self, rows: np.ndarray | None) -> Iterator[tuple[_File, np.ndarray]]:
         for file in self._files:
             end = file.first + file.num_jets
             if rows is None:
@@ -115,7 +112,7 @@ class JetFiles:
 
     def count(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Filled slots, one byte each, of these rows in rising order; of all where absent."""
-        return np.concatenate([self._count(file, own) for file, own in self._own_rows(rows)])
+        return np.concatenate([self._count(*each) for each in self._rows_inside(rows)])
 
     def read(self, start: int, stop: int) -> dict[str, np.ndarray]:
         """Float32 arrays of the jets in rows start..stop, unscaled.
@@ -126,7 +123,7 @@ class JetFiles:
         return self.gather(np.arange(start, stop))
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """As `read`, for rows in any order; those of one chunk of a file are read together."""
+        """As `read`, for rows in any order; rows of the same chunk of a file are read together."""
         jets = self._empty(len(rows))
         firsts = np.array([file.first for file in self._files])
         file_of = np.searchsorted(firsts, rows, side="right") - 1
@@ -139,18 +136,18 @@ class JetFiles:
                 continue
             file, first = self._files[file_of[begin]], int(rows[begin])
             part = {key: array[begin:end] for key, array in jets.items()}
-            places = rows[begin:end] - first
-            if places[-1] + 1 == end - begin:
+            offsets = rows[begin:end] - first
+            if offsets[-1] + 1 == end - begin:
                 self._fill(file, first - file.first, part)
                 continue
-            between = self._empty(int(places[-1]) + 1)  # a chunk is decompressed once, for all
-            self._fill(file, first - file.first, between)
+            chunk_jets = self._empty(int(offsets[-1]) + 1)  # a chunk is decompressed once
+            self._fill(file, first - file.first, chunk_jets)
             for key, array in part.items():
-                array[...] = between[key][places]
+                array[...] = chunk_jets[key][offsets]
         return jets
 
     def _empty(self, jets: int) -> dict[str, np.ndarray]:
-        """Room for the arrays of so many jets."""
+        """Empty arrays for so many jets."""
         spec = self.spec
         return {
             "data": np.empty((jets, spec.max_constituents, spec.num_features), np.float32),
@@ -161,10 +158,10 @@ class JetFiles:
 
     def kinematics(self) -> np.ndarray:
         """The jet features (num_jets, 4) of all jets, without their constituents."""
-        found = np.empty((self.num_jets, len(JET_FEATURES)), np.float32)
+        jets = np.empty((self.num_jets, len(JET_FEATURES)), np.float32)
         for file in self._files:
-            self._fill_jets(file, 0, found[file.first : file.first + file.num_jets])
-        return found
+            self._fill_jets(file, 0, jets[file.first : file.first + file.num_jets])
+        return jets
 
     def weights(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Weights of these rows in rising order; of all where absent; 1 where a file has none."""
@@ -172,13 +169,13 @@ class JetFiles:
 
     def labels(self, rows: np.ndarray | None = None) -> np.ndarray:
         """Class numbers, one byte each, of these rows in rising order; of all where absent."""
-        return self._collected(lambda *place: self._labels(*place).argmax(axis=1), np.int8, rows)
+        return self._collected(lambda *span: self._labels(*span).argmax(axis=1), np.int8, rows)
 
     def mean_weight(self, rows: np.ndarray | None = None) -> float:
         """Mean weight of these rows, of all where absent; raises UserError unless above zero."""
         total, jets = 0.0, self.num_jets if rows is None else len(rows)
-        for file, own in self._own_rows(rows):
-            total += self._weights(file, 0, file.num_jets)[own].sum(dtype=np.float64)
+        for file, inside in self._rows_inside(rows):
+            total += self._weights(file, 0, file.num_jets)[inside].sum(dtype=np.float64)
         if not total > 0:
             raise UserError(
                 f"{self._files[0].path}: the weights of all {jets} {self.spec.name} jets "
@@ -209,8 +206,8 @@ class JetFiles:
         return self._collected(read, np.float32, rows)
 
     def _collected(self, read: Callable, dtype: type, rows: np.ndarray | None) -> np.ndarray:
-        """What `read(file, start, stop)` finds, chunk by chunk, of these rows in rising order."""
-        found: np.ndarray = np.empty(self.num_jets if rows is None else len(rows), dtype)
+        """Values of `read(file, start, stop)`, chunk by chunk, for these rows in rising order."""
+        values: np.ndarray = np.empty(self.num_jets if rows is None else len(rows), dtype)
         for file in self._files:
             for start in range(0, file.num_jets, SCAN_ROWS):
                 stop = min(start + SCAN_ROWS, file.num_jets)
@@ -218,14 +215,14 @@ class JetFiles:
                 begin, end = span if rows is None else np.searchsorted(rows, span)
                 if begin < end:
                     part = read(file, start, stop)
-                    found[begin:end] = part if rows is None else part[rows[begin:end] - span[0]]
-        return found
+                    values[begin:end] = part if rows is None else part[rows[begin:end] - span[0]]
+        return values
 
     def _fill(self, file: _File, start: int, jets: dict[str, np.ndarray]) -> None:
         """Fill the arrays with the rows of one file that begin at `start`."""
         stop = start + len(jets["weight"])
         self._fill_jets(file, start, jets["jet"])
-        with np.errstate(over="ignore"):  # of a unit that nobody has asked to normalise
+        with np.errstate(over="ignore"):  # of float32, where the unit is not yet set
             jets["weight"][...] = self._weights(file, start, stop) / self.weight_unit
         self._fill_data(file, start, stop, jets["data"])
         jets["pid"][...] = self._labels(file, start, stop)
@@ -263,14 +260,14 @@ class JetFiles:
         if not file.stored.multiplicity:
             move_to_front(data)
         if not same:
-            kept = min(file.stored.slots, out.shape[1])
-            out[:, :kept] = data[:, :kept]
-            out[:, kept:] = 0
+            slots = min(file.stored.slots, out.shape[1])
+            out[:, :slots] = data[:, :slots]
+            out[:, slots:] = 0
 
     def _read(
         self, path: Path, key: str, start: int, stop: int, out: np.ndarray, per_event: bool = False
     ) -> None:
-        """Jets start to stop of one key into `out` (jets, ...); numbers of an event go to each."""
+        """Jets start to stop of one key into `out` (jets, ...); values per event go to each jet."""
         jets = self.spec.jets_per_event
         if jets > 1:
             first, last = start // jets, -(-stop // jets)
@@ -299,7 +296,7 @@ class JetFiles:
                 ) from error
 
     def _open(self, path: Path) -> h5py.File:
-        """The handle of this file; the least recently used one makes room."""
+        """The open file; the least recently used one is closed where too many are open."""
         if path not in self._handles:
             try:
                 now = stamp(path)
@@ -314,8 +311,8 @@ class JetFiles:
         self._handles.move_to_end(path)
         return self._handles[path]
 
-    def _count(self, file: _File, own: np.ndarray) -> np.ndarray:
-        """Filled slots of these rows of a file, from its index or by one pass over `data`."""
+    def _count(self, file: _File, rows: np.ndarray) -> np.ndarray:
+        """Filled slots of these rows of a file, as stored or by one pass over `data`."""
         slots = self.spec.max_constituents
         most = min(slots, file.stored.slots)
         small = np.uint8 if slots < 256 else np.uint16
@@ -328,18 +325,18 @@ class JetFiles:
                     f"{file.path}: {key!r} is {counts.min()} in row {counts.argmin()}, "
                     f"expected 0 or more, {remedy(self.spec)}"
                 )
-            self.longer += int((counts[own] > most).sum())
-            return np.minimum(counts[own], most).astype(small)
-        counts = np.empty(len(own), small)
+            self.longer += int((counts[rows] > most).sum())
+            return np.minimum(counts[rows], most).astype(small)
+        counts = np.empty(len(rows), small)
         chunk = np.empty((SCAN_ROWS, file.stored.slots, self.spec.num_features), np.float32)
-        with progress(len(own), f"counting constituents in {file.path.name}") as bar:
+        with progress(len(rows), f"counting constituents in {file.path.name}") as bar:
             for start in range(0, file.num_jets, SCAN_ROWS):
                 stop = min(start + SCAN_ROWS, file.num_jets)
-                begin, end = np.searchsorted(own, (start, stop))
+                begin, end = np.searchsorted(rows, (start, stop))
                 if begin < end:
                     key = self.spec.key("data", self.level)
                     self._read(file.path, key, start, stop, chunk[: stop - start])
-                    filled = filled_slots(chunk[own[begin:end] - start]).sum(axis=1)
+                    filled = filled_slots(chunk[rows[begin:end] - start]).sum(axis=1)
                     counts[begin:end] = np.minimum(filled, most)
                     bar.update(end - begin)
         return counts

@@ -1,8 +1,7 @@
-"""Some jets of a split alone: those of some classes, or a seeded random sample of so many.
+"""Selection of jets of a split: by class, or a seeded random sample.
 
-A sample is balanced: of every class as many jets (or its share, where the numbers of events mean
-something), and of a class from every file as many, as far as the files hold them, whatever the
-order of their rows.
+A sample has equally many jets of every class (or keeps the shares of the classes, where these are
+part of a result), and of a class equally many from every file, as far as the files hold them.
 """
 
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.data.mixing import BLOCK_ROWS, BLOCKS_WANTED, block_rows
+from omnilearn.data.mixing import BLOCK_ROWS, LEAST_BLOCKS, block_rows
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -19,10 +18,10 @@ from omnilearn.training.random_streams import OrderStream
 
 
 class ChosenJets:
-    """Some rows of files as a sequence of their own, with the interface of `JetFiles`.
+    """Selected rows of files, with the interface of `JetFiles`.
 
-    A jet's number is its place among the chosen ones; rows (num_jets,): where they stand in the
-    split, rising.
+    Rows of this sequence count the selected jets; rows (num_jets,): their rows in the split,
+    rising.
     """
 
     def __init__(self, files: JetFiles, rows: np.ndarray):
@@ -53,19 +52,19 @@ class ChosenJets:
 
     @property
     def longer(self) -> int:
-        """As of `JetFiles`, of the chosen jets alone."""
+        """As of `JetFiles`, of the selected jets."""
         return self.files.longer
 
     def rows_per_file(self) -> Iterator[tuple[Path, np.ndarray]]:
-        """The files, each with the rows in it that are chosen."""
+        """The files, each with its selected rows."""
         return self.files.rows_per_file(self.rows)
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """As `JetFiles.gather`, of the jets at these places."""
+        """As `JetFiles.gather`, of these rows of the selection."""
         return self.files.gather(self.rows[rows])
 
     def mean_weight(self) -> float:
-        """As `JetFiles.mean_weight`, of the chosen jets."""
+        """As `JetFiles.mean_weight`, of the selected jets."""
         return self.files.mean_weight(self.rows)
 
     def labels(self) -> np.ndarray:
@@ -77,19 +76,19 @@ class ChosenJets:
         return self.labels(), self.files.weights(self.rows)
 
     def observable(self, name: str) -> np.ndarray:
-        """As `JetFiles.observable`, of the chosen jets."""
+        """As `JetFiles.observable`, of the selected jets."""
         return self.files.observable(name, self.rows)
 
 
 def class_numbers(spec: DatasetSpec, names: str) -> list[int]:
     """Numbers of the classes in a comma-separated text; raises UserError for unknown ones."""
-    wanted = [name.strip() for name in names.split(",")]
-    for name in wanted:
+    selected = [name.strip() for name in names.split(",")]
+    for name in selected:
         if name not in spec.class_names:
             raise UserError(
                 f"--classes is {names!r}; {spec.name} has the classes {', '.join(spec.class_names)}"
             )
-    return [spec.class_names.index(name) for name in wanted]
+    return [spec.class_names.index(name) for name in selected]
 
 
 def selected_jets(
@@ -102,9 +101,9 @@ def selected_jets(
 ) -> tuple[JetFiles | ChosenJets, np.ndarray | None]:
     """`limit` jets (0, or more than there are: all) of these classes (empty: all), by this seed.
 
-    Returns them and their rows in the split, rising; rows are None where all jets take part. Events
-    of several jets are taken whole. A class of which there is no jet is named, on rank 0. Raises
-    UserError when there is none of any.
+    Returns them and their rows in the split, rising; rows are None where all jets are selected.
+    Events of several jets are kept whole. A class without a jet is named in a warning. Raises
+    UserError when there is no jet at all.
     """
     numbers = class_numbers(spec, classes) if classes else list(range(spec.num_classes))
     if len(numbers) == spec.num_classes == 1 and not limit:
@@ -112,22 +111,22 @@ def selected_jets(
     files = JetFiles(paths, spec, level=level, counted=False)
     each = spec.jets_per_event
     label = files.labels()[::each]
-    wanted = np.isin(label, numbers)
-    if not wanted.any():
+    in_classes = np.isin(label, numbers)
+    if not in_classes.any():
         raise UserError(
             f"{paths[0].parent} holds no jets of the classes {classes}; make it again with those, "
             "or name others with --classes"
         )
     most, events = -(-limit // each), None
-    if limit and most < np.count_nonzero(wanted):
+    if limit and most < np.count_nonzero(in_classes):
         sizes = [len(rows) // each for _, rows in files.rows_per_file()]
         events = balanced_sample(label, sizes, numbers, most, seed)
-    elif not wanted.all():
-        events = np.flatnonzero(wanted)
+    elif not in_classes.all():
+        events = np.flatnonzero(in_classes)
     taken = label if events is None else label[events]
     missing = np.setdiff1d(numbers, taken)
     if len(missing):
-        names = ", ".join(spec.class_names[number] for number in missing)
+        names = ", ".join(spec.class_names[index] for index in missing)
         log.warning(
             f"{spec.name}: of the {len(taken) * each} jets taken from {paths[0].parent} none is "
             f"of class {names}"
@@ -143,55 +142,52 @@ def balanced_sample(
     label: np.ndarray,
     sizes: list[int],
     numbers: list[int],
-    wanted: int,
+    count: int,
     seed: int,
     keep_shares: bool = False,
 ) -> np.ndarray:
-    """Rows (wanted,), rising, of files of these sizes: equally many of every class and file.
+    """Rows (count,), rising, of files of these sizes: equally many of every class and file.
 
     label: class of every row (N,); numbers: the classes; keep_shares: a class keeps its share of
-    the split. What a class or a file lacks the others give. Raises ValueError when there are fewer
-    than `wanted`.
+    the split. Where a class or a file has too few rows, the others give more. Raises ValueError
+    when there are fewer than `count`.
     """
     ends = np.cumsum(sizes)
-    counts = np.stack(
-        [
-            np.bincount(part, minlength=max(numbers) + 1)[numbers]
-            for part in np.split(label, ends[:-1])
-        ]
-    )
+    labels_per_file = np.split(label, ends[:-1])
+    classes = max(numbers) + 1
+    counts = np.stack([np.bincount(part, minlength=classes)[numbers] for part in labels_per_file])
     rng = np.random.default_rng((seed, 0, OrderStream.SAMPLE))
-    shared = proportional_shares if keep_shares else equal_shares
-    per_class = shared(counts.sum(axis=0), wanted, rng)
+    shares = proportional_shares if keep_shares else equal_shares
+    per_class = shares(counts.sum(axis=0), count, rng)
     per_file = [equal_shares(*each, rng) for each in zip(counts.T, per_class, strict=True)]
-    chosen, least_runs = [], -(-BLOCKS_WANTED // len(sizes))
+    selected, least_runs = [], -(-LEAST_BLOCKS // len(sizes))
     for end, size, share in zip(ends, sizes, np.stack(per_file, axis=1), strict=True):
         if not share.any():
             continue
         order = end - size + shuffled_runs(size, int(share.sum()), least_runs, rng)
-        for number, most in zip(numbers, share, strict=True):
-            chosen.append(order[label[order] == number][:most])
-    return np.sort(np.concatenate(chosen))
+        for class_number, most in zip(numbers, share, strict=True):
+            selected.append(order[label[order] == class_number][:most])
+    return np.sort(np.concatenate(selected))
 
 
-def subset(chosen: np.ndarray, wanted: int, seed: int) -> np.ndarray:
-    """`wanted` of the chosen rows (N,) bool, or all where they are fewer, as (N,) bool."""
+def subset(selected: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` of the selected rows (N,) bool, or all where they are fewer, as (N,) bool."""
     rng = np.random.default_rng((seed, 0, OrderStream.SAMPLE))
-    order = shuffled_runs(len(chosen), wanted, BLOCKS_WANTED, rng)
-    found = np.zeros(len(chosen), bool)
-    found[order[chosen[order]][:wanted]] = True
-    return found
+    order = shuffled_runs(len(selected), count, LEAST_BLOCKS, rng)
+    in_subset = np.zeros(len(selected), bool)
+    in_subset[order[selected[order]][:count]] = True
+    return in_subset
 
 
-def equal_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """Whole numbers that add up to `wanted`, as equal as what is available (n,) allows.
+def equal_shares(available: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers that add up to `total`, as equal as the available ones (n,) allow.
 
-    Which of them has one more than another is drawn. Raises ValueError when there are too few.
+    Which of them is larger by one is random. Raises ValueError when too few are available.
     """
-    if wanted > available.sum():
-        raise ValueError(f"{wanted} of {available.sum()}")
+    if total > available.sum():
+        raise ValueError(f"{total} of {available.sum()}")
     shares = np.zeros(len(available), np.int64)
-    while rest := wanted - int(shares.sum()):
+    while rest := total - int(shares.sum()):
         open_ = np.flatnonzero(shares < available)
         level = rest // len(open_)
         if level:
@@ -201,19 +197,19 @@ def equal_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -
     return shares
 
 
-def proportional_shares(available: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """Whole numbers that add up to `wanted`, in proportion to what is available (n,)."""
-    exact = available * (wanted / available.sum())
+def proportional_shares(available: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
+    """Whole numbers that add up to `total`, in proportion to the available ones (n,)."""
+    exact = available * (total / available.sum())
     shares = exact.astype(np.int64)
-    return shares + equal_shares((exact > shares).astype(np.int64), wanted - shares.sum(), rng)
+    return shares + equal_shares((exact > shares).astype(np.int64), total - shares.sum(), rng)
 
 
-def shuffled_runs(size: int, wanted: int, least_runs: int, rng: np.random.Generator) -> np.ndarray:
-    """The rows 0 to size in runs of neighbours, the runs shuffled: a chunk is read for many jets.
+def shuffled_runs(size: int, count: int, least_runs: int, rng: np.random.Generator) -> np.ndarray:
+    """The rows 0 to size in shuffled runs of neighbours, so that a chunk is read for many jets.
 
-    A run is no longer than that `wanted` rows are at least so many runs, nor than a chunk.
+    The first `count` rows are at least `least_runs` runs; no run is longer than a chunk.
     """
-    length = max(1, min(BLOCK_ROWS, wanted // least_runs))
+    length = max(1, min(BLOCK_ROWS, count // least_runs))
     starts = np.arange(0, size, length)
     order = rng.permutation(starts)[:, None] + np.arange(length)
     return order[order < size]

@@ -1,4 +1,4 @@
-"""What a dataset is, as data: classes, features, units, normalisation, working points.
+"""Description of a dataset: classes, features, units, normalisation, working points.
 
 Particle features follow arXiv:2502.14652, Appendix A, in the storage order of the released files
 (charge, then the five identity flags). Units are GeV and radians everywhere.
@@ -6,26 +6,19 @@ Particle features follow arXiv:2502.14652, Appendix A, in the storage order of t
 
 from dataclasses import dataclass
 
-FEATURES = (
-    "eta_rel",
-    "phi_rel",
-    "log_1_minus_pt_rel",
-    "log_pt",
-    "log_1_minus_e_rel",
-    "log_e",
+KINEMATIC_FEATURES = (
+    *("eta_rel", "phi_rel", "log_1_minus_pt_rel", "log_pt", "log_1_minus_e_rel", "log_e"),
     "delta_r",
-    "charge",
-    "is_charged_hadron",
-    "is_neutral_hadron",
-    "is_photon",
-    "is_electron",
-    "is_muon",
 )
-KINEMATIC_FEATURES = FEATURES[:7]
-JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # what the model is told of a jet
-DIFFUSED_FEATURES = FEATURES[:3]  # the part of a constituent that the generator head diffuses
-MOST_SLOTS = 10_000  # constituents of a jet: memory is asked for by their number
-TOKEN_FEATURES = ("log_pt", "eta_rel", "phi_rel")  # the part that becomes one token
+FEATURES = (
+    *KINEMATIC_FEATURES,
+    "charge",
+    *("is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon"),
+)
+JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # that the model is conditioned on
+DIFFUSED_FEATURES = FEATURES[:3]  # features that the generator head diffuses
+MOST_SLOTS = 10_000  # per jet; limits the memory that a file can claim
+TOKEN_FEATURES = ("log_pt", "eta_rel", "phi_rel")  # features that become a token
 
 
 @dataclass(frozen=True)
@@ -49,12 +42,12 @@ class Normalisation:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """One public dataset, described once; everything else asks here."""
+    """One dataset."""
 
-    name: str  # the word on the command line
+    name: str  # on the command line
     title: str
     task: str  # pretraining, tagging, generation, unfolding or anomaly
-    source: str  # where a user gets the public files
+    source: str  # of the public files
     citation: str
     labels: tuple[JetLabel, ...]  # in the order of the label column
     num_features: int  # stored features per constituent: 7 (no identity), 8 (charge) or 13
@@ -66,17 +59,17 @@ class DatasetSpec:
     folders: tuple[str, ...]  # names that hold it under --data: ours first, then the released one
     splits: tuple[tuple[str, float], ...] = ()  # shares of a public file; () where files are splits
     jets_per_event: int = 1
-    levels: tuple[str, ...] = ()  # of an event that is seen by a detector and without it
+    levels: tuple[str, ...] = ()  # of events with detector and particle level
     observables: tuple[str, ...] = ()  # numbers stored beside each event, at each level
     jet_features: tuple[str, ...] = JET_FEATURES  # stored per jet, these and perhaps more
-    # columns of the public files that stay in ours although no training reads them
+    # columns of the public files that ours keep although no training reads them
     constituent_extra: tuple[str, ...] = ()  # dataset constituents_extra, float32
     jet_extra: tuple[str, ...] = ()  # dataset jet_extra, float64: event numbers fit
     signal_region: tuple[float, ...] = ()  # low and high, GeV of dijet mass
     sidebands: tuple[tuple[float, float], ...] = ()
     signal: int = 1  # class taken as signal in binary working points
     working_points: tuple[float, ...] = (0.5, 0.3)  # signal efficiencies of the published table
-    class_working_points: tuple[tuple[str, float], ...] = ()  # classes that have another one
+    class_working_points: tuple[tuple[str, float], ...] = ()  # of classes with another one
 
     @property
     def jets_per_row(self) -> int:

@@ -1,4 +1,4 @@
-"""What is looked for in numbers as they are stored: filled slots, classes, values that are none."""
+"""Checks of stored numbers: filled slots, classes, values that are not finite."""
 
 from pathlib import Path
 
@@ -23,15 +23,15 @@ def move_to_front(data: np.ndarray) -> None:
 
 
 def check_finite(values: np.ndarray, path: Path, key: str, start: int) -> None:
-    # one pass that a NaN or an infinity survives; where it is, is looked up only then
+    # the sum keeps any NaN or infinity, in one pass; only then is its place looked up
     with np.errstate(invalid="ignore", over="ignore"):
         if np.isfinite(np.sum(values)):
             return
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):
-        row, *place = bad[0].tolist()
+        row, *element = bad[0].tolist()
         raise UserError(
-            f"{path}: {key!r} is {values[tuple(bad[0])]} in row {start + row} (element {place}), "
+            f"{path}: {key!r} is {values[tuple(bad[0])]} in row {start + row} (element {element}), "
             f"expected finite numbers; {len(bad)} such values among these {len(values)} rows"
         )
 

@@ -1,6 +1,6 @@
-"""Whole sets of generated jets against the truth: every metric of every class, and histograms."""
+"""Generated sets of jets against the truth: metrics and histograms of every class."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,83 +25,79 @@ def compare(
     seed: int,
     emd_jets: int = 0,
 ) -> dict[str, dict[str, dict[str, Result]]]:
-    """set -> class -> metric, for every class that both have; histograms go to RUN.
+    """set -> class -> metric, for every class of which all samples have jets; writes histograms.
 
-    Coverage and MMD are of batches of `emd_jets` (0: 1000, as published); it says so where they are
-    of fewer.
+    Coverage and MMD use batches of `emd_jets` (0: 1000, as published). Smaller batches are logged.
     """
 
-    def metrics(class_name, samples, wholes):
-        true, generated = (sample.constituents for sample in samples)
-        fewest = min(emd_jets or EMD_JETS, len(true), len(generated))
-        if fewest < EMD_JETS:
+    def metrics(class_name, true_jets, new_jets, true_observables, new_observables):
+        true, generated = true_jets.constituents, new_jets.constituents
+        batch = min(emd_jets or EMD_JETS, len(true), len(generated))
+        if batch < EMD_JETS:
             log.warning(
-                f"{class_name}: coverage and MMD are of {fewest} jets, published ones of "
-                f"{EMD_JETS}: not to be compared"
+                f"{class_name}: coverage and MMD use {batch} jets and cannot be compared with "
+                f"published ones, which use {EMD_JETS}"
             )
         return {
             **generation_metrics(true, generated, seed, emd_jets),
             **jetnet_package_metrics(true, generated, class_name),
-            **observable_metrics(wholes[0], wholes[1], seed),
+            **observable_metrics(true_observables, new_observables, seed),
         }
 
-    return compared(run, spec, truth, sets, metrics)
+    return metrics_by_class(run, spec, truth, sets, metrics)
 
 
 def compare_observables(
     run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
 ) -> dict[str, dict[str, dict[str, Result]]]:
-    """As `compare`, of distributions of whole jets alone: seconds instead of minutes."""
+    """As `compare`, with the observables of jets alone: it takes seconds instead of minutes."""
 
-    def metrics(_, samples, wholes):
-        return observable_metrics(wholes[0], wholes[1], seed)
+    def metrics(_class_name, _true_jets, _new_jets, true_observables, new_observables):
+        return observable_metrics(true_observables, new_observables, seed)
 
-    return compared(run, spec, truth, sets, metrics)
+    return metrics_by_class(run, spec, truth, sets, metrics)
 
 
-def compared(
+def metrics_by_class(
     run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], metrics: Callable
 ) -> dict[str, dict[str, dict[str, Result]]]:
-    """set -> class -> what `metrics` finds of class name, both samples and their observables."""
+    """set -> class -> metrics(class name, truth, set, observables of both); writes histograms."""
     results: dict[str, dict] = {name: {} for name in sets}
     histograms: dict[str, dict] = {}
-    for class_name, samples, wholes in classes_of(spec, truth, sets):
+    for label, class_name in enumerate(spec.class_names):
+        samples = {
+            name: sample.of_class(label) for name, sample in {"truth": truth, **sets}.items()
+        }
+        if not all(map(len, samples.values())):
+            continue
+        features = {
+            name: observables(*four_momenta(sample), spec.jet_radius)
+            for name, sample in samples.items()
+        }
         for name in sets:
             results[name][class_name] = metrics(
-                class_name, *([each["truth"], each[name]] for each in (samples, wholes))
+                class_name, samples["truth"], samples[name], features["truth"], features[name]
             )
-        histograms[class_name] = class_histograms(samples, wholes)
+        histograms[class_name] = class_histograms(samples, features)
     write_histograms(run, histograms)
     return results
 
 
-def classes_of(
-    spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet]
-) -> Iterator[tuple[str, dict[str, JetSet], dict[str, dict[str, np.ndarray]]]]:
-    """Class, its samples ("truth" first) and their observables, where every sample has jets."""
-    for label, class_name in enumerate(spec.class_names):
-        samples = {"truth": truth, **sets}
-        samples = {name: sample.of_class(label) for name, sample in samples.items()}
-        if all(map(len, samples.values())):
-            wholes = {
-                name: observables(*four_momenta(sample), spec.jet_radius)
-                for name, sample in samples.items()
-            }
-            yield class_name, samples, wholes
-
-
 def class_histograms(
-    samples: dict[str, JetSet], wholes: dict[str, dict[str, np.ndarray]]
+    samples: dict[str, JetSet], features: dict[str, dict[str, np.ndarray]]
 ) -> dict[str, dict]:
-    """Observables of jets and features of constituents of one class, in bins."""
-    found = {
-        name: counted({key: whole[name] for key, whole in wholes.items()}, name == "multiplicity")
-        for name in wholes["truth"]
+    """Binned observables of jets and features of constituents, of the samples of one class."""
+    histograms = {
+        name: counted(
+            {sample: values[name] for sample, values in features.items()}, name == "multiplicity"
+        )
+        for name in features["truth"]
     }
     for column, name in enumerate(CONSTITUENT_COLUMNS):
-        features = {}
-        for key, sample in samples.items():
-            real = sample.constituents[sample.constituents[..., 3] > 0]
-            features[key] = real[:, column]
-        found[name] = counted(features)
-    return found
+        histograms[name] = counted(
+            {
+                key: sample.constituents[sample.constituents[..., 3] > 0][:, column]
+                for key, sample in samples.items()
+            }
+        )
+    return histograms

@@ -1,4 +1,4 @@
-"""How well a generator head denoises: the velocity loss over a whole split, each jet once."""
+"""The velocity loss of a generator head over a split, each jet once."""
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from omnilearn.training.random_streams import Stream
 def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Result]:
     """`velocity`: mean squared error of the velocity per constituent and diffused feature.
 
-    Times and noise are those of validation, a stream per jet, so that the number does not depend
-    on batches or ranks. Its uncertainty is statistical, from the spread over jets.
+    Times and noise are those of validation: each jet has a random stream, so the result does not
+    depend on batches or ranks. The uncertainty is statistical, from the spread over jets.
     """
     objective = PETObjective(pet, "generator")
     errors_of = compiled_for_batches(
@@ -36,9 +36,11 @@ def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Resu
             error = np.asarray(errors_of(filled_up(prepared, pipeline.batch_size)), "float64")
             rows["error"].append(error[:jets])
             bar.update(jets)
-    found = {name: distributed.allgather(np.concatenate(parts)) for name, parts in rows.items()}
-    order = np.argsort(found["index"], kind="stable")  # one order of the sum on any number of ranks
-    error, weight = found["error"][order], found["weight"][order]
+    index, error, weight = (
+        distributed.allgather(np.concatenate(rows[name])) for name in ("index", "error", "weight")
+    )
+    order = np.argsort(index, kind="stable")  # the sum is the same on any number of ranks
+    error, weight = error[order], weight[order]
     share = weight / weight.sum()
     value = float(np.sum(share * error))
     spread = float(np.sqrt(np.sum(share**2 * (error - value) ** 2)))

@@ -1,4 +1,4 @@
-"""Figures of a generating run: generated jets over the truth, class by class, and the losses."""
+"""Figures of a run of generation: spectra of generated and true jets per class, and losses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.plotting.distributions import AXIS_LABELS
 from omnilearn.plotting.spectra import Sample, Spectrum, spectra
-from omnilearn.plotting.style import LIMIT_COLOUR, class_style, grouped, sample_title
+from omnilearn.plotting.style import class_style, grouped, sample_title
 from omnilearn.statistics.histograms import read_histograms
 from omnilearn.tagging.figures import loss_figure
 
@@ -28,29 +28,25 @@ def generation_figures(
 ) -> None:
     """spectra_<class> for every class of RUN/histograms.json, and loss, as PNG and PDF.
 
-    The legend has the size of every sample in brackets: jets, as in the first panel.
+    The legend has the number of jets of every sample in brackets.
     """
     for name, observables in read_histograms(Path(run)).items():
         label = class_style(spec, name)["label"] if name in spec.class_names else name
         title = sample_title(f"{spec.title}, {label}", results.get("data"), None)
-        panels = {key: panel(key, counted) for key, counted in observables.items()}
+        panels = {key: panel(key, histogram) for key, histogram in observables.items()}
         spectra(Path(run) / f"spectra_{name}", panels, title)
     loss_figure(run, spec.title, results.get("data"), history)
 
 
-def panel(observable: str, counted: dict) -> Spectrum:
+def panel(observable: str, histogram: dict) -> Spectrum:
     """The panel of one observable, from `statistics.histograms.counted`."""
-    samples = [
-        Sample.of_counts(
-            f"{NAMES.get(name, name)} ({grouped(counted['sizes'][name])})",
-            counts,
-            counted["sizes"][name],
-            LIMIT_COLOUR if name == "truth" else None,
-        )
-        for name, counts in counted["counts"].items()
-    ]
+    samples = []
+    for name, counts in histogram["counts"].items():
+        size = histogram["sizes"][name]
+        label = f"{NAMES.get(name, name)} ({grouped(size)})"
+        samples.append(Sample.of_counts(label, counts, size))
     return Spectrum(
-        np.array(counted["edges"]),
+        np.array(histogram["edges"]),
         samples[0],
         samples[1:],
         LABELS.get(observable, observable),

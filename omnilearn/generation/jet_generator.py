@@ -1,7 +1,7 @@
-"""The small network that generates jets as a whole: pT, eta, mass, multiplicity, given their class.
+"""The small network that generates pT, eta, mass and multiplicity of jets, given their class.
 
-A residual network on four numbers, conditioned on diffusion time and class (arXiv:2304.01266, as
-used by arXiv:2502.14652, Section VI); the forward pass equals the released one to float noise.
+A residual network conditioned on diffusion time and class (arXiv:2304.01266, as used by
+arXiv:2502.14652, Section VI); its output equals that of the released one within rounding.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class JetGeneratorConfig:
 
     kind: ClassVar = "jet_generator"
     projection_dim: int = 128
-    num_layers: int = 3  # the first takes jets in; each other one is a residual block
+    num_layers: int = 3  # an input layer and residual blocks
     num_classes: int = 5
     num_jet: int = len(JET_FEATURES)
     max_constituents: int = 30  # no sampled multiplicity is larger
@@ -30,7 +30,7 @@ class JetGeneratorConfig:
 
 
 class ResidualBlock(keras.layers.Layer):
-    """Two layers on normalised inputs, scaled, beside one linear layer."""
+    """The sum of a linear layer and two scaled layers, all of normalised inputs."""
 
     def __init__(self, units: int, width: int, layer_scale: float, **kwargs):
         super().__init__(**kwargs)
@@ -52,7 +52,7 @@ class ResidualBlock(keras.layers.Layer):
 
 
 class JetNetwork(keras.layers.Layer):
-    """The velocity of the jets' kinematics, given time and class."""
+    """The velocity of jet kinematics, given time and class."""
 
     def __init__(self, config: JetGeneratorConfig, **kwargs):
         super().__init__(**kwargs)
@@ -86,7 +86,7 @@ class JetNetwork(keras.layers.Layer):
 
 
 class JetGenerator(keras.Model):
-    """The model of jet kinematics; checkpoints and training treat it as they treat PET."""
+    """The model of jet kinematics, with the interface of PET for checkpoints and training."""
 
     def __init__(self, config: JetGeneratorConfig | None = None, name: str = "jet_generator"):
         super().__init__(name=name)

@@ -1,7 +1,7 @@
 """The objective of the network of jet kinematics: the velocity of pT, eta, mass, multiplicity.
 
-Multiplicities are whole numbers; noise of half a constituent either way makes their distribution
-continuous, new in every epoch, so that rounding what is sampled gives it back.
+Multiplicities are whole numbers. Uniform noise of up to half a constituent makes their
+distribution continuous; rounding a sampled multiplicity undoes it.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.data.spec import JET_FEATURES
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import perturb
 from omnilearn.generation.jet_generator import JetGenerator
@@ -20,17 +20,12 @@ from omnilearn.training.objective import Objective
 MULTIPLICITY = JET_FEATURES.index("multiplicity")
 
 
-def counted_columns(spec: DatasetSpec) -> dict[int, float]:
-    """The multiplicity of single jets, and its width in the standardisation of a dataset."""
-    return {MULTIPLICITY: spec.normalisation.jet_std[MULTIPLICITY]}
-
-
 @dataclass
 class JetObjective(Objective):
-    """What is minimised for a network of jets."""
+    """The velocity loss of the network of jet kinematics."""
 
     model: JetGenerator
-    counted: dict[int, float]  # column that holds a multiplicity -> width it was divided by
+    counted: dict[int, float]  # column of a multiplicity -> the width it was divided by
 
     def trained(self) -> dict:
         return model_weights(self.model)
@@ -42,7 +37,7 @@ class JetObjective(Objective):
         training: bool,
         constituents_per_jet: float,
     ) -> dict:
-        """Keep what concerns whole jets and add time (B, 1), noise (B, J) and dequantisation."""
+        """Jets with continuous multiplicities and noise (B, J), time (B, 1), labels, weights."""
         jets = len(batch["mask"])
         jet = batch["jet"].copy()
         for column, width in self.counted.items():

@@ -1,7 +1,7 @@
-"""Distributions of whole jets: KL divergence and W1 of pT, mass, tau21, tau32, multiplicity.
+"""Distributions of jet observables: KL divergence and W1 of pT, mass, tau21, tau32, multiplicity.
 
-As arXiv:2412.10504, Section III.2, compares generated jets with JetClass: D(generated || truth).
-Jets are those of their constituents: pT and mass are of the sum, as no generator stores others.
+The comparison of generated jets with JetClass in arXiv:2412.10504, Section III.2, by
+D(generated || truth). pT and mass are those of the sum of the constituents.
 """
 
 import awkward as ak
@@ -14,18 +14,18 @@ from omnilearn.statistics.results import Result
 
 OBSERVABLES = ("jet_pt", "jet_mass", "tau21", "tau32", "multiplicity")
 BINS = 50
-TAIL = 0.001  # of the truth, on each side, in the outermost bins
+TAIL = 0.001  # share of the truth outside the bins on each side
 
 
 def observables(momenta: np.ndarray, mask: np.ndarray, radius: float) -> dict[str, np.ndarray]:
     """Constituents (N, P, 4) pt, eta, phi, energy and mask (N, P) -> OBSERVABLES (N,), GeV."""
     jet = sum_constituents(momenta, mask)
-    fields = np.moveaxis(to_cartesian(momenta), -1, 0)
-    number = mask.sum(axis=1)
+    components = np.moveaxis(to_cartesian(momenta), -1, 0)
+    multiplicity = mask.sum(axis=1)
     particles = ak.zip(
         {
-            name: ak.unflatten(values[mask], number)
-            for name, values in zip(("px", "py", "pz", "energy"), fields, strict=True)
+            name: ak.unflatten(values[mask], multiplicity)
+            for name, values in zip(("px", "py", "pz", "energy"), components, strict=True)
         }
     )
     tau = subjettiness(particles, radius)
@@ -38,12 +38,12 @@ def observables(momenta: np.ndarray, mask: np.ndarray, radius: float) -> dict[st
         "jet_mass": invariant_mass(jet),
         "tau21": ratio(tau[:, 1], tau[:, 0]),
         "tau32": ratio(tau[:, 2], tau[:, 1]),
-        "multiplicity": number.astype(np.float64),
+        "multiplicity": multiplicity.astype(np.float64),
     }
 
 
 def histogram_edges(name: str, truth: np.ndarray) -> np.ndarray:
-    """Bins of the truth's range; counts in whole numbers."""
+    """Edges (bins + 1,) that span the truth (N,) without its tails; one bin per multiplicity."""
     low, high = np.quantile(truth, (TAIL, 1 - TAIL))
     if name == "multiplicity":
         return np.arange(np.floor(low), np.ceil(high) + 2) - 0.5
@@ -54,9 +54,9 @@ def observable_metrics(
     truth: dict[str, np.ndarray], generated: dict[str, np.ndarray], seed: int
 ) -> dict[str, Result]:
     """kl_<observable> and w1_<observable> of two samples, as `observables` gives them."""
-    found = {}
+    metrics = {}
     for name in OBSERVABLES:
         edges = histogram_edges(name, truth[name])
-        found[f"kl_{name}"] = kullback_leibler(truth[name], generated[name], edges, seed)
-        found[f"w1_{name}"] = wasserstein(truth[name], generated[name], seed)
-    return found
+        metrics[f"kl_{name}"] = kullback_leibler(truth[name], generated[name], edges, seed)
+        metrics[f"w1_{name}"] = wasserstein(truth[name], generated[name], seed)
+    return metrics

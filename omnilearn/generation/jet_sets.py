@@ -1,11 +1,11 @@
-"""Jets as JetNet publishes them: what is generated, what it is compared with, and their files.
+"""Sets of jets as JetNet publishes them, generated or true, and their files.
 
 Files are those of arXiv:2106.11535, one per class: particle_features (jets, slots, 4) eta_rel,
 phi_rel, pt_rel, mask, and jet_features (jets, 4) pT, eta, mass [GeV], multiplicity.
 """
 
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,7 @@ class JetSet:
         return len(self.label)
 
     def __getitem__(self, rows) -> "JetSet":
-        return JetSet(*(getattr(self, item.name)[rows] for item in fields(self)))
+        return JetSet(*(values[rows] for values in vars(self).values()))
 
     def of_class(self, label: int) -> "JetSet":
         return self[self.label == label]
@@ -42,7 +42,7 @@ class JetSet:
 def relative_columns(features: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Unscaled features (N, P, 3 or more) and mask (N, P) -> constituents (N, P, 4) in COLUMNS.
 
-    A generated log(1 - pt_rel) above zero is no momentum; it counts as the softest there is.
+    A generated log(1 - pt_rel) above zero gives pt_rel = LOG_FLOOR.
     """
     eta, phi, log_rest = np.moveaxis(np.asarray(features[..., :3], np.float64), -1, 0)
     pt = np.maximum(-np.expm1(np.minimum(log_rest, 0.0)), LOG_FLOOR)
@@ -61,7 +61,7 @@ def four_momenta(jet_set: JetSet) -> tuple[np.ndarray, np.ndarray]:
 def jets_of_constituents(features: np.ndarray, mask: np.ndarray, label: np.ndarray) -> JetSet:
     """Unscaled TOKEN_FEATURES (N, P, 3) and mask (N, P) -> massless constituents and their sum.
 
-    Nothing is known of jets but their constituents: the sum is at eta 0, they are around its axis.
+    The tokens have no direction of the jet: eta of every jet is set to 0.
     """
     log_pt, eta, phi = np.moveaxis(np.asarray(features, np.float64), -1, 0)
     pt = np.exp(log_pt) * mask
@@ -70,31 +70,30 @@ def jets_of_constituents(features: np.ndarray, mask: np.ndarray, label: np.ndarr
     axis = jet[:, None, :]
     columns = [eta - axis[..., 1], delta_phi(phi, axis[..., 2]), pt / axis[..., 0]]
     relative = np.stack([*columns, np.ones_like(pt)], axis=-1) * mask[..., None]
-    number = mask.sum(axis=1)
-    jets = np.stack([jet[:, 0], np.zeros(len(jet)), invariant_mass(jet), number], axis=-1)
+    columns = [jet[:, 0], np.zeros(len(jet)), invariant_mass(jet), mask.sum(axis=1)]
+    jets = np.stack(columns, axis=-1)
     return JetSet(relative.astype(np.float32), jets.astype(np.float32), label)
 
 
 def read_split(
     data: Path, spec: DatasetSpec, split: str, most: int, classes: str = ""
 ) -> tuple[JetSet, str]:
-    """At most `most` jets of a split, and the origin of the files; those that are empty left out.
+    """At most `most` jets of a split, without empty ones, and the origin of the files.
 
-    classes: of these classes alone, comma-separated. Of each there are as many, always the same.
+    classes: restricts the jets to these classes, comma-separated. The selection has equal numbers
+    of all classes and is always the same.
     """
     files, _ = selected_jets(find_files(data, spec, split), spec, most, classes)
     with files:
         rows = np.flatnonzero(files.multiplicity)
-        found = files.gather(rows)
+        stored = files.gather(rows)
         mask = np.arange(spec.max_constituents) < files.multiplicity[rows, None]
-        jets = JetSet(
-            relative_columns(found["data"], mask), found["jet"], found["pid"].argmax(axis=1)
-        )
-        return jets, files.origin
+        columns = relative_columns(stored["data"], mask)
+        return JetSet(columns, stored["jet"], stored["pid"].argmax(axis=1)), files.origin
 
 
 def write_set(folder: Path, jet_set: JetSet, spec: DatasetSpec, about: dict) -> None:
-    """One file per class; `about`, plain JSON, says what made the jets."""
+    """Write one file per class; `about`, plain JSON, describes how the jets were made."""
     for label, name in enumerate(class_files(spec).values()):
         part = jet_set.of_class(label)
         with atomic_file(folder / name) as file:
@@ -104,35 +103,32 @@ def write_set(folder: Path, jet_set: JetSet, spec: DatasetSpec, about: dict) -> 
 
 
 def read_set(folder: Path, spec: DatasetSpec) -> tuple[JetSet, dict]:
-    """The jets that `write_set` wrote, class after class, and what made them.
+    """The jets that `write_set` wrote, sorted by class, and `about`.
 
-    Raises UserError naming the file that is missing, damaged or made in another way than others.
+    Raises UserError with the file that is missing, damaged or differs in `about` from the others.
     """
     parts: list[JetSet] = []
     about: dict = {}
+    mend = f"remove {folder} and make it again with: python evaluate.py {folder.parent}"
     for label, name in enumerate(class_files(spec).values()):
         path = folder / name
-        mend = f"remove {folder} and make it again with: python evaluate.py {folder.parent}"
         with stored_file(path, "a set of jets", mend) as file:
-            part = JetSet(
-                array(file, "particle_features"), array(file, "jet_features"), np.empty(0)
-            )
-            made = json.loads(attributes(file)["about"])
-        shapes = part.constituents.shape, part.jets.shape
-        if [len(shape) for shape in shapes] != [3, 2] or shapes[0][::2] != (len(part.jets), 4):
+            constituents, jets = array(file, "particle_features"), array(file, "jet_features")
+            class_about = json.loads(attributes(file)["about"])
+        shapes = constituents.shape, jets.shape
+        if [len(shape) for shape in shapes] != [3, 2] or shapes[0][::2] != (len(jets), 4):
             raise UserError(
                 f"{path}: its arrays have the shapes {shapes[0]} and {shapes[1]}, "
                 f"expected (jets, slots, 4) and (jets, 4); {mend}"
             )
-        if parts and about != made:
-            raise UserError(f"{path} was made by {made}, the other classes by {about}; {mend}")
-        about = made
-        parts.append(replace(part, label=np.full(len(part.jets), label)))
+        if parts and class_about != about:
+            raise UserError(f"{path} was made by {class_about}, the others by {about}; {mend}")
+        about = class_about
+        parts.append(JetSet(constituents, jets, np.full(len(jets), label)))
     return concatenated(parts), about
 
 
-def concatenated(parts: list[JetSet]) -> JetSet:
-    """Several sets one behind the other."""
-    return JetSet(
-        *(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(JetSet))
-    )
+def concatenated(sets: list[JetSet]) -> JetSet:
+    """Several sets as one, in their order."""
+    columns = zip(*(vars(jet_set).values() for jet_set in sets), strict=True)
+    return JetSet(*map(np.concatenate, columns))

@@ -1,7 +1,7 @@
-"""How well generated jets follow the truth, class by class: the metrics of JetNet.
+"""Distances between generated and true jets of one class: the metrics of JetNet.
 
-arXiv:2106.11535, Section 4, and arXiv:2211.10295; definitions of the jetnet package, with which a
-test compares. Jets are constituents (N, P, 4): eta_rel, phi_rel, pt_rel, mask, massless.
+arXiv:2106.11535, Section 4, and arXiv:2211.10295, as defined in the jetnet package.
+Jets are massless constituents (N, P, 4): eta_rel, phi_rel, pt_rel, mask.
 """
 
 import importlib.util
@@ -11,9 +11,9 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from omnilearn.generation.distances import (
+    bootstrap_rows,
     constituent_wasserstein,
     coverage_and_mmd,
-    draws,
     frechet_extrapolated,
     kernel_distance,
     wasserstein,
@@ -23,32 +23,32 @@ from omnilearn.statistics.results import Result
 
 FOUR_BY_FOUR = ("n==4", "d==4", "p==1")
 UP_TO_FOUR_EDGES = ("d<=4",)  # the features of the Frechet and kernel physics distances
-FPND_CLASSES = ("g", "q", "t")  # for which the jetnet package has reference statistics
+FPND_CLASSES = ("g", "q", "t")  # with reference statistics in the jetnet package
 
 
 def relative_mass(constituents: np.ndarray) -> np.ndarray:
-    """Mass (N,) of jets in units of the jet's pT, from relative constituents."""
+    """Mass over pT (N,) of jets with constituents (N, P, 4)."""
     return jet_mass(relative_momenta(constituents), constituents[..., 3] > 0)
 
 
 def relative_momenta(constituents: np.ndarray) -> np.ndarray:
-    """(N, P, 4) pt_rel, eta_rel, phi_rel, energy of massless constituents."""
+    """Constituents (N, P, 4) -> pt_rel, eta_rel, phi_rel, energy (N, P, 4)."""
     eta, phi, pt, mask = np.moveaxis(np.asarray(constituents, np.float64), -1, 0)
     return np.stack([pt * mask, eta, phi, pt * np.cosh(eta) * mask], axis=-1)
 
 
 @cache
 def efp_set(selection: tuple[str, ...]):
-    """The polynomials of these graphs, an energyflow.EFPSet."""
-    import energyflow  # late: evaluation of generated jets alone needs it
+    """The energy flow polynomials of these graphs, an energyflow.EFPSet."""
+    import energyflow  # late: only the evaluation of generated jets needs it
 
     return energyflow.EFPSet(*selection, measure="hadr", beta=1, normed=None, coords="ptyphim")
 
 
 def energy_flow_polynomials(constituents: np.ndarray, selection: tuple[str, ...]) -> np.ndarray:
-    """Energy flow polynomials (N, graphs), arXiv:1712.07124, angles to the first power."""
+    """Energy flow polynomials (N, graphs) of arXiv:1712.07124, with beta = 1."""
     momenta = relative_momenta(constituents)
-    momenta[..., 3] = 0.0  # pt, y, phi, m
+    momenta[..., 3] = 0.0  # energyflow takes pt, y, phi, m
     mask = constituents[..., 3] > 0
     jets = [jet[real] for jet, real in zip(momenta, mask, strict=True)]
     return np.asarray(efp_set(selection).batch_compute(jets, n_jobs=1))
@@ -59,28 +59,27 @@ def generation_metrics(
 ) -> dict[str, Result]:
     """All distances of one class of jets; truth (N, P, 4) and generated (M, P, 4).
 
-    emd_jets: jets of a batch of coverage and MMD, 0: as published.
+    emd_jets: jets per batch of coverage and MMD, 0: as published.
     """
     jets = len(generated)
     masses = [relative_mass(sample) for sample in (truth, generated)]
-    per_feature = constituent_wasserstein(truth, generated, seed)
+    eta, phi, pt = constituent_wasserstein(truth, generated, seed)
     polynomials = [energy_flow_polynomials(each, FOUR_BY_FOUR) for each in (truth, generated)]
     per_graph = [
         [
             wasserstein_distance(polynomials[0][a, graph], polynomials[1][b, graph])
             for graph in range(polynomials[0].shape[1])
         ]
-        for a, b in draws(len(truth), len(generated), seed)
+        for a, b in bootstrap_rows(len(truth), jets, seed)
     ]
     coverage, mmd = coverage_and_mmd(truth, generated, seed, emd_jets)
     features = [energy_flow_polynomials(each, UP_TO_FOUR_EDGES) for each in (truth, generated)]
     return {
         "w1m": wasserstein(masses[0], masses[1], seed),
-        "w1p": mean_of(per_feature, jets),
-        **{
-            f"w1p_{name}": result
-            for name, result in zip(("eta", "phi", "pt"), per_feature, strict=True)
-        },
+        "w1p": mean_of([eta, phi, pt], jets),
+        "w1p_eta": eta,
+        "w1p_phi": phi,
+        "w1p_pt": pt,
         "w1efp": Result(float(np.mean(per_graph)), float(np.mean(np.std(per_graph, axis=0))), jets),
         "coverage": coverage,
         "mmd": mmd,
@@ -101,23 +100,23 @@ def mean_of(results: list[Result], jets: int) -> Result:
 def jetnet_package_metrics(
     truth: np.ndarray, generated: np.ndarray, class_name: str
 ) -> dict[str, Result]:
-    """FPND, and the package's own W1M, of 30 constituents; empty where it is not installed.
+    """FPND and W1M of the jetnet package; {} if it is not installed.
 
-    FPND compares with statistics stored in the package, of public jets of g, q and t.
+    FPND, of 30 constituents, compares with statistics of public g, q and t jets in the package.
     """
     if importlib.util.find_spec("jetnet") is None:
         return {}
     from jetnet import evaluation
 
     jets = min(len(truth), len(generated))
-    ours = generated[..., :3].astype(np.float64)
-    mean, spread = evaluation.w1m(truth[..., :3].astype(np.float64), ours, num_eval_samples=jets)
-    found = {"w1m_jetnet": Result(float(mean), float(spread), jets)}
+    true_jets, new_jets = (sample[..., :3].astype(np.float64) for sample in (truth, generated))
+    mean, spread = evaluation.w1m(true_jets, new_jets, num_eval_samples=jets)
+    metrics = {"w1m_jetnet": Result(float(mean), float(spread), jets)}
     if class_name in FPND_CLASSES and truth.shape[1] == 30:
         try:
-            value = evaluation.fpnd(ours, jet_type=class_name, use_tqdm=False)
-            found["fpnd"] = Result(float(value), None, jets)
+            value = evaluation.fpnd(new_jets, jet_type=class_name, use_tqdm=False)
+            metrics["fpnd"] = Result(float(value), None, jets)
         except (ImportError, OSError) as error:  # torch_geometric or torch_cluster is missing
             reason = f"{error}; see requirements-jetnet.txt"
-            found["fpnd"] = Result(float("nan"), None, jets, reason=reason)
-    return found
+            metrics["fpnd"] = Result(float("nan"), None, jets, reason=reason)
+    return metrics

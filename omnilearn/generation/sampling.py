@@ -1,8 +1,8 @@
 """New jets: kinematics from the small network or from truth, then constituents from PET.
 
-Jet i has random streams of its own, so a set depends neither on ranks nor on batches (but for the
-last bits of sums). A set is made in parts, shared among ranks; parts that are there are not made
-again. arXiv:2502.14652, Section VI.
+arXiv:2502.14652, Section VI. Each jet has its random streams, so that a set depends neither on
+ranks nor on batches, up to rounding. A set is made in parts, which ranks share; parts that exist
+are not made again.
 """
 
 import json
@@ -23,6 +23,7 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import guided, sample
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
+from omnilearn.generation.jet_kinematics import MULTIPLICITY
 from omnilearn.generation.jet_sets import (
     JetSet,
     concatenated,
@@ -38,17 +39,16 @@ from omnilearn.training.optimiser import EMA_MOMENTUM
 from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-PART = 2048  # jets made together: what an interruption loses, and what ranks share
-MULTIPLICITY = 3
+PART = 2048  # jets of a part: an interruption loses at most one part per rank
 
 
 @dataclass(frozen=True)
 class Solver:
-    """How noise becomes jets: by which solver, in how many steps, for jets and constituents."""
+    """The solver of the diffusion equation, its steps for constituents and for jet kinematics."""
 
     name: str = "multistep"
     steps: int = 20
-    jet_steps: int = 128  # of a network that costs nothing beside PET
+    jet_steps: int = 128  # the network of jet kinematics is cheap
     guidance: float = 0.0
 
 
@@ -56,10 +56,10 @@ RELEASED = Solver("released", 300, 512)
 
 
 class JetSampler(Protocol):
-    """What a set of jets is made by: the `Sampler` here, or that of another model."""
+    """A model that samples a set of jets: `Sampler`, or that of another task."""
 
     spec: DatasetSpec
-    solver: Any  # a dataclass of settings, which the set keeps
+    solver: Any  # a dataclass of settings, stored with the set
     batch_size: int
     seed: int
     epochs: list[int]
@@ -69,9 +69,9 @@ class JetSampler(Protocol):
 
 
 class Sampler:
-    """The two models of a run, with averaged weights, as a source of jets.
+    """The two models of a run, with averaged weights, that sample jets.
 
-    lengths: slots a batch may have; (P,) pads all jets to the full length, as released.
+    lengths: numbers of slots that a batch may have; (P,) pads all jets to P slots, as released.
     """
 
     def __init__(
@@ -89,39 +89,39 @@ class Sampler:
         checkpoint = load_checkpoint(run / "best.h5")
         pet = build_pet(replace(checkpoint, weights=sampling_weights(checkpoint)))
         self._parameters = pet.body.count_params() + pet.generator.count_params()
-        self.network, jets_epoch = averaged_network(run)
-        self.epochs = [position_of(checkpoint).epoch, jets_epoch]
-        hidden = len(FEATURES) - len(DIFFUSED_FEATURES)
+        jets_checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
+        self.network = JetGenerator(jets_checkpoint.model_config)
+        weights = sampling_weights(jets_checkpoint)
+        assign_weights(self.network, weights, str(jets_checkpoint.path))
+        self.epochs = [position_of(stored).epoch for stored in (checkpoint, jets_checkpoint)]
+        other_features = len(FEATURES) - len(DIFFUSED_FEATURES)
 
         def constituent_velocity(batch):
-            x = batch["constituents"]
-            padded = ops.pad(x, ((0, 0), (0, 0), (0, hidden)))
-            velocity = pet.velocity(
-                padded, batch["mask"], batch["jet"], batch["time"], batch["label"]
-            )
+            x = ops.pad(batch["constituents"], ((0, 0), (0, 0), (0, other_features)))
+            velocity = pet.velocity(x, batch["mask"], batch["jet"], batch["time"], batch["label"])
             return velocity[:, :, : len(DIFFUSED_FEATURES)] * batch["mask"][:, :, None]
 
         self._constituents = compiled_for_batches(constituent_velocity, spec.max_constituents)
         self._jets = compiled(lambda x, time, label: self.network(x, time, label))
 
     def count_params(self) -> int:
-        """Weights that take part: body and generator of PET, and the network of jets."""
+        """Number of weights of the body and the generator of PET and of the network of jets."""
         return self._parameters + self.network.count_params()
 
     def jets(self, index: np.ndarray, label: np.ndarray) -> np.ndarray:
         """Kinematics (n, 4) of jets of classes `label` (n,): GeV, radians, whole multiplicities."""
         one_hot = np.eye(self.spec.num_classes, dtype="float32")[label]
-        found = np.empty((len(index), 4), "float32")
+        standardised = np.empty((len(index), 4), "float32")
         for rows in self.batches(np.arange(len(index))):
             streams = JetStreams((self.seed, Stream.SAMPLED_JETS), index[rows])
             noise = streams.standard_normal((len(rows), 4), "float32")
 
-            def velocity(x, time, chosen=one_hot[rows]):
-                return self._jets(x, column(time, len(chosen)), chosen)
+            def velocity(x, time, labels=one_hot[rows]):
+                return self._jets(x, column(time, len(labels)), labels)
 
-            found[rows] = self.solve(velocity, noise, index[rows], self.solver.jet_steps)
-        jet = self.scale.original_jets(found)
-        jet[:, 0] = np.maximum(jet[:, 0], 1.0)  # no jet has less than a GeV
+            standardised[rows] = self.solve(velocity, noise, index[rows], self.solver.jet_steps)
+        jet = self.scale.original_jets(standardised)
+        jet[:, 0] = np.maximum(jet[:, 0], 1.0)  # pT is at least 1 GeV
         jet[:, 2] = np.maximum(jet[:, 2], 0.0)
         jet[:, MULTIPLICITY] = np.clip(
             np.rint(jet[:, MULTIPLICITY]), 1, self.network.config.max_constituents
@@ -137,35 +137,35 @@ class Sampler:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Diffused features (n, P, 3) of these jets, as stored in files, and their mask (n, P)."""
         slots = self.spec.max_constituents
-        number = np.clip(jet[:, MULTIPLICITY], 1, slots).astype(int)
-        group = length_groups(self.lengths)[number]
+        multiplicity = np.clip(jet[:, MULTIPLICITY], 1, slots).astype(int)
+        group = length_groups(self.lengths)[multiplicity]
         one_hot = np.eye(self.spec.num_classes, dtype="float32")[label]
         condition = self.scale.jets(jet.astype("float32"))
-        found = np.zeros((len(index), slots, len(DIFFUSED_FEATURES)), "float32")
+        features = np.zeros((len(index), slots, len(DIFFUSED_FEATURES)), "float32")
         for rows in self.batches(np.argsort(group, kind="stable")):
             length = self.lengths[group[rows].max()]
-            mask = (np.arange(length) < number[rows, None]).astype("float32")
+            mask = (np.arange(length) < multiplicity[rows, None]).astype("float32")
             streams = JetStreams((self.seed, Stream.SAMPLED_CONSTITUENTS), index[rows])
-            noise = streams.standard_normal((len(rows), length, 3), "float32")
+            noise = streams.standard_normal((len(rows), length, 3), "float32") * mask[..., None]
             batch = {"mask": mask, "jet": condition[rows]}
 
-            def velocity(x, time, chosen, batch=batch):
-                batch = {**batch, "time": column(time, len(chosen)), "label": chosen}
+            def velocity(x, time, labels, batch=batch):
+                batch = {**batch, "time": column(time, len(labels)), "label": labels}
                 return self._constituents({**batch, "constituents": x})
 
-            chosen = one_hot[rows]
-            steered = guided(velocity, self.solver.guidance, chosen, 0 * chosen)
-            clean = self.solve(steered, noise * mask[..., None], index[rows], self.solver.steps)
-            found[rows, :length] = self.scale.original_constituents(clean, mask)
-        return found, np.arange(slots) < number[:, None]
+            labels = one_hot[rows]
+            guided_velocity = guided(velocity, self.solver.guidance, labels, 0 * labels)
+            clean = self.solve(guided_velocity, noise, index[rows], self.solver.steps)
+            features[rows, :length] = self.scale.original_constituents(clean, mask)
+        return features, np.arange(slots) < multiplicity[:, None]
 
     def batches(self, order: np.ndarray):
-        """Rows of one batch after the other, always batch_size: the last begins anew."""
+        """Rows of one batch after the other; the last is filled up to batch_size by repetition."""
         for start in range(0, len(order), self.batch_size):
             yield np.resize(order[start : start + self.batch_size], self.batch_size)
 
     def solve(self, velocity, noise: np.ndarray, index: np.ndarray, steps: int) -> np.ndarray:
-        """The clean sample of one batch; what a stochastic step adds belongs to the jets too."""
+        """The clean sample of one batch; noise of stochastic steps is from the jets' streams."""
 
         def fresh_noise(step):
             streams = JetStreams((self.seed, Stream.SOLVER_STEPS, step), index)
@@ -180,18 +180,10 @@ class Sampler:
         return JetSet(self.constituents(index, label, jet), jet, label)
 
 
-def averaged_network(run: Path) -> tuple[JetGenerator, int]:
-    """The network of jet kinematics of a run at its best epoch, and which that is."""
-    checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
-    network = JetGenerator(checkpoint.model_config)
-    assign_weights(network, sampling_weights(checkpoint), str(checkpoint.path))
-    return network, position_of(checkpoint).epoch
-
-
 def sampling_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """The averages over the last steps; of a training shorter than those, the weights themselves.
+    """The averaged weights, or the weights themselves after a short training.
 
-    Averages begin with the weights of the start, which a short training has not forgotten.
+    Before their time constant has passed, the averages consist mostly of the initial weights.
     """
     steps = sum(line["steps"] for line in position_of(checkpoint).history)
     return checkpoint.ema if steps * (1 - EMA_MOMENTUM) >= 1 else checkpoint.weights
@@ -201,72 +193,71 @@ def column(time: float, jets: int) -> np.ndarray:
     return np.full((jets, 1), time, "float32")
 
 
-def sampled_set(folder: Path, sampler: JetSampler, like: JetSet, ideal: bool, split: str) -> JetSet:
-    """The set in `folder`, read if it is there and asked for in the same way, else made.
+def sampled_set(
+    folder: Path, sampler: JetSampler, truth: JetSet, ideal: bool, split: str
+) -> JetSet:
+    """The set in `folder`, sampled unless it is there with the same `description`.
 
-    Jet i has the class of jet i of `like`, and with `ideal` its kinematics. All ranks work; only
-    rank 0's result counts, others get what they made.
+    Jet i has the class of jet i of `truth`, and with `ideal` its kinematics. All ranks sample; the
+    set is returned on rank 0, on other ranks an empty one if it was sampled.
     """
-    about = description(sampler, like, ideal, split)
+    about = description(sampler, truth, ideal, split)
     spec, rank, ranks = sampler.spec, distributed.rank(), distributed.size()
     files = [folder / name for name in class_files(spec).values()]
     if distributed.agreed(all(path.is_file() for path in files)):
-        found, made = read_set(folder, spec)
-        if made == about:
-            return found
+        stored, stored_about = read_set(folder, spec)
+        if stored_about == about:
+            return stored
     if rank == 0:
         begin_anew(folder, about)
     distributed.barrier()
-    starts = range(rank * PART, len(like), ranks * PART)
-    with progress(len(like) // ranks, f"sampling {folder.name}", rank=rank) as bar:
-        for start in starts:
-            index = np.arange(start, min(start + PART, len(like)))
-            path = folder / f"part{start // PART}.npz"
-            if not path.is_file():
-                part = sampler.jet_set(
-                    index, like.label[index], like.jets[index] if ideal else None
-                )
-                with atomic_path(path) as temporary:
-                    np.savez(temporary, **vars(part))
+    paths = [folder / f"part{k}.npz" for k in range(-(-len(truth) // PART))]
+    with progress(len(truth) // ranks, f"sampling {folder.name}", rank=rank) as bar:
+        for part in range(rank, len(paths), ranks):
+            index = np.arange(part * PART, min((part + 1) * PART, len(truth)))
+            if not paths[part].is_file():
+                jets = truth.jets[index] if ideal else None
+                jet_set = sampler.jet_set(index, truth.label[index], jets)
+                with atomic_path(paths[part]) as temporary:
+                    np.savez(temporary, **vars(jet_set))
             bar.update(len(index))
     distributed.barrier()
     if rank:
-        return like[:0]
-    paths = [folder / f"part{k}.npz" for k in range(-(-len(like) // PART))]
-    whole = concatenated([read_part(path) for path in paths])
-    write_set(folder, whole, spec, about)
+        return truth[:0]
+    jet_set = concatenated([read_part(path) for path in paths])
+    write_set(folder, jet_set, spec, about)
     for path in [*paths, folder / "asked.json"]:
         path.unlink()
-    return whole
+    return jet_set
 
 
 def read_part(path: Path) -> JetSet:
-    """The jets that were sampled so far; raises UserError for a damaged file."""
+    """The jets of one part; raises UserError for a damaged file."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return JetSet(**arrays)
-    except Exception as error:  # NumPy fails on damaged bytes with any there is
+    except Exception as error:  # NumPy raises errors of many kinds for damaged bytes
         raise UserError(
-            f"{path} is damaged ({error}); remove it, and the same command samples its jets anew"
+            f"{path} is damaged ({error}); remove it, and the same command samples its jets again"
         ) from error
 
 
-def sampling_rate(sampler: JetSampler, like: JetSet) -> float:
-    """Jets per second of one full batch with the classes of `like`, once all is compiled."""
+def sampling_rate(sampler: JetSampler, truth: JetSet) -> float:
+    """Jets per second of one full batch with the classes of `truth`, without compilation."""
     index = np.arange(sampler.batch_size)
-    label = np.resize(like.label, len(index))
+    label = np.resize(truth.label, len(index))
     sampler.jet_set(index, label, None)
-    started = time.perf_counter()
+    start = time.perf_counter()
     sampler.jet_set(index, label, None)
-    return len(index) / (time.perf_counter() - started)
+    return len(index) / (time.perf_counter() - start)
 
 
-def description(sampler: JetSampler, like: JetSet, ideal: bool, split: str) -> dict:
-    """What decides which jets are in a set: weights, solver, seed, and the jets it is made like."""
+def description(sampler: JetSampler, truth: JetSet, ideal: bool, split: str) -> dict:
+    """All that the jets of a set depend on: weights, solver, seed, and the true jets."""
     return {
         **asdict(sampler.solver),
         "seed": sampler.seed,
-        "jets": len(like),
+        "jets": len(truth),
         "like": split,
         "true_kinematics": ideal,
         "epochs": sampler.epochs,
@@ -274,18 +265,21 @@ def description(sampler: JetSampler, like: JetSet, ideal: bool, split: str) -> d
 
 
 def begin_anew(folder: Path, about: dict) -> None:
-    """Remove parts and sets that were asked for in another way; keep parts of this one."""
+    """Remove parts and sets with another description; keep parts with this one.
+
+    Raises UserError if the folder is a link.
+    """
     if folder.is_symlink():
         raise UserError(
             f"{folder} is a link to {folder.readlink()}; jets are neither written nor deleted "
             "there: remove the link"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    asked = folder / "asked.json"
+    path = folder / "asked.json"
     text = json.dumps(about, sort_keys=True)
-    if asked.is_file() and asked.read_text() == text:
+    if path.is_file() and path.read_text() == text:
         return
-    for path in [*folder.glob("part*.npz"), *folder.glob("*.hdf5")]:
-        path.unlink()
-    with atomic_path(asked) as temporary:
+    for old in [*folder.glob("part*.npz"), *folder.glob("*.hdf5")]:
+        old.unlink()
+    with atomic_path(path) as temporary:
         temporary.write_text(text)

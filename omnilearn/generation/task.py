@@ -1,6 +1,6 @@
-"""Generation: PET learns the constituents of a jet, a small network the jet; new sets and metrics.
+"""Generation of jets: constituents by PET, jet kinematics by a small network; their evaluation.
 
-arXiv:2502.14652, Section VI. One run directory holds both trainings: best.h5 (PET) and
+arXiv:2502.14652, Section VI. A run directory holds both trainings: best.h5 (PET) and
 jets/best.h5. Evaluation samples RUN/generated and, with --ideal, RUN/ideal (true kinematics).
 """
 
@@ -15,7 +15,7 @@ from omnilearn.errors import UserError
 from omnilearn.fit import fit, fit_pet, fresh, make_pet, open_data
 from omnilearn.generation.comparison import compare, compare_observables
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
-from omnilearn.generation.jet_kinematics import JetObjective, counted_columns
+from omnilearn.generation.jet_kinematics import MULTIPLICITY, JetObjective
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.recipes import JET_NETWORK
 from omnilearn.generation.sampling import Sampler, Solver, sampled_set, sampling_rate
@@ -24,20 +24,20 @@ from omnilearn.settings import Settings, option
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 
-MOST_JETS = 250_000  # of a set, unless more are asked for: 50 000 per class of JetNet, as published
+MOST_JETS = 250_000  # default size of a set: 50 000 jets per class of JetNet, as published
 SETS = {"generated": False, "ideal": True}  # folder -> whether it has the true jet kinematics
 
 
 @dataclass(frozen=True)
 class GenerationSettings(Settings):
-    """What finetune.py is asked beside the training of PET."""
+    """Settings of generation beside those of the training of PET."""
 
     jet_network: dict = second_training("the network of jet kinematics", alias="jet-epochs")
 
 
 @dataclass(frozen=True)
 class GenerationEvaluation(Evaluation):
-    """What evaluate.py is asked of a generator."""
+    """Settings of the evaluation of a generator."""
 
     steps: int = option(Solver.steps, "steps of the solver", least=1)
     solver: str = option(
@@ -65,9 +65,9 @@ NOT_EVALUATED: dict[str, str] = {}
 recipes, idle_flags = tagging.recipes, tagging.idle_flags
 
 
-def jet_network_config(config: Config, asked: dict) -> Config:
-    """Settings of the network of jet kinematics: those of the run, its recipe, its own flags."""
-    return replace(config, **{**JET_NETWORK[config.preset], **asked})
+def jet_network_config(config: Config, flags: dict) -> Config:
+    """Settings of the network of jet kinematics: those of the run, changed by recipe and flags."""
+    return replace(config, **{**JET_NETWORK[config.preset], **flags})
 
 
 def finetune(
@@ -75,13 +75,13 @@ def finetune(
 ) -> None:
     """Both trainings, one after the other, in one run directory.
 
-    Raises UserError for other heads than the generator.
+    Raises UserError for modes other than "generator".
     """
     if config.mode != "generator":
         raise UserError(f"--mode is {config.mode!r}; generation trains the generator")
     pet = make_pet(spec, config, start)
     jet_config = jet_network_config(config, settings.jet_network)
-    if config.train_jets and "batch" not in settings.jet_network:  # no more than the sample
+    if config.train_jets and "batch" not in settings.jet_network:  # at most the training jets
         jet_config = replace(jet_config, batch=min(jet_config.batch, config.train_jets))
     about = {
         "task": "generation",
@@ -95,34 +95,35 @@ def finetune(
     fit_pet(pet, config, data, run, about)
     sizes = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
     network = fresh(JetGenerator, JetGeneratorConfig(**sizes), jet_config.seed)
-    fit(JetObjective(network, counted_columns(spec)), jet_config, jet_data, run / "jets", about)
+    objective = JetObjective(network, {MULTIPLICITY: spec.normalisation.jet_std[MULTIPLICITY]})
+    fit(objective, jet_config, jet_data, run / "jets", about)
 
 
 def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, settings: GenerationEvaluation
 ) -> dict:
-    """Metrics per class of the generated jets against those of a split; of both kinds of sets.
+    """Metrics per class of generated sets against the jets of a split.
 
-    The sets stay in the run and are sampled again only when other ones are asked for. Rank 0 has
-    the results.
+    The sets are stored in the run and sampled again only for other settings. The metrics are
+    returned on rank 0.
     """
     truth, origin = read_split(
         Path(settings.data or config.data), spec, settings.split, settings.jets, config.classes
     )
     solver = Solver(settings.solver, settings.steps, guidance=settings.guidance)
     sets = available_sets(run, spec, truth, settings, solver, config.seed)
-    described: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": origin}
+    results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": origin}
     if settings.rate:
         sampler = Sampler(run, spec, solver, settings.batch, config.seed)
-        described["jets_per_second"] = sampling_rate(sampler, truth)
-        described["parameters"] = sampler.count_params()
+        results["jets_per_second"] = sampling_rate(sampler, truth)
+        results["parameters"] = sampler.count_params()
     if distributed.rank():
-        return described
+        return results
     if settings.observables:
-        results = compare_observables(run, spec, truth, sets, config.seed)
+        metrics = compare_observables(run, spec, truth, sets, config.seed)
     else:
-        results = compare(run, spec, truth, sets, config.seed, settings.emd_jets)
-    return {**described, "sampler": asdict(solver), **results}
+        metrics = compare(run, spec, truth, sets, config.seed, settings.emd_jets)
+    return {**results, "sampler": asdict(solver), **metrics}
 
 
 def available_sets(
@@ -133,14 +134,15 @@ def available_sets(
     solver: Solver,
     seed: int,
 ) -> dict[str, JetSet]:
-    """The sets asked for, sampled where they are not there; on ranks above 0 they are empty."""
+    """The sets of a run: those stored, with --from-predictions, else those of the settings."""
     if settings.from_predictions:
         folders = [name for name in SETS if (run / name).is_dir()]
         if not folders:
             raise UserError(f"{run} holds no generated jets; call without --from-predictions")
         return {name: read_set(run / name, spec)[0] for name in folders}
     sampler = Sampler(run, spec, solver, settings.batch, seed)
-    wanted = [name for name, ideal in SETS.items() if settings.ideal or not ideal]
     return {
-        name: sampled_set(run / name, sampler, truth, SETS[name], settings.split) for name in wanted
+        name: sampled_set(run / name, sampler, truth, ideal, settings.split)
+        for name, ideal in SETS.items()
+        if settings.ideal or not ideal
     }

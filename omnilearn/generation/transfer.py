@@ -1,7 +1,7 @@
-"""Generated jets against the size of the training: figures 3 and 4 of arXiv:2412.10504.
+"""Generated jets for training samples of several sizes: figures 3 and 4 of arXiv:2412.10504.
 
-A row per observable: what fine-tuned models generate, what models from scratch generate, and KL
-divergence and W1 of all of them against the training jets, with power laws.
+A row per observable: spectra by fine-tuned models and by models from scratch, and their KL
+divergence and W1 against the number of training jets, with power laws.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ SIZE_COLOURS = "viridis"
 
 @dataclass(frozen=True)
 class SizeCurve:
-    """One strategy: its name, training jets and metric (points,), and its power law if any."""
+    """One way of training: name, training jets (points,), metric (points,), power law if fitted."""
 
     label: str
     jets: Sequence[int]
@@ -35,9 +35,9 @@ class SizeCurve:
 
 @dataclass(frozen=True)
 class ObservableRow:
-    """One observable: bins, the reference, other data for context, generated jets by size.
+    """One observable: edges (bins + 1,), the reference, other data for context, generated jets.
 
-    generated: column title -> training jets -> sample; curves: axis label -> strategies.
+    generated: column title -> training jets -> sample; curves: axis label -> ways of training.
     """
 
     observable: str
@@ -49,25 +49,24 @@ class ObservableRow:
 
 
 def transfer_figure(rows: Sequence[ObservableRow], path_stem: Path | str, title: str) -> None:
-    """All rows in one figure, PNG and PDF; raises ValueError when there is none."""
+    """All rows in one figure, as PNG and PDF; raises ValueError if there is none."""
     if not rows:
         raise ValueError("no observable to draw")
     columns = len(rows[0].generated) + len(rows[0].curves)
     inches = columns * PANEL_INCHES[0], len(rows) * PANEL_INCHES[1] + 1.0
     with canvas(path_stem, inches) as drawing:
         grid = drawing.subplots(len(rows), columns, squeeze=False)
-        for number, (line, row) in enumerate(zip(grid, rows, strict=True)):
-            for place, (name, samples) in enumerate(row.generated.items()):
-                draw_samples(line[place], row, samples, place == 0)
-                if number == 0:
-                    line[place].set_title(name, fontsize="small")
-            for panel, (name, curves) in zip(
-                line[len(row.generated) :], row.curves.items(), strict=True
-            ):
-                draw_curves(panel, curves, name)
+        for panels, row in zip(grid, rows, strict=True):
+            for column, samples in enumerate(row.generated.values()):
+                draw_samples(panels[column], row, samples, with_context=column == 0)
+            curve_panels = panels[len(row.generated) :]
+            for axes, (label, curves) in zip(curve_panels, row.curves.items(), strict=True):
+                draw_curves(axes, curves, label)
+        for axes, title_of_column in zip(grid[0], rows[0].generated, strict=False):
+            axes.set_title(title_of_column, fontsize="small")
         entries: dict[str, Artist] = {}
-        for panel in (grid[0, 0], grid[0, -1]):
-            entries |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+        for axes in (grid[0, 0], grid[0, -1]):
+            entries |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         drawing.legend(
             entries.values(),
             entries,
@@ -85,20 +84,12 @@ def identity_figure(
     names: Sequence[str],
     path_stem: Path | str,
 ) -> None:
-    """Constituents of every kind per jet: mean and spread over jets (kinds,) of each sample."""
+    """Constituents of each kind per jet: mean and spread over jets (kinds,) of each sample."""
     with figure(path_stem) as axes:
         for position, (label, mean) in enumerate(means.items()):
-            place = np.arange(len(names)) + 0.15 * (position - (len(means) - 1) / 2)
-            axes.errorbar(
-                place,
-                mean,
-                spreads[label],
-                linestyle="",
-                marker="o",
-                capsize=3,
-                color=OTHER_COLOURS[position],
-                label=label,
-            )
+            x = np.arange(len(names)) + 0.15 * (position - (len(means) - 1) / 2)
+            colour = OTHER_COLOURS[position]
+            axes.errorbar(x, mean, spreads[label], fmt="o", capsize=3, color=colour, label=label)
         axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize="x-small")
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
         axes.set_ylim(bottom=0.0)
@@ -109,28 +100,18 @@ def identity_figure(
 def draw_samples(
     axes: Axes, row: ObservableRow, samples: Mapping[int, Sample], with_context: bool
 ) -> None:
-    """Reference filled, other data dotted, a line per training size."""
+    """Draw the reference filled, the context dotted, and a line per training size."""
     density, _ = row.reference.density(row.edges)
     axes.stairs(
         density, row.edges, fill=True, color=LIMIT_COLOUR, alpha=0.35, label=row.reference.label
     )
     if with_context and row.context:
-        axes.stairs(
-            row.context.density(row.edges)[0],
-            row.edges,
-            color="black",
-            linestyle=":",
-            label=row.context.label,
-        )
+        density, _ = row.context.density(row.edges)
+        axes.stairs(density, row.edges, color="black", linestyle=":", label=row.context.label)
     shades = matplotlib.colormaps[SIZE_COLOURS](np.linspace(0.9, 0.0, max(2, len(samples))))
     for shade, (jets, sample) in zip(shades, samples.items(), strict=False):
-        axes.stairs(
-            sample.density(row.edges)[0],
-            row.edges,
-            color=shade,
-            linewidth=1.4,
-            label=f"{jets} jets",
-        )
+        density, _ = sample.density(row.edges)
+        axes.stairs(density, row.edges, color=shade, linewidth=1.4, label=f"{jets} jets")
     axes.set_xlim(row.edges[0], row.edges[-1])
     axes.set_ylim(bottom=0.0)
     axes.set_xlabel(LABELS[row.observable], fontsize="small")
@@ -138,12 +119,12 @@ def draw_samples(
 
 
 def draw_curves(axes: Axes, curves: Sequence[SizeCurve], label: str) -> None:
-    """A metric of every strategy against its training jets, both axes logarithmic."""
+    """A metric of every way of training against its training jets, both axes logarithmic."""
     for position, curve in enumerate(curves):
         colour = OTHER_COLOURS[position % len(OTHER_COLOURS)]
-        value = np.array([one.value for one in curve.metric])
-        error = np.array([one.error or 0.0 for one in curve.metric])
-        # a bar that reaches zero has no lower end on this axis
+        value = np.array([result.value for result in curve.metric])
+        error = np.array([result.error or 0.0 for result in curve.metric])
+        # a logarithmic axis cannot show a bar that reaches zero
         bars = np.stack([np.minimum(error, 0.99 * value), error])
         axes.errorbar(
             curve.jets,

@@ -1,6 +1,6 @@
-"""Checkpoints: one HDF5 file with weights by name, configuration and report; nothing executable.
+"""Checkpoints: an HDF5 file with weights by name, architecture and record, and a checksum.
 
-Written whole or not at all, with a checksum; read with a sentence when anything does not fit.
+A file is written whole or not at all, and holds nothing executable.
 """
 
 import hashlib
@@ -23,7 +23,8 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.typed import as_type, typed
 
 FORMAT = "omnilearn-checkpoint"
-# replaced, and nothing else, when the classes are others
+OTHER_ARCHITECTURE = "the file was made by another architecture"
+# the weights that are fresh when the classes differ
 CLASS_WEIGHTS = (
     "classifier.logits.kernel",
     "classifier.logits.bias",
@@ -36,9 +37,9 @@ FREE_FIELDS = ("num_classes", "max_constituents", "padding")
 
 @dataclass
 class LoadReport:
-    """What loading did to every weight of the model; `unused` is what the file had more.
+    """Names of the weights that were loaded and are fresh; unused: further arrays of the file.
 
-    `classes` says why the class layers are fresh, where they are.
+    classes: the reason why the class layers are fresh, if they are.
     """
 
     source: str
@@ -48,8 +49,8 @@ class LoadReport:
     classes: str = ""
 
     def __str__(self):
-        why = f" ({self.classes})" if self.classes else ""
-        fresh = f", fresh: {', '.join(self.fresh)}{why}" if self.fresh else ""
+        reason = f" ({self.classes})" if self.classes else ""
+        fresh = f", fresh: {', '.join(self.fresh)}{reason}" if self.fresh else ""
         total = len(self.loaded) + len(self.fresh)
         return (
             f"{self.source}: {len(self.loaded)} of {total} weights loaded{fresh}; "
@@ -59,32 +60,32 @@ class LoadReport:
 
 @dataclass
 class Checkpoint:
-    """Everything a run needs to go on: arrays by name, the architecture, the run's own record."""
+    """The state of a training: arrays by name, the architecture, the record of the run."""
 
     path: Path
-    model_config: Any  # a PETConfig, or that of another model, as it was asked for
+    model_config: Any  # a PETConfig, or that of another kind of model
     record: dict  # configuration, epoch, step, metrics: plain JSON
     weights: dict[str, np.ndarray]
     ema: dict[str, np.ndarray]
-    optimizer: dict[str, np.ndarray]
+    optimiser: dict[str, np.ndarray]
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """What the logits stand for, in order; empty where the file does not say."""
+        """Classes of the logits, in order; empty where the file does not name them."""
         names = self.record.get("class_names")
         return tuple(names) if isinstance(names, list) else ()
 
 
 def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, keras.Variable]:
     """Every weight of a layer by its path of layer names, e.g. body.block0.attention.key.kernel."""
-    found = {}
+    weights = {}
     for value in vars(layer).values():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, keras.layers.Layer):
-                found |= named_weights(item, f"{prefix}{item.name}.")
+                weights |= named_weights(item, f"{prefix}{item.name}.")
             elif isinstance(item, keras.Variable):
-                found[f"{prefix}{item.name}"] = item
-    return found
+                weights[f"{prefix}{item.name}"] = item
+    return weights
 
 
 def model_weights(model: keras.Model) -> dict[str, keras.Variable]:
@@ -96,35 +97,37 @@ def model_weights(model: keras.Model) -> dict[str, keras.Variable]:
     }
 
 
+def weight_arrays(model: keras.Model) -> dict[str, np.ndarray]:
+    """Copies of all weights of a model by name."""
+    return {name: np.array(weight) for name, weight in model_weights(model).items()}
+
+
 def assign_weights(
     model: keras.Model, arrays: dict[str, np.ndarray], source: str, other_classes: str = ""
 ) -> LoadReport:
-    """Put arrays into the model by name.
+    """Assign arrays to the weights of a model by name.
 
-    `other_classes` says why the file's classes are not those of the model: then the layers that
-    belong to classes, and nothing else, stay fresh. Raises UserError naming the first weight that
-    is missing, left over or of another shape.
+    other_classes: the reason why the classes of the file differ from those of the model, if they
+    do; then CLASS_WEIGHTS stay fresh. Raises UserError naming the first weight that is missing,
+    left over, of another shape or not finite.
     """
     report, weights = LoadReport(source, classes=other_classes), model_weights(model)
     left_over = [name for name in arrays if name not in weights]
     if left_over:
         raise UserError(
             f"{source}: weight {left_over[0]} has no place in this model (and {len(left_over) - 1} "
-            "more); the file was made by another architecture"
+            f"more); {OTHER_ARCHITECTURE}"
         )
     for name, variable in weights.items():
         shape = tuple(variable.shape)
         if name in CLASS_WEIGHTS and other_classes:
             report.fresh.append(name)
         elif name not in arrays:
-            raise UserError(
-                f"{source}: weight {name} {shape} is missing; the file was made by "
-                "another architecture"
-            )
+            raise UserError(f"{source}: weight {name} {shape} is missing; {OTHER_ARCHITECTURE}")
         elif arrays[name].shape != shape:
             raise UserError(
-                f"{source}: weight {name} has shape {arrays[name].shape}, expected "
-                f"{shape}; the file was made by another architecture"
+                f"{source}: weight {name} has shape {arrays[name].shape}, expected {shape}; "
+                f"{OTHER_ARCHITECTURE}"
             )
         elif not np.isfinite(arrays[name]).all():
             raise UserError(f"{source}: weight {name} holds NaN or infinite values")
@@ -141,15 +144,15 @@ def save_checkpoint(
     weights: dict[str, np.ndarray],
     record: dict,
     ema: dict[str, np.ndarray] | None = None,
-    optimizer: dict[str, np.ndarray] | None = None,
+    optimiser: dict[str, np.ndarray] | None = None,
     previous: Path | None = None,
 ) -> None:
     """Write a checkpoint atomically; `record` must be plain JSON.
 
-    previous: where to keep the checkpoint that was at `path`, once the new one is on the disk.
-    It is composed in memory (25 MB at full size): HDF5 itself crashes on a full disk.
+    previous: path that an existing checkpoint at `path` is moved to. The file is composed in memory
+    (25 MB at full size) because HDF5 crashes on a full disk. Raises OSError on a full disk.
     """
-    groups = {"weights": weights, "ema": ema or {}, "optimizer": optimizer or {}}
+    groups = {"weights": weights, "ema": ema or {}, "optimizer": optimiser or {}}
     meta = {
         "kind": model_config.kind,
         "architecture": json.dumps(asdict(model_config)),
@@ -160,7 +163,7 @@ def save_checkpoint(
         file.attrs["format"] = FORMAT
         for group, arrays in groups.items():
             for name, array in arrays.items():
-                # in one piece: the checksum is over all of it
+                # without chunks: the checksum is over all of it
                 file.create_dataset(f"{group}/{name}", data=array, chunks=None)
         for key, text in meta.items():
             file.create_dataset(key, data=text)
@@ -172,7 +175,7 @@ def save_checkpoint(
 
 
 def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> str:
-    """SHA-256 over every array, its name and the two JSON texts."""
+    """SHA-256 over every array with its name, and the texts."""
     digest = hashlib.sha256()
     for group in sorted(groups):
         for name in sorted(groups[group]):
@@ -185,10 +188,10 @@ def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> 
 
 
 def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpoint:
-    """Read a checkpoint; raises UserError when it is missing, damaged or something else.
+    """Read a checkpoint; raises UserError when it is missing, damaged or no checkpoint.
 
-    `architecture` is the configuration of the model expected in it, whose kind the file names;
-    files written before kinds were stored are told apart by their architecture alone.
+    architecture: the class of the expected configuration, whose kind the file names. Older files
+    without a kind are recognised by the fields of their architecture.
     """
     path = Path(path)
     if not path.is_file():
@@ -221,20 +224,21 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
         record = as_type(dict, json.loads(meta["record"]), "record")
     except (ArithmeticError, TypeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: architecture or record is not understood ({error})") from error
-    return Checkpoint(path, config, record, **groups)
+    return Checkpoint(path, config, record, groups["weights"], groups["ema"], groups["optimizer"])
 
 
 def require_possible_sizes(
-    architecture: dict, weights: dict[str, np.ndarray], where: str = ""
+    architecture: dict, weights: dict[str, np.ndarray], prefix: str = ""
 ) -> None:
-    """Raise ValueError for a size that no model of these weights has: memory is asked for by it."""
-    most = max([MOST_SLOTS, len(weights), *(max(one.shape, default=0) for one in weights.values())])
+    """Raise ValueError for a size that no model of these weights has, which may exhaust memory."""
+    dimensions = [max(array.shape, default=0) for array in weights.values()]
+    most = max([MOST_SLOTS, len(weights), *dimensions])
     for name, value in architecture.items():
         if isinstance(value, dict):
-            require_possible_sizes(value, weights, f"{where}{name}.")
+            require_possible_sizes(value, weights, f"{prefix}{name}.")
         for size in value if isinstance(value, list | tuple) else [value]:
             if isinstance(size, int) and not 0 <= size <= most:
-                raise ValueError(f"'{where}{name}' is {size}, expected 0 to {most}")
+                raise ValueError(f"'{prefix}{name}' is {size}, expected 0 to {most}")
 
 
 def build_pet(checkpoint: Checkpoint) -> PET:
@@ -244,28 +248,28 @@ def build_pet(checkpoint: Checkpoint) -> PET:
     return pet
 
 
-def differing_classes(theirs: Sequence[str], ours: Sequence[str]) -> str:
-    """Why layers of the classes `theirs` mean nothing for `ours`; empty where both are the same.
+def differing_classes(trained: Sequence[str], expected: Sequence[str]) -> str:
+    """Why layers of the classes `trained` do not fit the classes `expected`; empty if they do.
 
-    The order counts. Classes that are not known are taken for others.
+    The order counts. Unknown classes do not fit.
     """
-    if not theirs:
+    if not trained:
         return "the file does not name its classes"
-    if tuple(theirs) == tuple(ours):
+    if tuple(trained) == tuple(expected):
         return ""
-    return f"trained for {', '.join(theirs)}; now {', '.join(ours)}"
+    return f"trained for {', '.join(trained)}; now {', '.join(expected)}"
 
 
 def load_backbone(pet: PET, checkpoint: Checkpoint, class_names: Sequence[str]) -> LoadReport:
     """Load a pre-trained checkpoint into a model that may have other classes, slots or padding.
 
     The class layers are kept where the checkpoint was trained for `class_names`, in that order.
-    Raises UserError when the architectures differ in what shapes the weights, naming the fields.
+    Raises UserError naming the fields when the architectures differ in others than FREE_FIELDS.
     """
-    theirs, ours = asdict(checkpoint.model_config), asdict(pet.config)
-    differing = [key for key in ours if key not in FREE_FIELDS and ours[key] != theirs[key]]
+    stored, model = asdict(checkpoint.model_config), asdict(pet.config)
+    differing = [key for key in model if key not in FREE_FIELDS and model[key] != stored[key]]
     if differing:
-        listed = ", ".join(f"{key} {theirs[key]} (expected {ours[key]})" for key in differing)
+        listed = ", ".join(f"{key} {stored[key]} (expected {model[key]})" for key in differing)
         raise UserError(f"{checkpoint.path} was made by another architecture: {listed}")
-    others = differing_classes(checkpoint.class_names, class_names)
-    return assign_weights(pet, checkpoint.weights, str(checkpoint.path), others)
+    other_classes = differing_classes(checkpoint.class_names, class_names)
+    return assign_weights(pet, checkpoint.weights, str(checkpoint.path), other_classes)

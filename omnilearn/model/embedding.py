@@ -1,4 +1,4 @@
-"""Embeddings of diffusion time and jet kinematics, and the scale-and-shift they act through."""
+"""The embedding of diffusion time, and the scale and shift by which features are conditioned."""
 
 import keras
 import numpy as np
@@ -20,10 +20,7 @@ def fourier_features(time):
 
 
 class TimeEmbedding(keras.layers.Layer):
-    """Fourier features through two layers without bias: zero at t = 0.
-
-    arXiv:2502.14652, Section II.1.
-    """
+    """Fourier features, two layers without bias: zero at t = 0 (arXiv:2502.14652, Section II.1)."""
 
     def __init__(self, dim: int, **kwargs):
         super().__init__(**kwargs)

@@ -1,8 +1,8 @@
-"""The building blocks of PET: normalisation, attention, feed-forward and local encoding over slots.
+"""The layers of PET: normalisation, attention, feed-forward and local encoding over slots.
 
-A jet arrives in L slots. `Slots` says what each slot stands for: in the released meaning padding is
-visible to attention and normalisation, so one representative padded slot may stand for many
-(its weight); in the masked meaning padded slots weigh nothing. arXiv:2502.14652, Section II.
+A jet has L slots, described by `Slots`. With released padding, padded slots enter attention and
+normalisation, and one representative padded slot may stand for many, by its weight; with masked
+padding their weight is zero. arXiv:2502.14652, Section II.
 """
 
 import math
@@ -15,7 +15,7 @@ from keras import ops
 from omnilearn.model.precision import biased, product, reduced, restored
 
 NEVER = -1e9  # attention logit of a slot with weight zero
-FAR_AWAY = 999.0  # added to the coordinates of padded slots, as the released model does
+FAR_AWAY = 999.0  # added to the coordinates of padded slots, as in the released model
 DISTANCE_OFFSET = 1e-5
 SQRT_HALF = math.sqrt(0.5)
 LOG_ERF_SLOPE = math.log(2 / math.sqrt(math.pi))  # erf'(x) = exp(this - x^2)
@@ -25,8 +25,8 @@ LOG_ERF_SLOPE = math.log(2 / math.sqrt(math.pi))  # erf'(x) = exp(this - x^2)
 def scaled_gelu(x):
     """sqrt(2) gelu(sqrt(2) x) = x (1 + erf x), the exact form (the tanh form differs by 5e-4).
 
-    Elementwise passes over edges take a third of a training step: here the constants are left to
-    the weights before and after, and the derivative is spelt out instead of chained.
+    Elementwise operations on edges take a third of a training step: so the constants belong to the
+    weights before and after, and the derivative is written explicitly.
     """
     one_plus_erf = 1.0 + ops.erf(x)
 
@@ -43,16 +43,18 @@ def gelu(x):
 
 
 def two_layers(x, first: keras.layers.Dense, second: keras.layers.Dense):
-    """second(gelu(first(x))) for x (N, D), the constants of gelu taken into the weights."""
+    """second(gelu(first(x))) for x (N, D), with the constants of gelu in the weights."""
     hidden = biased(product(x, SQRT_HALF * first.kernel), SQRT_HALF * first.bias)
     return biased(restored(product(scaled_gelu(hidden), SQRT_HALF * second.kernel)), second.bias)
 
 
 @dataclass(frozen=True)
 class Slots:
-    """mask (B, S, 1): 1 real, 0 padded; weight (B or 1, S): jets' slots each stands for, or None
-    when every slot weighs one; own_neighbour: padded slots are their own neighbours (compressed).
-    masked: padding is invisible everywhere.
+    """The slots of a batch of jets.
+
+    mask (B, S, 1): 1 real, 0 padded; weight (B or 1, S): number of slots that each represents, None
+    if all are one; own_neighbour: padded slots are their own neighbours, as where one represents
+    many; masked: padded slots change nothing.
     """
 
     mask: Any
@@ -61,15 +63,15 @@ class Slots:
     masked: bool = False
 
     def with_token(self) -> "Slots":
-        """The same slots with one class token in front, which weighs one."""
-        one = ops.ones_like(self.mask[:, :1])
+        """The same slots with a class token of weight one in front."""
+        token = ops.ones_like(self.mask[:, :1])
         weight = self.weight
         if weight is not None:
             weight = ops.concatenate([ops.ones_like(weight[:, :1]), weight], axis=1)
-        return Slots(ops.concatenate([one, self.mask], axis=1), weight)
+        return Slots(ops.concatenate([token, self.mask], axis=1), weight)
 
     def together(self, jets: int) -> "Slots":
-        """The slots of so many neighbouring rows as those of one row, behind each other."""
+        """The slots of `jets` consecutive rows concatenated in one row."""
         mask = ops.reshape(self.mask, (-1, jets * ops.shape(self.mask)[1], 1))
         weight = self.weight
         if weight is not None and weight.shape[0] == 1:
@@ -83,8 +85,8 @@ class Slots:
         """log(weight) per key, (B or 1, 1, 1, S): a key of weight w counts w times in softmax."""
         if self.weight is None:
             return None
-        seen = ops.where(self.weight > 0, ops.log(ops.maximum(self.weight, 1e-9)), NEVER)
-        return seen[:, None, None, :]
+        bias = ops.where(self.weight > 0, ops.log(ops.maximum(self.weight, 1e-9)), NEVER)
+        return bias[:, None, None, :]
 
 
 def dense(units: int, name: str, bias: bool = True) -> keras.layers.Dense:
@@ -152,7 +154,7 @@ class Projection(keras.layers.Layer):
 
 
 class Attention(keras.layers.Layer):
-    """Multi-head attention, scale 1/sqrt(D/H); a key counts by its slot's weight.
+    """Multi-head attention with scale 1/sqrt(D/H).
 
     offsets: query, key and value have biases, as in PET; the output always has one.
     """
@@ -172,10 +174,10 @@ class Attention(keras.layers.Layer):
         self.built = True
 
     def call(self, x, bias=None, drop=None):
-        """Every slot attends to every slot: x (B, S, D), bias (B or 1, 1, 1 or S, S) -> (B, S, D).
+        """Self-attention of x (B, S, D), with bias (B or 1, 1, 1 or S, S) on the logits.
 
-        A bias with a row per asking slot hides keys from some of them, as a causal one does.
-        drop: what is done to the shares in training, a dropout.
+        A bias with a row per query can hide keys from some queries, as a causal mask does.
+        drop: dropout of the attention shares in training.
         """
         return self.attended(*self.projected(x), bias, drop)
 
@@ -195,21 +197,22 @@ class Attention(keras.layers.Layer):
         ]
 
     def attended(self, query, key, value, bias=None, drop=None):
-        """Slots that ask, (B, H, Q, D/H), and those that answer, (B, H, S, D/H) -> (B, Q, D)."""
+        """query (B, H, Q, D/H), key and value (B, H, S, D/H) -> (B, Q, D)."""
         logits = product(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
         shares = attention_shares(restored(logits), bias)
         mixed = product(drop(shares) if drop else shares, value)  # (B, H, Q, D/H)
         return self.project(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
 
     def token(self, x, bias=None):
-        """Only slot 0 asks: x (B, S, D) -> (B, 1, D), without keys or values of every slot.
+        """Attention of slot 0 to all slots: x (B, S, D) -> (B, 1, D).
 
-        q.(W x_j + b) = (W^T q).x_j + q.b, and the last term is the same for all keys, so it drops
-        out of the softmax; the values are projected after they are averaged.
+        Keys and values are not computed per slot: q.(W x_j + b) = (W^T q).x_j + q.b, whose last
+        term is the same for all keys and drops out of the softmax; the values are projected after
+        they are averaged.
         """
         query = ops.einsum("bd,dhk->bhk", x[:, 0], self.query.kernel) + self.query.bias
-        asked = ops.einsum("bhk,dhk->bhd", query * self.head_dim**-0.5, self.key.kernel)
-        logits = restored(product(asked, ops.transpose(x, (0, 2, 1))))[:, :, None]  # (B, H, 1, S)
+        query = ops.einsum("bhk,dhk->bhd", query * self.head_dim**-0.5, self.key.kernel)  # W^T q
+        logits = restored(product(query, ops.transpose(x, (0, 2, 1))))[:, :, None]  # (B, H, 1, S)
         mean = restored(product(attention_shares(logits, bias)[:, :, 0], x))  # (B, H, D)
         mixed = ops.einsum("bhd,dhk->bhk", mean, self.value.kernel) + self.value.bias
         return self.project(mixed, 1)
@@ -227,7 +230,7 @@ def attention_shares(logits, bias):
 
 
 class FeedForward(keras.layers.Layer):
-    """Dense 2D, gelu, Dense D; with a second gelu it is the embedding of the constituents."""
+    """Dense 2D, gelu, Dense D; with a second gelu for the embedding of the constituents."""
 
     def __init__(self, in_dim: int, dim: int, last_gelu: bool = False, **kwargs):
         super().__init__(**kwargs)
@@ -244,12 +247,10 @@ class FeedForward(keras.layers.Layer):
 
 
 class LocalEncoding(keras.layers.Layer):
-    """Edge convolution over the k nearest neighbours.
+    """Edge convolution over the k nearest neighbours (arXiv:1801.07829).
 
-    arXiv:1801.07829; arXiv:2502.14652, Section II.1.
-
-    The first layer acts on [f_j - f_i, f_i]; it is linear before its gelu, so it is computed once
-    per slot and gathered: W [f_j - f_i, f_i] = W_a f_j + (W_b - W_a) f_i.
+    The first layer acts on [f_j - f_i, f_i]; before its gelu it is linear, so it is computed once
+    per slot: W [f_j - f_i, f_i] = W_a f_j + (W_b - W_a) f_i.
     """
 
     def __init__(self, in_dim: int, dim: int, neighbours: int, **kwargs):
@@ -263,11 +264,11 @@ class LocalEncoding(keras.layers.Layer):
     def call(self, coordinates, features, slots: Slots):
         """coordinates (B, S, C), features (B, S, F) -> (B, S, D), the mean over neighbours."""
         nearest = nearest_slots(coordinates, slots, self.neighbours)  # (B, S, K)
-        kernel, own_bias = SQRT_HALF * self.first.kernel, SQRT_HALF * self.first.bias
+        kernel, bias = SQRT_HALF * self.first.kernel, SQRT_HALF * self.first.bias
         of_neighbour, of_self = kernel[: self.in_dim], kernel[self.in_dim :]
-        own = biased(ops.matmul(features, of_self - of_neighbour), own_bias)
-        # neighbours differ little: they are subtracted in float32
-        hidden = reduced(take(ops.matmul(features, of_neighbour), nearest) + own[:, :, None])
+        centre = biased(ops.matmul(features, of_self - of_neighbour), bias)
+        # in float32, for neighbours differ little
+        hidden = reduced(take(ops.matmul(features, of_neighbour), nearest) + centre[:, :, None])
         flat = ops.reshape(scaled_gelu(hidden), (-1, 2 * self.dim))  # (B S K, 2D)
         flat = biased(product(flat, 0.5 * self.second.kernel), SQRT_HALF * self.second.bias)
         flat = restored(scaled_gelu(flat))
@@ -280,7 +281,7 @@ class LocalEncoding(keras.layers.Layer):
 
 
 def nearest_slots(coordinates, slots: Slots, neighbours: int):
-    """Indices (B, S, K) of the nearest slots; the nearest of all, the slot itself, is left out."""
+    """Indices (B, S, K) of the nearest slots without the first, which is the slot itself."""
     shifted = coordinates + FAR_AWAY * (1.0 - slots.mask)
     square = ops.sum(ops.square(shifted), axis=-1, keepdims=True)  # (B, S, 1)
     product = ops.matmul(shifted, ops.transpose(shifted, (0, 2, 1)))

@@ -1,9 +1,9 @@
 """PET, the point-edge transformer: one body, a classifier head and a generator head.
 
-arXiv:2502.14652, Section II. The forward pass equals the released model to
-float noise, also when a jet comes in fewer slots than it was padded to: every padded slot of a jet
-carries the same vector at every depth, so one representative slot of weight P - L stands for those
-that are not there. Written in `keras.ops`: TensorFlow, JAX or PyTorch.
+arXiv:2502.14652, Section II. The forward pass equals that of the released model to float noise,
+also with fewer slots than it pads to: the padded slots of a jet have equal vectors in every layer,
+so one representative slot of weight P - L replaces the absent ones. Written in `keras.ops`, for
+TensorFlow, JAX or PyTorch.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class PETConfig:
     num_features: int = len(FEATURES)
     num_jet: int = len(JET_FEATURES)
     max_constituents: int = 150
-    padding: str = "released"  # visible as in the released model, or "masked": never felt
+    padding: str = "released"  # enters as in the released model; or "masked": changes nothing
     neighbours: int = 10
     classifier_layers: int = 2
     generator_layers: int = 2
@@ -61,7 +61,7 @@ class PETConfig:
 
 
 class Block(keras.layers.Layer):
-    """Attention and feed-forward, normalised before and scaled after; for body and generator."""
+    """Attention and feed-forward with normalisation before and layer scale after each."""
 
     def __init__(self, config: PETConfig, **kwargs):
         super().__init__(**kwargs)
@@ -76,9 +76,9 @@ class Block(keras.layers.Layer):
         self.built = True
 
     def call(self, x, slots: Slots, context=None):
-        """x (B, S, D) -> (B, S, D); attention looks at x + context where a context is given."""
-        seen = self.norm1(x if context is None else x + context, weight=slots.weight)
-        update = self.attention(seen, bias=slots.attention_bias)
+        """x (B, S, D) -> (B, S, D); attention is over x + context if a context is given."""
+        normed = self.norm1(x if context is None else x + context, weight=slots.weight)
+        update = self.attention(normed, bias=slots.attention_bias)
         x = self.layer_scale1(update) * slots.mask + x
         update = self.feed_forward(self.norm2(x, weight=slots.weight))
         return self.layer_scale2(update) * slots.mask + x
@@ -114,7 +114,7 @@ class Body(keras.layers.Layer):
 
 
 class TokenBlock(keras.layers.Layer):
-    """Class attention: the token asks, token and constituents answer (arXiv:2103.17239)."""
+    """Class attention of the token to itself and the constituents (arXiv:2103.17239)."""
 
     def __init__(self, config: PETConfig, **kwargs):
         super().__init__(**kwargs)
@@ -132,15 +132,15 @@ class TokenBlock(keras.layers.Layer):
 
     def call(self, token, constituents, slots: Slots):
         """token (B, 1, D), constituents (B, S, D), slots of both -> token (B, 1, D)."""
-        both = ops.concatenate([token, constituents], axis=1)
-        seen = self.norm1(both, weight=slots.weight)
-        update = self.attention.token(seen, bias=slots.attention_bias)
+        sequence = ops.concatenate([token, constituents], axis=1)
+        normed = self.norm1(sequence, weight=slots.weight)
+        update = self.attention.token(normed, bias=slots.attention_bias)
         x = self.layer_scale1(self.norm_updates(update)) + token
         return self.layer_scale2(self.feed_forward(self.norm2(x))) + x
 
 
 class ClassifierHead(keras.layers.Layer):
-    """Logits of the classes, and the jet's own kinematics, read off one class token."""
+    """Logits of the classes and the regressed jet kinematics, linear in one class token."""
 
     def __init__(self, config: PETConfig, **kwargs):
         super().__init__(**kwargs)
@@ -163,7 +163,7 @@ class ClassifierHead(keras.layers.Layer):
         return self.pooled(self.conditioned(body, jet), slots)
 
     def conditioned(self, body, jet):
-        """body (B, S, D) scaled and shifted by what jet (B, J) says -> (B, S, D)."""
+        """body (B, S, D) scaled and shifted as jet (B, J) determines -> (B, S, D)."""
         return scaled_and_shifted(body, gelu(self.jet_film(jet))[:, None])
 
     def pooled(self, constituents, slots: Slots):
@@ -172,7 +172,7 @@ class ClassifierHead(keras.layers.Layer):
         return self.logits(token), self.regression(token)
 
     def class_token(self, constituents, slots: Slots):
-        """constituents (B, S, D) -> (B, D), what logits and regression are linear functions of."""
+        """constituents (B, S, D) -> (B, D), of which logits and regression are linear functions."""
         token = ops.tile(self.token[None], (ops.shape(constituents)[0], 1, 1))
         slots = slots.with_token()
         for layer in self.layers:
@@ -188,10 +188,8 @@ class GeneratorHead(keras.layers.Layer):
         dim = config.projection_dim
         self.time = TimeEmbedding(dim, name="time")
         self.cond_jet = dense(dim, "cond_jet")
-        self.cond_token0, self.cond_token1 = (
-            dense(2 * dim, "cond_token0"),
-            dense(dim, "cond_token1"),
-        )
+        self.cond_token0 = dense(2 * dim, "cond_token0")
+        self.cond_token1 = dense(dim, "cond_token1")
         self.cond_label = dense(dim, "cond_label", bias=False)
         self.cond_jet.build((None, config.num_jet))
         self.cond_token0.build((None, 2 * dim))
@@ -219,8 +217,7 @@ class PET(keras.Model):
     """The model. Arrays: features (B, L, F), mask (B, L), jet (B, J), time (B, 1), label (B, C).
 
     L is `max_constituents` (P), or, with 11 <= L <= P - 11 and no jet longer than L, fewer slots
-    with the same result. What stands in padded slots is never read. Raises ValueError on an L
-    that cannot be meant.
+    with the same result. The content of padded slots is not read. Raises ValueError for another L.
     """
 
     def __init__(self, config: PETConfig | None = None, name: str = "pet"):
@@ -232,9 +229,9 @@ class PET(keras.Model):
         self.built = True
 
     def slots(self, features, mask):
-        """What the model computes on: (features, Slots), with the representative slot if any.
+        """The inputs of the body: (features, Slots), with the representative slot if L < P.
 
-        In a graph the number of slots may be left open; then it is taken for a legal L < P.
+        In a graph the number of slots may be open; then it is taken for an allowed L < P.
         """
         given, full = features.shape[1], self.config.max_constituents
         mask = ops.cast(mask, "float32")[:, :, None]
@@ -252,9 +249,8 @@ class PET(keras.Model):
                 f"{most}, where the {full - given} others can be represented exactly"
             )
         absent = ops.cast(full - ops.shape(features)[1], "float32")
-        weight = ops.concatenate(
-            [ops.ones_like(mask[:1, :, 0]), ops.reshape(absent, (1, 1))], axis=1
-        )
+        ones = ops.ones_like(mask[:1, :, 0])
+        weight = ops.concatenate([ones, ops.reshape(absent, (1, 1))], axis=1)
         features = ops.concatenate([features, ops.zeros_like(features[:, :1])], axis=1)
         mask = ops.concatenate([mask, ops.zeros_like(mask[:, :1])], axis=1)
         return features, Slots(mask, weight, own_neighbour=True)
@@ -268,9 +264,8 @@ class PET(keras.Model):
     def classify(self, features, mask, jet, time=None):
         """logits (B, C) and regression of the jet inputs (B, J)."""
         features, slots = self.slots(features, mask)
-        return self.classifier(
-            self.body(features, slots=slots, time=as_column(time)), slots=slots, jet=jet
-        )
+        body = self.body(features, slots=slots, time=as_column(time))
+        return self.classifier(body, slots=slots, jet=jet)
 
     def embed(self, features, mask, jet):
         """The class token (B, D) after all layers of the classifier head."""
@@ -296,10 +291,6 @@ class PET(keras.Model):
 
     def parts(self) -> dict[str, keras.layers.Layer]:
         return {"body": self.body, "classifier": self.classifier, "generator": self.generator}
-
-    def count_params_by_part(self) -> dict[str, int]:
-        """Number of weights of body, classifier (with its class token) and generator."""
-        return {name: part.count_params() for name, part in self.parts().items()}
 
 
 def as_column(time):

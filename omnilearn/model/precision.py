@@ -1,11 +1,11 @@
 """Mixed precision: matrix products of bfloat16 in a network whose weights are float32.
 
-With "bfloat16" the products over constituents and edges, and what is elementwise between two of
-them, have 8 bits of mantissa; on a GPU they are fast and take half of the memory. All else stays
-float32: weights, optimiser, normalisations, softmax, residual sums, losses, what is computed once
-per jet, the heads' last layers, coordinates and distances of the neighbour search, and the
-differences of neighbours that enter an edge. Precision belongs to a training, not to the
-architecture: a checkpoint holds the same arrays either way.
+With "bfloat16" the products over constituents and edges, and elementwise operations between two
+products, have 8 bits of mantissa; on a GPU they are fast and take half of the memory. All else is
+float32: weights, optimiser, normalisations, softmax, residual sums, losses, operations once per
+jet, the last layers of the heads, coordinates and distances of the neighbour search, and the
+differences of neighbours in an edge. Precision is a setting of the training, not of the
+architecture; checkpoints hold the same arrays with both.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ _of_products = ContextVar("precision of products", default=FULL)
 
 
 def in_precision(function: Callable, precision: str) -> Callable:
-    """The function with the products of all layers it calls in "float32" or "bfloat16".
+    """The function with the products of all layers that it calls in "float32" or "bfloat16".
 
-    Layers ask while they are called, so a graph keeps the precision it was traced in.
+    Layers read the precision while they are called; a graph keeps that of its tracing.
     """
 
     def call(*arguments):
@@ -35,7 +35,7 @@ def in_precision(function: Callable, precision: str) -> Callable:
 
 
 def reduced(x):
-    """x in the precision of products: as it is, or rounded to bfloat16."""
+    """x in the precision of products: unchanged, or rounded to bfloat16."""
     return x if _of_products.get() == FULL else ops.cast(x, REDUCED)
 
 
@@ -54,7 +54,7 @@ def product(a, b):
 
 
 def biased(x, bias):
-    """x (..., D) + bias (D,) in the precision of x; TensorFlow sums the bias's gradient quickly."""
+    """x (..., D) + bias (D,) in the precision of x."""
     return with_bias(x, reduced(bias)) if is_reduced(x) else ops.add(x, bias)
 
 
@@ -62,8 +62,8 @@ def biased(x, bias):
 def with_bias(x, bias):
     """x (..., D) + bias (D,), both bfloat16.
 
-    The gradient of the bias is a product with ones: products sum in float32, other sums over so
-    many rows would stop to grow at 256 times a term.
+    The gradient of the bias is a product with ones, because products are summed in float32; a sum
+    in bfloat16 stops growing at 256 times a term.
     """
 
     def gradient(*arguments, upstream=None):

@@ -1,8 +1,8 @@
-"""Weights of the released OmniLearn code, read into our PET by position in their layer lists.
+"""Weights of the released OmniLearn code, read into our PET by their position.
 
-The `.weights.h5` files hold one container per part; inside, layers are named by class and a running
-counter (dense, dense_1, ...) in the order the released model lists its layers, and each layer's
-arrays are vars/0, vars/1. TensorFlow 2.14 and 2.15 wrote different container names.
+The `.weights.h5` files hold one container per part, with layers named by class and a counter
+(dense, dense_1, ...) in the order of the released model, and arrays vars/0, vars/1 in each layer.
+TensorFlow 2.14 and 2.15 wrote different container names.
 """
 
 from collections import defaultdict
@@ -15,11 +15,11 @@ import numpy as np
 
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import array, stored_file
-from omnilearn.model.checkpoint import LoadReport, assign_weights
+from omnilearn.model.checkpoint import OTHER_ARCHITECTURE, LoadReport, assign_weights
 from omnilearn.model.pet import PET, PETConfig
 
 INSIDE = "_layer_checkpoint_dependencies"
-# part of the model -> container; a file is one of these or is refused
+# part of the model -> container, by the version that wrote the file
 LAYOUTS = {
     "TensorFlow 2.14": {
         "body": f"body/{INSIDE}",
@@ -36,15 +36,15 @@ LAYOUTS = {
         "ema_generator": "layers/functional_6/layers",
     },
 }
-# arrays of a layer: ours, theirs
+# arrays of a layer: our name, path in the file
 ARRAYS = {
     "dense": (("kernel", "vars/0"), ("bias", "vars/1")),
     "dense_without_bias": (("kernel", "vars/0"),),
     "group_normalization": (("gamma", "vars/0"), ("beta", "vars/1")),
     "layer_scale": (("gamma", "vars/0"),),
     "multi_head_attention": tuple(
-        (f"{ours}.{array}", f"_{theirs}_dense/vars/{index}")
-        for ours, theirs in (
+        (f"{ours}.{array}", f"_{released}_dense/vars/{index}")
+        for ours, released in (
             ("query", "query"),
             ("key", "key"),
             ("value", "value"),
@@ -110,11 +110,11 @@ def released_paths(config: PETConfig) -> dict[str, dict[str, str]]:
         counted, paths[part] = defaultdict(int), {}
         for kind, name in layers(config):
             layer_class = "dense" if kind == "dense_without_bias" else kind
-            number = counted[layer_class]
+            index = counted[layer_class]
             counted[layer_class] += 1
-            folder = layer_class + (f"_{number}" if number else "")
-            for ours, theirs in ARRAYS[kind]:
-                paths[part][f"{name}.{ours}"] = f"{folder}/{theirs}"
+            folder = layer_class + (f"_{index}" if index else "")
+            for ours, released in ARRAYS[kind]:
+                paths[part][f"{name}.{ours}"] = f"{folder}/{released}"
     return paths
 
 
@@ -123,14 +123,14 @@ def load_released_weights(
 ) -> LoadReport:
     """Load a released `.weights.h5` file; returns loaded, fresh and unused names.
 
-    With `ema` the moving averages stand in for body and generator. The class token was a constant
-    zero there and is not in the file: it is set to zero. `other_classes` says why its classes are
-    not those of the model: then exactly the logits and the label layer stay fresh. Raises
-    UserError for a file of unknown layout, of another architecture, or incomplete.
+    ema: load the moving averages of body and generator. The class token of the released model is a
+    constant zero that the file does not hold, so it is set to zero. other_classes: as in
+    `assign_weights`. Raises UserError for a file of unknown layout, of another architecture, or
+    incomplete.
     """
     path = Path(path)
     with opened(path) as file:
-        present, layout = found_layout(file, path)
+        present, layout = layout_of(file, path)
         arrays, unused = read_arrays(file, present, layout, pet.config, ema, path)
     token = "classifier.token"
     arrays[token] = np.zeros((1, pet.config.projection_dim), "float32")
@@ -142,46 +142,45 @@ def load_released_weights(
 
 
 def released_config(path: Path | str) -> PETConfig:
-    """The architecture of a released file, read off the shapes of its arrays.
+    """The architecture of a released file, from the shapes of its arrays.
 
-    The number of slots and of neighbours leave no trace in the weights: they are the defaults.
+    The numbers of slots and of neighbours do not shape the weights: they are the defaults. Raises
+    UserError as `load_released_weights`.
     """
     path = Path(path)
     with opened(path) as file:
-        present, layout = found_layout(file, path)
-        shape = {
+        present, layout = layout_of(file, path)
+        shapes = {
             part: {
-                name.removeprefix(f"{where}/"): item.shape
+                name.removeprefix(f"{container}/"): item.shape
                 for name, item in present.items()
-                if name.startswith(f"{where}/")
+                if name.startswith(f"{container}/")
             }
-            for part, where in layout.items()
+            for part, container in layout.items()
         }
     counts = {
         part: sum(name.endswith("_query_dense/vars/0") for name in arrays)
-        for part, arrays in shape.items()
+        for part, arrays in shapes.items()
     }
     try:
-        dim, heads, _ = shape["body"]["multi_head_attention/_query_dense/vars/0"]
+        dim, heads, _ = shapes["body"]["multi_head_attention/_query_dense/vars/0"]
         return PETConfig(
             projection_dim=dim,
             num_heads=heads,
-            num_features=shape["body"]["dense_2/vars/0"][0],
-            num_jet=shape["classifier"]["dense/vars/0"][0],
-            num_classes=shape["generator"]["dense_4/vars/0"][0],
+            num_features=shapes["body"]["dense_2/vars/0"][0],
+            num_jet=shapes["classifier"]["dense/vars/0"][0],
+            num_classes=shapes["generator"]["dense_4/vars/0"][0],
             num_layers=counts["body"],
             classifier_layers=counts["classifier"],
             generator_layers=counts["generator"],
         )
     except (KeyError, ValueError) as error:
-        raise UserError(
-            f"{path}: the architecture cannot be read off its arrays ({error})"
-        ) from error
+        raise UserError(f"{path}: its arrays fit no architecture ({error})") from error
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, or UserError when it is missing or cannot be read."""
+    """The open file; raises UserError when it is missing or cannot be read."""
     if not path.is_file():
         raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
     mend = "it is truncated or damaged, download it again"
@@ -189,8 +188,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def found_layout(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dict[str, str]]:
-    """Every array of the file by its path, and the layout that fits; UserError if none does."""
+def layout_of(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dict[str, str]]:
+    """The arrays of the file by path, and its layout; raises UserError if none fits."""
     present: dict[str, h5py.Dataset] = {}
     file.visititems(
         lambda name, item: present.update({name: item}) if isinstance(item, h5py.Dataset) else None
@@ -216,21 +215,18 @@ def read_arrays(
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Our names -> arrays, and the paths of the file that were not used."""
     arrays, used = {}, set()
-    for part, inside in released_paths(config).items():
+    for part, paths in released_paths(config).items():
         container = layout.get(f"ema_{part}", layout[part]) if ema else layout[part]
-        for name, where in inside.items():
-            dataset = f"{container}/{where}"
+        for name, inside in paths.items():
+            dataset = f"{container}/{inside}"
             if dataset not in present:
-                raise UserError(
-                    f"{path}: {dataset} ({name}) is missing; the file was made by "
-                    "another architecture"
-                )
+                raise UserError(f"{path}: {dataset} ({name}) is missing; {OTHER_ARCHITECTURE}")
             used.add(dataset)
             arrays[name] = array(file, dataset)
         extra = [name for name in present if name.startswith(f"{container}/") and name not in used]
         if extra:
             raise UserError(
-                f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} "
-                "more); the file was made by another architecture"
+                f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} more); "
+                f"{OTHER_ARCHITECTURE}"
             )
     return arrays, sorted(set(present) - used)

@@ -1,4 +1,4 @@
-"""Distributions of the inputs: one panel per feature, one line per class, each of area one."""
+"""Distributions of the inputs: one panel per feature, one normalised line per class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator
 
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.plotting.style import canvas, class_style
 
-COLUMNS = 4  # panels side by side
+COLUMNS = 4
 PANEL_INCHES = (4.2, 3.4)
 
 AXIS_LABELS = {
@@ -60,7 +61,7 @@ def input_distributions(
         grid = drawing.subplots(rows, COLUMNS, squeeze=False).ravel()
         lines: dict[str, Artist] = {}
         for axes, panel in zip(grid, panels, strict=False):
-            lines |= _draw(axes, panel, spec)
+            lines |= _draw_panel(axes, panel, spec)
         for axes in grid[len(panels) :]:
             axes.remove()
         drawing.legend(
@@ -73,16 +74,17 @@ def input_distributions(
         )
 
 
-def _draw(axes, panel: Panel, spec: DatasetSpec) -> dict:
-    """One line per class; returns them by label."""
-    lines = {}
+def _draw_panel(axes: Axes, panel: Panel, spec: DatasetSpec) -> dict[str, Artist]:
+    """Draw one line per class and return label -> line."""
+    lines: dict[str, Artist] = {}
     widths = np.diff(panel.edges)
     for name, counts in zip(spec.class_names, panel.counts, strict=True):
         if counts.sum() <= 0:
             continue
-        ink = class_style(spec, name)
+        style = class_style(spec, name)
         density = counts / (counts.sum() * widths)
-        lines[ink["label"]] = axes.stairs(density, panel.edges, color=ink["color"], linewidth=1.5)
+        line = axes.stairs(density, panel.edges, color=style["color"], linewidth=1.5)
+        lines[style["label"]] = line
     axes.set_yscale("log")
     axes.set_xlim(panel.edges[0], panel.edges[-1])
     axes.set_xlabel(AXIS_LABELS.get(panel.name, panel.name), fontsize="small")

@@ -13,9 +13,9 @@ from omnilearn.statistics.results import Result
 
 @dataclass(frozen=True)
 class Scan:
-    """One model: training jets (points,), and the metric of the model trained on so many.
+    """One model: sizes of its training samples (points,) and its metric (points,) for each.
 
-    Or whatever else is counted along the x axis, as the evaluations of a solver.
+    `training_jets` may hold another x value, such as the evaluations of a solver.
     """
 
     label: str
@@ -32,7 +32,7 @@ def training_size_scan(
 ) -> None:
     """The metric of each model against its training jets, with one-sigma bars, as PNG and PDF.
 
-    A triangle marks a lower limit. Raises ValueError if there is no model.
+    Triangles mark lower limits. Raises ValueError if `scans` is empty.
     """
     if not scans:
         raise ValueError("no model to draw")
@@ -43,18 +43,11 @@ def training_size_scan(
             value = np.array([result.value for result in scan.metric])
             error = np.array([result.error or 0.0 for result in scan.metric])
             limit = np.array([result.bound == "lower" for result in scan.metric])
-            axes.errorbar(
-                jets[~limit],
-                value[~limit],
-                error[~limit],
-                color=colour,
-                marker="o",
-                capsize=3,
-                label=scan.label,
-            )
-            axes.plot(jets[limit], value[limit], color=colour, marker="^", linestyle="")
+            measured = [column[~limit] for column in (jets, value, error)]
+            axes.errorbar(*measured, color=colour, marker="o", capsize=3, label=scan.label)
+            axes.plot(jets[limit], value[limit], "^", color=colour)
         if any(result.bound for scan in scans for result in scan.metric):
-            axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
+            axes.plot([], [], "^", color=LIMIT_COLOUR, label="lower limit")
         axes.set_xscale("log")
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel(x_label)
@@ -63,22 +56,18 @@ def training_size_scan(
 
 
 def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_stem: Path) -> None:
-    """Percent of each true class (rows) that is taken for each class (columns)."""
+    """Percent of each true class (rows) that is classified as each class (columns).
+
+    `matrix` (classes, classes) holds fractions.
+    """
     percent = 100 * np.asarray(matrix)
     names = [label.latex for label in spec.labels]
     with figure(path_stem, (9.0, 8.0)) as axes:
         axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(percent.shape):
-            dark = percent[row, column] > 50
-            axes.text(
-                column,
-                row,
-                f"{percent[row, column]:.0f}",
-                ha="center",
-                va="center",
-                fontsize=12,
-                color="white" if dark else "black",
-            )
+            text = f"{percent[row, column]:.0f}"
+            colour = "white" if percent[row, column] > 50 else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=12, color=colour)
         axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
         axes.set_yticks(range(len(names)), names)
         axes.minorticks_off()

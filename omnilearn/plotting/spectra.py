@@ -1,4 +1,4 @@
-"""Histograms with a panel of ratios: a reference sample and others against it."""
+"""Histograms of several samples with a panel of their ratios to a reference sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from omnilearn.plotting.style import LIMIT_COLOUR, canvas, model_colour
 
-COLUMNS = 4  # panels side by side
+COLUMNS = 4
 PANEL_INCHES = (4.6, 4.4)
 
 
@@ -17,7 +17,7 @@ PANEL_INCHES = (4.6, 4.4)
 class Sample:
     """One sample in bins: its name, sums of weights (bins,), sums of squared weights (bins,).
 
-    `total` is the sum of all weights, also outside the bins, so that a lost tail is seen.
+    `total` is the sum of all weights, inside and outside the bins.
     """
 
     label: str
@@ -28,16 +28,15 @@ class Sample:
 
     @classmethod
     def of_values(cls, label, values, edges, weights=None, colour=None) -> "Sample":
-        """A sample of values (N,) with weights (N,), ones where None, in bins."""
+        """A sample of values (N,) in bins, with weights (N,) or unit weights."""
         weights = np.ones(len(values)) if weights is None else np.asarray(weights, np.float64)
-        sums, squares = (
-            np.histogram(values, edges, weights=each)[0] for each in (weights, weights**2)
-        )
+        sums = np.histogram(values, edges, weights=weights)[0]
+        squares = np.histogram(values, edges, weights=weights**2)[0]
         return cls(label, sums, squares, float(weights.sum()), colour)
 
     @classmethod
     def of_counts(cls, label, counts, total, colour=None) -> "Sample":
-        """A sample of unit weights that is known by its counts (bins,)."""
+        """A sample of `total` jets of unit weight with these counts (bins,)."""
         counts = np.asarray(counts, np.float64)
         return cls(label, counts, counts, float(total), colour)
 
@@ -56,33 +55,29 @@ def histogram_with_ratio(
     x_label: str,
     logarithmic: bool = False,
 ) -> None:
-    """Draw the reference filled and the others as lines, and below each over the reference.
+    """Draw the reference filled and the others as lines; in `ratio_axes`, their ratios to it.
 
-    Bands and bars are statistical, one sigma: in the ratio those of each sample alone, the band
-    around one is the reference's.
+    Uncertainties are statistical, one sigma. In the ratio, the band around one is that of the
+    reference, the bars are those of the other samples alone.
     """
     centres = (edges[1:] + edges[:-1]) / 2
     density, error = reference.density(edges)
-    seen = density > 0
+    filled = density > 0
     axes.stairs(density, edges, fill=True, color=LIMIT_COLOUR, alpha=0.35, label=reference.label)
-    relative = np.divide(error, density, out=np.zeros_like(error), where=seen)
+    relative = np.divide(error, density, out=np.zeros_like(error), where=filled)
     ratio_axes.stairs(
         1 + relative, edges, baseline=1 - relative, fill=True, color=LIMIT_COLOUR, alpha=0.35
     )
     ratio_axes.axhline(1.0, color=LIMIT_COLOUR, linewidth=1.0)
-    for position, other in enumerate(others):
-        colour = other.colour or model_colour(other.label, position)
-        found, its_error = other.density(edges)
-        axes.stairs(found, edges, color=colour, linewidth=1.8, label=other.label)
+    for position, sample in enumerate(others):
+        colour = sample.colour or model_colour(sample.label, position)
+        sample_density, sample_error = sample.density(edges)
+        axes.stairs(sample_density, edges, color=colour, linewidth=1.8, label=sample.label)
+        ratio, bars = (
+            column[filled] / density[filled] for column in (sample_density, sample_error)
+        )
         ratio_axes.errorbar(
-            centres[seen],
-            found[seen] / density[seen],
-            its_error[seen] / density[seen],
-            color=colour,
-            linestyle="",
-            marker="o",
-            markersize=3,
-            linewidth=1.0,
+            centres[filled], ratio, bars, fmt="o", color=colour, markersize=3, linewidth=1.0
         )
     if logarithmic:
         axes.set_yscale("log")
@@ -93,13 +88,13 @@ def histogram_with_ratio(
     ratio_axes.set_xlabel(x_label)
     ratio_axes.set_ylabel("Ratio")
     ratio_axes.set_ylim(0.5, 1.5)
-    for each in (axes, ratio_axes):
-        each.set_xlim(edges[0], edges[-1])
+    for panel_axes in (axes, ratio_axes):
+        panel_axes.set_xlim(edges[0], edges[-1])
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """One panel: edges (bins + 1,), the reference, the others, and how the axes are."""
+    """One panel: edges (bins + 1,), the reference, the other samples, and the axes."""
 
     edges: np.ndarray
     reference: Sample
@@ -109,7 +104,7 @@ class Spectrum:
 
 
 def spectra(path_stem: Path | str, panels: Mapping[str, Spectrum], title: str = "") -> None:
-    """All panels in one figure with one legend, PNG and PDF; ValueError when there is none."""
+    """All panels in one figure with one legend, as PNG and PDF; ValueError if there is none."""
     if not panels:
         raise ValueError("no spectrum to draw")
     columns = min(COLUMNS, len(panels))
@@ -117,22 +112,11 @@ def spectra(path_stem: Path | str, panels: Mapping[str, Spectrum], title: str = 
     inches = columns * PANEL_INCHES[0], rows * PANEL_INCHES[1] + 0.8
     with canvas(path_stem, inches) as drawing:
         grid = drawing.subplots(2 * rows, columns, squeeze=False, height_ratios=(3, 1) * rows)
-        for place, panel in enumerate(panels.values()):
-            row, column = divmod(place, columns)
-            upper, lower = grid[2 * row : 2 * row + 2, column]
-            histogram_with_ratio(
-                upper,
-                lower,
-                panel.edges,
-                panel.reference,
-                panel.others,
-                panel.x_label,
-                panel.logarithmic,
-            )
-        for place in range(len(panels), rows * columns):
-            row, column = divmod(place, columns)
-            for empty in grid[2 * row : 2 * row + 2, column]:
-                empty.remove()
+        pairs = [grid[2 * row : 2 * row + 2, column] for row, column in np.ndindex(rows, columns)]
+        for (axes, ratio_axes), panel in zip(pairs, panels.values(), strict=False):
+            histogram_with_ratio(axes, ratio_axes, **vars(panel))
+        for empty in np.ravel(pairs[len(panels) :]):
+            empty.remove()
         drawing.legend(
             *grid[0, 0].get_legend_handles_labels(),
             title=title or None,

@@ -1,7 +1,7 @@
-"""The look of every figure: mplhep's style, the catalogue's labels and colours, PNG and PDF.
+"""The style of every figure: mplhep's, with the catalogue's labels and colours, as PNG and PDF.
 
-Figures are made without pyplot, so none stays open and no display is needed (Agg draws the PNG).
-A user's own matplotlibrc does not change them.
+Figures are made without pyplot: none stays open and no display is needed (Agg draws the PNG).
+A user's matplotlibrc has no effect on them.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from omnilearn.atomic import atomic_path
 from omnilearn.data.spec import DatasetSpec
 
-# Colours of trainings, distinct for colour-blind readers (arXiv:2107.02270); a model keeps its own.
+# Colours of trainings, distinct for colour-blind readers (arXiv:2107.02270).
 MODEL_COLOURS = {"OmniLearn": "#bd1f01", "from scratch": "#3f90da"}
 OTHER_COLOURS = ("#832db6", "#ffa90e", "#a96b59", "#e76300", "#92dadd")
 LIMIT_COLOUR = "#717581"
@@ -34,9 +34,9 @@ STYLE = {
     "ytick.major.size": 8,
     "ytick.minor.size": 4,
     "savefig.dpi": 150,
-    "pdf.fonttype": 42,  # TrueType, so that the text of a PDF stays text
+    "pdf.fonttype": 42,  # TrueType: the text of a PDF can be searched
 }
-# A date or a version in the file would make two equal figures differ.
+# Equal figures give equal files: no date and no version in them.
 METADATA = {
     ".png": {"Software": None},
     ".pdf": {"CreationDate": None, "Producer": None, "Creator": None},
@@ -44,25 +44,25 @@ METADATA = {
 
 
 def model_colour(name: str, position: int = 0) -> str:
-    """The colour of a model, its own if it has one, else by position among the others."""
+    """The colour of a model: the one in MODEL_COLOURS, else one by position."""
     return MODEL_COLOURS.get(name, OTHER_COLOURS[position % len(OTHER_COLOURS)])
 
 
-def grouped(number: float) -> str:
-    """12345678 as 12 345 678."""
-    return f"{number:,.0f}".replace(",", " ")
+def grouped(value: float) -> str:
+    """A number with its digits in groups of three: 12 345 678."""
+    return f"{value:,.0f}".replace(",", " ")
 
 
 def sample_title(title: str, origin: str | None, size: int | None, what: str = "jets") -> str:
-    """The title of a legend: the sample, where it is from (public, simulated, own) and its size."""
+    """The title of a legend: the sample, its origin (public, simulated, own) and its size."""
     count = "" if size is None else f"{grouped(size)} {what}"
     return "\n".join(filter(None, (title, ", ".join(filter(None, (origin, count))))))
 
 
 def class_style(spec: DatasetSpec, name: str) -> dict[str, str]:
-    """Label and colour of a jet class as keywords of a matplotlib artist.
+    """Label and colour of a jet class, as keywords of a matplotlib artist.
 
-    Raises ValueError naming the classes that exist.
+    Raises ValueError with the known classes if there is no such class.
     """
     for label in spec.labels:
         if label.name == name:
@@ -72,17 +72,17 @@ def class_style(spec: DatasetSpec, name: str) -> dict[str, str]:
 
 @contextmanager
 def figure(path_stem: Path | str, inches: tuple[float, float] | None = None) -> Iterator[Axes]:
-    """As `canvas`, with one panel: its axes."""
+    """The axes of a `canvas` with one panel."""
     with canvas(path_stem, inches) as drawing:
         yield drawing.add_subplot()
 
 
 @contextmanager
 def canvas(path_stem: Path | str, inches: tuple[float, float] | None = None) -> Iterator[Figure]:
-    """Yield a new, empty figure; on leaving, save it as `path_stem`.png and .pdf, atomically.
+    """Yield an empty figure; on exit, save it as `path_stem`.png and .pdf, atomically.
 
-    inches: width and height, those of the style where absent. If drawing fails, nothing is
-    written. Equal drawings give equal bytes.
+    inches: width and height, by default those of STYLE. If drawing fails, nothing is written.
+    Equal drawings give equal bytes.
     """
     stem = Path(path_stem)
     with matplotlib.rc_context():

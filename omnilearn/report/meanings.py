@@ -1,6 +1,6 @@
-"""What every key of results.json is called and means: for reports, and for docs/results_json.md.
+"""Names and meanings of the keys of results.json, for reports and for docs/results_json.md.
 
-The keys stand in results_keys.toml.
+They are defined in results_keys.toml.
 """
 
 import re
@@ -31,7 +31,7 @@ KINDS = {
     "ibu": "binned unfolding (IBU)",
 }
 ANY_OBSERVABLE, ANY_KIND = "|".join(OBSERVABLES), "|".join(KINDS)
-# what stands between < and > in a pattern of results_keys.toml
+# regular expressions for the names between < and > in a pattern of results_keys.toml
 PARTS = {
     "name": r"([\w.]+?)",
     "number": r"([0-9.e-]+)",
@@ -43,9 +43,9 @@ UNWEIGHTED = "_unweighted"
 
 @dataclass(frozen=True)
 class Meaning:
-    """Keys of one kind: how docs write them, a pattern that is all of a key, name and meaning.
+    """Keys of one kind: their spelling in the documentation, a pattern of them, name and meaning.
 
-    `label` is a template for `re.Match.expand`; `task` says whose results have such keys.
+    `label` is a template for `re.Match.expand`; `task` is the task whose results have such keys.
     """
 
     written: str
@@ -54,29 +54,30 @@ class Meaning:
     text: str
     task: str
 
-    def label_of(self, found: re.Match) -> str:
-        """The name of a key that the pattern fits, observables spelt out."""
-        words = found.expand(self.label)
-        return re.sub(rf"\b({ANY_OBSERVABLE})\b", lambda name: OBSERVABLES[name[0]], words).strip()
+    def label_of(self, match: re.Match) -> str:
+        """The name of a key that the pattern matches, with the names of observables."""
+        label = match.expand(self.label)
+        return re.sub(rf"\b({ANY_OBSERVABLE})\b", lambda name: OBSERVABLES[name[0]], label).strip()
 
 
 @cache
 def meanings() -> tuple[Meaning, ...]:
     """All kinds of keys, in the order of the documentation."""
     text = Path(__file__).with_name("results_keys.toml").read_text(encoding="utf-8")
-    found = []
-    for written, entry in tomllib.loads(text).items():
-        pattern = entry.pop("pattern", written)
-        pattern = re.sub(r"<(\w+)>", lambda part: PARTS[part[1]], pattern)
-        found.append(Meaning(written, pattern, **entry))
-    return tuple(found)
+    kinds = []
+    for task, entries in tomllib.loads(text).items():
+        for written, entry in entries.items():
+            pattern = entry.get("pattern", written)
+            pattern = re.sub(r"<(\w+)>", lambda part: PARTS[part[1]], pattern)
+            kinds.append(Meaning(written, pattern, entry["label"], entry["text"], task))
+    return tuple(kinds)
 
 
 def meaning_of(key: str) -> tuple[str, str]:
-    """Name and meaning of a key, dotted below the top; an unknown key has no meaning, ""."""
+    """Name and meaning of a key; the meaning of an unknown key is empty."""
     plain = key.removesuffix(UNWEIGHTED)
     for meaning in meanings():
-        if found := re.fullmatch(meaning.pattern, plain):
-            label = meaning.label_of(found).removesuffix(", jet").removesuffix(" jet")
+        if match := re.fullmatch(meaning.pattern, plain):
+            label = meaning.label_of(match).removesuffix(", jet").removesuffix(" jet")
             return label + (", all jets equal" if plain != key else ""), meaning.text
     return plain.replace("_", " "), ""

@@ -1,4 +1,4 @@
-"""HTML pages that are one file: pictures inside, no script, readable on a phone and on paper."""
+"""HTML pages in one file: with embedded pictures, without scripts, for screens and printing."""
 
 import base64
 from collections.abc import Mapping
@@ -12,42 +12,41 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omnilearn.atomic import atomic_path
 
 CAPTIONS = {
-    "loss": "Loss by epoch: the solid line is of jets that were not trained on.",
+    "loss": "Loss by epoch: training (dashed) and validation (solid).",
     "roc": "Background rejection against signal efficiency: higher is better; bands are one sigma.",
-    "confusion": "Percent of each true class (rows) that is taken for each class (columns).",
+    "confusion": "Percent of each true class (rows) that is classified as each class (columns).",
     "spectra_detector": "Spectra at detector level, and their ratio to the data.",
     "spectra_particle": "Spectra at particle level, and their ratio to the truth.",
-    "spectra": "New jets over true ones, and their ratio.",
+    "spectra": "Spectra of generated and true jets, and their ratio.",
     "iterations": "Distance to the truth after every iteration of the unfolding.",
     "improvement": "Significance improvement eS / sqrt(eB) against signal efficiency.",
     "dijet_mass": "Dijet mass before and after the cuts, with the fit to the sidebands.",
     "scan": "Significance improvement and bump hunt against injected signal.",
-    "closure": "Generated over true events, and their ratio.",
+    "closure": "Spectra of generated and true events, and their ratio.",
 }
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG: caption, alternative text, its bytes as a data URL."""
+    """A PNG: alternative text, caption, and its bytes as a data URL."""
 
     name: str
     caption: str
     url: str
 
 
-def picture(path: Path, name: str = "") -> Picture:
-    """The PNG file of a figure, to be embedded; `name` is its alternative text."""
-    stem = path.stem
-    known = [key for key in CAPTIONS if stem == key or stem.startswith(f"{key}_")]
+def picture(path: Path, name: str) -> Picture:
+    """The PNG file of a figure, to be embedded."""
+    known = [key for key in CAPTIONS if path.stem == key or path.stem.startswith(f"{key}_")]
     caption = CAPTIONS[max(known, key=len)] if known else ""
     encoded = base64.b64encode(path.read_bytes()).decode("ascii")
-    return Picture(name or stem, caption, f"data:image/png;base64,{encoded}")
+    return Picture(name, caption, f"data:image/png;base64,{encoded}")
 
 
-def figures_in(folder: Path, inside: Path) -> list[Picture]:
-    """Every figure of a run directory, in the order of their names; named from `inside` on."""
+def figures_in(folder: Path, root: Path) -> list[Picture]:
+    """The figures in a folder, sorted by name; their names are paths relative to `root`."""
     paths = sorted(path for path in folder.glob("*.png") if not path.is_symlink())
-    return [picture(path, path.relative_to(inside).with_suffix("").as_posix()) for path in paths]
+    return [picture(path, path.relative_to(root).with_suffix("").as_posix()) for path in paths]
 
 
 @cache
@@ -62,7 +61,7 @@ def templates() -> Environment:
 
 
 def write_page(path: Path, template: str, content: Mapping[str, Any]) -> Path:
-    """Fill a template with `content` and write it whole or not at all; returns `path`."""
+    """Fill a template with `content` and write it atomically; returns `path`."""
     text = templates().get_template(template).render(content)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

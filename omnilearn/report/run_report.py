@@ -1,4 +1,4 @@
-"""report.html of one run: settings, data, losses, figures, numbers, and the commands behind it."""
+"""report.html of one run: settings, data, losses, figures, numbers and commands."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,10 @@ from typing import Any
 
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.declared import FILE_NAME, read_declaration
-from omnilearn.data.spec import DatasetSpec
 from omnilearn.history import FILE as HISTORY
 from omnilearn.history import read_history
 from omnilearn.report.pages import figures_in, write_page
-from omnilearn.report.tables import every_result, number_tables, sizes
+from omnilearn.report.tables import every_result, number_tables, range_text, sizes
 from omnilearn.runs import trainings
 from omnilearn.statistics.results import read_results
 from omnilearn.stored_json import read_json
@@ -34,7 +33,7 @@ MEND = "make the run again with train.py or finetune.py"
 
 @dataclass(frozen=True)
 class Training:
-    """One training of a run: its name, and what its history says of it."""
+    """One training of a run: its name and a summary of its history."""
 
     name: str
     epochs: int
@@ -53,13 +52,13 @@ class Training:
 
 
 def write_report(run: Path, command: Sequence[str] = ()) -> Path:
-    """RUN/report.html of an evaluated run, or of several trainings evaluated as one.
+    """Write RUN/report.html of an evaluated run, or of several trainings evaluated together.
 
     `command`: the words of the command line that evaluated it. Raises UserError when config.json or
     results.json is missing or damaged.
     """
     folders = trainings(run)
-    about = read_about(folders[0])
+    about = read_json(folders[0] / "config.json", "configuration of this suite", MEND, float)
     results = read_results(run / "results.json")
     histories = {folder: read_history(folder) for folder in folders if (folder / HISTORY).is_file()}
     content = {
@@ -83,29 +82,18 @@ def write_report(run: Path, command: Sequence[str] = ()) -> Path:
     return write_page(run / REPORT, "run.html", content)
 
 
-def read_about(run: Path) -> dict[str, Any]:
-    """config.json as it is stored."""
-    return read_json(run / "config.json", "configuration of this suite", MEND, float)
-
-
 def task_of(about: Mapping[str, Any]) -> str:
-    """How pages call the task of a run."""
+    """The name of the task of a run."""
     task = str(about.get("task") or "run")
     return TASKS.get(task, task)
 
 
-def described_dataset(run: Path, name: str) -> DatasetSpec | None:
-    """The data set of a run: of the catalogue, else as the run declares it, else unknown."""
-    if name in CATALOGUE:
-        return CATALOGUE[name]
-    path = run / FILE_NAME
-    return read_declaration(path, name) if path.is_file() else None
-
-
 def data_of(run: Path, about: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    """Title of the data set, and rows that say what it is, where it was, and how large."""
-    name = results["dataset"]
-    spec = described_dataset(run, name)
+    """Title of the dataset and rows that describe it, from the catalogue or from the run."""
+    name, path = results["dataset"], run / FILE_NAME
+    spec = CATALOGUE.get(name)
+    if spec is None and path.is_file():
+        spec = read_declaration(path, name)
     config = about.get("config") or {}
     rows = {"Data set": name, "Origin": ORIGINS.get(str(results.get("data")), "unknown")}
     if spec is not None:
@@ -124,51 +112,51 @@ def data_of(run: Path, about: Mapping[str, Any], results: Mapping[str, Any]) -> 
 def sizes_of(
     about: Mapping[str, Any], results: Mapping[str, Any], histories: Sequence[Sequence[Mapping]]
 ) -> dict[str, str]:
-    """How many jets or events were asked for, seen in an epoch, and evaluated."""
+    """Numbers of jets or events: in the settings, in an epoch, and in the evaluation."""
     config = about.get("config") or {}
-    found = {}
-    for key, title in (("train_jets", "Training"), ("val_jets", "Validation")):
+    rows = {}
+    for key, title in (("train_jets", "Training jets"), ("val_jets", "Validation jets")):
         if key in config:
-            found[f"{title} jets asked for"] = str(config[key] or "all")
-    seen = [line["jets"] for history in histories for line in history if line.get("jets")]
-    if seen:
-        found["Jets of one epoch"] = " to ".join(dict.fromkeys((str(min(seen)), str(max(seen)))))
+            rows[title] = str(config[key] or "all")
+    jets = [line["jets"] for history in histories for line in history if line.get("jets")]
+    if jets:
+        rows["Jets of one epoch"] = range_text(jets)
     if evaluated := sizes(every_result(results)):
-        found["Jets or events behind the numbers"] = evaluated
-    return found
+        rows["Evaluated jets or events"] = evaluated
+    return rows
 
 
 def commands_of(about: Mapping[str, Any], evaluation: Sequence[str]) -> dict[str, str]:
-    """Title -> command line, as far as they are known."""
-    found = {}
-    if trained := about.get("command"):
+    """Title -> command line, of the commands that are known."""
+    commands = {}
+    if training := about.get("command"):
         ranks = about.get("ranks", 1)
-        launch = f"horovodrun -np {ranks} --gloo " if ranks > 1 else ""
-        found["Training"] = launch + program(shlex.split(trained))
+        launcher = f"horovodrun -np {ranks} --gloo " if ranks > 1 else ""
+        commands["Training"] = launcher + command_line(shlex.split(training))
     if evaluation:
-        found["Evaluation"] = program(evaluation)
-    return found
+        commands["Evaluation"] = command_line(evaluation)
+    return commands
 
 
-def program(words: Sequence[str]) -> str:
-    """A command line as it is typed: scripts by python, installed commands by their name."""
+def command_line(words: Sequence[str]) -> str:
+    """A command line: a script is called with python, an installed command by its name."""
     script = Path(words[0]).name
     python = ["python"] if script.endswith(".py") else []
     return shlex.join([*python, script, *words[1:]])
 
 
 def settings_of(about: Mapping[str, Any]) -> dict[str, str]:
-    """Every setting of the training, by the name of its flag, then what else the run is about."""
-    apart = ("config", "versions", "revision", "command", "ranks")
-    rest = {key: value for key, value in about.items() if key not in apart}
+    """Every setting of the training, by the name of its flag, then other entries of config.json."""
+    elsewhere = ("config", "versions", "revision", "command", "ranks")
+    rest = {key: value for key, value in about.items() if key not in elsewhere}
     settings = {**(about.get("config") or {}), **rest}
-    return {name.replace("_", "-"): shown(value) for name, value in settings.items()}
+    return {name.replace("_", "-"): setting_text(value) for name, value in settings.items()}
 
 
-def shown(value: Any) -> str:
-    """A setting as text: on and off for switches, a dash for none."""
+def setting_text(value: Any) -> str:
+    """A setting as text: on or off for a switch, a dash for none."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {shown(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {setting_text(item)}" for key, item in value.items())
     return "-" if value in (None, "") else str(value)

@@ -1,25 +1,25 @@
-"""The numbers of results.json as tables: every number with its uncertainty, size and meaning.
+"""The numbers of results.json as tables, each with its uncertainty, sample size and meaning.
 
-Lists that figures are drawn from (curves, spectra, the confusion matrix) are left to the figures.
+Curves, spectra and the confusion matrix are left out: they are shown as figures.
 """
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from omnilearn.report.meanings import KINDS, OBSERVABLES, PARTS, meaning_of
 from omnilearn.statistics.results import Result
 
-IN_THE_HEAD = ("dataset", "model", "data")
-DRAWN = ("spectra", "curves", "curve", "confusion")
+IN_HEADING = ("dataset", "model", "data")
+IN_FIGURES = ("spectra", "curves", "curve", "confusion")
 UNFOLDED = re.compile(f"(triangular|chi2|floor){PARTS['unfolded']}")
 SIZE, MEANING = "Sample size", "Meaning"
 
 
 @dataclass
 class NumberTable:
-    """Title, what it is about, headings, rows of as many cells; below it what its rows mean."""
+    """Title, explanation, headings, rows of as many cells, and the meanings of the rows."""
 
     title: str
     about: str
@@ -29,17 +29,17 @@ class NumberTable:
 
 
 def number_tables(results: Mapping[str, Any]) -> list[NumberTable]:
-    """Every number of results.json, those of one kind in one table; the single ones come first."""
+    """A table of the single numbers of results.json, then one of each kind of numbers."""
     single = NumberTable("Numbers", "", ["Number", "Value", SIZE, MEANING])
-    others: list[NumberTable] = []
+    tables: list[NumberTable] = []
     for key, value in results.items():
-        if key in (*IN_THE_HEAD, *DRAWN) or UNFOLDED.fullmatch(key):
+        if key in (*IN_HEADING, *IN_FIGURES) or UNFOLDED.fullmatch(key):
             continue
         if is_number(value):
             single.rows.append(number_row(key, value))
         elif isinstance(value, Mapping):
-            others += tables_of(key, value)
-    return [table for table in (single, *unfolding_tables(results), *others) if table.rows]
+            tables += tables_of(key, value)
+    return [table for table in (single, *unfolding_tables(results), *tables) if table.rows]
 
 
 def is_number(value: Any) -> bool:
@@ -59,7 +59,7 @@ def number_row(key: str, value: Any) -> list[str]:
 
 
 def tables_of(key: str, value: Mapping[str, Any]) -> list[NumberTable]:
-    """What one entry of results.json holds: single numbers, lists, classes, or a scan."""
+    """The tables of one entry of results.json: single numbers, lists, classes, or a scan."""
     title, about = meaning_of(key)
     title = title[:1].upper() + title[1:]
     if key == "scan":
@@ -68,39 +68,31 @@ def tables_of(key: str, value: Mapping[str, Any]) -> list[NumberTable]:
         return [class_table(title, about, value)]
     if all(isinstance(item, list) for item in value.values()):
         return [iteration_table(title, about, value)]
+    head = ["Number", "Value", SIZE, MEANING]
     rows = [number_row(name, item) for name, item in value.items() if is_number(item)]
-    return [
-        without_empty_columns(NumberTable(title, about, ["Number", "Value", SIZE, MEANING], rows))
-    ]
+    columns = [i for i in range(len(head)) if i < 2 or any(row[i] for row in rows)]  # not empty
+    rows = [[row[i] for i in columns] for row in rows]
+    return [NumberTable(title, about, [head[i] for i in columns], rows)]
 
 
-def without_empty_columns(table: NumberTable) -> NumberTable:
-    """The table without the columns that no row fills."""
-    kept = [
-        number
-        for number in range(len(table.head))
-        if number < 2 or any(row[number] for row in table.rows)
-    ]
-    head = [table.head[number] for number in kept]
-    rows = [[row[number] for number in kept] for row in table.rows]
-    return replace(table, head=head, rows=rows)
+def optional_cell(numbers: Mapping[str, Any], name: str) -> str:
+    """A number as text, or an empty cell if there is none of this name."""
+    return cell(numbers[name]) if name in numbers else ""
 
 
 def class_table(title: str, about: str, classes: Mapping[str, Mapping[str, Any]]) -> NumberTable:
     """A row per number, a column per class."""
-    names = dict.fromkeys(name for found in classes.values() for name in found)
     table = NumberTable(title, about, ["Number", *classes])
-    for name in names:
+    for name in dict.fromkeys(name for numbers in classes.values() for name in numbers):
         label, meaning = meaning_of(name)
         table.meanings[label] = meaning
-        cells = [cell(found[name]) if name in found else "" for found in classes.values()]
-        table.rows.append([label, *cells])
-    table.rows.append([SIZE, *(sizes(found.values()) for found in classes.values())])
+        table.rows.append([label, *(optional_cell(numbers, name) for numbers in classes.values())])
+    table.rows.append([SIZE, *(sizes(numbers.values()) for numbers in classes.values())])
     return table
 
 
 def iteration_table(title: str, about: str, lists: Mapping[str, list[Any]]) -> NumberTable:
-    """A row per observable, a column per iteration from 0 on."""
+    """A row per observable, a column per iteration, counted from 0."""
     longest = max(map(len, lists.values()), default=0)
     table = NumberTable(title, about, ["", *map(str, range(longest))])
     for name, values in lists.items():
@@ -114,48 +106,50 @@ def scan_table(kind: str, points: Mapping[str, Mapping[str, Any]]) -> NumberTabl
     names = dict.fromkeys(
         name for point in points.values() for name, value in point.items() if is_number(value)
     )
-    table = NumberTable(
-        f"Search, {kind}", meaning_of("scan")[1], [meaning_of(name)[0] for name in names]
-    )
-    for point in points.values():
-        table.rows.append([cell(point[name]) if name in point else "" for name in names])
-    return table
+    head = [meaning_of(name)[0] for name in names]
+    rows = [[optional_cell(point, name) for name in names] for point in points.values()]
+    return NumberTable(f"Search, {kind}", meaning_of("scan")[1], head, rows)
 
 
 def unfolding_tables(results: Mapping[str, Any]) -> list[NumberTable]:
     """Distances of spectra: a table per kind of distance and level, a row per observable."""
-    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    distances: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
     for key, value in results.items():
         if match := UNFOLDED.fullmatch(key):
             distance, level, observable, kind = match.groups()
-            found.setdefault((distance, level), {}).setdefault(observable, {})[kind] = value
+            rows = distances.setdefault((distance, level), {})
+            rows.setdefault(observable, {})[kind] = value
     tables = []
-    for (distance, level), rows in found.items():
+    for (distance, level), rows in distances.items():
         kinds = dict.fromkeys(kind for row in rows.values() for kind in row)
         observable, kind = next(iter(rows)), next(iter(kinds))
         name, about = meaning_of(f"{distance}_{level}_{observable}_{kind}")
         title = name[:1].upper() + name[1:].rpartition(",")[0]
         table = NumberTable(title, about, ["", *(KINDS[kind] for kind in kinds)])
         for observable, row in rows.items():
-            cells = [cell(row[kind]) if kind in row else "" for kind in kinds]
+            cells = [optional_cell(row, kind) for kind in kinds]
             table.rows.append([OBSERVABLES[observable], *cells])
-        size = [sizes(row[kind] for row in rows.values() if kind in row) for kind in kinds]
+        size = [sizes(row.get(kind) for row in rows.values()) for kind in kinds]
         table.rows.append([SIZE, *size])
         tables.append(table)
     return tables
 
 
 def every_result(value: Any) -> list[Result]:
-    """All Results, however deep in results.json."""
+    """All Results in results.json, at any depth."""
     if isinstance(value, Result):
         return [value]
-    inner = value.values() if isinstance(value, Mapping) else value
-    if not isinstance(inner, str) and isinstance(inner, Iterable):
-        return [result for item in inner for result in every_result(item)]
+    items = value.values() if isinstance(value, Mapping) else value
+    if not isinstance(items, str) and isinstance(items, Iterable):
+        return [result for item in items for result in every_result(item)]
     return []
 
 
 def sizes(values: Iterable[Any]) -> str:
-    """The sample sizes behind several numbers, the smallest and the largest."""
-    found = sorted({value.n for value in values if isinstance(value, Result)})
-    return " to ".join(map(str, dict.fromkeys((found[0], found[-1])))) if found else ""
+    """The smallest and the largest sample size of several numbers."""
+    return range_text([value.n for value in values if isinstance(value, Result)])
+
+
+def range_text(counts: list[int]) -> str:
+    """The smallest and the largest count, one number if they are equal, "" if there is none."""
+    return " to ".join(dict.fromkeys((str(min(counts)), str(max(counts))))) if counts else ""

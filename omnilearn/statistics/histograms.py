@@ -1,4 +1,4 @@
-"""Counts of observables in common bins, kept beside a run: figures need neither model nor jets."""
+"""Counts of observables in common bins, stored in the run directory for the figures."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ TAIL = 0.002  # share of the truth left outside the bins on each side
 
 
 def common_edges(truth: np.ndarray, is_count: bool = False) -> np.ndarray:
-    """Edges (bins + 1,) of bins that hold all but the outermost of the truth.
+    """Edges (bins + 1,) of equal bins between the outer quantiles of the truth (N,).
 
-    Counts get bins as wide as whole numbers, centred on them.
+    For a count the edges are half-integers and the widths whole numbers.
     """
     low, high = np.quantile(truth, (TAIL, 1 - TAIL))
     if is_count:
@@ -26,7 +26,7 @@ def common_edges(truth: np.ndarray, is_count: bool = False) -> np.ndarray:
 
 
 def counted(samples: dict[str, np.ndarray], is_count: bool = False) -> dict[str, list]:
-    """Edges from the sample "truth", counts of each sample in the bins, and its size."""
+    """Edges from samples["truth"] (N,), counts in the bins and size of every sample."""
     edges = common_edges(samples["truth"], is_count)
     return {
         "edges": edges.tolist(),
@@ -38,15 +38,12 @@ def counted(samples: dict[str, np.ndarray], is_count: bool = False) -> dict[str,
 
 
 def write_histograms(run: Path, histograms: dict) -> None:
-    """class -> observable -> what `counted` gives, into RUN/histograms.json."""
+    """Write RUN/histograms.json: class -> observable -> `counted`."""
     write_json(run / FILE, histograms)
 
 
 def read_histograms(run: Path) -> dict:
-    """What `write_histograms` wrote, or nothing where it was not called.
-
-    Raises UserError when the file is damaged.
-    """
+    """RUN/histograms.json, or {} if there is none; raises UserError when the file is damaged."""
     path = run / FILE
     if not path.is_file():
         return {}

@@ -1,7 +1,6 @@
-"""A measured number with its uncertainty and its sample size; results.json in and out.
+"""A measured number with its uncertainty and its sample size; reading and writing results.json.
 
-The file is strict JSON: NaN and Infinity have no spelling there, so a value that does not exist is
-null and `reason` says why.
+The file is strict JSON, without NaN and Infinity: an undefined value is null, with a `reason`.
 """
 
 import math
@@ -15,15 +14,15 @@ from omnilearn.stored_json import read_json, write_json
 
 RESULT_KEYS = {"value", "error", "n", "bound", "reason"}
 MEND = "write it again with: python evaluate.py RUN"
-LONG = 1e7  # numbers above are shown by their power of ten
+LONG = 1e7  # numbers above are shown with a power of ten
 
 
 @dataclass(frozen=True)
 class Result:
     """One number: value, one-sigma uncertainty (None if not known), sample size.
 
-    `bound="lower"` says that the value is only a lower limit; `reason` says why a value is NaN or
-    why an uncertainty is missing. Raises ValueError for a negative uncertainty or sample size.
+    `bound="lower"` marks a lower limit; `reason` explains a NaN value or a missing uncertainty.
+    Raises ValueError for a negative uncertainty or sample size.
     """
 
     value: float
@@ -42,7 +41,7 @@ class Result:
 
     @property
     def text(self) -> str:
-        """The number alone: the uncertainty with two significant digits, limits rounded down."""
+        """The number without its size: uncertainty to two digits, limits rounded down."""
         if not math.isfinite(self.value):
             return f"undefined ({self.reason})" if self.reason else "undefined"
         if self.bound == "lower":
@@ -59,24 +58,23 @@ class Result:
         return f"{self.text} (n={self.n})"
 
 
-def _decimals(number: float, digits: int) -> int:
-    """Decimals that show `digits` significant digits of `number`, at least none."""
-    return max(0, digits - 1 - math.floor(math.log10(abs(number)))) if number else 0
+def _decimals(value: float, digits: int) -> int:
+    """Decimals that show `digits` significant digits of `value`."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
 
 
 def write_results(path: Path | str, results: Mapping[str, Any]) -> None:
     """Write names -> Result, text, whole numbers, finite floats, or lists and dicts of these.
 
-    Raises ValueError naming the key of anything else.
+    Raises ValueError with the key of anything else.
     """
-    encoded = _encode(results, "")
-    write_json(Path(path), encoded, indent=1, allow_nan=False, ensure_ascii=False)
+    write_json(Path(path), _encode(results, ""), indent=1, allow_nan=False, ensure_ascii=False)
 
 
 def read_results(path: Path | str) -> dict[str, Any]:
-    """The dict that `write_results` wrote, Results restored.
+    """The dict that `write_results` wrote.
 
-    Raises UserError naming the file, and the key where there is one, if it is missing or malformed.
+    Raises UserError with the file, and the key if it applies, if it is missing or malformed.
     """
     path = Path(path)
     if not path.is_file():
@@ -99,10 +97,10 @@ def _encode(value: Any, key: str) -> Any:
         return [_encode(item, _below(key, index)) for index, item in enumerate(value)]
     if value is None or isinstance(value, bool | str | int):
         return value
-    number = float(value) if hasattr(value, "__float__") else math.nan
-    if not math.isfinite(number):
+    as_float = float(value) if hasattr(value, "__float__") else math.nan
+    if not math.isfinite(as_float):
         raise ValueError(f"key {key!r}: expected a Result, text or a finite number, found {value}")
-    return int(value) if hasattr(value, "__index__") else number
+    return int(value) if hasattr(value, "__index__") else as_float
 
 
 def _encode_result(result: Result) -> dict[str, Any]:
@@ -135,14 +133,14 @@ def _decode_result(fields: dict[str, Any], key: str) -> Result:
     missing = sorted(RESULT_KEYS - {"reason"} - set(fields))
     unknown = sorted(set(fields) - RESULT_KEYS)
     if missing or unknown:
-        found = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
-        raise ValueError(f"key {key!r} {found}, expected value, error, n, bound")
-    for name, kinds in (("value", float), ("error", float), ("n", int)):
-        number = fields[name]
-        if number is None and name != "n":
+        defect = f"lacks {', '.join(missing)}" if missing else f"has unknown {', '.join(unknown)}"
+        raise ValueError(f"key {key!r} {defect}, expected value, error, n, bound")
+    for name, kind in (("value", float), ("error", float), ("n", int)):
+        field = fields[name]
+        if field is None and name != "n":
             continue
-        if isinstance(number, bool) or not isinstance(number, kinds | int):
-            raise ValueError(f"key {_below(key, name)!r}: expected a number, found {number!r}")
+        if isinstance(field, bool) or not isinstance(field, kind | int):
+            raise ValueError(f"key {_below(key, name)!r}: expected a number, found {field!r}")
     if fields["value"] is None and not fields.get("reason"):
         raise ValueError(f"key {key!r}: the value is null and no reason is given")
     value = math.nan if fields["value"] is None else fields["value"]

@@ -1,7 +1,7 @@
-"""Statistical uncertainties of weighted samples: fractions, limits on rare passes, bootstrap.
+"""Statistical uncertainties of weighted samples: fractions, limits on efficiencies, bootstrap.
 
 Weights are fixed properties of the jets, so the variance of a weighted sum is the sum of squared
-weights times squared deviations; with unit weights every formula is the binomial one.
+weights times squared deviations; for unit weights every formula is the binomial one.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import beta
 
 ONE_SIGMA = 0.6827  # probability content of one standard deviation
-BOOTSTRAP_CELLS = 4_000_000  # replica weights held at once: 32 MB of float64
+BOOTSTRAP_CELLS = 4_000_000  # replica weights in memory at once: 32 MB of float64
 
 
 def effective_size(weights: np.ndarray) -> float:
@@ -23,9 +23,9 @@ def effective_size(weights: np.ndarray) -> float:
 def fraction(passed: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """Weighted fraction of jets that pass and its one-sigma uncertainty.
 
-    `passed` (N,) bool, `weights` (N,) of any sign with a sum above zero. If all pass or none, the
-    uncertainty is the distance to the one-sided Clopper-Pearson limit, since the binomial
-    variance is zero there although the sample is finite.
+    `passed` (N,) bool, `weights` (N,) of any sign with a sum above zero. If all jets pass or none
+    does, the binomial variance is zero although the sample is finite; the uncertainty is then the
+    distance to the one-sided Clopper-Pearson limit.
     """
     passed = np.asarray(passed, dtype=np.float64)
     weights = np.asarray(weights, dtype=np.float64)
@@ -40,8 +40,8 @@ def fraction(passed: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
 def efficiency_upper_limit(passing: float, total: float, confidence: float = ONE_SIGMA) -> float:
     """One-sided upper limit on an efficiency, `passing` of `total` jets.
 
-    Clopper and Pearson, Biometrika 26 (1934) 404, as a quantile of the beta distribution, which
-    also takes the effective (fractional) counts of weighted samples. 1 if all jets pass.
+    Clopper and Pearson, Biometrika 26 (1934) 404, as a quantile of the beta distribution, defined
+    also for the effective (fractional) counts of weighted samples. 1 if all jets pass.
     """
     if passing >= total:
         return 1.0
@@ -57,9 +57,9 @@ def bootstrap_error(
     """Standard deviation of a statistic over Poisson bootstrap replicas of the sample.
 
     `weights` (N,); `statistic` maps weights (R, N) to values (R,). Each replica multiplies every
-    weight by a Poisson(1) number (Efron and Tibshirani 1993, ch. 6; Poisson in place of multinomial
-    counts, as normalised statistics allow). Replicas are made a few at a time, so memory is bounded
-    and the result does not depend on how many.
+    weight by a Poisson(1) number (Efron and Tibshirani 1993, ch. 6; Poisson counts may replace
+    multinomial ones in normalised statistics). Memory is bounded: replicas are made a few at a
+    time, and the result does not depend on how many. Raises ValueError for fewer than two replicas.
     """
     if replicas < 2:
         raise ValueError(f"a standard deviation needs two replicas or more, found {replicas}")

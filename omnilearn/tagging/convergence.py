@@ -1,4 +1,4 @@
-"""How fast a training gets somewhere: the pre-trained model's gain in epochs over scratch."""
+"""Epochs that a training needs to reach a loss: fine-tuning against training from scratch."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ from omnilearn.errors import UserError
 def epochs_needed(validation_losses: Sequence[float], target: float) -> int | None:
     """First epoch, counted from 1, whose validation loss is at or below `target`; None if never.
 
-    With the best loss of the training from scratch as target, this is the comparison of
-    arXiv:2502.14652, Sections III to V. Raises UserError if a loss or the target is not finite.
+    arXiv:2502.14652, Sections III to V, takes the best loss of the training from scratch as the
+    target. Raises UserError if a loss or the target is not finite.
     """
     losses = np.asarray(validation_losses, dtype=np.float64)
     if not np.isfinite(target) or not np.all(np.isfinite(losses)):

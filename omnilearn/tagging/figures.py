@@ -1,4 +1,4 @@
-"""Curves: background rejection against signal efficiency, losses against epochs."""
+"""Figures of tagging: background rejection against signal efficiency, losses against epochs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,36 +14,27 @@ from omnilearn.plotting.scans import confusion_figure
 from omnilearn.plotting.style import LIMIT_COLOUR, class_style, figure, model_colour, sample_title
 from omnilearn.statistics.results import Result
 
-CURVES_BESIDE_LEGEND = 4  # more do not leave room for a legend inside the axes
+MOST_CURVES_INSIDE = 4  # with more, the axes have no room for the legend
 
 
 @dataclass(frozen=True)
 class RocCurve:
-    """One tagger: its name, the signal efficiencies (points,), the rejection at each of them."""
+    """One tagger: its name, signal efficiencies (points,), rejection (points,)."""
 
     label: str
     signal_efficiency: Sequence[float]
     rejection: Sequence[Result]
-    colour: str | None = None  # the model's own colour if None
+    colour: str | None = None  # None: that of `model_colour`
 
 
 @dataclass(frozen=True)
 class LossHistory:
-    """One training: losses per epoch (epochs,), and the epoch that reached the target, if any.
-
-    `seen` (epochs,) holds what the x axis counts; epochs from 1 if None.
-    """
+    """One training: losses (epochs,), and the epoch that reached the target loss, if any did."""
 
     label: str
     training: Sequence[float]
     validation: Sequence[float]
-    seen: Sequence[float] | None = None
     reached: int | None = None
-    colour: str | None = None
-
-    @property
-    def x(self) -> np.ndarray:
-        return np.arange(1, len(self.validation) + 1) if self.seen is None else np.array(self.seen)
 
 
 def roc_curves(
@@ -51,41 +42,33 @@ def roc_curves(
 ) -> None:
     """Log background rejection against signal efficiency, one-sigma bands, as PNG and PDF.
 
-    A triangle ends a curve where too few background jets pass: from there to the left the
-    rejection is at least as high. More than four curves put the legend beside the axes.
-    Raises ValueError if there is no curve.
+    A triangle marks the largest signal efficiency at which too few background jets pass: the
+    rejection there is a lower limit. Raises ValueError if there is no curve.
     """
     if not curves:
         raise ValueError("no curve to draw")
-    is_beside = len(curves) > CURVES_BESIDE_LEGEND
+    is_beside = len(curves) > MOST_CURVES_INSIDE
     with figure(path_stem, (9.0, 6.0) if is_beside else None) as axes:
         top = 1.0
         for position, curve in enumerate(curves):
             colour = curve.colour or model_colour(curve.label, position)
             top = max(top, _draw_rejection(axes, curve, colour))
         efficiency = np.linspace(0.01, 1.0, 100)
-        axes.plot(
-            efficiency,
-            1 / efficiency,
-            color=LIMIT_COLOUR,
-            linestyle="--",
-            linewidth=1.2,
-            label="random guess",
-        )
+        guess = 1 / efficiency
+        axes.plot(efficiency, guess, "--", color=LIMIT_COLOUR, linewidth=1.2, label="random guess")
         if any(result.bound for curve in curves for result in curve.rejection):
-            axes.plot([], [], color=LIMIT_COLOUR, marker="^", linestyle="", label="lower limit")
+            axes.plot([], [], "^", color=LIMIT_COLOUR, label="lower limit")
         axes.set_yscale("log")
         axes.set_xlim(0.0, 1.0)
         axes.set_xlabel(f"{signal} efficiency " + r"$\varepsilon_S$")
         axes.set_ylabel(r"Background rejection $1/\varepsilon_B$")
-        place: dict[str, Any]
-        if is_beside:
-            axes.set_ylim(1.0, 3.0 * top)
-            place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-        else:
-            axes.set_ylim(1.0, 30.0 * top)  # a decade more, for the legend
-            place = {"loc": "upper right"}
-        axes.legend(title=title or None, title_fontsize="small", **place)
+        axes.set_ylim(1.0, (3.0 if is_beside else 30.0) * top)  # a decade for the legend inside
+        axes.legend(
+            title=title or None,
+            title_fontsize="small",
+            loc="upper left" if is_beside else "upper right",
+            bbox_to_anchor=(1.0, 1.0) if is_beside else None,
+        )
 
 
 def _draw_rejection(axes: Axes, curve: RocCurve, colour: str) -> float:
@@ -97,27 +80,24 @@ def _draw_rejection(axes: Axes, curve: RocCurve, colour: str) -> float:
     measured = np.where(limit, np.nan, value)
     axes.plot(x, measured, color=colour, label=curve.label)
     axes.fill_between(x, measured - error, measured + error, color=colour, alpha=0.25, linewidth=0)
-    drawn = ~limit & np.isfinite(value)
+    plotted = ~limit & np.isfinite(value)
     if np.any(limit):
         last = np.flatnonzero(limit)[-1]
-        axes.plot(x[last], value[last], color=colour, marker="^", linestyle="", markersize=7)
-        drawn[last] = True
-    return float(np.max((value + error)[drawn], initial=1.0))
+        axes.plot(x[last], value[last], "^", color=colour, markersize=7)
+        plotted[last] = True
+    return float(np.max((value + error)[plotted], initial=1.0))
 
 
 def loss_curves(
     histories: Sequence[LossHistory],
     path_stem: Path | str,
     target: float | None = None,
-    target_label: str = "best from scratch",
-    x_label: str = "Epoch",
     title: str = "",
 ) -> None:
     """Validation (solid) and training loss (dashed) of several trainings, as PNG and PDF.
 
-    `target` is the loss to compare by, usually the best validation loss of the training from
-    scratch; each history's `reached` epoch is marked on it and said in the legend.
-    Raises ValueError if there is no history.
+    `target` is the best validation loss of the training from scratch; the `reached` epoch of each
+    history is marked and written in the legend. Raises ValueError if there is no history.
     """
     if not histories:
         raise ValueError("no training history to draw")
@@ -125,27 +105,23 @@ def loss_curves(
         if target is not None:
             axes.axhline(target, color=LIMIT_COLOUR, linewidth=1.2, linestyle=":")
         for position, history in enumerate(histories):
-            colour = history.colour or model_colour(history.label, position)
-            mark = "o" if len(history.x) == 1 else None  # a line of one point is invisible
+            colour = model_colour(history.label, position)
+            epochs = np.arange(1, len(history.validation) + 1)
+            marker = "o" if len(epochs) == 1 else None  # a line of one point is invisible
             axes.plot(
-                history.x,
+                epochs,
                 history.training,
                 color=colour,
                 linestyle="--",
                 linewidth=1.2,
-                marker=mark,
+                marker=marker,
                 markersize=4,
             )
-            axes.plot(
-                history.x,
-                history.validation,
-                color=colour,
-                marker=mark,
-                label=_legend_text(history, target),
-            )
+            label = _legend_text(history, target)
+            axes.plot(epochs, history.validation, color=colour, marker=marker, label=label)
             if history.reached is not None:
                 axes.plot(
-                    history.x[history.reached - 1],
+                    history.reached,
                     history.validation[history.reached - 1],
                     marker="o",
                     markersize=9,
@@ -157,12 +133,12 @@ def loss_curves(
         axes.plot([], [], color=LIMIT_COLOUR, label="validation")
         axes.plot([], [], color=LIMIT_COLOUR, linestyle="--", linewidth=1.2, label="training")
         if target is not None:
-            axes.plot([], [], color=LIMIT_COLOUR, linewidth=1.2, linestyle=":", label=target_label)
-        if all(history.seen is None for history in histories):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.set_xlim(0.5, max(len(history.x) for history in histories) + 0.5)
-        axes.set_xlabel(x_label)
+            label = "best from scratch"
+            axes.plot([], [], color=LIMIT_COLOUR, linewidth=1.2, linestyle=":", label=label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlim(0.5, max(len(history.validation) for history in histories) + 0.5)
+        axes.set_xlabel("Epoch")
         axes.set_ylabel("Loss")
         axes.legend(loc="best", title=title or None, title_fontsize="small")
 
@@ -181,19 +157,18 @@ def evaluation_figures(
 ) -> None:
     """The figures of one run, in its directory: roc (from results["curves"]), confusion and loss.
 
-    `results` as in results.json; `history` one dictionary per epoch with the losses as
-    training.loss and validation.loss. Without curves or epochs the figure is not drawn.
+    `results` as in results.json; `history` as in `loss_figure`. A figure without data is not drawn.
     """
     origin = results.get("data")
     curves = []
     for name, curve in results.get("curves", {}).items():
-        ink = class_style(spec, name)
+        style = class_style(spec, name)
         curves.append(
-            RocCurve(ink["label"], curve["signal_efficiency"], curve["rejection"], ink["color"])
+            RocCurve(style["label"], curve["signal_efficiency"], curve["rejection"], style["color"])
         )
     if curves:
-        tested = max(result.n for curve in curves for result in curve.rejection)
-        title = sample_title(spec.title, origin, tested, "test jets")
+        test_jets = max(result.n for curve in curves for result in curve.rejection)
+        title = sample_title(spec.title, origin, test_jets, "test jets")
         roc_curves(curves, Path(run) / "roc", title=title)
     if isinstance(results.get("confusion"), list):
         confusion_figure(spec, results["confusion"], Path(run) / "confusion")
@@ -208,15 +183,15 @@ def loss_figure(
     loss: str = "loss",
     what: str = "jets per epoch",
 ) -> None:
-    """RUN/loss from the lines of history.jsonl, one per epoch; nothing where there is none.
+    """RUN/loss from the lines of history.jsonl, one per epoch; not drawn if there is none.
 
-    loss: the entry of training and validation that is drawn; what: what a line counts as "jets".
+    loss: the entry of "training" and "validation" that is drawn; what: the unit of "jets".
     """
     if not history:
         return
     training, validation = (
-        [epoch[kind][loss] for epoch in history] for kind in ("training", "validation")
+        [epoch[sample][loss] for epoch in history] for sample in ("training", "validation")
     )
-    seen = max((epoch["jets"] for epoch in history if epoch.get("jets")), default=None)
-    lines = LossHistory(Path(run).name, training, validation)
-    loss_curves([lines], Path(run) / "loss", title=sample_title(title, origin, seen, what))
+    size = max((epoch["jets"] for epoch in history if epoch.get("jets")), default=None)
+    curve = LossHistory(Path(run).name, training, validation)
+    loss_curves([curve], Path(run) / "loss", title=sample_title(title, origin, size, what))

@@ -1,4 +1,4 @@
-"""Predictions of a run, kept beside it: evaluation is repeatable without model and data."""
+"""Predictions stored in a run directory, for evaluation without the model and the data."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ ARRAYS = ("logits", "label", "weight", "index")
 
 
 def write_predictions(path: Path, predicted: dict[str, np.ndarray], about: dict[str, str]) -> None:
-    """Write logits (N, C), label, weight, index (N,), the row of each jet, and what made them.
+    """Write logits (N, C), label, weight, index in the split (N,), and any other arrays (N,).
 
-    Whatever else is predicted or known of each jet (N,) is kept too.
+    `about` describes run and data and is stored as attributes of the file.
     """
     with atomic_file(path) as file:
-        for name in (*ARRAYS, *(name for name in predicted if name not in ARRAYS)):
+        for name in dict.fromkeys((*ARRAYS, *predicted)):
             file[name] = predicted[name]
         file.attrs.update(about)
 
@@ -25,17 +25,17 @@ def write_predictions(path: Path, predicted: dict[str, np.ndarray], about: dict[
 def read_predictions(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The arrays and the description that `write_predictions` wrote.
 
-    Raises UserError naming the file, and the array that is missing or of another length.
+    Raises UserError with the file, and the array if it is missing or has a wrong shape.
     """
     mend = f"make it again with: python evaluate.py {path.parent}"
     with stored_file(path, "a file of predictions", mend) as file:
-        found = {name: array(file, name) for name in dict.fromkeys((*ARRAYS, *file))}
+        arrays = {name: array(file, name) for name in dict.fromkeys((*ARRAYS, *file))}
         about = {key: str(value) for key, value in attributes(file).items()}
-    for name in found:
-        shape = found[name].shape
-        if len(shape) != 1 + (name == "logits") or shape[0] != found["index"].size:
+    jets = arrays["index"].size
+    for name, values in arrays.items():
+        if values.ndim != 1 + (name == "logits") or len(values) != jets:
             raise UserError(
-                f"{path}: {name!r} has shape {shape}, one row per jet of "
-                f"{found['index'].size} expected; {mend}"
+                f"{path}: {name!r} has shape {values.shape}, expected one row for each of "
+                f"{jets} jets; {mend}"
             )
-    return found, about
+    return arrays, about

@@ -1,4 +1,4 @@
-"""Tagging: PET with fresh class weights on a backbone or from scratch, and its evaluation."""
+"""Tagging: PET from a backbone with a new head, or from scratch, and its evaluation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,23 +17,29 @@ from omnilearn.progress import progress
 from omnilearn.runs import prepare_run
 from omnilearn.settings import Settings, without_effect
 from omnilearn.statistics.results import Result
-from omnilearn.tagging import metrics as classification
+from omnilearn.tagging.metrics import (
+    confusion_matrix,
+    or_undefined,
+    tagging_curves,
+    tagging_metrics,
+)
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
 
 SETTINGS, EVALUATION = Settings, Evaluation  # tagging has no flags beyond those of every training
+# mode -> settings of the heads that it does not train
 OTHER_HEADS = {
     "all": (),
     "classifier": ("label_drop",),
     "generator": ("regression_weight", "feature_drop"),
 }
-# evaluate.py: what has no effect, and why
+# flags of evaluate.py without effect, and the sentences that refuse them
 NOT_EVALUATED: dict[str, str] = {}
 
 
-def recipes(config: Config, asked: dict) -> tuple[dict, dict]:
-    """What tagging adds to the recipe of a configuration, and the recipe of its own settings."""
+def recipes(config: Config, flags: dict) -> tuple[dict, dict]:
+    """Changes to the recipe of a configuration, and the recipe of `SETTINGS`: none of either."""
     return {}, {}
 
 
@@ -56,7 +62,7 @@ def finetune(
 
 
 def pretrain(spec: DatasetSpec, config: Config, name: str) -> None:
-    """Train PET from scratch, with all its heads unless the configuration says otherwise."""
+    """Train PET from scratch, with the heads of config.mode."""
     pet = make_pet(spec, config, Start())
     about = {"task": "pretraining", "dataset": spec.name, "backbone": None}
     data = open_data(spec, config)
@@ -64,7 +70,7 @@ def pretrain(spec: DatasetSpec, config: Config, name: str) -> None:
 
 
 def best_pet(run: Path) -> PET:
-    """The model of a run directory at its best epoch."""
+    """PET of a run directory at its best epoch."""
     return build_pet(load_checkpoint(run / "best.h5"))
 
 
@@ -76,39 +82,44 @@ def evaluate(
     settings: Evaluation,
     best: Callable = best_pet,
 ) -> dict:
-    """Results of a run: of its logits, or of its velocities when it trained a generator alone.
+    """Results of a run: tagging metrics, or the velocity loss if it trained the generator alone.
 
-    Logits are left in predictions.h5, and read from there with `settings.from_predictions`.
-    `best` makes the model of the run.
+    Logits are written to predictions.h5, and read from there with `settings.from_predictions`.
+    `best` loads the model of the run.
     """
-    described = {"dataset": spec.name, "model": run.name}
+    description = {"dataset": spec.name, "model": run.name}
     path = run / "predictions.h5"
     if settings.from_predictions:
-        predicted, made = read_predictions(path)
-        return {**described, "data": made["data"], **metrics(spec, predicted)}
+        predicted, about = read_predictions(path)
+        return {**description, "data": about["data"], **metrics(spec, predicted)}
     data, split = settings.data or config.data, settings.split
     pipeline = open_pipeline(spec, data, split, settings.batch, classes=config.classes)
-    pet, described["data"] = best(run), pipeline.files.origin
+    pet, description["data"] = best(run), pipeline.files.origin
     if config.mode == "generator":
-        return {**described, **denoising_metrics(pet, pipeline, config.seed)}
+        return {**description, **denoising_metrics(pet, pipeline, config.seed)}
     predicted = predict(pet, pipeline)
-    if isinstance(pipeline.files, ChosenJets):  # rows in the split, as without --classes
+    if isinstance(pipeline.files, ChosenJets):  # the row of each jet in the whole split
         predicted["index"] = pipeline.files.rows[predicted["index"]]
     if distributed.rank() == 0:
-        write_predictions(path, predicted, {**described, "split": split})
-    return {**described, **metrics(spec, predicted)}
+        write_predictions(path, predicted, {**description, "split": split})
+    return {**description, **metrics(spec, predicted)}
 
 
 def predict(
     pet: PET, pipeline: Pipeline, logits_of: Callable | None = None
 ) -> dict[str, np.ndarray]:
-    """Logits (N, C), label, weight, index (N,) of every jet of the split once, in file order.
+    """Logits (N, C), label, weight, index (N,) of every jet of the split, in file order.
 
-    Each rank evaluates its share; the result is the same on all of them. `logits_of` is the
-    compiled call of the model where there is one already.
+    Each rank evaluates its share; the result is the same on all ranks. `logits_of` is a compiled
+    call of the model, to be used again.
     """
     logits_of = logits_of or compiled_for_batches(pet.call, pet.config.max_constituents)
-    rows: dict[str, list] = {"index": [], "logits": [], "label": [], "weight": []}
+    rows = {
+        "index": [np.zeros(0, "int64")],
+        "logits": [np.zeros((0, pipeline.spec.num_classes), "float32")],
+        "label": [np.zeros(0, "int64")],
+        "weight": [np.zeros(0, "float32")],
+    }
     total = pipeline.num_jets // distributed.size()
     with progress(total, "evaluating", rank=distributed.rank()) as bar:
         for batch in pipeline.ordered():
@@ -119,35 +130,23 @@ def predict(
             logits = np.asarray(logits_of(filled_up(batch, pipeline.batch_size)))
             rows["logits"].append(logits[:jets])
             bar.update(jets)
-    empty = {
-        "logits": np.zeros((0, pipeline.spec.num_classes), "float32"),
-        "index": np.zeros(0, "int64"),
-        "label": np.zeros(0, "int64"),
-        "weight": np.zeros(0, "float32"),
-    }
-    gathered = {
-        name: distributed.allgather(np.concatenate([empty[name], *parts]))
-        for name, parts in rows.items()
-    }
-    order = np.argsort(gathered["index"], kind="stable")
-    return {name: values[order] for name, values in gathered.items()}
+    predicted = {name: distributed.allgather(np.concatenate(parts)) for name, parts in rows.items()}
+    order = np.argsort(predicted["index"], kind="stable")
+    return {name: values[order] for name, values in predicted.items()}
 
 
 def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict:
     """Accuracy, AUC, rejections at the dataset's working points, ROC curves, confusion matrix.
 
-    Where jets have different weights the numbers are also given with equal ones, as papers print
-    them: accuracy_unweighted and so on.
+    If the jets have different weights, the numbers are also given with equal weights, as papers
+    print them: accuracy_unweighted and so on.
     """
     logits, label, weight = (predicted[name] for name in ("logits", "label", "weight"))
-    sample = (logits, label, weight, spec)
-    found = {**classification.tagging_metrics(*sample)}
+    results: dict = {**tagging_metrics(logits, label, weight, spec)}
     if np.ptp(weight) > 0:
-        equal = classification.tagging_metrics(logits, label, None, spec)
-        found |= {f"{name}_unweighted": value for name, value in equal.items()}
+        unweighted = tagging_metrics(logits, label, None, spec)
+        results |= {f"{name}_unweighted": value for name, value in unweighted.items()}
     if spec.num_classes > 2:
-        matrix = classification.or_undefined(
-            classification.confusion_matrix, *sample[:3], spec.num_classes
-        )
-        found["confusion"] = matrix if isinstance(matrix, Result) else matrix.tolist()
-    return {**found, "curves": classification.tagging_curves(*sample)}
+        matrix = or_undefined(confusion_matrix, logits, label, weight, spec.num_classes)
+        results["confusion"] = matrix if isinstance(matrix, Result) else matrix.tolist()
+    return {**results, "curves": tagging_curves(logits, label, weight, spec)}

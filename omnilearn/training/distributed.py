@@ -1,11 +1,10 @@
-"""Horovod, and nothing else that knows of ranks: identities on one process.
+"""Horovod, the only interface to other ranks; on one process every function is an identity.
 
-Horovod's own optimiser wrapper does nothing under Keras 3, silently, and its callbacks raise; so
-gradients are averaged before the optimiser applies them (see `omnilearn.training.trainer`), in one
-fused allreduce, and variables are broadcast by hand.
+Horovod's optimiser wrapper silently does nothing under Keras 3, and its callbacks raise. So
+gradients are averaged in one fused allreduce before the optimiser applies them (see
+`omnilearn.training.trainer`), and variables are broadcast explicitly.
 
-`horovodrun` and MPI tell Horovod which ranks there are; `omnilearn.training.rendezvous` does where
-they do not.
+Horovod gets the ranks from `horovodrun` or MPI, else from `omnilearn.training.rendezvous`.
 """
 
 import os
@@ -19,7 +18,7 @@ import numpy as np
 from omnilearn.errors import UserError
 from omnilearn.training import rendezvous
 
-# what launchers tell each process about the number of processes of this step
+# variables in which launchers give the number of processes of a step
 LAUNCHER_SIZES = ("HOROVOD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 _single_process = False  # see `single_process`
 
@@ -28,11 +27,11 @@ _single_process = False  # see `single_process`
 def horovod():
     """Horovod, initialised once, or None for one process on a machine without it.
 
-    Raises UserError when it was built against another TensorFlow, or when a launcher started
-    several processes that would each train alone.
+    Raises UserError when it was built against another TensorFlow, or when several processes were
+    started that would train separately.
     """
     if rendezvous.has_started_again():
-        rendezvous.take_new_place()
+        rendezvous.request_new_rank()
     launched = max(int(os.environ.get(name) or 1) for name in LAUNCHER_SIZES)
     import tensorflow as tf
 
@@ -51,14 +50,14 @@ def horovod():
             f"against another one ({str(error).splitlines()[0]}); run: make setup"
         ) from error
     set_cycle_time(tf)
-    if rendezvous.is_ours_to_connect(hvd):
-        rendezvous.meet(rendezvous.slurm_ranks(os.environ))
+    if rendezvous.needs_our_server(hvd):
+        rendezvous.connect(rendezvous.slurm_ranks(os.environ))
     hvd.init()
     if rendezvous.is_elastic():
         rendezvous.watch_host_updates()
     if hvd.size() == 1 and launched > 1:
         raise UserError(
-            f"the launcher started {launched} processes but Horovod sees one: this "
+            f"the launcher started {launched} processes but Horovod has one rank: this "
             "Horovod was built without MPI. Launch with srun, or with "
             "horovodrun --gloo -np N python ..., or install MPI (mpicxx) and run: make setup"
         )
@@ -67,22 +66,22 @@ def horovod():
     limit_threads(tf, hvd.local_size())
     devices = tf.config.list_physical_devices("GPU")
     if devices:
-        own = devices[hvd.local_rank() % len(devices)]
-        tf.config.set_visible_devices(own, "GPU")
-        tf.config.experimental.set_memory_growth(own, True)
+        device = devices[hvd.local_rank() % len(devices)]
+        tf.config.set_visible_devices(device, "GPU")
+        tf.config.experimental.set_memory_growth(device, True)
     return hvd
 
 
 def limit_threads(tf, local_size: int) -> None:
-    """Share the cores of a node among its ranks, instead of every rank starting them all."""
+    """Share the cores of a node among its ranks, each of which would else use all."""
     cores = max(1, len(os.sched_getaffinity(0)) // local_size)
     tf.config.threading.set_intra_op_parallelism_threads(cores)
 
 
 def set_cycle_time(tf) -> None:
-    """Without a GPU, Horovod asks for work to be averaged every 5 ms instead of every 1 ms.
+    """Without a GPU, let Horovod look for tensors to average every 5 ms instead of every 1 ms.
 
-    Over Gloo the rank that is behind spins on each question, which took 14 % of its core.
+    Over Gloo a waiting rank is busy in every cycle, which took 14 % of its core.
     """
     if not tf.config.list_physical_devices("GPU"):
         os.environ.setdefault("HOROVOD_CYCLE_TIME", "5")
@@ -98,7 +97,7 @@ def size() -> int:
 
 @contextmanager
 def single_process() -> Iterator[None]:
-    """Inside, this process is the only rank: ranks that do different things do not wait."""
+    """Within the block this process is the only rank, so ranks may do different things."""
     global _single_process
     before, _single_process = _single_process, True
     try:
@@ -122,14 +121,14 @@ def mean(values) -> np.ndarray:
 
 
 def agreed(value: int | float) -> float:
-    """Rank 0's number, on every rank: one decision for all."""
+    """The number of rank 0, on every rank."""
     if size() == 1:
         return float(value)
     return float(horovod().broadcast(np.asarray([value], "float64"), 0).numpy()[0])
 
 
 def allgather(rows: np.ndarray) -> np.ndarray:
-    """Rows (n, ...) of all ranks, rank after rank; n may differ, also be zero."""
+    """Rows (n, ...) of all ranks, in the order of ranks; n may differ and be zero."""
     rows = np.asarray(rows)
     if size() == 1:
         return rows
@@ -137,12 +136,12 @@ def allgather(rows: np.ndarray) -> np.ndarray:
 
 
 def barrier() -> None:
-    """No rank goes on before all have come."""
+    """Wait until all ranks have called this."""
     total(0.0)
 
 
-def is_loss(error: Exception) -> bool:
-    """Whether Horovod raised this because another rank ended or does not answer."""
+def is_lost_rank(error: Exception) -> bool:
+    """Whether Horovod raised this because another rank ended or does not respond."""
     if "tensorflow" not in sys.modules or "Horovod" not in str(error):
         return False
     from tensorflow.errors import OpError
@@ -152,42 +151,40 @@ def is_loss(error: Exception) -> bool:
 
 @contextmanager
 def ranks_that_end() -> Iterator[None]:
-    """Say in a sentence, as UserError, that another rank ended or froze while this one needed it.
+    """Turn the error of a lost rank into a UserError; also a decorator of commands.
 
-    Horovod notices a rank that ended within seconds, one that froze after
+    Horovod notices a rank that ended within seconds, and one that hangs after
     HOROVOD_GLOO_TIMEOUT_SECONDS (30 where unset). Where horovodrun may change the number of ranks,
-    this one starts again, from the last checkpoint, with those that are left. Also a decorator, of
-    all that a command does: nothing is loaded before it is needed.
+    this one starts again from the last checkpoint with the ranks that are left.
     """
     try:
         yield
     except Exception as error:
-        if not is_loss(error):
+        if not is_lost_rank(error):
             raise
-        number = rank()
         if rendezvous.is_elastic():
-            rendezvous.start_again(f"rank {number} lost another rank")
+            rendezvous.start_again(f"rank {rank()} lost another rank")
         raise UserError(
-            f"rank {number} lost another rank, which ended or did not answer any more; what it "
-            "said comes first. The same command goes on from the last checkpoint"
+            f"rank {rank()} lost another rank, which ended or did not answer any more; the cause "
+            "is in its messages above. The same command goes on from the last checkpoint"
         ) from error
 
 
 def has_other_hosts() -> bool:
-    """Did horovodrun say, to this rank, that hosts came or are about to go?"""
+    """Whether horovodrun has announced to this rank that hosts are added or removed."""
     return rendezvous.hosts.have_changed and not _single_process
 
 
 def start_again() -> None:
-    """On all ranks at once: begin anew, on the hosts there are now; never returns."""
-    number = rank()
+    """Start all ranks again on the present hosts; never returns."""
+    reason = f"rank {rank()} makes room for other hosts"
     if size() > 1:
         horovod().shutdown()
-    rendezvous.start_again(f"rank {number} makes room for other hosts")
+    rendezvous.start_again(reason)
 
 
 def broadcast_variables(variables: Sequence) -> None:
-    """Give every rank the values of rank 0; Keras variables of any kind."""
+    """Give the Keras variables of every rank the values of rank 0."""
     if size() > 1:
         horovod().broadcast_variables([variable.value for variable in variables], 0)
 

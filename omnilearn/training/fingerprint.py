@@ -1,7 +1,7 @@
-"""What a training is trained on and with: the jets and the code, to tell when either changed.
+"""Fingerprints of the jets and the code of a training, by which changes are noticed.
 
-Every rank has a fingerprint of its own and all are compared before the first step; that of rank 0
-is in every checkpoint and is compared when a training goes on.
+The fingerprints of all ranks are compared before the first step; that of rank 0 is in every
+checkpoint and is compared when a training is resumed.
 """
 
 import json
@@ -20,20 +20,18 @@ from omnilearn.training import distributed
 
 SUITE = Path(__file__).parents[1]
 JETS = ("training", "validation")
-MOST_NAMED = 3  # files in a sentence
+MOST_NAMED = 3  # files in a message
 
 
 def fingerprint(training: Pipeline, validation: Pipeline) -> dict:
-    """Data set, files by name with their rows and content, code; plain JSON.
+    """Data set, files by name with their rows and digests, code; plain JSON.
 
-    Folders are not in it: data that were moved are the same.
+    Folders are not included, so data may be moved.
     """
     return {
         "dataset": training.spec.name,
-        **{
-            name: pipeline.sources()
-            for name, pipeline in zip(JETS, (training, validation), strict=True)
-        },
+        "training": training.sources(),
+        "validation": validation.sources(),
         "code": code(),
         "revision": revision(),
     }
@@ -41,42 +39,42 @@ def fingerprint(training: Pipeline, validation: Pipeline) -> dict:
 
 @cache
 def code() -> str:
-    """Digest of the sources of the suite, whatever the version control says."""
+    """Digest of the source files of the suite."""
     files = sorted(SUITE.rglob("*.py"))
     parts = [(str(path.relative_to(SUITE)).encode(), path.read_bytes()) for path in files]
     return hashed(*(part for pair in parts for part in pair))
 
 
 def same_on_all_ranks(training: Pipeline, validation: Pipeline) -> dict:
-    """The fingerprint of this rank; raises UserError, on all of them, where another has another.
+    """The fingerprint of this rank; raises UserError on all ranks if they differ.
 
-    A rank that cannot read its data says so and ends, which the others notice.
+    A rank that cannot read its data ends with an error, which the others notice.
     """
-    found = fingerprint(training, validation)
+    current = fingerprint(training, validation)
     if distributed.size() == 1:
-        return found
-    compared = {key: value for key, value in found.items() if key != "revision"}
-    own = bytes.fromhex(hashed(json.dumps(compared).encode()))
-    digests = distributed.allgather(np.frombuffer(own, np.uint8)[None])
+        return current
+    compared = {key: value for key, value in current.items() if key != "revision"}
+    digest = bytes.fromhex(hashed(json.dumps(compared).encode()))
+    digests = distributed.allgather(np.frombuffer(digest, np.uint8)[None])
     if (digests == digests[0]).all():
-        return found
-    said = json.dumps({**found, "host": socket.gethostname()}).encode()
-    lengths = distributed.allgather(np.array([len(said)], np.int64))
-    together = distributed.allgather(np.frombuffer(said, np.uint8))
-    texts = np.split(together, np.cumsum(lengths)[:-1])
+        return current
+    text = json.dumps({**current, "host": socket.gethostname()}).encode()
+    lengths = distributed.allgather(np.array([len(text)], np.int64))
+    texts = np.split(distributed.allgather(np.frombuffer(text, np.uint8)), np.cumsum(lengths)[:-1])
     ranks = [json.loads(text.tobytes()) for text in texts]
-    odd = next(number for number, one in enumerate(digests) if (one != digests[0]).any())
+    other = int((digests != digests[0]).any(axis=1).argmax())
+    difference = what_differs(ranks[0], ranks[other])
     raise UserError(
-        f"rank {odd} on {ranks[odd]['host']} trains with other {what_differs(ranks[0], ranks[odd])}"
-        f" than rank 0 on {ranks[0]['host']}; give all ranks the same --data and the same code"
+        f"rank {other} on {ranks[other]['host']} trains with other {difference} than rank 0 on "
+        f"{ranks[0]['host']}; give all ranks the same --data and the same code"
     )
 
 
 def refuse_other_data(path: Path, before: dict | None, now: dict, accepted: bool) -> None:
     """Raise UserError where the checkpoint at `path` was trained on other jets, unless accepted.
 
-    What was accepted, and other code, is said by rank 0: code may be mended between two jobs. A
-    checkpoint without a fingerprint is taken as it is.
+    Accepted changes and other code are logged: code may be repaired between two jobs. A checkpoint
+    without a fingerprint is not compared.
     """
     if not before:
         return
@@ -97,30 +95,32 @@ def refuse_other_data(path: Path, before: dict | None, now: dict, accepted: bool
 
 
 def what_differs(before: dict, now: dict) -> str:
-    """In words; empty where nothing does, but perhaps the revision."""
-    found = []
+    """The differences in words, empty if only the revisions differ."""
+    differences = []
     if before.get("dataset") != now["dataset"]:
-        found.append(f"data set ({before.get('dataset')}, now {now['dataset']})")
+        differences.append(f"data set ({before.get('dataset')}, now {now['dataset']})")
     for name in JETS:
         if before.get(name) != now[name]:
-            found.append(f"{name} jets ({files_that_differ(before.get(name) or [], now[name])})")
+            files = files_that_differ(before.get(name) or [], now[name])
+            differences.append(f"{name} jets ({files})")
     if before.get("code") != now["code"]:
-        found.append(f"code (revision {before.get('revision')}, now {now['revision']})")
-    return " and ".join(found)
+        differences.append(f"code (revision {before.get('revision')}, now {now['revision']})")
+    return " and ".join(differences)
 
 
 def files_that_differ(before: list, now: list) -> str:
-    """The first few files that are not the same in two lists of (name, rows, content)."""
+    """The first few differences between two lists of files (name, rows, digest), in words."""
     earlier, later = ({name: rest for name, *rest in files} for files in (before, now))
-    found = []
+    differences = []
     for name in sorted(earlier.keys() | later.keys()):
         if name not in later:
-            found.append(f"{name} is not among them any more")
+            differences.append(f"{name} is not among them any more")
         elif name not in earlier:
-            found.append(f"{name} is new")
+            differences.append(f"{name} is new")
         elif earlier[name][0] != later[name][0]:
-            found.append(f"{name} has {earlier[name][0]} rows, now {later[name][0]}")
+            differences.append(f"{name} has {earlier[name][0]} rows, now {later[name][0]}")
         elif earlier[name] != later[name]:
-            found.append(f"{name} has another content")
-    more = [f"{len(found) - MOST_NAMED} more files"] if len(found) > MOST_NAMED else []
-    return ", ".join(found[:MOST_NAMED] + more) or "the same files in another order"
+            differences.append(f"{name} has another content")
+    if len(differences) > MOST_NAMED:
+        differences[MOST_NAMED:] = [f"{len(differences) - MOST_NAMED} more files"]
+    return ", ".join(differences) or "the same files in another order"

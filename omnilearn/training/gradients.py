@@ -1,8 +1,8 @@
-"""Compiled functions and gradients; the only file that names TensorFlow's tape.
+"""Compiled functions and gradients, with TensorFlow.
 
-Tracing a graph costs seconds, so batches of all shortened lengths share one with an open number of
-slots, and the full length has its own (see `model.pet.PET.slots`). Where XLA compiles the graphs
-(`uses_xla`), every length has its own.
+Tracing a graph costs seconds, so batches of all shortened lengths share one graph with an open
+number of slots, and the full length has another (see `model.pet.PET.slots`). With XLA
+(`uses_xla`), every length has its own graph.
 """
 
 import os
@@ -13,11 +13,11 @@ import tensorflow as tf
 from omnilearn.errors import UserError
 from omnilearn.model.precision import FULL, in_precision
 
-# Rewritings of graphs that add gradients in the order in which they arrive change the last bit of a
-# sum from call to call, and Lion's sign makes a whole step of it. "remapping" fuses products with
-# what follows them where there are no gradients; that made the inference of the token models twelve
-# times slower (oneDNN, TensorFlow 2.18.1), and that of PET no faster. On CPUs all rewritings are
-# off: that costs nothing (docs/performance.md) and makes a training the same bit for bit.
+# Optimised graphs may add gradients in varying order, which changes the last bit of a sum between
+# calls; the sign in Lion makes that a full step. "remapping" fuses products with the operations
+# after them where there are no gradients; it made the inference of the token models twelve times
+# slower (oneDNN, TensorFlow 2.18.1), and that of PET no faster. On CPUs all optimisations are off:
+# it costs nothing (docs/performance.md) and makes a training reproducible bit for bit.
 tf.config.optimizer.set_experimental_options(
     {
         "arithmetic_optimization": False,
@@ -30,61 +30,63 @@ PER_SLOT = ("constituents", "mask", "noise", "code")  # arrays of a batch whose 
 
 
 def uses_xla() -> bool:
-    """Does XLA fuse the graphs, as OMNILEARN_XLA=1 asks for; raises UserError but for 0 and 1."""
-    asked = os.environ.get("OMNILEARN_XLA", "0")
-    if asked not in ("0", "1"):
-        raise UserError(f"OMNILEARN_XLA is {asked!r}; expected 0 or 1, or unset")
-    return asked == "1"
+    """Whether XLA compiles the graphs, as with OMNILEARN_XLA=1; UserError unless it is 0 or 1."""
+    value = os.environ.get("OMNILEARN_XLA", "0")
+    if value not in ("0", "1"):
+        raise UserError(f"OMNILEARN_XLA is {value!r}; expected 0 or 1, or unset")
+    return value == "1"
 
 
 def gpu_name() -> str:
-    """The first GPU that TensorFlow sees, or nothing."""
-    found = tf.config.list_physical_devices("GPU")
-    return tf.config.experimental.get_device_details(found[0])["device_name"] if found else ""
+    """The name of the first GPU of TensorFlow, or an empty text."""
+    return gpu_details().get("device_name", "")
 
 
 def has_tf32() -> bool:
-    """Is there a GPU with fast products of TF32 and bfloat16 (compute capability 8.0 on)?"""
-    found = tf.config.list_physical_devices("GPU")
-    details = tf.config.experimental.get_device_details(found[0]) if found else {}
-    return details.get("compute_capability", (0, 0)) >= (8, 0)
+    """Whether there is a GPU with fast products of TF32 and bfloat16 (compute capability 8.0)."""
+    return gpu_details().get("compute_capability", (0, 0)) >= (8, 0)
+
+
+def gpu_details() -> dict:
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0]) if gpus else {}
 
 
 def allow_tf32(allowed: bool) -> None:
-    """May float32 products keep 10 bits of mantissa, on GPUs that are faster at it?
+    """Allow float32 products with 10 bits of mantissa on GPUs where these are faster.
 
-    TensorFlow's default is yes. Near neighbours may then change places.
+    TensorFlow allows them by default. The order of near neighbours may then change.
     """
     tf.config.experimental.enable_tensor_float_32_execution(allowed)
 
 
 def forget_peak_memory() -> None:
-    """Count the device's peak memory anew, from what is allocated now."""
+    """Restart the count of the peak memory of the device."""
     if gpu_name():
         tf.config.experimental.reset_memory_stats("GPU:0")
 
 
 def peak_memory() -> int | None:
-    """Bytes of the first GPU that tensors took at most since it was forgotten; None without one."""
+    """Peak bytes of tensors on the first GPU since the last restart; None without a GPU."""
     return tf.config.experimental.get_memory_info("GPU:0")["peak"] if gpu_name() else None
 
 
 def compiled(
     function: Callable, signature: Callable = lambda *arguments: arguments, xla: bool = False
 ) -> Callable:
-    """The function as a graph of its own for every set of names and shapes it is called with.
+    """The function with one graph for every set of names and shapes that it is called with.
 
-    `signature` turns the arguments into those the graph is traced with, the same where absent.
-    `xla` fuses it; functions that talk to other ranks cannot be.
+    signature: turns the arguments into those that the graph is traced with. xla: compile with XLA,
+    which is impossible for functions that communicate with other ranks.
     """
     graphs: dict[str, Callable] = {}
 
     def call(*arguments):
-        wanted = signature(*arguments)
-        key = str(tf.nest.map_structure(lambda leaf: tuple(leaf.shape), wanted))
+        traced = signature(*arguments)
+        key = str(tf.nest.map_structure(lambda leaf: tuple(leaf.shape), traced))
         if key not in graphs:
             graph = tf.function(function, autograph=False, jit_compile=xla)
-            graphs[key] = graph.get_concrete_function(*wanted)
+            graphs[key] = graph.get_concrete_function(*traced)
         return graphs[key](*arguments)
 
     return call
@@ -93,8 +95,8 @@ def compiled(
 def compiled_for_batches(function: Callable, slots: int, precision: str = FULL) -> Callable:
     """A function of a batch (a dict) as two graphs: for `slots` slots, and for any fewer.
 
-    With XLA as one for each number of slots. `precision` is that of products (`model.precision`);
-    where they are not float32, those that stay so are exact: TF32 ends for the process.
+    With XLA, one graph for each number of slots. precision: of products (`model.precision`); with
+    "bfloat16", TF32 is switched off in this process so that the other products are exact.
     """
     xla = uses_xla()
     if precision != FULL:

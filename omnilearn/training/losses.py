@@ -1,7 +1,7 @@
-"""The terms of PET's training objective, each a number per jet (arXiv:2502.14652, Eq. 1).
+"""The terms of PET's training objective, one number per jet (arXiv:2502.14652, Eq. 1).
 
-With clean inputs, and inputs perturbed at time t: cross-entropy, regression of the jet inputs,
-and the velocity of the diffused features; the perturbed terms weigh alpha^2(t) jet by jet.
+Cross-entropy and regression of the jet inputs, for clean and for perturbed inputs, and the velocity
+of the diffused features; the perturbed terms of a jet are weighted by its alpha^2(t).
 """
 
 from keras import ops
@@ -25,12 +25,12 @@ def regression_error(jet, predicted):
 def velocity_error(target, predicted, mask):
     """Squared error over diffused features and real slots, (B, L, F), mask (B, L) -> (B,).
 
-    A sum, not a mean: the objective divides by the number of real constituents of the whole batch.
+    A sum over slots; the objective divides it by the mean number of constituents.
     """
     squared = ops.sum(ops.square(target - predicted), axis=-1)
     return ops.sum(squared * mask, axis=-1)
 
 
 def weighted_mean(values, weight):
-    """Sum of weight * values over jets, per jet of the batch; the mean weight of a sample is 1."""
+    """Mean of weight * values over the jets of a batch; the weights of a sample have mean 1."""
     return ops.mean(values * weight)

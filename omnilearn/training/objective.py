@@ -2,8 +2,8 @@
 
 Mode "all" is arXiv:2502.14652, Section II.4; mode "classifier" minimises the cross-entropy alone,
 mode "generator" the velocity alone, as the released code does. All random numbers of a step (time,
-noise, drops) are drawn in NumPy from the seed, epoch, step and rank and travel with the batch: the
-loss is a pure function of weights and batch, and a resumed run repeats the uninterrupted one.
+noise, drops) are drawn in NumPy from the seed, epoch, step and rank and added to the batch: the
+loss is a function of weights and batch alone, and a resumed run equals an uninterrupted one.
 """
 
 from dataclasses import dataclass
@@ -27,18 +27,16 @@ HEADS = {
     "classifier": ("classifier",),
     "generator": ("generator",),
 }
-
-
-REGRESSION = "classifier.regression."  # the layer that reads the jet inputs off the class token
+REGRESSION = "classifier.regression."  # the layer that regresses the jet inputs
 
 
 class Objective(Protocol):
-    """What the trainer asks of anything that is minimised."""
+    """Interface of what the trainer minimises."""
 
-    model: keras.Model  # its config, of a kind, and parts() are what checkpoints hold
+    model: keras.Model  # checkpoints hold its config and the weights of its parts()
 
     def trained(self) -> dict[str, keras.Variable]:
-        """The weights that learn, by name; "body." begins those that may learn slower."""
+        """The trained weights by name; those of "body." may have a smaller learning rate."""
 
     def prepare(
         self,
@@ -47,25 +45,25 @@ class Objective(Protocol):
         training: bool,
         constituents_per_jet: float,
     ) -> dict:
-        """A batch of the pipeline with all that is drawn for it; "index" is left out."""
+        """A batch of the pipeline with its random numbers, without "index"."""
 
     def losses(self, batch: dict) -> dict:
         """Terms of a prepared batch, scalars.
 
-        "loss" is reported and selects an epoch; "objective" is minimised, where it differs.
+        "loss" is reported and selects the best epoch; "objective", if present, is minimised.
         """
 
-    def after_step(self, number: int, gradients: dict, batch: dict) -> None:
-        """Called after the `number`-th step of the optimiser, counted from one."""
-        return  # most have nothing to do
+    def after_step(self, step: int, gradients: dict, batch: dict) -> None:
+        """Called after each step of the optimiser, counted from one."""
+        return
 
 
 @dataclass
 class PETObjective(Objective):
-    """What PET minimises, for heads "all", "classifier" or "generator".
+    """The objective of PET for heads "all", "classifier" or "generator".
 
-    Batches: constituents (B, L, F), mask (B, L), jet (B, J), label (B, C), weight (B,), and what
-    `prepare` adds. The layer of the regression learns only where its weight is above zero.
+    Batches: constituents (B, L, F), mask (B, L), jet (B, J), label (B, C), weight (B,), and the
+    draws of `prepare`. The regression layer is trained only if its weight is above zero.
     """
 
     model: PET
@@ -87,7 +85,7 @@ class PETObjective(Objective):
         return "classifier" in HEADS[self.mode]
 
     def trained(self) -> dict:
-        """The weights that learn, by name: the body and the heads in use."""
+        """The trained weights by name: of the body and of the heads in use."""
         parts = ("body", *HEADS[self.mode])
         return {
             name: weight
@@ -105,8 +103,8 @@ class PETObjective(Objective):
     ) -> dict:
         """Add the draws of a step: time (B, 1), noise (B, L, 3) and, in training, the drops.
 
-        constituents_per_jet is the mean over the split, which makes the velocity term a mean over
-        its constituents whatever the number of ranks or the lengths of the jets in a batch.
+        constituents_per_jet: the mean over the split, so that the velocity term is a mean over its
+        constituents for any number of ranks and any multiplicities in a batch.
         """
         jets, length = batch["mask"].shape
         prepared = {key: value for key, value in batch.items() if key != "index"}
@@ -115,20 +113,20 @@ class PETObjective(Objective):
             prepared["time"] = rng.random((jets, 1), dtype="float32")
             prepared["noise"] = rng.standard_normal((jets, length, DIFFUSED), dtype="float32")
         if training and self.generates:
-            kept = rng.random((jets, 1)) >= self.label_drop
-            prepared["generator_label"] = batch["label"] * kept.astype("float32")
+            is_labelled = rng.random((jets, 1)) >= self.label_drop
+            prepared["generator_label"] = batch["label"] * is_labelled.astype("float32")
         if training and self.classifies:
-            shown = np.ones((jets, 1, len(FEATURES)), "float32")
+            feature_mask = np.ones((jets, 1, len(FEATURES)), "float32")
             dropped = rng.random(jets) < self.feature_drop
-            shown[dropped, :, len(KINEMATIC_FEATURES) :] = 0.0
-            prepared["constituents"] = batch["constituents"] * shown
+            feature_mask[dropped, :, len(KINEMATIC_FEATURES) :] = 0.0
+            prepared["constituents"] = batch["constituents"] * feature_mask
         return prepared
 
     def losses(self, batch: dict) -> dict:
         """The terms, each a scalar mean over jets, "loss" and, where it differs, "objective".
 
-        "loss" is what is reported and selects an epoch: the sum of the terms or, of a classifier
-        alone, its cross-entropy, whatever the regression adds to the "objective" that is minimised.
+        "loss" is the sum of the terms, or of a classifier alone its cross-entropy; a regression
+        then adds to the "objective" only.
         """
         terms: dict = {}
         if self.classifies:
@@ -136,8 +134,8 @@ class PETObjective(Objective):
                 batch["constituents"], batch["mask"], batch["jet"]
             )
             terms |= self.classification(batch, logits, regression, batch["weight"], "")
-            right = losses.is_right(batch["label"], logits)
-            accuracy = losses.weighted_mean(right, batch["weight"])
+            is_right = losses.is_right(batch["label"], logits)
+            accuracy = losses.weighted_mean(is_right, batch["weight"])
         if self.generates:
             terms |= self.generation(batch)
         objective = loss = sum(terms.values())
@@ -150,10 +148,7 @@ class PETObjective(Objective):
         return {"loss": loss, **terms}
 
     def classification(self, batch, logits, regression, weight, suffix: str) -> dict:
-        """Cross-entropy and, where it has a weight, regression of the jet inputs.
-
-        weight (B,) per jet.
-        """
+        """Cross-entropy and, if weighted, regression of the jet inputs; weight (B,) per jet."""
         entropy = losses.cross_entropy(batch["label"], logits)
         terms = {f"cross_entropy{suffix}": losses.weighted_mean(entropy, weight)}
         if self.regression_weight:
@@ -162,17 +157,17 @@ class PETObjective(Objective):
         return terms
 
     def perturbed_pass(self, batch) -> tuple:
-        """Velocity error (B,) of perturbed jets, and what the classifier makes of them (or None).
+        """Velocity error (B,) of perturbed jets, and the outputs of the classifier or None.
 
-        The error of a jet is summed over its constituents, in units in which its mean over jets is
-        a mean over constituents and diffused features.
+        The error is a sum over the constituents of a jet, scaled so that its mean over jets is a
+        mean over constituents and diffused features.
         """
         mask, time = batch["mask"], batch["time"]
         features = batch["constituents"]
         noise = batch["noise"] * mask[:, :, None]
         perturbed, target = perturb(features[:, :, :DIFFUSED], noise, time)
-        hidden = ops.zeros_like(features[:, :, DIFFUSED:])
-        perturbed = ops.concatenate([perturbed, hidden], axis=-1)
+        others = ops.zeros_like(features[:, :, DIFFUSED:])
+        perturbed = ops.concatenate([perturbed, others], axis=-1)
         label = batch.get("generator_label", batch["label"])
         inputs = (perturbed, mask, batch["jet"], time, label)
         if self.classifies:

@@ -1,8 +1,8 @@
-"""Lion and AdamW with a rate per variable, decay with warm-up, moving averages of the weights.
+"""Lion and AdamW with a rate per variable, schedules with warm-up, averages of the weights.
 
-arXiv:2302.06675 (Lion), arXiv:1711.05101 (AdamW). The body of a pre-trained model learns at the
-head's rate divided by a factor, and its weight decay is multiplied by it, so rate times decay is
-the same everywhere: one optimiser and one backward pass give the update of the released code's two.
+arXiv:2302.06675 (Lion), arXiv:1711.05101 (AdamW). The learning rate of a pre-trained body is that
+of the heads divided by a factor, and its weight decay is multiplied by it, so that rate times decay
+is equal: one optimiser gives the update of the two of the released code.
 """
 
 import keras
@@ -13,22 +13,21 @@ from omnilearn.config import Config
 from omnilearn.errors import UserError
 
 EMA_MOMENTUM = 0.999
+KEY_BIAS = "attention.key.bias"
 
 
-# softmax over keys does not depend on it: the gradient is rounding noise, of which Lion would take
-# the sign
-WITHOUT_GRADIENT = "attention.key.bias"
+def without_key_biases(weights: dict[str, keras.Variable]) -> dict[str, keras.Variable]:
+    """The weights by name, without key biases of attention.
 
-
-def with_a_gradient(named: dict[str, keras.Variable]) -> dict[str, keras.Variable]:
-    """The weights, by name, that a loss depends on."""
-    return {name: one for name, one in named.items() if not name.endswith(WITHOUT_GRADIENT)}
+    The softmax over keys does not depend on these: Lion would use the sign of rounding noise.
+    """
+    return {name: weight for name, weight in weights.items() if not name.endswith(KEY_BIAS)}
 
 
 class AveragedOptimiser(keras.optimizers.Optimizer):
-    """Mixin for Keras optimisers: scales the rate per variable, gives the moving averages.
+    """Mixin for Keras optimisers with a rate factor per variable and access to the averages.
 
-    Keras applies weight decay as rate * decay without the factor, which is what is wanted.
+    Keras applies weight decay as rate * decay, without the factor.
     """
 
     rate_factors: dict[int, float]  # id of a Keras variable -> factor; one where absent
@@ -70,11 +69,11 @@ def make_optimiser(
     clip_norm: float = 0.0,
     beta2: float = 0.0,
 ) -> AveragedOptimiser:
-    """Lion with the momenta of PET's released training, or AdamW with those of the jet GPT's.
+    """Lion with the momenta of the released PET, or AdamW with those of the jet GPT.
 
-    clip_norm: gradients are scaled down to this norm, each weight array's with Lion (as the
-    released code does it), all together with AdamW (arXiv:2403.05618); 0: not. They are those of
-    all ranks, averaged. beta2: the second momentum constant; 0: 0.99 of Lion, 0.999 of AdamW.
+    clip_norm: norm to which gradients, averaged over all ranks, are scaled down: each weight
+    array's with Lion (as released), of all together with AdamW (arXiv:2403.05618); 0: no clipping.
+    beta2: the second momentum constant; 0: 0.99 for Lion, 0.999 for AdamW.
     """
     common = {
         "learning_rate": schedule,
@@ -89,15 +88,15 @@ def make_optimiser(
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """A line from lr to lr sqrt(batches) over the warm-up, then constant."""
+    """Linear from lr to lr sqrt(batches) over the warm-up, then constant."""
 
     def __init__(self, learning_rate: float, batches: int, warmup_steps: int):
         self.first, self.last = learning_rate, learning_rate * batches**0.5
         self.steps = warmup_steps
 
     def __call__(self, step):
-        done = ops.minimum(ops.cast(step, "float32") / max(1, self.steps), 1.0)
-        return self.first + (self.last - self.first) * (done if self.steps else 1.0)
+        progress = ops.minimum(ops.cast(step, "float32") / max(1, self.steps), 1.0)
+        return self.first + (self.last - self.first) * (progress if self.steps else 1.0)
 
 
 def cosine_schedule(
@@ -105,8 +104,8 @@ def cosine_schedule(
 ) -> keras.optimizers.schedules.CosineDecay:
     """From lr to lr sqrt(batches) over the warm-up, then a cosine to zero over `epochs` more.
 
-    `batches` make one step: one per rank, as released, times those a rank accumulates. As released,
-    the decay is as long as the training, so with the warm-up it ends above zero.
+    batches: of one step on all ranks, accumulated ones included. As released, the decay is as long
+    as the training, so that after a warm-up the rate ends above zero.
     """
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=learning_rate,
@@ -116,14 +115,14 @@ def cosine_schedule(
     )
 
 
-def optimiser_of(config: Config, named: dict, steps_per_epoch: int, ranks: int):
-    """The optimiser of a training: weights of the body learn slower than the others.
+def optimiser_of(config: Config, weights: dict, steps_per_epoch: int, ranks: int):
+    """The optimiser of a training.
 
-    named: the weights that learn, by name; steps_per_epoch counts steps of the optimiser.
+    weights: the trained weights by name; steps_per_epoch: steps of the optimiser.
     """
     factors = {
         id(variable): 1.0 / config.body_factor
-        for name, variable in named.items()
+        for name, variable in weights.items()
         if name.startswith("body.")
     }
     batches, warmup = config.accumulate * ranks, config.warmup_epochs
@@ -137,9 +136,9 @@ def optimiser_of(config: Config, named: dict, steps_per_epoch: int, ranks: int):
 
 
 def optimiser_steps(batches: int, accumulate: int) -> int:
-    """Steps of the optimiser in an epoch of so many batches per rank; the rest is left out.
+    """Steps of the optimiser in an epoch of so many batches per rank; remaining batches are unused.
 
-    Raises UserError when there is not even one.
+    Raises UserError when there is no step.
     """
     if batches < accumulate:
         raise UserError(

@@ -1,7 +1,7 @@
-"""How a run goes on: where it stood, which checkpoint is intact, when one is due, who asks to stop.
+"""Resuming a run: its position, the latest intact checkpoint, when one is due, signals to stop.
 
-A run keeps its last two checkpoints, last.h5 and previous.h5. One that is damaged is told apart by
-its checksum, and the one before it is used.
+A run keeps its last two checkpoints, last.h5 and previous.h5. A damaged one is recognised by its
+checksum, and the one before it is used.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import Stopped, UserError
-from omnilearn.history import insist_on_epochs, write_history
+from omnilearn.history import require_epochs
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from omnilearn.model.checkpoint import Checkpoint, load_checkpoint
@@ -28,12 +28,12 @@ from omnilearn.typed import typed
 
 LAST, PREVIOUS, DAMAGED = "last.h5", "previous.h5", "damaged.h5"
 INTERVAL = 600.0  # seconds between checkpoints where no number of steps is given
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # an allocation that ends sends one of them
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # sent at the end of an allocation
 
 
 @dataclass
 class Position:
-    """Where a run stands; plain JSON in every checkpoint."""
+    """The progress of a run; plain JSON in every checkpoint."""
 
     epoch: int = 0
     step: int = 0  # steps of the optimiser done in this epoch
@@ -45,59 +45,54 @@ class Position:
     finished: bool = False
 
     def as_json(self) -> dict:
-        """The position without an infinity, which JSON does not know."""
+        """The position with null for infinity, which is not in JSON."""
         return {**vars(self), "best_loss": None if math.isinf(self.best_loss) else self.best_loss}
 
     @classmethod
     def from_json(cls, stored: Any, path: Path | str = "a checkpoint") -> "Position":
-        """What `as_json` gave, of `path`; raises UserError for what is no position."""
+        """The position of `as_json` in the file `path`; raises UserError for anything else."""
         try:
-            found = typed(cls, {**stored, "best_loss": stored["best_loss"] or 0.0}, "position")
-            insist_on_epochs(found.history)
-            if min(found.epoch, found.step, found.best_epoch, found.seconds) < 0:
+            position = typed(cls, {**stored, "best_loss": stored["best_loss"] or 0.0}, "position")
+            require_epochs(position.history)
+            if min(position.epoch, position.step, position.best_epoch, position.seconds) < 0:
                 raise ValueError("'position' counts below zero")
-            if len(found.history) != found.epoch:
-                raise ValueError(
-                    f"'position.epoch' is {found.epoch}, its history has {len(found.history)}"
-                )
+            epochs = len(position.history)
+            if epochs != position.epoch:
+                raise ValueError(f"'position.epoch' is {position.epoch}, its history has {epochs}")
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"{path} holds no position of a training ({error}); remove it, or start again "
                 "with --overwrite"
             ) from error
         if stored["best_loss"] is None:
-            found.best_loss = math.inf
-        return found
+            position.best_loss = math.inf
+        return position
 
-    def write_history(self, run: Path) -> None:
-        """history.jsonl, one line per epoch, atomically."""
-        write_history(run, self.history)
-
-    def tell(self, run: Path, steps_per_epoch: int) -> None:
-        """Say where the run goes on, or that it has finished."""
+    def log_state(self, run: Path, steps_per_epoch: int) -> None:
+        """Log where the run is resumed, or that it has finished."""
         if self.finished:
             log.info(f"{run} has finished: {self.epoch} epochs")
             return
-        where = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
-        log.info(f"resuming {run} at epoch {self.epoch + 1}, {where}")
+        stage = f"step {self.step + 1}" if self.step < steps_per_epoch else "validation"
+        log.info(f"resuming {run} at epoch {self.epoch + 1}, {stage}")
 
     def restart_epoch(self) -> None:
-        """Forget the steps of the epoch that has begun."""
+        """Discard the steps of an unfinished epoch."""
         self.step, self.sums, self.seconds = 0, {}, 0.0
 
 
 def position_of(checkpoint: Checkpoint) -> Position:
-    """Where the training stood that wrote a checkpoint; raises UserError when it does not say."""
+    """The position in a checkpoint of a training; raises UserError when it has none."""
     return Position.from_json(checkpoint.record.get("position"), checkpoint.path)
 
 
 def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path | None:
     """The newest undamaged checkpoint of a run, the same on all ranks; None where there is none.
 
-    A damaged one is named, set aside as damaged.h5, so that it does not become the previous one
-    when the next is written, and passed over. Raises UserError when there are only such.
+    A damaged one is named and renamed to damaged.h5, so that it does not become the previous one
+    when the next is written. Raises UserError when all are damaged.
     """
-    chosen, damage = -1, []
+    selected, damage = -1, []
     names = (LAST, PREVIOUS)
     if distributed.rank() == 0:
         for index, name in enumerate(names):
@@ -108,29 +103,29 @@ def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path 
             except UserError as error:
                 damage.append(str(error))
                 continue
-            chosen = index
+            selected = index
             break
         else:
-            chosen = -2 if damage else -1
-        if chosen == 1:
-            said = damage[0] if damage else f"{run / LAST} is missing"
-            log.warning(f"{said}; going on from the checkpoint before it, {run / PREVIOUS}")
+            selected = -2 if damage else -1
+        if selected == 1:
+            reason = damage[0] if damage else f"{run / LAST} is missing"
+            log.warning(f"{reason}; going on from the checkpoint before it, {run / PREVIOUS}")
             if damage:
                 (run / LAST).replace(run / DAMAGED)
-    chosen = int(distributed.agreed(chosen))
-    if chosen == -2:
+    selected = int(distributed.agreed(selected))
+    if selected == -2:
         raise UserError(
             f"{'; '.join(damage) or f'the checkpoints in {run} are damaged'}: no intact checkpoint "
             "is left; start again with --overwrite, or use another --name"
         )
-    return None if chosen == -1 else run / names[chosen]
+    return None if selected == -1 else run / names[selected]
 
 
 def remove_unfinished(run: Path) -> None:
-    """Delete what a killed process had half written in a run directory.
+    """Delete temporary files of killed processes in a run directory.
 
-    What a training writes is left of one that died, on whatever host, since it alone trains there;
-    an evaluation may be writing beside it.
+    Those of a training are deleted even if written on another host, since a run has one training;
+    an evaluation may be writing at the same time.
     """
     for name in (LAST, PREVIOUS, "best.h5", "history.jsonl"):
         stem, suffix = Path(name).stem, Path(name).suffix
@@ -140,13 +135,13 @@ def remove_unfinished(run: Path) -> None:
 
 
 class Clock:
-    """Says when a checkpoint is due: every so many steps, or every ten minutes where that is 0."""
+    """When a checkpoint is due: every `steps` steps, or every ten minutes where that is 0."""
 
     def __init__(self, steps: int):
         self.steps, self.written = steps, time.monotonic()
 
     def is_due(self, step: int) -> bool:
-        """After `step` steps of an epoch; without a number of steps, ranks may differ."""
+        """Whether one is due after `step` steps of an epoch; by time, ranks may differ."""
         if self.steps:
             return step % self.steps == 0
         return time.monotonic() - self.written >= INTERVAL
@@ -156,46 +151,43 @@ class Clock:
 
 
 class StopRequest:
-    """Remembers that the system asked this process to stop; the second time it is obeyed at once.
-
-    name: the signal, empty as long as nobody asked.
-    """
+    """The first signal to stop this process, by name, else empty; a second one ends it at once."""
 
     def __init__(self):
         self.name = ""
 
     @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
-        """Listen as long as this lasts; signals reach the main thread alone."""
+    def listening(self) -> Iterator[None]:
+        """Catch signals within the block; only the main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self._hear) for number in STOP_SIGNALS}
+        before = {each: signal.signal(each, self._on_signal) for each in STOP_SIGNALS}
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
-    def handle_stop(self, position: Position, where: str) -> None:
-        """Raise Stopped, saying where the run goes on."""
-        asked = self.name or "another rank was"
-        raise Stopped(f"asked to stop ({asked}) at epoch {position.epoch + 1}, {where}")
+    def handle_stop(self, position: Position, stage: str) -> None:
+        """Raise Stopped with the place at which the run is resumed."""
+        source = self.name or "another rank was"
+        raise Stopped(f"asked to stop ({source}) at epoch {position.epoch + 1}, {stage}")
 
-    def _hear(self, number: int, _) -> None:
-        self.name = signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)
+    def _on_signal(self, code: int, _) -> None:
+        self.name = signal.Signals(code).name
+        signal.signal(code, signal.SIG_DFL)
 
 
 def dump_bad_batch(
-    run: Path, position: Position, where: str, batch: dict, index: np.ndarray
+    run: Path, position: Position, stage: str, batch: dict, index: np.ndarray
 ) -> None:
-    """Write a batch of this rank whose loss is not a number, with its draws, as plain arrays.
+    """Write a batch of this rank whose loss is not finite, with its draws, as plain arrays.
 
-    index: the jets' rows in the split.
+    index: rows of the jets in the split.
     """
     rank = distributed.rank()
-    path = run / f"not_a_number.epoch{position.epoch + 1}.{where}.rank{rank}.npz"
+    path = run / f"not_a_number.epoch{position.epoch + 1}.{stage}.rank{rank}.npz"
     arrays = {name: np.asarray(value) for name, value in batch.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays, index=index)

@@ -1,8 +1,8 @@
-"""Losses of every epoch for TensorBoard, in RUN/tensorboard: what history.jsonl holds, as scalars.
+"""The numbers of history.jsonl as TensorBoard scalars, in RUN/tensorboard.
 
     tensorboard --logdir runs
 
-TensorBoard comes with TensorFlow; nothing is written without --tensorboard.
+Written with --tensorboard alone; TensorBoard comes with TensorFlow.
 """
 
 import os
@@ -16,22 +16,22 @@ FILE = "events.out.tfevents.losses"  # TensorBoard reads files with tfevents in 
 
 
 def scalars(line: Mapping[str, Any]) -> dict[str, float]:
-    """Names and numbers of a line of history.jsonl: training/loss, validation/loss, jets_per_s."""
-    found = {
+    """Scalars by name of a line of history.jsonl: training/loss, validation/loss, jets_per_s."""
+    losses = {
         f"{kind}/{name}": value
         for kind in ("training", "validation")
         for name, value in line[kind].items()
     }
-    return found | {"jets_per_s": line["jets"] / max(line["seconds"], 1e-9)}
+    return losses | {"jets_per_s": line["jets"] / max(line["seconds"], 1e-9)}
 
 
 def append_scalars(run: Path, line: Mapping[str, Any]) -> None:
-    """Append the numbers of one epoch; its step is the epoch. Called on rank 0.
+    """Append the numbers of one epoch, with the epoch as step; on rank 0.
 
-    Each call writes whole records, so that an interrupted one leaves at most a record that
-    TensorBoard passes over. Of an epoch that is trained again after a crash the last one counts.
+    An interrupted call leaves at most one incomplete record, which TensorBoard skips. Of an epoch
+    that is trained again after a crash the last record counts.
     """
-    # late: TensorBoard takes a second to load, and few trainings ask for it
+    # imported here, for TensorBoard takes a second to load and few trainings use it
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.record_writer import RecordWriter
 

@@ -1,8 +1,8 @@
-"""Fit: steps, validation, early stop, checkpoints, resume and history; the same on every rank.
+"""The training loop: steps, validation, early stop, checkpoints, resuming and history.
 
 A run directory holds config.json, history.jsonl (one line per epoch), last.h5, the one before it
-(previous.h5) and best.h5. Every decision is taken from numbers averaged over ranks or is rank 0's,
-so ranks never part.
+(previous.h5) and best.h5. Every decision follows from numbers averaged over ranks or is made by
+rank 0, so that it is the same on all ranks.
 """
 
 import math
@@ -19,13 +19,19 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
+from omnilearn.history import write_history
 from omnilearn.log import log
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import (
+    load_checkpoint,
+    model_weights,
+    save_checkpoint,
+    weight_arrays,
+)
 from omnilearn.progress import progress
 from omnilearn.training import distributed, fingerprint
 from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
 from omnilearn.training.objective import Objective
-from omnilearn.training.optimiser import optimiser_of, with_a_gradient
+from omnilearn.training.optimiser import optimiser_of, without_key_biases
 from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import (
     LAST,
@@ -43,8 +49,8 @@ from omnilearn.training.scalars import append_scalars
 class Trainer:
     """One objective, one optimiser, one run directory.
 
-    steps_per_epoch counts steps of the optimiser (`optimiser_steps`); `earlier` is a trainer of the
-    same objective, whose graphs serve again.
+    steps_per_epoch: steps of the optimiser (`optimiser_steps`); about: recorded in checkpoints;
+    earlier: a trainer of the same objective, whose graphs are reused.
     """
 
     def __init__(
@@ -58,11 +64,11 @@ class Trainer:
     ):
         self.objective, self.config, self.run, self.about = objective, config, Path(run), about
         self.rank, self.ranks = distributed.rank(), distributed.size()
-        named = with_a_gradient(objective.trained())
-        self.names, self.variables = list(named), list(named.values())
+        weights = without_key_biases(objective.trained())
+        self.names, self.variables = list(weights), list(weights.values())
         self.steps_per_epoch = steps_per_epoch
         self.jets_per_step = config.batch * config.accumulate * self.ranks
-        self.optimiser = optimiser_of(config, named, steps_per_epoch, self.ranks)
+        self.optimiser = optimiser_of(config, weights, steps_per_epoch, self.ranks)
         self.optimiser.build(self.variables)
         slots = objective.model.config.max_constituents
         if earlier is None:
@@ -72,41 +78,38 @@ class Trainer:
             self.evaluated = compiled_for_batches(objective.losses, slots, config.precision)
         else:
             self.gradients, self.evaluated = earlier.gradients, earlier.evaluated
-        self.accumulated = compiled(
+        self.added = compiled(
             lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
         )
-        # what talks to other ranks is a graph of its own, since XLA cannot fuse it
+        # communication has its own graph, since XLA cannot compile it
         self.averaged = compiled(
             lambda sums: distributed.average([g / config.accumulate for g in sums])
         )
         self.apply = compiled(
-            lambda found: self.optimiser.apply(found, self.variables), xla=uses_xla()
+            lambda gradients: self.optimiser.apply(gradients, self.variables), xla=uses_xla()
         )
-        self.class_names: tuple[str, ...] = ()  # of the dataset that is trained on
-        self.trained_on: dict = {}  # its fingerprint
+        self.class_names: tuple[str, ...] = ()  # of the training jets
+        self.trained_on: dict = {}  # fingerprint of the jets and the code
         self.position, self.request = Position(), StopRequest()
         self.clock = Clock(config.checkpoint_every)
 
     def fit(self, training: Pipeline, validation: Pipeline) -> Position:
         """Train to the last epoch or to the early stop; resumes from last.h5 where there is one.
 
-        Asked to stop by SIGTERM or SIGUSR1, on any rank, all ranks write a checkpoint at the same
-        step and raise Stopped.
+        After SIGTERM or SIGUSR1 on any rank, a checkpoint is written and all ranks raise Stopped
+        at the same step.
         """
-        with self.request.heard(), distributed.ranks_that_end():
-            return self.fit_listening(training, validation)
-
-    def fit_listening(self, training: Pipeline, validation: Pipeline) -> Position:
-        self.class_names = training.spec.class_names
-        self.trained_on = fingerprint.same_on_all_ranks(training, validation)
-        self.resume()
-        distributed.broadcast_variables(
-            [*model_weights(self.objective.model).values(), *self.optimiser.variables]
-        )
-        while not self.position.finished:
-            self.train_epoch(training)
-            self.close_epoch(self.validate(validation))
-        return self.position
+        with self.request.listening(), distributed.ranks_that_end():
+            self.class_names = training.spec.class_names
+            self.trained_on = fingerprint.same_on_all_ranks(training, validation)
+            self.resume()
+            distributed.broadcast_variables(
+                [*model_weights(self.objective.model).values(), *self.optimiser.variables]
+            )
+            while not self.position.finished:
+                self.train_epoch(training)
+                self.close_epoch(self.validate(validation))
+            return self.position
 
     def train_epoch(self, training: Pipeline) -> None:
         """The rest of the current epoch, with checkpoints when they are due."""
@@ -131,16 +134,15 @@ class Trainer:
     def step(self, batches: list[dict], constituents_per_jet: float) -> dict[str, float]:
         """One update from this rank's batches; returns the terms averaged over them and ranks.
 
-        It is the update of one batch with all their jets. constituents_per_jet is the mean of the
-        split: a constituent weighs the same in a batch of short jets. Raises on all ranks at the
-        same step: UserError when the loss is not finite, and Stopped when any of them was asked to
-        stop.
+        The update is that of one batch with all their jets. constituents_per_jet: mean of the
+        split, so that a constituent has the same weight in every batch. Raises UserError when the
+        loss is not finite, and Stopped after a signal, on all ranks at the same step.
         """
         sums, terms, batch = self.summed_gradients(batches, constituents_per_jet)
         terms = self.agree(terms)
         self.apply(self.averaged(sums))
-        number = self.position.epoch * self.steps_per_epoch + self.position.step + 1
-        self.objective.after_step(number, dict(zip(self.names, sums, strict=True)), batch)
+        step = self.position.epoch * self.steps_per_epoch + self.position.step + 1
+        self.objective.after_step(step, dict(zip(self.names, sums, strict=True)), batch)
         return terms
 
     def summed_gradients(self, batches: list[dict], constituents_per_jet: float) -> tuple:
@@ -153,46 +155,46 @@ class Trainer:
             (self.config.seed, Stream.TRAINING, position.epoch, position.step, self.rank)
         )
         sums, values = None, []
-        for number, batch in enumerate(batches):
+        for batch_index, batch in enumerate(batches):
             index = batch["index"]
             batch = self.objective.prepare(batch, rng, True, constituents_per_jet)
             terms, gradients = self.gradients(batch)
-            sums = gradients if sums is None else self.accumulated(sums, gradients)
+            sums = gradients if sums is None else self.added(sums, gradients)
             values.append([float(value) for value in terms.values()])
             if not np.isfinite(values[-1]).all():
-                where = f"step{position.step + 1}.{number}"
-                dump_bad_batch(self.run, position, where, batch, index)
+                stage = f"step{position.step + 1}.{batch_index}"
+                dump_bad_batch(self.run, position, stage, batch, index)
         return sums, dict(zip(terms, np.mean(values, axis=0), strict=True)), batch
 
     def agree(self, terms: dict[str, float]) -> dict[str, float]:
-        """The terms averaged over ranks, and what all ranks do before they update; one collective.
+        """The terms averaged over ranks; checkpoint, stop and restart are decided alike on all.
 
         A checkpoint that is due is written only now, after the next loss is finite, so that it
-        never holds NaN weights; then all ranks begin anew where horovodrun has other hosts.
+        never holds NaN weights. Where horovodrun has other hosts, all ranks start again.
         """
-        position, where = self.position, f"step {self.position.step + 1}"
+        position, stage = self.position, f"step {self.position.step + 1}"
         is_due = self.rank == 0 and self.clock.is_due(position.step)
         flags = [is_due, bool(self.request.name), distributed.has_other_hosts()]
-        *means, is_due, is_asked, is_joined = distributed.mean([*terms.values(), *flags])
+        *means, is_due, must_stop, must_restart = distributed.mean([*terms.values(), *flags])
         terms = dict(zip(terms, means, strict=True))
         for value in terms.values():
-            self.require_finite(value, where)
-        if is_asked or is_joined or (is_due and position.step):
+            self.require_finite(value, stage)
+        if must_stop or must_restart or (is_due and position.step):
             self.save(LAST)
-        if is_asked:
-            self.request.handle_stop(position, where)
-        if is_joined:
+        if must_stop:
+            self.request.handle_stop(position, stage)
+        if must_restart:
             distributed.start_again()
         return terms
 
-    def require_finite(self, loss: float, where: str) -> None:
-        """Raise UserError when the loss is not finite, saying where and what is left."""
+    def require_finite(self, loss: float, stage: str) -> None:
+        """Raise UserError with the place and the last good state when the loss is not finite."""
         if math.isfinite(loss):
             return
         last = self.run / LAST
         state = f"{last} holds the last good state" if last.is_file() else "no checkpoint was made"
         raise UserError(
-            f"the loss is {loss} at epoch {self.position.epoch + 1}, {where}; {state}, "
+            f"the loss is {loss} at epoch {self.position.epoch + 1}, {stage}; {state}, "
             f"{self.run / 'not_a_number.*.npz'} the jets: start again with a lower --lr, and "
             "--overwrite or another --name"
         )
@@ -200,13 +202,12 @@ class Trainer:
     def validate(self, validation: Pipeline) -> dict[str, float]:
         """Mean of every term over all validation jets of all ranks, each exactly once.
 
-        A checkpoint is written once the loss of the first batch is known: the epoch is not lost
-        when the process ends in here.
+        A checkpoint is written after the first batch, so that the epoch is not lost when the
+        process ends during validation.
         """
         sums: dict[str, float] = defaultdict(float)
-        jets = 0
         constituents = validation.constituents_per_jet
-        batches = 0
+        batches = jets = 0
         for batch in validation.ordered():
             if self.request.name and batches:
                 self.request.handle_stop(self.position, "validation")
@@ -220,26 +221,26 @@ class Trainer:
                 dump_bad_batch(self.run, self.position, "validation", batch, index)
                 break
             if not batches:
-                self.keep_epoch(sums["loss"])
+                self.save_trained_epoch(sums["loss"])
             batches, jets = batches + 1, jets + count
         if not batches:
-            self.keep_epoch(sums["loss"])
-        # a rank without validation jets joins with zeros, in the same order of terms
+            self.save_trained_epoch(sums["loss"])
+        # a rank without validation jets adds zeros, for the terms in the same order
         names = list(self.position.sums)
         totals = distributed.total([sums[name] for name in names] + [jets])
         return {name: value / totals[-1] for name, value in zip(names, totals, strict=False)}
 
-    def keep_epoch(self, loss: float) -> None:
-        """A checkpoint of a trained epoch that is not validated yet, unless its loss is no number.
+    def save_trained_epoch(self, loss: float) -> None:
+        """Write a checkpoint of an epoch before its validation if `loss` is finite on all ranks.
 
-        loss: the first of this rank, zero where it has no jets.
+        loss: of the first batch of this rank, zero where it has no jets.
         """
         if self.position.step:
             self.require_finite(float(distributed.total(loss)), "validation")
             self.save(LAST)
 
     def close_epoch(self, validation: dict[str, float]) -> None:
-        """Write history and checkpoints of a finished epoch and decide whether to go on."""
+        """Write history and checkpoints of a finished epoch, and decide whether it was the last."""
         position = self.position
         epoch = position.epoch + 1
         self.require_finite(validation["loss"], "validation")
@@ -257,14 +258,14 @@ class Trainer:
             position.best_loss, position.best_epoch = validation["loss"], epoch
         position.epoch = epoch
         position.restart_epoch()
-        waited = epoch - position.best_epoch
-        stop = epoch >= self.config.epochs or waited >= self.config.patience
+        without_gain = epoch - position.best_epoch
+        stop = epoch >= self.config.epochs or without_gain >= self.config.patience
         position.finished = bool(distributed.agreed(stop))
         if better:
             self.save("best.h5")
         self.save(LAST)
         if self.rank == 0:
-            position.write_history(self.run)
+            write_history(self.run, position.history)
             if self.config.tensorboard:
                 append_scalars(self.run, line)
         rate = line["jets"] / max(line["seconds"], 1e-9)
@@ -275,12 +276,9 @@ class Trainer:
         )
 
     def save(self, name: str) -> None:
-        """Write a checkpoint from rank 0; other ranks wait, so none runs ahead of a full disk."""
+        """Write a checkpoint from rank 0; other ranks wait, so that a full disk stops all."""
         if self.rank == 0:
-            weights = {
-                key: np.asarray(weight)
-                for key, weight in model_weights(self.objective.model).items()
-            }
+            weights = weight_arrays(self.objective.model)
             averages = dict(zip(self.names, self.optimiser.averages(), strict=True))
             state = {f"{i:04d}": np.asarray(v) for i, v in enumerate(self.optimiser.variables)}
             record = {
@@ -304,11 +302,11 @@ class Trainer:
             self.clock.restart()
 
     def resume(self) -> None:
-        """Take up weights, optimiser, averages, history and data position from a checkpoint.
+        """Load weights, optimiser, averages, history and position from the latest checkpoint.
 
-        On the ranks that wrote it, what follows is bit for bit the run that never stopped (on the
-        CPU). On another number of ranks the epoch that had begun is trained anew, from these
-        weights, with the learning rate of its beginning.
+        On the same number of ranks the rest of the run is bit for bit that of an uninterrupted one
+        (on the CPU). On another number the unfinished epoch is trained from its beginning, with
+        these weights and the learning rate of its first step.
         """
         if self.rank == 0:
             remove_unfinished(self.run)
@@ -321,10 +319,10 @@ class Trainer:
                 f"{path} was made by another architecture, {checkpoint.model_config}, expected "
                 f"{self.objective.model.config}; use another --name"
             )
-        if len(checkpoint.optimizer) != len(self.optimiser.variables):
+        if len(checkpoint.optimiser) != len(self.optimiser.variables):
             raise UserError(
                 f"{path} belongs to another training: it holds "
-                f"{len(checkpoint.optimizer)} optimiser arrays, expected "
+                f"{len(checkpoint.optimiser)} optimiser arrays, expected "
                 f"{len(self.optimiser.variables)}; use another --name"
             )
         fingerprint.refuse_other_data(
@@ -336,12 +334,12 @@ class Trainer:
         for name, weight in model_weights(self.objective.model).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):
-            variable.assign(checkpoint.optimizer[f"{index:04d}"])
+            variable.assign(checkpoint.optimiser[f"{index:04d}"])
         self.position = Position.from_json(checkpoint.record["position"])
         if checkpoint.record["ranks"] != self.ranks:
-            # steps of another size: the epoch starts anew, the schedule counts steps
+            # steps have another size: repeat the epoch, at its first step in the schedule
             self.position.restart_epoch()
             self.optimiser.iterations.assign(self.position.epoch * self.steps_per_epoch)
         if self.rank == 0:
-            self.position.write_history(self.run)
-        self.position.tell(self.run, self.steps_per_epoch)
+            write_history(self.run, self.position.history)
+        self.position.log_state(self.run, self.steps_per_epoch)

@@ -148,7 +148,7 @@ def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, 
         found = load(place).probabilities(test_jets[0])
         np.testing.assert_allclose(found, expected, atol=1e-6)
     (tmp_path / "elsewhere/dataset.json").unlink()
-    with pytest.raises(UserError, match=r"one of your own by data/mine/dataset\.json"):
+    with pytest.raises(UserError, match=r"one of your own needs data/mine/dataset\.json"):
         load("elsewhere")
 
 

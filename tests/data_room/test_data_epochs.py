@@ -1,4 +1,4 @@
-"""Epochs of so many jets: parts of passes, so that every jet is seen once before any twice."""
+"""Epochs of a given number of jets are parts of passes, and a pass has every jet once."""
 
 from dataclasses import replace
 
@@ -38,24 +38,24 @@ def jets_of(pipelines, epoch):
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 5])
-def test_every_jet_is_seen_once_in_five_epochs_of_a_fifth(files, ranks):
+def test_five_epochs_of_a_fifth_have_every_jet_once(files, ranks):
     parts = [jets_of(pipelines(files, ranks, JETS // 5), epoch) for epoch in range(10)]
     assert {len(part) for part in parts} == {JETS // 5}
     for first in (0, 5):
-        seen = np.sort(np.concatenate(parts[first : first + 5]))
-        np.testing.assert_array_equal(seen, np.arange(JETS))
+        jets = np.sort(np.concatenate(parts[first : first + 5]))
+        np.testing.assert_array_equal(jets, np.arange(JETS))
     assert not np.array_equal(parts[0], parts[5])
 
 
 @pytest.mark.parametrize("jets_per_epoch", [70, 130, 490])
 def test_a_pass_goes_on_where_an_epoch_ends(files, jets_per_epoch):
-    """The batches of the passes, one after the other, cut into epochs of equal length."""
-    (parts,), (whole,) = pipelines(files, 1, jets_per_epoch), pipelines(files, 1, 0)
+    """The batches of consecutive passes, cut into epochs of equal length."""
+    (parts,), (passes,) = pipelines(files, 1, jets_per_epoch), pipelines(files, 1, 0)
     epochs = 8
     cut = [batch["index"] for epoch in range(epochs) for batch in parts.epoch(epoch)]
     assert len(cut) == epochs * parts.steps_per_epoch == epochs * jets_per_epoch // BATCH
-    passes = [batch["index"] for number in range(8) for batch in whole.epoch(number)]
-    np.testing.assert_array_equal(cut, passes[: len(cut)])
+    uncut = [batch["index"] for epoch in range(epochs) for batch in passes.epoch(epoch)]
+    np.testing.assert_array_equal(cut, uncut[: len(cut)])
 
 
 @pytest.mark.parametrize("jets_per_epoch", [0, JETS, 10 * JETS])
@@ -66,14 +66,14 @@ def test_an_epoch_is_a_pass_at_most(files, jets_per_epoch):
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])
-@pytest.mark.parametrize("start", [0, 3, 15])
+@pytest.mark.parametrize("start", [0, 3, 15, 18])
 def test_a_resumed_epoch_equals_the_rest_of_an_uninterrupted_one(files, epoch, start):
     """Epoch 1 and 2 begin within a window, and epoch 2 reaches into the next pass."""
     (pipeline,) = pipelines(files, 1, 190)
-    whole = list(pipeline.epoch(epoch))
+    uninterrupted = list(pipeline.epoch(epoch))
     resumed = list(pipeline.epoch(epoch, start_step=start))
-    assert len(whole) == 19
-    for expected, batch in zip(whole[start:], resumed, strict=True):
+    assert len(uninterrupted) == 19
+    for expected, batch in zip(uninterrupted[start:], resumed, strict=True):
         for key, array in expected.items():
             np.testing.assert_array_equal(batch[key], array)
 

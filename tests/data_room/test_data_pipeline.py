@@ -1,4 +1,4 @@
-"""Batches: every jet where it belongs, equal steps on all ranks, the same order for a seed."""
+"""Batches have the right jets, equal steps on all ranks, and the same order for the same seed."""
 
 import threading
 import time
@@ -51,7 +51,7 @@ def indices(batches) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", RANKS)
-def test_evaluation_sees_every_jet_exactly_once_over_all_ranks(files, size):
+def test_evaluation_has_every_jet_exactly_once_over_all_ranks(files, size):
     shares = [
         indices(Pipeline(files, SPEC, BATCH, rank, size, window=128).ordered())
         for rank in range(size)
@@ -78,13 +78,13 @@ def test_ranks_have_equal_steps_and_equal_slots_at_each_step(files, size):
 
 
 @pytest.mark.parametrize("size", RANKS)
-def test_an_epoch_shows_no_jet_twice_and_misses_at_most_a_batch_per_rank(files, size):
-    seen = np.concatenate([indices(batches) for batches in epochs(files, size)])
-    assert len(np.unique(seen)) == len(seen)
-    assert len(seen) >= sum(JETS) - size * BATCH - size
+def test_an_epoch_has_no_jet_twice_and_leaves_out_at_most_a_batch_per_rank(files, size):
+    jets = np.concatenate([indices(batches) for batches in epochs(files, size)])
+    assert len(np.unique(jets)) == len(jets)
+    assert len(jets) >= sum(JETS) - size * BATCH - size
 
 
-def test_what_an_epoch_leaves_out_changes(files):
+def test_the_jets_that_an_epoch_leaves_out_change(files):
     left_out = [
         set(range(sum(JETS))) - set(indices(epochs(files, 1, epoch, batch_size=100)[0]))
         for epoch in range(2)
@@ -100,18 +100,7 @@ def test_epochs_differ_and_the_same_seed_gives_the_same_order(files):
     assert not np.array_equal(first, indices(epochs(files, 1, seed=1)[0]))
 
 
-@pytest.mark.parametrize("start", [0, 1, 7, 24])
-def test_a_resumed_epoch_equals_the_rest_of_an_uninterrupted_one(files, start):
-    pipeline = Pipeline(files, SPEC, BATCH, window=128, seed=5)
-    whole = list(pipeline.epoch(3))
-    resumed = list(pipeline.epoch(3, start_step=start))
-    assert len(resumed) == len(whole) - start
-    for expected, batch in zip(whole[start:], resumed, strict=True):
-        for key, array in expected.items():
-            np.testing.assert_array_equal(batch[key], array)
-
-
-def test_resuming_reads_no_window_that_is_over(files, monkeypatch):
+def test_resuming_reads_no_completed_window(files, monkeypatch):
     pipeline = Pipeline(files, SPEC, BATCH, window=128)
     rows_read = []
     gather = files.gather
@@ -121,7 +110,7 @@ def test_resuming_reads_no_window_that_is_over(files, monkeypatch):
 
 
 def test_classes_and_files_are_mixed_in_a_batch(tmp_path):
-    """One class per file, as in the released JetClass: batches hold both all the same."""
+    """Even with one class per file, as in the released JetClass, batches hold both."""
     for label in range(2):
         path = tmp_path / f"class_{label}.h5"
         write_toy_file(path, SPEC, 2000, seed=label, released=True)
@@ -152,7 +141,7 @@ def test_slots_hold_the_stored_jet_standardised_and_padding_is_exactly_zero(file
         np.testing.assert_array_equal(batch["label"], stored["pid"][batch["index"]])
 
 
-def test_rubbish_in_padded_slots_does_not_reach_a_batch(tmp_path):
+def test_values_in_padded_slots_do_not_reach_a_batch(tmp_path):
     path = tmp_path / "top_train_000.h5"
     write_toy_file(path, SPEC, 64, seed=0)
     with h5py.File(path, "r+") as file:
@@ -191,22 +180,21 @@ def test_the_scale_of_weights_does_not_matter(tmp_path, weighted, unit):
         file["weight"] = weight
     with JetFiles([path], TOP) as files:
         batches = list(Pipeline(files, TOP, 16, weighted=weighted).ordered())
-    index, found = (
-        np.concatenate([batch[key] for batch in batches]) for key in ("index", "weight")
-    )
+    index = indices(batches)
     expected = weight[index] / weight.mean() if weighted else np.ones(64)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    weights = np.concatenate([batch["weight"] for batch in batches])
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
 
 
-def test_weights_that_cancel_train_nothing_but_are_evaluated(tmp_path):
+def test_weights_that_cancel_are_refused_in_training_but_not_in_evaluation(tmp_path):
     write_toy_dataset(tmp_path, "top", {"train": 64})
     (path,) = find_files(tmp_path, TOP, "train")
     with h5py.File(path, "r+") as file:
         file["weight"][...] = np.where(np.arange(64) % 2, 2.0, -2.0)
     with JetFiles([path], TOP) as files:
         pipeline = Pipeline(files, TOP, 16)
-        found = np.concatenate([batch["weight"] for batch in pipeline.ordered()])
-        assert sorted(set(found)) == [-1.0, 1.0]
+        weights = np.concatenate([batch["weight"] for batch in pipeline.ordered()])
+        assert sorted(set(weights)) == [-1.0, 1.0]
         for refuse in (pipeline.require_weights, lambda: pipeline.steps_per_epoch):
             with pytest.raises(UserError, match="weights of all 64 top jets add up to 0"):
                 refuse()
@@ -219,9 +207,9 @@ def test_a_dataset_of_released_files_gives_the_same_batches(tmp_path):
     for released in (False, True):
         with JetFiles(find_files(tmp_path / str(released), TOP, "train"), TOP) as files:
             batches.append(list(Pipeline(files, TOP, 64).epoch(0)))
-    for ours, theirs in zip(*batches, strict=True):
+    for ours, released in zip(*batches, strict=True):
         for key, array in ours.items():
-            np.testing.assert_array_equal(array, theirs[key])
+            np.testing.assert_array_equal(array, released[key])
 
 
 def test_jets_without_constituents_are_counted_and_left_out(tmp_path, capsys):
@@ -232,9 +220,9 @@ def test_jets_without_constituents_are_counted_and_left_out(tmp_path, capsys):
             file["data"][row] = 0.0
     with JetFiles([path], SPEC) as files:
         pipeline = Pipeline(files, SPEC, 10)
-        seen = indices(pipeline.ordered())
+        jets = indices(pipeline.ordered())
         assert min(batch["mask"].sum(axis=1).min() for batch in pipeline.epoch(0)) > 0
-    assert set(range(100)) - set(seen) == {4, 50, 99}
+    assert set(range(100)) - set(jets) == {4, 50, 99}
     assert capsys.readouterr().out.count("3 of 100 jets have no constituents") == 1
 
 
@@ -252,7 +240,7 @@ def test_a_rank_without_a_full_batch_is_refused_before_training(files):
         _ = Pipeline(files, SPEC, batch_size=1, size=1000).steps_per_epoch
 
 
-def test_bad_jets_met_on_the_reading_thread_reach_the_user(tmp_path):
+def test_errors_of_the_reading_thread_are_raised(tmp_path):
     path = tmp_path / "top_train_000.h5"
     write_toy_file(path, SPEC, 300, seed=0)
     with h5py.File(path, "r+") as file:
@@ -264,7 +252,7 @@ def test_bad_jets_met_on_the_reading_thread_reach_the_user(tmp_path):
         list(Pipeline(files, SPEC, 16, window=64).epoch(0))
 
 
-def test_the_reading_thread_ends_when_batches_are_no_longer_wanted(files):
+def test_the_reading_thread_ends_when_the_batches_are_deleted(files):
     before = threading.active_count()
     batches = Pipeline(files, SPEC, BATCH, window=BATCH).epoch(0)
     next(batches)
@@ -273,7 +261,7 @@ def test_the_reading_thread_ends_when_batches_are_no_longer_wanted(files):
     assert threading.active_count() == before
 
 
-def test_memory_is_a_few_windows_whatever_the_length_of_the_files(tmp_path):
+def test_memory_is_a_few_windows_and_does_not_grow_with_the_files(tmp_path):
     path = tmp_path / "top_train_000.h5"
     write_toy_file(path, SPEC, 16 * 512, seed=0)
     window = 512 * 40 * 13 * 4  # bytes
@@ -281,25 +269,16 @@ def test_memory_is_a_few_windows_whatever_the_length_of_the_files(tmp_path):
         pipeline = Pipeline(files, SPEC, BATCH, window=512)
         tracemalloc.start()
         for batch in pipeline.epoch(0):
-            if batch["index"][0] % 4 == 0:  # now and then the thread gets as far ahead as it may
+            if batch["index"][0] % 4 == 0:  # lets the thread get as far ahead as it may
                 time.sleep(0.01)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
     assert peak < 3 * window
 
 
-def test_toy_tops_are_heavier_and_richer_than_toy_quarks_and_gluons(files):
-    jets = files.read(0, files.num_jets)
-    is_top = jets["pid"][:, 1] == 1
-    mass, multiplicity = jets["jet"][:, 2], jets["jet"][:, 3]
-    assert 150 < np.median(mass[is_top]) < 220
-    assert np.median(mass[~is_top]) < 100
-    assert multiplicity[is_top].mean() > 1.3 * multiplicity[~is_top].mean()
-
-
-def test_prefetching_runs_at_most_its_length_ahead():
+def test_prefetching_is_at_most_its_length_ahead():
     made = []
-    items = prefetched((made.append(number) or number for number in range(100)), ahead=3)
-    for number in items:
-        assert number == 0 or len(made) <= number + 1 + 3 + 1  # held by the queue and the thread
+    items = prefetched((made.append(item) or item for item in range(100)), ahead=3)
+    for item in items:
+        assert item == 0 or len(made) <= item + 1 + 3 + 1  # held by the queue and the thread
     assert made == list(range(100))

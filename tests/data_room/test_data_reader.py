@@ -1,10 +1,9 @@
-"""Files of the suite and of the released code are read alike; what is wrong in one is named."""
+"""Files of the suite and of the released code are read alike; faults are named with their place."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
-import hdf5plugin
 import numpy as np
 import pytest
 from toy_jets import write_toy_file
@@ -27,9 +26,9 @@ def path(tmp_path) -> Path:
     return path
 
 
-def spoil(path: Path, key: str, place: tuple, value: float) -> None:
+def spoil(path: Path, key: str, index: tuple, value: float) -> None:
     with h5py.File(path, "r+") as file:
-        file[key][place] = value
+        file[key][index] = value
 
 
 def rewrite(path: Path, key: str, array: np.ndarray) -> None:
@@ -54,7 +53,7 @@ def test_files_are_found_by_our_names_and_by_the_released_ones(tmp_path):
     assert len(find_files(tmp_path, JETCLASS, "test")) == 1
 
 
-def test_no_files_is_said_with_the_command_that_makes_them(tmp_path):
+def test_missing_files_are_reported_with_the_command_that_makes_them(tmp_path):
     with pytest.raises(UserError, match=r"no test files of top.*python -m preprocessing top"):
         find_files(tmp_path, TOP, "test")
 
@@ -74,19 +73,19 @@ def test_a_file_with_another_number_of_slots_gives_its_hardest_constituents(
         np.testing.assert_array_equal(files.multiplicity, filled)
 
 
-def test_a_file_still_being_written_is_not_found(tmp_path):
+def test_a_file_still_being_written_is_ignored(tmp_path):
     (tmp_path / "top/train").mkdir(parents=True)
     (tmp_path / "top/train/.top_train_000.42.partial.h5").touch()
     with pytest.raises(UserError, match="no train files of top"):
         find_files(tmp_path, TOP, "train")
 
 
-def test_simulated_jets_are_known_as_such(tmp_path, path):
-    made = tmp_path / "top_train_001.h5"
-    write_toy_file(made, SPEC, 20, seed=2)
-    with h5py.File(made, "r+") as file:
+def test_the_origin_is_simulated_if_any_file_is(tmp_path, path):
+    simulated = tmp_path / "top_train_001.h5"
+    write_toy_file(simulated, SPEC, 20, seed=2)
+    with h5py.File(simulated, "r+") as file:
         file.attrs["origin"] = "simulated"
-    with JetFiles([path], SPEC) as public, JetFiles([path, made], SPEC) as mixed:
+    with JetFiles([path], SPEC) as public, JetFiles([path, simulated], SPEC) as mixed:
         assert (public.origin, mixed.origin) == ("public", "simulated")
 
 
@@ -134,27 +133,27 @@ def test_few_files_are_open_at_a_time(tmp_path):
         assert len(files._handles) == OPEN_FILES
 
 
-def test_a_file_is_looked_at_once_unless_it_is_replaced(tmp_path, monkeypatch):
-    """More files than handles: blocks of jets come from a file that is opened again and again."""
+def test_the_structure_of_a_file_is_checked_once_unless_it_is_replaced(tmp_path, monkeypatch):
+    """With more files than handles, files are opened repeatedly."""
     paths = [tmp_path / f"top_train_{part:03d}.h5" for part in range(OPEN_FILES + 1)]
     for path in paths:
         write_toy_file(path, SPEC, 2, seed=0)
-    looked_at = []
+    checked = []
 
-    def look(file, path):
-        looked_at.append(path)
+    def check(file, path):
+        checked.append(path)
         refuse_external_links(file, path)
 
-    monkeypatch.setattr(hdf5, "refuse_external_links", look)
+    monkeypatch.setattr(hdf5, "refuse_external_links", check)
     with JetFiles(paths, SPEC) as files:
         for _ in range(3):
             files.read(0, files.num_jets)
-        assert sorted(looked_at) == paths
+        assert sorted(checked) == paths
         files.close()
         write_toy_file(tmp_path / "other.h5", SPEC, 2, seed=1)
         (tmp_path / "other.h5").replace(paths[3])
         files.read(0, files.num_jets)
-        assert looked_at[len(paths) :] == [paths[3]]
+        assert checked[len(paths) :] == [paths[3]]
 
 
 @pytest.mark.parametrize("spec", [SPEC, replace(JETCLASS, max_constituents=40)])
@@ -210,11 +209,11 @@ def test_a_jet_of_two_classes_is_refused(path):
 
 
 @pytest.mark.parametrize(
-    ("key", "place"), [("data", (33, 2, 4)), ("jet", (33, 1)), ("weight", (33,))]
+    ("key", "index"), [("data", (33, 2, 4)), ("jet", (33, 1)), ("weight", (33,))]
 )
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_named(path, key, place, value):
-    spoil(path, key, place, value)
+def test_a_value_that_is_not_finite_is_named(path, key, index, value):
+    spoil(path, key, index, value)
     with JetFiles([path], SPEC) as files:
         files.read(0, 33)
         with pytest.raises(UserError, match=rf"top_train_000.h5: '{key}' is -?(nan|inf) in row 33"):
@@ -315,7 +314,7 @@ def test_a_file_of_a_newer_suite_is_refused(path):
         JetFiles([path], SPEC)
 
 
-def test_attributes_that_another_tool_wrote_as_bytes_mean_the_same(path):
+def test_attributes_of_bytes_are_read_as_text(path):
     with h5py.File(path, "r+") as file:
         file.attrs["classes"] = np.array([b"QCD", b"top"])
         file.attrs["features"] = np.array([name.encode() for name in FEATURES[:7]])
@@ -326,17 +325,3 @@ def test_attributes_that_another_tool_wrote_as_bytes_mean_the_same(path):
         file.attrs["classes"] = np.array([b"QCD", b"W"])
     with pytest.raises(UserError, match="its classes are QCD, W, top expects QCD, top"):
         JetFiles([path], SPEC)
-
-
-def test_compressions_that_h5py_lacks_are_read(path):
-    with h5py.File(path, "r+") as file:
-        data = file["data"][()]
-        del file["data"]
-        file.create_dataset("data", data=data, **hdf5plugin.Blosc())
-    with JetFiles([path], SPEC) as files:
-        np.testing.assert_array_equal(files.read(0, 60)["data"], data)
-
-
-def test_a_file_held_open_by_a_notebook_is_read(path):
-    with h5py.File(path, "r+"), JetFiles([path], SPEC) as files:
-        assert files.num_jets == 60

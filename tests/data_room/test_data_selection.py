@@ -1,4 +1,4 @@
-"""A sample of so many jets: every class and file, whatever the order of rows; drawn by the seed."""
+"""A sample of jets is drawn from the seed and balanced over classes and files."""
 
 from dataclasses import replace
 
@@ -50,24 +50,24 @@ def test_a_sample_of_sorted_rows_has_as_many_jets_of_every_class_and_file(sorted
     files, rows = selected_jets(sorted_by_class, SPEC, 120)
     assert files.num_jets == len(rows) == 120
     assert np.bincount(files.labels()).tolist() == [60, 60]
-    assert [len(own) for _, own in files.rows_per_file()] == [40, 40, 40]
+    assert [len(rows) for _, rows in files.rows_per_file()] == [40, 40, 40]
     assert (np.diff(rows) > 0).all()
 
 
 def test_a_sample_of_files_of_one_class_has_as_many_jets_of_every_file(one_class_per_file):
     files, _ = selected_jets(one_class_per_file, SPEC, 100)
-    assert [len(own) for _, own in files.rows_per_file()] == [25] * 4
+    assert [len(rows) for _, rows in files.rows_per_file()] == [25] * 4
     assert np.bincount(files.labels()).tolist() == [50, 50]
 
 
-def test_what_a_class_lacks_the_other_gives(tmp_path):
+def test_a_class_with_too_few_jets_is_replaced_by_the_other(tmp_path):
     path = write_jets(tmp_path / "few.h5", np.arange(500) < 7)
     files, _ = selected_jets([path], SPEC, 100)
     assert np.bincount(files.labels()).tolist() == [93, 7]
 
 
 def test_classes_may_keep_their_shares():
-    """Data and simulation of an unfolding: the ratio of their numbers is a result."""
+    """As of data and simulation in an unfolding, where their ratio is a result."""
     label = np.tile(np.arange(500) < 100, 2).astype(int)
     rows = balanced_sample(label, [500, 500], [0, 1], 101, seed=0, keep_shares=True)
     assert abs(np.bincount(label[rows]) - [80.8, 20.2]).max() < 1
@@ -82,8 +82,8 @@ def test_another_seed_draws_other_jets_and_the_same_seed_the_same(sorted_by_clas
     assert len(np.intersect1d(first, other)) < 40  # 8 expected
 
 
-def test_every_jet_is_drawn_as_often_as_any_other_of_its_class():
-    """A sorted file: its first and last rows are no likelier than those between."""
+def test_every_jet_of_a_class_is_drawn_with_the_same_probability():
+    """Also the first and last rows of a file sorted by class."""
     label = np.repeat([0, 1], [300, 100])
     counts = np.zeros(400)
     for seed in range(400):
@@ -94,15 +94,15 @@ def test_every_jet_is_drawn_as_often_as_any_other_of_its_class():
         np.testing.assert_allclose(tenths, expected, rtol=0.2)
 
 
-def test_the_chosen_jets_are_those_rows_of_the_files(sorted_by_class):
-    whole, none = selected_jets(sorted_by_class, SPEC)
+def test_the_selected_jets_are_those_rows_of_the_files(sorted_by_class):
+    all_files, all_rows = selected_jets(sorted_by_class, SPEC)
     files, rows = selected_jets(sorted_by_class, SPEC, 120)
-    assert none is None
+    assert all_rows is None
     for key, array in files.gather(np.arange(120)).items():
-        np.testing.assert_array_equal(array, whole.gather(rows)[key])
-    np.testing.assert_array_equal(files.multiplicity, whole.multiplicity[rows])
-    own = np.concatenate([own for _, own in files.rows_per_file()])
-    np.testing.assert_array_equal(files.gather(np.arange(120))["jet"][:, 0], own)
+        np.testing.assert_array_equal(array, all_files.gather(rows)[key])
+    np.testing.assert_array_equal(files.multiplicity, all_files.multiplicity[rows])
+    rows_in_files = np.concatenate([rows for _, rows in files.rows_per_file()])
+    np.testing.assert_array_equal(files.gather(np.arange(120))["jet"][:, 0], rows_in_files)
     batches = list(Pipeline(files, SPEC, 16).ordered())
     np.testing.assert_array_equal(
         np.sort(np.concatenate([batch["index"] for batch in batches])), np.arange(120)
@@ -118,7 +118,7 @@ def test_weights_of_a_sample_have_the_mean_one_over_the_sample(tmp_path):
     assert np.concatenate(weights).mean() == pytest.approx(1, rel=1e-5)
 
 
-def test_as_many_jets_as_there_are_or_more_are_all(sorted_by_class):
+def test_a_limit_of_all_jets_or_more_selects_all(sorted_by_class):
     for limit in (1800, 5000):
         files, rows = selected_jets(sorted_by_class, SPEC, limit)
         assert (files.num_jets, rows) == (1800, None)
@@ -136,8 +136,9 @@ def test_classes_and_a_limit_together(sorted_by_class):
 def test_a_class_without_jets_is_named(tmp_path, capsys):
     path = write_jets(tmp_path / "a.h5", np.zeros(50, int))
     selected_jets([path], SPEC)
-    assert "top: of the 50 jets" in (said := capsys.readouterr().out)
-    assert "none is of class top" in said
+    message = capsys.readouterr().out
+    assert "top: of the 50 jets" in message
+    assert "none is of class top" in message
     mixed = write_jets(tmp_path / "b.h5", np.arange(50) % 2)
     selected_jets([mixed], SPEC, 1)
     assert "of the 1 jets" in capsys.readouterr().out
@@ -145,7 +146,7 @@ def test_a_class_without_jets_is_named(tmp_path, capsys):
     assert not capsys.readouterr().out
 
 
-def test_events_of_two_jets_are_taken_whole(tmp_path):
+def test_both_jets_of_an_event_are_selected_together(tmp_path):
     spec = replace(LHCO, max_constituents=24)
     path = tmp_path / "pairs.h5"
     events, width = 90, len(spec.jet_features)
@@ -162,7 +163,7 @@ def test_events_of_two_jets_are_taken_whole(tmp_path):
 
 
 def test_a_file_is_decompressed_for_many_jets_at_once(tmp_path, monkeypatch):
-    """A tenth of the jets is read in runs of neighbours, not one chunk for every jet."""
+    """A tenth of the jets is read in runs of neighbours instead of one chunk per jet."""
     path = write_jets(tmp_path / "long.h5", np.arange(20_000) % 2)
     files, _ = selected_jets([path], SPEC, 2000)
     reads = []
@@ -183,32 +184,32 @@ def test_shares_are_as_equal_as_possible_and_add_up():
         equal_shares(np.array([1, 2]), 4, rng)
 
 
-def test_proportional_shares_add_up_whatever_the_rounding():
+def test_proportional_shares_add_up_in_spite_of_rounding():
     rng = np.random.default_rng(0)
-    for available, wanted in (([10, 20, 30], 6), ([1, 1, 1], 2), ([7, 0, 93], 9), ([3, 5], 8)):
-        shares = proportional_shares(np.array(available), wanted, rng)
-        assert shares.sum() == wanted
-        exact = np.array(available) * wanted / sum(available)
+    for available, total in (([10, 20, 30], 6), ([1, 1, 1], 2), ([7, 0, 93], 9), ([3, 5], 8)):
+        shares = proportional_shares(np.array(available), total, rng)
+        assert shares.sum() == total
+        exact = np.array(available) * total / sum(available)
         assert (abs(shares - exact) < 1).all()
 
 
 def test_repeats_are_trained_on_different_jets(tmp_path):
-    """A spread of trainings contains that of the sample where fewer than all jets are used."""
+    """The spread of repeats includes that of the sample, where fewer than all jets are used."""
     write_toy_dataset(tmp_path, "top", {"train": 300, "val": 100}, files=2)
     config = Config(data=str(tmp_path), batch=10, train_jets=60, val_jets=20)
-    drawn_rows = []
-    for one in [*repeated(config, "top", 2), config]:
-        training, validation = open_data(TOP, one)
+    rows = []
+    for repeat in [*repeated(config, "top", 2), config]:
+        training, validation = open_data(TOP, repeat)
         assert (training.num_jets, validation.num_jets) == (60, 20)
-        drawn_rows.append(training.files.rows)
-    assert not np.array_equal(drawn_rows[0], drawn_rows[1])
-    np.testing.assert_array_equal(drawn_rows[0], drawn_rows[2])  # seed 0 again
+        rows.append(training.files.rows)
+    assert not np.array_equal(rows[0], rows[1])
+    np.testing.assert_array_equal(rows[0], rows[2])  # seed 0 again
 
 
-def test_some_of_the_chosen_rows_are_drawn_among_all_of_them():
-    chosen = np.arange(1000) % 3 == 0
-    found = subset(chosen, 50, seed=2)
-    assert found.sum() == 50
-    assert (chosen | ~found).all()
-    assert found[:500].sum() == pytest.approx(25, abs=20)
-    np.testing.assert_array_equal(subset(chosen, 500, seed=2), chosen)
+def test_a_subset_is_drawn_from_all_selected_rows():
+    selected = np.arange(1000) % 3 == 0
+    kept = subset(selected, 50, seed=2)
+    assert kept.sum() == 50
+    assert (selected | ~kept).all()
+    assert kept[:500].sum() == pytest.approx(25, abs=20)
+    np.testing.assert_array_equal(subset(selected, 500, seed=2), selected)

@@ -1,4 +1,4 @@
-"""Generation from finetune.py to evaluate.py on toy jets of JetNet: two trainings, new jets."""
+"""Generation from finetune.py to evaluate.py on toy jets of JetNet."""
 
 import json
 from dataclasses import replace
@@ -19,6 +19,7 @@ from omnilearn.errors import UserError
 from omnilearn.generation import distances, sampling
 from omnilearn.generation.jet_generator import JetGeneratorConfig
 from omnilearn.generation.jet_sets import (
+    JetSet,
     four_momenta,
     read_set,
     read_split,
@@ -32,27 +33,15 @@ from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.statistics.results import Result, read_results
 from preprocessing import jetnet
 
-COMMON = (
-    "--preset",
-    "small",
-    "--epochs",
-    "1",
-    "--batch",
-    "16",
-    "--warmup-epochs",
-    "0",
-    "--jet-epochs",
-    "2",
-)
-FEW_STEPS = ("--steps", "2", "--batch", "16")
+COMMON = "--preset small --epochs 1 --batch 16 --warmup-epochs 0"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
-    """The small preset even smaller, no graph, few distances: each takes seconds."""
+    """Tiny models without graphs, and distances of few jets: every command takes seconds."""
     with tiny_and_eager() as patch:
-        for name, few in (("EMD_BATCHES", 1), ("EMD_JETS", 5), ("BATCHES", 3), ("POINTS", 3)):
-            patch.setattr(distances, name, few)
+        for name, value in (("EMD_BATCHES", 1), ("EMD_JETS", 5), ("BATCHES", 3), ("POINTS", 3)):
+            patch.setattr(distances, name, value)
         patch.setattr(sampling, "PART", 20)
         yield
 
@@ -67,22 +56,27 @@ def place(tmp_path_factory):
     return folder
 
 
+def finetune(place: Path, jet_epochs: int) -> tuple[int, str, str]:
+    line = f"finetune.py jetnet30 {COMMON} --jet-epochs {jet_epochs} --data"
+    return python(line, place / "data", "--runs", place / "runs")
+
+
 @pytest.fixture(scope="module")
 def run(place):
-    line = "finetune.py jetnet30 --data", place / "data", "--runs", place / "runs"
-    code, _, err = python(*line, *COMMON)
+    code, _, err = finetune(place, 2)
     assert (code, err) == (0, "")
     return place / "runs" / "jetnet30_scratch"
 
 
 @pytest.fixture(scope="module")
-def evaluated(run):
-    code, out, err = python("evaluate.py", run, "--ideal", *FEW_STEPS)
+def evaluation(run):
+    """What evaluate.py prints."""
+    code, out, err = python("evaluate.py", run, "--ideal", "--steps", 2, "--batch", 16)
     assert (code, err) == (0, "")
     return out
 
 
-def truth_of(place: Path, jets: int = 50):
+def truth_of(place: Path, jets: int = 50) -> JetSet:
     return read_split(place / "data", JETNET30, "test", jets)[0]
 
 
@@ -91,7 +85,7 @@ def sampler_of(run: Path, **changes) -> Sampler:
     return Sampler(run, JETNET30, **settings)
 
 
-def test_one_run_holds_both_trainings(run):
+def test_a_run_has_both_trainings(run):
     assert load_checkpoint(run / "best.h5").record["task"] == "generation"
     jets = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
     assert jets.model_config.num_classes == 5
@@ -101,46 +95,45 @@ def test_one_run_holds_both_trainings(run):
 
 def test_a_finished_run_is_left_alone_and_other_settings_are_refused(run, place):
     before = (run / "jets" / "best.h5").stat().st_mtime_ns
-    line = "finetune.py jetnet30 --data", place / "data", "--runs", place / "runs"
-    code, _, err = python(*line, *COMMON)
+    code, _, err = finetune(place, 2)
     assert (code, err) == (0, "")
     assert (run / "jets" / "best.h5").stat().st_mtime_ns == before
-    code, _, err = python(*line, *COMMON[:-1], 3)
+    code, _, err = finetune(place, 3)
     assert code != 0
     assert "jet_epochs 2 (now 3)" in err
 
 
-def test_evaluation_has_numbers_for_every_class_and_both_kinds_of_sets(run, evaluated):
+def test_evaluation_has_metrics_of_every_class_and_both_kinds_of_sets(run, evaluation):
     results = read_results(run / "results.json")
     assert set(results["generated"]) == set(results["ideal"]) == {"g", "q"}
-    for found in (*results["generated"].values(), *results["ideal"].values()):
-        wanted = {"w1m", "w1p", "w1efp", "coverage", "mmd", "fpd", "kpd"}
-        wanted |= {f"{kind}_{name}" for kind in ("kl", "w1") for name in ("tau21", "jet_pt")}
-        assert wanted <= found.keys()
-        for name, result in found.items():
+    expected = {"w1m", "w1p", "w1efp", "coverage", "mmd", "fpd", "kpd"}
+    expected |= {f"{kind}_{name}" for kind in ("kl", "w1") for name in ("tau21", "jet_pt")}
+    for metrics in (*results["generated"].values(), *results["ideal"].values()):
+        assert expected <= metrics.keys()
+        for name, result in metrics.items():
             assert isinstance(result, Result)
             assert result.n > 0
             assert result.error is not None or result.reason, name
-    assert "generated g w1m: " in evaluated
+    assert "generated g w1m: " in evaluation
     for name in results["generated"]:
         assert (run / f"spectra_{name}.pdf").stat().st_size > 1000
 
 
-def test_generated_jets_are_read_as_public_ones(run, evaluated):
-    slots, counts = JETNET30.max_constituents, 0
+def test_generated_jets_can_be_read_as_public_ones(run, evaluation):
+    slots, total = JETNET30.max_constituents, 0
     for name in ("g", "q"):
         path = run / "generated" / f"{name}.hdf5"
         for chunk in jetnet.read(path, JETNET30):
-            counts += len(chunk.counts)
+            total += len(chunk.counts)
             assert chunk.counts.max() <= slots
         with h5py.File(path, "r") as file:
             constituents, jets = file["particle_features"][:], file["jet_features"][:]
         assert constituents.shape[1:] == (slots, 4)
         np.testing.assert_array_equal(constituents[..., 3].sum(axis=1), jets[:, 3])
-    assert counts == 50
+    assert total == 50
 
 
-def test_ideal_jets_have_the_true_kinematics(run, evaluated, place):
+def test_ideal_jets_have_the_true_kinematics(run, evaluation, place):
     ideal, about = read_set(run / "ideal", JETNET30)
     truth = truth_of(place)
     assert about["true_kinematics"]
@@ -148,7 +141,7 @@ def test_ideal_jets_have_the_true_kinematics(run, evaluated, place):
         np.testing.assert_array_equal(ideal.of_class(label).jets, truth.of_class(label).jets)
 
 
-def test_sets_are_sampled_again_only_when_others_are_asked_for(run, place, tmp_path):
+def test_a_set_is_sampled_again_only_for_other_settings(run, place, tmp_path):
     truth, path = truth_of(place, 10), tmp_path / "set" / "g.hdf5"
     for steps, is_new in ((2, True), (2, False), (3, True)):
         before = path.stat().st_mtime_ns if path.is_file() else 0
@@ -158,20 +151,19 @@ def test_sets_are_sampled_again_only_when_others_are_asked_for(run, place, tmp_p
     assert read_set(tmp_path / "set", JETNET30)[1]["steps"] == 3
 
 
-def test_a_jet_does_not_depend_on_the_jets_beside_it(run, place):
+def test_a_jet_does_not_depend_on_the_other_jets_of_its_batch(run, place):
     truth = truth_of(place)
-    index = np.arange(len(truth))
-    some = np.array([41, 3, 17])
+    rows = np.array([41, 3, 17])
     for sampler in (sampler_of(run), sampler_of(run, solver=Solver("stochastic", 3, 4))):
-        whole = sampler.jet_set(index, truth.label, None)
-        few = sampler.jet_set(index[some], truth.label[some], None)
-        np.testing.assert_allclose(few.jets, whole.jets[some], rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(few.constituents, whole.constituents[some], atol=2e-3)
+        expected = sampler.jet_set(np.arange(len(truth)), truth.label, None)[rows]
+        few = sampler.jet_set(rows, truth.label[rows], None)
+        np.testing.assert_allclose(few.jets, expected.jets, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(few.constituents, expected.constituents, atol=2e-3)
 
 
-def test_interrupted_sampling_goes_on_where_it_was(run, place, tmp_path, monkeypatch):
+def test_interrupted_sampling_continues_with_the_missing_parts(run, place, tmp_path, monkeypatch):
     truth, sampler = truth_of(place), sampler_of(run)
-    whole = sampling.sampled_set(tmp_path / "whole", sampler, truth, False, "test")
+    expected = sampling.sampled_set(tmp_path / "uninterrupted", sampler, truth, False, "test")
     made = []
     original = Sampler.jet_set
 
@@ -185,32 +177,28 @@ def test_interrupted_sampling_goes_on_where_it_was(run, place, tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         sampling.sampled_set(tmp_path / "parts", sampler, truth, False, "test")
     made.clear()
-    found = sampling.sampled_set(tmp_path / "parts", sampler, truth, False, "test")
-    assert made == [40]  # the first two parts of 20 jets were there
-    np.testing.assert_array_equal(found.constituents, whole.constituents)
+    resumed = sampling.sampled_set(tmp_path / "parts", sampler, truth, False, "test")
+    assert made == [40]  # the first two parts of 20 jets exist
+    np.testing.assert_array_equal(resumed.constituents, expected.constituents)
     assert not list((tmp_path / "parts").glob("part*"))
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_make_the_parts_that_one_process_makes(run, place, tmp_path, monkeypatch, ranks):
+def test_several_ranks_make_the_jets_of_one_process(run, place, tmp_path, monkeypatch, ranks):
     truth, sampler = truth_of(place), sampler_of(run)
-    alone = sampling.sampled_set(tmp_path / "alone", sampler, truth, True, "test")
-    for name, replacement in (
-        ("size", lambda: ranks),
-        ("agreed", float),
-        ("barrier", lambda: None),
-    ):
-        monkeypatch.setattr(sampling.distributed, name, replacement)
-    for rank in reversed(range(ranks)):  # rank 0 comes last and joins what the others made
+    expected = sampling.sampled_set(tmp_path / "single", sampler, truth, True, "test")
+    monkeypatch.setattr(sampling.distributed, "size", lambda: ranks)
+    monkeypatch.setattr(sampling.distributed, "agreed", float)
+    monkeypatch.setattr(sampling.distributed, "barrier", lambda: None)
+    about = sampling.description(sampler, truth, True, "test")
+    sampling.begin_anew(tmp_path / "shared", about)  # by rank 0, before the barrier
+    for rank in reversed(range(ranks)):  # rank 0 comes last and concatenates all parts
         monkeypatch.setattr(sampling.distributed, "rank", lambda rank=rank: rank)
-        if rank == ranks - 1:  # what rank 0 does before the barrier
-            asked = sampling.description(sampler, truth, True, "test")
-            sampling.begin_anew(tmp_path / "shared", asked)
-        together = sampling.sampled_set(tmp_path / "shared", sampler, truth, True, "test")
-    np.testing.assert_array_equal(together.constituents, alone.constituents)
+        shared = sampling.sampled_set(tmp_path / "shared", sampler, truth, True, "test")
+    np.testing.assert_array_equal(shared.constituents, expected.constituents)
 
 
-def test_sampling_takes_the_averaged_weights(run):
+def test_a_long_training_is_sampled_with_its_averaged_weights(run):
     checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)
     checkpoint.record["position"]["history"] = [{"steps": 600}, {"steps": 400}]
     assert sampling.sampling_weights(checkpoint) is checkpoint.ema
@@ -224,45 +212,37 @@ def test_a_short_training_is_sampled_with_its_weights(run):
     assert (checkpoint.ema[name] != checkpoint.weights[name]).any()
 
 
-def test_standardising_and_back_is_the_identity():
-    rng = np.random.default_rng(0)
+def test_the_standardisation_of_jets_is_invertible():
     scale = Standardisation(JETNET30)
-    mask = (np.arange(30) < rng.integers(1, 31, (8, 1))).astype("float32")
-    data = rng.normal(size=(8, 30, 7)).astype("float32")
-    there = scale.constituents(data, np.arange(8), mask)
-    back = scale.original_constituents(there[..., :3], mask)
-    np.testing.assert_allclose(back, data[..., :3] * mask[..., None], atol=1e-6)
     jets = np.float32([[900, 0.3, 120, 28], [1500, -2, 5, 3]])
     np.testing.assert_allclose(scale.original_jets(scale.jets(jets)), jets, rtol=1e-5, atol=1e-5)
 
 
-def test_jets_of_files_standardised_and_back_have_the_momenta_of_the_files(place):
+def test_jets_standardised_and_restored_have_the_momenta_in_the_files(place):
     files = find_files(place / "data", JETNET30, "test")
-    stored = JetFiles(files, JETNET30).read(0, 50)
-    scale, rows = Standardisation(JETNET30), np.arange(50)
-    truth = truth_of(place, 50)
-    mask = (truth.constituents[..., 3]).astype("float32")
-    there = scale.constituents(stored["data"].copy(), rows, mask)
-    columns = relative_columns(scale.original_constituents(there[..., :3], mask), mask)
+    stored = JetFiles(files, JETNET30).read(0, 50)["data"]
+    scale, truth = Standardisation(JETNET30), truth_of(place, 50)
+    mask = truth.constituents[..., 3].astype("float32")
+    standardised = scale.constituents(stored.copy(), np.arange(50), mask)
+    restored = scale.original_constituents(standardised[..., :3], mask)
+    np.testing.assert_allclose(restored, stored[..., :3] * mask[..., None], atol=1e-6)
+    columns = relative_columns(restored, mask)
     np.testing.assert_allclose(columns, truth.constituents, atol=1e-5)
     momenta, real = four_momenta(replace(truth, constituents=columns))
-    jet = np.stack(
-        [truth.jets[:, 0], truth.jets[:, 1], 0 * truth.jets[:, 0], 1e9 + 0 * truth.jets[:, 0]],
-        axis=-1,
-    )
+    pt, eta = truth.jets[:, 0], truth.jets[:, 1]
+    jet = np.stack([pt, eta, np.zeros_like(pt), np.full_like(pt, 1e9)], axis=-1)
     features = relative_features(momenta, jet)
-    np.testing.assert_allclose(features[real][:, :3], stored["data"][real][:, :3], atol=1e-4)
+    np.testing.assert_allclose(features[real][:, :3], stored[real][:, :3], atol=1e-4)
 
 
-def test_a_constituent_that_gains_momentum_counts_as_the_softest():
+def test_a_generated_constituent_without_momentum_gets_the_smallest_one():
     columns = relative_columns(np.float32([[[0.1, 0.2, 0.5], [0, 0, -0.1]]]), np.ones((1, 2)))
     assert 0 < columns[0, 0, 2] < 1e-5
     assert columns[0, 1, 2] == pytest.approx(1 - np.exp(-0.1))
 
 
-def test_a_damaged_or_mixed_set_is_refused_by_name(run, evaluated, place, tmp_path):
-    truth = truth_of(place)
-    write_set(tmp_path / "set", truth, JETNET30, {"steps": 1})
+def test_a_damaged_or_mixed_set_is_refused_with_the_name_of_the_file(place, tmp_path):
+    write_set(tmp_path / "set", truth_of(place), JETNET30, {"steps": 1})
     with h5py.File(tmp_path / "set" / "t.hdf5", "a") as file:
         file.attrs["about"] = json.dumps({"steps": 2})
         del file.attrs[DIGEST]
@@ -281,15 +261,14 @@ def test_a_damaged_or_mixed_set_is_refused_by_name(run, evaluated, place, tmp_pa
         ("finetune.py jetnet30 --jet-epochs -1", "--jet-network-epochs is -1"),
     ],
 )
-def test_settings_without_a_meaning_are_refused(line, sentence, place):
-    code, _, err = python(
-        line, "--preset", "small", "--data", place / "data", "--runs", place / "other"
-    )
+def test_settings_that_do_not_fit_generation_are_refused(line, sentence, place):
+    line = f"{line} --preset small --data"
+    code, _, err = python(line, place / "data", "--runs", place / "other")
     assert code != 0
     assert sentence in err
 
 
-def test_no_steps_are_refused(run):
+def test_a_solver_without_steps_is_refused(run):
     code, _, err = python("evaluate.py", run, "--steps", 0)
     assert code != 0
     assert "--steps is 0" in err

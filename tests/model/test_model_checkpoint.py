@@ -1,4 +1,4 @@
-"""Checkpoints come back as they were written, or are refused in a sentence."""
+"""Checkpoints are read as they were written, or refused in one sentence."""
 
 import json
 from dataclasses import replace
@@ -16,8 +16,8 @@ from omnilearn.model.checkpoint import (
     build_pet,
     load_backbone,
     load_checkpoint,
-    model_weights,
     save_checkpoint,
+    weight_arrays,
 )
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
@@ -25,7 +25,7 @@ from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 SMALL = replace(ARCHITECTURE, num_classes=3)
 RECORD = {"dataset": "top", "position": {"epoch": 3, "sums": {"loss": 0.1}}}
 WITHOUT_KIND = Path(__file__).parents[1] / "data" / "checkpoint_without_kind.h5"
-OFFSETS = 60  # places of the file where a bit is flipped
+OFFSETS = 60  # of the file, where a bit is flipped
 
 
 @pytest.fixture(scope="module")
@@ -33,41 +33,37 @@ def pet():
     return PET(SMALL)
 
 
-def arrays_of(pet):
-    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
-
-
 @pytest.fixture
 def written(pet, tmp_path):
-    weights = arrays_of(pet)
+    weights = weight_arrays(pet)
     averages = {name: array / 2 for name, array in weights.items()}
-    optimizer = {"0000": np.int64(7), "0001": weights["body.embedding.first.kernel"] - 1}
+    optimiser = {"0000": np.int64(7), "0001": weights["body.embedding.first.kernel"] - 1}
     path = tmp_path / "last.h5"
-    save_checkpoint(path, SMALL, weights, RECORD, averages, optimizer)
+    save_checkpoint(path, SMALL, weights, RECORD, averages, optimiser)
     return path
 
 
-def assert_equal_arrays(found, expected):
-    assert set(found) == set(expected)
+def assert_equal_arrays(arrays, expected):
+    assert set(arrays) == set(expected)
     for name, array in expected.items():
-        np.testing.assert_array_equal(found[name], array, err_msg=name)
-        assert found[name].dtype == array.dtype
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+        assert arrays[name].dtype == array.dtype
 
 
-def test_what_is_written_comes_back_bit_for_bit(pet, written):
-    found, weights = load_checkpoint(written), arrays_of(pet)
-    assert found.model_config == SMALL
-    assert found.record == RECORD
-    assert_equal_arrays(found.weights, weights)
-    assert_equal_arrays(found.ema, {name: array / 2 for name, array in weights.items()})
-    assert found.optimizer["0000"] == 7
+def test_a_checkpoint_is_read_as_it_was_written(pet, written):
+    checkpoint, weights = load_checkpoint(written), weight_arrays(pet)
+    assert checkpoint.model_config == SMALL
+    assert checkpoint.record == RECORD
+    assert_equal_arrays(checkpoint.weights, weights)
+    assert_equal_arrays(checkpoint.ema, {name: array / 2 for name, array in weights.items()})
+    assert checkpoint.optimiser["0000"] == 7
     np.testing.assert_array_equal(
-        found.optimizer["0001"], weights["body.embedding.first.kernel"] - 1
+        checkpoint.optimiser["0001"], weights["body.embedding.first.kernel"] - 1
     )
-    assert_equal_arrays(arrays_of(build_pet(found)), weights)
+    assert_equal_arrays(weight_arrays(build_pet(checkpoint)), weights)
 
 
-def test_a_file_cut_short_anywhere_is_refused(written, tmp_path):
+def test_a_truncated_file_is_refused(written, tmp_path):
     content = written.read_bytes()
     short = tmp_path / "short.h5"
     for length in (0, 4, 100, len(content) // 2, len(content) - 1):
@@ -84,24 +80,25 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(written, tmp_path):
         damaged[offset] ^= 1 << int(offset % 8)
         flipped.write_bytes(damaged)
         try:
-            found = load_checkpoint(flipped)
+            checkpoint = load_checkpoint(flipped)
         except UserError:
             refused += 1
-        else:  # a place of the file that holds nothing
-            assert_equal_arrays(found.weights, good.weights)
-            assert (found.record, found.model_config) == (good.record, good.model_config)
+        else:  # the byte is not used
+            assert_equal_arrays(checkpoint.weights, good.weights)
+            assert checkpoint.record == good.record
+            assert checkpoint.model_config == good.model_config
     assert refused > OFFSETS // 3
 
 
 def test_a_flipped_bit_in_any_array_is_noticed(written):
     with h5py.File(written, "r") as file:
-        places = [
+        offsets = [
             group[name].id.get_offset()
             for group in (file["weights"], file["ema"])
             for name in group
         ]
     content = written.read_bytes()
-    for offset in places[::20]:
+    for offset in offsets[::20]:
         damaged = bytearray(content)
         damaged[offset] ^= 1
         written.write_bytes(damaged)
@@ -125,25 +122,25 @@ def test_other_files_are_refused_by_name(tmp_path):
 
 def test_another_architecture_is_refused_field_by_field(pet, written):
     other = PET(PETConfig(**{**vars(SMALL), "projection_dim": 16, "num_layers": 2}))
-    before = arrays_of(other)
+    before = weight_arrays(other)
     with pytest.raises(UserError, match=r"projection_dim 8 \(expected 16\), num_layers 1"):
         load_backbone(other, load_checkpoint(written), ("a", "b", "c"))
-    assert_equal_arrays(arrays_of(other), before)
+    assert_equal_arrays(weight_arrays(other), before)
 
 
 def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(written):
     two = PET(PETConfig(**{**vars(SMALL), "num_classes": 2}))
-    before, stored = arrays_of(two), load_checkpoint(written).weights
+    before, stored = weight_arrays(two), load_checkpoint(written).weights
     report = load_backbone(two, load_checkpoint(written), ("QCD", "top"))
     assert tuple(report.fresh) == CLASS_WEIGHTS
     assert len(report.loaded) == len(before) - 3
     assert f"fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
     expected = {name: before[name] if name in CLASS_WEIGHTS else stored[name] for name in before}
-    assert_equal_arrays(arrays_of(two), expected)
+    assert_equal_arrays(weight_arrays(two), expected)
 
 
 @pytest.mark.parametrize(
-    ("stored", "wanted", "is_kept"),
+    ("stored", "expected", "is_kept"),
     [
         (["QCD", "top", "W"], ("QCD", "top", "W"), True),
         (["QCD", "top", "W"], ("top", "QCD", "W"), False),
@@ -153,25 +150,25 @@ def test_another_number_of_classes_leaves_exactly_the_class_weights_fresh(writte
     ],
 )
 def test_class_layers_are_kept_only_for_the_same_classes_in_the_same_order(
-    pet, tmp_path, stored, wanted, is_kept
+    pet, tmp_path, stored, expected, is_kept
 ):
-    path, weights = tmp_path / "best.h5", arrays_of(pet)
+    path, weights = tmp_path / "best.h5", weight_arrays(pet)
     save_checkpoint(path, SMALL, weights, {**RECORD, "class_names": stored})
     other = PET(SMALL)
-    before = arrays_of(other)
-    report = load_backbone(other, load_checkpoint(path), wanted)
+    before = weight_arrays(other)
+    report = load_backbone(other, load_checkpoint(path), expected)
     assert tuple(report.fresh) == (() if is_kept else CLASS_WEIGHTS)
     kept = before if not is_kept else weights
     assert_equal_arrays(
-        {name: arrays_of(other)[name] for name in CLASS_WEIGHTS},
+        {name: weight_arrays(other)[name] for name in CLASS_WEIGHTS},
         {name: kept[name] for name in CLASS_WEIGHTS},
     )
     if not is_kept:
-        named = "trained for QCD, top, W; now" if isinstance(stored, list) else "does not name"
-        assert named in str(report)
+        reason = "trained for QCD, top, W; now" if isinstance(stored, list) else "does not name"
+        assert reason in str(report)
 
 
-def test_a_model_of_another_kind_is_refused_by_both_names(written):
+def test_a_model_of_another_kind_is_refused_naming_both(written):
     with pytest.raises(
         UserError, match=r"last\.h5 holds a model of the kind 'pet', expected 'deepsets'"
     ):
@@ -179,27 +176,27 @@ def test_a_model_of_another_kind_is_refused_by_both_names(written):
 
 
 def test_a_checkpoint_from_before_kinds_were_stored_is_read():
-    """DeepSets of two classes, as the suite wrote it then."""
+    """A file of that time with DeepSets of two classes."""
     with h5py.File(WITHOUT_KIND, "r") as file:
         assert "kind" not in file
-    found = load_checkpoint(WITHOUT_KIND, DeepSetsConfig)
-    assert found.model_config.kind == "deepsets"
-    assert found.class_names == ("QCD", "top")
-    network = DeepSets(found.model_config)
-    assert len(assign_weights(network, found.weights, "file").loaded) == len(found.weights) == 8
+    checkpoint = load_checkpoint(WITHOUT_KIND, DeepSetsConfig)
+    assert checkpoint.model_config.kind == "deepsets"
+    assert checkpoint.class_names == ("QCD", "top")
+    report = assign_weights(DeepSets(checkpoint.model_config), checkpoint.weights, "file")
+    assert len(report.loaded) == len(checkpoint.weights) == 8
     with pytest.raises(UserError, match="architecture or record is not understood"):
         load_checkpoint(WITHOUT_KIND, PETConfig)
 
 
-def test_weights_that_are_not_numbers_are_refused(pet, tmp_path):
-    weights = arrays_of(pet)
+def test_weights_that_are_not_finite_are_refused(pet, tmp_path):
+    weights = weight_arrays(pet)
     weights["body.block0.norm1.gamma"][3] = np.nan
     save_checkpoint(tmp_path / "nan.h5", SMALL, weights, RECORD)
     with pytest.raises(UserError, match=r"nan\.h5: weight body\.block0\.norm1\.gamma holds NaN"):
         build_pet(load_checkpoint(tmp_path / "nan.h5"))
 
 
-def test_a_write_that_fails_in_the_middle_leaves_the_old_checkpoint(pet, written, monkeypatch):
+def test_a_failed_write_leaves_the_old_checkpoint(pet, written, monkeypatch):
     before, create = written.read_bytes(), h5py.File.create_dataset
 
     def full_disk(file, name, **kwargs):
@@ -208,14 +205,14 @@ def test_a_write_that_fails_in_the_middle_leaves_the_old_checkpoint(pet, written
         return create(file, name, **kwargs)
 
     monkeypatch.setattr(h5py.File, "create_dataset", full_disk)
-    weights = arrays_of(pet)
+    weights = weight_arrays(pet)
     with pytest.raises(OSError, match="No space left"):
         save_checkpoint(written, SMALL, weights, {}, weights)
     assert written.read_bytes() == before
     assert [path.name for path in written.parent.iterdir()] == ["last.h5"]
 
 
-def test_a_checkpoint_holds_numbers_and_plain_text_alone(written):
+def test_a_checkpoint_holds_only_numbers_and_plain_text(written):
     with h5py.File(written, "r") as file:
         kinds = set()
         file.visititems(lambda name, item: kinds.add(getattr(item, "dtype", np.dtype("f4")).kind))

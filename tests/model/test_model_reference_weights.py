@@ -1,4 +1,4 @@
-"""Weights of the released code arrive whole, or are refused in a sentence that names the file."""
+"""Files of the released code are loaded completely, or refused with the name of the file."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ import pytest
 from released_numbers import DATA, TINY, arrays_of, stored
 
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import CLASS_WEIGHTS, model_weights
+from omnilearn.model.checkpoint import CLASS_WEIGHTS, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.model.reference_weights import load_released_weights, released_config
 
@@ -28,30 +28,26 @@ def copied(tmp_path):
     return shutil.copy(FILES[0], tmp_path / "copy.weights.h5")
 
 
-def values(pet) -> dict[str, np.ndarray]:
-    return {name: np.array(weight) for name, weight in model_weights(pet).items()}
-
-
 @both_layouts
 def test_all_148_arrays_of_a_released_file_are_loaded(pet, path):
     report = load_released_weights(pet, path)
     assert len(report.loaded) == 148
     assert report.fresh == ["classifier.token"]
     assert f"{path}: 148 of 149 weights loaded, fresh: classifier.token" in str(report)
-    found = values(pet)
-    assert (found.pop("classifier.token") == 0).all()
+    loaded = weight_arrays(pet)
+    assert (loaded.pop("classifier.token") == 0).all()
     for name, array in arrays_of(stored("forward_tiny"), "w").items():
-        np.testing.assert_array_equal(found.pop(name), array, err_msg=name)
-    assert not found
+        np.testing.assert_array_equal(loaded.pop(name), array, err_msg=name)
+    assert not loaded
 
 
 @both_layouts
-def test_moving_averages_stand_in_for_body_and_generator(pet, path):
+def test_moving_averages_replace_body_and_generator(pet, path):
     load_released_weights(pet, path, ema=True)
-    found = values(pet)
+    loaded = weight_arrays(pet)
     for name, array in arrays_of(stored("forward_tiny"), "w").items():
         factor = 1.0 if name.startswith("classifier.") else 0.5  # stored as half of the weights
-        np.testing.assert_allclose(found[name], factor * array, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(loaded[name], factor * array, rtol=1e-6, err_msg=name)
 
 
 @both_layouts
@@ -61,39 +57,33 @@ def test_every_array_of_the_file_is_used_or_listed(pet, path):
         names = []
         file.visititems(lambda name, item: names.append(name) if "shape" in dir(item) else None)
     assert len(names) == 148 + len(report.unused)
-    assert all(
-        "optimizer" in name
-        or "ema" in name
-        or "functional" in name
-        or "metric" in name
-        or "tracker" in name
-        for name in report.unused
-    )
+    groups = ("optimizer", "ema", "functional", "metric", "tracker")
+    assert all(any(group in name for group in groups) for name in report.unused)
 
 
 @both_layouts
-def test_architecture_is_read_off_the_arrays(path):
+def test_the_architecture_is_that_of_the_shapes_of_the_arrays(path):
     assert replace(released_config(path), max_constituents=24) == TINY
 
 
 @both_layouts
 def test_two_classes_instead_of_three_replace_exactly_the_class_weights(path):
     two = PET(replace(TINY, num_classes=2))
-    before = values(two)
+    before = weight_arrays(two)
     report = load_released_weights(two, path, "trained for g, q, t; now QCD, top")
     assert report.fresh == [*CLASS_WEIGHTS, "classifier.token"]
     assert len(report.loaded) == 145
     assert f"145 of 149 weights loaded, fresh: {', '.join(CLASS_WEIGHTS)}" in str(report)
     assert "(trained for g, q, t; now QCD, top)" in str(report)
-    expected, after = arrays_of(stored("forward_tiny"), "w"), values(two)
+    expected, after = arrays_of(stored("forward_tiny"), "w"), weight_arrays(two)
     for name in expected:
-        wanted = before if name in CLASS_WEIGHTS else expected
-        np.testing.assert_array_equal(after[name], wanted[name], err_msg=name)
+        source = before if name in CLASS_WEIGHTS else expected
+        np.testing.assert_array_equal(after[name], source[name], err_msg=name)
 
 
 @both_layouts
 @pytest.mark.parametrize(
-    "other",
+    "change",
     [
         {"num_layers": 1},
         {"num_layers": 3},
@@ -105,16 +95,16 @@ def test_two_classes_instead_of_three_replace_exactly_the_class_weights(path):
     ],
     ids=str,
 )
-def test_another_architecture_is_refused(path, other):
-    pet = PET(replace(TINY, **other))
-    before = values(pet)
+def test_another_architecture_is_refused(path, change):
+    pet = PET(replace(TINY, **change))
+    before = weight_arrays(pet)
     with pytest.raises(UserError, match=rf"{path.name}: .*made by another architecture"):
         load_released_weights(pet, path)
-    for name, array in values(pet).items():  # not even half of them are taken
+    for name, array in weight_arrays(pet).items():  # none is changed
         np.testing.assert_array_equal(array, before[name], err_msg=name)
 
 
-def test_what_is_no_hdf5_is_refused(pet, tmp_path):
+def test_a_file_that_is_not_hdf5_is_refused(pet, tmp_path):
     path = tmp_path / "notes.weights.h5"
     path.write_text("150 constituents")
     for read in (released_config, lambda path: load_released_weights(pet, path)):
@@ -125,14 +115,14 @@ def test_what_is_no_hdf5_is_refused(pet, tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
-def test_a_download_cut_short_is_refused(pet, copied, share):
+def test_a_truncated_download_is_refused(pet, copied, share):
     content = copied.read_bytes()
     copied.write_bytes(content[: int(share * len(content))])
     with pytest.raises(UserError, match=rf"{re.escape(str(copied))} cannot be read as HDF5"):
         load_released_weights(pet, copied)
 
 
-def test_an_hdf5_of_something_else_is_refused(pet, tmp_path):
+def test_another_hdf5_file_is_refused(pet, tmp_path):
     path = tmp_path / "jets.h5"
     with h5py.File(path, "w") as file:
         file["data"] = np.zeros((3, 24, 13))
@@ -154,7 +144,7 @@ def test_a_missing_array_is_named(pet, copied, missing):
         del file[missing]
     with pytest.raises(UserError, match=rf"copy\.weights\.h5: {missing} .* is missing"):
         load_released_weights(pet, copied)
-    with pytest.raises(UserError, match=r"copy\.weights\.h5: the architecture cannot be read"):
+    with pytest.raises(UserError, match=r"copy\.weights\.h5: its arrays fit no architecture"):
         released_config(copied)
 
 
@@ -166,7 +156,7 @@ def test_a_missing_average_is_named(pet, copied):
         load_released_weights(pet, copied, ema=True)
 
 
-def test_a_weight_that_is_not_a_number_is_refused(pet, copied):
+def test_a_weight_that_is_not_finite_is_refused(pet, copied):
     with h5py.File(copied, "a") as file:
         file["classifier/_layer_checkpoint_dependencies/dense/vars/1"][2] = np.nan
     with pytest.raises(UserError, match=r"copy\.weights\.h5: weight classifier\.jet_film\.bias "):

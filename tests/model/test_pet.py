@@ -1,4 +1,4 @@
-"""What PET feels, and what it must not feel."""
+"""The inputs that PET depends on, and those that it must not depend on."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from omnilearn.model.pet import PET, PETConfig
 SMALL = {"projection_dim": 16, "num_layers": 2, "num_heads": 2, "num_classes": 3}
 
 
-def awake(pet: PET, seed: int = 1) -> PET:
-    """Layer scales and token away from their small start, so that every path is felt."""
+def with_large_scales(pet: PET, seed: int = 1) -> PET:
+    """With large layer scales and token, so that all paths contribute to the outputs."""
     rng = np.random.default_rng(seed)
     for weight in pet.trainable_variables:
         if weight.path.endswith(("gamma", "token")):
@@ -22,12 +22,11 @@ def heads(pet: PET, jets: dict, slots: int | None = None) -> list[np.ndarray]:
     features, mask, jet = jets["features"][:, :slots], jets["mask"][:, :slots], jets["jet"]
     label = np.eye(3, dtype="float32")[np.arange(len(mask)) % 3]
     time = np.linspace(0.1, 0.9, len(mask), dtype="float32")[:, None]
-    found = pet.classify_and_velocity(features, mask, jet, time, label)
-    return [np.asarray(value) for value in found]
+    return list(map(np.asarray, pet.classify_and_velocity(features, mask, jet, time, label)))
 
 
 def test_weights_are_counted_as_published_plus_the_class_token():
-    counts = PET(PETConfig()).count_params_by_part()
+    counts = {name: part.count_params() for name, part in PET(PETConfig()).parts().items()}
     assert counts == {"body": 1_318_784, "classifier": 269_326 + 128, "generator": 417_165}
 
 
@@ -44,7 +43,7 @@ def test_order_of_constituents_does_not_matter():
 
 @pytest.mark.parametrize("slots", [11, 16, 48, 96, 139])
 def test_compressed_padding_gives_the_outputs_of_the_full_length(slots):
-    pet = awake(PET(PETConfig(**SMALL)))
+    pet = with_large_scales(PET(PETConfig(**SMALL)))
     multiplicity = np.unique(np.linspace(1, slots, 24).astype(int))
     jets = tiny_jets(len(multiplicity), 150, multiplicity)
     full, short = heads(pet, jets), heads(pet, jets, slots)
@@ -53,17 +52,17 @@ def test_compressed_padding_gives_the_outputs_of_the_full_length(slots):
         assert difference <= 2e-4 * max(1.0, np.abs(padded).max()), name
 
 
-def test_every_multiplicity_from_1_to_150_fits_some_length_with_the_same_logits():
-    pet = awake(PET(PETConfig(**SMALL)))
+def test_jets_of_every_multiplicity_have_the_same_logits_at_shorter_lengths():
+    pet = with_large_scales(PET(PETConfig(**SMALL)))
     jets = tiny_jets(150, 150, np.arange(1, 151))
     full = heads(pet, jets)[0]
     for slots in (24, 64, 139, 150):
         some = {name: value[:slots] for name, value in jets.items()}
-        found = heads(pet, some, slots)[0]
-        assert np.abs(found - heads(pet, some)[0]).max() < 2e-4 * np.abs(full).max()
+        short = heads(pet, some, slots)[0]
+        assert np.abs(short - heads(pet, some)[0]).max() < 2e-4 * np.abs(full).max()
 
 
-def test_full_size_model_compresses_exactly():
+def test_compressed_padding_is_exact_at_full_size():
     numbers = stored("forward_full")
     pet = pet_with(numbers, PETConfig())
     features, mask, jet = (numbers[f"in.{key}"][1:3] for key in ("features", "mask", "jet"))
@@ -72,38 +71,37 @@ def test_full_size_model_compresses_exactly():
     assert np.abs(full - short).max() < 2e-4
 
 
-def test_masked_padding_is_not_felt_at_all():
-    pet = awake(PET(PETConfig(**SMALL, padding="masked")))
+def test_masked_padding_does_not_change_the_outputs():
+    pet = with_large_scales(PET(PETConfig(**SMALL, padding="masked")))
     jets = tiny_jets(6, 150, [1, 2, 8, 11, 12, 20])
     short, full = heads(pet, jets, 20), heads(pet, jets)
     np.testing.assert_allclose(short[0], full[0], atol=1e-5)
     np.testing.assert_allclose(short[2], full[2][:, :20], atol=1e-4)
 
 
-def test_released_padding_is_felt_as_in_the_released_model():
+def test_released_padding_changes_the_outputs():
     jets = tiny_jets(6, 40, 8)
-    short = heads(awake(PET(PETConfig(**SMALL, max_constituents=40))), jets)
-    pets = [awake(PET(PETConfig(**SMALL, max_constituents=slots))) for slots in (40, 150)]
-    pets[1].set_weights(pets[0].get_weights())
+    pets = [PET(PETConfig(**SMALL, max_constituents=slots)) for slots in (40, 150)]
+    pets[1].set_weights(with_large_scales(pets[0]).get_weights())
     first, second = (heads(pet, jets, 24)[0] for pet in pets)
-    assert np.abs(first - second).max() > 1e-3 * np.abs(short[0]).max()
+    assert np.abs(first - second).max() > 1e-3 * np.abs(first).max()
 
 
 def test_content_of_padded_slots_is_never_read():
     pet, jets = pet_with(stored("forward_tiny"), TINY), tiny_jets(4, 24, 9)
-    rubbish = {**jets, "features": jets["features"] + 5 * (1 - jets["mask"][:, :, None])}
-    for clean, dirty in zip(heads(pet, jets), heads(pet, rubbish), strict=True):
-        np.testing.assert_array_equal(clean, dirty)
+    filled = {**jets, "features": jets["features"] + 5 * (1 - jets["mask"][:, :, None])}
+    for expected, output in zip(heads(pet, jets), heads(pet, filled), strict=True):
+        np.testing.assert_array_equal(output, expected)
 
 
-def test_a_jet_does_not_feel_the_others_of_its_batch():
+def test_a_jet_does_not_depend_on_the_others_of_its_batch():
     pet, jets = pet_with(stored("forward_tiny"), TINY), tiny_jets(5, 24, [4, 7, 11, 19, 24])
-    alone = heads(pet, {name: value[:1] for name, value in jets.items()})[0]
-    np.testing.assert_allclose(heads(pet, jets)[0][:1], alone, atol=1e-5)
+    single = heads(pet, {name: value[:1] for name, value in jets.items()})[0]
+    np.testing.assert_allclose(heads(pet, jets)[0][:1], single, atol=1e-5)
 
 
 @pytest.mark.parametrize("slots", [5, 10, 140, 151])
-def test_lengths_that_cannot_be_meant_are_refused(slots):
+def test_lengths_without_an_exact_result_are_refused(slots):
     jets = tiny_jets(1, slots, 3)
     with pytest.raises(ValueError, match=f"{slots} slots"):
         PET(PETConfig(**SMALL)).encode(jets["features"], jets["mask"])

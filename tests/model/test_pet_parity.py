@@ -14,16 +14,11 @@ from omnilearn.training.optimiser import Lion
 def outputs(pet, numbers, when: str) -> dict[str, np.ndarray]:
     features, mask, jet, label = (numbers[f"in.{k}"] for k in ("features", "mask", "jet", "label"))
     time = numbers["in.t_zero" if when == "t0" else "in.t_pos"]
-    found = dict(
-        zip(
-            ("logits", "regression", "velocity"),
-            pet.classify_and_velocity(features, mask, jet, time, label),
-            strict=True,
-        )
-    )
-    found["body"] = pet.encode(features, mask, time)
-    found["velocity_nolabel"] = pet.velocity(features, mask, jet, time, 0 * label)
-    return {name: np.asarray(value) for name, value in found.items()}
+    heads = pet.classify_and_velocity(features, mask, jet, time, label)
+    values = dict(zip(("logits", "regression", "velocity"), heads, strict=True))
+    values["body"] = pet.encode(features, mask, time)
+    values["velocity_nolabel"] = pet.velocity(features, mask, jet, time, 0 * label)
+    return {name: np.asarray(value) for name, value in values.items()}
 
 
 def largest_per_jet(difference: np.ndarray) -> np.ndarray:
@@ -47,11 +42,10 @@ def test_the_same_jets_padded_further_equal_the_released_numbers():
     padding = ((0, 0), (0, 16), (0, 0))
     features = np.pad(numbers["in.features"], padding)
     mask = np.pad(numbers["in.mask"], padding[:2])
-    logits, regression, velocity = pet.classify_and_velocity(
+    heads = pet.classify_and_velocity(
         features, mask, numbers["in.jet"], numbers["in.t_pos"], numbers["in.label"]
     )
-    found = {"logits": logits, "regression": regression, "velocity": velocity}
-    for name, value in found.items():
+    for name, value in zip(("logits", "regression", "velocity"), heads, strict=True):
         np.testing.assert_allclose(value, wider[f"pad40.tpos.{name}"], atol=5e-4, rtol=1e-4)
 
 
@@ -69,13 +63,17 @@ def loss_batch(numbers) -> dict:
     }
 
 
+def terms_and_gradients(numbers, *mode: str) -> tuple[dict, dict]:
+    objective = PETObjective(pet_with(numbers, TINY), *mode)
+    trained = objective.trained()
+    step = compiled(with_gradients(objective.losses, list(trained.values())))
+    terms, gradients = step(loss_batch(numbers))
+    return terms, dict(zip(trained, gradients, strict=True))
+
+
 def test_pretraining_loss_and_gradients_equal_the_stored_ones():
     numbers = stored("loss_tiny")
-    objective = PETObjective(pet_with(numbers, TINY))
-    trained = objective.trained()
-    terms, gradients = compiled(with_gradients(objective.losses, list(trained.values())))(
-        loss_batch(numbers)
-    )
+    terms, gradients = terms_and_gradients(numbers)
     expected = {
         "cross_entropy": numbers["loss.ce_clean"].mean(),
         "regression": numbers["loss.mse_clean"].mean(),
@@ -84,55 +82,49 @@ def test_pretraining_loss_and_gradients_equal_the_stored_ones():
     }
     for name, value in expected.items():
         assert float(terms[name]) == pytest.approx(float(value), rel=1e-5), name
-    found = dict(zip(trained, gradients, strict=True))
     compared = 0
-    for name, gradient in arrays_of(numbers, "grad_persample_mean").items():
+    for name, expected in arrays_of(numbers, "grad_persample_mean").items():
         if name.endswith("key.bias"):  # mathematically zero: only float noise to compare
-            assert np.abs(found[name]).max() < 1e-6
+            assert np.abs(gradients[name]).max() < 1e-6
             continue
-        scale = np.abs(gradient).max()
-        np.testing.assert_allclose(found[name], gradient, atol=2e-4 * scale + 1e-7, err_msg=name)
+        tolerance = 2e-4 * np.abs(expected).max() + 1e-7
+        np.testing.assert_allclose(gradients[name], expected, atol=tolerance, err_msg=name)
         compared += 1
     assert compared == 142
 
 
 def test_a_classifier_alone_minimises_the_cross_entropy_as_the_released_code_does():
     numbers, modes = stored("loss_tiny"), stored("loss_modes_tiny")
-    objective = PETObjective(pet_with(numbers, TINY), "classifier")
-    trained = objective.trained()
-    terms, gradients = compiled(with_gradients(objective.losses, list(trained.values())))(
-        loss_batch(numbers)
-    )
+    terms, gradients = terms_and_gradients(numbers, "classifier")
     expected = float(modes["classifier.train_step_loss"])
     assert float(terms["loss"]) == pytest.approx(expected, rel=1e-5)
     assert float(terms["loss"]) == pytest.approx(modes["classifier.ce"].mean(), rel=1e-5)
-    found, jets = dict(zip(trained, gradients, strict=True)), len(modes["classifier.ce"])
-    expected = arrays_of(modes, "classifier.sum_grad")
+    jets, expected = len(modes["classifier.ce"]), arrays_of(modes, "classifier.sum_grad")
     compared = 0
-    for name, gradient in found.items():
+    for name, gradient in gradients.items():
         if name == "classifier.token" or name.endswith("key.bias"):
-            continue  # not trained there; mathematically zero
+            continue  # not trained in the released code; mathematically zero
         mean = expected[name] / jets
-        scale = np.abs(mean).max()
-        np.testing.assert_allclose(gradient, mean, atol=2e-4 * scale + 1e-7, err_msg=name)
+        tolerance = 2e-4 * np.abs(mean).max() + 1e-7
+        np.testing.assert_allclose(gradient, mean, atol=tolerance, err_msg=name)
         compared += 1
-    untrained = set(expected) - set(found)
+    untrained = set(expected) - set(gradients)
     assert untrained == {"classifier.regression.kernel", "classifier.regression.bias"}
     assert all(not expected[name].any() for name in untrained)
-    assert compared == len(found) - 5  # the class token, four attentions' key biases
+    assert compared == len(gradients) - 5  # the class token, four attentions' key biases
 
 
 def test_alpha_squared_weighs_each_jet_by_its_own_time():
     numbers = stored("loss_tiny")
     alpha = numbers["loss.alpha"][:, 0]
     terms = PETObjective(pet_with(numbers, TINY)).losses(loss_batch(numbers))
-    own = np.mean(alpha**2 * numbers["loss.ce_smeared"])
+    per_jet = np.mean(alpha**2 * numbers["loss.ce_smeared"])
     batch_mean = np.mean(alpha**2) * np.mean(numbers["loss.ce_smeared"])
-    assert float(terms["cross_entropy_perturbed"]) == pytest.approx(own, rel=1e-5)
-    assert abs(own - batch_mean) > 0.01
+    assert float(terms["cross_entropy_perturbed"]) == pytest.approx(per_jet, rel=1e-5)
+    assert abs(per_jet - batch_mean) > 0.01
 
 
-def test_lion_takes_the_steps_of_the_released_optimiser():
+def test_lion_makes_the_steps_of_the_released_optimiser():
     numbers = stored("loss_tiny")
     pet = pet_with(numbers, TINY)
     trained = PETObjective(pet).trained()
@@ -177,7 +169,7 @@ def test_sampler_follows_the_released_trajectory(steps):
     sample = sample_deterministic(velocity, numbers["in.noise"], steps)
     sample = (np.asarray(sample) * mask[:, :, None])[:, :, :3]
     reference = numbers[f"out.sample_{steps}"][:, :, :3]
-    shaken = numbers[f"out.sample_{steps}_input_perturbed_1e-6"][:, :, :3]
-    allowed = 5 * np.abs(reference - shaken).max()  # what noise x (1 + 1e-6) does to it
+    perturbed = numbers[f"out.sample_{steps}_input_perturbed_1e-6"][:, :, :3]
+    allowed = 5 * np.abs(reference - perturbed).max()  # the effect of noise x (1 + 1e-6)
     assert np.abs(sample - reference).max() <= allowed
     assert (sample[mask == 0] == 0).all()

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import ops
-from tiny_training import ARCHITECTURE, tiny_pet
+from tiny_training import ARCHITECTURE, set_scales_to_one, tiny_pet
 
 from omnilearn.model import layers
-from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.precision import FULL, REDUCED, biased, in_precision, product
 from omnilearn.training.gradients import compiled_for_batches, with_gradients
 from omnilearn.training.objective import PETObjective
@@ -19,12 +19,8 @@ JETS = 64
 
 @pytest.fixture(scope="module")
 def pet():
-    """Its layer scales are one, so that attention and feed-forward are felt."""
-    pet = tiny_pet()
-    for name, weight in model_weights(pet).items():
-        if name.endswith("gamma"):
-            weight.assign(np.ones(weight.shape))
-    return pet
+    """A PET with layer scales of one, so that attention and feed-forward contribute."""
+    return set_scales_to_one(tiny_pet())
 
 
 @pytest.fixture(scope="module")
@@ -69,15 +65,15 @@ def test_losses_agree_within_the_mantissa_of_bfloat16_and_are_float32(both):
     assert rounded["loss"] != exact["loss"]  # something was rounded
 
 
-def test_gradients_point_where_those_of_float32_do(both):
-    """Every weight's: its direction within 5 degrees, and all together within one."""
+def test_gradients_have_the_direction_of_those_of_float32(both):
+    """Of every weight within 5 degrees, and of all together within one."""
     (_, exact), (_, rounded) = both[FULL], both[REDUCED]
-    felt = {name: np.abs(g).max() for name, g in exact.items() if not name.endswith("key.bias")}
-    for name, largest in felt.items():
+    names = [name for name in exact if not name.endswith("key.bias")]
+    for name in names:
         assert rounded[name].dtype == np.float32
-        if largest > 1e-5:
+        if np.abs(exact[name]).max() > 1e-5:
             assert cosine(exact[name], rounded[name]) > np.cos(np.radians(5)), name
-    together = [np.concatenate([g[name].ravel() for name in felt]) for g in (exact, rounded)]
+    together = [np.concatenate([g[name].ravel() for name in names]) for g in (exact, rounded)]
     assert cosine(*together) > np.cos(np.radians(1))
 
 
@@ -85,22 +81,18 @@ def cosine(a, b) -> float:
     return float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def test_what_is_not_a_product_stays_float32(pet, batch, monkeypatch):
-    """Normalisations, softmax and the search for neighbours are handed float32 alone."""
-    seen = []
+def test_other_operations_than_products_stay_float32(pet, batch, monkeypatch):
+    """The inputs of normalisations, softmax and the search for neighbours are float32."""
+    calls = []
 
     def watched(function):
         def call(*arguments, **named):
-            seen.append(
-                (
-                    function.__qualname__,
-                    {
-                        keras.backend.standardize_dtype(x.dtype)
-                        for x in (*arguments, *named.values())
-                        if hasattr(x, "dtype") and not isinstance(x, keras.layers.Layer)
-                    },
-                )
-            )
+            types = {
+                keras.backend.standardize_dtype(x.dtype)
+                for x in (*arguments, *named.values())
+                if hasattr(x, "dtype") and not isinstance(x, keras.layers.Layer)
+            }
+            calls.append((function.__qualname__, types))
             return function(*arguments, **named)
 
         return call
@@ -113,24 +105,24 @@ def test_what_is_not_a_product_stays_float32(pet, batch, monkeypatch):
     ):
         monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
     in_precision(PETObjective(pet, "all").losses, REDUCED)(batch)
-    assert {name for name, _ in seen} == {
+    assert {name for name, _ in calls} == {
         "JetNormalization.call",
         "LayerScale.call",
         "attention_shares",
         "nearest_slots",
     }
-    assert {kind for _, kinds in seen for kind in kinds} == {"float32"}
+    assert {kind for _, types in calls for kind in types} == {"float32"}
 
 
 def test_neighbours_are_those_of_float32(pet, batch, monkeypatch):
-    """Those of the first edge layer; the second one searches among what products gave."""
-    search, found = layers.nearest_slots, []
+    """Those of the first edge layer; coordinates of the second one are outputs of products."""
+    search, nearest = layers.nearest_slots, []
     monkeypatch.setattr(
-        layers, "nearest_slots", lambda *given: found.append(search(*given)) or found[-1]
+        layers, "nearest_slots", lambda *given: nearest.append(search(*given)) or nearest[-1]
     )
     for precision in (FULL, REDUCED):
         in_precision(pet.call, precision)(batch)
-    np.testing.assert_array_equal(found[0], found[2])
+    np.testing.assert_array_equal(nearest[0], nearest[2])
 
 
 def test_weights_and_checkpoint_are_float32_and_load_under_either_precision(pet, batch, tmp_path):
@@ -138,23 +130,23 @@ def test_weights_and_checkpoint_are_float32_and_load_under_either_precision(pet,
     logits = {}
     for precision in (FULL, REDUCED):
         losses_and_gradients(pet, batch, precision)
-        weights = {name: np.asarray(weight) for name, weight in model_weights(pet).items()}
+        weights = weight_arrays(pet)
         assert {array.dtype for array in weights.values()} == {np.dtype("float32")}
         save_checkpoint(path, ARCHITECTURE, weights, {})
-        again = load_checkpoint(path)
-        for name, array in again.weights.items():
+        checkpoint = load_checkpoint(path)
+        for name, array in checkpoint.weights.items():
             np.testing.assert_array_equal(array, weights[name])
-        assert again.weights.keys() == weights.keys()
-        assert again.model_config == ARCHITECTURE
-        other = build_pet(again)
+        assert checkpoint.weights.keys() == weights.keys()
+        assert checkpoint.model_config == ARCHITECTURE
+        loaded = build_pet(checkpoint)
         logits[precision] = [
-            np.asarray(in_precision(other.call, each)(batch)) for each in (FULL, REDUCED)
+            np.asarray(in_precision(loaded.call, each)(batch)) for each in (FULL, REDUCED)
         ]
     np.testing.assert_array_equal(logits[FULL], logits[REDUCED])
 
 
 def test_float32_casts_nothing(pet, batch, monkeypatch):
-    """The float32 path is the operations it was: no cast to or from bfloat16 is even asked for."""
+    """Without a cast to bfloat16, the float32 path is that of a plain call."""
     plain = np.asarray(pet.call(batch))
     cast = ops.cast
 
@@ -168,8 +160,8 @@ def test_float32_casts_nothing(pet, batch, monkeypatch):
     assert float(product(a, b)[0, 0]) == a[0, 0]
 
 
-def test_float32_beside_bfloat16_is_exact_on_a_gpu_too():
-    """TensorFlow's float32 products there have 10 bits, too few to tell near neighbours apart."""
+def test_bfloat16_switches_tensor_float_32_off():
+    """Its float32 products on a GPU have 10 bits, too few to order near neighbours."""
     is_on = tf.config.experimental.tensor_float_32_execution_enabled
     for precision, expected in ((FULL, True), (REDUCED, False)):
         tf.config.experimental.enable_tensor_float_32_execution(True)
@@ -178,7 +170,7 @@ def test_float32_beside_bfloat16_is_exact_on_a_gpu_too():
     tf.config.experimental.enable_tensor_float_32_execution(True)
 
 
-def test_precision_ends_with_the_call_also_with_one_that_fails():
+def test_precision_ends_with_the_call_even_if_it_raises():
     def fails():
         raise RuntimeError
 
@@ -187,8 +179,8 @@ def test_precision_ends_with_the_call_also_with_one_that_fails():
     assert keras.backend.standardize_dtype(product(np.eye(2), np.eye(2)).dtype) != REDUCED
 
 
-def test_the_gradient_of_a_bias_sums_many_rows_without_losing_them():
-    """Sums of bfloat16 stop at 256: there a further 1 is rounded away."""
+def test_the_gradient_of_a_bias_sums_many_rows():
+    """A sum of ones in bfloat16 would stop at 256."""
     rows = 5000
     bias = keras.Variable(np.zeros(3, "float32"))
 

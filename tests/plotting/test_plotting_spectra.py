@@ -1,4 +1,4 @@
-"""Histograms with ratios: equal samples have ratio one, and what is lost outside is seen."""
+"""Histograms with ratios: density, uncertainty, and a ratio of one for equal samples."""
 
 import numpy as np
 import pytest
@@ -22,13 +22,13 @@ def test_weights_of_two_change_neither_density_nor_uncertainty():
     np.testing.assert_allclose(weighted.density(EDGES), TRUTH.density(EDGES))
 
 
-def test_counts_say_as_much_as_the_values_behind_them():
+def test_counts_and_values_give_the_same_density():
     counts = np.histogram(MASSES, EDGES)[0]
     counted = Sample.of_counts("truth", counts, len(MASSES))
     np.testing.assert_allclose(counted.density(EDGES), TRUTH.density(EDGES))
 
 
-def test_a_sample_equals_itself_in_every_bin_of_the_ratio():
+def test_the_ratio_of_a_sample_to_itself_is_one_in_every_bin():
     upper, lower = Figure().subplots(2, 1)
     histogram_with_ratio(upper, lower, EDGES, TRUTH, [TRUTH], "jet mass [GeV]")
     (points, *_) = [line for line in lower.lines if line.get_marker() == "o"]
@@ -36,14 +36,14 @@ def test_a_sample_equals_itself_in_every_bin_of_the_ratio():
 
 
 @pytest.mark.parametrize("panels", [1, 5])
-def test_any_number_of_panels_becomes_one_figure(panels, tmp_path):
+def test_any_number_of_panels_is_drawn_in_one_figure(panels, tmp_path):
     panel = Spectrum(EDGES, TRUTH, [TRUTH], "jet mass [GeV]")
     spectra(tmp_path / "mass", {f"panel{i}": panel for i in range(panels)}, "JetNet30")
     assert (tmp_path / "mass.png").stat().st_size > 0
     assert (tmp_path / "mass.pdf").stat().st_size > 0
 
 
-def test_a_figure_of_nothing_is_refused(tmp_path):
+def test_a_figure_without_panels_is_refused(tmp_path):
     with pytest.raises(ValueError, match="no spectrum to draw"):
         spectra(tmp_path / "n", {})
     assert not list(tmp_path.iterdir())

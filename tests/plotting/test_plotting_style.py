@@ -1,4 +1,4 @@
-"""Labels and colours come from the catalogue; figures appear whole or not at all."""
+"""Labels and colours come from the catalogue; a figure is written completely or not at all."""
 
 import pytest
 from matplotlib import pyplot
@@ -7,31 +7,26 @@ from omnilearn.data.catalogue import CATALOGUE, TOP
 from omnilearn.plotting.style import OTHER_COLOURS, class_style, figure, model_colour, sample_title
 
 
-def test_every_class_of_the_catalogue_has_ink():
+def test_the_classes_of_a_dataset_have_distinct_colours():
     for spec in CATALOGUE.values():
         styles = [class_style(spec, name) for name in spec.class_names]
         assert len({style["color"] for style in styles}) == spec.num_classes
     assert class_style(TOP, "top")["label"] == r"$t\to bqq'$"
 
 
-def test_an_unknown_class_is_refused_with_the_known_ones():
+def test_an_unknown_class_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match="QCD, top"):
         class_style(TOP, "gluon")
 
 
-def test_a_model_keeps_its_colour_in_every_figure():
+def test_a_known_model_has_one_colour_and_others_take_colours_by_position():
     assert model_colour("OmniLearn", 0) == model_colour("OmniLearn", 5)
     assert [model_colour("ParT", i) for i in range(len(OTHER_COLOURS))] == list(OTHER_COLOURS)
 
 
 def test_a_failed_drawing_leaves_no_file(tmp_path):
-    def draw():
-        with figure(tmp_path / "broken") as axes:
-            axes.plot([0, 1], [0, 1])
-            raise RuntimeError("drawing failed")
-
-    with pytest.raises(RuntimeError):
-        draw()
+    with pytest.raises(RuntimeError), figure(tmp_path / "broken"):
+        raise RuntimeError("drawing failed")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -51,5 +46,5 @@ def test_figures_do_not_stay_open(tmp_path):
         (None, None, "Top tagging"),
     ],
 )
-def test_a_legend_names_the_sample_its_origin_and_its_size(origin, size, text):
+def test_the_title_of_a_legend_has_the_sample_its_origin_and_its_size(origin, size, text):
     assert sample_title("Top tagging", origin, size, "test jets") == text

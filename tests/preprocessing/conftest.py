@@ -39,7 +39,7 @@ def toy_jets():
 
 @pytest.fixture
 def write_jetclass(toy_jets):
-    """write(path, class name or names per jet, n, seed, **branches that replace the toy's)."""
+    """write(path, class or class of each jet, n, seed, **branches to replace)."""
 
     def write(path: Path, label="QCD", n: int = 50, seed: int = 0, **replace) -> Path:
         momenta, counts, jets = toy_jets(n, seed)
@@ -105,7 +105,7 @@ def write_top(top_table):
 
 @pytest.fixture
 def preprocess(monkeypatch, capsys):
-    """run(*arguments): the command; returns (exit status, what it printed, what it complained)."""
+    """run(*arguments): the command; returns (exit status, standard output, standard error)."""
 
     def run(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["preprocessing", *map(str, arguments)])
@@ -119,15 +119,15 @@ def preprocess(monkeypatch, capsys):
 
 @pytest.fixture
 def refused(preprocess, tmp_path):
-    """check(*arguments): the command says one sentence, fails and leaves no file; the sentence."""
+    """check(*arguments): the command fails with one sentence and leaves no file; the sentence."""
 
     def check(*arguments) -> str:
         out = tmp_path / "refused"
-        status, _, complaint = preprocess(*arguments, "--out", out, "--workers", 1)
+        status, _, message = preprocess(*arguments, "--out", out, "--workers", 1)
         assert status == 2
-        assert complaint.startswith("error: ")
-        assert complaint.count("\n") == 1
+        assert message.startswith("error: ")
+        assert message.count("\n") == 1
         assert not [path for path in out.rglob("*") if path.is_file()]
-        return complaint
+        return message
 
     return check

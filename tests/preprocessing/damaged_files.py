@@ -1,6 +1,6 @@
-"""Files damaged byte by byte, and the promise about them: a sentence or a whole result.
+"""Conversion of randomly damaged files: each ends in a one-sentence error or a complete result.
 
-OMNILEARN_MUTATIONS sets how many damaged files a test tries.
+OMNILEARN_MUTATIONS sets the number of damaged files per test.
 """
 
 import os
@@ -20,17 +20,16 @@ MUTATIONS = int(os.environ.get("OMNILEARN_MUTATIONS", "60"))
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
-    """One to eight bytes replaced, or a tail cut off, or a stretch zeroed."""
+    """One to eight bytes replaced, or the tail cut off, or up to 64 bytes zeroed."""
     damaged = bytearray(content)
     kind = rng.integers(4)
     if kind == 0:
         return bytes(damaged[: rng.integers(1, len(damaged))])
     if kind == 1:
         first = rng.integers(len(damaged))
-        stretch = damaged[first : first + 64]
-        damaged[first : first + 64] = bytes(len(stretch))
+        damaged[first : first + 64] = bytes(len(damaged[first : first + 64]))
         return bytes(damaged)
-    # headers are a small part of a file and the most fragile: half of the blows go there
+    # half of the replaced bytes are in the header, the most sensitive part
     reach = len(damaged) if kind == 2 else min(len(damaged), 2048)
     for place in rng.integers(reach, size=rng.integers(1, 9)):
         damaged[place] = rng.integers(256)
@@ -38,22 +37,22 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def survives(name: str, path: Path, out: Path) -> int:
-    """How many of MUTATIONS mutations of `path` are refused in a sentence; others are converted.
+    """Number of MUTATIONS mutations of `path` that are refused in a sentence; others are converted.
 
-    Asserts that there is no other end: no traceback, no half output, no number that is not finite.
+    Asserts that there is no traceback, no partial output and no number that is not finite.
     """
     spec, content, rng = dataset(name), path.read_bytes(), np.random.default_rng(11)
     refused = 0
-    for number in range(MUTATIONS):
+    for index in range(MUTATIONS):
         path.write_bytes(mutated(content, rng))
-        target = out / str(number)
+        target = out / str(index)
         jobs = plan(name, [Shard.whole("train", 0, (path,))], path.parent, target, 0)
-        complaint = None
+        message = None
         try:
             convert(jobs, 1)
         except UserError as error:
-            complaint = str(error)
-        if complaint is None:
+            message = str(error)
+        if message is None:
             with h5py.File(jobs[0].outputs[0][0]) as file:
                 for level in spec.levels or ("",):
                     for key in ("data", "jet"):
@@ -61,8 +60,8 @@ def survives(name: str, path: Path, out: Path) -> int:
                 assert np.isfinite(file["weight"][:]).all()
         else:
             refused += 1
-            assert str(path) in complaint
-            assert "\n" not in complaint
+            assert str(path) in message
+            assert "\n" not in message
             assert not [left for left in target.rglob("*") if left.is_file()]
         shutil.rmtree(target, ignore_errors=True)
     path.write_bytes(content)

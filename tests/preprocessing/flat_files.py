@@ -27,12 +27,8 @@ def padded(values: np.ndarray, counts: np.ndarray, slots: int) -> np.ndarray:
 def atlas(momenta, counts, jets, rng) -> dict[str, np.ndarray]:
     pt, eta, phi, energy = momenta.T
     mev = {"pt": 1e3 * pt, "eta": eta, "phi": phi, "E": 1e3 * energy}
-    jet = {
-        "pt": 1e3 * jets[:, 0],
-        "eta": jets[:, 1],
-        "phi": jets[:, 2],
-        "m": 1e3 * invariant_mass(jets),
-    }
+    jet_pt, jet_eta, jet_phi, _ = jets.T
+    jet = {"pt": 1e3 * jet_pt, "eta": jet_eta, "phi": jet_phi, "m": 1e3 * invariant_mass(jets)}
     columns = {f"fjet_clus_{name}": padded(v, counts, 200) for name, v in mev.items()}
     columns |= {f"fjet_{name}": values for name, values in jet.items()}
     columns = {name: values.astype(np.float32) for name, values in columns.items()}
@@ -43,15 +39,8 @@ def atlas(momenta, counts, jets, rng) -> dict[str, np.ndarray]:
 def jetnet(momenta, counts, jets, slots: int) -> dict[str, np.ndarray]:
     owner = np.repeat(np.arange(len(jets)), counts)
     pt, eta, phi, _ = momenta.T
-    relative = np.stack(
-        [
-            eta - jets[owner, 1],
-            delta_phi(phi, jets[owner, 2]),
-            pt / jets[owner, 0],
-            np.ones(len(pt)),
-        ],
-        axis=-1,
-    )
+    jet_pt, jet_eta, jet_phi, _ = jets[owner].T
+    relative = np.stack([eta - jet_eta, delta_phi(phi, jet_phi), pt / jet_pt, np.ones_like(pt)], -1)
     per_jet = [jets[:, 0], jets[:, 1], invariant_mass(jets), np.minimum(counts, slots)]
     return {
         "particle_features": padded(relative, counts, slots).astype(np.float32),
@@ -60,11 +49,11 @@ def jetnet(momenta, counts, jets, slots: int) -> dict[str, np.ndarray]:
 
 
 def aspen(momenta, counts, jets, rng) -> dict[str, np.ndarray]:
-    number = len(momenta)
-    pdg_id = rng.choice(IDS, number)
+    count = len(momenta)
+    pdg_id = rng.choice(IDS, count)
     charge = np.select([np.abs(pdg_id) == 211, np.abs(pdg_id) < 14], [1, -1], 0) * np.sign(pdg_id)
-    tracks = np.where(charge[:, None] != 0, rng.exponential(0.01, (number, 4)), -1.0)
-    others = np.column_stack([charge, pdg_id, np.ones(number)])
+    tracks = np.where(charge[:, None] != 0, rng.exponential(0.01, (count, 4)), -1.0)
+    others = np.column_stack([charge, pdg_id, np.ones(count)])
     candidates = np.concatenate([to_cartesian(momenta), tracks, others], axis=1)
     return {
         "event_info": np.zeros((len(jets), 3), np.int64),

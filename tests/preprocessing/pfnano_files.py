@@ -1,4 +1,4 @@
-"""PFNano files of the jets that a file of Aspen Open Jets holds, in the branches of CMS."""
+"""PFNano files of the jets in columns of Aspen Open Jets."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ FLOATS = ("d0", "d0Err", "dz", "dzErr", "puppiWeight")
 
 
 def branches(columns: dict[str, np.ndarray], seed: int = 0) -> dict[str, ak.Array]:
-    """Events of up to three of the jets, whose candidates stand among as many of other origin.
+    """Events with a few of the jets each, and as many candidates that belong to no jet.
 
     columns: PFCands, jet_kinematics and jet_tagging as in the HDF5 layout.
     """
@@ -26,12 +26,12 @@ def branches(columns: dict[str, np.ndarray], seed: int = 0) -> dict[str, ak.Arra
     real = candidates[..., 3] > 0
     owner = np.nonzero(real)[0]
     flat = np.concatenate([candidates[real], candidates[real][rng.permutation(len(owner))]])
-    owner = np.concatenate([owner, np.full(len(owner), -1)])  # the others are in no jet
+    owner = np.concatenate([owner, np.full(len(owner), -1)])  # -1: in no jet
     event = np.where(owner >= 0, event_of_jet[owner], rng.integers(0, len(jets_of), len(owner)))
     order = np.lexsort((rng.random(len(event)), event))
     flat, owner, event = flat[order], owner[order], event[order]
     size = np.bincount(event, minlength=len(jets_of))
-    place = np.arange(len(event)) - (np.cumsum(size) - size)[event]
+    index = np.arange(len(event)) - (np.cumsum(size) - size)[event]
 
     momenta = from_cartesian(flat[:, :4])
     candidate = dict(zip(("pt", "eta", "phi"), momenta.T[:3], strict=True))
@@ -50,19 +50,16 @@ def branches(columns: dict[str, np.ndarray], seed: int = 0) -> dict[str, ak.Arra
     links = np.bincount(event[inside], minlength=len(jets_of))
     local = (owner - (np.cumsum(jets_of) - jets_of)[event])[inside]
     result["FatJetPFCands_jetIdx"] = ak.unflatten(local.astype(np.int32), links)
-    result["FatJetPFCands_pFCandsIdx"] = ak.unflatten(place[inside].astype(np.int32), links)
+    result["FatJetPFCands_pFCandsIdx"] = ak.unflatten(index[inside].astype(np.int32), links)
     result |= {name: np.ones(len(jets_of), bool) for name in FILTERS}
-    number = np.arange(len(jets_of))
-    result |= {
-        "run": np.full(len(jets_of), 278820, np.uint32),
-        "luminosityBlock": number,
-        "event": np.uint64(2**33 + number),
-    }
+    result["run"] = np.full(len(jets_of), 278820, np.uint32)
+    result["luminosityBlock"] = np.arange(len(jets_of))
+    result["event"] = np.uint64(2**33 + np.arange(len(jets_of)))
     return result
 
 
 def write(path: Path, arrays: dict[str, ak.Array]) -> Path:
-    """A ROOT file with the tree Events of these branches, None among them left out."""
+    """A ROOT file with the tree Events of these branches, without those that are None."""
     return write_tree(path, "Events", arrays)
 
 

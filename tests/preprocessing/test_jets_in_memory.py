@@ -1,4 +1,4 @@
-"""Jets in memory have the features that files of the same jets have, and only those asked for."""
+"""Jets in memory: the features of files of the same jets, computed on demand."""
 
 from dataclasses import replace
 
@@ -38,22 +38,22 @@ def test_features_are_those_of_the_files_that_hold_the_same_jets(jets, tmp_path,
         with h5py.File(path) as file:
             rows = np.sort(file["source"][:, 1])
             order = np.argsort(file["source"][:, 1])
-            found = memory.gather(rows)
+            arrays = memory.gather(rows)
             for name in ("data", "jet"):
-                np.testing.assert_array_equal(found[name], file[name][:][order])
+                np.testing.assert_array_equal(arrays[name], file[name][:][order])
             filled = np.minimum(file["multiplicity"][:][order], 12)
             np.testing.assert_array_equal(memory.multiplicity[rows], filled)
 
 
-def test_no_more_jets_are_made_ready_than_a_window_holds(jets, monkeypatch):
+def test_features_are_computed_for_one_window_at_a_time(jets, monkeypatch):
     spec = replace(CATALOGUE["qg"], jet_pt_range=ABOUT["jet_pt_range"])
-    memory, asked = JetsInMemory(jets, spec), []
+    memory, row_counts = JetsInMemory(jets, spec), []
     gather = memory.gather
-    monkeypatch.setattr(memory, "gather", lambda rows: asked.append(len(rows)) or gather(rows))
+    monkeypatch.setattr(memory, "gather", lambda rows: row_counts.append(len(rows)) or gather(rows))
     pipeline = Pipeline(memory, memory.spec, 8, window=16, weighted=False)
     rows = np.concatenate([batch["index"] for batch in pipeline.ordered()])
     np.testing.assert_array_equal(np.sort(rows), np.arange(JETS))
-    assert max(asked) == 16
+    assert max(row_counts) == 16
 
 
 @pytest.mark.parametrize("spec", [ASPEN, H1, LHCO, OMNIFOLD], ids=lambda spec: spec.name)
@@ -61,12 +61,12 @@ def test_a_dataset_of_events_or_of_charges_takes_its_jets_one_by_one(jets, spec)
     spec = replace(spec, jet_pt_range=ABOUT["jet_pt_range"])
     if spec.num_features == 7:
         jets = jets[["pt", "eta", "phi", "energy"]]
-    found = JetsInMemory(jets, spec).gather(np.arange(3, 9))
-    assert found["data"].shape == (6, spec.max_constituents, spec.num_features)
-    assert found["jet"].shape == (6, 4)
+    arrays = JetsInMemory(jets, spec).gather(np.arange(3, 9))
+    assert arrays["data"].shape == (6, spec.max_constituents, spec.num_features)
+    assert arrays["jet"].shape == (6, 4)
 
 
-def test_identity_is_asked_for_where_the_model_knows_it_and_only_there(jets):
+def test_identity_is_required_by_models_with_it_and_refused_by_others(jets):
     momenta = jets[["pt", "eta", "phi", "energy"]]
     spec = replace(CATALOGUE["qg"], jet_pt_range=ABOUT["jet_pt_range"])
     with pytest.raises(UserError, match="no pdg_id; the model was trained on jets of"):

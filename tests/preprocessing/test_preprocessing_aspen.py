@@ -1,4 +1,4 @@
-"""Aspen Open Jets: PUPPI weights, marks of missing tracks, the mass of a calibrated jet."""
+"""Aspen Open Jets: PUPPI weights, impact parameters, the mass of a calibrated jet."""
 
 from pathlib import Path
 
@@ -47,24 +47,24 @@ def test_the_mass_is_that_of_the_weighted_sum_scaled_as_the_pt_and_not_the_groom
     columns["PFCands"] = candidates
     px, py, pz, energy = (candidates[..., :4] * candidates[..., 10:]).sum(axis=1).T
     mass = np.sqrt(energy**2 - px**2 - py**2 - pz**2)
-    found = prepare(chunk(columns), ASPEN, Path("aspen")).records["jet"][:, 0]
-    np.testing.assert_allclose(found[:, 2], mass * jets[:, 0] / np.hypot(px, py), rtol=1e-4)
-    np.testing.assert_allclose(found[:, :2], jets[:, :2], rtol=1e-6)
+    stored_jets = prepare(chunk(columns), ASPEN, Path("aspen")).records["jet"][:, 0]
+    np.testing.assert_allclose(stored_jets[:, 2], mass * jets[:, 0] / np.hypot(px, py), rtol=1e-4)
+    np.testing.assert_allclose(stored_jets[:, :2], jets[:, :2], rtol=1e-6)
     jets[:, 3] = 1000.0
     again = prepare(chunk(columns), ASPEN, Path("aspen")).records["jet"][:, 0]
-    np.testing.assert_array_equal(again, found)
+    np.testing.assert_array_equal(again, stored_jets)
 
 
 def test_impact_parameters_stay_as_stored_and_take_no_part_in_the_features(columns):
     expected = chunk(columns)
     columns["PFCands"][..., 4:8] = np.nan
-    found = chunk(columns)
-    np.testing.assert_array_equal(found.constituents, expected.constituents)
-    np.testing.assert_array_equal(found.identity, expected.identity)
-    assert np.isnan(found.constituent_extra[:, :4]).all()
+    changed = chunk(columns)
+    np.testing.assert_array_equal(changed.constituents, expected.constituents)
+    np.testing.assert_array_equal(changed.identity, expected.identity)
+    assert np.isnan(changed.constituent_extra[:, :4]).all()
     real = columns["PFCands"][..., 0] != 0
     np.testing.assert_array_equal(
-        found.constituent_extra[:, 4:], columns["PFCands"][real][:, [10, 9]]
+        changed.constituent_extra[:, 4:], columns["PFCands"][real][:, [10, 9]]
     )
 
 
@@ -73,15 +73,13 @@ def test_tagging_variables_and_event_numbers_stay_in_the_files(columns, tmp_path
     columns["jet_tagging"] = np.random.default_rng(0).uniform(size=(50, 13)).astype(np.float32)
     flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
     assert preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)[0] == 0
-    found = in_public_order(tmp_path / "aspen")["jet_extra"]
-    np.testing.assert_array_equal(found[:, :3], columns["event_info"])
-    np.testing.assert_array_equal(found[:, 3:5], columns["jet_kinematics"][:, 2:])
-    np.testing.assert_array_equal(found[:, 5:], columns["jet_tagging"])
+    extra = in_public_order(tmp_path / "aspen")["jet_extra"]
+    np.testing.assert_array_equal(extra[:, :3], columns["event_info"])
+    np.testing.assert_array_equal(extra[:, 3:5], columns["jet_kinematics"][:, 2:])
+    np.testing.assert_array_equal(extra[:, 5:], columns["jet_tagging"])
 
 
-def test_tagging_variables_of_another_width_are_not_kept_and_that_is_said(
-    columns, tmp_path, preprocess
-):
+def test_tagging_variables_of_another_width_are_nan_and_reported(columns, tmp_path, preprocess):
     columns["jet_tagging"] = columns["jet_tagging"][:, :8]
     flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
     _, printed, _ = preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)
@@ -101,9 +99,9 @@ def test_charge_and_flags_follow_the_pdg_id(columns):
 def test_the_order_of_the_file_does_not_matter(columns):
     expected = prepare(chunk(columns), ASPEN, Path("aspen"))
     columns["PFCands"] = np.random.default_rng(0).permutation(columns["PFCands"], axis=1)
-    found = prepare(chunk(columns), ASPEN, Path("aspen"))
-    np.testing.assert_allclose(found.features, expected.features, atol=1e-6)
-    assert (np.diff(found.features[: found.kept[0], 3]) <= 0).all()
+    shuffled = prepare(chunk(columns), ASPEN, Path("aspen"))
+    np.testing.assert_allclose(shuffled.features, expected.features, atol=1e-6)
+    assert (np.diff(shuffled.features[: shuffled.kept[0], 3]) <= 0).all()
 
 
 def test_phi_across_the_seam_stays_close(columns):
@@ -121,19 +119,17 @@ def test_jets_whose_weights_are_all_zero_are_left_out(columns):
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "complaint"),
+    ("column", "value", "message"),
     [
         (10, 1.5, "puppiWeight is not between 0 and 1 in jet 7"),
         (10, -1.0, "puppiWeight is not between 0 and 1 in jet 7"),
         (9, 17.0, "holds the particle 17"),
     ],
 )
-def test_columns_of_another_meaning_are_refused(
-    columns, refused, tmp_path, column, value, complaint
-):
+def test_columns_of_another_meaning_are_refused(columns, refused, tmp_path, column, value, message):
     columns["PFCands"][7, 0, column] = value
     flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
-    assert complaint in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen", "--raw", tmp_path / "raw")
 
 
 def test_a_public_file_keeps_its_number_however_many_have_arrived(columns, tmp_path):

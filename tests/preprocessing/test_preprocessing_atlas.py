@@ -1,4 +1,4 @@
-"""ATLAS jets: calibrated four-momenta, MeV, weights, the files of two releases; golden numbers."""
+"""ATLAS jets: calibrated four-momenta, MeV, weights, two releases; released numbers."""
 
 import errno
 import gzip
@@ -16,7 +16,7 @@ from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import LOG_FLOOR
 from preprocessing import atlas, gzip_file
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -28,7 +28,7 @@ def golden():
         released = dict(released)
     columns = {name: released[f"in.{name}"] for name in atlas.LAYOUT}
     chunk = atlas.chunk(columns, Path("atlas"), 0)
-    return released, stored(prepare(chunk, ATLAS, Path("atlas")), ATLAS)
+    return released, dataset_arrays(prepare(chunk, ATLAS, Path("atlas")), ATLAS)
 
 
 def test_atlas_columns_labels_and_weights_equal_the_released_ones(golden):
@@ -93,7 +93,7 @@ def raw(toy_jets, tmp_path):
     return write
 
 
-def test_training_files_give_train_and_val_and_test_files_are_kept_whole(raw, preprocess, tmp_path):
+def test_training_files_are_split_into_train_and_val(raw, preprocess, tmp_path):
     raw("train.h5", n=200)
     folder = raw("test.h5", seed=1)
     assert preprocess("atlas", "--raw", folder, "--out", tmp_path, "--workers", 1)[0] == 0
@@ -115,11 +115,11 @@ def test_both_releases_are_read_with_their_key_of_the_weights(raw, toy_jets, pre
     folder = raw("test-public.h5", seed=1)
     assert [shard.index for shard in atlas.shards(folder)] == [0, 0]
     assert preprocess("atlas", "--raw", folder, "--out", tmp_path, "--workers", 1)[0] == 0
-    found = []
+    stored_weights = []
     for split in ("train", "val"):
         with h5py.File(tmp_path / f"atlas/{split}/atlas_{split}_000.h5") as file:
-            found.append(file["weight"][:])
-    np.testing.assert_allclose(np.sort(np.concatenate(found)), np.sort(weights), rtol=1e-6)
+            stored_weights.append(file["weight"][:])
+    np.testing.assert_allclose(np.sort(np.concatenate(stored_weights)), np.sort(weights), rtol=1e-6)
 
 
 @pytest.fixture
@@ -138,42 +138,42 @@ def second_release(raw, toy_jets):
     return write
 
 
-def test_compressed_files_are_read_as_they_are(second_release, preprocess, tmp_path):
+def test_compressed_files_are_read(second_release, preprocess, tmp_path):
     folder = second_release("train_nominal_000.h5", "train_nominal_001.h5", "test_nominal_000.h5")
     plain, compressed = tmp_path / "train_nominal_001.h5", folder / "train_nominal_001.h5.gz"
     assert atlas.count(compressed) == atlas.count(plain) == 50
     for ours, theirs in zip(atlas.read(compressed), atlas.read(plain), strict=True):
         for name, values in vars(theirs).items():
             np.testing.assert_array_equal(getattr(ours, name), values)
-    status, _, complaint = preprocess("atlas", "--raw", folder, "--out", tmp_path / "data")
-    assert status == 0, complaint
+    status, _, message = preprocess("atlas", "--raw", folder, "--out", tmp_path / "data")
+    assert status == 0, message
     with h5py.File(tmp_path / "data/atlas/test/atlas_test_000.h5") as file:
         assert list(attributes(file)["sources"]) == ["test_nominal_000.h5.gz"]
         assert len(file["pid"]) == 50
     assert sorted(path.suffix for path in folder.iterdir()) == [".gz"] * 3
 
 
-def test_what_is_unpacked_is_held_on_the_disk_one_file_at_a_time_and_leaves_no_name(
+def test_one_file_at_a_time_is_decompressed_to_a_nameless_file(
     second_release, tmp_path, monkeypatch
 ):
     folder = second_release("train_nominal_000.h5", "train_nominal_001.h5")
     (tmp_path / "room").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "room"))
-    contents = [gzip_file.plain(folder / f"train_nominal_00{i}.h5.gz") for i in (0, 0, 1)]
+    contents = [gzip_file.uncompressed(folder / f"train_nominal_00{i}.h5.gz") for i in (0, 0, 1)]
     assert contents[0] is contents[1]
     assert [content.closed for content in contents] == [True, True, False]
     assert not list((tmp_path / "room").iterdir())
 
 
-def test_a_compressed_file_that_is_cut_off_or_none_is_refused(second_release, refused):
+def test_a_truncated_or_invalid_compressed_file_is_refused(second_release, refused):
     folder = second_release("train_nominal_000.h5")
     path = folder / "train_nominal_000.h5.gz"
     content = path.read_bytes()
     for damaged in (content[: len(content) // 2], b"no gzip" + content):
         path.write_bytes(damaged)
-        complaint = refused("atlas", "--raw", folder)
-        assert f"{path} cannot be read" in complaint
-        assert "truncated or damaged" in complaint
+        message = refused("atlas", "--raw", folder)
+        assert f"{path} cannot be read" in message
+        assert "truncated or damaged" in message
 
 
 def test_a_full_disk_names_the_folder_of_temporary_files(second_release, refused, monkeypatch):
@@ -182,11 +182,11 @@ def test_a_full_disk_names_the_folder_of_temporary_files(second_release, refused
 
     folder = second_release("train_nominal_000.h5")
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    complaint = refused("atlas", "--raw", folder)
-    assert "the disk is full; make room or set TMPDIR to a larger folder" in complaint
+    message = refused("atlas", "--raw", folder)
+    assert "the disk is full; make room or set TMPDIR to a larger folder" in message
 
 
-def test_a_compressed_file_beside_what_was_unpacked_of_it_is_refused(
+def test_a_compressed_file_beside_its_decompressed_copy_is_refused(
     second_release, refused, tmp_path
 ):
     folder = second_release("train_nominal_000.h5")
@@ -200,7 +200,7 @@ def test_the_files_of_both_records_are_offered():
     assert len(names) == 929 + 104
     assert {"train_nominal_928.h5.gz", "test_nominal_103.h5.gz"} < names
     assert "record/15013" in ATLAS.source
-    assert "record/80030" in ATLAS.source  # what `list` says
+    assert "record/80030" in ATLAS.source
 
 
 def test_files_of_two_releases_are_not_mixed(raw, refused):
@@ -230,8 +230,8 @@ def test_the_hardest_120_of_200_constituents_are_kept_in_whatever_order_they_com
     assert (prepared.records["kept"] == 120).all()
     assert (prepared.records["multiplicity"] == 200).all()
     expected = np.sort(columns["fjet_clus_pt"].astype(np.float64), axis=1)[:, :-121:-1] / 1000
-    found = np.exp(prepared.features[:, 3]).reshape(50, 120)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    pt = np.exp(prepared.features[:, 3]).reshape(50, 120)
+    np.testing.assert_allclose(pt, expected, rtol=1e-5)
 
 
 def test_phi_across_the_seam_stays_close(toy_jets):

@@ -1,4 +1,4 @@
-"""The MOD files of CMS: columns by name, corrected jets, weights, what is left out is counted."""
+"""The MOD files of CMS: columns by name, corrected jets, weights, counts of rejected jets."""
 
 import shutil
 from pathlib import Path
@@ -33,8 +33,8 @@ def arrays(toy_jets):
         jets_i, jets_f = np.zeros((n, 7), np.int64), np.full((n, 17), -1.0)
         jets_i[:, 6] = np.resize(PARTONS, n)
         momentum = to_rapidity(jets)
-        for place, name in enumerate(("jet_pt", "jet_y", "jet_phi", "jet_m")):
-            jets_f[:, COLUMN["jets_f"][name]] = momentum[:, place]
+        for name, values in zip(("jet_pt", "jet_y", "jet_phi", "jet_m"), momentum.T, strict=True):
+            jets_f[:, COLUMN["jets_f"][name]] = values
         jets_f[:, COLUMN["jets_f"]["jet_eta"]] = jets[:, 1]
         jets_f[:, COLUMN["jets_f"]["jec"]] = rng.uniform(1.0, 1.1, n)
         jets_f[:, COLUMN["jets_f"]["weight"]] = rng.uniform(1e-8, 1e-6, n)
@@ -123,23 +123,23 @@ def test_columns_are_found_by_name_wherever_the_names_are(write, arrays, where):
         with h5py.File(path, "r+") as file:
             for key, columns in names.items():
                 file.attrs[f"{key}_cols"] = columns
-    found = next(cms.read(path))
+    chunk = next(cms.read(path))
     for name in ("constituents", "counts", "jet", "label", "rows", "identity", "weight"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+        np.testing.assert_array_equal(getattr(chunk, name), getattr(expected, name))
 
 
-def test_stretches_cover_a_file_longer_than_one(arrays, write):
+def test_chunks_cover_a_file_longer_than_one(arrays, write):
     public, times = arrays(), CHUNK_ROWS // 50 + 2
     counts = np.tile(np.diff(public["pfcs_index"]), times)
-    together = {key: np.tile(public[key], (times, 1)) for key in ("jets_i", "jets_f", "pfcs")}
-    path = write(pfcs_index=np.concatenate([[0], np.cumsum(counts)]), **together)
+    tables = {key: np.tile(public[key], (times, 1)) for key in ("jets_i", "jets_f", "pfcs")}
+    path = write(pfcs_index=np.concatenate([[0], np.cumsum(counts)]), **tables)
     chunks = list(cms.read(path))
     assert len(chunks) == 2
     assert cms.count(path) == 50 * times
     first = next(cms.read(write(1)))
-    label = np.concatenate([part.label for part in chunks])
+    label = np.concatenate([chunk.label for chunk in chunks])
     np.testing.assert_array_equal(label, np.tile(first.label, times))
-    pt = np.concatenate([part.constituents[:, 0] for part in chunks])
+    pt = np.concatenate([chunk.constituents[:, 0] for chunk in chunks])
     np.testing.assert_array_equal(pt, np.tile(first.constituents[:, 0], times))
 
 
@@ -155,9 +155,9 @@ def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, prep
             sources = [Path(name).name[:8] for name in attributes(file)["sources"]]
             assert sources in (["SIM470_J", "SIM1800_"], ["SIM470_J"])
             names = attributes(file)["sources"]
-            here = {(names[number], row) for number, row in file["source"][:]}
-        assert not rows & here
-        rows |= here
+            new_rows = {(names[index], row) for index, row in file["source"][:]}
+        assert not rows & new_rows
+        rows |= new_rows
     assert len(rows) == 50 * 3 - 3 * 18
     assert len(list((tmp_path / "cms/train").glob("*.h5"))) == 2
 
@@ -166,20 +166,17 @@ def test_slices_behind_linked_folders_are_found(write, preprocess, tmp_path):
     write(0).parent.rename(tmp_path / "disk")
     raw = write(1, seed=1).parent
     (raw / "SIM470").symlink_to(tmp_path / "disk")
-    (raw / "SIM470/back").symlink_to(raw)  # in a circle
-    (shard,) = {source for one in cms.shards(raw) for source in one.sources} - {
-        raw / NAME.format(1)
-    }
-    assert shard == raw / "SIM470" / NAME.format(0)
-    assert len(cms.shards(raw)) == 2
+    (raw / "SIM470/back").symlink_to(raw)  # a circle of links
+    sources = [shard.sources for shard in cms.shards(raw)]
+    assert sources == [(raw / "SIM470" / NAME.format(0),), (raw / NAME.format(1),)]
 
 
 def test_the_same_public_file_twice_is_refused_by_its_name(write, refused, tmp_path):
     path = write(0)
     (tmp_path / "raw/more").mkdir()
     shutil.copy(path, tmp_path / "raw/more" / path.name)
-    complaint = refused("cms", "--raw", tmp_path / "raw")
-    assert "are the same public file twice (slice 470, number 0)" in complaint
+    message = refused("cms", "--raw", tmp_path / "raw")
+    assert "are the same public file twice (slice 470, number 0)" in message
 
 
 @pytest.mark.parametrize("rows", [50, 30])
@@ -196,8 +193,8 @@ def test_a_repacked_copy_of_another_name_is_refused_by_its_jets(write, arrays, r
     copy = write(7, **repacked)
     write(3, seed=3)
     assert copy.stat().st_size != path.stat().st_size
-    complaint = refused("cms", "--raw", path.parent)
-    assert f"{path} and {copy} hold the same jets" in complaint
+    message = refused("cms", "--raw", path.parent)
+    assert f"{path} and {copy} hold the same jets" in message
 
 
 def test_a_copy_of_a_file_of_an_earlier_run_is_refused(write, preprocess, tmp_path):
@@ -205,10 +202,10 @@ def test_a_copy_of_a_file_of_an_earlier_run_is_refused(write, preprocess, tmp_pa
     arguments = ("cms", "--raw", path.parent, "--out", tmp_path, "--workers", 1)
     assert preprocess(*arguments)[0] == 0
     write(5)
-    status, said, complaint = preprocess(*arguments)
+    status, printed, message = preprocess(*arguments)
     assert status == 2
-    assert "kept" in said
-    assert "hold the same jets" in complaint
+    assert "kept" in printed
+    assert "hold the same jets" in message
 
 
 def test_jets_without_hard_particles_are_counted_and_single_ones_kept(
@@ -254,19 +251,19 @@ def test_of_more_than_a_hundred_particles_the_hardest_stay(write, arrays, prepro
 
 
 def test_a_rotation_across_the_seam_changes_no_feature(write, arrays, preprocess, tmp_path):
-    found = []
+    features = []
     for turn in (0.0, np.pi - 0.1):
         public = arrays()
         public["pfcs"][:, 2] += turn
         public["jets_f"][:, COLUMN["jets_f"]["jet_phi"]] += turn
         write(**public)
         preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path / str(turn))
-        found.append(in_public_order(tmp_path / str(turn) / "cms")["data"])
-    np.testing.assert_allclose(found[1], found[0], atol=2e-6)
+        features.append(in_public_order(tmp_path / str(turn) / "cms")["data"])
+    np.testing.assert_allclose(features[1], features[0], atol=2e-6)
 
 
 @pytest.mark.parametrize(
-    ("key", "row", "column", "value", "complaint"),
+    ("key", "row", "column", "value", "message"),
     [
         ("jets_f", 7, "jet_eta", np.nan, "jets_f/jet_eta is not a finite number in jet 7"),
         ("jets_f", 7, "weight", np.inf, "jets_f/weight is not a finite number in jet 7"),
@@ -277,12 +274,12 @@ def test_a_rotation_across_the_seam_changes_no_feature(write, arrays, preprocess
     ],
 )
 def test_an_impossible_number_names_file_key_and_jet(
-    write, arrays, refused, tmp_path, key, row, column, value, complaint
+    write, arrays, refused, tmp_path, key, row, column, value, message
 ):
     public = arrays()
     public[key][row, COLUMN[key][column]] = value
     path = write(**public)
-    assert f"{path}: {complaint}" in refused("cms", "--raw", tmp_path / "raw")
+    assert f"{path}: {message}" in refused("cms", "--raw", tmp_path / "raw")
 
 
 @pytest.mark.parametrize(("factor", "hint"), [(1000.0, "MeV"), (0.001, "TeV")])
@@ -330,7 +327,7 @@ def test_folders_of_recorded_jets_and_empty_or_truncated_files_are_refused(
     path.write_bytes(b"")
     assert "is empty (0 bytes)" in refused("cms", "--raw", raw)
     path.rename(raw / "CMS_Jet300_pT375-infGeV_0_compressed.h5")
-    assert "recorded and generated ones tell no parton" in refused("cms", "--raw", raw)
+    assert "recorded and generated files lack the parton" in refused("cms", "--raw", raw)
 
 
 def test_the_355_public_files_are_named():

@@ -1,4 +1,4 @@
-"""The command as a whole: resuming, stopping, refusing, and what it writes down."""
+"""The command: resuming, stopping, refusing, and the provenance in its files."""
 
 import os
 import signal
@@ -19,17 +19,22 @@ from preprocessing.sources import Shard
 
 @pytest.fixture
 def raw(write_jetclass, tmp_path):
-    for number in range(2):
-        write_jetclass(tmp_path / f"raw/train/HToBB_00{number}.root", "Hbb", seed=number)
+    for index in range(2):
+        write_jetclass(tmp_path / f"raw/train/HToBB_00{index}.root", "Hbb", seed=index)
     return tmp_path / "raw"
+
+
+@pytest.fixture
+def arguments(raw, tmp_path):
+    """Of the command that converts the training files, in this process."""
+    return ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
 
 
 def contents(folder) -> dict:
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.h5"))}
 
 
-def test_a_second_run_keeps_what_is_complete(raw, preprocess, tmp_path):
-    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_a_second_run_keeps_what_is_complete(arguments, preprocess, tmp_path):
     preprocess(*arguments)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.h5")}
     status, printed, _ = preprocess(*arguments)
@@ -38,8 +43,7 @@ def test_a_second_run_keeps_what_is_complete(raw, preprocess, tmp_path):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.h5")}
 
 
-def test_a_missing_or_damaged_output_alone_is_made_again(raw, preprocess, tmp_path):
-    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_a_missing_or_damaged_output_alone_is_made_again(arguments, preprocess, tmp_path):
     preprocess(*arguments)
     before = contents(tmp_path)
     damaged = tmp_path / "jetclass/train/jetclass_train_001.h5"
@@ -50,56 +54,31 @@ def test_a_missing_or_damaged_output_alone_is_made_again(raw, preprocess, tmp_pa
 
 
 def test_another_seed_or_another_source_makes_the_file_again(
-    raw, write_jetclass, preprocess, tmp_path
+    arguments, raw, write_jetclass, preprocess, tmp_path
 ):
-    arguments = (
-        "jetclass",
-        "--splits",
-        "train",
-        "--raw",
-        raw,
-        "--out",
-        tmp_path,
-        "--workers",
-        1,
-        "--seed",
-    )
-    preprocess(*arguments, 0)
+    preprocess(*arguments)
     first = contents(tmp_path)
-    _, printed, _ = preprocess(*arguments, 1)
+    _, printed, _ = preprocess(*arguments, "--seed", 1)
     assert "kept" not in printed
     assert contents(tmp_path).keys() == first.keys()
     assert all(contents(tmp_path)[name] != content for name, content in first.items())
     write_jetclass(raw / "train/HToBB_001.root", "Hbb", seed=77)
-    _, printed, _ = preprocess(*arguments, 1)
+    _, printed, _ = preprocess(*arguments, "--seed", 1)
     assert printed.count("kept") == 1
-    preprocess(*arguments, 0)
+    preprocess(*arguments)
     assert contents(tmp_path)["jetclass_train_000.h5"] == first["jetclass_train_000.h5"]
 
 
-def test_files_of_an_earlier_larger_run_are_not_mixed_in(raw, preprocess, tmp_path):
-    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_files_of_an_earlier_larger_run_are_not_mixed_in(arguments, raw, preprocess):
     preprocess(*arguments)
     (raw / "train/HToBB_001.root").unlink()
-    status, _, complaint = preprocess(*arguments)
+    status, _, message = preprocess(*arguments)
     assert status == 2
-    assert "jetclass_train_001.h5 is left from another run" in complaint
+    assert "jetclass_train_001.h5 is left from another run" in message
 
 
-def test_the_file_says_where_its_jets_come_from(raw, preprocess, tmp_path):
-    preprocess(
-        "jetclass",
-        "--splits",
-        "train",
-        "--raw",
-        raw,
-        "--out",
-        tmp_path,
-        "--seed",
-        5,
-        "--workers",
-        1,
-    )
+def test_the_file_holds_its_provenance(arguments, preprocess, tmp_path):
+    preprocess(*arguments, "--seed", 5)
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
         made = attributes(file)
         shapes = {name: file[name].shape for name in file}
@@ -121,7 +100,7 @@ def test_the_file_says_where_its_jets_come_from(raw, preprocess, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("flags", "words"),
     [
         (("jetklass", "--raw", "."), "unknown dataset 'jetklass'"),
         (("top", "--raw", "nowhere"), "is no folder"),
@@ -129,62 +108,59 @@ def test_the_file_says_where_its_jets_come_from(raw, preprocess, tmp_path):
         (("top", "--raw", ".", "--workers", "0"), "--workers is 0"),
     ],
 )
-def test_a_wrong_argument_is_told_in_a_sentence(preprocess, arguments, words):
-    status, _, complaint = preprocess(*arguments)
+def test_a_wrong_argument_is_refused_in_one_sentence(preprocess, flags, words):
+    status, _, message = preprocess(*flags)
     assert status == 2
-    assert words in complaint
+    assert words in message
 
 
-def test_the_output_must_be_a_folder(raw, preprocess, tmp_path):
+def test_the_output_must_be_a_folder(arguments, preprocess, tmp_path):
     (tmp_path / "jetclass").touch()
-    status, _, complaint = preprocess(
-        "jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path
-    )
+    status, _, message = preprocess(*arguments)
     assert status == 2
-    assert "is a file, but a folder is needed" in complaint
+    assert "is a file, but a folder is needed" in message
 
 
-def test_a_damaged_file_of_one_process_stops_the_others_in_a_sentence(
-    raw, write_jetclass, preprocess, tmp_path
+def test_a_damaged_file_of_one_process_stops_the_others(
+    arguments, raw, write_jetclass, preprocess, tmp_path
 ):
     write_jetclass(raw / "train/HToBB_001.root", "Hbb", jet_phi=np.full(50, np.nan, np.float32))
-    status, _, complaint = preprocess(
-        "jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path / "out", "--workers", 2
-    )
+    status, _, message = preprocess(*arguments, "--out", tmp_path / "out", "--workers", 2)
     assert status == 2
-    assert "HToBB_001.root: jet_phi is not a finite number in jet 0" in complaint
+    assert "HToBB_001.root: jet_phi is not a finite number in jet 0" in message
     assert not [path for path in (tmp_path / "out").rglob(".*") if path.is_file()]
 
 
-def test_a_full_disk_leaves_nothing(raw, preprocess, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_nothing(arguments, preprocess, tmp_path, monkeypatch):
     def full(self, data):
         self.error = OSError(28, "No space left on device")
         return len(data)
 
     monkeypatch.setattr(jet_file.Sink, "write", full)
-    status, _, complaint = preprocess(
-        "jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path / "out", "--workers", 1
-    )
+    status, _, message = preprocess(*arguments, "--out", tmp_path / "out")
     assert status == 2
-    assert "the disk is full" in complaint
+    assert "the disk is full" in message
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_leaves_nothing_half_written(write_jetclass, tmp_path, number):
+def command(folder: Path) -> list[str]:
+    """The conversion of folder/raw to folder/out on two workers, for a process of its own."""
+    flags = f"--splits train --workers 2 --raw {folder / 'raw'} --out {folder / 'out'}"
+    return [sys.executable, "-m", "preprocessing", "jetclass", *flags.split()]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_leaves_no_partial_file(write_jetclass, tmp_path, stop):
     for index in range(2):
         write_jetclass(tmp_path / f"raw/train/HToBB_00{index}.root", "Hbb", n=20000, seed=index)
-    command = [sys.executable, "-m", "preprocessing", "jetclass", "--workers", "2"]
-    command += ["--splits", "train"]
-    command += ["--raw", str(tmp_path / "raw"), "--out", str(tmp_path / "out")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None and not list((tmp_path / "out").rglob("train")):
             time.sleep(0.02)
-        process.send_signal(number)
-        complaint = process.stderr.read()
+        process.send_signal(stop)
+        message = process.stderr.read()
     assert process.returncode == 2
-    assert complaint.startswith(f"error: stopped by {number.name}")
-    assert complaint.count("\n") == 1
+    assert message.startswith(f"error: stopped by {stop.name}")
+    assert message.count("\n") == 1
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert all(not path.name.startswith(".") for path in left)
 
@@ -198,40 +174,39 @@ def test_a_split_that_is_not_made_again_does_not_stay_beside_new_jets(
     assert preprocess(*command)[0] == 0
     (tmp_path / "raw/test.h5").rename(tmp_path / "raw/train.h5")
     before = (tmp_path / "top/train/top_train_000.h5").read_bytes()
-    status, _, complaint = preprocess(*command)
+    status, _, message = preprocess(*command)
     assert status == 2
-    assert "top_test_000.h5 is left from another run, and this one makes no test split" in complaint
+    assert "top_test_000.h5 is left from another run, and this one makes no test split" in message
     assert (tmp_path / "top/train/top_train_000.h5").read_bytes() == before
-    # the first files gone, its own jets come back as training jets
+    # without the training file, the old test jets are now training jets
     (tmp_path / "top/train/top_train_000.h5").unlink()
     assert preprocess(*command)[0] == 2
     (tmp_path / "top/test/top_test_000.h5").unlink()
     assert preprocess(*command)[0] == 0
 
 
-def test_public_files_may_come_one_after_the_other(write_top, preprocess, tmp_path):
+def test_public_files_may_be_converted_one_after_the_other(write_top, preprocess, tmp_path):
     for seed, split in enumerate(("train", "val", "test")):
         write_top(tmp_path / f"{split}/{split}.h5", n=20, seed=seed)
-        status, _, said = preprocess(
+        status, _, message = preprocess(
             "top", "--raw", tmp_path / split, "--out", tmp_path, "--splits", split
         )
-        assert (status, said) == (0, "")
+        assert (status, message) == (0, "")
     assert len(list((tmp_path / "top").rglob("*.h5"))) == 3
 
 
 def flip_a_bit_of(path, key: str) -> None:
-    """In the stored bytes of an array, without the time of the file telling."""
+    """Flip a bit in the stored bytes of an array, with the same modification time."""
     with h5py.File(path) as file:
-        place = file[key].id.get_chunk_info(0).byte_offset + 20
+        offset = file[key].id.get_chunk_info(0).byte_offset + 20
     content, stat = bytearray(path.read_bytes()), path.stat()
-    content[place] ^= 1
+    content[offset] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
 @pytest.mark.parametrize("key", ["data", "pid", "weight"])
-def test_an_output_with_a_flipped_bit_is_made_again(raw, preprocess, tmp_path, key):
-    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_an_output_with_a_flipped_bit_is_made_again(arguments, preprocess, tmp_path, key):
     preprocess(*arguments)
     before = contents(tmp_path)
     flip_a_bit_of(tmp_path / "jetclass/train/jetclass_train_001.h5", key)
@@ -241,8 +216,7 @@ def test_an_output_with_a_flipped_bit_is_made_again(raw, preprocess, tmp_path, k
     assert contents(tmp_path) == before
 
 
-def test_a_source_that_changed_in_its_middle_is_noticed(raw, preprocess, tmp_path):
-    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_a_change_in_the_middle_of_a_source_is_noticed(arguments, raw, preprocess, tmp_path):
     preprocess(*arguments)
     source = raw / "train/HToBB_001.root"
     jobs = [plan("jetclass", [Shard.whole("train", 0, (source,))], raw, tmp_path, 0)]
@@ -251,22 +225,18 @@ def test_a_source_that_changed_in_its_middle_is_noticed(raw, preprocess, tmp_pat
     source.write_bytes(content)
     os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     jobs += [plan("jetclass", [Shard.whole("train", 0, (source,))], raw, tmp_path, 0)]
-    before, after = (made[0].outputs[0][1].fingerprints for made in jobs)
+    before, after = (job[0].outputs[0][1].fingerprints for job in jobs)
     assert before != after
 
 
-def test_an_unchanged_source_is_not_read_again(raw, preprocess, tmp_path, monkeypatch):
-    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_an_unchanged_source_is_not_read_again(arguments, preprocess, monkeypatch):
     preprocess(*arguments)
     monkeypatch.setattr(source_digests, "digest", lambda *_: pytest.fail("read again"))
     assert preprocess(*arguments)[1].count("kept") == 2
 
 
 @pytest.mark.parametrize("record", ["no JSON", "[]", '{"a": 1}', "null"])
-def test_a_record_of_sources_that_is_not_understood_is_one_of_nothing(
-    raw, preprocess, tmp_path, record
-):
-    arguments = ("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_an_invalid_record_of_sources_is_ignored(arguments, preprocess, tmp_path, record):
     preprocess(*arguments)
     (tmp_path / "jetclass/sources.json").write_text(record)
     assert preprocess(*arguments)[1].count("kept") == 2
@@ -274,60 +244,47 @@ def test_a_record_of_sources_that_is_not_understood_is_one_of_nothing(
 
 @pytest.mark.parametrize("seconds", [1.5, 4])
 def test_the_workers_of_a_killed_preprocessing_end_with_it(write_jetclass, tmp_path, seconds):
-    for number in range(6):
-        write_jetclass(tmp_path / f"raw/train/HToBB_00{number}.root", "Hbb", n=4000, seed=number)
-    command = [
-        sys.executable,
-        "-m",
-        "preprocessing",
-        "jetclass",
-        "--splits",
-        "train",
-        "--raw",
-        str(tmp_path / "raw"),
-        "--out",
-        str(tmp_path / "out"),
-        "--workers",
-        "2",
-    ]
+    for index in range(6):
+        write_jetclass(tmp_path / f"raw/train/HToBB_00{index}.root", "Hbb", n=4000, seed=index)
     parent = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     time.sleep(seconds)
     parent.kill()
     parent.wait()
-    until = time.monotonic() + 20
-    while left := of_session(parent.pid):
-        assert time.monotonic() < until, left
+    deadline = time.monotonic() + 20
+    while running := processes_of(parent.pid):
+        assert time.monotonic() < deadline, running
         time.sleep(0.2)
 
 
-def of_session(session: int) -> list[int]:
-    """Processes of a session that still run."""
-    found = []
+def processes_of(session: int) -> list[int]:
+    """Running processes of a session."""
+    processes = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            state, _, _, its_session = stat.read_text().rpartition(")")[2].split()[:4]
+            state, _, _, session_of_process = stat.read_text().rpartition(")")[2].split()[:4]
         except OSError:
             continue
-        if int(its_session) == session and state != "Z":
-            found.append(int(stat.parent.name))
-    return found
+        if int(session_of_process) == session and state != "Z":
+            processes.append(int(stat.parent.name))
+    return processes
 
 
-def test_the_check_of_one_of_our_files_tells_a_flipped_bit_and_how_it_is_made_again(
-    raw, preprocess, tmp_path
-):
-    preprocess("jetclass", "--splits", "train", "--raw", raw, "--out", tmp_path, "--workers", 1)
+def test_the_check_finds_a_flipped_bit_and_names_the_remedy(arguments, preprocess, tmp_path):
+    preprocess(*arguments)
     path = tmp_path / "jetclass/train/jetclass_train_000.h5"
     assert preprocess("check", path)[0] == 0
-    whole = path.read_bytes()
-    flip_a_bit_of(path, "source")  # which nothing else looks at
-    status, _, complaint = preprocess("check", path)
+    content = path.read_bytes()
+    flip_a_bit_of(path, "source")  # which is checked by its digest only
+    status, _, message = preprocess("check", path)
     assert status == 2
-    assert "does not hold what was written any more" in complaint
-    assert "make it again with: python -m preprocessing jetclass" in complaint
-    path.write_bytes(whole[: len(whole) // 2])
-    status, _, complaint = preprocess("check", path)
+    assert "does not hold what was written any more" in message
+    assert "make it again with: python -m preprocessing jetclass" in message
+    path.write_bytes(content[: len(content) // 2])
+    status, _, message = preprocess("check", path)
     assert status == 2
-    assert "truncated or damaged, make it again with what wrote it" in complaint
+    assert "truncated or damaged, make it again with what wrote it" in message

@@ -48,18 +48,19 @@ def test_jets_labels_and_identities_are_those_of_the_branches(
     columns, toy_jets, tmp_path, name, jet_pt, ending
 ):
     path = write(tmp_path / f"train_file{ending}", columns(jet_pt=jet_pt))
-    chunks = list(READERS[name].read(path, at_once=25))
+    chunks = list(READERS[name].read(path, chunk_rows=25))
     assert [len(chunk.label) for chunk in chunks] == [25, 25, 10]
     assert READERS[name].count(path) == 60
     momenta, counts, jets = toy_jets(60, 0, jet_pt)
-    found = np.concatenate([chunk.constituents for chunk in chunks])
-    np.testing.assert_allclose(found, momenta, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(np.concatenate([chunk.counts for chunk in chunks]), counts)
-    np.testing.assert_allclose(np.concatenate([chunk.jet for chunk in chunks]), jets, rtol=1e-5)
-    np.testing.assert_array_equal(
-        np.concatenate([chunk.label for chunk in chunks]), np.arange(60) % 2
-    )
-    np.testing.assert_array_equal(np.concatenate([chunk.rows for chunk in chunks]), np.arange(60))
+    for field, expected in (
+        ("constituents", momenta),
+        ("counts", counts),
+        ("jet", jets),
+        ("label", np.arange(60) % 2),
+        ("rows", np.arange(60)),
+    ):
+        values = np.concatenate([getattr(chunk, field) for chunk in chunks])
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-5)
     if name == "top":
         assert chunks[0].identity is None
     else:
@@ -71,19 +72,19 @@ def test_jets_labels_and_identities_are_those_of_the_branches(
 def test_top_has_a_file_per_split(columns, preprocess, tmp_path):
     for seed, split in enumerate(("train", "val", "test")):
         write(tmp_path / f"raw/{split}_file.root", columns(seed=seed))
-    status, _, complaint = preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0, complaint
+    status, _, message = preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0, message
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"top/{split}/top_{split}_000.h5") as file:
             assert list(attributes(file)["sources"]) == [f"{split}_file.root"]
             assert len(file["pid"]) == 60
 
 
-def test_quark_gluon_files_of_the_training_give_the_validation_too(columns, preprocess, tmp_path):
+def test_quark_gluon_training_files_give_validation_jets(columns, preprocess, tmp_path):
     for seed, name in enumerate(("train_file_0", "train_file_1", "test_file_0")):
         write(tmp_path / f"raw/{name}.root", columns(180, seed, 520.0))
-    status, _, complaint = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0, complaint
+    status, _, message = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0, message
     sizes = {}
     for split in ("train", "val", "test"):
         for path in (tmp_path / f"qg/{split}").glob("*.h5"):
@@ -113,15 +114,13 @@ def test_both_kinds_a_strange_name_and_a_wrong_branch_are_refused(
     assert "lacks the branch label" in refused("top", "--raw", raw)
 
 
-def test_without_pyarrow_the_sentence_says_what_to_install(refused, tmp_path, monkeypatch):
+def test_without_pyarrow_the_message_names_it(refused, tmp_path, monkeypatch):
     path = tmp_path / "raw/train_file.parquet"
     path.parent.mkdir()
     path.write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    complaint = refused("qg", "--raw", path.parent)
-    assert (
-        "is a Parquet file, which pyarrow reads; install it with: pip install pyarrow" in complaint
-    )
+    message = refused("qg", "--raw", path.parent)
+    assert "is a Parquet file, which pyarrow reads; install it with: pip install pyarrow" in message
 
 
 def test_a_damaged_parquet_file_or_one_with_holes_is_refused(columns, refused, tmp_path):

@@ -1,4 +1,4 @@
-"""Damaged files, byte by byte: a sentence or a result, never a traceback, never half a file."""
+"""Damaged files end in one sentence or a complete result."""
 
 import h5py
 import pandas as pd
@@ -25,11 +25,11 @@ def test_damaged_top_files_are_refused_in_a_sentence(top_table, tmp_path, layout
     assert survives("top", path, tmp_path / "out") > MUTATIONS // 12
 
 
-def test_more_jets_than_bytes_are_not_believed(refused, tmp_path):
+def test_more_jets_than_bytes_are_refused(refused, tmp_path):
     (tmp_path / "raw").mkdir()
     with h5py.File(tmp_path / "raw/train.h5", "w") as file:
         kind = [("index", "i8"), ("values_block_0", "f4", 804), ("values_block_1", "i8", 2)]
         file.create_dataset("table/table", (10**12,), kind, chunks=(16,))
     command = ("top", "--splits", "train", "--raw", tmp_path / "raw")
-    said = refused(*command)
-    assert "'table/table' claims the shape (1000000000000,), which the file cannot hold" in said
+    message = refused(*command)
+    assert "'table/table' claims the shape (1000000000000,), which the file cannot hold" in message

@@ -1,4 +1,4 @@
-"""Public files from a server: fetched whole, checked, gone on with, refused in a sentence."""
+"""Public files from a server: fetched, checked, resumed, refused in one sentence."""
 
 import contextlib
 import hashlib
@@ -21,57 +21,58 @@ PARTIAL = ".train.h5.0123456789abcdef.partial"  # as an earlier command leaves i
 
 
 class Record(BaseHTTPRequestHandler):
-    """A server with one file; `server.manners` says how it behaves."""
+    """A server with one file and the behaviour of `server.options`."""
 
     def do_GET(self):
-        manners = self.server.manners
-        self.server.asked.append((self.path, self.headers.get("Range")))
+        options = self.server.options
+        self.server.requests.append((self.path, self.headers.get("Range")))
         if self.path.startswith("/api/"):
-            return self.answer(200, json.dumps(manners.listing).encode(), "application/json")
+            return self.respond(200, json.dumps(options.listing).encode(), "application/json")
         if self.path.endswith("/"):
-            page = manners.pages.get(self.path)
+            page = options.pages.get(self.path)
             status = 404 if page is None else 200
-            return self.answer(status, (page or "").encode(), "text/html")
-        if manners.status != 200:
-            return self.answer(manners.status, b"no", "text/plain")
-        if manners.web_page:
-            return self.answer(200, b"<html>log in</html>", "text/html; charset=utf-8")
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
-        first = int(wanted[1]) if wanted and manners.ranges else 0
+            return self.respond(status, (page or "").encode(), "text/html")
+        if options.status != 200:
+            return self.respond(options.status, b"no", "text/plain")
+        if options.web_page:
+            return self.respond(200, b"<html>log in</html>", "text/html; charset=utf-8")
+        requested = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
+        first = int(requested[1]) if requested and options.ranges else 0
         if first >= len(CONTENT):
-            return self.answer(416, b"", "text/plain", {"Content-Range": f"bytes */{len(CONTENT)}"})
+            span = {"Content-Range": f"bytes */{len(CONTENT)}"}
+            return self.respond(416, b"", "text/plain", span)
         span = {"Content-Range": f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}"}
-        sent = CONTENT[first : first + manners.at_once]
+        body = CONTENT[first : first + options.bytes_per_connection]
         length = len(CONTENT) - first
-        return self.answer(206 if first else 200, sent, "application/zip", span, length)
+        return self.respond(206 if first else 200, body, "application/zip", span, length)
 
-    def answer(self, status, body, kind, headers=None, length=None):
+    def respond(self, status, body, kind, headers=None, length=None):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
-        with contextlib.suppress(ConnectionError):  # the client may have seen enough
+        with contextlib.suppress(ConnectionError):  # the client may have closed the connection
             self.wfile.write(body)
 
     def log_message(self, *_):
-        """Nothing."""
+        """Silent."""
 
 
 @pytest.fixture
 def server():
-    """A record on a free port; `manners` can be changed, `asked` lists path and range."""
+    """A record on a free port; `options` can be changed, `requests` lists path and range."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Record) as server:
-        server.manners = SimpleNamespace(
+        server.options = SimpleNamespace(
             status=200,
             ranges=True,
-            at_once=len(CONTENT),
+            bytes_per_connection=len(CONTENT),
             web_page=False,
             listing={"files": []},
             pages={},
         )
-        server.asked = []
+        server.requests = []
         server.root = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -96,33 +97,33 @@ def public(server, monkeypatch):
 
 
 def fetched(server):
-    return [(path, span) for path, span in server.asked if path.startswith("/records/")]
+    return [(path, span) for path, span in server.requests if path.startswith("/records/")]
 
 
 def files_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_arrives_whole_and_is_checked(public, preprocess, tmp_path):
-    status, said, _ = preprocess("download", "top", "--out", tmp_path)
+def test_a_file_is_fetched_and_checked(public, preprocess, tmp_path):
+    status, printed, _ = preprocess("download", "top", "--out", tmp_path)
     assert status == 0
-    assert "train.h5: 10.2 MB, md5 as published" in said
+    assert "train.h5: 10.2 MB, md5 as published" in printed
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
     assert files_in(tmp_path) == ["train.h5"]
 
 
-def test_a_complete_file_is_kept_and_not_asked_for_again(server, public, preprocess, tmp_path):
+def test_a_complete_file_is_kept_and_not_fetched_again(server, public, preprocess, tmp_path):
     (tmp_path / "train.h5").write_bytes(CONTENT)
-    _, said, _ = preprocess("download", "top", "--out", tmp_path)
-    assert "train.h5 is complete, md5 as published: kept" in said
-    assert server.asked == []
+    _, printed, _ = preprocess("download", "top", "--out", tmp_path)
+    assert "train.h5 is complete, md5 as published: kept" in printed
+    assert server.requests == []
 
 
 def test_a_file_of_another_content_is_fetched_again(public, preprocess, tmp_path):
     (tmp_path / "train.h5").write_bytes(CONTENT[:-1])
-    status, said, _ = preprocess("download", "top", "--out", tmp_path)
+    status, printed, _ = preprocess("download", "top", "--out", tmp_path)
     assert status == 0
-    assert "is not the public file (md5 differs): fetched again" in said
+    assert "is not the public file (md5 differs): fetched again" in printed
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
 
@@ -135,7 +136,7 @@ def test_a_link_under_the_name_of_a_partial_file_is_not_followed(public, preproc
     assert other.read_bytes() == CONTENT[:500]
 
 
-def test_the_missing_rest_alone_is_fetched(server, public, preprocess, tmp_path):
+def test_only_the_missing_bytes_are_fetched(server, public, preprocess, tmp_path):
     (tmp_path / PARTIAL).write_bytes(CONTENT[:1_000_000])
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert [span for _, span in fetched(server)] == ["bytes=1000000-"]
@@ -143,7 +144,7 @@ def test_the_missing_rest_alone_is_fetched(server, public, preprocess, tmp_path)
     assert files_in(tmp_path) == ["train.h5"]
 
 
-def test_a_partial_file_that_misses_nothing_is_complete(public, preprocess, tmp_path):
+def test_a_partial_file_with_all_bytes_is_complete(public, preprocess, tmp_path):
     (tmp_path / PARTIAL).write_bytes(CONTENT)
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
@@ -156,34 +157,36 @@ def test_a_partial_file_longer_than_the_public_one_is_thrown_away(public, prepro
 
 
 def test_a_server_without_ranges_sends_it_all_again(server, public, preprocess, tmp_path):
-    server.manners.ranges = False
+    server.options.ranges = False
     (tmp_path / PARTIAL).write_bytes(b"something else")
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
 
-def test_a_connection_that_breaks_is_taken_up_where_it_ended(server, public, preprocess, tmp_path):
-    server.manners.at_once = 4 * download.BLOCK
+def test_a_broken_connection_is_resumed(server, public, preprocess, tmp_path):
+    server.options.bytes_per_connection = 4 * download.BLOCK
     assert preprocess("download", "top", "--out", tmp_path)[0] == 0
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
     assert [span for _, span in fetched(server)] == [None, "bytes=4194304-", "bytes=8388608-"]
 
 
-def test_a_server_that_sends_nothing_more_leaves_what_arrived(server, public, preprocess, tmp_path):
-    server.manners.at_once = 0
+def test_a_server_that_sends_no_more_bytes_leaves_the_partial_file(
+    server, public, preprocess, tmp_path
+):
+    server.options.bytes_per_connection = 0
     (tmp_path / PARTIAL).write_bytes(CONTENT[:500])
-    status, _, complaint = preprocess("download", "top", "--out", tmp_path)
+    status, _, message = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
-    assert "broke off after 500 bytes; run the same command again, it goes on" in complaint
+    assert "broke off after 500 bytes; run the same command again, it goes on" in message
     assert (tmp_path / PARTIAL).read_bytes() == CONTENT[:500]
 
 
-def test_another_hash_is_told_and_nothing_is_kept(public, preprocess, tmp_path):
+def test_a_file_with_another_hash_is_refused_and_removed(public, preprocess, tmp_path):
     public("md5:" + 32 * "0")
-    status, _, complaint = preprocess("download", "top", "--out", tmp_path)
+    status, _, message = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
-    assert "arrived with another md5 than 00000" in complaint
-    assert complaint.count("\n") == 1
+    assert "arrived with another md5 than 00000" in message
+    assert message.count("\n") == 1
     assert files_in(tmp_path) == []
 
 
@@ -194,139 +197,137 @@ def test_a_damaged_beginning_is_not_kept_for_the_next_run(public, preprocess, tm
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
 
-def test_a_hash_that_the_suite_lacks_is_asked_of_the_record_once(
+def test_a_hash_that_the_suite_lacks_is_read_from_the_record_once(
     server, public, preprocess, tmp_path
 ):
     names = ("train.h5", "val.h5")
-    server.manners.listing = {"files": [{"key": name, "checksum": MD5} for name in names]}
+    server.options.listing = {"files": [{"key": name, "checksum": MD5} for name in names]}
     public(None, names)
-    _, said, _ = preprocess("download", "top", "--out", tmp_path)
-    assert said.count("md5 as published") == 2
-    assert [path for path, _ in server.asked if "api" in path] == ["/api/records/5"]
-    server.manners.listing = {"files": [{"key": "train.h5", "checksum": "md5:1234"}]}
+    _, printed, _ = preprocess("download", "top", "--out", tmp_path)
+    assert printed.count("md5 as published") == 2
+    assert [path for path, _ in server.requests if "api" in path] == ["/api/records/5"]
+    server.options.listing = {"files": [{"key": "train.h5", "checksum": "md5:1234"}]}
     (tmp_path / "train.h5").unlink()
     assert "another md5 than 1234" in preprocess("download", "top", "--out", tmp_path)[2]
 
 
-def test_a_file_whose_hash_nobody_knows_is_fetched_and_this_is_said(public, preprocess, tmp_path):
+def test_a_file_without_a_published_hash_is_fetched_with_a_note(public, preprocess, tmp_path):
     public(None)
-    _, said, _ = preprocess("download", "top", "--out", tmp_path)
-    assert "its hash is not published" in said
-    _, said, _ = preprocess("download", "top", "--out", tmp_path)
-    assert "train.h5 is there, its hash is not published: kept" in said
+    _, printed, _ = preprocess("download", "top", "--out", tmp_path)
+    assert "its hash is not published" in printed
+    _, printed, _ = preprocess("download", "top", "--out", tmp_path)
+    assert "train.h5 is there, its hash is not published: kept" in printed
 
 
-def test_a_pattern_takes_some_of_the_files(public, preprocess, tmp_path):
+def test_a_pattern_selects_files(public, preprocess, tmp_path):
     public(MD5, ("train.h5", "val.h5", "test.h5"))
     assert preprocess("download", "top", "--out", tmp_path, "--files", "t*.h5")[0] == 0
     assert files_in(tmp_path) == ["test.h5", "train.h5"]
-    _, _, complaint = preprocess("download", "top", "--out", tmp_path, "--files", "*.root")
-    assert "no file of Top tagging fits *.root; there are train.h5, val.h5, test.h5" in complaint
+    _, _, message = preprocess("download", "top", "--out", tmp_path, "--files", "*.root")
+    assert "no file of Top tagging fits *.root; there are train.h5, val.h5, test.h5" in message
 
 
 @pytest.mark.parametrize(
     ("status", "words"), [(404, "does not exist (HTTP 404)"), (503, "is refused (HTTP 503)")]
 )
-def test_a_server_that_refuses_is_quoted(server, public, preprocess, tmp_path, status, words):
-    server.manners.status = status
-    failed, _, complaint = preprocess("download", "top", "--out", tmp_path)
+def test_the_status_of_a_refusal_is_reported(server, public, preprocess, tmp_path, status, words):
+    server.options.status = status
+    failed, _, message = preprocess("download", "top", "--out", tmp_path)
     assert failed == 2
-    assert words in complaint
-    assert complaint.count("\n") == 1
+    assert words in message
+    assert message.count("\n") == 1
     assert files_in(tmp_path) == []
 
 
-def test_a_web_page_is_not_taken_for_the_file(server, public, preprocess, tmp_path):
-    server.manners.web_page = True
+def test_a_web_page_in_place_of_the_file_is_refused(server, public, preprocess, tmp_path):
+    server.options.web_page = True
     assert "shows a web page" in preprocess("download", "top", "--out", tmp_path)[2]
     assert files_in(tmp_path) == []
 
 
-def test_without_a_network_the_sentence_says_where_the_files_belong(
+def test_without_a_network_the_message_names_the_folder_of_the_files(
     server, monkeypatch, preprocess, tmp_path
 ):
     with ThreadingHTTPServer(("127.0.0.1", 0), Record) as other:
         closed = f"127.0.0.1:{other.server_port}"
     monkeypatch.setattr(top, "REMOTE", (RemoteFile("train.h5", f"http://{closed}/train.h5"),))
-    status, _, complaint = preprocess("download", "top", "--out", tmp_path)
+    status, _, message = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
-    assert complaint.count("\n") == 1
-    assert f"{closed} cannot be reached" in complaint
-    assert f"belong into {tmp_path}" in complaint
+    assert message.count("\n") == 1
+    assert f"{closed} cannot be reached" in message
+    assert f"belong into {tmp_path}" in message
 
 
-def test_a_disk_that_is_too_small_is_told_before_a_byte_is_written(
+def test_a_disk_that_is_too_small_is_refused_before_writing(
     public, preprocess, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    status, _, complaint = preprocess("download", "top", "--out", tmp_path)
+    status, _, message = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
-    assert "has 1000 bytes left, but train.h5 needs 10240000" in complaint
+    assert "has 1000 bytes left, but train.h5 needs 10240000" in message
     assert files_in(tmp_path) == []
 
 
-def test_a_disk_that_fills_up_is_told(public, preprocess, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_is_reported(public, preprocess, tmp_path, monkeypatch):
     full = FileIO("/dev/full", "wb")
-    monkeypatch.setattr(download.Transfer, "opened", lambda transfer, have: full)
-    status, _, complaint = preprocess("download", "top", "--out", tmp_path)
+    monkeypatch.setattr(download.Transfer, "open_partial", lambda transfer, offset: full)
+    status, _, message = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
-    assert "the disk is full after 0 bytes; make room" in complaint
+    assert "the disk is full after 0 bytes; make room" in message
     assert not (tmp_path / "train.h5").exists()
 
 
-def test_another_place_is_asked_for_by_its_name_and_an_unknown_one_refused(
+def test_another_source_is_selected_by_name_and_an_unknown_one_refused(
     server, preprocess, tmp_path, monkeypatch
 ):
     second = (RemoteFile("v2.h5", f"{server.root}/records/5/files/v2.h5?download=1", MD5),)
     monkeypatch.setattr(top, "OTHER_SOURCES", {"second": second}, raising=False)
     assert preprocess("download", "top", "--out", tmp_path, "--source", "second")[0] == 0
     assert files_in(tmp_path) == ["v2.h5"]
-    complaint = preprocess("download", "top", "--out", tmp_path, "--source", "third")[2]
-    assert "--source third is no place of Top tagging; known: omnilearned, second" in complaint
+    message = preprocess("download", "top", "--out", tmp_path, "--source", "third")[2]
+    assert "--source third is no source of Top tagging; known: omnilearned, second" in message
 
 
 def test_repacked_files_are_listed_by_their_server_and_keep_their_split(
     server, preprocess, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(omnilearned, "ADDRESS", f"{server.root}/omnilearned")
-    server.manners.pages = {
+    server.options.pages = {
         f"/omnilearned/h1/{split}/": f'<a href="../">up</a> <a href="h1_{split}_0.h5">x</a> '
         '<a href="/etc/passwd.h5">x</a> <a href="../../out.h5">x</a> <a href="h1.txt">x</a>'
         for split in ("train", "test")
     }
-    status, said, complaint = preprocess(
+    status, printed, message = preprocess(
         "download", "h1", "--out", tmp_path, "--source", "omnilearned"
     )
-    assert status == 0, complaint
-    assert said.count("its hash is not published") == 2
-    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
-    assert found == ["test/h1_test_0.h5", "train/h1_train_0.h5"]
+    assert status == 0, message
+    assert printed.count("its hash is not published") == 2
+    names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    assert names == ["test/h1_test_0.h5", "train/h1_train_0.h5"]
     assert (tmp_path / "train/h1_train_0.h5").read_bytes() == CONTENT
-    server.manners.pages = {}
+    server.options.pages = {}
     for name in ("qg", "lhco"):
-        complaint = preprocess("download", name, "--out", tmp_path, "--source", "omnilearned")[2]
-        assert f"omnilearned/{name} lists no .h5 file" in complaint
+        message = preprocess("download", name, "--out", tmp_path, "--source", "omnilearned")[2]
+        assert f"omnilearned/{name} lists no .h5 file" in message
 
 
-def test_data_that_are_not_public_are_named_with_their_owner(preprocess, tmp_path):
-    status, _, complaint = preprocess("download", "h1", "--out", tmp_path)
+def test_for_data_that_are_not_public_the_owner_and_alternatives_are_named(preprocess, tmp_path):
+    status, _, message = preprocess("download", "h1", "--out", tmp_path)
     assert status == 2
-    assert "the ROOT files of the H1 Collaboration are not public" in complaint
-    assert "--source omnilearned" in complaint
-    assert "python -m simulation h1" in complaint
+    assert "the ROOT files of the H1 Collaboration are not public" in message
+    assert "--source omnilearned" in message
+    assert "python -m simulation h1" in message
 
 
-def test_an_interruption_says_that_the_same_command_goes_on(
-    public, preprocess, tmp_path, monkeypatch
-):
-    def interrupt(answer):
+def test_an_interrupted_download_keeps_the_partial_file(public, preprocess, tmp_path, monkeypatch):
+    def interrupt(response):
         yield CONTENT[:700]
         raise KeyboardInterrupt
 
     monkeypatch.setattr(download, "blocks", interrupt)
-    status, _, complaint = preprocess("download", "top", "--out", tmp_path)
+    status, _, message = preprocess("download", "top", "--out", tmp_path)
     assert status == 2
-    assert "the same command goes on" in complaint
+    assert "the same command goes on" in message
     (left,) = tmp_path.iterdir()
     assert re.fullmatch(r"\.train\.h5\.[0-9a-f]{16}\.partial", left.name)
     assert left.stat().st_size == 700

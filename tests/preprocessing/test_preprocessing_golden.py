@@ -8,7 +8,7 @@ import pytest
 from omnilearn.data.catalogue import JETCLASS, TOP
 from preprocessing import jetclass, top
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 FLOOR = np.log(1e-6)
@@ -18,7 +18,7 @@ FLOOR = np.log(1e-6)
 def jetclass_case():
     """(released outputs, our constituents (50, 150, 13), all our arrays)"""
     path = DATA / "jetclass_50.root"
-    ours = stored(prepare(next(jetclass.read(path)), JETCLASS, path), JETCLASS)
+    ours = dataset_arrays(prepare(next(jetclass.read(path)), JETCLASS, path), JETCLASS)
     with np.load(DATA / "prep_jetclass.npz") as released:
         return dict(released), ours["data"], ours
 
@@ -29,7 +29,7 @@ def top_case():
     with np.load(DATA / "prep_top.npz") as released:
         released = dict(released)
     chunk = top.chunk(released["in.table"], Path("top"), 0)
-    ours = stored(prepare(chunk, TOP, Path("top")), TOP)
+    ours = dataset_arrays(prepare(chunk, TOP, Path("top")), TOP)
     return released, ours["data"][:, :100], ours
 
 

@@ -11,7 +11,7 @@ from omnilearn.kinematics import from_rapidity
 from preprocessing import h1, omnifold
 from preprocessing.identity import masses
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 HERE = Path("golden")
@@ -33,18 +33,18 @@ def omnifold_rows(released):
             arrays[f"{level}_{key}"] = released[f"in.{level}_{key}"]
         for key in omnifold.SUBSTRUCTURE:
             arrays[f"{level}_{key}"] = released[f"in.subs.{level}_{key}"]
-    return stored(prepare(omnifold.chunk(arrays, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
+    return dataset_arrays(prepare(omnifold.chunk(arrays, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
 
 
 @pytest.fixture(params=["sim", "gen"])
 def level(request, released, omnifold_rows):
     """One level: (released arrays by name, ours, public constituents (events, 101, 4), species)."""
-    ours = {"sim": "reco", "gen": "gen"}[request.param]
+    our_level = {"sim": "reco", "gen": "gen"}[request.param]
     theirs = {key: released[f"out.{request.param}_{key}"] for key in ("points", "jets", "subs")} | {
         "axis": released[f"in.{request.param}_jets"]
     }
-    found = {
-        key: omnifold_rows[OMNIFOLD.key(name, ours)]
+    ours = {
+        key: omnifold_rows[OMNIFOLD.key(name, our_level)]
         for key, name in (
             ("points", "data"),
             ("jets", "jet"),
@@ -56,7 +56,7 @@ def level(request, released, omnifold_rows):
     public = released[f"in.{request.param}_particles"][:, :SLOTS]
     assert (np.diff(public[..., 0]) <= 0).all()
     species = omnifold.PDG_IDS[np.rint(public[..., 3] * 10).astype(int)]
-    return theirs, found, public, np.where(public[..., 0] > 0, species, 22)
+    return theirs, ours, public, np.where(public[..., 0] > 0, species, 22)
 
 
 def test_omnifold_phi_pt_and_flags_equal_the_released_ones(level):
@@ -145,17 +145,17 @@ def h1_case():
     particles = case["in.particles"]
     counts = (particles[..., 0] > 0).sum(axis=1)
     flat = particles[np.arange(particles.shape[1]) < counts[:, None]]
-    one = np.ones(len(counts))
-    branches = {"Q2": 200.0 * one, "y": 0.3 * one, "ptmiss": 1.0 * one, "Empz": 55.0 * one}
+    ones = np.ones(len(counts))
+    branches = {"Q2": 200.0 * ones, "y": 0.3 * ones, "ptmiss": 1.0 * ones, "Empz": 55.0 * ones}
     for place, name in enumerate(h1.JET):
-        branches[name] = ak.unflatten(case["in.jets"][:, place], one.astype(int))
+        branches[name] = ak.unflatten(case["in.jets"][:, place], ones.astype(int))
     for place, name in enumerate((*h1.CONSTITUENT, h1.JET_INDEX)):
         branches[name] = ak.unflatten(flat[:, place], counts)
     chunk = h1.chunk(ak.zip(branches, depth_limit=1), 1, HERE, 0)
     # the cuts come before what is compared here
     assert chunk.rejected == {"with a leading jet outside -1.5 < eta < 2.75": 5}
     case = {key: values[chunk.rows] for key, values in case.items()}
-    return case, particles[chunk.rows], stored(prepare(chunk, H1, HERE), H1)
+    return case, particles[chunk.rows], dataset_arrays(prepare(chunk, H1, HERE), H1)
 
 
 def test_h1_angles_logs_and_charge_equal_the_released_ones(h1_case):

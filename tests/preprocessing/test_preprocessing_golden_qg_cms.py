@@ -12,7 +12,7 @@ from omnilearn.kinematics import from_rapidity
 from preprocessing import cms, qg
 from preprocessing.identity import masses
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 FLOOR = np.log(1e-6)
@@ -44,7 +44,7 @@ def qg_case():
         released = dict(released)
     here = Path("qg")
     chunk = qg.chunk(released["in.x"], released["in.y"], here, 0)
-    ours = stored(prepare(chunk, QG, here), QG)
+    ours = dataset_arrays(prepare(chunk, QG, here), QG)
     np.testing.assert_array_equal(ours["pid"], released["out.pid"])
     # the constituents of these jets fall in pt already, so the same hundred are kept
     public = released["in.x"][:, :100]
@@ -84,7 +84,7 @@ def cms_case(tmp_path_factory):
         file["pfcs_index"] = np.concatenate([[0], np.cumsum(counts)])
     chunk = next(cms.read(path))
     assert chunk.rejected == {"of no parton": 2, "of charm or beauty": 8}
-    ours = stored(prepare(chunk, CMS, path), CMS)
+    ours = dataset_arrays(prepare(chunk, CMS, path), CMS)
 
     parton = np.abs(released["in.jets_i"][:, 2])
     selected = np.flatnonzero((parton < 4) | (parton == 21))

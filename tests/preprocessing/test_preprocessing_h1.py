@@ -1,4 +1,4 @@
-"""The H1 minitrees: cuts counted one by one, the leading jet, fractions that become momenta."""
+"""The H1 minitrees: counts of each cut, the leading jet, momenta from fractions."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass
 from preprocessing import h1
 from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 RAPGAP, DJANGO = "Rapgap_Eplus0607_0.root", "Django_Eplus0607_0.root"
 
@@ -36,7 +36,7 @@ def branches(toy_jets):
             "charge": rng.integers(-1, 2, len(momenta)),
             "idx": owner % 2,
         }
-        made = {
+        arrays = {
             "Q2": rng.uniform(160, 1000, n),
             "y": rng.uniform(0.1, 0.6, n),
             "ptmiss": rng.uniform(0, 9, n),
@@ -45,12 +45,12 @@ def branches(toy_jets):
         columns = dict(zip(("pt", "eta", "phi", "e"), jets.T, strict=True))
         columns["mass"] = invariant_mass(jets)
         for name, values in columns.items():
-            made[f"jet_{name}"] = ak.unflatten(values.astype("f4"), np.full(n, 2))
+            arrays[f"jet_{name}"] = ak.unflatten(values.astype("f4"), np.full(n, 2))
         per_event = counts.reshape(n, 2).sum(axis=1)
         for name, values in part.items():
             kind = "i4" if name == "idx" else "f4"
-            made[f"jet_part_{name}"] = ak.unflatten(values.astype(kind), per_event)
-        return made
+            arrays[f"jet_part_{name}"] = ak.unflatten(values.astype(kind), per_event)
+        return arrays
 
     return make
 
@@ -62,22 +62,22 @@ def write(branches, tmp_path):
     def write(
         name: str = RAPGAP, tree: str | None = None, n: int = 50, seed: int = 0, **replaced
     ) -> Path:
-        made = {k: v for k, v in (branches(n, seed) | replaced).items() if v is not None}
+        arrays = {k: v for k, v in (branches(n, seed) | replaced).items() if v is not None}
         path = tmp_path / "raw" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         tree = tree or f"{Path(name).name.partition('_')[0]}/minitree"
         with uproot.recreate(path) as file:
             types = {
                 key: values.type.content if isinstance(values, ak.Array) else values.dtype
-                for key, values in made.items()
+                for key, values in arrays.items()
             }
-            file.mktree(tree, types).extend(made)
+            file.mktree(tree, types).extend(arrays)
         return path
 
     return write
 
 
-def test_the_leading_jet_gets_back_its_constituents(branches, toy_jets, write):
+def test_constituents_of_the_leading_jet_have_their_absolute_momenta(branches, toy_jets, write):
     path = write()
     chunk = next(h1.read(path))
     momenta, counts, jets = toy_jets(100, 0, jet_pt=20.0)
@@ -93,12 +93,12 @@ def test_the_leading_jet_gets_back_its_constituents(branches, toy_jets, write):
     np.testing.assert_array_equal(chunk.identity[:, 0], charge[leading])
 
 
-def test_what_is_stored_has_the_charge_as_its_eighth_feature(write, preprocess, tmp_path):
+def test_the_eighth_stored_feature_is_the_charge(write, preprocess, tmp_path):
     write(f"out_ep0607/{RAPGAP}")
     write(f"out_ep0607/{DJANGO}", seed=1)
-    status, _, complaint = preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert (status, complaint) == (0, "")
-    total = []
+    status, _, message = preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert (status, message) == (0, "")
+    rows = []
     for path in sorted((tmp_path / "h1").rglob("*.h5")):
         with h5py.File(path) as file:
             assert file["data"].shape[1:] == (30, 8)
@@ -106,8 +106,8 @@ def test_what_is_stored_has_the_charge_as_its_eighth_feature(write, preprocess, 
             assert set(np.unique(file["data"][..., 7])) == {-1, 0, 1}
             # source 0 is Djangoh, 1 Rapgap, in the order of the classes
             np.testing.assert_array_equal(file["pid"], file["source"][:, 0])
-            total += [tuple(row) for row in file["source"]]
-    assert len(total) == len(set(total)) == 100
+            rows += [tuple(row) for row in file["source"]]
+    assert len(rows) == len(set(rows)) == 100
 
 
 CUTS = [
@@ -132,7 +132,7 @@ def test_an_event_outside_a_cut_is_left_out_and_counted(branches, write, name, v
 
 
 def changed(values: ak.Array, event: int, value: float) -> ak.Array:
-    """The leading jet of one event has another value."""
+    """The branch with another value for the leading jet of one event."""
     flat = ak.to_numpy(ak.flatten(values)).copy()
     flat[2 * event] = value
     return ak.unflatten(flat, ak.num(values))
@@ -146,17 +146,17 @@ def changed(values: ak.Array, event: int, value: float) -> ak.Array:
         ("jet_eta", 2.8, "with a leading jet outside -1.5 < eta < 2.75"),
     ],
 )
-def test_the_leading_jet_decides_not_another(branches, write, name, value, reason):
+def test_cuts_apply_to_the_leading_jet(branches, write, name, value, reason):
     path = write(**{name: changed(branches()[name], 4, value)})
     assert next(h1.read(path)).rejected == {reason: 1}
 
 
 def test_an_event_without_a_jet_is_left_out_and_counted(branches, write):
-    made = branches()
-    for name, values in made.items():
+    arrays = branches()
+    for name, values in arrays.items():
         if name.startswith("jet_"):
-            made[name] = ak.concatenate([values[:5], values[:1][:, :0], values[6:]])
-    chunk = next(h1.read(write(**made)))
+            arrays[name] = ak.concatenate([values[:5], values[:1][:, :0], values[6:]])
+    chunk = next(h1.read(write(**arrays)))
     assert chunk.rejected == {"without a jet": 1}
     np.testing.assert_array_equal(chunk.rows, np.delete(np.arange(50), 5))
 
@@ -170,32 +170,32 @@ def test_a_jet_without_constituents_is_left_out_and_counted(branches, write, pre
 
 
 def test_a_fraction_above_one_is_clipped_and_one_constituent_is_a_jet(branches, write):
-    made = branches()
+    arrays = branches()
     for name in ("pt", "eta", "phi", "e", "charge", "idx"):
-        values = made[f"jet_part_{name}"]
-        one = ak.unflatten(np.array([{"pt": 1.001, "e": 0.98}.get(name, 0)], "f4"), [1])
-        made[f"jet_part_{name}"] = ak.values_astype(
-            ak.concatenate([one, values[1:]]), "i4" if name == "idx" else "f4"
+        values = arrays[f"jet_part_{name}"]
+        fraction = ak.unflatten(np.array([{"pt": 1.001, "e": 0.98}.get(name, 0)], "f4"), [1])
+        arrays[f"jet_part_{name}"] = ak.values_astype(
+            ak.concatenate([fraction, values[1:]]), "i4" if name == "idx" else "f4"
         )
-    path = write(**made)
+    path = write(**arrays)
     prepared = prepare(next(h1.read(path)), H1, path)
-    found = stored(prepared, H1)
-    assert found["multiplicity"][0] == 1
-    assert found["data"][0, 0, 2] == pytest.approx(np.log(1e-6))
+    stored = dataset_arrays(prepared, H1)
+    assert stored["multiplicity"][0] == 1
+    assert stored["data"][0, 0, 2] == pytest.approx(np.log(1e-6))
     assert prepared.clipped == 1
-    assert np.isfinite(found["data"]).all()
+    assert np.isfinite(stored["data"]).all()
 
 
-def test_thirty_constituents_stay_and_all_are_counted(write):
+def test_thirty_constituents_are_stored_and_all_are_counted(write):
     path = write()
-    found = stored(prepare(next(h1.read(path)), H1, path), H1)
-    assert found["multiplicity"].max() > 30
-    long = found["multiplicity"] > 30
-    assert (found["data"][long][:, 29, 3] != 0).all()
-    assert (np.diff(found["data"][long][..., 3], axis=1) <= 0).all()
+    arrays = dataset_arrays(prepare(next(h1.read(path)), H1, path), H1)
+    assert arrays["multiplicity"].max() > 30
+    long = arrays["multiplicity"] > 30
+    assert (arrays["data"][long][:, 29, 3] != 0).all()
+    assert (np.diff(arrays["data"][long][..., 3], axis=1) <= 0).all()
 
 
-def test_stretches_cover_a_file_longer_than_one(write):
+def test_chunks_cover_a_file_longer_than_one(write):
     path = write(n=CHUNK_ROWS + 5)
     assert [chunk.rows[0] for chunk in h1.read(path)] == [0, CHUNK_ROWS]
     assert h1.count(path) == CHUNK_ROWS + 5
@@ -212,12 +212,12 @@ def test_stretches_cover_a_file_longer_than_one(write):
         ({"Q2": np.full(50, 100.0)}, "100 with Q2 not above 150 GeV^2: left out; nothing"),
     ],
 )
-def test_wrong_branches_are_told_by_file_and_name(write, refused, tmp_path, change, words):
+def test_wrong_branches_are_named(write, refused, tmp_path, change, words):
     path = write(**change)
     write(DJANGO, **change)
-    complaint = refused("h1", "--raw", tmp_path / "raw")
-    assert words in complaint
-    assert str(path.parent) in complaint
+    message = refused("h1", "--raw", tmp_path / "raw")
+    assert words in message
+    assert str(path.parent) in message
 
 
 def test_branches_of_unequal_lengths_are_refused(branches, write, refused, tmp_path):
@@ -235,7 +235,7 @@ def test_a_negative_fraction_is_refused(branches, write, refused, tmp_path):
     assert "jet_part_pt is negative in event 7" in refused("h1", "--raw", tmp_path / "raw")
 
 
-def test_megaelectronvolts_are_refused_before_a_cut_hides_them(branches, write, refused, tmp_path):
+def test_other_units_are_refused_before_the_cuts(branches, write, refused, tmp_path):
     for name, scale, unit in ((RAPGAP, 1000, "MeV"), (DJANGO, 1e-3, "TeV")):
         write(RAPGAP)
         write(DJANGO)
@@ -250,7 +250,7 @@ def test_another_tree_or_the_other_generator_is_refused(write, refused, tmp_path
     write(RAPGAP, tree="Events")
     assert "has no tree 'Django/minitree' or 'Rapgap/minitree'" in refused("h1", "--raw", raw)
     write(RAPGAP, tree="Django/minitree")
-    assert "its name promises Rapgap" in refused("h1", "--raw", raw)
+    assert "its name is one of Rapgap" in refused("h1", "--raw", raw)
 
 
 def test_missing_and_truncated_files_are_refused(write, refused, tmp_path):

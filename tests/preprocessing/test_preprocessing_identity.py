@@ -25,8 +25,8 @@ def test_every_constituent_has_exactly_one_flag():
 
 def test_masses_are_those_of_the_particle_data_tables():
     pythia = pythia8mc.Pythia("", False)
-    stable = [one for one in SPECIES if one > 2]
-    expected = [pythia.particleData.m0(one) for one in stable]
+    stable = [pdg_id for pdg_id in SPECIES if pdg_id > 2]
+    expected = [pythia.particleData.m0(pdg_id) for pdg_id in stable]
     np.testing.assert_allclose(masses(np.array(stable), HERE, "X"), expected, atol=2e-4)
     np.testing.assert_array_equal(masses(np.array([0, 1, 2, 22]), HERE, "X"), 0.0)
     assert masses(np.array([-211]), HERE, "X") == masses(np.array([211]), HERE, "X")

@@ -1,4 +1,4 @@
-"""JetClass from its archives, and in every arrangement that people end up with."""
+"""JetClass from its archives and in all arrangements of folders."""
 
 import io
 import os
@@ -53,41 +53,38 @@ def files_in(folder: Path) -> list[str]:
 
 @pytest.fixture
 def archives(write_jetclass, tmp_path, monkeypatch):
-    """The folder with all archives in the public arrangement, as if they had been fetched."""
-    made = {}
+    """The folder with all archives in the public arrangement, complete as after a download."""
+    contents = {}
     for name, folder, number in CONTENT:
         files = [
             write_jetclass(tmp_path / f"made/{PUBLIC[label]}_{number:03d}.root", label, 20, seed)
             for label, seed in (("QCD", number), ("Tbqq", 500 + number))
         ]
-        made[name] = archive(tmp_path / "raw" / name, folder, files)
+        contents[name] = archive(tmp_path / "raw" / name, folder, files)
     monkeypatch.setattr(
         jetclass,
         "REMOTE",
         tuple(
-            RemoteFile(one.name, f"http://127.0.0.1:9/{one.name}", None, one.folder)
-            for one in jetclass_files.REMOTE
-            if one.name in made
+            RemoteFile(file.name, f"http://127.0.0.1:9/{file.name}", None, file.folder)
+            for file in jetclass_files.REMOTE
+            if file.name in contents
         ),
     )
     return tmp_path / "raw"
 
 
 def test_all_twelve_archives_have_their_hash_and_their_folder():
-    assert len(jetclass.REMOTE) == 12
-    assert len({one.checksum for one in jetclass.REMOTE}) == 12
-    assert all(
-        one.checksum.startswith("md5:") and len(one.checksum) == 36 for one in jetclass.REMOTE
-    )
-    folders = [one.folder for one in jetclass.REMOTE]
+    assert len({file.checksum for file in jetclass.REMOTE}) == len(jetclass.REMOTE) == 12
+    assert {(file.checksum[:4], len(file.checksum)) for file in jetclass.REMOTE} == {("md5:", 36)}
+    folders = [file.folder for file in jetclass.REMOTE]
     assert folders == ["train_100M"] * 10 + ["val_5M", "test_20M"]
 
 
 @pytest.mark.slow
-def test_the_public_archives_go_all_the_way_to_a_training(archives, preprocess, tmp_path):
-    status, said, complaint = preprocess("download", "jetclass", "--out", archives)
-    assert status == 0, complaint
-    assert "2 files in" in said
+def test_the_public_archives_are_unpacked_converted_and_trained_on(archives, preprocess, tmp_path):
+    status, printed, message = preprocess("download", "jetclass", "--out", archives)
+    assert status == 0, message
+    assert "2 files in" in printed
     names = [name for name in files_in(archives) if name.endswith(".root")]
     assert names == sorted(
         f"{folder}/{file}_{number:03d}.root"
@@ -95,17 +92,17 @@ def test_the_public_archives_go_all_the_way_to_a_training(archives, preprocess, 
         for number in numbers
         for file in ("TTBar", "ZJetsToNuNu")
     )
-    status, said, complaint = preprocess("jetclass", "--raw", archives, "--out", tmp_path / "data")
-    assert status == 0, complaint
+    status, printed, message = preprocess("jetclass", "--raw", archives, "--out", tmp_path / "data")
+    assert status == 0, message
     for split, jets in (("train", 80), ("val", 40), ("test", 40)):
-        assert f"{split}: {jets // 20} public files" in said
+        assert f"{split}: {jets // 20} public files" in printed
         with JetFiles(find_files(tmp_path / "data", JETCLASS, split), JETCLASS) as files:
             labels = files.read(0, files.num_jets)["pid"].argmax(axis=1)
         np.testing.assert_array_equal(np.bincount(labels, minlength=10)[[0, 8]], [jets / 2] * 2)
     with tiny_and_eager():
         line = "train.py jetclass --preset small --epochs 1 --batch 16 --warmup-epochs 0"
-        code, out, complaint = python(line, "--data", tmp_path / "data", "--runs", tmp_path)
-    assert (code, complaint) == (0, "")
+        code, out, message = python(line, "--data", tmp_path / "data", "--runs", tmp_path)
+    assert (code, message) == (0, "")
     assert "80 training jets in 5 steps per epoch, 40 validation jets" in out
     (epoch,) = read_history(tmp_path / "jetclass")
     assert np.isfinite(epoch["validation"]["loss"])
@@ -116,11 +113,11 @@ def test_archives_that_were_unpacked_may_go_and_are_not_fetched_again(archives, 
     before = {path: path.stat().st_mtime_ns for path in archives.rglob("*.root")}
     for path in archives.glob("*.tar"):
         path.unlink()
-    status, said, _ = preprocess("download", "jetclass", "--out", archives)
+    status, printed, _ = preprocess("download", "jetclass", "--out", archives)
     assert status == 0
-    assert said.count("its 2 files are in") == 4
+    assert printed.count("its 2 files are in") == 4
     assert {path: path.stat().st_mtime_ns for path in archives.rglob("*.root")} == before
-    # a file that went, too, is asked of the network
+    # a missing file needs the network
     next(iter(before)).unlink()
     assert "cannot be reached" in preprocess("download", "jetclass", "--out", archives)[2]
 
@@ -131,10 +128,10 @@ def test_unpacking_goes_on_where_it_stopped(archives, preprocess):
         archives.parent / "made", folder, ignore=shutil.ignore_patterns("TTBar*", "*_1*")
     )
     (folder / "ZJetsToNuNu_001.root").write_bytes(b"cut off")  # by another program
-    _, said, _ = preprocess("download", "jetclass", "--out", archives, "--files", "*train*")
-    assert "part0.tar: 2 files in" in said
-    assert "1 of them new" in said
-    assert "part1.tar: 2 files in" in said
+    _, printed, _ = preprocess("download", "jetclass", "--out", archives, "--files", "*train*")
+    assert "part0.tar: 2 files in" in printed
+    assert "1 of them new" in printed
+    assert "part1.tar: 2 files in" in printed
     for path in folder.iterdir():
         assert path.read_bytes() == (archives.parent / "made" / path.name).read_bytes()
 
@@ -142,23 +139,20 @@ def test_unpacking_goes_on_where_it_stopped(archives, preprocess):
 def test_an_archive_that_is_not_unpacked_is_never_left_out_in_silence(
     archives, preprocess, refused
 ):
-    complaint = refused("jetclass", "--raw", archives)
-    assert "2 of its 2 files are not unpacked and would be left out" in complaint
-    assert f"python -m preprocessing download jetclass --out {archives} --files" in complaint
+    message = refused("jetclass", "--raw", archives)
+    assert "2 of its 2 files are not unpacked and would be left out" in message
+    assert f"python -m preprocessing download jetclass --out {archives} --files" in message
     # as `tar -xf` of all archives in one place leaves them, but for one
     preprocess("download", "jetclass", "--out", archives)
     for path in (archives / "train_100M").iterdir():
         path.rename(archives / path.name)
-    found = jetclass_files.files_per_split(archives)
-    assert {split: len(files) for split, files in found.items()} == {
-        "train": 4,
-        "val": 2,
-        "test": 2,
-    }
+    splits = jetclass_files.files_per_split(archives)
+    counts = {split: len(files) for split, files in splits.items()}
+    assert counts == {"train": 4, "val": 2, "test": 2}
     (archives / "TTBar_001.root").unlink()
-    complaint = refused("jetclass", "--raw", archives)
-    assert f"{archives / TRAIN_PARTS[1]}: 1 of its 2 files are not unpacked" in complaint
-    assert f"tar -xf {archives / TRAIN_PARTS[1]} -C {archives / 'train_100M'}" in complaint
+    message = refused("jetclass", "--raw", archives)
+    assert f"{archives / TRAIN_PARTS[1]}: 1 of its 2 files are not unpacked" in message
+    assert f"tar -xf {archives / TRAIN_PARTS[1]} -C {archives / 'train_100M'}" in message
 
 
 @pytest.mark.parametrize(
@@ -171,16 +165,14 @@ def test_an_archive_that_is_not_unpacked_is_never_left_out_in_silence(
         ("HToBB_000.root", tarfile.FIFOTYPE, ""),
     ],
 )
-def test_an_archive_that_reaches_elsewhere_is_refused_and_nothing_is_unpacked(
-    archives, preprocess, name, kind, link
-):
+def test_an_archive_with_paths_or_links_outside_is_refused(archives, preprocess, name, kind, link):
     with tarfile.open(archives / VAL, "w") as tar:
         entry(tar, "val_5M/TTBar_120.root")
         entry(tar, name, kind, link)
-    status, _, complaint = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")
+    status, _, message = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")
     assert status == 2
-    assert complaint.count("\n") == 1
-    assert repr(name) in complaint
+    assert message.count("\n") == 1
+    assert repr(name) in message
     assert not [name for name in files_in(archives.parent) if "val_5M/" in name]
     assert not (archives.parent / "HToBB_000.root").exists()
 
@@ -189,32 +181,30 @@ def test_two_files_of_one_name_in_an_archive_are_refused(archives, preprocess):
     with tarfile.open(archives / VAL, "w") as tar:
         entry(tar, "val_5M/TTBar_120.root")
         entry(tar, "more/TTBar_120.root")
-    complaint = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")[2]
-    assert "two files of one name" in complaint
+    message = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")[2]
+    assert "two files of one name" in message
 
 
-def test_a_truncated_archive_leaves_whole_files_alone(archives, preprocess):
+def test_a_truncated_archive_leaves_complete_files_only(archives, preprocess):
     content = (archives / VAL).read_bytes()
     (archives / VAL).write_bytes(content[: len(content) // 2])
-    status, _, complaint = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")
+    status, _, message = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")
     assert status == 2
-    assert f"{VAL} cannot be read" in complaint
+    assert f"{VAL} cannot be read" in message
     made = archives.parent / "made"
     for path in (archives / "val_5M").glob("*"):
         assert path.read_bytes() == (made / path.name).read_bytes()
 
 
-def test_a_disk_without_room_is_told_before_a_file_is_written(archives, preprocess, monkeypatch):
+def test_a_full_disk_is_reported_before_a_file_is_written(archives, preprocess, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    complaint = preprocess("download", "jetclass", "--out", archives)[2]
-    assert (
-        "has 1000 bytes left, but JetClass_Pythia_train_100M_part0.tar unpacked needs" in complaint
-    )
+    message = preprocess("download", "jetclass", "--out", archives)[2]
+    assert "has 1000 bytes left, but JetClass_Pythia_train_100M_part0.tar unpacked needs" in message
     assert not [name for name in files_in(archives) if name.endswith(".root")]
 
 
 class Interrupted:
-    """A progress bar at which somebody stops the command in the middle of the second file."""
+    """A progress bar that raises KeyboardInterrupt in the middle of the second file."""
 
     def __init__(self, total, *_):
         self.rest = 0.6 * total
@@ -231,7 +221,7 @@ class Interrupted:
             raise KeyboardInterrupt
 
 
-def test_an_interruption_leaves_whole_files_and_the_next_run_goes_on(
+def test_an_interruption_leaves_complete_files_and_the_next_run_goes_on(
     archives, preprocess, monkeypatch
 ):
     command = ("download", "jetclass", "--out", archives, "--files", "*val*")
@@ -261,10 +251,10 @@ def test_every_arrangement_of_the_public_files_is_found(write_jetclass, tmp_path
     for folder, number in zip(arrangement, (99, 124, 119), strict=True):
         for name in ("ZToQQ", "WToQQ"):
             write_jetclass(tmp_path / f"{folder}{name}_{number:03d}.root", n=2, seed=number)
-    found = jetclass_files.files_per_split(tmp_path)
-    numbers = {split: {path.stem[-3:] for path in files} for split, files in found.items()}
+    splits = jetclass_files.files_per_split(tmp_path)
+    numbers = {split: {path.stem[-3:] for path in files} for split, files in splits.items()}
     assert numbers == {"train": {"099"}, "val": {"124"}, "test": {"119"}}
-    assert all(len(files) == 2 for files in found.values())
+    assert all(len(files) == 2 for files in splits.values())
 
 
 def test_a_file_in_the_public_folder_of_another_split_is_refused(write_jetclass, tmp_path):
@@ -283,45 +273,45 @@ def test_split_folders_that_are_links_are_entered_once(write_jetclass, tmp_path)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/train_100M").symlink_to(tmp_path / "disk/a")
     (tmp_path / "raw/train_100M/again").symlink_to(tmp_path / "disk/a")
-    found = jetclass_files.files_per_split(tmp_path / "raw")
-    assert found == {"train": [tmp_path / "raw/train_100M/ZToQQ_000.root"]}
+    splits = jetclass_files.files_per_split(tmp_path / "raw")
+    assert splits == {"train": [tmp_path / "raw/train_100M/ZToQQ_000.root"]}
     os.remove(tmp_path / "disk/a/ZToQQ_000.root")
     (tmp_path / "disk/a/ZToQQ_000.root").symlink_to("gone.root")
     with pytest.raises(UserError, match="a link to one that is gone"):
         jetclass_files.files_per_split(tmp_path / "raw")
 
 
-def test_a_run_without_a_split_that_training_needs_fails_and_says_how_to_go_on(
+def test_a_run_without_a_split_that_training_needs_fails_with_a_remedy(
     write_jetclass, preprocess, tmp_path
 ):
     for number in (100, 120):
         write_jetclass(tmp_path / f"raw/ZToQQ_{number}.root", "Zqq", seed=number)
     arguments = ("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
-    status, said, complaint = preprocess(*arguments)
+    status, printed, message = preprocess(*arguments)
     assert status == 2
-    assert "train: no public files found" in said
-    assert "there are no train files of JetClass, which training needs" in complaint
-    assert "--splits val test" in complaint
+    assert "train: no public files found" in printed
+    assert "there are no train files of JetClass, which training needs" in message
+    assert "--splits val test" in message
     assert preprocess(*arguments, "--splits", "val", "test")[0] == 0
     splits = [path.name for path in (tmp_path / "jetclass").iterdir() if path.is_dir()]
     assert sorted(splits) == ["test", "val"]
     assert "no train files" in preprocess(*arguments, "--splits", "train")[2]
 
 
-def test_the_same_file_twice_is_refused_whatever_it_is_called(write_jetclass, refused, tmp_path):
+def test_copies_of_a_file_are_refused_under_any_name(write_jetclass, refused, tmp_path):
     raw = tmp_path / "raw"
     first = write_jetclass(raw / "train_100M/ZToQQ_000.root", "Zqq", seed=1)
     write_jetclass(raw / "val_5M/ZToQQ_120.root", "Zqq", seed=2)
     shutil.copy(first, raw)
-    complaint = refused("jetclass", "--raw", raw)
-    assert f"{raw / 'ZToQQ_000.root'} and {first} are the same train file twice" in complaint
+    message = refused("jetclass", "--raw", raw)
+    assert f"{raw / 'ZToQQ_000.root'} and {first} are the same train file twice" in message
     # under another name, in another split
     (raw / "ZToQQ_000.root").rename(raw / "test_20M.root")
     (raw / "test_20M").mkdir()
     (raw / "test_20M.root").rename(raw / "test_20M/ZToQQ_100.root")
-    complaint = refused("jetclass", "--raw", raw)
-    assert "hold the same jets" in complaint
-    assert "test_20M/ZToQQ_100.root" in complaint
+    message = refused("jetclass", "--raw", raw)
+    assert "hold the same jets" in message
+    assert "test_20M/ZToQQ_100.root" in message
 
 
 def test_the_example_of_the_tutorial_is_shared_among_the_splits(
@@ -334,17 +324,15 @@ def test_the_example_of_the_tutorial_is_shared_among_the_splits(
     rows = {}
     for seed in (0, 1):
         out = tmp_path / f"seed{seed}"
-        status, _, complaint = preprocess(*arguments, "--out", out, "--seed", seed)
-        assert status == 0, complaint
+        status, _, message = preprocess(*arguments, "--out", out, "--seed", seed)
+        assert status == 0, message
         for split in ("train", "val", "test"):
             with h5py.File(out / f"jetclass/{split}/jetclass_{split}_000.h5") as file:
-                rows[seed, split] = set(file["source"][:, 1].tolist())
-        assert sorted(
-            set.union(*(rows[seed, split] for split in ("train", "val", "test")))
-        ) == list(range(400))
-        assert sum(len(rows[seed, split]) for split in ("train", "val", "test")) == 400
+                rows[seed, split] = file["source"][:, 1].tolist()
+        all_rows = rows[seed, "train"] + rows[seed, "val"] + rows[seed, "test"]
+        assert sorted(all_rows) == list(range(400))
         assert 280 < len(rows[seed, "train"]) < 360
-    assert rows[0, "val"] != rows[1, "val"]
-    # its jets may be those of a numbered file
+    assert set(rows[0, "val"]) != set(rows[1, "val"])
+    # the same jets may be in a numbered file
     write_jetclass(raw / "ZToQQ_100.root", "Zqq", seed=3)
     assert "may be those of ZToQQ_100.root" in refused(*arguments)

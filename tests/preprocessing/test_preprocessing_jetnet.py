@@ -13,7 +13,7 @@ from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import invariant_mass
 from preprocessing import jetnet, jetnet30
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -27,7 +27,7 @@ def golden(request):
     chunk = jetnet.chunk(
         released["in.particle_features"], released["in.jet_features"], 2, Path("t.hdf5"), 0
     )
-    return released, stored(prepare(chunk, spec, Path("t.hdf5")), spec)
+    return released, dataset_arrays(prepare(chunk, spec, Path("t.hdf5")), spec)
 
 
 def test_jetnet_columns_equal_the_released_ones(golden):
@@ -59,8 +59,8 @@ def test_jetnet_jet_energy_takes_eta_as_pseudorapidity_where_the_released_takes_
     ):
         one_minus = (1 - energy / jet_energy)[real]
         above = one_minus > 1e-3
-        found = np.exp(logarithm[real].astype(np.float64))
-        np.testing.assert_allclose(found[above], one_minus[above], atol=3e-6)
+        stored_one_minus = np.exp(logarithm[real].astype(np.float64))
+        np.testing.assert_allclose(stored_one_minus[above], one_minus[above], atol=3e-6)
 
 
 def test_jetnet_jets_are_the_stored_ones(golden):
@@ -121,26 +121,24 @@ def test_a_file_of_the_other_size_is_refused(columns, refused, tmp_path):
 
 def test_a_file_name_without_a_class_is_refused(columns, tmp_path):
     path = flat_files.write(tmp_path / "b.hdf5", columns)
-    with pytest.raises(UserError, match="name tells the class"):
+    with pytest.raises(UserError, match="name gives the class"):
         next(jetnet30.read(path))
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "complaint"), [(3, 0.5, "a mask other than 0"), (2, -0.1, "a negative pt")]
+    ("column", "value", "message"), [(3, 0.5, "a mask other than 0"), (2, -0.1, "a negative pt")]
 )
-def test_columns_of_another_meaning_are_refused(
-    columns, refused, tmp_path, column, value, complaint
-):
+def test_columns_of_another_meaning_are_refused(columns, refused, tmp_path, column, value, message):
     columns["particle_features"][[9, 12], 0, column] = value
     flat_files.write(tmp_path / "raw/w.hdf5", columns)
-    found = refused("jetnet30", "--raw", tmp_path / "raw")
-    assert f"{complaint}" in found
-    assert "jet 9" in found
+    text = refused("jetnet30", "--raw", tmp_path / "raw")
+    assert f"{message}" in text
+    assert "jet 9" in text
 
 
 def test_masked_slots_are_no_constituents_whatever_they_hold(columns):
     expected = jetnet.chunk(*columns.values(), 0, Path("g.hdf5"), 0)
     columns["particle_features"][columns["particle_features"][..., 3] == 0, :3] = 0.2
-    found = jetnet.chunk(*columns.values(), 0, Path("g.hdf5"), 0)
-    np.testing.assert_array_equal(found.constituents, expected.constituents)
-    np.testing.assert_array_equal(found.counts, expected.counts)
+    changed = jetnet.chunk(*columns.values(), 0, Path("g.hdf5"), 0)
+    np.testing.assert_array_equal(changed.constituents, expected.constituents)
+    np.testing.assert_array_equal(changed.counts, expected.counts)

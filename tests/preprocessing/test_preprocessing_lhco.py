@@ -1,4 +1,4 @@
-"""The LHC Olympics: raw events in every layout of pandas, to two jets and a dijet mass."""
+"""The LHC Olympics: two jets and a dijet mass of raw events in every layout of pandas."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def write(path: Path, table: np.ndarray, columns=None, **options) -> Path:
 
 @pytest.fixture
 def raw(tmp_path):
-    """put(table): the folder with these events as the public file."""
+    """put(table): writes these events as the public file; its folder."""
 
     def put(table: np.ndarray) -> Path:
         return write(tmp_path / "raw" / NAME, table).parent
@@ -92,7 +92,7 @@ def test_dijet_mass_and_regions_equal_the_released_ones():
     with np.load(DATA / "prep_lhco.npz") as released:
         released = dict(released)
     pt, eta, phi, mass = np.moveaxis(released["in.jets"][..., :4], -1, 0)
-    assert np.abs(phi).max() == np.pi  # one of the jets lies on the cut of the azimuth
+    assert np.abs(phi).max() == np.pi  # a jet on the seam of phi
     energy = np.hypot(pt * np.cosh(eta), mass)
     ours = lhco.dijet_mass(np.stack([pt, eta, wrap_phi(phi), energy], axis=-1))
     np.testing.assert_allclose(ours, released["out.get_dimass"], rtol=1e-12)
@@ -134,7 +134,7 @@ def test_every_layout_and_compression_gives_the_same_jets(tmp_path, layout, comp
 
 
 @pytest.mark.parametrize("layout", ["table", "fixed"])
-def test_the_extra_background_is_read_past_its_names_and_its_columns_of_jets(tmp_path, layout):
+def test_columns_of_jets_in_the_extra_background_are_ignored(tmp_path, layout):
     table = raw_events(12)
     expected = one_chunk(tmp_path / "plain.h5", table)
     names = [f"p{axis}_{slot}" for slot in range(700) for axis in "xyz"]
@@ -157,14 +157,14 @@ def test_columns_without_a_number_are_taken_in_the_order_of_the_file(tmp_path):
     np.testing.assert_array_equal(ours.label, expected.label)
 
 
-def test_stretches_of_events_do_not_matter(tmp_path):
+def test_the_jets_do_not_depend_on_the_chunks(tmp_path):
     path = write(tmp_path / "raw.h5", raw_events(20))
-    (whole,) = lhco.read(path)
-    parts = list(lhco.read(path, at_once=7))
-    assert [len(part.label) for part in parts] == [7, 7, 6]
+    (single,) = lhco.read(path)
+    chunks = list(lhco.read(path, chunk_rows=7))
+    assert [len(chunk.label) for chunk in chunks] == [7, 7, 6]
     for name in ("constituents", "counts", "jet", "label", "rows", "observables"):
-        together = np.concatenate([getattr(part, name) for part in parts])
-        np.testing.assert_array_equal(together, getattr(whole, name))
+        values = np.concatenate([getattr(chunk, name) for chunk in chunks])
+        np.testing.assert_array_equal(values, getattr(single, name))
     assert lhco.count(path) == 20
 
 
@@ -177,9 +177,9 @@ def test_events_below_the_trigger_or_without_two_jets_are_counted(raw, preproces
         table[event, :2100] = 0
         table[event, : particles.size] = particles.ravel()
     table[9, :2100] = 0
-    _, said, _ = preprocess("lhco", "--raw", raw(table), "--out", tmp_path, "--workers", 1)
-    assert "3 events without two jets: left out" in said
-    assert "7 events without a leading jet above 1200 GeV in |eta| < 2.5: left out" in said
+    _, printed, _ = preprocess("lhco", "--raw", raw(table), "--out", tmp_path, "--workers", 1)
+    assert "3 events without two jets: left out" in printed
+    assert "7 events without a leading jet above 1200 GeV in |eta| < 2.5: left out" in printed
     rows = []
     for path in tmp_path.rglob("lhco_*.h5"):
         with h5py.File(path) as file:
@@ -187,10 +187,10 @@ def test_events_below_the_trigger_or_without_two_jets_are_counted(raw, preproces
     assert sorted(rows) == list(range(10, 30))
 
 
-def test_splits_share_no_event_and_an_event_is_never_cut(raw, preprocess, tmp_path):
+def test_splits_share_no_event_and_events_are_complete(raw, preprocess, tmp_path):
     table = raw_events(200, counts=5)
     preprocess("lhco", "--raw", raw(table), "--out", tmp_path, "--workers", 1)
-    seen = []
+    rows_of_splits = []
     for split, share in LHCO.splits:
         path = tmp_path / f"lhco/{split}/lhco_{split}_000.h5"
         with h5py.File(path) as file:
@@ -202,12 +202,12 @@ def test_splits_share_no_event_and_an_event_is_never_cut(raw, preprocess, tmp_pa
             mass = [jet_mass(np.concatenate(two_halves(table[row]))) for row in rows]
             np.testing.assert_allclose(file["observables"][:, 0], mass, rtol=1e-6)
             assert (file["jet"][:, 0, 0] >= file["jet"][:, 1, 0]).all()
-        seen += rows.tolist()
+        rows_of_splits += rows.tolist()
         assert len(rows) == pytest.approx(200 * share, abs=20)
-    assert sorted(seen) == list(range(200))
+    assert sorted(rows_of_splits) == list(range(200))
 
 
-def test_jets_on_the_cut_of_the_azimuth_are_whole(tmp_path):
+def test_jets_across_the_seam_of_phi_are_the_same(tmp_path):
     table = raw_events(10)
     turned = table.copy()
     turned[:, 2:2100:3] = np.where(table[:, :2100:3] > 0, table[:, 2:2100:3] - 2.9, 0)
@@ -243,9 +243,9 @@ def test_cartesian_momenta_are_refused(raw, refused):
     pt, eta, phi = (table[:, place:2100:3].copy() for place in range(3))
     table[:, :2100:3], table[:, 1:2100:3] = pt * np.cos(phi), pt * np.sin(phi)
     table[:, 2:2100:3] = pt * np.sinh(eta)
-    complaint = refused("lhco", "--raw", raw(table))
-    assert "event 0 (counted from 0)" in complaint
-    assert "the columns must be pt, eta, phi" in complaint
+    message = refused("lhco", "--raw", raw(table))
+    assert "in event 0 (counted from 0)" in message
+    assert "the columns must be pt, eta, phi" in message
 
 
 @pytest.mark.parametrize(
@@ -253,8 +253,8 @@ def test_cartesian_momenta_are_refused(raw, refused):
     [
         (30, np.nan, "pt of a particle is not a finite number in jet 11"),
         (31, np.inf, "eta of a particle is not a finite number in jet 11"),
-        (31, 1e3, "event 11 (counted from 0) has a particle of impossible"),
-        (30, 1e300, "event 11 (counted from 0) has a particle of impossible"),
+        (31, 1e3, "a particle has an impossible pt, eta or phi in event 11"),
+        (30, 1e300, "a particle has an impossible pt, eta or phi in event 11"),
         (2100, 2.0, "the label is 2 in event 11"),
         (2100, np.nan, "the label is nan in event 11"),
     ],
@@ -268,29 +268,29 @@ def test_an_impossible_number_names_its_event(raw, refused, column, value, words
 @pytest.mark.parametrize("columns", [2100, 2098, 2104])
 def test_another_number_of_columns_is_refused(raw, refused, columns):
     table = np.pad(raw_events(), [(0, 0), (0, 4)])[:, :columns]
-    complaint = refused("lhco", "--raw", raw(table))
-    assert f"has {columns} columns" in complaint
-    assert "the public file has 2100 and 1" in complaint
+    message = refused("lhco", "--raw", raw(table))
+    assert f"has {columns} columns" in message
+    assert "the public file has 2100 and 1" in message
 
 
 @pytest.mark.parametrize("name", ["events_anomalydetection_tiny.h5", "events_anomalydetection.h5"])
 def test_any_name_of_the_events_is_found_beside_tables_of_features(tmp_path, name):
-    for one in (name, "events_anomalydetection_v2.features.h5", lhco.EXTRA):
-        write(tmp_path / one, raw_events(2))
+    for file_name in (name, "events_anomalydetection_v2.features.h5", lhco.EXTRA):
+        write(tmp_path / file_name, raw_events(2))
     assert [shard.sources[0].name for shard in lhco.shards(tmp_path)] == [name, lhco.EXTRA]
 
 
-def test_files_that_are_missing_or_twice_the_same_are_named(raw, refused, tmp_path):
+def test_missing_and_duplicate_files_are_named(raw, refused, tmp_path):
     (tmp_path / "raw").mkdir()
     for name in ("events_anomalydetection_v2.features.h5", "events_LHCO2020_BlackBox1.h5"):
         (tmp_path / "raw" / name).touch()
-    complaint = refused("lhco", "--raw", tmp_path / "raw")
-    assert "holds no events_anomalydetection*.h5 with the particles of the events" in complaint
-    assert "but events_LHCO2020_BlackBox1.h5, events_anomalydetection_v2.features.h5" in complaint
+    message = refused("lhco", "--raw", tmp_path / "raw")
+    assert "holds no events_anomalydetection*.h5 with the particles of the events" in message
+    assert "but events_LHCO2020_BlackBox1.h5, events_anomalydetection_v2.features.h5" in message
     raw(raw_events())
     write(tmp_path / "raw/events_anomalydetection.h5", raw_events())
-    complaint = refused("lhco", "--raw", tmp_path / "raw")
-    assert "are versions or parts of the same events" in complaint
+    message = refused("lhco", "--raw", tmp_path / "raw")
+    assert "are versions or parts of the same events" in message
 
 
 def test_a_file_without_a_table_or_with_two_or_cut_off_is_refused(raw, refused, tmp_path):
@@ -306,7 +306,7 @@ def test_a_file_without_a_table_or_with_two_or_cut_off_is_refused(raw, refused, 
     assert "has no pandas table: numbers" in refused("lhco", "--raw", path.parent)
 
 
-def test_no_event_that_passes_is_a_sentence(raw, refused):
+def test_a_file_without_a_selected_event_is_refused(raw, refused):
     assert "none of 40 rows is left" in refused("lhco", "--raw", raw(raw_events(pt=1100)))
     assert "40 events without two jets" in refused("lhco", "--raw", raw(0 * raw_events()))
 
@@ -321,17 +321,17 @@ def test_damaged_files_are_refused_in_a_sentence(tmp_path, layout):
 
 def test_a_simulated_sample_becomes_pairs_of_jets_that_a_training_reads(preprocess, tmp_path):
     path = tmp_path / "raw" / simulated.FILE_NAME
-    produce(simulated.RECIPE, [OutputFile(path, "train", (6, 6))], seed=2, workers=1)
-    status, said, _ = preprocess("lhco", "--raw", tmp_path / "raw", "--out", tmp_path)
+    produce(simulated.CARD, [OutputFile(path, "train", (6, 6))], seed=2, workers=1)
+    status, printed, _ = preprocess("lhco", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert status == 0
-    assert "left out" not in said  # the trigger was that of the reader
-    assert " events (background " in said
+    assert "left out" not in printed  # the trigger was that of the reader
+    assert " events (background " in printed
     events = 0
     for split_file in tmp_path.rglob("lhco_*.h5"):
         with JetFiles([split_file], LHCO) as files:
-            found = files.read(0, files.num_jets)
+            jets = files.read(0, files.num_jets)
             events += files.num_jets // 2
-        leading = found["jet"][::2, 0]
+        leading = jets["jet"][::2, 0]
         assert (leading > 1200).all()
-        assert (found["pid"][::2] == found["pid"][1::2]).all()
+        assert (jets["pid"][::2] == jets["pid"][1::2]).all()
     assert events == 12

@@ -15,19 +15,19 @@ TITLE = "Toy"
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_stretches_put_together_are_the_arrays(tmp_path, save):
+def test_chunks_in_sequence_are_the_arrays(tmp_path, save):
     rng = np.random.default_rng(1)
     rows = 2 * CHUNK_ROWS + 7
     arrays = {"a": rng.random((rows, 3, 2)), "b": rng.integers(0, 9, rows), "c": rng.random(3)}
     save(tmp_path / "file.npz", **arrays)
     with open_npz(tmp_path / "file.npz", ("a", "b"), TITLE) as file:
         assert file.shapes == {"a": (rows, 3, 2), "b": (rows,)}
-        stretches = list(file.stretches())
-    assert [first for first, _ in stretches] == [0, CHUNK_ROWS, 2 * CHUNK_ROWS]
+        chunks = list(file.chunks())
+    assert [first for first, _ in chunks] == [0, CHUNK_ROWS, 2 * CHUNK_ROWS]
     for key in ("a", "b"):
-        together = np.concatenate([stretch[key] for _, stretch in stretches])
-        np.testing.assert_array_equal(together, arrays[key])
-        assert together.dtype == arrays[key].dtype
+        values = np.concatenate([chunk[key] for _, chunk in chunks])
+        np.testing.assert_array_equal(values, arrays[key])
+        assert values.dtype == arrays[key].dtype
 
 
 @pytest.mark.parametrize("dtype", [">f8", "<f4", "i1", "?"])
@@ -39,21 +39,21 @@ def test_every_number_type_and_byte_order_is_read(tmp_path, dtype):
         np.testing.assert_array_equal(file.read(100)["a"], values[5:])
 
 
-def test_memory_is_that_of_a_stretch_however_long_the_file(tmp_path):
+def test_memory_does_not_grow_with_the_length_of_the_file(tmp_path):
     peaks = []
     for rows in (2 * CHUNK_ROWS, 20 * CHUNK_ROWS):
         np.savez_compressed(tmp_path / "file.npz", a=np.zeros((rows, 50)))
         tracemalloc.start()
         with open_npz(tmp_path / "file.npz", ("a",), TITLE) as file:
-            for _, stretch in file.stretches():
-                assert not stretch["a"].any()
+            for _, chunk in file.chunks():
+                assert not chunk["a"].any()
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.1 * peaks[0]
 
 
 @pytest.mark.parametrize(
-    ("arrays", "complaint"),
+    ("arrays", "message"),
     [
         ({"b": np.zeros(3)}, "has no array a but b; is this a file of Toy"),
         ({"a": np.array([{}, None])}, "a holds object and no plain numbers"),
@@ -63,9 +63,9 @@ def test_memory_is_that_of_a_stretch_however_long_the_file(tmp_path):
         ({"a": np.zeros((0, 4))}, "holds no jets"),
     ],
 )
-def test_an_archive_of_another_layout_is_refused_in_a_sentence(tmp_path, arrays, complaint):
+def test_an_archive_of_another_layout_is_refused_in_a_sentence(tmp_path, arrays, message):
     np.savez(tmp_path / "file.npz", **arrays)
-    with pytest.raises(UserError, match=complaint), open_npz(tmp_path / "file.npz", ("a",), TITLE):
+    with pytest.raises(UserError, match=message), open_npz(tmp_path / "file.npz", ("a",), TITLE):
         pass
 
 
@@ -79,7 +79,7 @@ def test_arrays_of_unequal_lengths_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(31,), (10**15,), (3, 10**12)])
-def test_a_header_that_claims_more_than_there_is_is_not_believed(tmp_path, shape):
+def test_a_header_with_more_data_than_the_file_is_refused(tmp_path, shape):
     member = io.BytesIO()
     header = {"descr": "<f8", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(member, header)

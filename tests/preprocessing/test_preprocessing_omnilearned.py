@@ -8,7 +8,7 @@ import pytest
 
 from omnilearn.data.catalogue import ASPEN, H1, JETCLASS, TOP
 from omnilearn.hdf5_sums import attributes
-from omnilearn.kinematics import delta_phi, invariant_mass, sum_constituents, to_cartesian
+from omnilearn.kinematics import delta_phi, invariant_mass, sum_constituents
 from preprocessing import omnilearned
 from preprocessing.jet_chunk import JetChunk, prepare
 
@@ -76,9 +76,9 @@ def test_pt_eta_and_mass_come_back_from_the_constituents(write, jets):
 def test_the_features_are_those_of_the_jets_themselves(write, jets):
     momenta, counts, jet, ids = jets()
     (chunk,) = omnilearned.Reader(JETCLASS).read(write())
-    own = JetChunk(momenta, counts, jet, chunk.label, chunk.rows, chunk.identity)
-    ours, theirs = (prepare(one, JETCLASS, Path("a")) for one in (chunk, own))
-    # log(1 - rel) of one that carries nearly the whole jet loses digits
+    expected = JetChunk(momenta, counts, jet, chunk.label, chunk.rows, chunk.identity)
+    ours, theirs = (prepare(jets, JETCLASS, Path("a")) for jets in (chunk, expected))
+    # log(1 - rel) loses digits near rel = 1
     plain = np.exp(theirs.features[:, [2, 4]]).min(axis=1) > 0.05
     np.testing.assert_allclose(ours.features[plain], theirs.features[plain], atol=2e-3)
     np.testing.assert_array_equal(ours.features[:, 7:], theirs.features[:, 7:])
@@ -87,12 +87,12 @@ def test_the_features_are_those_of_the_jets_themselves(write, jets):
     assert (chunk.identity[ids == 11, 0] == -1).all()  # PDG 11 is an electron
 
 
-def test_all_splits_become_files_that_say_where_they_are_from(write, preprocess, tmp_path):
+def test_all_splits_become_files_with_their_sources(write, preprocess, tmp_path):
     for seed, split in enumerate(("train", "val", "test")):
         write(f"{split}/{split}_0.h5", first=2, seed=seed)
     command = ("jetclass", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 2)
-    status, _, complaint = preprocess(*command)
-    assert status == 0, complaint
+    status, _, message = preprocess(*command)
+    assert status == 0, message
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"jetclass/{split}/jetclass_{split}_000.h5") as file:
             assert list(attributes(file)["sources"]) == [f"{split}/{split}_0.h5"]
@@ -100,16 +100,14 @@ def test_all_splits_become_files_that_say_where_they_are_from(write, preprocess,
             np.testing.assert_array_equal(file["pid"][:].argmax(axis=1), file["source"][:, 1] % 10)
 
 
-def test_files_of_another_layout_beside_them_are_not_passed_over(
-    write, write_jetclass, refused, tmp_path
-):
+def test_files_of_another_layout_beside_them_are_refused(write, write_jetclass, refused, tmp_path):
     write("train/a.h5")
     path = write_jetclass(tmp_path / "raw/train/ZToQQ_000.root", "Zqq")
-    complaint = refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
-    assert f"{path} and {tmp_path / 'raw/train/a.h5'} are of two layouts" in complaint
+    message = refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
+    assert f"{path} and {tmp_path / 'raw/train/a.h5'} are of two layouts" in message
 
 
-def test_numbers_of_the_jet_that_the_constituents_confirm_are_taken(write, jets):
+def test_stored_jet_features_are_read_if_consistent_with_the_constituents(write, jets):
     _, counts, jet, _ = jets()
     calibrated = np.column_stack([1.1 * jet[:, 0], jet[:, 1], np.full(60, 77.0), counts])
     (chunk,) = omnilearned.Reader(JETCLASS).read(write(replace={"global": calibrated}))
@@ -146,23 +144,23 @@ def test_jets_whose_eta_has_no_sign_are_counted_and_left_out(write, preprocess, 
         file["data"][...] = data
     (chunk,) = omnilearned.Reader(JETCLASS).read(path)
     lost = 60 - len(chunk.label)
-    assert 3 <= lost <= 5  # the sign of a central jet is forgiven
+    assert 3 <= lost <= 5  # central jets are kept
     assert chunk.rejected == {omnilearned.LOST: lost}
     assert set(range(5, 60)) <= set(chunk.rows.tolist())
-    status, said, _ = preprocess(
+    status, printed, _ = preprocess(
         "jetclass", "--splits", "train", "--raw", tmp_path / "raw", "--out", tmp_path
     )
     assert status == 0
-    assert f"{lost} jets whose eta their energies do not tell: left out" in said
+    assert f"{lost} {omnilearned.LOST}: left out" in printed
 
 
-def test_stretches_do_not_matter(write):
+def test_the_jets_do_not_depend_on_the_chunks(write):
     path = write()
-    (whole,) = omnilearned.Reader(JETCLASS).read(path)
-    parts = list(omnilearned.Reader(JETCLASS).read(path, at_once=7))
+    (single,) = omnilearned.Reader(JETCLASS).read(path)
+    chunks = list(omnilearned.Reader(JETCLASS).read(path, chunk_rows=7))
     for name in ("constituents", "jet", "label", "rows", "identity"):
-        together = np.concatenate([getattr(part, name) for part in parts])
-        np.testing.assert_allclose(together, getattr(whole, name), rtol=1e-12)
+        values = np.concatenate([getattr(chunk, name) for chunk in chunks])
+        np.testing.assert_allclose(values, getattr(single, name), rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -170,16 +168,16 @@ def test_stretches_do_not_matter(write):
     [
         ({"columns": 4}, "needs (jets, slots, 5 or more): eta_rel, phi_rel, log pt, log E"),
         ({"first": 1}, "pid runs from 1 to 10, which is not the 10 classes of JetClass"),
-        ({"first": 2, "classes": 3}, "which does not tell the 10 classes"),
+        ({"first": 2, "classes": 3}, "which does not identify the 10 classes"),
         ({"replace": {"pid": np.arange(7)}}, "which do not belong together"),
         ({"replace": {"pid": np.full(60, np.nan)}}, "pid runs from nan"),
     ],
 )
-def test_what_does_not_fit_is_named(write, refused, tmp_path, change, words):
+def test_wrong_arrays_are_named(write, refused, tmp_path, change, words):
     path = write(**change)
-    complaint = refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
-    assert str(path) in complaint
-    assert words in complaint
+    message = refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
+    assert str(path) in message
+    assert words in message
 
 
 @pytest.mark.parametrize(
@@ -197,11 +195,10 @@ def test_an_impossible_number_names_its_jet(write, refused, tmp_path, column, va
     assert words in refused("jetclass", "--splits", "train", "--raw", tmp_path / "raw")
 
 
-def test_recovered_jets_are_at_rest_in_no_frame_but_their_own(jets):
-    """The sum of the recovered four-momenta is the jet: eta was the only unknown."""
+def test_the_recovered_energy_is_the_sum_of_the_constituents(jets):
     momenta, counts, jet, _ = jets(50, seed=4)
     owner = np.repeat(np.arange(50), counts)
-    found, known = omnilearned.recovered(
+    recovered, known = omnilearned.recover_jets(
         counts,
         momenta[:, 0],
         momenta[:, 1] - jet[owner, 1],
@@ -209,5 +206,4 @@ def test_recovered_jets_are_at_rest_in_no_frame_but_their_own(jets):
         momenta[:, 3],
     )
     assert known.all()
-    total = np.stack([np.bincount(owner, one) for one in to_cartesian(momenta).T], axis=-1)
-    np.testing.assert_allclose(found[:, 3], total[:, 3], rtol=1e-3)
+    np.testing.assert_allclose(recovered[:, 3], np.bincount(owner, momenta[:, 3]), rtol=1e-3)

@@ -1,6 +1,7 @@
-"""PFNano of CMS: the jets are those of the HDF5 layout, selected as the paper selects them."""
+"""PFNano of CMS: the jets of the HDF5 layout, with the selection of the paper."""
 
 import os
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,7 +39,7 @@ def columns(toy_jets):
     weight[:, 0] = 1.0
     columns["PFCands"][..., 10] = np.where(real, weight, 0)
     columns["jet_tagging"] = rng.uniform(0, 1, (50, 13)).astype(np.float32)
-    columns["jet_kinematics"][:, 3] = np.arange(50)  # tells the jets apart
+    columns["jet_kinematics"][:, 3] = np.arange(50)  # identifies the jets
     return columns
 
 
@@ -48,22 +49,21 @@ def branches(columns):
 
 
 def read(path: Path, reader=aspen.read):
-    """All jets of a file as they are prepared, their rejections and the last selection."""
+    """Records and features of all prepared jets of a file, rejected jets, the last selection."""
     chunks = list(reader(path))
-    parts = [prepare(chunk, ASPEN, path) for chunk in chunks]
-    rejected = {}
+    prepared = [prepare(chunk, ASPEN, path) for chunk in chunks]
+    rejected = Counter()
     for chunk in chunks:
-        for reason, number in chunk.rejected.items():
-            rejected[reason] = rejected.get(reason, 0) + number
-    records = np.concatenate([part.records for part in parts])
-    features = np.concatenate([part.features for part in parts])
+        rejected.update(chunk.rejected)
+    records = np.concatenate([jets.records for jets in prepared])
+    features = np.concatenate([jets.features for jets in prepared])
     return records, features, rejected, chunks[-1].selection
 
 
-def assert_same(found, expected):
-    """Equal records up to the order in which momenta were summed; NaN equals NaN."""
+def assert_same(records, expected):
+    """Compare records up to rounding; NaN equals NaN."""
     for name in expected.dtype.names:
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-6)
+        np.testing.assert_allclose(records[name], expected[name], rtol=1e-6)
 
 
 def extra(records, name: str) -> np.ndarray:
@@ -74,33 +74,33 @@ def extra(records, name: str) -> np.ndarray:
 def test_the_same_jets_come_from_both_layouts(columns, branches, tmp_path):
     flat = flat_files.write(tmp_path / "RunG_batch0.h5", columns)
     nano = pfnano_files.write(tmp_path / "nano.root", branches)
-    expected, wanted, _, _ = read(flat)
-    found, features, rejected, _ = read(nano)
-    assert aspen.count(nano) == aspen.count(flat) == len(found) == 50
+    expected, expected_features, _, _ = read(flat)
+    records, features, rejected, _ = read(nano)
+    assert aspen.count(nano) == aspen.count(flat) == len(records) == 50
     assert not any(rejected.values())
-    np.testing.assert_array_equal(found["multiplicity"], expected["multiplicity"])
-    np.testing.assert_allclose(found["jet"], expected["jet"], rtol=1e-4)  # float32 of either
-    np.testing.assert_array_equal(extra(found, "soft_drop_mass"), np.arange(50))
-    np.testing.assert_array_equal(extra(found, "tau2"), extra(expected, "tau2"))
-    np.testing.assert_allclose(features, wanted, atol=2e-4, rtol=1e-5)
+    np.testing.assert_array_equal(records["multiplicity"], expected["multiplicity"])
+    np.testing.assert_allclose(records["jet"], expected["jet"], rtol=1e-4)  # float32 of either
+    np.testing.assert_array_equal(extra(records, "soft_drop_mass"), np.arange(50))
+    np.testing.assert_array_equal(extra(records, "tau2"), extra(expected, "tau2"))
+    np.testing.assert_allclose(features, expected_features, atol=2e-4, rtol=1e-5)
     with uproot.open(nano) as file:
         numbers = file["Events/event"].array(library="np")
-    assert set(extra(found, "event")) == set(numbers.astype(np.float64))
+    assert set(extra(records, "event")) == set(numbers.astype(np.float64))
 
 
-def test_neither_the_order_of_links_nor_the_events_read_together_matter(branches, tmp_path):
-    expected, wanted, _, _ = read(pfnano_files.write(tmp_path / "a.root", branches))
+def test_the_jets_do_not_depend_on_the_order_of_links_and_the_chunks(branches, tmp_path):
+    expected, expected_features, _, _ = read(pfnano_files.write(tmp_path / "a.root", branches))
     rng = np.random.default_rng(5)
     order = [rng.permutation(n) for n in ak.num(branches["FatJetPFCands_jetIdx"])]
     for name in ("jetIdx", "pFCandsIdx"):
         branches[f"FatJetPFCands_{name}"] = branches[f"FatJetPFCands_{name}"][ak.Array(order)]
     path = pfnano_files.write(tmp_path / "b.root", branches)
-    found, features, _, _ = read(path, partial(pfnano.read, at_once=3))
-    assert_same(found, expected)
-    np.testing.assert_array_equal(features, wanted)
+    records, features, _, _ = read(path, partial(pfnano.read, chunk_rows=3))
+    assert_same(records, expected)
+    np.testing.assert_array_equal(features, expected_features)
 
 
-def test_each_cut_of_the_paper_is_made_and_counted(branches, tmp_path):
+def test_jets_that_fail_a_cut_of_the_paper_are_counted(branches, tmp_path):
     def cut(name, event, value):
         branches[name] = pfnano_files.one_jet(branches[name], event, 0, value)
 
@@ -126,7 +126,7 @@ def test_each_cut_of_the_paper_is_made_and_counted(branches, tmp_path):
     assert any("Flag_BadPFMuonFilter" in sentence for sentence in selection)
 
 
-def test_what_was_cut_is_printed_and_recorded(branches, tmp_path, preprocess):
+def test_rejected_jets_are_printed_and_stored(branches, tmp_path, preprocess):
     branches["FatJet_pt"] = pfnano_files.one_jet(branches["FatJet_pt"], 0, 0, 200.0)
     branches["Flag_eeBadScFilter"] = None
     pfnano_files.write(tmp_path / "raw/0000/nano_1.root", branches)
@@ -135,7 +135,7 @@ def test_what_was_cut_is_printed_and_recorded(branches, tmp_path, preprocess):
     )
     assert status == 0
     assert "1 jets of pt <= 300 GeV: left out" in printed
-    assert "not in the file, so not asked for: Flag_eeBadScFilter" in printed
+    assert "filters that the file lacks: Flag_eeBadScFilter" in printed
     with h5py.File(tmp_path / "aspen/train/aspen_train_000.h5") as file:
         assert "jets of pt <= 300 GeV: 1" in attributes(file)["rejected"]
         assert attributes(file)["selection"][0] == "FatJet_pt > 300 GeV, |FatJet_eta| < 2.5"
@@ -150,8 +150,8 @@ def test_what_was_cut_is_printed_and_recorded(branches, tmp_path, preprocess):
         {"FatJetPFCands_jetIdx": "FatJetPFCands_fatJetIdx"},
     ],
 )
-def test_the_names_of_other_productions_are_understood(branches, tmp_path, names):
-    expected, wanted, _, _ = read(pfnano_files.write(tmp_path / "a.root", branches))
+def test_branches_of_other_productions_are_read(branches, tmp_path, names):
+    expected, expected_features, _, _ = read(pfnano_files.write(tmp_path / "a.root", branches))
     renamed = {}
     for name, values in branches.items():
         new = name
@@ -159,9 +159,9 @@ def test_the_names_of_other_productions_are_understood(branches, tmp_path, names
             new = new.replace(old, other)
         renamed[new] = values
     assert renamed.keys() != branches.keys()
-    found, features, _, _ = read(pfnano_files.write(tmp_path / "b.root", renamed))
-    assert_same(found, expected)
-    np.testing.assert_array_equal(features, wanted)
+    records, features, _, _ = read(pfnano_files.write(tmp_path / "b.root", renamed))
+    assert_same(records, expected)
+    np.testing.assert_array_equal(features, expected_features)
 
 
 def test_columns_that_a_file_lacks_are_nan_and_filters_it_lacks_are_named(branches, tmp_path):
@@ -171,26 +171,26 @@ def test_columns_that_a_file_lacks_are_nan_and_filters_it_lacks_are_named(branch
     assert np.isnan(extra(records, "run")).all()
     assert np.isnan(features[:, 14]).all()
     assert np.isfinite(np.delete(features, 14, axis=1)).all()
-    assert selection[-1] == "not in the file, so not asked for: Flag_goodVertices"
+    assert selection[-1] == "filters that the file lacks: Flag_goodVertices"
 
 
 @pytest.mark.parametrize(
-    ("lacking", "complaint"),
+    ("lacking", "message"),
     [
         ("FatJet_jetId", "lacks the branch FatJet_jetId of the AK8 jets"),
         ("PFCands_puppiWeight", "lacks the branch PFCands_puppiWeight of the candidates"),
-        ("FatJetPFCands_jetIdx", "no branches say which candidates an AK8 jet has"),
-        ("FatJetPFCands_pFCandsIdx", "no branches say which candidates an AK8 jet has"),
+        ("FatJetPFCands_jetIdx", "no branches link AK8 jets to their candidates"),
+        ("FatJetPFCands_pFCandsIdx", "no branches link AK8 jets to their candidates"),
     ],
 )
-def test_a_needed_branch_that_is_missing_is_named(branches, tmp_path, refused, lacking, complaint):
+def test_a_needed_branch_that_is_missing_is_named(branches, tmp_path, refused, lacking, message):
     branches[lacking] = None
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert complaint in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen", "--raw", tmp_path / "raw")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "complaint"),
+    ("name", "value", "message"),
     [
         ("PFCands_pt", np.nan, "PFCands_pt is not a finite number in event 4"),
         ("FatJet_eta", np.inf, "FatJet_eta is not a finite number in event 4"),
@@ -199,29 +199,27 @@ def test_a_needed_branch_that_is_missing_is_named(branches, tmp_path, refused, l
     ],
 )
 def test_wrong_numbers_are_refused_with_branch_and_event(
-    branches, tmp_path, refused, name, value, complaint
+    branches, tmp_path, refused, name, value, message
 ):
     branches[name] = pfnano_files.one_jet(branches[name], 4, 0, value)
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert complaint in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen", "--raw", tmp_path / "raw")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "complaint"),
+    ("name", "value", "message"),
     [
         ("puppiWeight", 1.5, "PFCands_puppiWeight is not between 0 and 1 in jet"),
         ("pdgId", 17, "holds the particle 17"),
     ],
 )
-def test_columns_of_another_meaning_are_refused(
-    branches, tmp_path, refused, name, value, complaint
-):
+def test_columns_of_another_meaning_are_refused(branches, tmp_path, refused, name, value, message):
     link = int(branches["FatJetPFCands_pFCandsIdx"][4][0])
     branches["PFCands_puppiWeight"] = ak.ones_like(branches["PFCands_puppiWeight"])
     key = f"PFCands_{name}"
     branches[key] = pfnano_files.one_jet(branches[key], 4, link, value)
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert complaint in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen", "--raw", tmp_path / "raw")
 
 
 def test_the_same_jets_twice_are_refused(columns, branches, tmp_path, refused):
@@ -233,7 +231,7 @@ def test_the_same_jets_twice_are_refused(columns, branches, tmp_path, refused):
     assert "the same jets may be in both layouts" in refused("aspen", "--raw", tmp_path / "both")
 
 
-def test_many_small_files_share_an_output_and_large_ones_do_not(columns, tmp_path, monkeypatch):
+def test_small_files_share_an_output_up_to_a_limit(columns, tmp_path, monkeypatch):
     paths = [
         pfnano_files.write(tmp_path / f"{n}.root", pfnano_files.branches(columns, seed=n))
         for n in range(5)
@@ -249,27 +247,27 @@ def test_extra_columns_stay_with_their_jets_through_the_shuffle(branches, tmp_pa
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
     preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
     paths = sorted((tmp_path / "aspen").rglob("*.h5"))
-    seen = 0
+    total = 0
     for path in paths:
         with h5py.File(path) as file:
             assert (
                 tuple(attributes(file["constituents_extra"])["columns"]) == ASPEN.constituent_extra
             )
             assert tuple(attributes(file["jet_extra"])["columns"]) == ASPEN.jet_extra
-            data, beside = file["data"][:], file["constituents_extra"][:]
+            data, extra = file["data"][:], file["constituents_extra"][:]
             jet_extra, source = file["jet_extra"][:], file["source"][:]
         mass = jet_extra[:, ASPEN.jet_extra.index("soft_drop_mass")]
         np.testing.assert_array_equal(mass, source[:, 1])  # each jet carries its own number
         filled = data[..., 3] != 0
-        assert (beside[~filled] == 0).all()
-        pdg_id = np.abs(beside[filled][:, ASPEN.constituent_extra.index("pdg_id")])
+        assert (extra[~filled] == 0).all()
+        pdg_id = np.abs(extra[filled][:, ASPEN.constituent_extra.index("pdg_id")])
         for column, species in enumerate((211, 130, 22, 11, 13), 8):
             np.testing.assert_array_equal(data[filled][:, column], pdg_id == species)
-        weight = beside[filled][:, ASPEN.constituent_extra.index("puppi_weight")]
+        weight = extra[filled][:, ASPEN.constituent_extra.index("puppi_weight")]
         assert set(weight) == {0.25, 1.0}
-        seen += len(data)
-    assert seen == 50
-    with JetFiles(paths, ASPEN) as files:  # training does not see them
+        total += len(data)
+    assert total == 50
+    with JetFiles(paths, ASPEN) as files:  # without the extra columns
         assert files.read(0, 50)["data"].shape == (50, 150, 13)
 
 
@@ -277,10 +275,10 @@ def test_a_reader_without_extra_columns_leaves_nan(branches, tmp_path):
     path = pfnano_files.write(tmp_path / "nano.root", branches)
     (chunk,) = pfnano.read(path)
     expected = prepare(chunk, ASPEN, path)
-    found = prepare(replace(chunk, constituent_extra=None, jet_extra=None), ASPEN, path)
-    np.testing.assert_array_equal(found.features[:, :13], expected.features[:, :13])
-    assert np.isnan(found.features[:, 13:]).all()
-    assert np.isnan(found.records["jet_extra"]).all()
+    prepared = prepare(replace(chunk, constituent_extra=None, jet_extra=None), ASPEN, path)
+    np.testing.assert_array_equal(prepared.features[:, :13], expected.features[:, :13])
+    assert np.isnan(prepared.features[:, 13:]).all()
+    assert np.isnan(prepared.records["jet_extra"]).all()
 
 
 def test_a_file_without_any_jet_is_refused(branches, tmp_path, refused):
@@ -306,22 +304,24 @@ def test_a_file_without_its_extra_columns_is_made_again(branches, tmp_path, prep
 def test_real_jets_of_cms_are_the_same_in_both_layouts():
     """19 of 24: three are below 300 GeV, an event of two fails a filter."""
     flat = REAL / "aspen_layout_from_pfnano" / "RunG_batch0.h5"
-    expected, wanted, _, _ = read(flat)
-    found, features, rejected, _ = read(REAL / "pfnano" / "pfnano.root")
+    expected, expected_features, _, _ = read(flat)
+    records, features, rejected, _ = read(REAL / "pfnano" / "pfnano.root")
     assert list(rejected.values()) == [2, 3, 0, 0]
-    rows = found["source"][:, 1]
+    rows = records["source"][:, 1]
     of_jet = np.repeat(np.arange(24), expected["kept"][:, 0])
-    np.testing.assert_array_equal(found["multiplicity"], expected["multiplicity"][rows])
-    np.testing.assert_allclose(found["jet"], expected["jet"][rows], rtol=2e-5)
+    np.testing.assert_array_equal(records["multiplicity"], expected["multiplicity"][rows])
+    np.testing.assert_allclose(records["jet"], expected["jet"][rows], rtol=2e-5)
     np.testing.assert_allclose(
-        extra(found, "soft_drop_mass"), extra(expected, "soft_drop_mass")[rows], rtol=1e-6
+        extra(records, "soft_drop_mass"), extra(expected, "soft_drop_mass")[rows], rtol=1e-6
     )
-    np.testing.assert_allclose(features, wanted[np.isin(of_jet, rows)], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(
+        features, expected_features[np.isin(of_jet, rows)], rtol=1e-3, atol=1e-4
+    )
 
     with np.load(REAL / "aspen_layout_from_pfnano" / "expected.npz") as file:
         known = dict(zip(file["columns"], file["values"][rows].T, strict=True))
-    np.testing.assert_allclose(found["jet"][:, 0, 2], known["cms_mass"], rtol=2.5e-3)
-    np.testing.assert_array_equal(found["multiplicity"][:, 0], known["n_with_puppi_weight"])
+    np.testing.assert_allclose(records["jet"][:, 0, 2], known["cms_mass"], rtol=2.5e-3)
+    np.testing.assert_array_equal(records["multiplicity"][:, 0], known["n_with_puppi_weight"])
     (chunk,) = aspen.read(REAL / "pfnano" / "pfnano.root")
     raw = chunk.jet[:, 0] * (1 - known["cms_raw_factor"])
     np.testing.assert_allclose(known["puppi_pt"], raw, rtol=2e-3)
@@ -331,8 +331,8 @@ def test_real_jets_of_cms_are_the_same_in_both_layouts():
 
 @real_data
 def test_a_real_file_without_links_to_candidates_is_refused_in_a_sentence(refused):
-    complaint = refused("aspen", "--raw", REAL / "fastjet_pfnano_skim")
-    assert "no branches say which candidates an AK8 jet has" in complaint
+    message = refused("aspen", "--raw", REAL / "fastjet_pfnano_skim")
+    assert "no branches link AK8 jets to their candidates" in message
 
 
 def test_damaged_files_are_refused_in_a_sentence(branches, tmp_path):

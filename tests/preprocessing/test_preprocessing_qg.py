@@ -14,7 +14,7 @@ from omnilearn.kinematics import from_rapidity, jet_mass, to_rapidity
 from preprocessing import qg
 from preprocessing.identity import masses
 from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import stored
+from preprocessing.jet_file import dataset_arrays
 
 IDS = (211, -211, 22, 130, 321, -321, 2112, -2112, 2212, -2212, 11, -11, 13, -13)
 
@@ -74,7 +74,7 @@ def test_constituents_are_ordered_and_keep_their_masses_and_charges(
     energy = np.hypot(particles[:, 0], mass) * np.cosh(particles[:, 1])
     np.testing.assert_allclose(ours[:, 5], np.log(energy), rtol=1e-5)
     charge = dict(zip(IDS, (1, -1, 0, 0, 1, -1, 0, 0, 1, -1, -1, 1, -1, 1), strict=True))
-    np.testing.assert_array_equal(ours[:, 7], [charge[int(one)] for one in particles[:, 3]])
+    np.testing.assert_array_equal(ours[:, 7], [charge[int(species)] for species in particles[:, 3]])
     np.testing.assert_array_equal(ours[:, 8:].sum(axis=1), 1)
     momenta = from_rapidity(*particles[:, :3].T, mass)
     assert jets["jet"][row, 2] == pytest.approx(jet_mass(momenta), rel=1e-5)
@@ -85,7 +85,7 @@ def test_splits_are_disjoint_shares_of_every_file_and_depend_on_the_seed(
 ):
     write("QG_jets.npz", seed=1)
     write("QG_jets_1.npz", seed=2)
-    found = []
+    rows_of_seeds = []
     for seed in (0, 1):
         out = tmp_path / str(seed)
         preprocess("qg", "--raw", tmp_path / "raw", "--out", out, "--seed", seed, "--workers", 1)
@@ -98,8 +98,8 @@ def test_splits_are_disjoint_shares_of_every_file_and_depend_on_the_seed(
                     rows[split] |= {(names[source], row) for source, row in file["source"][:]}
         assert sum(map(len, rows.values())) == len(set().union(*rows.values())) == 100
         assert len(rows["train"]) > 60
-        found.append(rows)
-    assert found[0] != found[1]
+        rows_of_seeds.append(rows)
+    assert rows_of_seeds[0] != rows_of_seeds[1]
 
 
 def test_a_rotation_across_the_seam_changes_no_feature(arrays):
@@ -107,8 +107,8 @@ def test_a_rotation_across_the_seam_changes_no_feature(arrays):
     turned = x.copy()
     turned[..., 2] += np.where(x[..., 0] > 0, np.pi - 0.05, 0)  # beyond pi: not folded back
     features = [
-        stored(prepare(qg.chunk(one, y, Path("toy"), 0), QG, Path("toy")), QG)["data"]
-        for one in (x, turned)
+        dataset_arrays(prepare(qg.chunk(particles, y, Path("toy"), 0), QG, Path("toy")), QG)["data"]
+        for particles in (x, turned)
     ]
     np.testing.assert_allclose(features[1], features[0], atol=1e-5)
 
@@ -132,19 +132,19 @@ def test_of_more_than_a_hundred_constituents_the_hardest_stay_and_all_are_counte
     x, y = arrays(n=2, slots=139)
     x[0, :, 0] = np.random.default_rng(5).permutation(np.linspace(1, 9, 139))
     x[0, :, 3] = 22
-    jets = stored(prepare(qg.chunk(x, y, Path("toy"), 0), QG, Path("toy")), QG)
+    jets = dataset_arrays(prepare(qg.chunk(x, y, Path("toy"), 0), QG, Path("toy")), QG)
     assert jets["multiplicity"][0] == 139
     assert jets["data"].shape[1] == 100
     np.testing.assert_allclose(jets["data"][0, :, 3], np.log(np.linspace(9, 1, 139)[:100]), 1e-5)
 
 
-def test_stretches_cover_a_file_longer_than_one(arrays, write):
+def test_chunks_cover_a_file_longer_than_one(arrays, write):
     x, y = arrays(n=100, slots=40)
     times = CHUNK_ROWS // 100 + 2
     path = write(x=np.tile(x, (times, 1, 1)), y=np.tile(y, times))
     chunks = list(qg.read(path))
-    assert [part.rows[0] for part in chunks] == [0, CHUNK_ROWS]
-    labels = np.concatenate([part.label for part in chunks])
+    assert [chunk.rows[0] for chunk in chunks] == [0, CHUNK_ROWS]
+    labels = np.concatenate([chunk.label for chunk in chunks])
     np.testing.assert_array_equal(labels, np.tile(y, times))
     assert qg.count(path) == len(labels)
 
@@ -156,7 +156,7 @@ def test_megaelectronvolts_are_refused(arrays, write, refused, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "complaint"),
+    ("place", "value", "message"),
     [
         ((7, 0, 1), np.nan, "X is not a finite number in jet 7"),
         ((7, 0, 2), np.inf, "X is not a finite number in jet 7"),
@@ -166,12 +166,12 @@ def test_megaelectronvolts_are_refused(arrays, write, refused, tmp_path):
     ],
 )
 def test_an_impossible_number_names_file_and_jet(
-    arrays, write, refused, tmp_path, place, value, complaint
+    arrays, write, refused, tmp_path, place, value, message
 ):
     x, _ = arrays()
     x[place] = value
     path = write(x=x)
-    assert f"error: {path}: {complaint}" in refused("qg", "--raw", tmp_path / "raw")
+    assert f"error: {path}: {message}" in refused("qg", "--raw", tmp_path / "raw")
 
 
 @pytest.mark.parametrize("label", [2, -1, 0.5])

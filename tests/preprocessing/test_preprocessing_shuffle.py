@@ -1,4 +1,4 @@
-"""Jets on their way through the buckets: none lost, none doubled, in random order."""
+"""The shuffle with buckets: no jet is lost or doubled, and the order is random."""
 
 from dataclasses import replace
 
@@ -23,16 +23,16 @@ def ordered_jets():
     return PreparedJets(records, features.astype(np.float32))
 
 
-def through_buckets(jets, folder, seed=1, stretch=500):
+def through_buckets(jets, folder, seed=1):
     with Buckets(folder, len(jets.records), SPEC, np.random.default_rng(seed)) as buckets:
-        for first in range(0, len(jets.records), stretch):
-            buckets.scatter(jets.take(np.arange(first, first + stretch)))
+        for rows in np.split(np.arange(len(jets.records)), 8):
+            buckets.scatter(jets.take(rows))
         return list(buckets.shuffled())
 
 
 @pytest.fixture(params=[128, 4])
 def small_buckets(request, monkeypatch):
-    """Fourteen buckets of 300 jets, or four of a thousand, each of which is scattered once more."""
+    """Fourteen buckets of 300 jets, or four of a thousand that are scattered once more."""
     monkeypatch.setattr(shuffle, "BUCKET_JETS", 300)
     monkeypatch.setattr(shuffle, "MOST_BUCKETS", request.param)
 

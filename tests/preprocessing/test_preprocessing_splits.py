@@ -1,4 +1,4 @@
-"""Splits: disjoint, seeded, the same however a file is read; events and levels stay together."""
+"""Splits: disjoint, seeded, independent of chunks; events and levels stay together."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,12 +23,12 @@ def split_of(rows, name="QG_jets.npz", seed=0):
     return Shard(SHARES, 0, ()).split_of(rows, Path(name), seed)
 
 
-def test_every_row_has_one_split_in_the_asked_proportions():
+def test_every_row_has_one_split_in_the_requested_proportions():
     fractions = np.bincount(split_of(ROWS), minlength=3) / len(ROWS)
     np.testing.assert_allclose(fractions, [0.7, 0.2, 0.1], atol=0.005)  # 3 sigma: 0.0043
 
 
-def test_the_split_of_a_row_does_not_depend_on_what_is_read_with_it():
+def test_the_split_of_a_row_does_not_depend_on_the_chunk():
     np.testing.assert_array_equal(split_of(ROWS)[500:700], split_of(ROWS[500:700]))
 
 
@@ -61,11 +61,11 @@ def jets(rows: int, jets_per_row: int, misses: bool = False) -> JetChunk:
 
 def written(chunk: JetChunk, spec, path: Path) -> Path:
     prepared = prepare(chunk, spec, path)
-    made = Provenance(spec.name, "train", 0, [], [])
-    made.jets_per_class = np.bincount(prepared.records["label"], minlength=spec.num_classes)
+    provenance = Provenance(spec.name, "train", 0, [], [])
+    provenance.jets_per_class = np.bincount(prepared.records["label"], minlength=spec.num_classes)
     with Buckets(path.parent, len(prepared.records), spec, np.random.default_rng(1)) as buckets:
         buckets.scatter(prepared)
-        jet_file.write(path, buckets, spec, made, lambda jets: None)
+        jet_file.write(path, buckets, spec, provenance, lambda jets: None)
     return path
 
 
@@ -81,11 +81,11 @@ def test_the_jets_of_an_event_are_stored_and_read_together(tmp_path):
     with JetFiles([path], LHCO) as files:
         assert files.num_jets == 80
         assert (np.diff(files.edges) % 2 == 0).all()
-        found = files.read(3, 9)  # from the middle of an event
-        np.testing.assert_array_equal(found["jet"][:, 0], stored.reshape(80, 5)[3:9, 0])
-        np.testing.assert_array_equal(found["jet"][:, 2], stored.reshape(80, 5)[3:9, 3])
-        np.testing.assert_array_equal(found["pid"].argmax(1), np.repeat(row % 2, 2)[3:9])
-        filled = (found["data"] != 0).any(-1).sum(-1)
+        arrays = files.read(3, 9)  # from the middle of an event
+        np.testing.assert_array_equal(arrays["jet"][:, 0], stored.reshape(80, 5)[3:9, 0])
+        np.testing.assert_array_equal(arrays["jet"][:, 2], stored.reshape(80, 5)[3:9, 3])
+        np.testing.assert_array_equal(arrays["pid"].argmax(1), np.repeat(row % 2, 2)[3:9])
+        filled = (arrays["data"] != 0).any(-1).sum(-1)
         np.testing.assert_array_equal(filled, files.multiplicity[3:9])
 
 
@@ -106,9 +106,9 @@ def test_an_event_that_the_detector_missed_is_kept_with_an_empty_jet(tmp_path):
         np.testing.assert_array_equal(file["gen_multiplicity"][:], 1 + (row + 1) % 3)
     for level, offset in (("reco", 0.0), ("gen", 0.1)):
         with JetFiles([path], OMNIFOLD, level=level) as files:
-            found = files.read(0, 40)["jet"][:, 0]
+            jet_pt = files.read(0, 40)["jet"][:, 0]
         expected = np.where((row % 4 == 0) & (level == "reco"), 0, 1000 + row + offset)
-        np.testing.assert_allclose(found, expected, rtol=1e-6)
+        np.testing.assert_allclose(jet_pt, expected, rtol=1e-6)
 
 
 def test_an_event_that_lacks_a_jet_is_left_out():
@@ -118,23 +118,23 @@ def test_an_event_that_lacks_a_jet_is_left_out():
     assert len(prepared.features) == prepared.kept.sum()
 
 
-def test_a_chunk_split_in_two_is_the_whole_chunk():
+def test_the_parts_of_a_chunk_are_prepared_like_the_chunk():
     chunk = jets(40, 1)
     chosen = np.arange(40) % 3 == 0
     spec = replace(QG, jet_pt_range=(500.0, 2000.0))
-    whole = prepare(chunk, spec, Path("qg"))
+    single = prepare(chunk, spec, Path("qg"))
     parts = [prepare(chunk.take(mask), spec, Path("qg")) for mask in (chosen, ~chosen)]
     order = np.argsort(np.concatenate([part.records["source"][:, 1] for part in parts]))
-    together = np.concatenate([part.records for part in parts])[order]
-    np.testing.assert_array_equal(together, whole.records)
-    assert together.dtype == record_type(spec)
-    assert sum(len(part.features) for part in parts) == len(whole.features)
+    records = np.concatenate([part.records for part in parts])[order]
+    np.testing.assert_array_equal(records, single.records)
+    assert records.dtype == record_type(spec)
+    assert sum(len(part.features) for part in parts) == len(single.features)
 
 
 @pytest.mark.parametrize("spec", [QG, LHCO, OMNIFOLD], ids=lambda spec: spec.name)
-def test_a_stretch_without_a_jet_of_a_split_gives_that_split_nothing(spec):
+def test_a_chunk_without_a_jet_of_a_split_is_empty(spec):
     chunk = jets(4, spec.jets_per_row)
     chunk.observables = np.ones((4, max(1, len(spec.levels)), len(spec.observables)))
-    nothing = prepare(chunk.take(np.zeros(4, bool)), spec, Path(spec.name))
-    assert len(nothing.records) == len(nothing.features) == 0
-    assert nothing.records.dtype == record_type(spec)
+    empty = prepare(chunk.take(np.zeros(4, bool)), spec, Path(spec.name))
+    assert len(empty.records) == len(empty.features) == 0
+    assert empty.records.dtype == record_type(spec)

@@ -82,7 +82,7 @@ def test_the_size_of_the_stored_chunks_does_not_matter(top_table, tmp_path, chun
     np.testing.assert_array_equal(counts, (table[:, :800:4] > 0).sum(axis=1))
 
 
-def test_attributes_that_another_program_wrote_as_text_are_read(top_table, tmp_path):
+def test_attributes_of_type_text_are_read(top_table, tmp_path):
     as_frame(top_table(20)).to_hdf(tmp_path / "pandas.h5", key="table", format="table")
     expected = read_all(tmp_path / "pandas.h5")
     with h5py.File(tmp_path / "pandas.h5", "r+") as file:
@@ -93,7 +93,7 @@ def test_attributes_that_another_program_wrote_as_text_are_read(top_table, tmp_p
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_stretches_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
+def test_chunks_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
     path = write_top(tmp_path / "train.h5", np.tile(top_table(50), (100, 1)))
     first_rows = [chunk.rows[0] for chunk in top.read(path)]
     assert first_rows == [0, CHUNK_ROWS]
@@ -150,8 +150,8 @@ def test_nan_names_column_and_jet(top_table, write_top, refused, tmp_path):
     table = top_table(50)
     table[[17, 30], 6] = np.nan
     path = write_top(tmp_path / "raw/val.h5", table)
-    complaint = refused("top", "--splits", "val", "--raw", tmp_path / "raw")
-    assert f"{path}: table/PY_1 is not a finite number in jet 17" in complaint
+    message = refused("top", "--splits", "val", "--raw", tmp_path / "raw")
+    assert f"{path}: table/PY_1 is not a finite number in jet 17" in message
 
 
 def test_a_third_label_is_refused(top_table, write_top, refused, tmp_path):
@@ -179,13 +179,13 @@ def test_absurd_momenta_are_refused_without_overflow(top_table, tmp_path, refuse
         {"format": "table", "key": "events", "complib": "blosc", "complevel": 3},
     ],
 )
-def test_however_pandas_was_told_to_write_the_jets_are_the_same(
+def test_every_way_of_writing_with_pandas_gives_the_same_jets(
     top_table, write_top, tmp_path, written
 ):
     table = top_table(30)
     frame = as_frame(table)
     frame.index = np.arange(30) * 0.5  # rows chosen from a larger table keep their numbers
-    frame.insert(0, "run", 7)  # a column of one's own
+    frame.insert(0, "run", 7)  # an additional column
     frame.to_hdf(tmp_path / "pandas.h5", **({"key": "table"} | written))
     expected = read_all(write_top(tmp_path / "plain.h5", table))
     for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
@@ -198,13 +198,11 @@ def test_a_column_of_text_is_named(top_table, refused, tmp_path, layout):
     frame.insert(0, "comment", ["a", "b"] * 15)
     (tmp_path / "raw").mkdir()
     frame.to_hdf(tmp_path / "raw/train.h5", key="table", format=layout, data_columns=["comment"])
-    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
-    assert "and no numbers; drop that column" in complaint
+    message = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "and no numbers; drop that column" in message
 
 
-def test_of_several_tables_the_public_key_is_taken_and_nothing_guessed(
-    top_table, write_top, refused, tmp_path
-):
+def test_of_several_tables_the_public_key_is_read(top_table, write_top, refused, tmp_path):
     path = write_top(tmp_path / "raw/train.h5")
     expected = read_all(path)
     as_frame(top_table(10, seed=9)).to_hdf(path, key="more", mode="a")
@@ -212,16 +210,16 @@ def test_of_several_tables_the_public_key_is_taken_and_nothing_guessed(
         np.testing.assert_array_equal(ours, theirs)
     with h5py.File(path, "a") as file:
         file.move("table", "less")
-    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
-    assert "several pandas tables, none under the key 'table': less, more" in complaint
+    message = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "several pandas tables, none under the key 'table': less, more" in message
 
 
 def test_another_key_is_named(refused, tmp_path):
     (tmp_path / "raw").mkdir()
     with h5py.File(tmp_path / "raw/train.h5", "w") as file:
         file["events"] = np.zeros(3)
-    complaint = refused("top", *TRAIN, "--raw", tmp_path / "raw")
-    assert "has no pandas table: events" in complaint
+    message = refused("top", *TRAIN, "--raw", tmp_path / "raw")
+    assert "has no pandas table: events" in message
 
 
 def test_an_empty_folder_and_an_empty_table_are_refused(top_table, write_top, refused, tmp_path):

@@ -37,7 +37,7 @@ def jetclass_jets(jetclass_folder: Path) -> dict[str, ak.Array]:
 def top_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("top")
     arguments = argparse.Namespace(out=out, train=201, val=20, test=10, share=3)
-    produce(replace(top.RECIPE, chunk_size=101), top.files(arguments), seed=1, workers=2)
+    produce(replace(top.CARD, chunk_size=101), top.files(arguments), seed=1, workers=2)
     return out
 
 

@@ -1,20 +1,13 @@
-"""Aspen Open Jets: eleven columns per candidate, marks of missing tracks; read back by us."""
+"""Aspen Open Jets: candidates, impact parameters, tagging variables; conversion."""
 
-import argparse
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from small_samples import converted, simulated
 
-from omnilearn.data.catalogue import ASPEN
-from omnilearn.data.reader import JetFiles
-from omnilearn.errors import run_cli
-from preprocessing.__main__ import main as preprocess
 from simulation import aspen
-from simulation.runner import produce
 
 JETS = 81
 
@@ -22,21 +15,18 @@ JETS = 81
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("aspen")
-    clean = replace(aspen.RECIPE, settings=(*aspen.RECIPE.settings, "PartonLevel:MPI = off"))
-    flags = argparse.Namespace(out=out, jets=JETS, events=None, processes=None)
-    produce(clean, aspen.files(flags), seed=1, workers=1)
-    return out
+    return simulated(aspen, out, jets=JETS, events=None, processes=None)
 
 
 @pytest.fixture(scope="module")
 def columns(folder: Path) -> dict[str, np.ndarray]:
     """All jets of both files."""
-    parts = []
+    runs = []
     for run in "GH":
         with h5py.File(folder / f"Run{run}_batch0.h5") as file:
-            parts.append({name: values[:] for name, values in file.items()})
-    assert [len(part["PFCands"]) for part in parts] == [41, 40]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            runs.append({name: values[:] for name, values in file.items()})
+    assert [len(arrays["PFCands"]) for arrays in runs] == [41, 40]
+    return {name: np.concatenate([arrays[name] for arrays in runs]) for name in runs[0]}
 
 
 def test_keys_shapes_and_types_are_the_public_ones(columns: dict) -> None:
@@ -62,8 +52,8 @@ def test_candidates_sum_to_the_jet_and_fall_in_pt(columns: dict) -> None:
 
 
 def test_every_event_has_a_jet_above_the_trigger(columns: dict) -> None:
-    """So most jets are, where one of seven of all jets above 300 GeV would be."""
-    share = np.mean(columns["jet_kinematics"][:, 0] > aspen.RECIPE.trigger_pt)
+    """Without the trigger, one jet of seven above 300 GeV would be above its threshold."""
+    share = np.mean(columns["jet_kinematics"][:, 0] > aspen.CARD.trigger_pt)
     assert 0.45 < share < 0.95
 
 
@@ -78,18 +68,16 @@ def test_only_particles_with_a_track_have_impact_parameters(columns: dict) -> No
     assert 0.45 < np.mean(charge != 0) < 0.65
 
 
-def test_the_sample_goes_through_to_the_reader(
-    folder: Path, columns: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_converted_jets_are_those_of_the_sample(
+    folder: Path, columns: dict, tmp_path: Path
 ) -> None:
-    arguments = ["aspen", "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
-    monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
-    assert run_cli(preprocess) == 0
-    with JetFiles(sorted((tmp_path / "aspen").rglob("*.h5")), ASPEN) as files:
-        found = files.read(0, files.num_jets)
-    assert found["data"].shape == (JETS, 150, 13)
-    jets, expected = found["jet"], columns["jet_kinematics"]
-    order, wanted = jets[:, 0].argsort(), expected[:, 0].argsort()
-    np.testing.assert_allclose(jets[order, :2], expected[wanted, :2], rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(jets[order, 3], columns["jet_tagging"][wanted, 0])
-    assert (jets[order, 2] > expected[wanted, 3] - 0.5).all()  # the mass before grooming
+    splits = converted("aspen", folder, tmp_path).values()
+    assert sum(len(arrays["data"]) for arrays in splits) == JETS
+    jets = np.concatenate([arrays["jet"] for arrays in splits])
+    jets = jets[jets[:, 0].argsort()]
+    order = columns["jet_kinematics"][:, 0].argsort()
+    expected = columns["jet_kinematics"][order]
+    np.testing.assert_allclose(jets[:, :2], expected[:, :2], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(jets[:, 3], columns["jet_tagging"][order, 0])
+    assert (jets[:, 2] > expected[:, 3] - 0.5).all()  # the mass before grooming
     assert 30 < np.median(jets[:, 2]) < 80

@@ -1,32 +1,21 @@
-"""ATLAS top tagging: MeV, calibrated jets, weights that balance the spectra; read back by us."""
+"""ATLAS top tagging: MeV, calibrated jets, weights that balance the spectra; conversion."""
 
-import argparse
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from small_samples import converted, simulated
 
-from omnilearn.data.catalogue import ATLAS
-from omnilearn.data.reader import JetFiles
-from omnilearn.errors import run_cli
 from omnilearn.hdf5_sums import attributes
-from preprocessing.__main__ import main as preprocess
 from simulation import atlas
-from simulation.runner import produce
 
 JETS, TEST_JETS = 121, 10
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("atlas")
-    clean = replace(atlas.RECIPE, settings=(*atlas.RECIPE.settings, "PartonLevel:MPI = off"))
-    arguments = argparse.Namespace(out=out, jets=JETS, test_jets=TEST_JETS)
-    produce(clean, atlas.files(arguments), seed=1, workers=1)
-    return out
+    return simulated(atlas, tmp_path_factory.mktemp("atlas"), jets=JETS, test_jets=TEST_JETS)
 
 
 @pytest.fixture(scope="module")
@@ -83,22 +72,17 @@ def test_weights_give_the_background_the_spectrum_of_the_tops() -> None:
     np.testing.assert_allclose(others / others.sum(), tops / tops.sum(), atol=0.03)
 
 
-def test_the_sample_goes_through_to_the_reader(
-    folder: Path, columns: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_converted_jets_are_those_of_the_sample(
+    folder: Path, columns: dict, tmp_path: Path
 ) -> None:
-    arguments = ["atlas", "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
-    monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
-    assert run_cli(preprocess) == 0
-    jets = {}
-    for split in ("train", "val", "test"):
-        with JetFiles(sorted((tmp_path / "atlas" / split).glob("*.h5")), ATLAS) as files:
-            jets[split] = files.read(0, files.num_jets)
-    assert len(jets["test"]["jet"]) == TEST_JETS
-    found = np.concatenate([jets[split]["jet"] for split in ("train", "val")])
-    order, expected = found[:, 0].argsort(), columns["fjet_pt"].argsort()
-    np.testing.assert_allclose(found[order, 0], columns["fjet_pt"][expected] / 1000, rtol=1e-5)
-    np.testing.assert_allclose(
-        found[order, 2], columns["fjet_m"][expected] / 1000, rtol=1e-3, atol=0.05
+    splits = converted("atlas", folder, tmp_path)
+    assert len(splits["test"]["jet"]) == TEST_JETS
+    jets, weights = (
+        np.concatenate([splits[split][key] for split in ("train", "val")])
+        for key in ("jet", "weight")
     )
-    weights = np.concatenate([jets[split]["weight"] for split in ("train", "val")])
-    np.testing.assert_allclose(weights[order], columns["weights"][expected], rtol=1e-5)
+    ours, theirs = jets[:, 0].argsort(), columns["fjet_pt"].argsort()
+    pt, mass, weight = (columns[key][theirs] for key in ("fjet_pt", "fjet_m", "weights"))
+    np.testing.assert_allclose(jets[ours, 0], pt / 1000, rtol=1e-5)
+    np.testing.assert_allclose(jets[ours, 2], mass / 1000, rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(weights[ours], weight, rtol=1e-5)

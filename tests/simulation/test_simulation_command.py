@@ -1,4 +1,4 @@
-"""The commands: what they say, what they refuse, and random streams that never meet."""
+"""The command: its output, its errors, resuming, and independent random streams."""
 
 import sys
 from dataclasses import replace
@@ -25,14 +25,14 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return run_cli(main)
 
 
-def test_the_command_writes_three_tables_and_says_so(
+def test_the_command_writes_three_tables_and_prints_their_paths(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     assert command(monkeypatch, "top", "--jets", 6, "--out", tmp_path / "top", "--workers", 1) == 0
-    said = capfd.readouterr().out.splitlines()
-    assert len(said) == 4  # neither Pythia nor FastJet adds a banner
-    assert said[0] == f"wrote {tmp_path / 'top' / 'train.h5'} (6 jets)"
-    assert said[3].startswith("10 jets in ")
+    printed = capfd.readouterr().out.splitlines()
+    assert len(printed) == 4  # neither Pythia nor FastJet adds a banner
+    assert printed[0] == f"wrote {tmp_path / 'top' / 'train.h5'} (6 jets)"
+    assert printed[3].startswith("10 jets in ")
     assert [
         len(pd.read_hdf(tmp_path / "top" / f"{split}.h5", key="table"))
         for split in ("train", "val", "test")
@@ -62,10 +62,10 @@ def test_a_wrong_flag_is_refused_in_one_sentence(
     complaint: str,
 ) -> None:
     assert command(monkeypatch, *arguments, "--out", tmp_path / "new") == 2
-    said = capfd.readouterr()
-    assert said.out == ""
-    assert said.err.count("\n") == 1
-    assert complaint in said.err
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert complaint in printed.err
     assert not (tmp_path / "new").exists()
 
 
@@ -74,9 +74,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_simulating(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     assert command(monkeypatch, "top", "--jets", 5, "--out", tmp_path / "file" / "top") == 2
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1
-    assert "cannot be written" in said
+    printed = capfd.readouterr().err
+    assert printed.count("\n") == 1
+    assert "cannot be written" in printed
 
 
 @pytest.mark.parametrize(
@@ -111,24 +111,24 @@ def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path: Path) -
 
 
 def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> None:
-    flags = ["jetclass", "--jets-per-class", "400", "--out", str(tmp_path)]
-    planned = {}
-    for choice in ([], ["--classes", "QCD,Tbqq"]):
-        files = jetclass.files(parser().parse_args([*flags, *choice]))
-        made = tasks(jetclass.RECIPE, files, seed=1)
-        planned[len(choice)] = {file.path: parts for file, parts in zip(files, made, strict=True)}
-    alone, among_ten = planned[2], planned[0]
-    assert {path.name.split("_")[0] for path in alone} == {"ZJetsToNuNu", "TTBar"}
-    assert len(alone) == 6
-    assert all(among_ten[path] == parts for path, parts in alone.items())
+    def tasks_of_files(*classes: str) -> dict:
+        flags = ["jetclass", "--jets-per-class", "400", "--out", str(tmp_path), *classes]
+        files = jetclass.files(parser().parse_args(flags))
+        paths = [file.path for file in files]
+        return dict(zip(paths, tasks(jetclass.CARD, files, seed=1), strict=True))
+
+    two, ten = tasks_of_files("--classes", "QCD,Tbqq"), tasks_of_files()
+    assert {path.name.split("_")[0] for path in two} == {"ZJetsToNuNu", "TTBar"}
+    assert len(two) == 6
+    assert two.items() <= ten.items()
 
 
 def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
     flags = ["jetclass", "--jets-per-class", "120000", "--jets-per-file", "28000"]
     args = parser().parse_args([*flags, "--out", str(tmp_path)])
     pythia, detector = [], []
-    for task in chain(*tasks(jetclass.RECIPE, jetclass.files(args), seed=1)):
-        for stream, (process, _) in enumerate(jetclass.RECIPE.streams()):
+    for task in chain(*tasks(jetclass.CARD, jetclass.files(args), seed=1)):
+        for stream, (process, _) in enumerate(jetclass.CARD.streams()):
             if task.jets[process]:
                 seed, rng = streams(task, stream)
                 pythia.append(seed)
@@ -141,10 +141,10 @@ def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
 def test_tasks_of_a_file_add_up_to_its_jets(tmp_path: Path) -> None:
     args = parser().parse_args(["top", "--jets", "1201", "--out", str(tmp_path)])
     files = top.files(args)
-    for file, parts in zip(files, tasks(top.RECIPE, files, seed=1), strict=True):
+    for file, parts in zip(files, tasks(top.CARD, files, seed=1), strict=True):
         shares = [task.jets for task in parts]
         assert tuple(map(sum, zip(*shares, strict=True))) == file.jets
-        assert all(sum(share) <= top.RECIPE.chunk_size + 1 for share in shares)
+        assert all(sum(share) <= top.CARD.chunk_size + 1 for share in shares)
 
 
 def test_a_setting_that_pythia_does_not_know_is_an_error(capfd: pytest.CaptureFixture) -> None:
@@ -157,47 +157,32 @@ def test_a_killed_simulation_makes_only_the_missing_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
     names = ("train_100M/ZToQQ_000.root", "val_5M/ZToQQ_120.root", "test_20M/ZToQQ_100.root")
-    begun = []
+    started = []
 
     def writer(path: Path):
-        begun.append(path)
-        if len(begun) == 2:
+        started.append(path)
+        if len(started) == 2:
             raise KeyboardInterrupt
         return CLEAN.writer(path)
 
     def simulate(out: str, seed: int) -> list[list[float]]:
-        status = command(
-            monkeypatch,
-            "jetclass",
-            "--jets-per-class",
-            4,
-            "--val-jets-per-class",
-            3,
-            "--test-jets-per-class",
-            2,
-            "--classes",
-            "Zqq",
-            "--workers",
-            1,
-            "--seed",
-            seed,
-            "--out",
-            tmp_path / out,
-        )
-        found = [tmp_path / out / name for name in names if (tmp_path / out / name).exists()]
-        assert status == (0 if len(found) == 3 and not (tmp_path / out / NAME).exists() else 2)
-        return [ak.to_list(uproot.open(path)["tree"]["jet_pt"].array()) for path in found]
+        flags = "--jets-per-class 4 --val-jets-per-class 3 --test-jets-per-class 2 --classes Zqq"
+        flags += f" --workers 1 --seed {seed} --out {tmp_path / out}"
+        status = command(monkeypatch, "jetclass", *flags.split())
+        paths = [tmp_path / out / name for name in names if (tmp_path / out / name).exists()]
+        assert status == (0 if len(paths) == 3 and not (tmp_path / out / NAME).exists() else 2)
+        return [ak.to_list(uproot.open(path)["tree"]["jet_pt"].array()) for path in paths]
 
-    monkeypatch.setattr(jetclass, "RECIPE", replace(CLEAN, writer=writer))
+    monkeypatch.setattr(jetclass, "CARD", replace(CLEAN, writer=writer))
     stopped = simulate("stopped", seed=1)
     assert len(stopped) == 1
     assert "makes only the missing ones" in capfd.readouterr().err
     resumed = simulate("stopped", seed=1)
-    assert len(begun) == 4  # the first file was not made again
+    assert len(started) == 4  # the first file was not made again
     assert "1 of 3 files are complete from an earlier run and kept" in capfd.readouterr().out
-    assert resumed == simulate("whole", seed=1)
-    # what another seed has made is never mixed in
-    begun.clear()
+    assert resumed == simulate("uninterrupted", seed=1)
+    # files of another seed are not kept
+    started.clear()
     assert len(simulate("seeds", seed=1)) == 1
     assert simulate("seeds", seed=2)[0] != resumed[0]
-    assert len(begun) == 5
+    assert len(started) == 5

@@ -1,4 +1,4 @@
-"""The detector response: energy scale, mixture of objects, and its parts one by one."""
+"""The detector response: energy scale, mixture of objects, and each of its parts."""
 
 from dataclasses import fields
 
@@ -112,39 +112,39 @@ def test_objects_are_half_charged_hadrons_and_two_fifths_photons(
         (KLONG_ID, 0, NEUTRAL_HADRON, 0.22),
     ],
 )
-def test_a_lone_particle_is_seen_with_the_resolution_of_its_detector(
+def test_a_single_particle_is_measured_with_the_resolution_of_its_detector(
     pdg_id: int, charge: float, kind: int, resolution: float
 ) -> None:
-    seen = reconstruct(gun(pdg_id, charge, 50.0, 0.3, 4000), np.random.default_rng(2))
-    assert set(seen.kind) == {kind}
-    assert len(seen.event) > 3800
-    assert abs(seen.energy.mean() / 50.0 - 1) < 0.02
-    assert abs(seen.energy.std() / 50.0 / resolution - 1) < 0.15
+    objects = reconstruct(gun(pdg_id, charge, 50.0, 0.3, 4000), np.random.default_rng(2))
+    assert set(objects.kind) == {kind}
+    assert len(objects.event) > 3800
+    assert abs(objects.energy.mean() / 50.0 - 1) < 0.02
+    assert abs(objects.energy.std() / 50.0 / resolution - 1) < 0.15
 
 
 def test_energy_of_a_lost_track_stays_as_a_neutral_hadron() -> None:
     count = 4000
-    seen = reconstruct(gun(PION_ID, 1, 50.0, 0.3, count), np.random.default_rng(3))
-    tracks = seen.kind == CHARGED_HADRON
+    objects = reconstruct(gun(PION_ID, 1, 50.0, 0.3, count), np.random.default_rng(3))
+    tracks = objects.kind == CHARGED_HADRON
     assert abs(tracks.sum() / count - 0.95) < 0.015
-    lost = np.setdiff1d(np.arange(count), seen.event[tracks])
-    recovered = seen[np.isin(seen.event, lost)]
+    lost = np.setdiff1d(np.arange(count), objects.event[tracks])
+    recovered = objects[np.isin(objects.event, lost)]
     assert set(recovered.kind) == {NEUTRAL_HADRON}
     assert len(recovered.event) > 0.95 * len(lost)
     # beside a track only an upward fluctuation of two resolutions remains
-    assert (seen.kind == NEUTRAL_HADRON).sum() - len(recovered.event) < 0.05 * count
+    assert (objects.kind == NEUTRAL_HADRON).sum() - len(recovered.event) < 0.05 * count
 
 
-def test_neutrinos_and_particles_along_the_beam_are_not_seen() -> None:
+def test_neutrinos_and_particles_along_the_beam_are_not_reconstructed() -> None:
     rng = np.random.default_rng(4)
     assert len(reconstruct(gun(NEUTRINO_ID, 0, 50.0, 0.3, 10), rng).event) == 0
     assert len(reconstruct(gun(PION_ID, 1, 500.0, 6.0, 10), rng).event) == 0
 
 
 def test_prompt_tracks_have_impact_parameters_of_one_resolution() -> None:
-    seen = reconstruct(gun(MUON_ID, -1, 20.0, 1.0, 4000), np.random.default_rng(5))
-    assert abs(np.std(seen.d0 / seen.d0_error) - 1) < 0.05
-    assert abs(np.std(seen.dz / seen.dz_error) - 1) < 0.05
+    objects = reconstruct(gun(MUON_ID, -1, 20.0, 1.0, 4000), np.random.default_rng(5))
+    assert abs(np.std(objects.d0 / objects.d0_error) - 1) < 0.05
+    assert abs(np.std(objects.dz / objects.dz_error) - 1) < 0.05
 
 
 def test_efficiency_follows_momentum_and_pseudorapidity() -> None:
@@ -153,7 +153,7 @@ def test_efficiency_follows_momentum_and_pseudorapidity() -> None:
     np.testing.assert_array_equal(track_efficiency(pion, pt, eta), [0, 0.7, 0.95, 0.85, 0])
 
 
-def test_log_normal_has_the_mean_and_width_asked_for() -> None:
+def test_log_normal_has_the_given_mean_and_width() -> None:
     values = log_normal(np.full(100_000, 3.0), np.full(100_000, 0.6), np.random.default_rng(6))
     assert abs(values.mean() - 3.0) < 0.01
     assert abs(values.std() - 0.6) < 0.01
@@ -175,8 +175,8 @@ def test_a_cell_contains_the_direction_that_hits_it() -> None:
 
 
 def test_a_jet_of_one_particle_has_no_substructure() -> None:
-    one = ak.Array([{"px": [600.0], "py": [0.0], "pz": [10.0], "energy": [np.hypot(600, 10)]}])
-    particle = ak.zip({name: one[name] for name in one.fields})
+    momentum = {"px": [[600.0]], "py": [[0.0]], "pz": [[10.0]], "energy": [[np.hypot(600, 10)]]}
+    particle = ak.zip({name: ak.Array(values) for name, values in momentum.items()})
     assert abs(softdrop_mass(particle, 0.8)[0]) < 1e-3
     np.testing.assert_array_equal(subjettiness(particle, 0.8), np.zeros((1, 4)))
 
@@ -193,11 +193,11 @@ def test_the_decay_of_a_top_ends_in_three_quarks() -> None:
     tops = resonances(events, 6)
     assert len(tops) == 20
     products = decay_products(events, tops)
-    found = products >= 0
-    assert (found.sum(axis=1) == 3).all()
-    quarks = np.where(found, abs(events.pdg_id[products]), 0)
+    real = products >= 0
+    assert (real.sum(axis=1) == 3).all()
+    quarks = np.where(real, abs(events.pdg_id[products]), 0)
     assert quarks.max() <= 5
     assert (np.sort(quarks)[:, -1] == 5).all()
-    energy = np.where(found, events.energy[products], 0).sum(axis=1)
+    energy = np.where(real, events.energy[products], 0).sum(axis=1)
     # the W recoils a little against radiation from the beauty quark before it decays
     np.testing.assert_allclose(energy, events.energy[tops], rtol=0.05)

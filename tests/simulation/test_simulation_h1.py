@@ -1,4 +1,4 @@
-"""Simulated DIS: the minitree's branches, the scattered positron, two showers that agree."""
+"""Simulated DIS: the branches of a minitree, the scattered positron, two showers."""
 
 import argparse
 from dataclasses import replace
@@ -8,16 +8,12 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from small_samples import converted, simulated
 
-from omnilearn.data.catalogue import H1
-from omnilearn.data.reader import JetFiles
 from preprocessing import h1 as reader
-from preprocessing.__main__ import plan
-from preprocessing.convert import convert
 from simulation import h1
 from simulation.detector import visible
 from simulation.generator import Generator
-from simulation.runner import produce
 
 EVENTS = 400
 GENERATORS = ("Django", "Rapgap")
@@ -25,10 +21,8 @@ GENERATORS = ("Django", "Rapgap")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("h1")
-    recipe = replace(h1.RECIPE, chunk_size=300)
-    produce(recipe, h1.files(argparse.Namespace(out=out, jets=EVENTS)), seed=1, workers=1)
-    return out
+    card = replace(h1.CARD, chunk_size=300)
+    return simulated(h1, tmp_path_factory.mktemp("h1"), card, jets=EVENTS)
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +76,18 @@ def test_the_first_jet_is_the_hardest_and_parts_add_up(tree: ak.Array) -> None:
 
 
 def test_the_positron_is_measured_and_in_no_jet() -> None:
-    generator = Generator((*h1.RECIPE.settings, *h1.PROCESSES[1].variants[0]), seed=3)
+    generator = Generator((*h1.CARD.settings, *h1.PROCESSES[1].variants[0]), seed=3)
     events = generator.events(200)
     # with a perfect detector nothing but neutrinos is lost
-    recipe = replace(h1.RECIPE, objects=visible)
-    found = h1.scattering(recipe, h1.PROCESSES[1], events, np.random.default_rng(1))
-    assert len(found) > 50
-    assert np.median(found.Empz) == pytest.approx(2 * 27.6, rel=0.01)
-    positrons = ak.sum(ak.flatten(found.jets.constituents.pdg_id == -11, axis=2), axis=1)
+    card = replace(h1.CARD, objects=visible)
+    selected = h1.scattering(card, h1.PROCESSES[1], events, np.random.default_rng(1))
+    assert len(selected) > 50
+    assert np.median(selected.Empz) == pytest.approx(2 * 27.6, rel=0.01)
+    positrons = ak.sum(ak.flatten(selected.jets.constituents.pdg_id == -11, axis=2), axis=1)
     assert np.mean(ak.to_numpy(positrons) > 0) < 0.2  # a few come from pi0 decays
 
 
-def test_two_showers_agree_on_the_jets_but_not_to_the_last(trees: dict) -> None:
+def test_two_showers_agree_approximately(trees: dict) -> None:
     means = {
         name: (np.mean(tree.jet_pt[:, 0]), np.mean(ak.sum(tree.jet_part_idx == 0, axis=1)))
         for name, tree in trees.items()
@@ -102,8 +96,8 @@ def test_two_showers_agree_on_the_jets_but_not_to_the_last(trees: dict) -> None:
     assert means["Django"] != means["Rapgap"]
 
 
-def test_no_shower_prints_its_greeting(capfd: pytest.CaptureFixture) -> None:
-    Generator((*h1.RECIPE.settings, *h1.PROCESSES[0].variants[0]), seed=1)
+def test_the_banner_of_vincia_is_not_printed(capfd: pytest.CaptureFixture) -> None:
+    Generator((*h1.CARD.settings, *h1.PROCESSES[0].variants[0]), seed=1)
     assert capfd.readouterr().out == ""
 
 
@@ -117,16 +111,10 @@ def test_large_samples_are_cut_into_files(tmp_path: Path) -> None:
     ]
 
 
-def test_the_sample_goes_through_preprocessing_into_the_reader(
-    folder: Path, trees: dict, tmp_path: Path
-) -> None:
-    convert(plan("h1", reader.shards(folder), folder, tmp_path, seed=0), workers=1)
-    jet_pt = []
-    for split in ("train", "val", "test"):
-        with JetFiles([tmp_path / f"h1/{split}/h1_{split}_000.h5"], H1) as files:
-            found = files.read(0, files.num_jets)
-            jet_pt.extend(found["jet"][:, 0])
-            assert np.isfinite(found["data"]).all()
+def test_converted_jets_are_those_of_the_sample(folder: Path, trees: dict, tmp_path: Path) -> None:
+    splits = converted("h1", folder, tmp_path).values()
+    assert all(np.isfinite(arrays["data"]).all() for arrays in splits)
+    jet_pt = np.concatenate([arrays["jet"][:, 0] for arrays in splits])
     expected = []
     for tree in trees.values():
         pt, eta = ak.to_numpy(tree.jet_pt[:, 0]), ak.to_numpy(tree.jet_eta[:, 0])

@@ -1,4 +1,4 @@
-"""The ten classes: what the files hold, and that the jets are the right physics."""
+"""The ten classes: branches of the files, and physics of the jets."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,56 +13,19 @@ from simulation import jetclass
 from simulation.runner import produce
 
 # the branches of the public files, in their order, with their types
+MOMENTA = ("px", "py", "pz", "energy", "deta", "dphi")
+TRACKS = ("d0val", "d0err", "dzval", "dzerr", "charge")
+FLAGS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
+JET = ("pt", "eta", "phi", "energy", "nparticles", "sdmass", "tau1", "tau2", "tau3", "tau4")
+TRUTH = ("genpart_eta", "genpart_phi", "genpart_pid", "genpart_pt", "truth_match")
 PUBLIC_BRANCHES = {
-    **dict.fromkeys(
-        (
-            "part_px",
-            "part_py",
-            "part_pz",
-            "part_energy",
-            "part_deta",
-            "part_dphi",
-            "part_d0val",
-            "part_d0err",
-            "part_dzval",
-            "part_dzerr",
-            "part_charge",
-        ),
-        "var * float32",
-    ),
-    **dict.fromkeys(
-        (
-            "part_isChargedHadron",
-            "part_isNeutralHadron",
-            "part_isPhoton",
-            "part_isElectron",
-            "part_isMuon",
-        ),
-        "var * int32",
-    ),
+    **dict.fromkeys((f"part_{name}" for name in (*MOMENTA, *TRACKS)), "var * float32"),
+    **dict.fromkeys((f"part_is{name}" for name in FLAGS), "var * int32"),
     "label_QCD": "float32",
     **dict.fromkeys(("label_Hbb", "label_Hcc", "label_Hgg", "label_H4q", "label_Hqql"), "bool"),
     **dict.fromkeys(("label_Zqq", "label_Wqq", "label_Tbqq", "label_Tbl"), "int32"),
-    **dict.fromkeys(
-        (
-            "jet_pt",
-            "jet_eta",
-            "jet_phi",
-            "jet_energy",
-            "jet_nparticles",
-            "jet_sdmass",
-            "jet_tau1",
-            "jet_tau2",
-            "jet_tau3",
-            "jet_tau4",
-            "aux_genpart_eta",
-            "aux_genpart_phi",
-            "aux_genpart_pid",
-            "aux_genpart_pt",
-            "aux_truth_match",
-        ),
-        "float32",
-    ),
+    **dict.fromkeys((f"jet_{name}" for name in JET), "float32"),
+    **dict.fromkeys((f"aux_{name}" for name in TRUTH), "float32"),
 }
 
 
@@ -101,7 +64,7 @@ def test_branches_have_the_public_names_types_and_order(jetclass_jets: dict) -> 
         assert types == PUBLIC_BRANCHES
 
 
-def test_labels_are_one_hot_and_tell_the_class_of_the_file(jetclass_jets: dict) -> None:
+def test_labels_are_one_hot_and_those_of_the_file(jetclass_jets: dict) -> None:
     for name, jets in jetclass_jets.items():
         assert len(jets) == JETS
         for other in jetclass_jets:
@@ -124,7 +87,7 @@ def test_relative_coordinates_point_from_the_axis_to_the_constituent(jetclass_je
         assert ak.max(abs(jets.part_deta * np.sign(jets.jet_eta) + jets.jet_eta - eta)) < 1e-4
         turned = jets.part_dphi + jets.jet_phi - np.arctan2(jets.part_py, jets.part_px)
         assert ak.max(abs(np.sin(turned / 2))) < 1e-4
-        # anti-kT jets of radius 0.8 are round, save where two hard cores were joined
+        # anti-kT jets of radius 0.8 are round, except for clusterings of two hard cores
         far = np.hypot(jets.part_deta, jets.part_dphi) > 0.9
         assert ak.mean(ak.flatten(far)) < 0.01
 
@@ -239,12 +202,12 @@ def test_splits_share_no_jet(jetclass_folder: Path) -> None:
         uproot.open(path)["tree"].arrays(["jet_pt", "jet_eta"], library="np") for path in files
     ]
     assert sorted(len(jets["jet_pt"]) for jets in trees) == [30, 30, JETS]
-    # two jets may have one pT by chance, in single precision
-    directed = [np.column_stack([jets["jet_pt"], jets["jet_eta"]]) for jets in trees]
-    assert len(np.unique(np.concatenate(directed), axis=0)) == JETS + 60
+    # the pT alone may be the same by chance, in single precision
+    directions = [np.column_stack([jets["jet_pt"], jets["jet_eta"]]) for jets in trees]
+    assert len(np.unique(np.concatenate(directions), axis=0)) == JETS + 60
 
 
-def test_a_full_file_spills_into_the_next_and_one_seed_gives_one_sample(tmp_path: Path) -> None:
+def test_large_classes_have_several_files_and_the_seed_decides_the_jets(tmp_path: Path) -> None:
     def simulate(out: Path, seed: int, workers: int) -> list[ak.Array]:
         files = jetclass_files(out, train=50, val=0, test=0, per_file=20)
         files = [file for file in files if "ZToQQ" in file.path.name]
@@ -252,11 +215,11 @@ def test_a_full_file_spills_into_the_next_and_one_seed_gives_one_sample(tmp_path
         produce(replace(CLEAN, chunk_size=10), files, seed, workers)
         return [uproot.open(file.path)["tree"].arrays() for file in files]
 
-    one = simulate(tmp_path / "one", seed=3, workers=1)
-    two = simulate(tmp_path / "two", seed=3, workers=2)
-    other = simulate(tmp_path / "other", seed=4, workers=2)
-    assert [len(jets) for jets in one] == [20, 20, 10]
-    for jets, same in zip(one, two, strict=True):
+    one_worker = simulate(tmp_path / "one", seed=3, workers=1)
+    two_workers = simulate(tmp_path / "two", seed=3, workers=2)
+    other_seed = simulate(tmp_path / "other", seed=4, workers=2)
+    assert [len(jets) for jets in one_worker] == [20, 20, 10]
+    for jets, same in zip(one_worker, two_workers, strict=True):
         assert ak.array_equal(jets, same)
-    pts = np.concatenate([ak.to_numpy(jets.jet_pt) for jets in one + other])
+    pts = np.concatenate([ak.to_numpy(jets.jet_pt) for jets in one_worker + other_seed])
     assert len(np.unique(pts)) == 100

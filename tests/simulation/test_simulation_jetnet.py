@@ -1,45 +1,35 @@
-"""JetNet: one class per file, relative constituents, masses of their resonances; read back."""
+"""JetNet: one class per file, relative constituents, masses of resonances; conversion."""
 
-import argparse
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from small_samples import converted, simulated
 
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.data.reader import JetFiles
-from omnilearn.errors import run_cli
-from preprocessing.__main__ import main as preprocess
 from simulation import jetnet30, jetnet150
-from simulation.runner import produce
 
 JETS = 202
-SETS = {"jetnet30": (jetnet30, "", 30), "jetnet150": (jetnet150, "150", 150)}
+SETS = {"jetnet30": ("", 30), "jetnet150": ("150", 150)}  # suffix of files, slots
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of both sets."""
     out = tmp_path_factory.mktemp("jetnet")
-    for module, jets in ((jetnet30, 20), (jetnet150, JETS)):
-        recipe = module.RECIPE
-        clean = replace(recipe, settings=(*recipe.settings, "PartonLevel:MPI = off"))
-        files = module.files(argparse.Namespace(out=out, jets=jets))
-        produce(clean, files, seed=1, workers=1)
-    return out
+    simulated(jetnet30, out, jets=40)
+    return simulated(jetnet150, out, jets=JETS)
 
 
 @pytest.fixture(scope="module")
 def classes(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Class -> (constituents (jets, 150, 4), jets (jets, 4))."""
-    found = {}
+    arrays = {}
     for name in "gqtwz":
         with h5py.File(folder / f"{name}150.hdf5") as file:
-            found[name] = file["particle_features"][:], file["jet_features"][:]
-    return found
+            arrays[name] = file["particle_features"][:], file["jet_features"][:]
+    return arrays
 
 
 def test_keys_and_shapes_are_the_public_ones(folder: Path, classes: dict) -> None:
@@ -49,7 +39,7 @@ def test_keys_and_shapes_are_the_public_ones(folder: Path, classes: dict) -> Non
         assert constituents.dtype == jets.dtype == np.float32
     with h5py.File(folder / "w.hdf5") as file:
         assert sorted(file) == ["jet_features", "particle_features"]
-        assert file["particle_features"].shape == (4, 30, 4)
+        assert file["particle_features"].shape == (8, 30, 4)
         assert file["jet_features"][:, 3].max() <= 30
 
 
@@ -81,20 +71,15 @@ def test_gluons_hold_more_constituents_than_quarks(classes: dict) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_sample_goes_through_to_the_reader(
-    name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    arguments = [name, "--raw", str(folder), "--out", str(tmp_path), "--workers", "1"]
-    monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
-    assert run_cli(preprocess) == 0
-    _, suffix, slots = SETS[name]
-    with JetFiles(sorted((tmp_path / name).rglob("*.h5")), CATALOGUE[name]) as files:
-        found = files.read(0, files.num_jets)
-    assert found["data"].shape[1:] == (slots, 7)
-    for number, label in enumerate("gqtwz"):
+def test_converted_jets_are_those_of_the_sample(name: str, folder: Path, tmp_path: Path) -> None:
+    suffix, slots = SETS[name]
+    splits = converted(name, folder, tmp_path).values()
+    arrays = {key: np.concatenate([split[key] for split in splits]) for key in ("jet", "pid")}
+    assert {split["data"].shape[1:] for split in splits} == {(slots, 7)}
+    for index, label in enumerate("gqtwz"):
         with h5py.File(folder / f"{label}{suffix}.hdf5") as file:
             expected = file["jet_features"][:]
-        jets = found["jet"][found["pid"].argmax(axis=1) == number]
+        jets = arrays["jet"][arrays["pid"].argmax(axis=1) == index]
         jets, expected = jets[jets[:, 0].argsort()], expected[expected[:, 0].argsort()]
         np.testing.assert_allclose(jets[:, :2], expected[:, :2], rtol=1e-5)
         np.testing.assert_allclose(jets[:, 2], expected[:, 2], rtol=1e-3, atol=0.1)

@@ -1,4 +1,4 @@
-"""Simulated Z+jets: the public arrays at both levels, and what the detector and the tune do."""
+"""Simulated Z+jets: the public arrays at both levels, effects of the detector and the tune."""
 
 import argparse
 from dataclasses import replace
@@ -6,40 +6,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_samples import converted, read_splits, simulated, without_mpi
 
-from omnilearn.data.catalogue import OMNIFOLD
-from omnilearn.data.reader import JetFiles
 from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian, to_rapidity
 from preprocessing import omnifold as reader
-from preprocessing.__main__ import plan
-from preprocessing.convert import convert
 from preprocessing.identity import masses
 from simulation import omnifold
 from simulation.__main__ import parser
 from simulation.detector import visible
 from simulation.generator import Generator
-from simulation.runner import produce
 
 EVENTS = 100
 OBSERVABLES = ("mults", "lhas", "widths", "ang2s", "tau2s", "sdms", "zgs")
-CLEAN = "PartonLevel:MPI = off"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("omnifold")
-    recipe = replace(omnifold.RECIPE, settings=(*omnifold.RECIPE.settings, CLEAN), chunk_size=60)
-    produce(recipe, omnifold.files(argparse.Namespace(out=out, jets=EVENTS)), seed=1, workers=1)
-    return out
+    card = without_mpi(omnifold.CARD, chunk_size=60)
+    return simulated(omnifold, tmp_path_factory.mktemp("omnifold"), card, jets=EVENTS)
 
 
 @pytest.fixture(scope="module")
 def samples(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
+    arrays = {}
     for process in omnifold.PROCESSES:
         with np.load(folder / f"{process.name}_Zjet_pTZ-200GeV_0.npz") as file:
-            found[process.name] = dict(file)
-    return found
+            arrays[process.name] = dict(file)
+    return arrays
 
 
 @pytest.fixture(scope="module")
@@ -81,18 +74,20 @@ def test_particles_are_relative_to_their_jet_and_add_up_to_it(arrays: dict, leve
     np.testing.assert_allclose(jet[:, 0], jets[:, 0], rtol=1e-6)
     turned = np.exp(1j * jet[:, 2]) / np.exp(1j * jets[:, 2])
     np.testing.assert_allclose(turned, 1, atol=1e-6)
-    if level == "gen":  # the detector's objects have masses that it does not know
+    if level == "gen":  # at detector level, masses are assumed
         np.testing.assert_allclose(jet[:, 1], jets[:, 1], atol=1e-4)
         np.testing.assert_allclose(jet[:, 3], jets[:, 3], rtol=1e-3)
     assert 0 <= jets[:, 2].min() <= jets[:, 2].max() < 2 * np.pi
 
 
-def test_codes_are_tenths_and_the_detector_knows_no_kaon(arrays: dict) -> None:
+def test_codes_are_tenths_and_the_detector_identifies_no_kaon(arrays: dict) -> None:
     for level in ("gen", "sim"):
         code = 10 * arrays[f"{level}_particles"][..., 3]
         np.testing.assert_allclose(code, np.rint(code), atol=1e-12)
         assert {code.min(), code.max()} <= set(range(14))
-    gen, sim = (set(np.abs(species_of(arrays[f"{one}_particles"])).flat) for one in ("gen", "sim"))
+    gen, sim = (
+        set(np.abs(species_of(arrays[f"{level}_particles"])).flat) for level in ("gen", "sim")
+    )
     assert {22, 211, 130, 321, 2212, 2112} <= gen
     assert sim <= {22, 211, 130, 11, 13}
 
@@ -118,7 +113,7 @@ def test_the_alternative_radiates_less(samples: dict) -> None:
     assert not np.array_equal(alternative["gen_Zs"], samples["Pythia21"]["gen_Zs"])
 
 
-def test_what_stands_for_herwig_is_told(folder: Path) -> None:
+def test_the_replacement_of_herwig_is_recorded(folder: Path) -> None:
     arguments = parser().parse_args(["omnifold", "--jets", "1", "--out", "x"])
     assert "takes the place of Herwig" in arguments.stand_in
     assert [reader.generator(path)[0] for path in sorted(folder.glob("*.npz"))] == [
@@ -128,35 +123,35 @@ def test_what_stands_for_herwig_is_told(folder: Path) -> None:
 
 
 def test_an_event_without_objects_has_an_empty_jet() -> None:
-    generator = Generator(
-        (*omnifold.RECIPE.settings, CLEAN, *omnifold.PROCESSES[0].variants[0]), seed=1
-    )
+    card = without_mpi(omnifold.CARD)
+    generator = Generator((*card.settings, *omnifold.PROCESSES[0].variants[0]), seed=1)
     events = generator.events(10)
-    blind = visible(events, np.random.default_rng(1))
-    blind = blind[blind.event != 4]
-    recipe = replace(omnifold.RECIPE, objects=lambda events, rng: blind)
-    found = omnifold.boosted_events(recipe, omnifold.PROCESSES[0], events, np.random.default_rng(1))
+    objects = visible(events, np.random.default_rng(1))
+    objects = objects[objects.event != 4]
+    card = replace(card, objects=lambda events, rng: objects)
+    selected = omnifold.boosted_events(
+        card, omnifold.PROCESSES[0], events, np.random.default_rng(1)
+    )
     z = (events.status > 0) & (events.pdg_id == 23)
     passed = events.event[z][np.hypot(events.px[z], events.py[z]) > 200]
-    place = passed.tolist().index(4) if 4 in passed else None
-    assert len(found) == len(passed)
-    assert place is not None, "choose another event: this one has a soft Z"
-    columns = omnifold.columns(found, "train")
-    assert columns["sim_mults"][place] == 0
-    assert not any(columns[key][place].any() for key in columns if key.startswith("sim"))
-    assert columns["gen_mults"][place] > 0
+    index = passed.tolist().index(4) if 4 in passed else None
+    assert len(selected) == len(passed)
+    assert index is not None, "choose another event: this one has a soft Z"
+    columns = omnifold.columns(selected, "train")
+    assert columns["sim_mults"][index] == 0
+    assert not any(columns[key][index].any() for key in columns if key.startswith("sim"))
+    assert columns["gen_mults"][index] > 0
     assert np.count_nonzero(columns["sim_mults"] == 0) == 1
 
 
-def test_fastjet_finds_the_observables_of_the_file_again(samples: dict) -> None:
-    arrays = samples["Pythia21"]
-    bare = {key: one for key, one in arrays.items() if key[4:] in ("jets", "particles")}
-    found, again = (
-        reader.chunk(one, 0, Path("toy"), 0).observables[:, 1] for one in (arrays, bare)
+def test_fastjet_gives_the_observables_of_the_file(arrays: dict) -> None:
+    bare = {key: values for key, values in arrays.items() if key[4:] in ("jets", "particles")}
+    stored, computed = (
+        reader.chunk(columns, 0, Path("toy"), 0).observables[:, 1] for columns in (arrays, bare)
     )
     # masses of the public table and of the generator differ in the last digits
-    np.testing.assert_allclose(np.median(np.abs(again - found), axis=0), 0, atol=2e-3)
-    np.testing.assert_array_equal(again[:, 2], found[:, 2])
+    np.testing.assert_allclose(np.median(np.abs(computed - stored), axis=0), 0, atol=2e-3)
+    np.testing.assert_array_equal(computed[:, 2], stored[:, 2])
 
 
 def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> None:
@@ -169,15 +164,12 @@ def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> 
     ]
 
 
-def test_the_sample_goes_through_preprocessing_into_the_reader(
+def test_converted_jets_are_those_of_the_sample(
     folder: Path, samples: dict, tmp_path: Path
 ) -> None:
-    convert(plan("omnifold", reader.shards(folder), folder, tmp_path, seed=0), workers=1)
+    converted("omnifold", folder, tmp_path)
     for level, theirs in (("reco", "sim"), ("gen", "gen")):
-        jet_pt = []
-        for split in ("train", "val", "test"):
-            path = tmp_path / f"omnifold/{split}/omnifold_{split}_000.h5"
-            with JetFiles([path], OMNIFOLD, level=level) as files:
-                jet_pt.extend(files.read(0, files.num_jets)["jet"][:, 0])
-        expected = np.concatenate([one[f"{theirs}_jets"][:, 0] for one in samples.values()])
+        splits = read_splits("omnifold", tmp_path, level).values()
+        jet_pt = np.concatenate([arrays["jet"][:, 0] for arrays in splits])
+        expected = np.concatenate([arrays[f"{theirs}_jets"][:, 0] for arrays in samples.values()])
         np.testing.assert_allclose(np.sort(jet_pt), np.sort(expected), rtol=1e-5)

@@ -1,12 +1,12 @@
-"""Simulated PFNano: whole events in CMS's branches, read back by preprocessing."""
+"""Simulated PFNano: events in CMS's branches, links, generator particles; conversion."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from small_samples import without_mpi
 
 from benchmarks import aspen_composition
 from omnilearn.clustering import cluster
@@ -25,8 +25,8 @@ PROCESSES = "JetHT,TTToHadronic,GluGluHToBB_Pt-200ToInf"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pfnano")
-    clean = replace(pfnano.RECIPE, settings=(*pfnano.RECIPE.settings, "PartonLevel:MPI = off"))
-    produce(clean, pfnano.files(out, EVENTS, PROCESSES.split(",")), seed=1, workers=1)
+    files = pfnano.files(out, EVENTS, PROCESSES.split(","))
+    produce(without_mpi(pfnano.CARD), files, seed=1, workers=1)
     return out
 
 
@@ -38,7 +38,7 @@ def events_of(folder: Path, process: str) -> ak.Array:
 def test_flags_choose_the_format_and_its_processes(tmp_path: Path) -> None:
     command = ["aspen", "--out", str(tmp_path), "--events", "3"]
     args = parser().parse_args(command)
-    assert aspen.recipe(args) is pfnano.RECIPE
+    assert aspen.card(args) is pfnano.CARD
     assert [str(file.path.relative_to(tmp_path)) for file in aspen.files(args)] == [
         "JetHT/nano_1.root"
     ]
@@ -53,7 +53,7 @@ def test_flags_choose_the_format_and_its_processes(tmp_path: Path) -> None:
         aspen.files(args)
 
 
-def test_links_name_the_candidates_that_a_clustering_gives_each_jet(folder: Path) -> None:
+def test_linked_candidates_are_those_of_a_clustering(folder: Path) -> None:
     events = events_of(folder, "JetHT")
     assert len(events) == EVENTS
     pt, eta, phi = (events[f"PFCands_{name}"] for name in ("pt", "eta", "phi"))
@@ -62,20 +62,20 @@ def test_links_name_the_candidates_that_a_clustering_gives_each_jet(folder: Path
         {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "energy": energy}
     )
     constituents, event = cluster(candidates, 0.8, 171.0)
-    for one, members in zip(event, constituents, strict=True):
+    for row, members in zip(event, constituents, strict=True):
         px, py = ak.sum(members.px), ak.sum(members.py)
         jets = np.hypot(
             *(
-                ak.to_numpy(events[f"FatJet_{name}"][one]) - value
+                ak.to_numpy(events[f"FatJet_{name}"][row]) - value
                 for name, value in (("pt", np.hypot(px, py)), ("phi", np.arctan2(py, px)))
             )
         )
         nearest = int(np.argmin(jets))
         assert jets[nearest] < 0.1
-        linked = events.FatJetPFCands_jetIdx[one] == nearest
+        linked = events.FatJetPFCands_jetIdx[row] == nearest
         assert ak.sum(linked) == len(members)
-        index = events.FatJetPFCands_pFCandsIdx[one][linked]
-        assert ak.sum(candidates[one][index].px) == pytest.approx(px, abs=1e-2)
+        index = events.FatJetPFCands_pFCandsIdx[row][linked]
+        assert ak.sum(candidates[row][index].px) == pytest.approx(px, abs=1e-2)
 
 
 def test_data_pass_the_trigger_and_have_no_truth(folder: Path) -> None:
@@ -97,7 +97,7 @@ def test_resonances_decay_to_quarks_whose_mothers_are_named(
     light = particle <= 5
     assert ak.all(ak.sum(light, axis=1) == quarks)
     parent = particle[mother[mother >= 0]]
-    assert ak.all(parent > 5)  # quarks are where a decay ends
+    assert ak.all(parent > 5)  # quarks do not decay
     # a decay keeps the direction of a boosted parent
     child = mother >= 0
     distance = np.hypot(
@@ -113,9 +113,9 @@ def test_resonances_decay_to_quarks_whose_mothers_are_named(
 def test_the_sample_is_read_as_cms_data(folder: Path) -> None:
     path = folder / "JetHT" / "nano_1.root"
     events = events_of(folder, "JetHT")
-    wanted = events.FatJet_pt[(events.FatJet_pt > 300) & (np.abs(events.FatJet_eta) < 2.5)]
+    selected_pt = events.FatJet_pt[(events.FatJet_pt > 300) & (np.abs(events.FatJet_eta) < 2.5)]
     (chunk,) = reader.read(path)
-    np.testing.assert_allclose(chunk.jet[:, 0], ak.to_numpy(ak.flatten(wanted)))
+    np.testing.assert_allclose(chunk.jet[:, 0], ak.to_numpy(ak.flatten(selected_pt)))
     assert reader.count(path) == ak.sum(ak.num(events.FatJet_pt))
     owner = np.repeat(np.arange(len(chunk.counts)), chunk.counts)
     pt, _, phi, _ = chunk.constituents.T

@@ -1,35 +1,25 @@
 """The simulated quark and gluon jets: the public arrays, the window, more particles in gluons."""
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_samples import converted, simulated, without_mpi
 
-from omnilearn.data.catalogue import QG
-from omnilearn.data.reader import JetFiles
 from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian, to_rapidity
-from preprocessing import qg as reader
-from preprocessing.__main__ import plan
-from preprocessing.convert import convert
 from preprocessing.identity import masses
 from simulation import qg
 from simulation.detector import NEUTRINOS
 from simulation.generator import Generator
-from simulation.runner import produce
 
 JETS = 120
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("qg")
-    recipe = replace(
-        qg.RECIPE, settings=(*qg.RECIPE.settings, "PartonLevel:MPI = off"), chunk_size=60
-    )
-    produce(recipe, qg.files(argparse.Namespace(out=out, jets=JETS)), seed=1, workers=1)
-    return out
+    card = without_mpi(qg.CARD, chunk_size=60)
+    return simulated(qg, tmp_path_factory.mktemp("qg"), card, jets=JETS)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +46,7 @@ def test_jets_lie_in_the_window_of_pt_and_rapidity(arrays: dict) -> None:
     jet = from_cartesian(to_cartesian(from_rapidity(pt, y, phi, mass)).sum(axis=1))
     assert 500 < jet[:, 0].min() < jet[:, 0].max() < 550
     assert np.abs(to_rapidity(jet)[:, 1]).max() < 1.7
-    distance = np.where(pt > 0, phi - jet[:, 2:3], 0.0)  # without any turn by 2 pi
+    distance = np.where(pt > 0, phi - jet[:, 2:3], 0.0)  # not wrapped
     assert np.abs(distance).max() < 1
 
 
@@ -79,14 +69,14 @@ def test_gluons_make_more_constituents_than_quarks(arrays: dict) -> None:
 
 def test_charm_and_beauty_are_left_out() -> None:
     quarks = qg.PROCESSES[qg.QUARK].variants[0]
-    events = Generator((*qg.RECIPE.settings, *quarks, "PartonLevel:MPI = off"), seed=1).events(150)
-    # the parton beside the Z, whatever became of it
+    events = Generator((*qg.CARD.settings, *quarks, "PartonLevel:MPI = off"), seed=1).events(150)
+    # the parton that recoils against the Z
     parton = (np.abs(events.status) == 23) & (np.abs(events.pdg_id) < 6)
     assert parton.sum() == 150
     heavy = events.event[parton & (np.abs(events.pdg_id) > 3)]
     assert 2 < len(heavy) < 40
-    seen = qg.light_events(events, np.random.default_rng(1))
-    np.testing.assert_array_equal(np.unique(seen.event), np.setdiff1d(np.arange(150), heavy))
+    objects = qg.light_events(events, np.random.default_rng(1))
+    np.testing.assert_array_equal(np.unique(objects.event), np.setdiff1d(np.arange(150), heavy))
 
 
 def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> None:
@@ -98,14 +88,8 @@ def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> 
     ]
 
 
-def test_the_sample_goes_through_preprocessing_into_the_reader(
-    folder: Path, arrays: dict, tmp_path: Path
-) -> None:
-    convert(plan("qg", reader.shards(folder), folder, tmp_path, seed=0), workers=1)
-    multiplicity = []
-    for split in ("train", "val", "test"):
-        with JetFiles([tmp_path / f"qg/{split}/qg_{split}_000.h5"], QG) as files:
-            jets = files.read(0, files.num_jets)
-            assert (jets["jet"][:, 0] > 500).all()
-            multiplicity.extend(jets["jet"][:, 3])
-    assert sorted(multiplicity) == sorted((arrays["X"][..., 0] > 0).sum(axis=1))
+def test_converted_jets_are_those_of_the_sample(folder: Path, arrays: dict, tmp_path: Path) -> None:
+    splits = converted("qg", folder, tmp_path).values()
+    jets = np.concatenate([split["jet"] for split in splits])
+    assert (jets[:, 0] > 500).all()
+    assert sorted(jets[:, 3]) == sorted((arrays["X"][..., 0] > 0).sum(axis=1))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from simulation.runner import produce
-from simulation.top import RECIPE, OutputFile
+from simulation.top import CARD, OutputFile
 
 
 def momenta(table: pd.DataFrame) -> np.ndarray:
@@ -23,18 +23,8 @@ def test_columns_are_the_public_ones_energy_first(top_table: pd.DataFrame) -> No
     columns = list(top_table.columns)
     assert len(columns) == 806
     assert columns[:5] == ["E_0", "PX_0", "PY_0", "PZ_0", "E_1"]
-    assert columns[796:] == [
-        "E_199",
-        "PX_199",
-        "PY_199",
-        "PZ_199",
-        "truthE",
-        "truthPX",
-        "truthPY",
-        "truthPZ",
-        "ttv",
-        "is_signal_new",
-    ]
+    assert columns[796:800] == ["E_199", "PX_199", "PY_199", "PZ_199"]
+    assert columns[800:] == ["truthE", "truthPX", "truthPY", "truthPZ", "ttv", "is_signal_new"]
     assert (top_table.dtypes.iloc[:804] == np.float32).all()
     assert (top_table.dtypes.iloc[804:] == np.int64).all()
 
@@ -47,7 +37,7 @@ def test_half_of_the_jets_are_tops_and_the_halves_are_mixed(top_table: pd.DataFr
     assert list(top_table.index) == list(range(201))
 
 
-def test_splits_are_numbered_and_sized_as_asked(top_folder: Path) -> None:
+def test_splits_have_their_number_and_size(top_folder: Path) -> None:
     for split, number, jets in (("train", 0, 201), ("test", 1, 10), ("val", 2, 20)):
         table = pd.read_hdf(top_folder / f"{split}.h5", key="table")
         assert len(table) == jets
@@ -92,7 +82,7 @@ def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
             OutputFile(tmp_path / f"{workers}.h5", "train", (4, 4)),
             OutputFile(tmp_path / f"{workers}v.h5", "val", (1, 1)),
         ]
-        produce(RECIPE, files, seed=5, workers=workers)
+        produce(CARD, files, seed=5, workers=workers)
     for name in ("", "v"):
-        one, two = (pd.read_hdf(tmp_path / f"{n}{name}.h5", key="table") for n in (1, 2))
-        pd.testing.assert_frame_equal(one, two, check_exact=True)
+        first, second = (pd.read_hdf(tmp_path / f"{n}{name}.h5", key="table") for n in (1, 2))
+        pd.testing.assert_frame_equal(first, second, check_exact=True)

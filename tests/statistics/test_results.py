@@ -1,4 +1,4 @@
-"""A number without its uncertainty and sample size does not leave the suite."""
+"""Results with uncertainty and sample size: their text, their file, and what is refused."""
 
 import json
 import math
@@ -25,11 +25,11 @@ from omnilearn.statistics.results import Result, read_results, write_results
         (Result(math.nan, None, 10, reason="no tops"), "undefined (no tops) (n=10)"),
     ],
 )
-def test_a_result_reads_like_a_line_of_a_paper(result, text):
+def test_a_result_is_printed_with_its_significant_digits(result, text):
     assert str(result) == text
 
 
-def test_results_return_from_the_file_as_they_were_written(tmp_path):
+def test_results_are_read_as_they_were_written(tmp_path):
     results = {
         "dataset": "top",
         "accuracy": Result(0.9, 0.01, 100),
@@ -49,7 +49,7 @@ def test_numpy_numbers_become_plain_numbers(tmp_path):
     assert read_results(tmp_path / "r.json") == {"auc": Result(0.5, 0.25, 7), "passing": 3}
 
 
-def test_nan_is_null_with_a_reason_never_a_token(tmp_path):
+def test_nan_is_stored_as_null_with_a_reason(tmp_path):
     results = {"a": Result(math.nan, math.nan, 5), "b": Result(math.inf, None, 5, reason="eB = 0")}
     write_results(tmp_path / "r.json", results)
 
@@ -99,19 +99,14 @@ def test_a_malformed_file_is_refused_with_file_and_key(tmp_path, content, key):
 
 
 def test_a_missing_or_binary_file_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(UserError, match="no such results file"):
-        read_results(tmp_path / "results.json")
-    with pytest.raises(UserError, match="no such results file"):
-        read_results(tmp_path)
+    for path in (tmp_path / "results.json", tmp_path):
+        with pytest.raises(UserError, match="no such results file"):
+            read_results(path)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="is not a file of results in strict JSON"):
         read_results(tmp_path / "binary.json")
 
 
-def test_a_result_cannot_claim_the_impossible():
-    with pytest.raises(ValueError, match="negative"):
-        Result(1.0, -0.1, 10)
-    with pytest.raises(ValueError, match="negative"):
+def test_a_negative_sample_size_is_refused():
+    with pytest.raises(ValueError, match="sample size is not negative"):
         Result(1.0, 0.1, -1)
-    with pytest.raises(ValueError, match="bound"):
-        Result(1.0, None, 1, bound="upper")

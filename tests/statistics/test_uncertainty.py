@@ -1,4 +1,4 @@
-"""Uncertainties mean what they say: their coverage is measured on toy experiments."""
+"""Uncertainties have the stated coverage, measured on toy experiments."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def weighted_means(sample):
     return lambda weights: weights @ sample / weights.sum(axis=1)
 
 
-def test_equal_weights_of_any_size_count_every_jet():
+def test_the_effective_size_of_equal_weights_is_the_number_of_jets():
     assert effective_size(np.full(17, 0.3)) == pytest.approx(17)
     assert effective_size(np.array([1.0, 0.0, 1.0])) == pytest.approx(2)
     assert effective_size(np.zeros(3)) == 0
@@ -46,8 +46,8 @@ def test_pulls_of_a_weighted_fraction_have_width_one():
     assert np.mean(pulls) == pytest.approx(0, abs=0.15)
 
 
-def test_no_jet_passing_gives_the_rule_of_zero_events():
-    # (1 - limit)^n = 1 - confidence, solved by hand
+def test_limits_where_none_or_all_jets_pass_are_known():
+    # none pass: (1 - limit)^n = 1 - confidence
     assert efficiency_upper_limit(0, 100) == pytest.approx(1 - (1 - ONE_SIGMA) ** 0.01)
     assert efficiency_upper_limit(5, 5) == 1
 
@@ -67,12 +67,12 @@ def test_bootstrap_of_a_mean_agrees_with_sigma_over_root_n():
 
 def test_bootstrap_depends_on_the_seed_and_not_on_the_memory_bound(monkeypatch):
     sample, weights = np.random.default_rng(1).normal(size=(2, 50)) ** 2
-    whole = bootstrap_error(weighted_means(sample), weights, seed=3, replicas=30)
+    expected = bootstrap_error(weighted_means(sample), weights, seed=3, replicas=30)
     monkeypatch.setattr(uncertainty, "BOOTSTRAP_CELLS", 120)  # two replicas at a time
-    assert bootstrap_error(weighted_means(sample), weights, seed=3, replicas=30) == whole
-    assert bootstrap_error(weighted_means(sample), weights, seed=4, replicas=30) != whole
+    assert bootstrap_error(weighted_means(sample), weights, seed=3, replicas=30) == expected
+    assert bootstrap_error(weighted_means(sample), weights, seed=4, replicas=30) != expected
 
 
-def test_one_replica_has_no_spread():
+def test_a_bootstrap_of_one_replica_is_refused():
     with pytest.raises(ValueError, match="two replicas"):
         bootstrap_error(weighted_means(np.ones(3)), np.ones(3), seed=0, replicas=1)

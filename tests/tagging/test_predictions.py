@@ -1,4 +1,4 @@
-"""Predictions on disk: what was written is read, and damage is told."""
+"""Files of predictions: what was written is read, and damaged files are refused."""
 
 import h5py
 import numpy as np
@@ -22,13 +22,13 @@ def predicted():
     }
 
 
-def test_predictions_survive_the_disk_to_the_last_bit(predicted, tmp_path):
+def test_predictions_are_read_as_they_were_written(predicted, tmp_path):
     write_predictions(tmp_path / "predictions.h5", predicted, ABOUT)
-    found, about = read_predictions(tmp_path / "predictions.h5")
+    arrays, about = read_predictions(tmp_path / "predictions.h5")
     assert about == ABOUT
     for name, values in predicted.items():
-        np.testing.assert_array_equal(found[name], values)
-        assert found[name].dtype == values.dtype
+        np.testing.assert_array_equal(arrays[name], values)
+        assert arrays[name].dtype == values.dtype
 
 
 def test_a_missing_or_shortened_array_is_named(predicted, tmp_path):
@@ -43,7 +43,7 @@ def test_a_missing_or_shortened_array_is_named(predicted, tmp_path):
         read_predictions(path)
 
 
-def test_a_truncated_file_is_told_with_the_command_that_mends_it(predicted, tmp_path):
+def test_a_truncated_file_is_refused_with_the_command_that_mends_it(predicted, tmp_path):
     path = tmp_path / "predictions.h5"
     write_predictions(path, predicted, ABOUT)
     path.write_bytes(path.read_bytes()[:500])

@@ -1,4 +1,4 @@
-"""Weights of both signs, and scores that are equal: what still has a meaning, and what has not."""
+"""Tagging metrics with negative weights and with equal scores: which are defined, and which not."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def gaussian_tagger(rng, jets):
 
 
 def signed_sample(rng, jets=20_000):
-    """One jet in five counts -1, whatever its score, as in samples at next-to-leading order."""
+    """Jets of which one in five has weight -1, as in samples at next-to-leading order."""
     scores, labels = gaussian_tagger(rng, jets)
     return scores, labels, np.where(rng.random(jets) < 0.2, -1.0, 1.0)
 
@@ -34,77 +34,75 @@ def test_negative_weights_count_with_their_sign():
     rng = np.random.default_rng(21)
     scores, labels, weights = signed_sample(rng)
     logits = np.stack([np.zeros(len(scores)), scores - SEPARATION / 2], axis=1)
-    found = tagging_metrics(logits, labels, weights, TOP)
+    metrics = tagging_metrics(logits, labels, weights, TOP)
     accuracy_by_hand = np.sum(weights * ((scores > SEPARATION / 2) == labels)) / np.sum(weights)
-    assert found["accuracy"].value == pytest.approx(accuracy_by_hand)
-    assert found["auc"].value == pytest.approx(TRUE_AUC, abs=4 * found["auc"].error)
-    rejection = found["rejection_0.5"]
+    assert metrics["accuracy"].value == pytest.approx(accuracy_by_hand)
+    assert metrics["auc"].value == pytest.approx(TRUE_AUC, abs=4 * metrics["auc"].error)
+    rejection = metrics["rejection_0.5"]
     assert rejection.value == pytest.approx(TRUE_REJECTION, abs=4 * rejection.error)
 
 
 def test_errors_with_negative_weights_are_the_spread_over_samples():
     rng = np.random.default_rng(22)
-    found = [
-        (auc(*sample), background_rejection(*sample))
-        for sample in (signed_sample(rng, 8000) for _ in range(60))
-    ]
-    for results in zip(*found, strict=True):
+    samples = [signed_sample(rng, 8000) for _ in range(60)]
+    for metric in (auc, background_rejection):
+        results = [metric(*sample) for sample in samples]
         spread = np.std([result.value for result in results])
         assert np.median([result.error for result in results]) == pytest.approx(spread, rel=0.35)
 
 
-def test_a_class_whose_weights_cancel_has_no_numbers_but_the_others_have():
+def test_weights_that_cancel_in_a_class_leave_only_its_metrics_undefined():
     rng = np.random.default_rng(23)
     labels = np.arange(3000) % 10
     logits = rng.normal(size=(3000, 10)) + 2 * np.eye(10)[labels]
     weights = np.ones(3000)
     weights[np.flatnonzero(labels == 3)] = np.where(np.arange(300) % 2, 1.0, -1.0)
-    found = tagging_metrics(logits, labels, weights, JETCLASS)
+    metrics = tagging_metrics(logits, labels, weights, JETCLASS)
     for name in ("auc", "rejection_Hgg_0.5", "background_passing_Hgg_0.5"):
-        assert np.isnan(found[name].value)
-        assert "add up to 0" in found[name].reason
-    assert found["rejection_Hbb_0.5"].value > 1
-    assert np.isfinite(found["accuracy"].value)
+        assert np.isnan(metrics[name].value)
+        assert "add up to 0" in metrics[name].reason
+    assert metrics["rejection_Hbb_0.5"].value > 1
+    assert np.isfinite(metrics["accuracy"].value)
     assert "Hgg" not in tagging_curves(logits, labels, weights, JETCLASS)
     with pytest.raises(Undefined, match="jets of class 3 add up to 0"):
         confusion_matrix(logits, labels, weights, 10)
 
 
-def test_a_fraction_beyond_one_is_none():
-    # the one jet of negative weight is the only one that is wrong
+def test_an_accuracy_above_one_is_undefined():
+    # only the jet of negative weight is classified wrongly
     logits, labels = np.eye(2)[[0, 1, 1, 1]], np.array([0, 1, 1, 0])
-    found = tagging_metrics(logits, labels, np.array([2.0, 1.0, 1.0, -1.0]), TOP)
-    assert np.isnan(found["accuracy"].value)
-    assert found["accuracy"].reason.startswith("the accuracy comes out as 1.33: negative weights")
+    accuracy = tagging_metrics(logits, labels, np.array([2.0, 1.0, 1.0, -1.0]), TOP)["accuracy"]
+    assert np.isnan(accuracy.value)
+    assert accuracy.reason.startswith("the accuracy is 1.33: negative weights")
 
 
 def test_background_that_cancels_above_the_cut_has_no_rejection():
     scores, labels = [0.9, 0.8, 0.7, 0.3, 0.2, 0.1], [0, 0, 1, 1, 0, 0]
-    found = background_rejection(scores, labels, [1.0, -1.0, 1.0, 1.0, 1.0, 1.0], 0.4)
-    assert np.isnan(found.value)
-    assert found.reason == "the weights of the 2 background jets that pass add up to 0 of all"
+    result = background_rejection(scores, labels, [1.0, -1.0, 1.0, 1.0, 1.0, 1.0], 0.4)
+    assert np.isnan(result.value)
+    assert result.reason == "the weights of the 2 background jets that pass add up to 0 of all"
 
 
 @pytest.mark.parametrize("efficiency", [0.3, 0.5])
-def test_equal_scores_are_no_exact_rejection(efficiency):
+def test_equal_scores_give_only_a_limit_on_the_rejection(efficiency):
     labels = np.arange(2000) % 2
-    found = background_rejection(np.zeros(2000), labels, None, efficiency)
-    assert (found.value, found.error, found.bound) == (1.0, None, "lower")
-    assert "equal scores: read off at a signal efficiency of 1" in found.reason
+    result = background_rejection(np.zeros(2000), labels, None, efficiency)
+    assert (result.value, result.error, result.bound) == (1.0, None, "lower")
+    assert "equal scores: measured at a signal efficiency of 1" in result.reason
 
 
-def test_a_score_of_few_values_says_where_its_rejection_is_read_off():
-    number = np.arange(2000) // 2
+def test_a_score_of_few_values_gives_the_efficiency_at_which_its_rejection_is_measured():
+    digit = np.arange(2000) // 2 % 10
     labels = np.arange(2000) % 2
-    coarse = np.where(labels == 1, number % 10 > 1, number % 10 > 7)  # eS 0.8, eB 0.2
-    found = background_rejection(coarse, labels, None, 0.3)
-    assert found.value == pytest.approx(5)
-    assert found.error > 0
-    assert found.reason.endswith("read off at a signal efficiency of 0.8, the next above 0.3")
+    coarse = np.where(labels == 1, digit > 1, digit > 7)  # eS 0.8, eB 0.2
+    result = background_rejection(coarse, labels, None, 0.3)
+    assert result.value == pytest.approx(5)
+    assert result.error > 0
+    assert result.reason.endswith("measured at a signal efficiency of 0.8, the next above 0.3")
 
 
-def test_few_equal_scores_change_nothing():
+def test_few_equal_scores_leave_the_rejection_without_a_remark():
     scores, labels = gaussian_tagger(np.random.default_rng(24), 20_000)
-    fine = background_rejection(np.round(scores, 3), labels)
-    assert fine.error > 0
-    assert (fine.bound, fine.reason) == (None, None)
+    result = background_rejection(np.round(scores, 3), labels)
+    assert result.error > 0
+    assert (result.bound, result.reason) == (None, None)

@@ -1,4 +1,4 @@
-"""Tagging metrics: cases worked by hand, scikit-learn, toy experiments."""
+"""Tagging metrics against cases solved by hand, scikit-learn and toy experiments."""
 
 import numpy as np
 import pytest
@@ -38,14 +38,14 @@ def true_background_efficiency(signal_efficiency):
     return norm.sf(norm.isf(signal_efficiency) + SEPARATION)
 
 
-def test_roc_of_four_jets_worked_by_hand():
+def test_roc_of_four_jets_is_the_one_solved_by_hand():
     fpr, tpr, thresholds = roc([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0], [1.0, 1.0, 3.0, 1.0])
     assert thresholds.tolist() == [np.inf, 0.9, 0.8, 0.1]
     assert fpr.tolist() == [0, 0, 0.5, 1]
     assert tpr.tolist() == [0, 0.25, 1, 1]
 
 
-def test_auc_of_four_jets_worked_by_hand():
+def test_auc_of_four_jets_is_the_one_solved_by_hand():
     # pairs: (0.9, 0.8) and (0.9, 0.1) won, (0.8, 0.8) tied, (0.8, 0.1) won
     assert auc([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0]).value == pytest.approx(3.5 / 4)
 
@@ -56,10 +56,9 @@ def test_roc_and_auc_agree_with_scikit_learn(ties, weighted):
     rng = np.random.default_rng(2)
     scores, labels = gaussian_tagger(rng, 3000, ties=ties)
     weights = rng.gamma(2.0, 1.0, 3000) if weighted else None
-    ours = roc(scores, labels, weights)
-    theirs = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12)
+    sklearn_curve = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
+    for values, expected in zip(roc(scores, labels, weights), sklearn_curve, strict=True):
+        np.testing.assert_allclose(values, expected, rtol=1e-12)
     expected = roc_auc_score(labels, scores, sample_weight=weights)
     assert auc(scores, labels, weights).value == pytest.approx(expected, rel=1e-12)
 
@@ -80,15 +79,15 @@ def test_macro_aucs_agree_with_scikit_learn():
     logits = rng.normal(size=(2000, 4)) + 1.2 * np.eye(4)[labels]
     probabilities = softmax(logits, axis=1)
     weights = rng.gamma(2.0, 1.0, 2000)
-    one = roc_auc_score(labels, probabilities, multi_class="ovo", average="macro")
-    rest = roc_auc_score(
+    one_vs_one = roc_auc_score(labels, probabilities, multi_class="ovo", average="macro")
+    one_vs_rest = roc_auc_score(
         labels, probabilities, multi_class="ovr", average="macro", sample_weight=weights
     )
-    assert auc_one_vs_one(logits, labels).value == pytest.approx(one, rel=1e-12)
-    assert auc_one_vs_rest(logits, labels, weights).value == pytest.approx(rest, rel=1e-12)
+    assert auc_one_vs_one(logits, labels).value == pytest.approx(one_vs_one, rel=1e-12)
+    assert auc_one_vs_rest(logits, labels, weights).value == pytest.approx(one_vs_rest, rel=1e-12)
 
 
-def test_two_classes_have_one_auc():
+def test_all_aucs_of_two_classes_are_equal():
     rng = np.random.default_rng(4)
     scores, labels = gaussian_tagger(rng, 500)
     logits = np.stack([np.zeros(500), scores], axis=1)
@@ -129,14 +128,13 @@ def test_random_tagger_has_rejection_one_over_efficiency():
     assert abs(area.value - 0.5) < 3 * area.error
 
 
-def test_a_tagger_that_gives_every_jet_the_same_score_rejects_nothing():
-    assert background_rejection(np.zeros(200), np.arange(200) % 2).value == 1
+def test_a_constant_score_has_an_auc_of_one_half():
     area = auc(np.zeros(200), np.arange(200) % 2, np.full(200, 0.1))
     assert area.value == pytest.approx(0.5)
     assert area.error is None
 
 
-def test_perfect_tagger_gives_a_bound_and_never_divides_by_zero():
+def test_a_perfect_tagger_has_a_lower_limit_on_its_rejection():
     labels = np.repeat([0, 1], 100)
     result = background_rejection(labels.astype(float), labels)
     assert result.bound == "lower"
@@ -161,37 +159,30 @@ def test_fewer_than_ten_background_jets_are_only_a_bound(passing, bound):
 
 
 @pytest.mark.parametrize("metric", [background_rejection, auc])
-def test_a_weight_of_two_is_the_jet_twice(metric):
+def test_a_jet_of_weight_two_counts_as_two_jets(metric):
     rng = np.random.default_rng(10)
     scores, labels = gaussian_tagger(rng, 2000, ties=True)
     weights = rng.integers(0, 4, 2000)
-    twice = metric(np.repeat(scores, weights), np.repeat(labels, weights))
-    assert metric(scores, labels, weights).value == pytest.approx(twice.value, rel=1e-12)
+    repeated = metric(np.repeat(scores, weights), np.repeat(labels, weights))
+    assert metric(scores, labels, weights).value == pytest.approx(repeated.value, rel=1e-12)
     logits = np.stack([np.zeros(2000), scores], axis=1)
     repeated = accuracy(np.repeat(logits, weights, axis=0), np.repeat(labels, weights))
     assert accuracy(logits, labels, weights).value == pytest.approx(repeated.value, rel=1e-12)
 
 
-def test_the_scale_of_the_weights_does_not_matter():
-    rng = np.random.default_rng(11)
-    scores, labels = gaussian_tagger(rng, 1000)
-    weights = rng.gamma(2.0, 1.0, 1000)
-    for metric in (auc, background_rejection):
-        one, other = metric(scores, labels, weights), metric(scores, labels, 1e-3 * weights)
-        assert one.value == pytest.approx(other.value)
-        assert one.error == pytest.approx(other.error)
-
-
-def test_the_order_of_the_jets_does_not_matter():
+@pytest.mark.parametrize("metric", [background_rejection, auc])
+def test_neither_the_order_of_the_jets_nor_the_scale_of_the_weights_matters(metric):
     rng = np.random.default_rng(12)
     scores, labels = gaussian_tagger(rng, 1000, ties=True)
     weights = rng.gamma(2.0, 1.0, 1000)
     order = rng.permutation(1000)
-    for metric in (auc, background_rejection):
-        one = metric(scores, labels, weights)
-        other = metric(scores[order], labels[order], weights[order])
-        assert one.value == pytest.approx(other.value, rel=1e-12)
-        assert one.error == pytest.approx(other.error, rel=1e-9)
+    expected = metric(scores, labels, weights)
+    for result in (
+        metric(scores[order], labels[order], weights[order]),
+        metric(scores, labels, 1e-3 * weights),
+    ):
+        assert result.value == pytest.approx(expected.value, rel=1e-9)
+        assert result.error == pytest.approx(expected.error, rel=1e-9)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -228,7 +219,7 @@ def test_error_of_the_rejection_includes_the_threshold_when_signal_is_scarce():
         binomial = np.sqrt(efficiency * (1 - efficiency) / 5000)
         binomial_pulls.append((efficiency - true_efficiency) / binomial)
     assert np.std(pulls) == pytest.approx(1, abs=0.15)
-    assert np.std(binomial_pulls) > 2  # what a binomial error alone would claim
+    assert np.std(binomial_pulls) > 2  # a binomial error alone is too small
 
 
 def test_lower_limits_of_the_rejection_cover_two_thirds():
@@ -249,7 +240,7 @@ def test_rejection_falls_with_the_signal_efficiency():
     assert np.all(np.diff(values) <= 0)
 
 
-def test_tagging_metrics_of_top_carry_the_columns_of_the_published_table():
+def test_tagging_metrics_of_top_are_the_columns_of_the_published_table():
     scores, labels = gaussian_tagger(np.random.default_rng(17), 20000)
     logits = np.stack([np.zeros(20000), scores - SEPARATION / 2], axis=1)
     results = tagging_metrics(logits, labels, None, TOP)
@@ -266,15 +257,15 @@ def test_multi_class_rejection_is_that_of_ps_over_ps_plus_pb():
     logits = rng.normal(size=(5000, 10)) + 2 * np.eye(10)[labels]
     results = tagging_metrics(logits, labels, None, JETCLASS)
     p = softmax(logits, axis=1)
-    both = np.isin(labels, (0, 8))
-    expected = background_rejection((p[:, 8] / (p[:, 8] + p[:, 0]))[both], labels[both] == 8)
+    rows = np.isin(labels, (0, 8))
+    expected = background_rejection((p[:, 8] / (p[:, 8] + p[:, 0]))[rows], labels[rows] == 8)
     assert results["rejection_Tbqq_0.5"] == expected
     assert results["auc"].value == pytest.approx(auc_one_vs_one(logits, labels).value)
     assert "rejection_QCD_0.5" not in results
     curves = tagging_curves(logits, labels, None, JETCLASS)
     assert tuple(curves) == JETCLASS.class_names[1:]
-    at = curves["Tbqq"]["signal_efficiency"].index(0.5)
-    assert curves["Tbqq"]["rejection"][at] == expected
+    point = curves["Tbqq"]["signal_efficiency"].index(0.5)
+    assert curves["Tbqq"]["rejection"][point] == expected
 
 
 @pytest.mark.parametrize(
@@ -286,13 +277,13 @@ def test_multi_class_rejection_is_that_of_ps_over_ps_plus_pb():
         ([0.1, 0.2], [1, 1], None, "no jets of class 0"),
         ([0.1, 0.2], [0, 1], [1, 0], "no jets of class 1"),
         ([0.1, 0.2], [0, 1], [0, 0], "all jet weights are zero"),
-        ([0.1, 0.2], [0, 1], [1, -1], "not negative"),
-        ([0.1, 0.2], [0, 1], [1, np.nan], "must be finite"),
+        ([0.1, 0.2], [0, 1], [1, -1], "a sum above zero"),
+        ([0.1, 0.2], [0, 1], [1, np.nan], "a jet weight is not finite"),
         ([0.1, 0.2, 0.3], [0, 1, 2], None, "label 2 found"),
     ],
 )
 @pytest.mark.parametrize("metric", [roc, auc, background_rejection])
-def test_samples_without_an_answer_are_refused_in_one_sentence(
+def test_samples_without_a_roc_curve_are_refused_in_one_sentence(
     metric, scores, labels, weights, sentence
 ):
     with pytest.raises(UserError, match=sentence) as refusal:
@@ -300,28 +291,28 @@ def test_samples_without_an_answer_are_refused_in_one_sentence(
     assert "\n" not in str(refusal.value)
 
 
-def test_a_working_point_lies_between_none_and_all():
+def test_a_signal_efficiency_of_one_is_refused():
     with pytest.raises(UserError, match="between 0 and 1"):
         background_rejection([0.1, 0.2], [0, 1], None, 1.0)
 
 
-def test_arrays_of_different_lengths_are_our_own_mistake():
+def test_arrays_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="do not match"):
         auc([0.1, 0.2, 0.3], [0, 1])
 
 
-def test_rows_of_the_confusion_matrix_are_the_fates_of_one_class():
+def test_rows_of_the_confusion_matrix_are_the_true_classes():
     logits = np.eye(3)[[0, 0, 1, 1, 1, 2]]
     labels = np.array([0, 0, 0, 1, 1, 2])
     weights = np.array([1.0, 1.0, 2.0, 1.0, 3.0, 5.0])
-    found = confusion_matrix(logits, labels, weights, 3)
-    np.testing.assert_allclose(found, [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    matrix = confusion_matrix(logits, labels, weights, 3)
+    np.testing.assert_allclose(matrix, [[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 def test_leptonic_classes_of_jetclass_have_the_working_points_of_their_paper():
     rng = np.random.default_rng(1)
     labels = np.repeat(np.arange(10), 400)
     logits = rng.normal(size=(4000, 10)) + 4 * np.eye(10)[labels]
-    found = tagging_metrics(logits, labels, None, JETCLASS)
-    assert {"rejection_Hqql_0.99", "rejection_Tbl_0.995", "rejection_Hbb_0.5"} <= set(found)
-    assert "rejection_Tbl_0.5" not in found
+    metrics = tagging_metrics(logits, labels, None, JETCLASS)
+    assert {"rejection_Hqql_0.99", "rejection_Tbl_0.995", "rejection_Hbb_0.5"} <= set(metrics)
+    assert "rejection_Tbl_0.5" not in metrics

@@ -1,15 +1,15 @@
-"""Accumulated batches are one batch of all their jets, through interruptions too."""
+"""A step of accumulated batches equals one of a batch with all their jets."""
 
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
-from tiny_training import opened, tiny_trainer, write_jets
+from tiny_training import opened, set_scales_to_one, tiny_trainer, write_jets
 
 from omnilearn.config import Config
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, model_weights
+from omnilearn.model.checkpoint import load_checkpoint, weight_arrays
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import cosine_schedule, optimiser_steps
 
@@ -20,7 +20,7 @@ CONFIG = Config(epochs=2, batch=BATCH, accumulate=2, lr=5e-3, warmup_epochs=0, c
 
 @pytest.fixture(scope="module")
 def jets(tmp_path_factory):
-    # seven batches: three steps of two, and one left out
+    # seven batches: three steps of two, and one unused
     return write_jets(tmp_path_factory.mktemp("jets"), train=BATCH * (2 * STEPS + 1), val=9)
 
 
@@ -30,44 +30,41 @@ def data(jets):
 
 
 class SharedDraws(PETObjective):
-    """Draws for the jets of the whole step, of which every batch takes its own."""
+    """Random numbers drawn for all jets of a step, of which every batch takes its rows."""
 
     def prepare(self, batch, rng, training, constituents_per_jet):
-        whole = super().prepare(
-            self.whole, np.random.default_rng(3), training, constituents_per_jet
+        drawn = super().prepare(
+            self.all_jets, np.random.default_rng(3), training, constituents_per_jet
         )
-        rows = np.flatnonzero(np.isin(self.whole["index"], batch["index"]))
-        return {name: value[rows] if np.ndim(value) else value for name, value in whole.items()}
+        rows = np.flatnonzero(np.isin(self.all_jets["index"], batch["index"]))
+        return {name: value[rows] if np.ndim(value) else value for name, value in drawn.items()}
 
 
-def descended(run, config: Config, whole: dict, batches: list[dict], training) -> tuple:
+def descended(run, config: Config, all_jets: dict, batches: list[dict], training) -> tuple:
     """Weights before and after one step of plain descent, and the terms."""
     trainer = tiny_trainer(run, config, training)
-    weights = model_weights(trainer.objective.model)
-    for name, weight in weights.items():
-        if name.endswith("gamma"):
-            weight.assign(np.ones(weight.shape))  # so that attention is felt
-    trainer.objective = SharedDraws(trainer.objective.model, "all")
-    trainer.objective.whole = whole
+    model = set_scales_to_one(trainer.objective.model)
+    trainer.objective = SharedDraws(model, "all")
+    trainer.objective.all_jets = all_jets
     trainer.optimiser = keras.optimizers.SGD(learning_rate=0.1)
     trainer.optimiser.build(trainer.variables)
-    before = {name: np.array(weight) for name, weight in weights.items()}
+    before = weight_arrays(model)
     terms = trainer.step(batches, training.constituents_per_jet)
-    return before, {name: np.array(weight) for name, weight in weights.items()}, terms
+    return before, weight_arrays(model), terms
 
 
 @pytest.fixture(scope="module")
 def halves(jets):
     """A batch of long jets and one of jets with at most nine constituents."""
-    whole = next(iter(opened(jets, "train", 2 * BATCH).epoch(0)))
-    order = np.argsort(-whole["mask"].sum(axis=1), kind="stable")
-    whole = {name: value[order] for name, value in whole.items()}
-    whole["mask"][BATCH:, 9:] = 0
-    whole["constituents"] *= whole["mask"][:, :, None]
+    batch = next(iter(opened(jets, "train", 2 * BATCH).epoch(0)))
+    order = np.argsort(-batch["mask"].sum(axis=1), kind="stable")
+    batch = {name: value[order] for name, value in batch.items()}
+    batch["mask"][BATCH:, 9:] = 0
+    batch["constituents"] *= batch["mask"][:, :, None]
     parts = slice(BATCH), slice(BATCH, None)
-    found = [{name: value[part] for name, value in whole.items()} for part in parts]
-    assert found[0]["mask"].sum() > 1.5 * found[1]["mask"].sum()
-    return found
+    halves = [{name: value[part] for name, value in batch.items()} for part in parts]
+    assert halves[0]["mask"].sum() > 1.5 * halves[1]["mask"].sum()
+    return halves
 
 
 @pytest.fixture(scope="module")
@@ -78,72 +75,73 @@ def together(halves):
 
 def test_two_accumulated_batches_equal_one_of_double_size(jets, halves, together, tmp_path):
     training = opened(jets, "train", 2 * BATCH)
-    before, found, terms = descended(tmp_path, CONFIG, together, halves, training)
+    before, weights, terms = descended(tmp_path, CONFIG, together, halves, training)
     single = replace(CONFIG, batch=2 * BATCH, accumulate=1)
-    _, expected, terms_of_whole = descended(tmp_path, single, together, [together], training)
-    for name, value in terms_of_whole.items():
+    _, expected, expected_terms = descended(tmp_path, single, together, [together], training)
+    for name, value in expected_terms.items():
         assert terms[name] == pytest.approx(value, rel=1e-5), name
     assert max(np.abs(expected[name] - before[name]).max() for name in before) > 0.01
     for name, weight in expected.items():
-        np.testing.assert_allclose(found[name], weight, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(weights[name], weight, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_a_constituent_weighs_the_same_in_every_batch(jets, halves, together, tmp_path):
+def test_a_constituent_has_the_same_weight_in_every_batch(jets, halves, together, tmp_path):
     training, single = opened(jets, "train", BATCH), replace(CONFIG, accumulate=1)
     double = replace(single, batch=2 * BATCH)
     expected = descended(tmp_path, double, together, [together], training)[1]
-    apart = [descended(tmp_path, single, together, [half], training)[1] for half in halves]
+    single_halves = [descended(tmp_path, single, together, [half], training)[1] for half in halves]
     for name, weight in expected.items():
-        mean = (apart[0][name] + apart[1][name]) / 2
+        mean = (single_halves[0][name] + single_halves[1][name]) / 2
         np.testing.assert_allclose(mean, weight, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 @pytest.fixture(scope="module")
-def through(tmp_path_factory, data):
+def uninterrupted(tmp_path_factory, data):
     """A run that was never interrupted."""
-    trainer = tiny_trainer(tmp_path_factory.mktemp("through"), CONFIG, data[0])
+    trainer = tiny_trainer(tmp_path_factory.mktemp("uninterrupted"), CONFIG, data[0])
     trainer.fit(*data)
     return trainer
 
 
-def test_history_counts_steps_of_the_optimiser_and_all_their_jets(through):
-    for line in through.position.history:
+def test_history_counts_steps_of_the_optimiser_and_all_their_jets(uninterrupted):
+    for line in uninterrupted.position.history:
         assert (line["steps"], line["jets"]) == (STEPS, STEPS * 2 * BATCH)
-    assert int(through.optimiser.iterations) == CONFIG.epochs * STEPS
+    assert int(uninterrupted.optimiser.iterations) == CONFIG.epochs * STEPS
 
 
-def test_rate_is_that_of_as_many_ranks_and_ends_with_the_run(through):
-    assert through.ranks == 1
+def test_the_rate_is_that_of_as_many_ranks_and_ends_at_zero(uninterrupted):
+    assert uninterrupted.ranks == 1
     schedule = cosine_schedule(CONFIG.lr, 2, STEPS, CONFIG.epochs, 0)
-    done = float(through.optimiser.iterations)
+    done = float(uninterrupted.optimiser.iterations)
     for step in (0, 1, done):
         assert float(schedule(step)) == pytest.approx(
             CONFIG.lr * 2**0.5 * (1 + np.cos(np.pi * step / done)) / 2, abs=1e-9
         )
-    assert float(through.optimiser.learning_rate) == pytest.approx(float(schedule(done)), abs=1e-9)
+    rate = float(uninterrupted.optimiser.learning_rate)
+    assert rate == pytest.approx(float(schedule(done)), abs=1e-9)
 
 
 def test_an_interrupted_run_of_accumulated_batches_ends_bit_for_bit_the_same(
-    through, data, tmp_path
+    uninterrupted, data, tmp_path
 ):
     stopped = tiny_trainer(tmp_path, CONFIG, data[0])
     gradients, calls = stopped.gradients, []
 
-    def until_the_power_fails(batch):
+    def interrupted(batch):
         calls.append(1)
         if len(calls) == 2 * STEPS + 4:  # between the two batches of the second epoch's second step
             raise KeyboardInterrupt
         return gradients(batch)
 
-    stopped.gradients = until_the_power_fails
+    stopped.gradients = interrupted
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(*data)
-    resumed = tiny_trainer(tmp_path, CONFIG, data[0], seed=99)  # its own start must not matter
+    resumed = tiny_trainer(tmp_path, CONFIG, data[0], seed=99)  # its first weights must not matter
     resumed.fit(*data)
-    expected, found = (load_checkpoint(run / "last.h5") for run in (through.run, tmp_path))
-    for group in ("weights", "ema", "optimizer"):
+    expected, last = (load_checkpoint(run / "last.h5") for run in (uninterrupted.run, tmp_path))
+    for group in ("weights", "ema", "optimiser"):
         for name, array in getattr(expected, group).items():
-            np.testing.assert_array_equal(getattr(found, group)[name], array, err_msg=name)
+            np.testing.assert_array_equal(getattr(last, group)[name], array, err_msg=name)
 
 
 def test_fewer_batches_than_one_step_are_refused():

@@ -1,4 +1,4 @@
-"""What ranks are told before they meet."""
+"""Settings of Horovod before the ranks connect."""
 
 import os
 from types import SimpleNamespace
@@ -15,14 +15,12 @@ def tensorflow_with(gpus: list):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "asked", "expected"), [([], None, "5"), ([], "2", "2"), (["gpu"], None, None)]
+    ("gpus", "given", "expected"), [([], None, "5"), ([], "2", "2"), (["gpu"], None, None)]
 )
-def test_ranks_on_cpus_ask_each_other_less_often_unless_the_user_says_so(
-    monkeypatch, gpus, asked, expected
-):
+def test_cycles_on_cpus_are_longer_unless_the_user_sets_them(monkeypatch, gpus, given, expected):
     monkeypatch.delenv(CYCLE, raising=False)
-    if asked:
-        monkeypatch.setenv(CYCLE, asked)
-    monkeypatch.setattr(os, "environ", dict(os.environ))  # what is set here ends with the test
+    if given:
+        monkeypatch.setenv(CYCLE, given)
+    monkeypatch.setattr(os, "environ", dict(os.environ))  # undone after the test
     distributed.set_cycle_time(tensorflow_with(gpus))
     assert os.environ.get(CYCLE) == expected

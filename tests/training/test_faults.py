@@ -1,4 +1,4 @@
-"""What goes wrong on a shared machine: damaged checkpoints, bad jets, lost files, ends in time."""
+"""Faults of shared machines: damaged checkpoints, bad jets, lost files, time limits."""
 
 import os
 import signal
@@ -35,14 +35,14 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory, data):
-    """A finished run; its compiled steps serve the other tests."""
+    """A finished run, whose compiled steps are used in other tests."""
     trainer = tiny_trainer(tmp_path_factory.mktemp("run"), CONFIG, data[0])
     trainer.fit(*data)
     return trainer
 
 
 @pytest.fixture
-def begun(trainer, tmp_path, monkeypatch):
+def restarted(trainer, tmp_path, monkeypatch):
     """The trainer at the first epoch of a run in an empty directory."""
     monkeypatch.setattr(trainer, "run", tmp_path)
     monkeypatch.setattr(trainer, "position", Position())
@@ -51,17 +51,17 @@ def begun(trainer, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def kept(begun):
+def run(restarted):
     """A run directory with two checkpoints, after one step and after two."""
     for step in (1, 2):
-        begun.position = Position(step=step, sums={"loss": 1.0})
-        begun.save("last.h5")
-    return begun.run
+        restarted.position = Position(step=step, sums={"loss": 1.0})
+        restarted.save("last.h5")
+    return restarted.run
 
 
 def damage(path, kind):
     content = bytearray(path.read_bytes())
-    if kind == "cut short":
+    if kind == "truncated":
         del content[len(content) // 2 :]
     elif kind == "empty":
         content.clear()
@@ -71,63 +71,63 @@ def damage(path, kind):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("kind", ["cut short", "empty", "a bit flipped"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(kept, begun, kind, capsys):
-    damage(kept / "last.h5", kind)
-    begun.resume()
-    assert begun.position.step == 1
-    said = capsys.readouterr().out
-    assert f"{kept / 'last.h5'}" in said
-    assert "damaged" in said
-    assert f"going on from the checkpoint before it, {kept / 'previous.h5'}" in said
-    assert "resuming" in said
+@pytest.mark.parametrize("kind", ["truncated", "empty", "a bit flipped"])
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(run, restarted, kind, capsys):
+    damage(run / "last.h5", kind)
+    restarted.resume()
+    assert restarted.position.step == 1
+    output = capsys.readouterr().out
+    assert f"{run / 'last.h5'}" in output
+    assert "damaged" in output
+    assert f"going on from the checkpoint before it, {run / 'previous.h5'}" in output
+    assert "resuming" in output
 
 
-def test_a_damaged_checkpoint_never_takes_the_place_of_the_whole_one_before_it(kept, begun):
+def test_a_damaged_checkpoint_does_not_replace_the_intact_one_before_it(run, restarted):
     for step in (2, 3):
-        damage(kept / "last.h5", "cut short")
-        begun.resume()
-        assert begun.position.step == 1
-        begun.position = Position(step=step, sums={"loss": 1.0})
-        begun.save("last.h5")
-        assert load_checkpoint(kept / "previous.h5").record["position"]["step"] == 1
-    assert load_checkpoint(kept / "last.h5").record["position"]["step"] == 3
+        damage(run / "last.h5", "truncated")
+        restarted.resume()
+        assert restarted.position.step == 1
+        restarted.position = Position(step=step, sums={"loss": 1.0})
+        restarted.save("last.h5")
+        assert load_checkpoint(run / "previous.h5").record["position"]["step"] == 1
+    assert load_checkpoint(run / "last.h5").record["position"]["step"] == 3
     with pytest.raises(UserError):
-        load_checkpoint(kept / "damaged.h5")
+        load_checkpoint(run / "damaged.h5")
 
 
-def test_a_run_killed_between_the_two_renames_goes_on_from_the_older_checkpoint(kept, capsys):
-    (kept / "last.h5").unlink()
-    assert latest_intact_checkpoint(kept) == kept / "previous.h5"
+def test_a_run_killed_between_the_two_renames_resumes_from_the_older_checkpoint(run, capsys):
+    (run / "last.h5").unlink()
+    assert latest_intact_checkpoint(run) == run / "previous.h5"
     assert "last.h5 is missing; going on from" in capsys.readouterr().out
 
 
-def test_without_a_whole_checkpoint_nothing_is_trained(kept, begun):
+def test_a_run_without_an_intact_checkpoint_is_refused(run, restarted):
     for name in ("last.h5", "previous.h5"):
-        damage(kept / name, "a bit flipped")
+        damage(run / name, "a bit flipped")
     with pytest.raises(UserError, match=r"last\.h5 .*previous\.h5 .*no intact checkpoint is left"):
-        begun.resume()
+        restarted.resume()
 
 
-def test_what_a_killed_process_left_half_written_is_swept_away(kept, begun):
-    (kept / ".last.4711.partial.h5").write_text("half")
-    begun.resume()
-    assert sorted(path.name for path in kept.iterdir()) == [
+def test_temporary_files_of_a_killed_process_are_deleted(run, restarted):
+    (run / ".last.4711.partial.h5").write_text("half")
+    restarted.resume()
+    assert sorted(path.name for path in run.iterdir()) == [
         "history.jsonl",
         "last.h5",
         "previous.h5",
     ]
 
 
-def test_a_loss_that_is_no_number_leaves_its_jets_behind(begun, data, monkeypatch):
-    weight = model_weights(begun.objective.model)["body.embedding.first.bias"]
+def test_the_jets_of_a_loss_that_is_not_finite_are_written(restarted, data, monkeypatch):
+    weight = model_weights(restarted.objective.model)["body.embedding.first.bias"]
     before = np.array(weight)
     weight.assign(np.full(weight.shape, np.nan))
     with pytest.raises(UserError, match=r"the loss is nan at epoch 1, step 1; .*not_a_number"):
-        begun.fit(*data)
+        restarted.fit(*data)
     weight.assign(before)
-    path = begun.run / "not_a_number.epoch1.step1.0.rank0.npz"
-    assert [found.name for found in begun.run.iterdir()] == [path.name]
+    path = restarted.run / "not_a_number.epoch1.step1.0.rank0.npz"
+    assert list(restarted.run.iterdir()) == [path]
     first = next(iter(data[0].epoch(0)))
     with np.load(path, allow_pickle=False) as stored:
         np.testing.assert_array_equal(stored["index"], first["index"])
@@ -135,39 +135,39 @@ def test_a_loss_that_is_no_number_leaves_its_jets_behind(begun, data, monkeypatc
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
-def test_a_run_asked_to_stop_leaves_a_checkpoint_of_that_very_step(begun, data, name, capsys):
-    begun.clock = Clock(1000)
-    apply, done = begun.apply, []
+def test_a_stopped_run_has_a_checkpoint_of_the_step_of_the_signal(restarted, data, name, capsys):
+    restarted.clock = Clock(1000)
+    apply, done = restarted.apply, []
 
-    def apply_until_the_allocation_ends(gradients):
+    def apply_and_signal(gradients):
         done.append(apply(gradients))
         if len(done) == 2:
             os.kill(os.getpid(), getattr(signal, name))
 
-    begun.apply = apply_until_the_allocation_ends
+    restarted.apply = apply_and_signal
     before = signal.getsignal(signal.SIGTERM)
-    assert run_cli(lambda: begun.fit(*data)) == STOPPED
-    begun.apply, begun.clock = apply, Clock(1)
+    assert run_cli(lambda: restarted.fit(*data)) == STOPPED
+    restarted.apply, restarted.clock = apply, Clock(1)
     assert signal.getsignal(signal.SIGTERM) == before
-    assert load_checkpoint(begun.run / "last.h5").record["position"]["step"] == 2
+    assert load_checkpoint(restarted.run / "last.h5").record["position"]["step"] == 2
     assert capsys.readouterr().err == (
         f"asked to stop ({name}) at epoch 1, step 3; the same command goes on from there.\n"
     )
 
 
-def test_a_run_asked_to_stop_while_it_validates_has_kept_the_epoch(begun, data):
-    begun.clock = Clock(1000)
-    evaluated = begun.evaluated
+def test_a_run_stopped_during_validation_has_a_checkpoint_of_the_epoch(restarted, data):
+    restarted.clock = Clock(1000)
+    evaluated = restarted.evaluated
 
-    def evaluate_as_the_allocation_ends(batch):
-        begun.request.name = "SIGTERM"
+    def evaluate_and_signal(batch):
+        restarted.request.name = "SIGTERM"
         return evaluated(batch)
 
-    begun.evaluated = evaluate_as_the_allocation_ends
+    restarted.evaluated = evaluate_and_signal
     with pytest.raises(Stopped, match="epoch 1, validation"):
-        begun.fit(*data)
-    begun.evaluated, begun.clock = evaluated, Clock(1)
-    assert load_checkpoint(begun.run / "last.h5").record["position"]["step"] == STEPS
+        restarted.fit(*data)
+    restarted.evaluated, restarted.clock = evaluated, Clock(1)
+    assert load_checkpoint(restarted.run / "last.h5").record["position"]["step"] == STEPS
 
 
 def test_checkpoints_are_due_by_steps_or_after_ten_minutes(monkeypatch):
@@ -185,7 +185,7 @@ def test_checkpoints_are_due_by_steps_or_after_ten_minutes(monkeypatch):
 
 def test_a_file_deleted_while_jets_are_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("omnilearn.data.reader.OPEN_FILES", 1)
-    folder = write_jets(tmp_path, **{f"part{number}": 32 for number in range(4)})
+    folder = write_jets(tmp_path, **{f"part{part}": 32 for part in range(4)})
     files = JetFiles(sorted(folder.glob("*.h5")), SPEC)
     batches = Pipeline(files, SPEC, 8, lengths=(24,), window=16).epoch(0)
     next(batches)

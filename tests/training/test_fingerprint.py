@@ -1,8 +1,10 @@
-"""A training goes on with the jets it began with, or says what changed."""
+"""A training is resume with the same jets, or refused with the changes."""
 
+import json
 from dataclasses import replace
 
 import h5py
+import numpy as np
 import pytest
 from tiny_training import opened, tiny_trainer, write_jets
 
@@ -26,8 +28,8 @@ def pipelines(folder):
 
 
 @pytest.fixture
-def begun(folder, tmp_path):
-    """A trainer that has written a checkpoint and is about to be started again."""
+def interrupted(folder, tmp_path):
+    """A trainer that has written a checkpoint."""
     data = pipelines(folder)
     trainer = tiny_trainer(tmp_path, CONFIG, data[0])
     trainer.trained_on = fingerprint.same_on_all_ranks(*data)
@@ -36,7 +38,7 @@ def begun(folder, tmp_path):
     return trainer
 
 
-def resumed(trainer, folder, **changed):
+def resume(trainer, folder, **changed):
     trainer.config = replace(CONFIG, **changed)
     trainer.trained_on = fingerprint.same_on_all_ranks(*pipelines(folder))
     trainer.resume()
@@ -47,58 +49,56 @@ def flip_labels(path):
         file["pid"][...] = 1 - file["pid"][...]
 
 
-def test_the_same_jets_in_another_folder_are_the_same(begun, folder, tmp_path, capsys):
+def test_jets_may_be_moved_to_another_folder(interrupted, folder, tmp_path, capsys):
     folder.rename(tmp_path / "moved")
-    resumed(begun, tmp_path / "moved")
+    resume(interrupted, tmp_path / "moved")
     assert "resuming" in capsys.readouterr().out
 
 
-def test_labels_flipped_in_place_are_refused_naming_the_file(begun, folder):
+def test_labels_flipped_in_place_are_refused_naming_the_file(interrupted, folder):
     flip_labels(folder / "train.h5")
     with pytest.raises(
         UserError,
         match=r"last\.h5 was trained on other data .*training jets "
         r"\(train\.h5 has another content\).*--accept-changed-data",
     ):
-        resumed(begun, folder)
+        resume(interrupted, folder)
 
 
-def test_other_jets_are_refused_with_their_numbers(begun, folder):
+def test_other_jets_are_refused_with_the_numbers_of_rows(interrupted, folder):
     (folder / "val.h5").unlink()
     write_jets(folder, val=12)
     with pytest.raises(UserError, match=r"validation jets \(val\.h5 has 9 rows, now 12\)"):
-        resumed(begun, folder)
+        resume(interrupted, folder)
 
 
-def test_changed_data_that_are_accepted_are_said_and_are_those_of_the_next_checkpoint(
-    begun, folder, capsys
-):
+def test_accepted_changes_are_logged_and_in_the_next_checkpoint(interrupted, folder, capsys):
     flip_labels(folder / "train.h5")
-    resumed(begun, folder, accept_changed_data=True)
-    said = capsys.readouterr().out
-    assert "going on with other data than" in said
-    assert "train.h5 has another content" in said
-    begun.save("last.h5")
-    resumed(begun, folder)
+    resume(interrupted, folder, accept_changed_data=True)
+    output = capsys.readouterr().out
+    assert "going on with other data than" in output
+    assert "train.h5 has another content" in output
+    interrupted.save("last.h5")
+    resume(interrupted, folder)
 
 
-def test_other_code_alone_is_said_and_goes_on(begun, folder, monkeypatch, capsys):
+def test_other_code_alone_is_logged(interrupted, folder, monkeypatch, capsys):
     monkeypatch.setattr(fingerprint, "code", lambda: "other")
-    resumed(begun, folder)
+    resume(interrupted, folder)
     assert "the code has changed since" in capsys.readouterr().out
-    assert begun.position.step == 1
+    assert interrupted.position.step == 1
 
 
-def test_a_checkpoint_without_a_fingerprint_is_taken_as_it_is(begun, folder):
-    begun.trained_on = {}
-    begun.save("last.h5")
+def test_a_checkpoint_without_a_fingerprint_is_not_compared(interrupted, folder):
+    interrupted.trained_on = {}
+    interrupted.save("last.h5")
     flip_labels(folder / "train.h5")
-    resumed(begun, folder)
-    assert load_checkpoint(begun.run / "last.h5").record["trained_on"] == {}
+    resume(interrupted, folder)
+    assert load_checkpoint(interrupted.run / "last.h5").record["trained_on"] == {}
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("change", "difference"),
     [
         (
             {"training": [["train.h5", 400, "a"]]},
@@ -107,21 +107,24 @@ def test_a_checkpoint_without_a_fingerprint_is_taken_as_it_is(begun, folder):
         ({"code": "b"}, r"code \(revision"),
     ],
 )
-def test_ranks_with_other_jets_or_code_are_refused_on_every_rank(folder, monkeypatch, other, said):
-    """Two ranks played by one process: what the second one has is put beside what is gathered."""
+def test_ranks_with_other_jets_or_code_are_refused_on_every_rank(
+    folder, monkeypatch, change, difference
+):
+    """One process, with the arrays of a second rank added to those of an allgather."""
     data = pipelines(folder)
-    theirs = {**fingerprint.fingerprint(*data), **other}
+    second = {**fingerprint.fingerprint(*data), **change}
     sent = []
 
     def allgather(rows):
-        """First digests, then lengths, then texts, of this rank and of the other."""
+        """Digests in the first call, then lengths, then texts, of both ranks."""
         sent.append(rows)
-        text = fingerprint.json.dumps({**theirs, "host": "node2"}).encode()
-        kinds = {1: rows ^ 1, 2: rows * 0 + len(text), 3: list(text)}
-        other = fingerprint.np.array(kinds[len(sent)], rows.dtype)
-        return fingerprint.np.concatenate([rows, other])
+        text = json.dumps({**second, "host": "node2"}).encode()
+        rows_of_second = {1: rows ^ 1, 2: rows * 0 + len(text), 3: list(text)}[len(sent)]
+        return np.concatenate([rows, np.array(rows_of_second, rows.dtype)])
 
     monkeypatch.setattr(distributed, "size", lambda: 2)
     monkeypatch.setattr(distributed, "allgather", allgather)
-    with pytest.raises(UserError, match=f"rank 1 on node2 trains with other {said}.*rank 0 on"):
+    with pytest.raises(
+        UserError, match=f"rank 1 on node2 trains with other {difference}.* than rank 0"
+    ):
         fingerprint.same_on_all_ranks(*data)

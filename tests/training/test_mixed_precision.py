@@ -1,4 +1,4 @@
-"""A training with products of bfloat16: the same run directory, and nearly the same losses."""
+"""A training with products of bfloat16 has nearly the same losses and the same files."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ BATCH = 16
 CONFIG = Config(epochs=2, batch=BATCH, lr=2e-3, warmup_epochs=0, mode="classifier")
 
 
-def test_a_training_in_bfloat16_loses_what_one_in_float32_does_and_leaves_float32(tmp_path):
+def test_a_training_in_bfloat16_has_similar_losses_and_float32_checkpoints(tmp_path):
     jets = write_jets(tmp_path / "jets", train=4 * BATCH, val=2 * BATCH)
     data = opened(jets, "train", BATCH), opened(jets, "val", BATCH)
     losses = {}
@@ -32,16 +32,15 @@ def test_a_training_in_bfloat16_loses_what_one_in_float32_does_and_leaves_float3
         ]
     assert losses[REDUCED] == pytest.approx(losses[FULL], rel=0.02)
     assert losses[REDUCED] != losses[FULL]
-    kept = {name: load_checkpoint(tmp_path / name / "last.h5") for name in (FULL, REDUCED)}
-    for name in ("weights", "ema", "optimizer"):
-        ours, theirs = (getattr(kept[precision], name) for precision in (REDUCED, FULL))
-        described = [
-            {key: (array.dtype, array.shape) for key, array in arrays.items()}
-            for arrays in (ours, theirs)
-        ]
-        assert described[0] == described[1]
+    checkpoints = [load_checkpoint(tmp_path / name / "last.h5") for name in (FULL, REDUCED)]
+    for name in ("weights", "ema", "optimiser"):
+        full, reduced = (
+            {key: (array.dtype, array.shape) for key, array in getattr(checkpoint, name).items()}
+            for checkpoint in checkpoints
+        )
+        assert full == reduced
     batch = next(data[1].ordered())
-    pet = build_pet(kept[REDUCED])
+    pet = build_pet(checkpoints[1])
     exact, rounded = (np.asarray(in_precision(pet.call, each)(batch)) for each in (FULL, REDUCED))
     np.testing.assert_allclose(rounded, exact, atol=0.05 * np.abs(exact).max())
 
@@ -68,12 +67,12 @@ def gpt():
 
 def tokeniser():
     block = NormFormerBlock(8, 2)
-    block.second.kernel.assign(normal(8, 8))  # at the start it changes nothing
+    block.second.kernel.assign(normal(8, 8))  # zero at the start
     return lambda: block(ops.convert_to_tensor(normal(3, 5, 8)), ops.ones((3, 5)))
 
 
 @pytest.mark.parametrize("make", [deepsets, jet_generator, gpt, tokeniser])
-def test_precision_is_felt_by_every_kind_of_network_and_what_comes_out_is_float32(make):
+def test_every_kind_of_network_uses_the_precision_and_returns_float32(make):
     network = make()
     exact, rounded = (np.asarray(in_precision(network, each)()) for each in (FULL, REDUCED))
     assert rounded.dtype == np.float32

@@ -1,4 +1,4 @@
-"""What the objective draws and what it minimises."""
+"""The random numbers and the terms of the objective."""
 
 import numpy as np
 import pytest
@@ -44,13 +44,13 @@ def prepared(pet, batch, training: bool, mode: str = "all", seed: int = 0, **dro
 
 
 def test_identity_is_dropped_for_one_jet_in_ten_and_the_rest_is_not_rescaled(pet, batch):
-    seen = prepared(pet, batch, training=True)["constituents"]
-    hidden = ~seen[:, 0, IDENTITY].any(axis=1)
+    features = prepared(pet, batch, training=True)["constituents"]
+    hidden = ~features[:, 0, IDENTITY].any(axis=1)
     assert 0.05 < hidden.mean() < 0.16
-    np.testing.assert_array_equal(seen[~hidden], batch["constituents"][~hidden])
-    assert not seen[hidden][:, :, IDENTITY].any()
+    np.testing.assert_array_equal(features[~hidden], batch["constituents"][~hidden])
+    assert not features[hidden][:, :, IDENTITY].any()
     kinematics = slice(None, len(KINEMATIC_FEATURES))
-    np.testing.assert_array_equal(seen[..., kinematics], batch["constituents"][..., kinematics])
+    np.testing.assert_array_equal(features[..., kinematics], batch["constituents"][..., kinematics])
 
 
 def test_label_is_hidden_from_the_generator_for_one_jet_in_ten_but_not_from_the_loss(pet, batch):
@@ -95,27 +95,26 @@ def test_the_same_seed_draws_the_same_times_and_noise(pet, batch):
 def test_each_mode_minimises_its_terms_and_trains_its_heads(pet, batch, mode, terms):
     few = {name: value[:8] for name, value in batch.items()}
     objective = PETObjective(pet, mode)
-    found = objective.losses(objective.prepare(few, np.random.default_rng(0), True, 6.0))
-    assert set(found) - {"loss", "accuracy"} == terms
-    assert float(found["loss"]) == pytest.approx(sum(float(found[t]) for t in terms), rel=1e-6)
+    values = objective.losses(objective.prepare(few, np.random.default_rng(0), True, 6.0))
+    assert set(values) - {"loss", "accuracy"} == terms
+    assert float(values["loss"]) == pytest.approx(sum(float(values[t]) for t in terms), rel=1e-6)
     parts = {name.split(".")[0] for name in objective.trained()}
     heads = {"classifier": {"classifier"}, "generator": {"generator"}}
     assert parts == {"body"} | heads.get(mode, {"classifier", "generator"})
 
 
-def test_a_classifier_alone_is_judged_by_its_cross_entropy_whatever_is_added(pet, batch):
+def test_the_loss_of_a_classifier_alone_is_its_cross_entropy_without_the_regression(pet, batch):
     few = {name: value[:8] for name, value in batch.items()}
     plain, regressing = PETObjective(pet, "classifier"), PETObjective(pet, "classifier", 0.5)
     assert len(regressing.trained()) - len(plain.trained()) == 2
-    found = regressing.losses(regressing.prepare(few, np.random.default_rng(0), True, 6.0))
-    bare = plain.losses(plain.prepare(few, np.random.default_rng(0), True, 6.0))
-    assert float(found["loss"]) == float(bare["loss"]) == float(found["cross_entropy"])
-    added = 0.5 * losses.regression_error(
-        few["jet"], pet.classify(few["constituents"], few["mask"], few["jet"])[1]
+    plain_terms, terms = (
+        objective.losses(objective.prepare(few, np.random.default_rng(0), True, 6.0))
+        for objective in (plain, regressing)
     )
-    assert float(found["objective"]) == pytest.approx(
-        float(found["loss"]) + float(np.mean(added)), rel=1e-6
-    )
+    assert float(terms["loss"]) == float(plain_terms["loss"]) == float(terms["cross_entropy"])
+    predicted = pet.classify(few["constituents"], few["mask"], few["jet"])[1]
+    added = 0.5 * float(np.mean(losses.regression_error(few["jet"], predicted)))
+    assert float(terms["objective"]) == pytest.approx(float(terms["loss"]) + added, rel=1e-6)
 
 
 def test_the_gradient_is_that_of_the_objective_where_a_term_is_added(pet, batch):
@@ -124,13 +123,13 @@ def test_the_gradient_is_that_of_the_objective_where_a_term_is_added(pet, batch)
     drawn = objective.prepare(few, np.random.default_rng(0), True, 6.0)
     trained = objective.trained()
     _, gradients = with_gradients(objective.losses, list(trained.values()))(drawn)
-    found = dict(zip(trained, gradients, strict=True))
-    assert np.abs(found["classifier.regression.bias"]).max() > 1e-3
+    gradients = dict(zip(trained, gradients, strict=True))
+    assert np.abs(gradients["classifier.regression.bias"]).max() > 1e-3
 
 
-def test_identities_are_hidden_from_a_classifier_only_when_asked(pet, batch):
-    shown = prepared(pet, batch, training=True, mode="classifier")["constituents"]
-    np.testing.assert_array_equal(shown, batch["constituents"])
+def test_identities_are_hidden_from_a_classifier_only_with_feature_drop(pet, batch):
+    default = prepared(pet, batch, training=True, mode="classifier")["constituents"]
+    np.testing.assert_array_equal(default, batch["constituents"])
     hidden = prepared(pet, batch, training=True, mode="classifier", feature_drop=1.0)
     assert not hidden["constituents"][:, :, IDENTITY].any()
 
@@ -141,15 +140,15 @@ def test_a_jet_of_weight_two_counts_as_two_jets(pet, batch):
     few["weight"] = np.float32([2, 1, 1, 1, 1, 1])
     objective = PETObjective(pet, "classifier")
     rng = np.random.default_rng(0)
-    one = objective.losses(objective.prepare(few, rng, False, 6.0))
-    two = objective.losses(objective.prepare(doubled, rng, False, 6.0))
-    assert 6 * float(one["loss"]) == pytest.approx(7 * float(two["loss"]), rel=1e-5)
+    weighted = objective.losses(objective.prepare(few, rng, False, 6.0))
+    repeated = objective.losses(objective.prepare(doubled, rng, False, 6.0))
+    assert 6 * float(weighted["loss"]) == pytest.approx(7 * float(repeated["loss"]), rel=1e-5)
 
 
-def test_noise_in_padded_slots_is_not_felt(pet, batch):
+def test_noise_in_padded_slots_does_not_change_the_loss(pet, batch):
     few = {name: value[:6] for name, value in batch.items()}
     objective = PETObjective(pet)
     drawn = objective.prepare(few, np.random.default_rng(0), True, 6.0)
-    clean = float(objective.losses(drawn)["loss"])
+    expected = float(objective.losses(drawn)["loss"])
     drawn["noise"] = drawn["noise"] + 7 * (1 - drawn["mask"][:, :, None])
-    assert float(objective.losses(drawn)["loss"]) == pytest.approx(clean, rel=1e-6)
+    assert float(objective.losses(drawn)["loss"]) == pytest.approx(expected, rel=1e-6)

@@ -1,4 +1,4 @@
-"""Every stream of random numbers of a seed has a number of its own, in one file."""
+"""Every random stream of a seed has its own number, and all are defined in one file."""
 
 import re
 from enum import IntEnum, unique
@@ -14,30 +14,30 @@ SOURCES = [path for path in (ROOT / "omnilearn").rglob("*.py") if "random_stream
 
 @pytest.mark.parametrize("streams", [Stream, OrderStream])
 def test_no_number_is_used_twice(streams):
-    numbers = [streams[name].value for name in streams.__members__]  # with aliases, were there any
+    numbers = [streams[name].value for name in streams.__members__]  # with aliases
     assert len(set(numbers)) == len(numbers)
     first, second = list(streams)[:2]
     assert np.random.default_rng((7, first)).random() != np.random.default_rng((7, second)).random()
 
 
-def test_a_number_that_is_used_twice_is_an_error_at_once():
+def test_a_repeated_number_raises_on_import():
     with pytest.raises(ValueError, match="duplicate values"):
         unique(IntEnum("Twice", {"ONE": 1, "OTHER": 1}))
 
 
-def test_every_stream_has_one_reader_and_no_module_has_numbers_of_its_own():
+def test_every_stream_is_used_and_no_module_defines_others():
     text = "\n".join(path.read_text() for path in SOURCES)
     for streams in (Stream, OrderStream):
         for name in streams.__members__:
-            assert re.search(rf"\b{streams.__name__}\.{name}\b", text), f"nobody draws {name}"
+            assert re.search(rf"\b{streams.__name__}\.{name}\b", text), f"{name} is not used"
     for path in SOURCES:
-        own = re.findall(r"default_rng\(\([^)]*,\s*[1-9]\d*\s*[,)]", path.read_text())
-        assert not own, f"{path.name} draws from {own}; give it a name in random_streams"
+        unnamed = re.findall(r"default_rng\(\([^)]*,\s*[1-9]\d*\s*[,)]", path.read_text())
+        assert not unnamed, f"{path.name} draws from {unnamed}; give it a name in random_streams"
         assert "STREAM_" not in path.read_text(), path.name
 
 
-def test_a_stream_is_as_it_was_when_the_published_runs_were_made():
-    """Their numbers are in the seeds of finished runs, which are evaluated and resumed by them."""
+def test_the_numbers_of_streams_do_not_change():
+    """They are part of the seeds of finished runs, which are evaluated and resumed with them."""
     assert [member.value for member in Stream] == [1, 2, 11, 12, 13, 21, 22, 23, 31, 32, 41, 42]
     assert [member.value for member in OrderStream] == [1, 2, 3, 4]
     drawn = [np.random.default_rng((0, each, 5)).random() for each in (Stream.TRAINING, 1)]

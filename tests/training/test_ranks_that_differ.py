@@ -1,27 +1,21 @@
-"""Ranks with other data, or without any, end in sentences, before the first step."""
+"""Ranks with other data, or without any, end with a message before the first step."""
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from toy_jets import write_toy_dataset
 
 ROOT = Path(__file__).parents[2]
-LAUNCHER = Path(sys.executable).parent / "horovodrun"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-    ),
-]
+pytestmark = NEEDS_HOROVOD
 
 
 @pytest.fixture
-def ended(tmp_path):
-    """What two ranks say that read from data0 and data1, and do not end well."""
+def failed_run(tmp_path):
+    """Runs two ranks that read data0 and data1 and fail; gives their output."""
     for rank, jets in enumerate((80, 64)):
         write_toy_dataset(tmp_path / f"data{rank}", "top", {"train": jets, "val": 20})
 
@@ -30,7 +24,7 @@ def ended(tmp_path):
             f"exec {sys.executable} {ROOT / 'finetune.py'} top --preset small --batch 8 "
             "--epochs 1 --data data$HOROVOD_RANK"
         )
-        done = subprocess.run(
+        process = subprocess.run(
             [LAUNCHER, "-np", "2", "--gloo", "bash", "-c", command],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -39,26 +33,26 @@ def ended(tmp_path):
             timeout=300,
             check=False,
         )
-        said = done.stdout + done.stderr
-        assert done.returncode != 0, said
-        # the launcher ends in a traceback of its own, without the number of a rank in front
-        of_ranks = [line for line in said.splitlines() if line.startswith("[")]
-        assert not [line for line in of_ranks if "Traceback" in line], said
-        return said
+        output = process.stdout + process.stderr
+        assert process.returncode != 0, output
+        # a traceback of the launcher has no number of a rank in front
+        of_ranks = [line for line in output.splitlines() if line.startswith("[")]
+        assert not [line for line in of_ranks if "Traceback" in line], output
+        return output
 
     return run
 
 
-def test_ranks_with_other_jets_say_so_before_the_first_step(ended, tmp_path):
-    said = ended()
-    assert "error: rank 1 on " in said
-    assert "trains with other training jets (" in said
+def test_ranks_with_other_jets_are_refused_before_the_first_step(failed_run, tmp_path):
+    output = failed_run()
+    assert "error: rank 1 on " in output
+    assert "trains with other training jets (" in output
     assert not list(tmp_path.glob("runs/*/*.h5"))
 
 
-def test_beside_a_rank_without_data_the_others_end_in_a_sentence(ended, tmp_path):
+def test_a_rank_without_data_ends_the_others_with_a_message(failed_run, tmp_path):
     for path in (tmp_path / "data1").rglob("*.h5"):
         path.unlink()
-    said = ended()
-    assert "data1" in said
-    assert "rank 0 lost another rank" in said
+    output = failed_run()
+    assert "data1" in output
+    assert "rank 0 lost another rank" in output

@@ -1,4 +1,4 @@
-"""Ranks find each other: Slurm says who is who, and horovodrun when it has other hosts."""
+"""Ranks get their numbers and addresses from Slurm, and new ones from horovodrun."""
 
 import http.server
 import os
@@ -22,9 +22,9 @@ STEP = {
 }
 
 
-def test_slurm_tells_every_task_its_rank_and_where_to_meet():
-    found = rendezvous.slurm_ranks(STEP)
-    assert {name.removeprefix("HOROVOD_"): value for name, value in found.items()} == {
+def test_ranks_and_addresses_follow_from_the_variables_of_slurm():
+    variables = rendezvous.slurm_ranks(STEP)
+    assert {name.removeprefix("HOROVOD_"): value for name, value in variables.items()} == {
         "RANK": "9",
         "SIZE": "10",
         "LOCAL_RANK": "1",
@@ -42,20 +42,20 @@ def test_slurm_tells_every_task_its_rank_and_where_to_meet():
 @pytest.mark.parametrize(
     ("nodes", "first"), [("vm", "vm"), ("gpu01,gpu07", "gpu01"), ("rack2-n[7,9-11]", "rack2-n7")]
 )
-def test_ranks_meet_on_the_first_node(nodes, first):
-    found = rendezvous.slurm_ranks({**STEP, "SLURM_STEP_NODELIST": nodes})
-    assert found["HOROVOD_GLOO_RENDEZVOUS_ADDR"] == first
+def test_the_address_server_runs_on_the_first_node(nodes, first):
+    variables = rendezvous.slurm_ranks({**STEP, "SLURM_STEP_NODELIST": nodes})
+    assert variables["HOROVOD_GLOO_RENDEZVOUS_ADDR"] == first
 
 
 @pytest.fixture
 def driver(monkeypatch):
-    """What horovodrun answers to a rank that asks for its new place; `asked` are the questions."""
+    """A server with the answers of horovodrun; `requests` are the paths that were requested."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        answer, asked = "", []
+        answer, requests = "", []
 
         def do_GET(self):
-            self.asked.append(self.path)
+            self.requests.append(self.path)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(self.answer.encode())
@@ -83,23 +83,23 @@ def driver(monkeypatch):
     server.server_close()
 
 
-def test_a_rank_that_started_again_asks_for_its_new_place_once(driver):
+def test_a_rank_that_started_again_requests_its_new_rank_once(driver):
     driver.answer = "1,2,0,1,1,2"
     assert rendezvous.has_started_again()
-    rendezvous.take_new_place()
+    rendezvous.request_new_rank()
     assert not rendezvous.has_started_again()
-    assert driver.asked == ["/rank_and_size/nid2:1"]
-    found = [os.environ[f"HOROVOD_{name}"] for name in rendezvous.PLACE]
-    assert found == ["1", "2", "0", "1", "1", "2"]
+    assert driver.requests == ["/rank_and_size/nid2:1"]
+    ranks = [os.environ[f"HOROVOD_{name}"] for name in rendezvous.RANK_NAMES]
+    assert ranks == ["1", "2", "0", "1", "1", "2"]
 
 
-def test_a_rank_for_which_there_is_no_place_ends(driver):
+def test_a_process_that_is_no_longer_a_rank_ends(driver):
     driver.answer = "-1,-1,-1,-1,-1,-1"
     with pytest.raises(Stopped, match="nid2:1 is not among the ranks any more"):
-        rendezvous.take_new_place()
+        rendezvous.request_new_rank()
 
 
-def test_a_launcher_that_has_ended_is_told(driver, monkeypatch):
+def test_a_launcher_that_does_not_answer_is_reported(driver, monkeypatch):
     monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", "9")
     with pytest.raises(UserError, match=r"127\.0\.0\.1:9 gave nid2:1 no new rank"):
-        rendezvous.take_new_place()
+        rendezvous.request_new_rank()

@@ -1,4 +1,4 @@
-"""Scalars for TensorBoard are the numbers of history.jsonl, and there only when asked for."""
+"""Scalars for TensorBoard are the numbers of history.jsonl, written with --tensorboard alone."""
 
 import struct
 
@@ -21,12 +21,12 @@ LINE = {
 
 def events(run) -> list[Event]:
     """All events of the file: records of length, checksum, content, checksum."""
-    data, found, place = (run / FOLDER / FILE).read_bytes(), [], 0
-    while place < len(data):
-        (length,) = struct.unpack("<Q", data[place : place + 8])
-        found.append(Event.FromString(data[place + 12 : place + 12 + length]))
-        place += 16 + length
-    return found
+    data, records, offset = (run / FOLDER / FILE).read_bytes(), [], 0
+    while offset < len(data):
+        (length,) = struct.unpack("<Q", data[offset : offset + 8])
+        records.append(Event.FromString(data[offset + 12 : offset + 12 + length]))
+        offset += 16 + length
+    return records
 
 
 def test_every_number_of_an_epoch_is_a_scalar_at_its_step(tmp_path):
@@ -35,7 +35,7 @@ def test_every_number_of_an_epoch_is_a_scalar_at_its_step(tmp_path):
     first, *epochs = events(tmp_path)
     assert first.file_version == "brain.Event:2"
     assert [event.step for event in epochs] == [2, 3]
-    assert {one.tag: one.simple_value for one in epochs[0].summary.value} == {
+    assert {each.tag: each.simple_value for each in epochs[0].summary.value} == {
         "training/loss": 0.5,
         "validation/loss": 0.75,
         "validation/accuracy": 0.25,
@@ -43,17 +43,17 @@ def test_every_number_of_an_epoch_is_a_scalar_at_its_step(tmp_path):
     }
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_a_training_writes_scalars_only_when_asked(tmp_path, wanted):
+@pytest.mark.parametrize("tensorboard", [True, False])
+def test_a_training_writes_scalars_only_with_tensorboard(tmp_path, tensorboard):
     data = write_jets(tmp_path, train=32, val=16)
     training, validation = (opened(data, split, 16) for split in ("train", "val"))
-    config = Config(epochs=1, batch=16, mode="classifier", warmup_epochs=0, tensorboard=wanted)
+    config = Config(epochs=1, batch=16, mode="classifier", warmup_epochs=0, tensorboard=tensorboard)
     run = tmp_path / "run"
     run.mkdir()
     tiny_trainer(run, config, training).fit(training, validation)
-    assert (run / FOLDER).exists() == wanted
-    if wanted:
+    assert (run / FOLDER).exists() == tensorboard
+    if tensorboard:
         (line,) = read_history(run)
-        shown = {one.tag: one.simple_value for one in events(run)[1].summary.value}
-        assert shown["validation/loss"] == pytest.approx(line["validation"]["loss"])
+        scalars = {each.tag: each.simple_value for each in events(run)[1].summary.value}
+        assert scalars["validation/loss"] == pytest.approx(line["validation"]["loss"])
     assert "tensorboard" in FREE_TO_CHANGE

@@ -1,6 +1,5 @@
-"""Two ranks under horovodrun are one training: the same weights, and those of one process."""
+"""Two ranks under horovodrun train with the same weights, which equal those of one process."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from tiny_training import write_jets
 from toy_events import write_events
 from toy_jets import write_toy_dataset
@@ -16,20 +16,14 @@ from toy_jets import write_toy_dataset
 from omnilearn.model.checkpoint import load_checkpoint
 
 WORKER = Path(__file__).parents[1] / "two_ranks_worker.py"
-LAUNCHER = Path(sys.executable).parent / "horovodrun"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        importlib.util.find_spec("horovod") is None, reason="horovod is not installed"
-    ),
-]
+pytestmark = NEEDS_HOROVOD
 
 
 def launched(command: list, out: Path, data: Path) -> list[dict]:
-    """What every rank reports, with the arrays it wrote."""
+    """The report of every rank with its arrays."""
     out.mkdir()
     environment = {**os.environ, "PYTHONPATH": f"{WORKER.parent}:{WORKER.parent.parent}"}
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, sys.executable, WORKER, data, out],
         env=environment,
         cwd=out,
@@ -37,7 +31,7 @@ def launched(command: list, out: Path, data: Path) -> list[dict]:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
     reports = []
     for path in sorted(out.glob("rank*.json")):
         with np.load(path.with_suffix(".npz")) as arrays:
@@ -46,7 +40,7 @@ def launched(command: list, out: Path, data: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
     # numbers that two ranks and batches of 8 do not divide
     write_jets(folder / "data", train=53, val=27, test=37, few=15)
@@ -55,15 +49,15 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def two(place):
-    reports = launched([LAUNCHER, "-np", "2", "--gloo"], place / "two", place / "data")
+def two(folder):
+    reports = launched([LAUNCHER, "-np", "2", "--gloo"], folder / "two", folder / "data")
     assert [report["size"] for report in reports] == [2, 2]
     return reports
 
 
 @pytest.fixture(scope="module")
-def one(place):
-    (report,) = launched([], place / "one", place / "data")
+def single(folder):
+    (report,) = launched([], folder / "single", folder / "data")
     assert report["size"] == 1
     return report
 
@@ -72,7 +66,7 @@ def group(report: dict, name: str) -> dict[str, np.ndarray]:
     return {key: array for key, array in report.items() if key.startswith(f"{name}/")}
 
 
-def test_both_ranks_hold_the_same_weights_after_training(two):
+def test_both_ranks_have_the_same_weights_after_training(two):
     for name in ("descent", "weights"):
         first, second = (group(report, name) for report in two)
         assert first.keys() == second.keys()
@@ -85,32 +79,31 @@ def test_ranks_have_different_numbers_of_constituents(two):
     assert (longer > 1.2 * shorter).all()
 
 
-def test_two_ranks_descend_as_one_process_on_their_jets_together(one, two):
-    expected, found = group(one, "descent"), group(two[0], "descent")
-    np.testing.assert_allclose(two[0]["losses"], one["losses"], rtol=1e-5)
-    for key, array in expected.items():
-        np.testing.assert_allclose(found[key], array, rtol=2e-4, atol=2e-5, err_msg=key)
-    assert one["losses"][-1] != pytest.approx(one["losses"][0], rel=1e-2)
+def test_two_ranks_descend_as_one_process_on_their_jets_together(single, two):
+    np.testing.assert_allclose(two[0]["losses"], single["losses"], rtol=1e-5)
+    for key, array in group(single, "descent").items():
+        np.testing.assert_allclose(two[0][key], array, rtol=2e-4, atol=2e-5, err_msg=key)
+    assert single["losses"][-1] != pytest.approx(single["losses"][0], rel=1e-2)
 
 
-def test_evaluation_sees_every_jet_once_however_many_ranks(one, two):
+def test_evaluation_has_every_jet_once_on_any_number_of_ranks(single, two):
     for report in two:
-        np.testing.assert_array_equal(report["predicted/label"], one["predicted/label"])
+        np.testing.assert_array_equal(report["predicted/label"], single["predicted/label"])
         np.testing.assert_allclose(
-            report["predicted/logits"], one["predicted/logits"], atol=1e-6, rtol=1e-5
+            report["predicted/logits"], single["predicted/logits"], atol=1e-6, rtol=1e-5
         )
-    assert len(np.unique(one["predicted/logits"], axis=0)) == 37
+    assert len(np.unique(single["predicted/logits"], axis=0)) == 37
 
 
-def test_weights_of_an_unfolding_do_not_depend_on_the_number_of_ranks(one, two):
+def test_weights_of_an_unfolding_do_not_depend_on_the_number_of_ranks(single, two):
     for report in two:
-        np.testing.assert_allclose(report["unfolding/pull"], one["unfolding/pull"], rtol=1e-5)
-    assert np.std(one["unfolding/pull"]) > 1e-4
+        np.testing.assert_allclose(report["unfolding/pull"], single["unfolding/pull"], rtol=1e-5)
+    assert np.std(single["unfolding/pull"]) > 1e-4
 
 
-def test_a_replica_is_the_work_of_one_rank_that_waits_for_no_other(two):
+def test_within_single_process_every_rank_is_the_only_one(two):
     for report in two:
-        assert report["alone"] == [0, 1, 1]
+        assert report["single_process"] == [0, 1, 1]
 
 
 def test_both_ranks_stop_early_together(two):
@@ -136,50 +129,50 @@ def test_a_signal_to_one_rank_stops_both_at_the_same_step(two):
     ]
 
 
-def test_a_bad_jet_of_one_rank_stops_both_at_the_same_step_and_is_kept(two):
+def test_a_bad_jet_of_one_rank_stops_both_at_the_same_step_and_is_written(two):
     ends = [report["ends"]["not_a_number"] for report in two]
     assert ends[0] == ends[1]
     assert ends[0][0] == 1
     assert "the loss is nan at epoch 1, step 2" in ends[0][1]
-    (kept,) = (two[0]["out"] / "again2").glob("not_a_number*")
-    assert kept.name == "not_a_number.epoch1.step2.0.rank1.npz"
-    with np.load(kept, allow_pickle=False) as stored:
+    (path,) = (two[0]["out"] / "resumed2").glob("not_a_number*")
+    assert path.name == "not_a_number.epoch1.step2.0.rank1.npz"
+    with np.load(path, allow_pickle=False) as stored:
         assert np.isnan(stored["constituents"]).any(axis=(1, 2)).sum() == 1
 
 
-def test_an_interrupted_run_of_two_ranks_ends_bit_for_bit_like_one_that_never_stopped(two):
+def test_an_interrupted_run_of_two_ranks_equals_an_uninterrupted_one_bit_for_bit(two):
     for report in two:
-        expected, found = group(report, "weights"), group(report, "again")
-        assert len(found) == len(expected) > 0
+        expected, resumed = group(report, "weights"), group(report, "resumed")
+        assert len(resumed) == len(expected) > 0
         for key, array in expected.items():
-            np.testing.assert_array_equal(found[f"again/{key.partition('/')[2]}"], array)
+            np.testing.assert_array_equal(resumed[f"resumed/{key.partition('/')[2]}"], array)
 
 
 def test_too_few_jets_are_refused_on_all_ranks_before_training(two):
-    said = [report["refused"] for report in two]
-    assert said[0] == said[1]
-    assert "15 jets on 2 ranks are 7 per rank, less than one batch of 8" in said[0]
-    assert "the largest batch that works is 7" in said[0]
+    messages = [report["refused"] for report in two]
+    assert messages[0] == messages[1]
+    assert "15 jets on 2 ranks are 7 per rank, less than one batch of 8" in messages[0]
+    assert "the largest batch that works is 7" in messages[0]
 
 
-def test_numbers_are_joined_over_ranks(two):
+def test_arrays_of_ranks_are_combined(two):
     for report in two:
-        assert report["gathered"] == [0, 1, 2]  # none from rank 0, three from rank 1
+        assert report["allgather"] == [0, 1, 2]  # none from rank 0, three from rank 1
         assert report["agreed"] == 5
         assert report["total"] == 3
 
 
-def test_the_command_ends_on_all_ranks_when_one_has_no_whole_batch(tmp_path):
+def test_the_command_ends_on_all_ranks_when_one_has_no_full_batch(tmp_path):
     write_toy_dataset(tmp_path / "data", "jetclass", {"train": 15, "val": 4})
     script = [sys.executable, WORKER.parent.parent / "train.py", "jetclass", "--batch", "8"]
-    done = subprocess.run(
+    process = subprocess.run(
         [LAUNCHER, "-np", "2", "--gloo", *script, "--data", tmp_path / "data"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode != 0
-    assert "<stderr>:error: jetclass: 15 jets on 2 ranks are 7 per rank" in done.stderr
-    assert ">:Traceback" not in done.stderr
+    assert process.returncode != 0
+    assert "<stderr>:error: jetclass: 15 jets on 2 ranks are 7 per rank" in process.stderr
+    assert ">:Traceback" not in process.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
