@@ -42,6 +42,7 @@ def home(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_settings_of_keras_and_matplotlib_do_not_matter(home):
     environment = {"HOME": str(home)}
     for settings in SETTINGS:

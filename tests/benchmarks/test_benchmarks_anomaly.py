@@ -57,6 +57,7 @@ def scripts(monkeypatch):
     return commands
 
 
+@pytest.mark.slow
 def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, capsys):
     (tmp_path / "b").mkdir()
     folders = f"--backbone {tmp_path}/b --runs {tmp_path}/runs --out {tmp_path}/out"

@@ -82,6 +82,7 @@ def flags(tmp_path):
     return f"{folders} --repeats 2 --train-jets 1000,100 --pet-train-jets 100,1000".split()
 
 
+@pytest.mark.slow
 def test_one_command_runs_the_study_and_repeats_nothing(scripts, flags, tmp_path, capsys):
     aspen.main(flags)
     assert [command[1] for command in scripts[:3]] == ["train.py"] * 3

@@ -64,6 +64,7 @@ def run(data: Path, *flags) -> dict:
     return read_results(out / "dataset.json")
 
 
+@pytest.mark.slow
 def test_numbers_of_the_figures_are_those_of_the_files(data, capsys):
     results = run(data)
     aspen = results[ASPEN.title]

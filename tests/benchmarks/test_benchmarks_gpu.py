@@ -39,6 +39,7 @@ class Mask:
 BATCHES = {slots: {"mask": Mask(slots)} for slots in SHARES}
 
 
+@pytest.mark.slow
 def test_the_dry_run_measures_prints_and_writes_on_a_cpu(tmp_path):
     out = tmp_path / "gpu.json"
     with tiny_and_eager():

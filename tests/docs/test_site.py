@@ -79,6 +79,7 @@ def test_flags_are_those_that_a_program_prints_with_help(tmp_path):
     assert sys.argv == argv
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not all(map(importlib.util.find_spec, ("mkdocs", "material", "mkdocstrings"))),
     reason="the packages of requirements-docs.txt are not installed",

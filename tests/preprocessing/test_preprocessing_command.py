@@ -242,6 +242,7 @@ def test_an_invalid_record_of_sources_is_ignored(arguments, preprocess, tmp_path
     assert preprocess(*arguments)[1].count("kept") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [1.5, 4])
 def test_the_workers_of_a_killed_preprocessing_end_with_it(write_jetclass, tmp_path, seconds):
     for index in range(6):

@@ -335,6 +335,7 @@ def test_a_real_file_without_links_to_candidates_is_refused_in_a_sentence(refuse
     assert "no branches link AK8 jets to their candidates" in message
 
 
+@pytest.mark.slow
 def test_damaged_files_are_refused_in_a_sentence(branches, tmp_path):
     nano = pfnano_files.write(tmp_path / "nano.root", branches)
     assert survives("aspen", nano, tmp_path / "out") > MUTATIONS // 4

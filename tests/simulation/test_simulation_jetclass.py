@@ -207,6 +207,7 @@ def test_splits_share_no_jet(jetclass_folder: Path) -> None:
     assert len(np.unique(np.concatenate(directions), axis=0)) == JETS + 60
 
 
+@pytest.mark.slow
 def test_large_classes_have_several_files_and_the_seed_decides_the_jets(tmp_path: Path) -> None:
     def simulate(out: Path, seed: int, workers: int) -> list[ak.Array]:
         files = jetclass_files(out, train=50, val=0, test=0, per_file=20)

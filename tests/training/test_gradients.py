@@ -94,6 +94,7 @@ def update(optimiser, weights):
     return compiled(lambda gradients: optimiser.apply(gradients, weights), xla=uses_xla())
 
 
+@pytest.mark.slow
 def test_a_training_step_compiled_by_xla_is_the_same_step(objective, batch, monkeypatch):
     """Loss, gradients and the weights after one step."""
     rate = 1e-3

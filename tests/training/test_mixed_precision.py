@@ -19,6 +19,7 @@ BATCH = 16
 CONFIG = Config(epochs=2, batch=BATCH, lr=2e-3, warmup_epochs=0, mode="classifier")
 
 
+@pytest.mark.slow
 def test_a_training_in_bfloat16_has_similar_losses_and_float32_checkpoints(tmp_path):
     jets = write_jets(tmp_path / "jets", train=4 * BATCH, val=2 * BATCH)
     data = opened(jets, "train", BATCH), opened(jets, "val", BATCH)

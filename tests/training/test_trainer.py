@@ -126,6 +126,7 @@ def assert_equal_arrays(arrays, expected):
         np.testing.assert_array_equal(arrays[name], array, err_msg=name)
 
 
+@pytest.mark.slow
 def test_runs_with_jets_per_epoch_resume_within_an_epoch_and_end_their_schedule(
     trainer, jets, tmp_path
 ):

@@ -157,6 +157,7 @@ def test_step_1_of_a_later_iteration_keeps_the_body_and_resets_the_logits(few_ev
     assert not fit.start(step, tmp_path / "iteration1_step1" / "seed0" / "fold0", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [trees, network])
 def test_a_classifier_learns_the_ratio_of_two_samples_of_events(kind, folder, tmp_path):
     """The same simulated events with and without known weights: the ratio is those weights."""
