@@ -62,9 +62,9 @@ def tagging_study(results: Path, dataset: str) -> str:
 
 
 def tagging_datasets(results: Path) -> str:
-    """Every data set of the tagging study with 1000 training jets, one line each."""
+    """The data sets of the tagging study with 1000 training jets, one line each."""
     rows, names = [["data set", *tagging.COLUMNS, "test jets"]], tagging.names("rejection_0.5")
-    for dataset in ("top", "atlas", "qg", "cms", "h1"):
+    for dataset in ("top", "cms", "h1"):
         cells = tagging_cells(results, dataset)
         shown = [cells[model, 1000] for model in tagging.MODELS]
         values = [metrics[name].text for metrics in shown for name in names]
