@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import h5py
@@ -109,7 +110,8 @@ def test_an_end_in_the_midst_of_a_checkpoint_leaves_a_whole_one(
     assert sizes[1:] == halves
 
 
-def test_a_command_runs_in_a_session_of_its_own_until_it_is_killed(tmp_path):
+def test_a_command_runs_in_a_session_of_its_own_until_it_is_killed(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.soak_stages.run", lambda words: time.sleep(600))
     process = started(LIST, tmp_path)
     assert family(process, tmp_path) == [process]
     os.kill(process, signal.SIGKILL)
