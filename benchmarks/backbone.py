@@ -17,7 +17,7 @@ from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests, sha256
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
-from omnilearn.history import read_history
+from omnilearn.history import best_epoch, read_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.plotting.scans import Scan, confusion_figure, training_size_scan
 from omnilearn.plotting.style import grouped
@@ -127,11 +127,6 @@ def training_jets(run: Path) -> int:
     """Jets of the training sample, from the file list in the record of the checkpoint."""
     files = load_checkpoint(run / "best.h5").record["trained_on"]["training"]
     return sum(jets for _, jets, _ in files)
-
-
-def best_epoch(history: list[dict]) -> dict:
-    """The line of the history with the best validation loss."""
-    return min(history, key=lambda line: line["validation"]["loss"])
 
 
 def jets_seen(history: list[dict]) -> int:

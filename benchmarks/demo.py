@@ -73,7 +73,7 @@ def snippet(folder: Path, repeats: int = 1) -> str:
 
 def main(arguments: list[str]) -> None:
     repeats = ("--repeats", {"type": int, "default": 1, "help": "trainings of each model"})
-    flags = folder_flags("demo", __doc__.splitlines()[0], arguments, [repeats])
+    flags = folder_flags("demo", __doc__, arguments, [repeats])
     carry_out(stages(flags.out, flags.repeats), flags.out, "make demo", drawn, table)
 
 

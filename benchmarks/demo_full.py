@@ -42,7 +42,7 @@ def stages(folder: Path) -> list[Stage]:
 
 
 def main(arguments: list[str]) -> None:
-    flags = folder_flags("demo_full", __doc__.splitlines()[0], arguments)
+    flags = folder_flags("demo_full", __doc__, arguments)
     carry_out(stages(flags.out), flags.out, "make demo-full", drawn, table)
 
 

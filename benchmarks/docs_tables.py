@@ -8,10 +8,11 @@ from typing import Any
 from benchmarks import preprocessing, tagging
 from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import gain_table
-from benchmarks.demo import stages as demo_stages
+from benchmarks.demo import stages
 from benchmarks.generation_tables import scaled
 from benchmarks.markdown import markdown
 from benchmarks.published import OBSERVABLES
+from benchmarks.stages import total_seconds
 from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
 from omnilearn.report.meanings import meanings
 from omnilearn.statistics.results import Result, read_results
@@ -31,18 +32,13 @@ def stored_table(results: Path, name: str) -> str:
     return (results / f"{name}.md").read_text(encoding="utf-8")
 
 
-def demo_folder(results: Path) -> str:
-    """The short demo, or the long one if only that has results."""
-    return next(name for name in ("demo", "demo_full") if (results / name / "table.md").is_file())
-
-
 def demo(results: Path) -> str:
-    return stored_table(results, f"{demo_folder(results)}/table")
+    return stored_table(results, "demo/table")
 
 
 def demo_figure(results: Path, name: str, root: str = "") -> str:
     """A figure of the demo, on a page from which `root` (../) leads to the root."""
-    link = f"{root}benchmarks/results/{demo_folder(results)}/{name}.png"
+    link = f"{root}benchmarks/results/demo/{name}.png"
     titles = {"loss": "Loss by epoch", "roc": "Background rejection against signal efficiency"}
     return f"![{titles[name]}, fine-tuned and from scratch]({link})\n"
 
@@ -50,7 +46,7 @@ def demo_figure(results: Path, name: str, root: str = "") -> str:
 def seconds(results: Path) -> str:
     """Seconds of every command of the demo, and of all its stages."""
     durations = json.loads((results / "demo" / "seconds.json").read_text())
-    total = sum(max(durations[title] for title in stage) for stage in demo_stages(Path("demo")))
+    total = total_seconds(stages(Path("demo")), durations)
     rows = [[title, f"{duration:.0f}"] for title, duration in durations.items()]
     return markdown([["step", "seconds"], *rows, ["all stages", f"{total:.0f}"]], texts=1)
 
@@ -63,12 +59,12 @@ def tagging_study(results: Path, dataset: str) -> str:
 
 def tagging_datasets(results: Path) -> str:
     """The data sets of the tagging study with 1000 training jets, one line each."""
-    rows, names = [["data set", *tagging.COLUMNS, "test jets"]], tagging.names("rejection_0.5")
+    rows = [["data set", *tagging.COLUMNS, "test jets"]]
     for dataset in ("top", "cms", "h1"):
         cells = tagging_cells(results, dataset)
-        shown = [cells[model, 1000] for model in tagging.MODELS]
-        values = [metrics[name].text for metrics in shown for name in names]
-        rows.append([f"`{dataset}`", *values, str(shown[0]["auc"].n)])
+        test_jets = cells[tagging.MODELS[0], 1000]["auc"].n
+        columns = tagging.columns(cells, 1000, "rejection_0.5")
+        rows.append([f"`{dataset}`", *columns, str(test_jets)])
     return markdown(rows, texts=1)
 
 

@@ -12,7 +12,6 @@ counts are in --folder, and the same command goes on from there; the rows of oth
 are in --out stay.
 """
 
-import argparse
 import json
 import random
 import resource
@@ -23,6 +22,7 @@ import uuid
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.programs import RESULTS, command_parser, write_json
 from benchmarks.soak_kills import (
     MOMENTS,
     Writing,
@@ -37,12 +37,10 @@ from benchmarks.soak_kills import (
 )
 from benchmarks.soak_outcome import damage, differing
 from benchmarks.soak_stages import STAGES, Stage, write_jets
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import STOPPED, UserError
 from omnilearn.progress import progress
 from omnilearn.runs import revision
 
-RESULTS = Path(__file__).parent / "results"
 FOLDER = Path("runs") / "soak"
 KINDS = {"at_once": 0.5, "while_writing": 0.25, "by_request": 0.25}  # shares of the kills
 KINDS_OF_RANKS = {"one_rank": 0.4, "all_ranks": 0.4, "by_request": 0.2}
@@ -105,8 +103,7 @@ class Soak:
             )
 
     def write(self) -> None:
-        with atomic_path(self.state) as temporary:
-            temporary.write_text(json.dumps({**self.about, "rows": self.rows}, indent=1) + "\n")
+        write_json(self.state, {**self.about, "rows": self.rows}, indent=1)
 
     def before(self, stage: Stage) -> Path:
         """The folder in which a command begins."""
@@ -123,8 +120,7 @@ class Soak:
         if code := ended(started(stage, place), FOR_EVER):
             raise UserError(f"{name}, not interrupted, ended with code {code}: {said(place)}")
         files = int(count_of(place).read_text()) if count_of(place).exists() else 0
-        with atomic_path(usual) as temporary:
-            temporary.write_text(json.dumps({"seconds": time.monotonic() - begun, "files": files}))
+        write_json(usual, {"seconds": time.monotonic() - begun, "files": files})
         return place
 
     def kill_until_complete(self, name: str, most: int) -> None:
@@ -261,15 +257,12 @@ def written(out: Path, rows: dict[str, dict], seed: int) -> dict:
         "seed": seed,
         "commands": rows,
     }
-    with atomic_path(out) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(out, result, indent=1)
     return result
 
 
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        "python -m benchmarks soak", description=__doc__, allow_abbrev=False
-    )
+    parser = command_parser("soak", __doc__)
     parser.add_argument("--kills", type=int, default=200, help="of the training of PET")
     parser.add_argument("--others", type=int, default=10, help="of every other command")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds of kills")

@@ -11,8 +11,8 @@ from textwrap import indent
 
 from benchmarks.figures import compare
 from benchmarks.markdown import markdown
+from benchmarks.programs import command_parser, write_json, write_text
 from benchmarks.scripts import ROOT, exit_status
-from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
 
 Stage = dict[str, list[str]]  # commands by title, which run at the same time
@@ -25,11 +25,11 @@ METRICS = {
 }
 
 
-def folder_flags(name: str, line: str, arguments: Sequence[str], more=()) -> argparse.Namespace:
+def folder_flags(
+    name: str, description: str, arguments: Sequence[str], more=()
+) -> argparse.Namespace:
     """--out and --fresh of a demo, whose earlier stages --fresh throws away; `more` are flags."""
-    parser = argparse.ArgumentParser(
-        f"python -m benchmarks {name}", description=line, allow_abbrev=False
-    )
+    parser = command_parser(name, description)
     parser.add_argument("--out", type=Path, default=ROOT / name, help="folder of the demo")
     parser.add_argument("--fresh", action="store_true", help="repeat finished stages too")
     for flag, options in more:
@@ -61,9 +61,9 @@ def run_stages(stages: Sequence[Stage], folder: Path, again: str) -> dict[str, f
                 failed[title] = code
             else:
                 seconds[title] = took
-        with atomic_path(done) as temporary:
-            temporary.write_text(json.dumps(seconds, indent=2) + "\n")
-        for title, code in failed.items():
+        write_json(done, seconds)
+        if failed:
+            title, code = next(iter(failed.items()))
             raise UserError(
                 f"stage {title!r} failed with exit code {code}; mend what it says "
                 f"above and run: {again}"
@@ -109,13 +109,17 @@ def carry_out(
     runs = folder / "runs"
     compare(drawn(runs), folder, "", "Top tagging", "Top")
     show(*table(runs), folder)
-    total = sum(max(seconds[title] for title in stage) for stage in stages)
-    print(f"stages took {total:.0f} s, this call {time.monotonic() - started:.0f} s")
+    total, here = total_seconds(stages, seconds), time.monotonic() - started
+    print(f"stages took {total:.0f} s, this call {here:.0f} s")
+
+
+def total_seconds(stages: Sequence[Stage], seconds: dict[str, float]) -> float:
+    """Duration of all stages: a stage takes as long as the longest of its commands."""
+    return sum(max(seconds[title] for title in stage) for stage in stages)
 
 
 def show(head: Sequence[str], rows: Sequence[Sequence[str]], folder: Path) -> None:
     """Print the table and leave it in table.md; every column is text."""
     table = markdown([head, *rows], texts=len(head))
-    with atomic_path(folder / "table.md") as temporary:
-        temporary.write_text(table)
+    write_text(folder / "table.md", table)
     print(f"\n{table}\nfigures: {folder}/loss.png, {folder}/roc.png; per run: {folder}/runs/*/")

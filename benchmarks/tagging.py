@@ -11,20 +11,20 @@ Writes DATASET.json and a figure into --out.
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.figures import trainings
 from benchmarks.markdown import markdown
-from benchmarks.programs import command_parser
+from benchmarks.programs import absolute, command_parser
 from benchmarks.scripts import ROOT, execute, words_of
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
-from omnilearn.history import read_history
+from omnilearn.history import best_epoch, read_history
 from omnilearn.plotting.scans import Scan, training_size_scan
 from omnilearn.plotting.style import sample_title
+from omnilearn.statistics.repeats import spread
 from omnilearn.statistics.results import Result, read_results, write_results
 
 MODELS = ("OmniLearn", "from scratch")
@@ -72,7 +72,7 @@ def cells(flags: argparse.Namespace) -> dict[Key, tuple[Path, list[str]]]:
                 **vars(flags),
             )
             if model == MODELS[0]:
-                words += ["--backbone", str(flags.backbone)]
+                words += ["--backbone", flags.backbone]
             runs[model, jets] = (flags.out / "runs" / name, words)
     return runs
 
@@ -80,18 +80,17 @@ def cells(flags: argparse.Namespace) -> dict[Key, tuple[Path, list[str]]]:
 def main(arguments: list[str]) -> None:
     parser = command_parser("tagging", __doc__)
     parser.add_argument("--dataset", default="top", help="a tagging dataset with two classes")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of datasets")
+    parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
     parser.add_argument("--backbone", default="small", help="name of a backbone, or a run")
     parser.add_argument("--train-jets", type=sizes, default=sizes("300,1000,3000,10000"))
     parser.add_argument("--val-jets", type=int, default=1000, help="that decide when to end")
     parser.add_argument("--repeats", type=int, default=3, help="trainings per cell")
     parser.add_argument("--preset", default="small", help="full or small")
-    parser.add_argument("--out", type=Path, default=ROOT / "tagging_study")
+    parser.add_argument("--out", type=absolute, default=ROOT / "tagging_study")
     flags = parser.parse_args(arguments)
     spec = dataset(flags.dataset)
-    flags.data, flags.out = flags.data.resolve(), flags.out.resolve()
-    if Path(flags.backbone).exists():  # the scripts run from the folder of the suite
-        flags.backbone = Path(flags.backbone).resolve()
+    if Path(flags.backbone).exists():
+        flags.backbone = str(absolute(flags.backbone))
     study = cells(flags)
     for number, ((model, jets), (run, command)) in enumerate(study.items(), start=1):
         print(f"[{number}/{len(study)}] {model}, {jets} training jets", flush=True)
@@ -134,17 +133,13 @@ def convergence(run: Path, jets: int) -> dict[str, Result]:
     """Best validation cross-entropy and the steps to it: mean and spread over the trainings."""
     losses, steps = [], []
     for training in trainings(run):
-        epochs = list(read_history(training))
-        best = min(epochs, key=lambda epoch: epoch["validation"]["loss"])
-        losses.append(best["validation"]["cross_entropy"])
-        steps.append(sum(epoch["steps"] for epoch in epochs[: epochs.index(best) + 1]))
-    return {"cross_entropy": spread(losses, jets), "steps": spread(steps, jets)}
-
-
-def spread(values: Sequence[float], jets: int) -> Result:
-    """Mean of several trainings and their standard deviation."""
-    error = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Result(float(np.mean(values)), error, jets)
+        epochs = read_history(training)
+        best = best_epoch(epochs)
+        losses.append(Result(best["validation"]["cross_entropy"], None, jets))
+        count = sum(epoch["steps"] for epoch in epochs[: epochs.index(best) + 1])
+        steps.append(Result(float(count), None, jets))
+    numbers = {"cross_entropy": losses, "steps": steps}
+    return {name: spread(of) if len(of) > 1 else of[0] for name, of in numbers.items()}
 
 
 def scratch_jets(metrics: dict[Key, dict[str, Result]], jets: int) -> str:
@@ -162,21 +157,23 @@ def scratch_jets(metrics: dict[Key, dict[str, Result]], jets: int) -> str:
     above = next(place for place, value in enumerate(missed) if value <= target)
     if above == 0:
         return str(trained[0])
-    logs = np.log(missed[above - 1 : above + 1])
-    share = (logs[0] - np.log(target)) / (logs[0] - logs[1])
-    needed = np.exp(np.interp(share, [0, 1], np.log(trained[above - 1 : above + 1])))
+    pair = [above, above - 1]  # with rising 1 - AUC
+    log_missed, log_jets = (
+        np.log([values[place] for place in pair]) for values in (missed, trained)
+    )
+    needed = np.exp(np.interp(np.log(target), log_missed, log_jets))
     return f"{float(f'{needed:.2g}'):.0f}"
 
 
-def names(metric: str) -> tuple[str, ...]:
-    """The metrics that the columns of both models show, `metric` among them."""
-    return "auc", metric, "cross_entropy", "steps"
+def columns(metrics: dict[Key, dict[str, Result]], jets: int, metric: str) -> list[str]:
+    """The cells of one training size below COLUMNS; `metric` stands for 1/eB."""
+    names = ("auc", metric, "cross_entropy", "steps")
+    return [metrics[model, jets][name].text for model in MODELS for name in names]
 
 
 def table(jets: list[int], metrics: dict[Key, dict[str, Result]], metric: str) -> str:
     """Markdown: a line per training size, the columns of both models side by side."""
     rows = [["training jets", *COLUMNS, "from scratch needs"]]
     for size in jets:
-        values = [metrics[model, size][name].text for model in MODELS for name in names(metric)]
-        rows.append([str(size), *values, scratch_jets(metrics, size)])
+        rows.append([str(size), *columns(metrics, size, metric), scratch_jets(metrics, size)])
     return markdown(rows, texts=0)

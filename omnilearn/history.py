@@ -30,6 +30,11 @@ def require_epochs(lines: list[dict]) -> None:
         typed(Epoch, known, f"line {index}")
 
 
+def best_epoch(history: list[dict]) -> dict:
+    """The line with the smallest validation loss, the first of equal ones."""
+    return min(history, key=lambda line: line["validation"]["loss"])
+
+
 def write_history(run: Path, lines: list[dict]) -> None:
     """Write one line per epoch, all of them or none."""
     write_lines(run / FILE, lines)
