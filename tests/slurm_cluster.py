@@ -1,6 +1,7 @@
 """A Slurm cluster of one node for tests, with its servers in a temporary folder."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -48,8 +49,22 @@ def done(*command, **more) -> str:
     run = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, check=False, **more
     )
-    assert run.returncode == 0, f"{command}: {run.stdout}{run.stderr}"
+    assert run.returncode == 0, f"{command} ended with {run.returncode}: {run.stdout}{run.stderr}"
     return run.stdout
+
+
+def job_state(job: str, env: dict[str, str], limit: float = 120) -> dict[str, str]:
+    """What `scontrol show job` says of a job, by name; asked again while it gives no answer.
+
+    On a busy machine scontrol may fail without output while the job goes on.
+    """
+    until = time.monotonic() + limit
+    while not (answer := stdout_of("scontrol", "show", "job", job, env=env)):
+        if time.monotonic() > until:
+            answer = done("scontrol", "-v", "show", "job", job, env=env)
+            break
+        time.sleep(1)
+    return dict(re.findall(r"(\w+)=(\S*)", answer))
 
 
 def install_slurm() -> None:

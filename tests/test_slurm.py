@@ -17,7 +17,7 @@ from pathlib import Path
 import h5py
 import pytest
 from commands import ROOT
-from slurm_cluster import done, slurm
+from slurm_cluster import done, job_state, slurm
 from toy_jets import write_toy_dataset
 
 from omnilearn.model.checkpoint import load_checkpoint
@@ -57,15 +57,11 @@ def submitted(cluster, out: Path, *arguments, options=()) -> str:
     return done(*command, "jobs/pretrain.sh", *arguments, cwd=ROOT, env=cluster).strip()
 
 
-def state(cluster, job: str) -> dict[str, str]:
-    return dict(re.findall(r"(\w+)=(\S*)", done("scontrol", "show", "job", job, env=cluster)))
-
-
 def final_state(cluster, job: str, limit: float) -> dict[str, str]:
     """Wait for the end of a job."""
     until = time.monotonic() + limit
     unfinished = ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED")
-    while (ended := state(cluster, job))["JobState"] in unfinished:
+    while (ended := job_state(job, cluster))["JobState"] in unfinished:
         assert time.monotonic() < until, ended
         time.sleep(1)
     return ended
@@ -139,16 +135,16 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
     ranks = ranks_of(cluster, job)
     for rank in ranks:
         os.kill(rank, signal.SIGSTOP)
-    hours, minutes, _ = map(int, state(cluster, job)["RunTime"].split(":"))
+    hours, minutes, _ = map(int, job_state(job, cluster)["RunTime"].split(":"))
     limit = 60 * hours + minutes + 3
     done("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}", env=cluster)
     until = time.monotonic() + 180
     while not all(map(is_asked_to_stop, ranks)):
-        assert time.monotonic() < until, state(cluster, job)
+        assert time.monotonic() < until, job_state(job, cluster)
         time.sleep(0.2)
     for rank in ranks:
         os.kill(rank, signal.SIGCONT)
-    while state(cluster, job)["Restarts"] == "0":
+    while job_state(job, cluster)["Restarts"] == "0":
         assert time.monotonic() < until, out.read_text()
         time.sleep(0.2)
     done("scontrol", "update", f"JobId={job}", "TimeLimit=60", env=cluster)
