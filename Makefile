@@ -2,10 +2,13 @@
 # `make demo` is the first command to type.
 PYTHON_HERE = .venv/bin/python
 
-.PHONY: setup demo demo-full test test-all bench soak lint docs
+.PHONY: setup setup-docs demo demo-full test test-all bench soak lint docs
 
 setup:
 	@./setup.sh
+
+setup-docs: setup
+	@$(PYTHON_HERE) -m pip install --quiet --requirement requirements-docs.txt
 
 demo: setup
 	$(PYTHON_HERE) -m benchmarks demo
@@ -17,7 +20,8 @@ demo-full: setup
 test: setup
 	$(PYTHON_HERE) -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-all: setup
+# with the packages of the site, so that it is built too
+test-all: setup-docs
 	$(PYTHON_HERE) -m pytest -n 2 --dist loadfile
 
 bench: setup
@@ -32,8 +36,7 @@ lint: setup
 	$(PYTHON_HERE) -m mypy
 
 # the site in build/site: without warnings, every link checked, every number that of its result
-docs: setup
-	$(PYTHON_HERE) -m pip install --quiet --requirement requirements-docs.txt
+docs: setup-docs
 	$(PYTHON_HERE) -m benchmarks docs --check
 	NO_MKDOCS_2_WARNING=1 $(PYTHON_HERE) -m mkdocs build --strict --quiet
 	$(PYTHON_HERE) docs/_site/links.py build/site
