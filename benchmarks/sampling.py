@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -41,7 +42,10 @@ def write_model(path: Path, model) -> None:
 
 def diffusion(spec: DatasetSpec, size: str, batch: int, run: Path) -> Sampler:
     """The sampler of an untrained generator of these jets."""
-    shape = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
+    shape: dict[str, Any] = {
+        "num_classes": spec.num_classes,
+        "max_constituents": spec.max_constituents,
+    }
     write_model(run / "best.h5", PET(PETConfig(**ARCHITECTURES[size], **shape)))
     write_model(run / "jets" / "best.h5", JetGenerator(JetGeneratorConfig(**shape)))
     return Sampler(run, spec, Solver(), batch)

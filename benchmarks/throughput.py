@@ -11,25 +11,20 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.programs import RESULTS, command_parser, write_json
 from omnilearn.data.catalogue import JETCLASS
-from omnilearn.data.mixing import padded_lengths
+from omnilearn.data.mixing import evaluation_lengths, padded_lengths
+from omnilearn.keras_settings import uses_xla
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.precision import FULL, in_precision, reduced
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.training import distributed
-from omnilearn.training.gradients import (
-    compiled,
-    compiled_for_batches,
-    gpu_name,
-    uses_xla,
-    with_gradients,
-)
+from omnilearn.training.gradients import compiled, compiled_for_batches, gpu_name, with_gradients
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import Lion
 
@@ -61,11 +56,16 @@ def random_batch(multiplicity: np.ndarray, length: int) -> dict:
     }
 
 
-def grouped_batches(size: int, slots: int) -> list[tuple[dict, float]]:
-    """One batch of each length of the pipeline, with the share of batches of this length."""
+def grouped_batches(
+    size: int, slots: int, lengths: Sequence[int] | None = None
+) -> list[tuple[dict, float]]:
+    """One batch of each length of the pipeline, with the share of batches of this length.
+
+    lengths: those of batches in training, if not given.
+    """
     batches = sample_multiplicities(WINDOW).reshape(-1, size)
-    lengths = np.asarray(padded_lengths(slots))
-    batch_lengths = lengths[np.searchsorted(lengths, batches.max(axis=1))]
+    sizes = np.asarray(lengths or padded_lengths(slots))
+    batch_lengths = sizes[np.searchsorted(sizes, batches.max(axis=1))]
     grouped = []
     for length in np.unique(batch_lengths):
         same = np.flatnonzero(batch_lengths == length)
@@ -148,7 +148,7 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
     """
     slots, size = config.max_constituents, flags.batch
     run = work(mode, config, training)
-    grouped = grouped_batches(size, slots)
+    grouped = grouped_batches(size, slots, None if training else evaluation_lengths(slots))
     full = random_batch(sample_multiplicities(size), slots)
     for batch in (*(batch for batch, _ in grouped), full):
         run(batch)  # traces the graph

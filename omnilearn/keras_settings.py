@@ -7,6 +7,8 @@ which raises for a backend that only the kernel of a notebook has.
 import importlib.util
 import os
 
+from omnilearn.errors import UserError
+
 OURS = {
     "KERAS_BACKEND": "tensorflow",
     "KERAS_HOME": os.devnull,  # so that no keras.json is read
@@ -29,3 +31,11 @@ if backend.startswith("module://"):
     package = backend.removeprefix("module://").partition(".")[0]
     if importlib.util.find_spec(package) is None:
         del os.environ["MPLBACKEND"]
+
+
+def uses_xla() -> bool:
+    """Whether XLA compiles the graphs, as with OMNILEARN_XLA=1; UserError unless it is 0 or 1."""
+    value = os.environ.get("OMNILEARN_XLA", "0")
+    if value not in ("0", "1"):
+        raise UserError(f"OMNILEARN_XLA is {value!r}; expected 0 or 1, or unset")
+    return value == "1"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from omnilearn.keras_settings import uses_xla
 from omnilearn.training.random_streams import OrderStream
 
 # The six shorter lengths at P = 150 with the fewest slots, by dynamic programming for a gamma
@@ -28,13 +29,30 @@ def block_rows(jets: int, jets_per_event: int) -> int:
     return rows + -rows % jets_per_event
 
 
-def padded_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, ...]:
-    """Numbers of slots of batches: a few short lengths where these are exact, and all slots.
+def short_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, int]:
+    """The shortest and the longest number of slots, below all slots, at which PET is exact.
 
-    A short length is exact only if a neighbourhood fits into it and into the padding left out:
-    neighbours + 1 <= L <= P - neighbours - 1 (the released model counts padded slots as particles).
+    A neighbourhood must fit into it and into the padding left out: neighbours + 1 <= L <=
+    P - neighbours - 1 (the released model counts padded slots as particles).
     """
-    shortest, longest = neighbours + 1, max_constituents - neighbours - 1
+    return neighbours + 1, max_constituents - neighbours - 1
+
+
+def evaluation_lengths(max_constituents: int) -> tuple[int, ...]:
+    """Every length at which PET is exact, and all slots: a batch has no more than its jets need.
+
+    Ranks need not agree on lengths here, and the same graph serves all short ones; with XLA each
+    would have its own, and the lengths are those of the training.
+    """
+    if uses_xla():
+        return padded_lengths(max_constituents)
+    shortest, longest = short_lengths(max_constituents)
+    return (*range(shortest, longest + 1), max_constituents)
+
+
+def padded_lengths(max_constituents: int, neighbours: int = 10) -> tuple[int, ...]:
+    """Numbers of slots of batches in training: a few short lengths, and all slots."""
+    shortest, longest = short_lengths(max_constituents, neighbours)
     lengths = [max_constituents]
     for at_150 in reversed(LENGTHS_AT_150):
         length = min(round(at_150 * max_constituents / 150), longest)
@@ -94,7 +112,7 @@ def windows(steps: int, steps_per_window: int) -> np.ndarray:
 
 def length_groups(lengths: Sequence[int]) -> np.ndarray:
     """For each multiplicity 0..P the index of the shortest length that holds it."""
-    return np.searchsorted(lengths, np.arange(lengths[-1] + 1)).astype(np.uint8)
+    return np.searchsorted(lengths, np.arange(lengths[-1] + 1)).astype(np.uint16)
 
 
 def batch_groups(jets_per_group: np.ndarray, batch_size: int) -> np.ndarray:

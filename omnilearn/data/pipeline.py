@@ -15,7 +15,13 @@ import numpy as np
 
 from omnilearn.content import content, hashed
 from omnilearn.data.jet_source import JetRows, JetSource, StoredJets
-from omnilearn.data.mixing import EpochPlan, JetOrder, length_groups, padded_lengths
+from omnilearn.data.mixing import (
+    EpochPlan,
+    JetOrder,
+    evaluation_lengths,
+    length_groups,
+    padded_lengths,
+)
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.log import log
@@ -54,6 +60,7 @@ class Pipeline:
         """
         slots = spec.max_constituents
         self.lengths = tuple(sorted(lengths or padded_lengths(slots)))
+        self._evaluation_lengths = self.lengths if lengths else evaluation_lengths(slots)
         if self.lengths[0] < 1 or self.lengths[-1] != slots:
             raise ValueError(f"lengths {self.lengths}: expected 1 to {slots}, and {slots} itself")
         if batch_size < 1 or not 0 <= rank < size:
@@ -145,7 +152,7 @@ class Pipeline:
     def ordered(self) -> Generator[Batch, None, None]:
         """Every jet of this rank's contiguous share once; over all ranks every jet once.
 
-        Jets are grouped by length inside a window; `index` identifies them. Ranks may differ in the
+        Jets are ordered by length inside a window; `index` identifies them. Ranks may differ in the
         number of batches and in their lengths, and the last batch may be smaller.
         """
         return prefetched(self._evaluation_batches(), self._window_steps)
@@ -171,7 +178,8 @@ class Pipeline:
             yield from self._read(plan.rows(window, self.rank), batches)
 
     def _evaluation_batches(self) -> Iterator[Batch]:
-        group_of = length_groups(self.lengths)
+        lengths = self._evaluation_lengths
+        group_of = length_groups(lengths)
         begin = self.rank * self.num_jets // self.size
         end = (self.rank + 1) * self.num_jets // self.size
         step = self._window_steps * self.batch_size
@@ -181,9 +189,7 @@ class Pipeline:
             by_length = np.argsort(groups, kind="stable")
             cuts = range(self.batch_size, len(rows), self.batch_size)
             batches = np.split(by_length, cuts)
-            yield from self._read(
-                rows, [(batch, self.lengths[groups[batch[-1]]]) for batch in batches]
-            )
+            yield from self._read(rows, [(batch, lengths[groups[batch[-1]]]) for batch in batches])
 
     def _read(self, rows: np.ndarray, batches: list[tuple[np.ndarray, int]]) -> Iterator[Batch]:
         """Read a window of rows and cut it into batches, each (indices into `rows`, slots)."""

@@ -5,12 +5,11 @@ number of slots, and the full length has another (see `model.pet.PET.slots`). Wi
 (`uses_xla`), every length has its own graph.
 """
 
-import os
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from omnilearn.errors import UserError
+from omnilearn.keras_settings import uses_xla
 from omnilearn.model.precision import FULL, in_precision
 
 # Optimised graphs may add gradients in varying order, which changes the last bit of a sum between
@@ -27,14 +26,6 @@ tf.config.optimizer.set_experimental_options(
 )
 
 PER_SLOT = ("constituents", "mask", "noise", "code")  # arrays of a batch whose axis 1 counts slots
-
-
-def uses_xla() -> bool:
-    """Whether XLA compiles the graphs, as with OMNILEARN_XLA=1; UserError unless it is 0 or 1."""
-    value = os.environ.get("OMNILEARN_XLA", "0")
-    if value not in ("0", "1"):
-        raise UserError(f"OMNILEARN_XLA is {value!r}; expected 0 or 1, or unset")
-    return value == "1"
 
 
 def gpu_name() -> str:

@@ -20,6 +20,7 @@ from omnilearn.data.pipeline import Pipeline, filled_up
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.history import write_history
+from omnilearn.keras_settings import uses_xla
 from omnilearn.log import log
 from omnilearn.model.checkpoint import (
     load_checkpoint,
@@ -29,7 +30,7 @@ from omnilearn.model.checkpoint import (
 )
 from omnilearn.progress import progress
 from omnilearn.training import distributed, fingerprint
-from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
+from omnilearn.training.gradients import compiled, compiled_for_batches, with_gradients
 from omnilearn.training.objective import Objective
 from omnilearn.training.optimiser import optimiser_of, without_key_biases
 from omnilearn.training.random_streams import Stream

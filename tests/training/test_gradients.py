@@ -5,7 +5,8 @@ import pytest
 from tiny_training import ARCHITECTURE, set_scales_to_one, tiny_pet
 
 from omnilearn.errors import UserError
-from omnilearn.training.gradients import compiled, compiled_for_batches, uses_xla, with_gradients
+from omnilearn.keras_settings import uses_xla
+from omnilearn.training.gradients import compiled, compiled_for_batches, with_gradients
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import make_optimiser
 
