@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from benchmarks import soak_stages
 from omnilearn.errors import UserError
-from omnilearn.run_lock import let_all_go
+from omnilearn.run_lock import release_all
 
 MARK = "OMNILEARN_SOAK"  # in the environment of ranks: whose they are
 PATIENCE = 90.0  # seconds for all processes of a killed command to end
@@ -100,7 +100,7 @@ def started(stage: soak_stages.Stage, folder: Path, end: Writing | None = None) 
     except BaseException:
         traceback.print_exc()
     finally:
-        let_all_go()
+        release_all()
         sys.stdout.flush()
         os._exit(code)
 
