@@ -4,12 +4,13 @@ Continuous time t in [0, 1], velocity prediction (arXiv:2202.00512, Section 4 an
 b = atan(e^-10), a = atan(e^10) - b, logSNR(t) = -2 ln tan(a t + b),
 alpha^2 = sigmoid(logSNR), sigma^2 = sigmoid(-logSNR), v = alpha eps - sigma x.
 
-A sampler is called with velocity(x, time), time a Python float -> velocity of the shape of x
-(B, ..., F), pure noise of that shape, and the number of steps.
+A sampler is called with velocity(x, time), time () -> velocity of the shape of x (B, ..., F), pure
+noise of that shape, and the number of steps. Called inside a compiled function, its steps are one
+loop of the graph.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from keras import ops
 
@@ -60,9 +61,11 @@ def sample_deterministic(velocity: Callable, noise, steps: int):
     The noise predicted at the midpoint t - 1/(2 steps) replaces that predicted at t. Returns the
     last predicted clean sample.
     """
-    x = clean = noise
-    for step in range(steps, 0, -1):
-        time, midpoint, after = step / steps, (step - 0.5) / steps, (step - 1) / steps
+    times = table((step / steps, (step - 0.5) / steps, (step - 1) / steps) for step in down(steps))
+
+    def body(index, state):
+        x, _ = state
+        time, midpoint, after = row_of(times, index)
         clean, eps = denoise(x, velocity(x, time), time)
         alpha, sigma = alpha_sigma(midpoint)
         at_midpoint = alpha * clean + sigma * eps
@@ -70,8 +73,9 @@ def sample_deterministic(velocity: Callable, noise, steps: int):
         alpha, sigma = alpha_sigma(time)
         clean = (x - sigma * eps) / alpha
         alpha, sigma = alpha_sigma(after)
-        x = alpha * clean + sigma * eps
-    return clean
+        return alpha * clean + sigma * eps, clean
+
+    return ops.fori_loop(0, len(times), body, (noise, noise))[1]
 
 
 def exact_alpha_sigma(time: float) -> tuple[float, float, float]:
@@ -86,41 +90,72 @@ def sample_multistep(velocity: Callable, noise, steps: int):
     Steps are equal in time. The last step is of first order and ends on the clean sample. Raises
     ValueError without a step.
     """
-    x, clean_before, width_before = noise, None, 0.0
-    for step in range(steps, 0, -1):
+    rows, width_before = [], math.inf
+    for step in down(steps):
         alpha, sigma, ratio = exact_alpha_sigma(step / steps)
-        clean = alpha * x - sigma * velocity(x, step / steps)
-        if step == 1:
-            return clean
-        alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
-        width = ratio_after - ratio
-        extrapolated = clean
-        if clean_before is not None:
-            extrapolated = clean + (clean - clean_before) * (width / (2 * width_before))
-        x = (sigma_after / sigma) * x - (alpha_after * math.expm1(-width)) * extrapolated
-        clean_before, width_before = clean, width
-    raise ValueError(f"{steps} steps; expected 1 or more")
+        scale = replaced = slope = 0.0  # after the last step, x is not used
+        if step > 1:
+            alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
+            width = ratio_after - ratio
+            scale, replaced = sigma_after / sigma, alpha_after * math.expm1(-width)
+            slope, width_before = width / (2 * width_before), width
+        rows.append((step / steps, alpha, sigma, scale, replaced, slope))
+    coefficients = table(rows)
+
+    def body(index, state):
+        x, clean_before = state
+        time, alpha, sigma, scale, replaced, slope = row_of(coefficients, index)
+        clean = alpha * x - sigma * velocity(x, time)
+        extrapolated = clean + (clean - clean_before) * slope
+        return scale * x - replaced * extrapolated, clean
+
+    return ops.fori_loop(0, len(rows), body, (noise, noise))[1]
 
 
 def sample_stochastic(velocity: Callable, noise, steps: int, fresh_noise: Callable):
     """Ancestral sampling: every step draws from the posterior of x given the clean sample.
 
     One evaluation a step, first order (arXiv:2006.11239, Eqs. 6 and 7, in continuous time as in
-    arXiv:2211.01095, Eq. 18). fresh_noise(step) -> Gaussian numbers of the shape of noise. Raises
-    ValueError without a step.
+    arXiv:2211.01095, Eq. 18). fresh_noise(step) -> Gaussian numbers of the shape of noise, for
+    step = `steps` to 2. Raises ValueError without a step.
     """
-    x = noise
-    for step in range(steps, 0, -1):
+    rows = []
+    for step in down(steps):
         alpha, sigma, ratio = exact_alpha_sigma(step / steps)
-        clean = alpha * x - sigma * velocity(x, step / steps)
-        if step == 1:
-            return clean
-        alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
-        width = ratio_after - ratio
-        replaced = -math.expm1(-2 * width)  # share of the noise variance that is drawn anew
-        x = (sigma_after / sigma) * math.exp(-width) * x + alpha_after * replaced * clean
-        x = x + sigma_after * math.sqrt(replaced) * fresh_noise(step)
-    raise ValueError(f"{steps} steps; expected 1 or more")
+        kept, moved, width_of_noise = 0.0, 1.0, 0.0  # the last step ends on the clean sample
+        if step > 1:
+            alpha_after, sigma_after, ratio_after = exact_alpha_sigma((step - 1) / steps)
+            width = ratio_after - ratio
+            replaced = -math.expm1(-2 * width)  # share of the noise variance that is drawn anew
+            kept = (sigma_after / sigma) * math.exp(-width)
+            moved, width_of_noise = alpha_after * replaced, sigma_after * math.sqrt(replaced)
+        rows.append((step / steps, alpha, sigma, kept, moved, width_of_noise))
+    coefficients = table(rows)
+
+    def body(index, state):
+        (x,) = state
+        time, alpha, sigma, kept, moved, width_of_noise = row_of(coefficients, index)
+        clean = alpha * x - sigma * velocity(x, time)
+        return (kept * x + moved * clean + width_of_noise * fresh_noise(steps - index),)
+
+    return ops.fori_loop(0, len(rows), body, (noise,))[0]
+
+
+def down(steps: int) -> range:
+    """Numbers of the steps, from pure noise to the clean sample; ValueError without a step."""
+    if steps < 1:
+        raise ValueError(f"{steps} steps; expected 1 or more")
+    return range(steps, 0, -1)
+
+
+def table(rows: Iterable[Sequence[float]]):
+    """Coefficients of every step, a row each."""
+    return ops.convert_to_tensor(list(rows), "float32")
+
+
+def row_of(coefficients, index) -> list:
+    """The coefficients of one step."""
+    return ops.unstack(ops.take(coefficients, index, axis=0))
 
 
 # evaluations of the network per step

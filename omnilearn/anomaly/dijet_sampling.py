@@ -18,7 +18,7 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGeneratorConfig
 from omnilearn.generation.jet_sets import relative_columns
-from omnilearn.generation.sampling import Sampler, Solver, column, prepare_folder
+from omnilearn.generation.sampling import Sampler, Solver, prepare_folder
 from omnilearn.hdf5 import COMPRESSED, atomic_file
 from omnilearn.kinematics import invariant_mass, relative_features, sum_constituents, wrap_phi
 from omnilearn.model.checkpoint import load_checkpoint
@@ -53,11 +53,7 @@ class DijetSampler(Sampler):
             for rows in self.batches(pending):
                 streams = JetStreams((self.seed, Stream.DIJETS, attempt), index[rows])
                 noise = streams.standard_normal((len(rows), 8), "float32")
-
-                def velocity(x, time, batch_conditions=conditions[rows]):
-                    return self._jets(x, column(time, len(batch_conditions)), batch_conditions)
-
-                columns[rows] = self.solve(velocity, noise, index[rows], self.solver.jet_steps)
+                columns[rows] = self.solve_jets(noise, conditions[rows], index[rows])
             jets[pending], angle[pending] = self.kinematics.inverse_transform(
                 columns[pending], mass[pending]
             )

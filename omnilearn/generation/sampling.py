@@ -102,7 +102,7 @@ class Sampler:
             return velocity[:, :, : len(DIFFUSED_FEATURES)] * batch["mask"][:, :, None]
 
         self._constituents = compiled_for_batches(constituent_velocity, spec.max_constituents)
-        self._jets = compiled(lambda x, time, label: self.network(x, time, label))
+        self._jets = compiled(self._solved_jets)
 
     def count_params(self) -> int:
         """Number of weights of the body and the generator of PET and of the network of jets."""
@@ -115,11 +115,7 @@ class Sampler:
         for rows in self.batches(np.arange(len(index))):
             streams = JetStreams((self.seed, Stream.SAMPLED_JETS), index[rows])
             noise = streams.standard_normal((len(rows), 4), "float32")
-
-            def velocity(x, time, labels=one_hot[rows]):
-                return self._jets(x, column(time, len(labels)), labels)
-
-            standardised[rows] = self.solve(velocity, noise, index[rows], self.solver.jet_steps)
+            standardised[rows] = self.solve_jets(noise, one_hot[rows], index[rows])
         jet = self.scale.original_jets(standardised)
         jet[:, 0] = np.maximum(jet[:, 0], 1.0)  # pT is at least 1 GeV
         jet[:, 2] = np.maximum(jet[:, 2], 0.0)
@@ -155,8 +151,13 @@ class Sampler:
 
             labels = one_hot[rows]
             guided_velocity = guided(velocity, self.solver.guidance, labels, 0 * labels)
-            clean = self.solve(guided_velocity, noise, index[rows], self.solver.steps)
-            features[rows, :length] = self.scale.original_constituents(clean, mask)
+
+            def fresh_noise(step, noise=noise, index=index[rows]):
+                return self.noise_of_step(int(step), noise, index)
+
+            steps = self.solver.steps
+            clean = sample(self.solver.name, guided_velocity, noise, steps, fresh_noise)
+            features[rows, :length] = self.scale.original_constituents(np.asarray(clean), mask)
         return features, np.arange(slots) < multiplicity[:, None]
 
     def batches(self, order: np.ndarray):
@@ -164,15 +165,26 @@ class Sampler:
         for start in range(0, len(order), self.batch_size):
             yield np.resize(order[start : start + self.batch_size], self.batch_size)
 
-    def solve(self, velocity, noise: np.ndarray, index: np.ndarray, steps: int) -> np.ndarray:
-        """The clean sample of one batch; noise of stochastic steps is from the jets' streams."""
+    def solve_jets(self, noise: np.ndarray, given: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Standardised kinematics (B, J) of jets `index` from noise (B, J), `given` (B, C)."""
+        steps = self.solver.jet_steps if self.solver.name == "stochastic" else 0
+        fresh = [self.noise_of_step(step, noise, index) for step in range(1, steps + 1)]
+        fresh_noise = np.reshape(fresh, (steps, *noise.shape)).astype("float32")
+        return np.asarray(self._jets(noise, given, fresh_noise))
 
-        def fresh_noise(step):
-            streams = JetStreams((self.seed, Stream.SOLVER_STEPS, step), index)
-            return streams.standard_normal(noise.shape, "float32")
+    def _solved_jets(self, noise, given, fresh_noise):
+        """All steps of the solver; fresh_noise (steps, B, J): no rows if the solver uses none."""
 
-        start = ops.convert_to_tensor(noise)
-        return np.asarray(sample(self.solver.name, velocity, start, steps, fresh_noise))
+        def velocity(x, time):
+            return self.network(x, ops.broadcast_to(time, (len(given), 1)), given)
+
+        steps = self.solver.jet_steps
+        return sample(self.solver.name, velocity, noise, steps, lambda step: fresh_noise[step - 1])
+
+    def noise_of_step(self, step: int, noise: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """The noise of one stochastic step, from the random streams of the jets."""
+        streams = JetStreams((self.seed, Stream.SOLVER_STEPS, step), index)
+        return streams.standard_normal(noise.shape, "float32")
 
     def jet_set(self, index: np.ndarray, label: np.ndarray, jet: np.ndarray | None) -> JetSet:
         """Jets `index` (n,) of classes `label`; with true kinematics `jet` (n, 4) if given."""
