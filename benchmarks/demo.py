@@ -4,21 +4,22 @@
 
 Simulates and preprocesses top and QCD jets, fine-tunes the backbone `small` with 1000 of them,
 trains PET from scratch with 1000 and with 10 000 (five epochs instead of eight, six times the
-steps), evaluates all on the same test jets, draws losses and ROC curves, prints one table, and
-reads scores from Python. A finished stage is not repeated; --fresh starts all over. --repeats 3
-gives mean and spread of three trainings, in three times the time; those with 1000 jets have other
-jets in each.
+steps), evaluates all on the same test jets, draws losses and ROC curves, prints a table, and
+computes scores in Python. A finished stage is not repeated, except with --fresh. --repeats 3
+gives mean and spread of three trainings, in three times the time; each training with 1000 jets has
+different jets.
 """
 
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import FINETUNED, SCRATCH, trainings
 from benchmarks.scripts import words_of
-from benchmarks.stages import METRICS, Stage, carry_out, folder_flags
+from benchmarks.stages import METRICS, Stage, parse_flags, run_demo
 from omnilearn.statistics.results import read_results
 
 FEW, MANY = 1000, 10_000  # training jets
-RUNS = {  # run directory -> what it is called, its training jets, its flags
+RUNS = {  # run directory -> name of the model, training jets, flags
     "top_finetuned": (FINETUNED, FEW, "--backbone small"),
     "top_scratch": (SCRATCH, FEW, ""),
     "top_scratch_many": (SCRATCH, MANY, "--epochs 5"),
@@ -35,46 +36,41 @@ print("class tokens:", tagger.embed(jets).shape)
 
 
 def stages(folder: Path, repeats: int = 1) -> list[Stage]:
-    """Commands by title; sizes are what takes minutes on two cores.
+    """The stages of the demo, which take minutes on two cores.
 
-    What takes longest stands first in its stage: it has the terminal and its progress bar.
+    The longest command of a stage is the first, which prints its progress bar to the terminal.
     """
-    places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
-    simulate = f"{{python}} -m simulation top --jets {MANY} --val-jets 500 --test-jets 4000"
+    command = partial(words_of, raw=folder / "raw", data=folder / "data", runs=folder / "runs")
+    sizes = f"--jets {MANY} --val-jets 500 --test-jets 4000"
     train, evaluate = {}, {}
     for name, (model, jets, flags) in reversed(RUNS.items()):
-        train[f"train {model}, {jets} jets"] = words_of(
+        train[f"train {model}, {jets} jets"] = command(
             "{python} finetune.py top --preset small --data {data} --runs {runs} --name {name} "
             f"--train-jets {jets} --repeats {repeats} {flags}",
             name=name,
-            **places,
         )
-        evaluate[f"evaluate {model}, {jets} jets"] = words_of(
-            "{python} evaluate.py {runs}/{name}", name=name, **places
+        evaluate[f"evaluate {model}, {jets} jets"] = command(
+            "{python} evaluate.py {runs}/{name}", name=name
         )
     return [
-        {"simulate top tagging": words_of(f"{simulate} --out {{raw}}", **places)},
-        {
-            "preprocess it": words_of(
-                "{python} -m preprocessing top --raw {raw} --out {data}", **places
-            )
-        },
+        {"simulate top tagging": command(f"{{python}} -m simulation top {sizes} --out {{raw}}")},
+        {"preprocess it": command("{python} -m preprocessing top --raw {raw} --out {data}")},
         train,
         evaluate,
-        {"scores from Python": [*words_of("{python} -c"), snippet(folder, repeats)]},
+        {"scores from Python": [*command("{python} -c"), snippet(folder, repeats)]},
     ]
 
 
 def snippet(folder: Path, repeats: int = 1) -> str:
-    """Six lines of Python on the jets of the demo."""
+    """Python that applies the fine-tuned model of the demo to its jets."""
     seed = "/seed0" if repeats > 1 else ""
     return SCORES.format(runs=folder / "runs", data=folder / "data", seed=seed)
 
 
 def main(arguments: list[str]) -> None:
     repeats = ("--repeats", {"type": int, "default": 1, "help": "trainings of each model"})
-    flags = folder_flags("demo", __doc__, arguments, [repeats])
-    carry_out(stages(flags.out, flags.repeats), flags.out, "make demo", drawn, table)
+    flags = parse_flags("demo", __doc__, arguments, [repeats])
+    run_demo(stages(flags.out, flags.repeats), flags.out, "make demo", plotted_runs, table)
 
 
 def table(runs: Path) -> tuple[list[str], list[list[str]]]:
@@ -82,14 +78,15 @@ def table(runs: Path) -> tuple[list[str], list[list[str]]]:
     rows = []
     for name, (model, jets, _) in RUNS.items():
         results = read_results(runs / name / "results.json")
-        found = [results[key] for key in METRICS]
-        number = len(trainings(runs / name))
-        rows.append([model, str(jets), *(one.text for one in found), str(number), str(found[0].n)])
+        metrics = [results[key] for key in METRICS]
+        values = [metric.text for metric in metrics]
+        count = len(trainings(runs / name))
+        rows.append([model, str(jets), *values, str(count), str(metrics[0].n)])
     return ["model", "training jets", *METRICS.values(), "trainings", "test jets"], rows
 
 
-def drawn(runs: Path) -> dict[str, Path]:
-    """Label -> run of every model; of repeated trainings the first."""
+def plotted_runs(runs: Path) -> dict[str, Path]:
+    """Label -> run of every model; the first of repeated trainings."""
     return {
         f"{model}, {jets} jets": trainings(runs / name)[0]
         for name, (model, jets, _) in RUNS.items()

@@ -1,9 +1,9 @@
-"""Everything once, on two cores: simulate, preprocess, pre-train, fine-tune twice, compare.
+"""The whole chain on two cores: simulate, preprocess, pre-train, fine-tune, compare.
 
     python -m benchmarks demo_full         # or: make demo-full
 
-Prints one table: top tagging by OmniLearn (fine-tuned from the backbone) and by PET from scratch,
-same jets, same budget. A finished stage is not repeated; --fresh starts all over.
+Prints a table: top tagging by OmniLearn (fine-tuned from the backbone) and by PET from scratch,
+with the same jets and budget. A finished stage is not repeated, except with --fresh.
 """
 
 import sys
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.figures import FINETUNED, SCRATCH, losses
 from benchmarks.scripts import words_of
-from benchmarks.stages import METRICS, Stage, carry_out, folder_flags
+from benchmarks.stages import METRICS, Stage, parse_flags, run_demo
 from omnilearn.statistics.results import read_results
 from omnilearn.tagging.convergence import epochs_needed
 
@@ -35,18 +35,18 @@ COMMANDS = {
 
 
 def stages(folder: Path) -> list[Stage]:
-    """One command after another; sizes are what fits 12 to 21 minutes on two cores."""
-    places = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
-    places["horovodrun"] = Path(sys.executable).with_name("horovodrun")
-    return [{title: words_of(line, **places)} for title, line in COMMANDS.items()]
+    """One command per stage; all take 12 to 21 minutes on two cores."""
+    paths = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
+    paths["horovodrun"] = Path(sys.executable).with_name("horovodrun")
+    return [{title: words_of(line, **paths)} for title, line in COMMANDS.items()]
 
 
 def main(arguments: list[str]) -> None:
-    flags = folder_flags("demo_full", __doc__, arguments)
-    carry_out(stages(flags.out), flags.out, "make demo-full", drawn, table)
+    flags = parse_flags("demo_full", __doc__, arguments)
+    run_demo(stages(flags.out), flags.out, "make demo-full", plotted_runs, table)
 
 
-def drawn(runs: Path) -> dict[str, Path]:
+def plotted_runs(runs: Path) -> dict[str, Path]:
     """Label -> run of both models."""
     return dict(zip((FINETUNED, SCRATCH), (runs / name for name in MODELS.values()), strict=True))
 
@@ -57,10 +57,10 @@ def table(runs: Path) -> tuple[list[str], list[list[str]]]:
     rows = []
     for model, name in MODELS.items():
         results = read_results(runs / name / "results.json")
-        found = [results[key] for key in METRICS]
+        metrics = [results[key] for key in METRICS]
         validation = losses(runs / name, "validation")
         needed = epochs_needed(validation, target)
         reached = f"{needed} of {len(validation)}" if needed else f"not in {len(validation)}"
-        rows.append([model, *(one.text for one in found), reached, str(found[0].n)])
-    last = ["epochs to the best loss from scratch", "test jets"]
-    return ["model", *METRICS.values(), *last], rows
+        rows.append([model, *(metric.text for metric in metrics), reached, str(metrics[0].n)])
+    head = ["model", *METRICS.values(), "epochs to the best loss from scratch", "test jets"]
+    return head, rows

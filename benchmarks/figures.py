@@ -3,9 +3,9 @@
     python -m benchmarks figures --runs runs --out figures
 
 Figures 2 to 7 of arXiv:2502.14652 and Figure 1 of arXiv:2404.16091v2 from the runs below --runs. A
-tagged or generated dataset is drawn if there are evaluated runs with a backbone and without one; of
-generators only the losses are drawn. The convergence is the number of epochs after which the
-fine-tuned model reaches the best validation loss of the model from scratch.
+dataset of taggers or generators is plotted if there are evaluated runs with a backbone and without
+one; of generators only the losses are plotted. The convergence is the number of epochs after which
+the fine-tuned model reaches the best validation loss of the model from scratch.
 """
 
 import json
@@ -30,12 +30,12 @@ FINETUNED, SCRATCH = "OmniLearn", "from scratch"
 
 
 def trainings(run: Path) -> list[Path]:
-    """The run directories with a history: that of the run, or those of its repeats."""
+    """The directories with a history: the run itself, or its repeats seed<k>."""
     return [run] if (run / "history.jsonl").is_file() else sorted(run.glob("seed*"))
 
 
 def losses(run: Path, jets: str) -> list[float]:
-    """Loss per epoch on the "training" or "validation" jets of a run; of its first repeat."""
+    """Loss per epoch on the "training" or "validation" jets of a run, or of its first repeat."""
     return [line[jets]["loss"] for line in read_history(trainings(run)[0])]
 
 
@@ -56,14 +56,14 @@ def compare(runs: dict[str, Path], folder: Path, prefix: str, title: str, signal
         for curve in results["curves"].values():
             curves.append(RocCurve(label, curve["signal_efficiency"], curve["rejection"]))
     compare_losses(runs, folder, prefix, sample_title(title, origin, None))
-    tested = max(result.n for curve in curves for result in curve.rejection)
-    title = sample_title(title, origin, tested, "test jets")
+    test_jets = max(result.n for curve in curves for result in curve.rejection)
+    title = sample_title(title, origin, test_jets, "test jets")
     roc_curves(curves, folder / f"{prefix}roc", title=title, signal=signal)
 
 
 def compare_losses(runs: dict[str, Path], folder: Path, prefix: str, title: str) -> None:
-    """Draw losses of labelled runs into `folder`, and how soon each reaches the best validation
-    loss of "from scratch", if there is such a run."""
+    """Draw losses of labelled runs into `folder`, and the epoch at which each reaches the best
+    validation loss of "from scratch", if there is such a run."""
     target = min(losses(runs[SCRATCH], "validation")) if SCRATCH in runs else None
     histories = []
     for label, run in runs.items():
@@ -74,10 +74,10 @@ def compare_losses(runs: dict[str, Path], folder: Path, prefix: str, title: str)
 
 
 def pairs(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
-    """Name of the pair -> runs fine-tuned and from scratch, of equally many training jets.
+    """Name of the pair -> a fine-tuned run and one from scratch, with equally many training jets.
 
     The name is that of the dataset, with the number of training jets unless all were used. Of
-    several runs of the same kind the first by path is drawn; the others are printed.
+    several runs of the same kind the first by path is used; the others are printed.
     """
     by_name: dict[str, dict[str, Path]] = {}
     for run in runs:
@@ -95,11 +95,11 @@ def model_of(run: Run) -> str:
 
 
 def keep_first(runs: dict[str, Path], label: str, folder: Path) -> None:
-    """Keep the first run of a label; print that another one is not drawn."""
+    """Keep the first run of a label; print that a later one is not plotted."""
     if label in runs:
         print(
-            f"not drawn: {folder}, since {runs[label]} is of the same kind; --runs with a folder "
-            "that holds one of them draws that one"
+            f"not drawn: {folder}, since {runs[label]} is of the same kind; to draw it, choose "
+            "--runs without the other"
         )
     else:
         runs[label] = folder
@@ -114,15 +114,15 @@ def draw_pair(name: str, runs: dict[str, Path], out: Path) -> None:
     else:
         compare(runs, out, f"{name}_", spec.title, spec.labels[spec.signal].latex)
     needed, best = convergence(runs[FINETUNED], runs[SCRATCH])
-    faster = f"{needed} epochs, {best / needed:.1f} times fewer" if needed else "not reached"
+    gain = f"{needed} epochs, {best / needed:.1f} times fewer" if needed else "not reached"
     size = f", {amount(scratch.train_jets)}" if scratch.train_jets else ""
-    print(f"{spec.title}{size}: best loss from scratch at epoch {best}; fine-tuned: {faster}")
+    print(f"{spec.title}{size}: best loss from scratch at epoch {best}; fine-tuned: {gain}")
 
 
 def draw_unfolding(runs: Sequence[Run], out: Path) -> bool:
-    """Draw spectra with every classifier, and losses of the first step; whether there was a run.
+    """Draw spectra with every classifier, and losses of the first step; False without a run.
 
-    Only unfoldings of the same events share a figure; each of several samples has a folder.
+    Runs that unfold the same events share figures; several samples have a folder each.
     """
     samples: dict[str, dict[str, Path]] = {}
     for run in runs:
@@ -147,7 +147,7 @@ def unfolding_label(run: Run) -> str:
 
 
 def draw_search(runs: Sequence[Run], out: Path) -> bool:
-    """Draw scans over injected signal, from a backbone and from scratch; whether there was one."""
+    """Draw scans over injected signal, from a backbone and from scratch; False without a scan."""
     by_model: dict[str, Path] = {}
     for run in runs:
         if "scan" in run.metrics:

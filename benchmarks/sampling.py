@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.sampling import Sampler, Solver
 from omnilearn.model.checkpoint import model_weights, save_checkpoint
 from omnilearn.model.pet import PET, PETConfig
-from omnilearn.recipes import ARCHITECTURES
+from omnilearn.recipes import ARCHITECTURES, Settings
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
 from omnilearn.tokens.token_models import fresh_omnijet, fresh_tokeniser
 from omnilearn.training import distributed
@@ -42,10 +41,7 @@ def write_model(path: Path, model) -> None:
 
 def diffusion(spec: DatasetSpec, size: str, batch: int, run: Path) -> Sampler:
     """The sampler of an untrained generator of these jets."""
-    shape: dict[str, Any] = {
-        "num_classes": spec.num_classes,
-        "max_constituents": spec.max_constituents,
-    }
+    shape: Settings = {"num_classes": spec.num_classes, "max_constituents": spec.max_constituents}
     write_model(run / "best.h5", PET(PETConfig(**ARCHITECTURES[size], **shape)))
     write_model(run / "jets" / "best.h5", JetGenerator(JetGeneratorConfig(**shape)))
     return Sampler(run, spec, Solver(), batch)

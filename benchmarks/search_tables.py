@@ -9,13 +9,13 @@ from typing import Any
 
 from benchmarks.markdown import BLANK, MODEL, OURS, SOURCE, Table
 from benchmarks.runs import NO_RUN, Run, in_order
-from omnilearn.anomaly.figures import HUNTED_CUT
+from omnilearn.anomaly.figures import SCAN_CUT
 from omnilearn.anomaly.metrics import scan
 from omnilearn.data.catalogue import LHCO
 from omnilearn.statistics.results import Result
 
 KINDS = ("idealised", "cathode", "supervised")
-SCANNED = (("max_sic", "max SIC"), (f"significance_{HUNTED_CUT}", "Z after the cut"))
+SCANNED = (("max_sic", "max SIC"), (f"significance_{SCAN_CUT}", "Z after the cut"))
 HEAD = [
     MODEL,
     "Data",

@@ -1,15 +1,15 @@
-"""Kill the commands of the suite again and again: they must leave what an uninterrupted one does.
+"""Kill the commands of the suite again and again, and compare what they leave.
 
     python -m benchmarks soak [--kills 200] [--others 10] [--only pet two_ranks] [--folder DIR]
 
-Every command, from the simulation of jets to a training on two ranks, is run once through. Then it
-is started in a fresh copy of the folder and killed: by SIGKILL at a random moment of its life, in
-the midst of putting a file in its place, or by request (SIGTERM); of two ranks one is killed, or
-all. It is started again, and killed again, until it is complete; then all files must hold the same
-numbers bit for bit, and no temporary file may be left. Now and then the newest checkpoint is
-damaged between two starts, as a failing disk does. Kills count once their command has ended; the
-counts are in --folder, and the same command goes on from there; the rows of other commands that
-are in --out stay.
+Every command, from the simulation of jets to a training on two ranks, is run once without
+interruption: the reference. Then it is started in a fresh copy of its input and killed: by SIGKILL
+at a random time, by SIGKILL while it writes a file, or by SIGTERM; on two ranks one rank is killed,
+or both. It is restarted, and killed again, until it is complete; then all files must be those of
+the reference, bit for bit, and no temporary file may be left. Before some restarts the newest
+checkpoint is damaged, as a failing disk does. Kills are counted when their command is complete. The
+counts are stored in --folder, so the same command continues a stopped soak; rows of other commands
+in --out are kept.
 """
 
 import json
@@ -25,45 +25,49 @@ from pathlib import Path
 from benchmarks.programs import RESULTS, command_parser, write_json
 from benchmarks.soak_kills import (
     MOMENTS,
-    Writing,
-    count_of,
-    ended,
-    family,
-    log_of,
-    ranks_of,
-    send,
-    started,
-    wait_for_family,
+    WriteKill,
+    damage_file,
+    exit_code,
+    file_count_path,
+    log_path,
+    running_processes,
+    send_signal,
+    start_command,
+    training_ranks,
+    wait_for_end,
 )
-from benchmarks.soak_outcome import damage, differing
+from benchmarks.soak_outcome import differences
 from benchmarks.soak_stages import STAGES, Stage, write_jets
 from omnilearn.errors import STOPPED, UserError
 from omnilearn.progress import progress
 from omnilearn.runs import revision
 
 FOLDER = Path("runs") / "soak"
-KINDS = {"at_once": 0.5, "while_writing": 0.25, "by_request": 0.25}  # shares of the kills
-KINDS_OF_RANKS = {"one_rank": 0.4, "all_ranks": 0.4, "by_request": 0.2}
-DAMAGED = 0.15  # of the kills
-# of the commands, so that no fork has to load it; they load TensorFlow
-LOADED = tuple(
+KILL_SHARES = {"at_once": 0.5, "while_writing": 0.25, "by_request": 0.25}
+RANK_KILL_SHARES = {"one_rank": 0.4, "all_ranks": 0.4, "by_request": 0.2}
+DAMAGE_PROBABILITY = 0.15  # per kill of a training
+# imported, with TensorFlow, before the forks of this process, so that each of them starts faster
+PRELOADED_MODULES = tuple(
     f"omnilearn.{task}.{part}"
     for task in ("tagging", "generation", "unfolding", "anomaly", "tokens")
     for part in ("task", "figures")
     if (task, part) != ("tokens", "figures")
 )
-FOR_EVER = 3600.0  # seconds, longer than any command takes
-PRINTED_OF_PREVIOUS = "the checkpoint before"
+PREVIOUS_CHECKPOINT_MESSAGE = "the checkpoint before"
 
 
-def row_of(stage: Stage) -> dict:
-    """Nothing counted yet."""
-    kinds = KINDS_OF_RANKS if stage.ranks > 1 else KINDS
+def kill_shares(stage: Stage) -> dict[str, float]:
+    """Kinds of kills and how often each is chosen."""
+    return RANK_KILL_SHARES if stage.ranks > 1 else KILL_SHARES
+
+
+def empty_row(stage: Stage) -> dict:
+    """The counts of a command before its first kill."""
     return {
-        "command": stage.words,
+        "command": stage.command,
         "revision": revision(),
         "kills": 0,
-        "kinds": dict.fromkeys(kinds, 0),
+        "kinds": dict.fromkeys(kill_shares(stage), 0),
         "damaged": 0,
         "gone_on_from_previous": 0,
         "completed": 0,
@@ -74,226 +78,219 @@ def row_of(stage: Stage) -> dict:
 
 
 class Soak:
-    """Folders and counts of a soak; `folder` holds one of each command, and soak.json."""
+    """The folder of a soak: soak.json with its counts, and one folder per command.
+
+    Continues the soak in `folder`; raises UserError if that ran other code or had another seed.
+    """
 
     def __init__(self, folder: Path, seed: int):
         self.folder, self.seed = folder.resolve(), seed
-        self.state = self.folder / "soak.json"
+        self.state_path = self.folder / "soak.json"
         self.rows: dict[str, dict] = {}
-        self.begin()
-
-    def begin(self) -> None:
-        """Take up the counts of an earlier command; UserError where they are of other code."""
-        now = {"revision": revision(), "seed": self.seed}
-        if not self.state.exists():
-            if self.folder.exists():
-                raise UserError(f"{self.folder} exists and holds no soak; choose another --folder")
-            base = self.folder / "base"
-            base.mkdir(parents=True)
-            write_jets(base)
-            self.about = now
-            self.write()
+        self.about = {"revision": revision(), "seed": seed}
+        if self.state_path.exists():
+            stored = json.loads(self.state_path.read_text())
+            self.rows = stored.pop("rows")
+            if stored != self.about:
+                raise UserError(
+                    f"{self.folder} holds a soak of {stored}, but this one is of {self.about}; "
+                    "remove the folder, or choose another --folder"
+                )
             return
-        stored = json.loads(self.state.read_text())
-        self.rows, self.about = stored.pop("rows"), stored
-        if self.about != now:
-            raise UserError(
-                f"{self.folder} holds a soak of {self.about}, now {now}; remove it, or choose "
-                "another --folder"
-            )
+        if self.folder.exists():
+            raise UserError(f"{self.folder} exists and holds no soak; choose another --folder")
+        base = self.folder / "base"
+        base.mkdir(parents=True)
+        write_jets(base)
+        self.write_state()
 
-    def write(self) -> None:
-        write_json(self.state, {**self.about, "rows": self.rows}, indent=1)
+    def write_state(self) -> None:
+        write_json(self.state_path, {**self.about, "rows": self.rows}, indent=1)
 
-    def before(self, stage: Stage) -> Path:
-        """The folder in which a command begins."""
-        return self.through(stage.after) if stage.after else self.folder / "base"
+    def input_folder(self, stage: Stage) -> Path:
+        """The folder that holds what a command needs."""
+        return self.reference_folder(stage.after) if stage.after else self.folder / "base"
 
-    def through(self, name: str) -> Path:
-        """The folder of a command that ran through; runs it where it has not."""
-        stage, place = STAGES[name], self.folder / name / "through"
-        usual = self.folder / name / "usual.json"
-        if usual.is_file():
-            return place
-        again(self.before(stage), place)
-        begun = time.monotonic()
-        if code := ended(started(stage, place), FOR_EVER):
-            raise UserError(f"{name}, not interrupted, ended with code {code}: {said(place)}")
-        files = int(count_of(place).read_text()) if count_of(place).exists() else 0
-        write_json(usual, {"seconds": time.monotonic() - begun, "files": files})
-        return place
+    def reference_folder(self, name: str) -> Path:
+        """The folder of a command that was not interrupted; runs the command if it has not run.
 
-    def kill_until_complete(self, name: str, most: int) -> None:
-        """One more life of a command, with as many kills as it takes but no more than `most`."""
-        stage, through = STAGES[name], self.through(name)
-        usual = json.loads((self.folder / name / "usual.json").read_text())
-        row = self.rows.setdefault(name, row_of(stage))
+        Its duration and the number of files that it wrote are left in reference.json.
+        """
+        stage, folder = STAGES[name], self.folder / name / "reference"
+        reference_path = self.folder / name / "reference.json"
+        if reference_path.is_file():
+            return folder
+        copy_input(self.input_folder(stage), folder)
+        start = time.monotonic()
+        if code := exit_code(start_command(stage, folder)):
+            raise UserError(f"{name}, not interrupted, ended with code {code}: {log_end(folder)}")
+        count_path = file_count_path(folder)
+        files = int(count_path.read_text()) if count_path.exists() else 0
+        write_json(reference_path, {"seconds": time.monotonic() - start, "files": files})
+        return folder
+
+    def kill_until_complete(self, name: str, max_kills: int) -> None:
+        """Complete a command once more, with at most `max_kills` kills, and count them."""
+        stage, reference_folder = STAGES[name], self.reference_folder(name)
+        reference = json.loads((self.folder / name / "reference.json").read_text())
+        row, shares = self.rows.setdefault(name, empty_row(stage)), kill_shares(stage)
         rng = random.Random(f"{self.seed} {name} {row['completed']}")
-        killed = self.folder / name / "killed"
-        again(
-            self.folder / stage.after / "through" if stage.after else self.folder / "base", killed
-        )
-        begun, cpu = time.monotonic(), cpu_seconds()
+        folder = self.folder / name / "killed"
+        copy_input(self.input_folder(stage), folder)
+        start, cpu_start = time.monotonic(), cpu_seconds()
         kinds: list[str] = []
-        wrong: list[str] = []
-        damages = 0
+        damaged = 0
         while True:
-            kind = choice(row["kinds"], stage, rng) if len(kinds) < most else ""
+            may_kill = len(kinds) < max_kills
+            kind = rng.choices(list(shares), list(shares.values()))[0] if may_kill else ""
             try:
-                code = one_life(stage, killed, kind, usual, rng)
-            except UserError as error:  # processes that live on
-                wrong, code = [str(error)], 0
-            if not wrong and code is None:
-                kinds.append(kind)
-                damages += damaged_one(killed, rng) if stage.is_training else 0
-                continue
-            if not wrong:
-                wrong = [f"code {code}: {said(killed)}"] if code else differing(through, killed)
-            break
-        for one in kinds:
-            row["kinds"][one] += 1
+                code = run_and_kill(stage, folder, kind, reference, rng)
+            except UserError as error:  # processes that did not end
+                problems = [str(error)]
+                break
+            if code is not None:
+                failure = [f"code {code}: {log_end(folder)}"]
+                problems = failure if code else differences(reference_folder, folder)
+                break
+            kinds.append(kind)
+            damaged += stage.is_training and damage_sometimes(folder, rng)
+        for kind in kinds:
+            row["kinds"][kind] += 1
         row["kills"] += len(kinds)
-        row["damaged"] += damages
-        row["gone_on_from_previous"] += log_of(killed).read_text().count(PRINTED_OF_PREVIOUS)
-        row["seconds"] = round(row["seconds"] + time.monotonic() - begun, 1)
-        row["cpu_seconds"] = round(row["cpu_seconds"] + cpu_seconds() - cpu, 1)
-        if wrong:
-            kept = self.folder / name / f"differs_{uuid.uuid4().hex[:8]}"
-            killed.rename(kept)
-            log_of(killed).rename(log_of(kept))
-            row["differences"].append({"folder": str(kept.name), "what": wrong[:20]})
+        row["damaged"] += damaged
+        log = log_path(folder).read_text()
+        row["gone_on_from_previous"] += log.count(PREVIOUS_CHECKPOINT_MESSAGE)
+        row["seconds"] = round(row["seconds"] + time.monotonic() - start, 1)
+        row["cpu_seconds"] = round(row["cpu_seconds"] + cpu_seconds() - cpu_start, 1)
+        if problems:
+            saved = self.folder / name / f"differs_{uuid.uuid4().hex[:8]}"
+            folder.rename(saved)
+            log_path(folder).rename(log_path(saved))
+            row["differences"].append({"folder": saved.name, "what": problems[:20]})
         row["completed"] += 1
-        self.write()
+        self.write_state()
 
 
-def choice(kinds: dict, stage: Stage, rng: random.Random) -> str:
-    """A kind of kill, by its share."""
-    shares = KINDS_OF_RANKS if stage.ranks > 1 else KINDS
-    return rng.choices(list(kinds), [shares[kind] for kind in kinds])[0]
+def run_and_kill(
+    stage: Stage, folder: Path, kind: str, reference: dict, rng: random.Random
+) -> int | None:
+    """Run a command and kill it in the way `kind`, "" for not at all.
 
-
-def one_life(stage: Stage, folder: Path, kind: str, usual: dict, rng: random.Random) -> int | None:
-    """Run the command until it is killed in that way (returns None), or its exit code.
-
-    kind: empty where it is left alone. One that was complete before its moment was not killed.
+    Returns None if it was killed, else its exit code: it may be complete before the kill.
     """
-    end, moment = None, rng.uniform(0, usual["seconds"])
+    write_kill, delay = None, rng.uniform(0, reference["seconds"])
     if kind == "while_writing":
-        end = Writing(rng.randint(1, max(1, usual["files"])), rng.choice(MOMENTS), rng.random())
-    process = started(stage, folder, end)
-    waits = kind in ("", "while_writing")
-    code = ended(process, FOR_EVER if waits else moment)
+        file_index = rng.randint(1, max(1, reference["files"]))
+        write_kill = WriteKill(file_index, rng.choice(MOMENTS), rng.random())
+    process = start_command(stage, folder, write_kill)
+    code = exit_code(process) if kind in ("", "while_writing") else exit_code(process, delay)
     if code is None:
-        number = signal.SIGTERM if kind == "by_request" else signal.SIGKILL
-        victims = [process] if stage.ranks == 1 else chosen_ranks(process, folder, kind, rng)
-        send(victims, number)
-        code = ended(process, FOR_EVER)
-        # horovodrun has codes of its own
-        is_killed = code != 0 and (code in (-number, stops_with(stage)) or stage.ranks > 1)
+        signal_number = signal.SIGTERM if kind == "by_request" else signal.SIGKILL
+        targets = [process] if stage.ranks == 1 else target_ranks(process, folder, kind, rng)
+        send_signal(targets, signal_number)
+        code = exit_code(process)
+        stop_code = STOPPED if stage.is_training else 2  # that of an error, in preprocessing
+        # horovodrun has exit codes of its own
+        is_killed = code != 0 and (code in (-signal_number, stop_code) or stage.ranks > 1)
     else:
         is_killed = kind == "while_writing" and code == -signal.SIGKILL
     if is_killed:
-        wait_for_family(process, folder)
+        wait_for_end(process, folder)
     return None if is_killed else code
 
 
-def stops_with(stage: Stage) -> int:
-    """The exit code of a command that was asked to stop; preprocessing says it as an error."""
-    return STOPPED if stage.is_training else 2
-
-
-def chosen_ranks(process: int, folder: Path, kind: str, rng: random.Random) -> list[int]:
-    """All processes of a training on several ranks, or one of its ranks, once there are some."""
+def target_ranks(process: int, folder: Path, kind: str, rng: random.Random) -> list[int]:
+    """All processes of a training on several ranks, or one rank, once two have started."""
     while True:
-        found = family(process, folder)
-        if kind == "all_ranks" or not found:
-            return [process, *found]
-        ranks = ranks_of(found)
+        processes = running_processes(process, folder)
+        if kind == "all_ranks" or not processes:
+            return [process, *processes]
+        ranks = training_ranks(processes)
         if len(ranks) > 1:
             return [rng.choice(ranks)]
         time.sleep(0.1)
-        if not family(process, folder):
+        if not running_processes(process, folder):
             return []
 
 
-def damaged_one(folder: Path, rng: random.Random) -> int:
-    """Damage a newest checkpoint that has one before it, now and then; how many were."""
-    found = sorted(
+def damage_sometimes(folder: Path, rng: random.Random) -> bool:
+    """Damage, with DAMAGE_PROBABILITY, a newest checkpoint that has a previous one."""
+    paths = sorted(
         path for path in folder.rglob("last.h5") if path.with_name("previous.h5").is_file()
     )
-    if not found or rng.random() >= DAMAGED:
-        return 0
-    damage(rng.choice(found), rng)
-    return 1
+    if not paths or rng.random() >= DAMAGE_PROBABILITY:
+        return False
+    damage_file(rng.choice(paths), rng)
+    return True
 
 
-def again(before: Path, folder: Path) -> None:
-    """A fresh copy of a folder, without what an earlier command left of it."""
+def copy_input(source: Path, folder: Path) -> None:
+    """Make `folder` a fresh copy of `source`; remove its log and count of files."""
     shutil.rmtree(folder, ignore_errors=True)
-    for path in (log_of(folder), count_of(folder)):
+    for path in (log_path(folder), file_count_path(folder)):
         path.unlink(missing_ok=True)
-    shutil.copytree(before, folder)
+    shutil.copytree(source, folder)
 
 
-def said(folder: Path, characters: int = 700) -> str:
-    """The last words of a command."""
-    return log_of(folder).read_text()[-characters:]
+def log_end(folder: Path) -> str:
+    """The last 700 characters that a command printed."""
+    return log_path(folder).read_text()[-700:]
 
 
 def cpu_seconds() -> float:
-    """Of all processes of the soak that have ended, with those they waited for."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    """CPU time of all processes of the soak that have ended, with their children."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
-def written(out: Path, rows: dict[str, dict], seed: int) -> dict:
-    """What --out holds now: these rows, and those of other commands that it held."""
-    kept = json.loads(out.read_text())["commands"] if out.exists() else {}
-    found = kept | rows
-    rows = {name: found[name] for name in STAGES if name in found}
-    result = {
+def write_results(out: Path, new_rows: dict[str, dict], seed: int) -> dict:
+    """Write these rows to `out`, and keep those of other commands; returns the content."""
+    stored = json.loads(out.read_text())["commands"] if out.exists() else {}
+    stored |= new_rows
+    rows = {name: stored[name] for name in STAGES if name in stored}
+    results = {
         "kills": sum(row["kills"] for row in rows.values()),
         "differences": sum(len(row["differences"]) for row in rows.values()),
         "seed": seed,
         "commands": rows,
     }
-    write_json(out, result, indent=1)
-    return result
+    write_json(out, results, indent=1)
+    return results
 
 
 def main(arguments: list[str]) -> None:
     parser = command_parser("soak", __doc__)
     parser.add_argument("--kills", type=int, default=200, help="of the training of PET")
     parser.add_argument("--others", type=int, default=10, help="of every other command")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments and kinds of kills")
+    parser.add_argument("--seed", type=int, default=0, help="of the times and kinds of kills")
     parser.add_argument("--only", nargs="+", choices=STAGES, default=list(STAGES))
     parser.add_argument(
         "--folder", type=Path, default=FOLDER, help="where the commands run, kept (runs/soak)"
     )
     parser.add_argument("--out", type=Path, default=RESULTS / "soak.json")
     flags = parser.parse_args(arguments)
-    for name in LOADED:
-        import_module(name)
+    for module in PRELOADED_MODULES:
+        import_module(module)
     soak = Soak(flags.folder, flags.seed)
-    wanted = {name: flags.kills if name == "pet" else flags.others for name in flags.only}
+    max_kills = {name: flags.kills if name == "pet" else flags.others for name in flags.only}
 
-    def done(name: str) -> int:
-        return min(soak.rows.get(name, {}).get("kills", 0), wanted[name])
+    def kills(name: str) -> int:
+        return min(soak.rows.get(name, {}).get("kills", 0), max_kills[name])
 
-    with progress(sum(wanted.values()), "kills") as bar:
+    with progress(sum(max_kills.values()), "kills") as bar:
         while True:
-            bar.update(sum(map(done, wanted)) - bar.n)
-            # all commands get on alike, whenever this one is stopped
-            name = min(wanted, key=lambda one: done(one) / max(1, wanted[one]))
-            if done(name) == wanted[name]:
+            bar.update(sum(map(kills, max_kills)) - bar.n)
+            # the command with the smallest share of its kills, so that all progress alike
+            name = min(max_kills, key=lambda name: kills(name) / max(1, max_kills[name]))
+            if kills(name) == max_kills[name]:
                 break
-            soak.kill_until_complete(name, wanted[name] - done(name))
-            written(flags.out, soak.rows, flags.seed)
-    result = written(flags.out, soak.rows, flags.seed)
-    for name, row in result["commands"].items():
+            soak.kill_until_complete(name, max_kills[name] - kills(name))
+            write_results(flags.out, soak.rows, flags.seed)
+    results = write_results(flags.out, soak.rows, flags.seed)
+    for name, row in results["commands"].items():
         print(
-            f"{name}: {row['kills']} kills, {row['completed']} times ended, "
+            f"{name}: {row['kills']} kills, {row['completed']} times complete, "
             f"{len(row['differences'])} differences"
         )
-    if result["differences"]:
-        raise UserError(f"{result['differences']} differences: {flags.out} names them")
+    if results["differences"]:
+        raise UserError(f"{results['differences']} differences: {flags.out} names them")

@@ -1,11 +1,12 @@
-"""Processes that run a command and are killed: at a moment, in the midst of writing, by request.
+"""Processes that run a command of the soak, the kills of these processes, and damaged files.
 
-A command is a fork of this process, which has loaded TensorFlow but never computes with it, since
-a fork would lose its threads; several ranks are started by horovodrun.
+A command is a fork of this process. This process imports TensorFlow but never computes with it,
+since its threads do not exist in a fork. Several ranks are started by horovodrun.
 """
 
 import contextlib
 import os
+import random
 import signal
 import sys
 import threading
@@ -19,142 +20,164 @@ from tqdm import tqdm
 
 from benchmarks import soak_stages
 from omnilearn.errors import UserError
-from omnilearn.run_lock import let_all_go
+from omnilearn.run_lock import release_all
 
-MARK = "OMNILEARN_SOAK"  # in the environment of ranks: whose they are
-PATIENCE = 90.0  # seconds for all processes of a killed command to end
+FOLDER_VARIABLE = "OMNILEARN_SOAK"  # environment variable of ranks: the folder of their command
+MAX_SECONDS = 3600.0  # longer than any command takes
+MAX_SECONDS_TO_END = 90.0  # for all processes of a killed command
 MOMENTS = ("half written", "before the rename", "after the rename")
 
 
 @dataclass(frozen=True)
-class Writing:
-    """A moment of the `number`-th file, counted from 1, that a process puts in its place."""
+class WriteKill:
+    """When a process that writes files kills itself."""
 
-    number: int
+    file_index: int  # counted from 1
     moment: str  # of MOMENTS
-    share: float  # of the content that is on the disk when it is half written
+    written_share: float  # of the content, if the file is half written
 
 
-def end_while_writing(end: Writing | None, count: Callable[[int], object]) -> None:
-    """Let this process kill itself at that moment; `count` is told the number of every file.
+def kill_while_writing(write_kill: WriteKill | None, on_file: Callable[[int], object]) -> None:
+    """Make this process kill itself at that moment; calls on_file(index) for every file.
 
-    A file is put in its place by a rename, whoever writes it.
+    A file is complete when it is renamed, so Path.replace is replaced.
     """
     rename = Path.replace
-    number = 0
+    file_index = 0
 
     def replace(path, target):
-        nonlocal number
-        number += 1
-        count(number)
-        now = end if end and end.number == number else None
-        moment = now.moment if now else ""
-        if now and moment == "half written" and ".partial" in path.name:
-            os.truncate(path, int(now.share * path.stat().st_size))
+        nonlocal file_index
+        file_index += 1
+        on_file(file_index)
+        moment = ""
+        if write_kill and write_kill.file_index == file_index:
+            moment = write_kill.moment
+            if moment == "half written" and ".partial" in path.name:
+                os.truncate(path, int(write_kill.written_share * path.stat().st_size))
         if moment in ("half written", "before the rename"):
             os.kill(os.getpid(), signal.SIGKILL)
-        found = rename(path, target)
+        renamed = rename(path, target)
         if moment == "after the rename":
             os.kill(os.getpid(), signal.SIGKILL)
-        return found
+        return renamed
 
-    for name, method in {"replace": replace}.items():
-        setattr(Path, name, method)
+    Path.replace = replace  # type: ignore[method-assign]
 
 
-def log_of(folder: Path) -> Path:
-    """The output of the commands in a folder, beside it."""
+def log_path(folder: Path) -> Path:
+    """The file, beside a folder, with what the commands in it printed."""
     return folder.with_suffix(".log")
 
 
-def count_of(folder: Path) -> Path:
-    """How many files the last command in a folder has put in their places, beside it."""
+def file_count_path(folder: Path) -> Path:
+    """The file, beside a folder, with the number of files that its last command completed."""
     return folder.with_suffix(".files")
 
 
-def started(stage: soak_stages.Stage, folder: Path, end: Writing | None = None) -> int:
-    """The id of a process that runs the command in `folder`, the first of a session of its own."""
+def start_command(
+    stage: soak_stages.Stage, folder: Path, write_kill: WriteKill | None = None
+) -> int:
+    """Run a command in `folder` in a new process; returns its id, which leads a new session."""
     sys.stdout.flush()
     process = os.fork()
     if process:
-        while os.getsid(process) != process:  # before that, `family` would not find it
+        while os.getsid(process) != process:  # running_processes searches for the session
             time.sleep(0.001)
         return process
     code = 1
     try:
         os.setsid()
-        log = os.open(log_of(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        log = os.open(log_path(folder), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.chdir(folder)
+        words = stage.command.split()
         if stage.ranks > 1:
-            program = [sys.executable, "-m", soak_stages.__name__, *stage.words.split()]
+            program = [sys.executable, "-m", soak_stages.__name__, *words]
             launcher = str(Path(sys.executable).with_name("horovodrun"))
             command = [launcher, "-np", str(stage.ranks), "--gloo", *program]
-            place = {"PYTHONPATH": str(soak_stages.ROOT), MARK: str(folder)}
-            os.execve(launcher, command, {**os.environ, **place})
-        tqdm.set_lock(threading.RLock())  # not one of all forks, which dies with the first killed
-        number = count_of(folder)
-        end_while_writing(end, lambda count: number.write_text(str(count)))
-        code = soak_stages.run(stage.words.split())
+            variables = {"PYTHONPATH": str(soak_stages.ROOT), FOLDER_VARIABLE: str(folder)}
+            os.execve(launcher, command, {**os.environ, **variables})
+        # the default lock is shared by all forks, and a killed one would not release it
+        tqdm.set_lock(threading.RLock())
+        count_path = file_count_path(folder)
+        kill_while_writing(write_kill, lambda index: count_path.write_text(str(index)))
+        code = soak_stages.run(words)
     except BaseException:
         traceback.print_exc()
     finally:
-        let_all_go()
+        release_all()
         sys.stdout.flush()
         os._exit(code)
 
 
-def ended(process: int, limit: float) -> int | None:
-    """Its exit code (negative: the signal) within `limit` seconds, or None."""
-    until = time.monotonic() + limit
+def exit_code(process: int, timeout: float = MAX_SECONDS) -> int | None:
+    """Wait for a process: its exit code (negative: the signal), or None after `timeout` seconds."""
+    end = time.monotonic() + timeout
     while True:
-        found, status = os.waitpid(process, os.WNOHANG)
-        if found:
+        ended_process, status = os.waitpid(process, os.WNOHANG)
+        if ended_process:
             return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > until:
+        if time.monotonic() > end:
             return None
         time.sleep(0.01)
 
 
-def family(process: int, folder: Path) -> list[int]:
-    """What still runs of a command: processes of its session, and ranks, which have their own."""
-    found = []
+def running_processes(process: int, folder: Path) -> list[int]:
+    """Processes of a command: those of its session, and its ranks, which have other sessions."""
+    variable = f"{FOLDER_VARIABLE}={folder}".encode()
+    processes = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
             state, _, _, session = (path / "stat").read_text().rpartition(")")[2].split()[:4]
-            is_rank = f"{MARK}={folder}".encode() in (path / "environ").read_bytes().split(b"\0")
+            is_rank = variable in (path / "environ").read_bytes().split(b"\0")
         except OSError:  # ended meanwhile
             continue
         if state != "Z" and (int(session) == process or is_rank):
-            found.append(int(path.name))
-    return found
+            processes.append(int(path.name))
+    return processes
 
 
-def ranks_of(processes: list[int]) -> list[int]:
-    """Those that train: the launcher's own are left out."""
-    found = []
+def training_ranks(processes: list[int]) -> list[int]:
+    """Those of the processes that train; the launcher starts others."""
+    ranks = []
     for process in processes:
         with contextlib.suppress(OSError):
-            place = Path(f"/proc/{process}")
-            has_rank = b"HOROVOD_RANK=" in (place / "environ").read_bytes()
-            if has_rank and soak_stages.__name__.encode() in (place / "cmdline").read_bytes():
-                found.append(process)
-    return found
+            path = Path(f"/proc/{process}")
+            has_rank = b"HOROVOD_RANK=" in (path / "environ").read_bytes()
+            if has_rank and soak_stages.__name__.encode() in (path / "cmdline").read_bytes():
+                ranks.append(process)
+    return ranks
 
 
-def send(processes: list[int], number: int) -> None:
-    """Signal processes, some of which may be gone."""
+def send_signal(processes: list[int], signal_number: int) -> None:
+    """Send a signal to processes, some of which may have ended."""
     for process in processes:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(process, number)
+            os.kill(process, signal_number)
 
 
-def wait_for_family(process: int, folder: Path) -> None:
-    """Raise UserError where a process of an ended command lives on, after having killed it."""
-    until = time.monotonic() + PATIENCE
-    while left := family(process, folder):
-        if time.monotonic() > until:
-            send(left, signal.SIGKILL)
-            raise UserError(f"processes {left} live on {PATIENCE:.0f} s after the kill")
+def wait_for_end(process: int, folder: Path) -> None:
+    """Wait until all processes of a killed command have ended.
+
+    After MAX_SECONDS_TO_END the others are killed, and UserError is raised.
+    """
+    end = time.monotonic() + MAX_SECONDS_TO_END
+    while processes := running_processes(process, folder):
+        if time.monotonic() > end:
+            send_signal(processes, signal.SIGKILL)
+            raise UserError(
+                f"processes {processes} still run {MAX_SECONDS_TO_END:.0f} s after the kill"
+            )
         time.sleep(0.05)
+
+
+def damage_file(path: Path, rng: random.Random) -> None:
+    """Cut a file short, or flip one of its bits."""
+    content = bytearray(path.read_bytes())
+    position = rng.randrange(len(content))
+    if rng.random() < 0.5:
+        del content[position:]
+    else:
+        content[position] ^= 1 << rng.randrange(8)
+    path.write_bytes(content)

@@ -1,8 +1,8 @@
-"""What is killed: commands of the suite, with models so small that a life is mostly their start.
+"""The commands that the soak kills, with models so small that most of the time is start-up.
 
     python -m benchmarks.soak_stages train.py top ...    # one command with those models
 
-The sizes of the small preset are made smaller still, and nothing else: the command is the user's.
+Only the sizes of the small preset are reduced; all else is as in the commands of a user.
 """
 
 import runpy
@@ -29,29 +29,31 @@ TOKENS = {
     "tokeniser": {"dim": 8, "num_blocks": 1, "num_heads": 2, "num_codes": 16},
     "gpt": {"dim": 8, "num_blocks": 1, "num_heads": 2},
 }
-SLOTS = 11  # the fewest that hold a neighbourhood: one shape of batches, one graph
-TRAINING = "--preset small --batch 8 --warmup-epochs 0 --checkpoint-every 1"
-SHORT = f"{TRAINING} --train-jets 16 --epochs 2"
-UNFOLDING = f"{TRAINING} --epochs 1 --later-epochs 1 --iterations 2"
+SLOTS = 11  # a point and its 10 neighbours, the fewest: all batches have one shape
+TRAINING_FLAGS = "--preset small --batch 8 --warmup-epochs 0 --checkpoint-every 1"
+SHORT_FLAGS = f"{TRAINING_FLAGS} --train-jets 16 --epochs 2"
+UNFOLDING_FLAGS = f"{TRAINING_FLAGS} --epochs 1 --later-epochs 1 --iterations 2"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A command and how it may be ended."""
+    """A command of the soak."""
 
-    words: str
-    after: str = ""  # the stage that makes what it needs
+    command: str
+    after: str = ""  # the stage that makes its input
     ranks: int = 1
-    is_training: bool = True  # stops when asked to, with a checkpoint
+    is_training: bool = True  # writes a checkpoint and ends at SIGTERM
 
 
 STAGES = {
-    "pet": Stage(f"train.py mine --name pet {SHORT}"),
+    "pet": Stage(f"train.py mine --name pet {SHORT_FLAGS}"),
     "evaluation": Stage("evaluate.py runs/pet", after="pet", is_training=False),
-    "repeats": Stage(f"finetune.py mine --name tagger --repeats 2 {SHORT}"),
-    "tokens": Stage(f"train.py mine --model omnijet --name tokens --tokeniser-epochs 2 {SHORT}"),
+    "repeats": Stage(f"finetune.py mine --name tagger --repeats 2 {SHORT_FLAGS}"),
+    "tokens": Stage(
+        f"train.py mine --model omnijet --name tokens --tokeniser-epochs 2 {SHORT_FLAGS}"
+    ),
     "generator": Stage(
-        f"finetune.py mine --mode generator --name generator --jet-epochs 2 {SHORT}"
+        f"finetune.py mine --mode generator --name generator --jet-epochs 2 {SHORT_FLAGS}"
     ),
     "sampling": Stage("evaluate.py runs/generator", after="generator", is_training=False),
     "simulation": Stage(
@@ -63,13 +65,13 @@ STAGES = {
         is_training=False,
     ),
     "unfolding_deepsets": Stage(
-        f"finetune.py omnifold --classifier deepsets --name deepsets {UNFOLDING}",
+        f"finetune.py omnifold --classifier deepsets --name deepsets {UNFOLDING_FLAGS}",
         after="preprocessing",
     ),
     "unfolding_pet": Stage(
-        f"finetune.py omnifold --name unfolding {UNFOLDING}", after="preprocessing"
+        f"finetune.py omnifold --name unfolding {UNFOLDING_FLAGS}", after="preprocessing"
     ),
-    "two_ranks": Stage(f"train.py mine --name ranks {SHORT}", ranks=2),
+    "two_ranks": Stage(f"train.py mine --name ranks {SHORT_FLAGS}", ranks=2),
 }
 
 
@@ -91,15 +93,17 @@ def write_jets(folder: Path) -> None:
 
 
 def run(words: list[str]) -> int:
-    """Run a script of the suite, or `-m` and a package, in this process; its exit status."""
+    """Run a script of the suite, or `-m` and a package, in this process; returns its exit code."""
     ARCHITECTURES["small"], TOKEN_ARCHITECTURES["small"] = PET, TOKENS
     is_module = words[0] == "-m"
     program, *arguments = words[is_module:]
     sys.argv = [program, *arguments]
-    place = program if is_module else str(ROOT / program)
-    sys.modules.pop(f"{program}.__main__", None)  # of a command that ran before in this process
+    sys.modules.pop(f"{program}.__main__", None)  # of an earlier command in this process
     try:
-        (runpy.run_module if is_module else runpy.run_path)(place, run_name="__main__")
+        if is_module:
+            runpy.run_module(program, run_name="__main__")
+        else:
+            runpy.run_path(str(ROOT / program), run_name="__main__")
     except SystemExit as stop:
         return int(stop.code or 0)
     return 0

@@ -20,7 +20,7 @@ from omnilearn import backbones
 from omnilearn.config import data_folder, read_config
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.declared import FILE_NAME, read_declaration
-from omnilearn.data.pipeline import Pipeline, filled_up
+from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_sets import JetSet, four_momenta, read_split
@@ -123,7 +123,7 @@ class Tagger:
         rows, values = [], []
         for batch in pipeline.ordered():
             rows.append(batch.pop("index"))
-            values.append(np.asarray(model(filled_up(batch, self.batch)))[: len(rows[-1])])
+            values.append(np.asarray(model(pad_batch(batch, self.batch)))[: len(rows[-1])])
         return np.concatenate(values)[np.argsort(np.concatenate(rows))]
 
 

@@ -12,7 +12,7 @@ import awkward as ak
 import fastjet
 import numpy as np
 
-from omnilearn.progress import stdout_nowhere
+from omnilearn.progress import suppress_stdout
 
 ALGORITHMS = {"antikt": fastjet.antikt_algorithm, "kt": fastjet.kt_algorithm}
 WHOLE_JET = 10.0  # radius that leaves a jet in one piece when it is clustered again
@@ -21,7 +21,7 @@ WHOLE_JET = 10.0  # radius that leaves a jet in one piece when it is clustered a
 @cache
 def discard_banner() -> None:
     """Cluster one particle without output: FastJet prints its banner on the first clustering."""
-    with stdout_nowhere():
+    with suppress_stdout():
         particle = fastjet.PseudoJet(1.0, 0.0, 0.0, 1.0)
         fastjet.ClusterSequence([particle], fastjet.JetDefinition(fastjet.antikt_algorithm, 0.4))
 

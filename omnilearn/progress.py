@@ -22,7 +22,7 @@ def progress(total: int | None, title: str, unit: str = "jets", rank: int = 0) -
 
 
 @contextmanager
-def stdout_nowhere() -> Iterator[None]:
+def suppress_stdout() -> Iterator[None]:
     """Discard what Python and compiled libraries print to stdout within the block."""
     sys.stdout.flush()
     stdout, devnull = os.dup(1), os.open(os.devnull, os.O_WRONLY)

@@ -128,7 +128,7 @@ def read(path: Path) -> tuple[Holder, int] | None:
 
 
 def hold(run: Path, name: str = TRAINING) -> None:
-    """Lock a directory for this kind of writing until `let_go` or the end of the process.
+    """Lock a directory for this kind of writing until `release` or the end of the process.
 
     Raises UserError while another process holds the lock.
     """
@@ -140,7 +140,7 @@ def hold(run: Path, name: str = TRAINING) -> None:
     _held[path] = lock
 
 
-def let_go(run: Path, name: str = TRAINING) -> None:
+def release(run: Path, name: str = TRAINING) -> None:
     """Release a directory that `hold` locked."""
     lock = _held.pop(Path(run).resolve() / name, None)
     if lock is not None:
@@ -153,11 +153,11 @@ def released() -> Iterator[None]:
     try:
         yield
     finally:
-        let_all_go()
+        release_all()
 
 
 @atexit.register
-def let_all_go() -> None:
+def release_all() -> None:
     """Release all locks; those of a killed process are removed by the next one."""
     while _held:
         _held.popitem()[1].release()

@@ -10,7 +10,7 @@ import awkward as ak
 import numpy as np
 import pythia8mc
 
-from omnilearn.progress import stdout_nowhere
+from omnilearn.progress import suppress_stdout
 
 LARGEST_PYTHIA_SEED = 900_000_000
 EARLY_SCALE = 10.0  # GeV in the pT of the evolution; most multiple interactions are softer
@@ -81,7 +81,7 @@ class Generator:
         ):
             # Pythia prints an unknown setting and goes on
             assert self.pythia.readString(setting), f"Pythia refuses the setting {setting!r}"
-        with stdout_nowhere():
+        with suppress_stdout():
             initialised = self.pythia.init()
         assert initialised, "Pythia could not be initialised"
         self.known_charges: dict[int, float] = {}  # by PDG id

@@ -16,7 +16,7 @@ from omnilearn.config import Config, read_config
 from omnilearn.data.catalogue import dataset
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
-from omnilearn.generation.sampling import begin_anew
+from omnilearn.generation.sampling import prepare_folder
 from omnilearn.hdf5 import atomic_file, open_for_reading
 from omnilearn.hdf5_sums import DIGEST, attributes
 from omnilearn.history import read_history, write_history
@@ -53,7 +53,7 @@ def test_evaluation_neither_deletes_nor_writes_behind_a_link(run):
     with pytest.raises(UserError, match="generated is a link to"):
         refuse_links(run)
     with pytest.raises(UserError, match="neither written nor deleted"):
-        begin_anew(run / "generated", {"steps": 20})
+        prepare_folder(run / "generated", {"steps": 20})
     outside = run.parent / "outside"
     names = {path.name: path.read_text() for path in outside.iterdir()}
     assert names == {"part0.npz": "mine", "thesis.hdf5": "mine"}
@@ -97,7 +97,7 @@ def test_links_with_guessed_names_of_temporary_files_are_not_followed(tmp_path, 
     end = time.monotonic() + 10
     while run_lock.read(sample / run_lock.TRAINING)[1] < 2:
         assert time.monotonic() < end
-    run_lock.let_go(sample)
+    run_lock.release(sample)
     assert (tmp_path / "mine").read_text() == "mine"
     assert sorted(path.name for path in sample.iterdir()) == [".partial", ".training.lock.token"]
 

@@ -42,7 +42,7 @@ def test_a_second_writer_is_refused_with_the_process_of_the_first(tmp_path, hold
     with pytest.raises(UserError, match=rf"{tmp_path} is written to by process {holder.pid} on"):
         run_lock.hold(tmp_path)
     run_lock.hold(tmp_path, run_lock.EVALUATION)  # an evaluation may run beside
-    run_lock.let_go(tmp_path, run_lock.EVALUATION)
+    run_lock.release(tmp_path, run_lock.EVALUATION)
 
 
 def test_the_lock_of_a_killed_process_is_removed(tmp_path, holder):
@@ -51,14 +51,14 @@ def test_the_lock_of_a_killed_process_is_removed(tmp_path, holder):
     assert (tmp_path / run_lock.TRAINING).exists()
     run_lock.hold(tmp_path)
     assert run_lock.read(tmp_path / run_lock.TRAINING)[0].process == os.getpid()
-    run_lock.let_go(tmp_path)
+    run_lock.release(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_another_process_of_the_same_number_is_not_the_holder(tmp_path):
     written_by(tmp_path, host=run_lock.socket.gethostname(), process=os.getpid(), started="5")
     run_lock.hold(tmp_path)
-    run_lock.let_go(tmp_path)
+    run_lock.release(tmp_path)
 
 
 def test_a_holder_on_another_host_is_dead_when_its_counter_does_not_change(
@@ -68,7 +68,7 @@ def test_a_holder_on_another_host_is_dead_when_its_counter_does_not_change(
     written_by(tmp_path)
     run_lock.hold(tmp_path)
     assert "process 7 on elsewhere; watching it" in capsys.readouterr().out
-    run_lock.let_go(tmp_path)
+    run_lock.release(tmp_path)
 
 
 def test_a_holder_on_another_host_lives_while_its_counter_changes(tmp_path, monkeypatch):
@@ -92,7 +92,7 @@ def test_the_holder_counts_up_and_does_not_remove_the_lock_of_another_holder(tmp
         time.sleep(0.01)
     lock = written_by(tmp_path)
     time.sleep(0.1)
-    run_lock.let_go(tmp_path)
+    run_lock.release(tmp_path)
     assert json.loads(path.read_text()) == lock
 
 

@@ -175,7 +175,7 @@ def main(data: Path, out: Path) -> None:
         "constituents": constituents,
         "refused": refused(data),
         "allgather": distributed.allgather(np.arange(3 * rank)).tolist(),
-        "agreed": distributed.agreed(rank + 5),
+        "broadcast": distributed.broadcast(rank + 5),
         "total": float(distributed.total(rank + 1)),
         "single_process": unfolding["single_process"],
     }

@@ -49,7 +49,7 @@ class DijetObjective(Objective):
         """Mean cross-entropy and accuracy of the events."""
         logits = self.model(batch)
         entropy = losses.cross_entropy(batch["label"], logits)
-        right = losses.is_right(batch["label"], logits)
+        right = losses.is_correct(batch["label"], logits)
         accuracy = losses.weighted_mean(right, batch["weight"])
         entropy = losses.weighted_mean(entropy, batch["weight"])
         return {"loss": entropy, "cross_entropy": entropy, "accuracy": accuracy}

@@ -8,7 +8,7 @@ from sklearn.model_selection import cross_val_predict
 
 from omnilearn.data.spec import FEATURES, JET_FEATURES
 from omnilearn.generation.distances import wasserstein
-from omnilearn.statistics.histograms import counted
+from omnilearn.statistics.histograms import histogram
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import auc
 
@@ -43,7 +43,7 @@ def closure(
     )
     metrics["auc_kinematics"] = separation(columns, generated_columns, seed)
     spectra: dict[str, Any] = {
-        name: counted(
+        name: histogram(
             {"truth": truth[name], "generated": generated[name]}, name.startswith("multiplicity")
         )
         for name in truth

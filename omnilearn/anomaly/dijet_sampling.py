@@ -18,7 +18,7 @@ from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGeneratorConfig
 from omnilearn.generation.jet_sets import relative_columns
-from omnilearn.generation.sampling import Sampler, Solver, begin_anew
+from omnilearn.generation.sampling import Sampler, Solver, prepare_folder
 from omnilearn.hdf5 import COMPRESSED, atomic_file
 from omnilearn.kinematics import invariant_mass, relative_features, sum_constituents, wrap_phi
 from omnilearn.model.checkpoint import load_checkpoint
@@ -173,7 +173,7 @@ def sampled_reference(
     }
     rank, ranks = distributed.rank(), distributed.size()
     if rank == 0:
-        begin_anew(folder, about)
+        prepare_folder(folder, about)
     distributed.barrier()
     paths = reference_files(folder, events)
     with progress(events // ranks, "sampling the reference", rank=rank) as bar:

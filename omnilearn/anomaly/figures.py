@@ -14,7 +14,7 @@ from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour,
 from omnilearn.tagging.figures import loss_figure
 
 KIND_LINES = {"idealised": "-", "cathode": "--"}
-HUNTED_CUT = "0.01"  # sideband efficiency of the significances in a scan
+SCAN_CUT = "0.01"  # sideband efficiency of the cut in a scan
 DATA_COLOUR = "#4d4d4d"
 
 
@@ -123,7 +123,7 @@ def scan_figure(
                 points = [*kinds.get(kind, {}).values()]
                 draw_points(upper, points, "max_sic", f"{model}, {kind}", colour, line)
                 label = f"{model}, {kind}, after the cut"
-                draw_points(lower, points, f"significance_{HUNTED_CUT}", label, colour, line)
+                draw_points(lower, points, f"significance_{SCAN_CUT}", label, colour, line)
             for point in kinds.get("supervised", {}).values():
                 upper.axhline(
                     point["max_sic"].value,

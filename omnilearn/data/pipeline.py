@@ -292,7 +292,7 @@ class Standardisation:
         return standardised / self._jet_scale + self._jet_mean
 
 
-def filled_up(batch: dict, batch_size: int) -> dict:
+def pad_batch(batch: dict, batch_size: int) -> dict:
     """The batch with rows of weight zero added up to batch_size: fewer shapes are compiled."""
     missing = batch_size - len(batch["mask"])
     if not missing:

@@ -11,7 +11,7 @@ from omnilearn.generation.jet_observables import observable_metrics, observables
 from omnilearn.generation.jet_sets import JetSet, four_momenta
 from omnilearn.generation.metrics import generation_metrics, jetnet_package_metrics
 from omnilearn.log import log
-from omnilearn.statistics.histograms import counted, write_histograms
+from omnilearn.statistics.histograms import histogram, write_histograms
 from omnilearn.statistics.results import Result
 
 CONSTITUENT_COLUMNS = ("eta_rel", "phi_rel", "pt_rel")
@@ -88,13 +88,13 @@ def class_histograms(
 ) -> dict[str, dict]:
     """Binned observables of jets and features of constituents, of the samples of one class."""
     histograms = {
-        name: counted(
+        name: histogram(
             {sample: values[name] for sample, values in features.items()}, name == "multiplicity"
         )
         for name in features["truth"]
     }
     for column, name in enumerate(CONSTITUENT_COLUMNS):
-        histograms[name] = counted(
+        histograms[name] = histogram(
             {
                 key: sample.constituents[sample.constituents[..., 3] > 0][:, column]
                 for key, sample in samples.items()

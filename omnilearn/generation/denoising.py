@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from omnilearn.data.pipeline import Pipeline, filled_up
+from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.streams import JetStreams
 from omnilearn.model.pet import PET
 from omnilearn.progress import progress
@@ -33,7 +33,7 @@ def denoising_metrics(pet: PET, pipeline: Pipeline, seed: int) -> dict[str, Resu
             rows["index"].append(batch["index"])
             rows["weight"].append(batch["weight"].astype("float64"))
             prepared = objective.prepare(batch, streams, False, constituents)
-            error = np.asarray(errors_of(filled_up(prepared, pipeline.batch_size)), "float64")
+            error = np.asarray(errors_of(pad_batch(prepared, pipeline.batch_size)), "float64")
             rows["error"].append(error[:jets])
             bar.update(jets)
     index, error, weight = (

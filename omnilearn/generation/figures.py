@@ -39,7 +39,7 @@ def generation_figures(
 
 
 def panel(observable: str, histogram: dict) -> Spectrum:
-    """The panel of one observable, from `statistics.histograms.counted`."""
+    """The panel of one observable, from `statistics.histograms.histogram`."""
     samples = []
     for name, counts in histogram["counts"].items():
         size = histogram["sizes"][name]

@@ -216,12 +216,12 @@ def sampled_set(
     about = description(sampler, truth, ideal, split)
     spec, rank, ranks = sampler.spec, distributed.rank(), distributed.size()
     files = [folder / name for name in class_files(spec).values()]
-    if distributed.agreed(all(path.is_file() for path in files)):
+    if distributed.broadcast(all(path.is_file() for path in files)):
         stored, stored_about = read_set(folder, spec)
         if stored_about == about:
             return stored
     if rank == 0:
-        begin_anew(folder, about)
+        prepare_folder(folder, about)
     distributed.barrier()
     paths = [folder / f"part{k}.npz" for k in range(-(-len(truth) // PART))]
     with progress(len(truth) // ranks, f"sampling {folder.name}", rank=rank) as bar:
@@ -276,8 +276,8 @@ def description(sampler: JetSampler, truth: JetSet, ideal: bool, split: str) -> 
     }
 
 
-def begin_anew(folder: Path, about: dict) -> None:
-    """Remove parts and sets with another description; keep parts with this one.
+def prepare_folder(folder: Path, about: dict) -> None:
+    """Make the folder; remove parts and sets with another description, keep parts with this one.
 
     Raises UserError if the folder is a link.
     """

@@ -25,7 +25,7 @@ def common_edges(truth: np.ndarray, is_count: bool = False) -> np.ndarray:
     return np.linspace(low, high, BINS + 1)
 
 
-def counted(samples: dict[str, np.ndarray], is_count: bool = False) -> dict[str, list]:
+def histogram(samples: dict[str, np.ndarray], is_count: bool = False) -> dict[str, list]:
     """Edges from samples["truth"] (N,), counts in the bins and size of every sample."""
     edges = common_edges(samples["truth"], is_count)
     return {
@@ -38,7 +38,7 @@ def counted(samples: dict[str, np.ndarray], is_count: bool = False) -> dict[str,
 
 
 def write_histograms(run: Path, histograms: dict) -> None:
-    """Write RUN/histograms.json: class -> observable -> `counted`."""
+    """Write RUN/histograms.json: class -> observable -> `histogram`."""
     write_json(run / FILE, histograms)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.config import Config, Evaluation, Start
-from omnilearn.data.pipeline import Pipeline, filled_up
+from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.selection import ChosenJets
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit_pet, make_pet, open_data, open_pipeline
@@ -127,7 +127,7 @@ def predict(
             rows["index"].append(batch.pop("index"))
             rows["label"].append(batch["label"].argmax(axis=1))
             rows["weight"].append(batch["weight"].copy())
-            logits = np.asarray(logits_of(filled_up(batch, pipeline.batch_size)))
+            logits = np.asarray(logits_of(pad_batch(batch, pipeline.batch_size)))
             rows["logits"].append(logits[:jets])
             bar.update(jets)
     predicted = {name: distributed.allgather(np.concatenate(parts)) for name, parts in rows.items()}

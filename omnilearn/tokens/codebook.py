@@ -39,7 +39,7 @@ def start_codebook(objective: TokeniserObjective, training: Pipeline, run: Path)
             objective.model.codebook.codes.assign(centres.cluster_centers_.astype("float32"))
         else:
             missing = codes - count
-    missing = int(distributed.agreed(missing))
+    missing = int(distributed.broadcast(missing))
     if missing:
         raise UserError(
             f"{training.spec.name}: {codes - missing} constituents for {codes} codes; train the "

@@ -12,7 +12,7 @@ import numpy as np
 from omnilearn.config import Config
 from omnilearn.data.jet_source import JetSource
 from omnilearn.data.layout import find_files
-from omnilearn.data.pipeline import Pipeline, Standardisation, filled_up
+from omnilearn.data.pipeline import Pipeline, Standardisation, pad_batch
 from omnilearn.data.selection import selected_jets
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec, JetLabel
 from omnilearn.fit import fit, fresh, load_best, pet_objective
@@ -76,7 +76,7 @@ class HalfReconstructed(Pipeline):
         for batch in super()._read(rows, batches):
             is_restored = batch["index"] % 2
             jets = len(is_restored)
-            features, mask, code = self._round_trip.encode(filled_up(batch, self.batch_size))
+            features, mask, code = self._round_trip.encode(pad_batch(batch, self.batch_size))
             restored = self._round_trip.decode(code, mask)
             constituents = np.zeros_like(batch["constituents"])
             constituents[..., COLUMNS] = np.where(
@@ -158,7 +158,7 @@ def tokens_of(pipeline: Pipeline, round_trip: RoundTrip) -> tuple[np.ndarray, np
     codes, index = [np.zeros((0, pipeline.spec.max_constituents), "int32")], [np.zeros(0, int)]
     for batch in pipeline.ordered():
         jets, slots = batch["mask"].shape
-        _, mask, code = round_trip.encode(filled_up(batch, pipeline.batch_size))
+        _, mask, code = round_trip.encode(pad_batch(batch, pipeline.batch_size))
         code = code[:jets] * (mask[:jets] > 0)
         codes.append(np.pad(code, ((0, 0), (0, codes[0].shape[1] - slots))).astype("int32"))
         index.append(batch["index"])

@@ -120,8 +120,8 @@ def mean(values) -> np.ndarray:
     return total(values) / size()
 
 
-def agreed(value: int | float) -> float:
-    """The number of rank 0, on every rank."""
+def broadcast(value: int | float) -> float:
+    """The value on rank 0, returned on every rank."""
     if size() == 1:
         return float(value)
     return float(horovod().broadcast(np.asarray([value], "float64"), 0).numpy()[0])

@@ -12,7 +12,7 @@ def cross_entropy(label, logits):
     return -ops.sum(label * ops.log_softmax(logits, axis=-1), axis=-1)
 
 
-def is_right(label, logits):
+def is_correct(label, logits):
     """1 where the largest logit is that of the class, else 0: label, logits (B, C) -> (B,)."""
     return ops.cast(ops.equal(ops.argmax(logits, axis=-1), ops.argmax(label, axis=-1)), "float32")
 

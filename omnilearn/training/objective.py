@@ -134,8 +134,8 @@ class PETObjective(Objective):
                 batch["constituents"], batch["mask"], batch["jet"]
             )
             terms |= self.classification(batch, logits, regression, batch["weight"], "")
-            is_right = losses.is_right(batch["label"], logits)
-            accuracy = losses.weighted_mean(is_right, batch["weight"])
+            is_correct = losses.is_correct(batch["label"], logits)
+            accuracy = losses.weighted_mean(is_correct, batch["weight"])
         if self.generates:
             terms |= self.generation(batch)
         objective = loss = sum(terms.values())

@@ -112,7 +112,7 @@ def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path 
             log.warning(f"{reason}; going on from the checkpoint before it, {run / PREVIOUS}")
             if damage:
                 (run / LAST).replace(run / DAMAGED)
-    selected = int(distributed.agreed(selected))
+    selected = int(distributed.broadcast(selected))
     if selected == -2:
         raise UserError(
             f"{'; '.join(damage) or f'the checkpoints in {run} are damaged'}: no intact checkpoint "

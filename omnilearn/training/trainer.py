@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from omnilearn.config import Config
-from omnilearn.data.pipeline import Pipeline, filled_up
+from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
 from omnilearn.history import write_history
@@ -215,7 +215,7 @@ class Trainer:
             count, index = len(batch["mask"]), batch["index"]
             streams = JetStreams((self.config.seed, Stream.VALIDATION), index)
             batch = self.objective.prepare(batch, streams, False, constituents)
-            terms = self.evaluated(filled_up(batch, validation.batch_size))
+            terms = self.evaluated(pad_batch(batch, validation.batch_size))
             for name, value in terms.items():
                 sums[name] += float(value) * validation.batch_size
             if not math.isfinite(sums["loss"]):
@@ -261,7 +261,7 @@ class Trainer:
         position.restart_epoch()
         without_gain = epoch - position.best_epoch
         stop = epoch >= self.config.epochs or without_gain >= self.config.patience
-        position.finished = bool(distributed.agreed(stop))
+        position.finished = bool(distributed.broadcast(stop))
         if better:
             self.save("best.h5")
         self.save(LAST)

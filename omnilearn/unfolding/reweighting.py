@@ -56,7 +56,7 @@ class NetworkFit(CrossFit):
         weights, the layer of the logits is set to zero, so that the ratio starts at one.
         """
         before = previous(self.run, step.name) / folder.relative_to(folder.parents[1]) / "best.h5"
-        is_later = bool(distributed.agreed(before.is_file()))
+        is_later = bool(distributed.broadcast(before.is_file()))
         if is_later:
             load_best(self.network, before)
             if step.multiplies:

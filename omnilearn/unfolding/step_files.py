@@ -20,7 +20,7 @@ class StepFiles:
         return self.run / name / "weights.h5"
 
     def __contains__(self, name) -> bool:
-        return bool(distributed.agreed(self.path(name).is_file()))
+        return bool(distributed.broadcast(self.path(name).is_file()))
 
     def __getitem__(self, name: str) -> np.ndarray:
         path = self.path(name)

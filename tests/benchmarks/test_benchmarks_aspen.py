@@ -18,7 +18,7 @@ from benchmarks.aspen_tables import aspen_tables
 from benchmarks.runs import Run, read_runs
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_observables import OBSERVABLES
-from omnilearn.statistics.histograms import counted, write_histograms
+from omnilearn.statistics.histograms import histogram, write_histograms
 from omnilearn.statistics.results import Result, read_results, write_results
 
 BETTER = {"tokens_finetuned": 1.0, "tokens_scratch": 3.0, "pet_finetuned": 2.0, "pet_scratch": 4.0}
@@ -71,7 +71,7 @@ def results_of(run: Path) -> None:
     samples = {"truth": rng.normal(10, 2, 300), "generated": rng.normal(11, 2, 300)}
     seed = run / "seed0"
     seed.mkdir(parents=True, exist_ok=True)
-    write_histograms(seed, {class_name: {name: counted(samples) for name in OBSERVABLES}})
+    write_histograms(seed, {class_name: {name: histogram(samples) for name in OBSERVABLES}})
 
 
 @pytest.fixture

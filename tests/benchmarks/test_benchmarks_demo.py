@@ -1,4 +1,4 @@
-"""The demos: stages once each, a failing one named; a table and figures of what they leave."""
+"""The demos: each command runs once, a failing one is named, and the table has all models."""
 
 import ast
 import sys
@@ -12,7 +12,7 @@ from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
 
 
-def test_a_stage_runs_once_and_a_failed_one_stops_the_demo(tmp_path, capfd):
+def test_a_stage_runs_once_and_a_failing_stage_stops_the_demo(tmp_path, capfd):
     write = "import pathlib; pathlib.Path({!r}).open('a').write('x')".format(str(tmp_path / "x"))
     stages = [
         {"first": [sys.executable, "-c", write]},
@@ -25,7 +25,7 @@ def test_a_stage_runs_once_and_a_failed_one_stops_the_demo(tmp_path, capfd):
     assert "[1/2] first: done before" in capfd.readouterr().out
 
 
-def test_commands_of_one_stage_run_at_the_same_time_and_print_one_after_the_other(tmp_path, capfd):
+def test_commands_of_a_stage_run_at_the_same_time_and_print_in_order(tmp_path, capfd):
     first, second = tmp_path / "first", tmp_path / "second"
     wait = (
         "import pathlib, time\n"
@@ -35,42 +35,45 @@ def test_commands_of_one_stage_run_at_the_same_time_and_print_one_after_the_othe
         "print('ended', {!r})"
     )
     stage = {
-        "one": [sys.executable, "-c", wait.format(str(first), str(second), "alone")],
-        "two": [sys.executable, "-c", wait.format(str(second), str(first), "beside")],
+        "train": [sys.executable, "-c", wait.format(str(first), str(second), "training")],
+        "evaluate": [sys.executable, "-c", wait.format(str(second), str(first), "evaluation")],
     }
-    assert run_stages([stage], tmp_path, "make demo").keys() == {"one", "two"}
+    assert run_stages([stage], tmp_path, "make demo").keys() == {"train", "evaluate"}
     out = capfd.readouterr().out
-    assert out.index("[1/1] two") < out.index("ended alone") < out.index("two:\n    ended beside")
+    positions = [
+        out.index(text)
+        for text in ("[1/1] evaluate", "ended training", "evaluate:\n    ended evaluation")
+    ]
+    assert positions == sorted(positions)
 
 
-def test_of_a_stage_what_ended_well_is_not_repeated(tmp_path, capfd):
+def test_a_command_that_succeeded_is_not_repeated_when_another_of_its_stage_failed(tmp_path, capfd):
     stage = {
-        "well": [sys.executable, "-c", f"open({str(tmp_path / 'x')!r}, 'x')"],  # fails twice
-        "badly": [sys.executable, "-c", "raise SystemExit('no jets')"],
+        "once": [sys.executable, "-c", f"open({str(tmp_path / 'x')!r}, 'x')"],  # fails twice
+        "failing": [sys.executable, "-c", "raise SystemExit('no jets')"],
     }
     for _ in range(2):
-        with pytest.raises(UserError, match="'badly' failed with exit code 1"):
+        with pytest.raises(UserError, match="'failing' failed with exit code 1"):
             run_stages([stage], tmp_path, "make demo")
         assert "no jets" in "".join(capfd.readouterr()).replace("'no jets'", "")
 
 
 @pytest.mark.parametrize("module", [demo, demo_full])
-def test_no_command_of_a_demo_has_an_open_place(module, tmp_path):
+def test_all_names_in_the_commands_of_a_demo_are_replaced(module, tmp_path):
     commands = {t: words for stage in module.stages(tmp_path) for t, words in stage.items()}
     for title, words in commands.items():
         assert words[0].startswith("/")
         assert title == "scores from Python" or not {"{", "}"} & set("".join(words))
 
 
-def test_names_in_a_command_are_replaced_and_python_is_this_one():
+def test_names_in_a_command_are_replaced_and_python_is_the_running_one():
     assert words_of("{python} a {b}", b="x y") == [sys.executable, "a", "x y"]
 
 
-def test_the_six_lines_are_python_without_the_seed_folder_of_one_training(tmp_path):
+def test_the_snippet_is_python_and_loads_the_first_training(tmp_path):
     assert 'top_finetuned")' in demo.snippet(tmp_path)
     assert 'top_finetuned/seed0")' in demo.snippet(tmp_path, 3)
-    statements = ast.parse(demo.snippet(tmp_path)).body
-    assert len(statements) == 6
+    assert len(ast.parse(demo.snippet(tmp_path)).body) == 6
 
 
 def test_the_table_has_a_row_per_model(tmp_path):

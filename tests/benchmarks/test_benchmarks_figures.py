@@ -1,4 +1,4 @@
-"""Fine-tuned against scratch: pairs of runs, their figures, and convergence from their losses."""
+"""Pairs of fine-tuned runs and runs from scratch: their figures and their convergence."""
 
 import json
 
@@ -17,10 +17,10 @@ def make_run(tmp_path):
     def make(name, backbone, validation, repeat="", dataset="top"):
         run = tmp_path / name / repeat
         run.mkdir(parents=True)
-        lines = [{"training": {"loss": v}, "validation": {"loss": v}} for v in validation]
+        lines = [{"training": {"loss": loss}, "validation": {"loss": loss}} for loss in validation]
         (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (run / "config.json").write_text(json.dumps({"backbone": backbone}))
-        about = {
+        results = {
             "dataset": dataset,
             "model": name,
             "data": "simulated",
@@ -28,7 +28,7 @@ def make_run(tmp_path):
             "accuracy": Result(0.9, 0.1, 500),
             "curves": {"top": CURVE},
         }
-        write_results(tmp_path / name / "results.json", about)
+        write_results(tmp_path / name / "results.json", results)
         return tmp_path / name
 
     return make
@@ -41,7 +41,7 @@ def test_convergence_counts_epochs_to_the_best_loss_from_scratch(make_run):
     assert convergence(make_run("c", "runs/jetclass", [0.5]), scratch) == (None, 4)
 
 
-def test_runs_are_paired_by_their_backbone_and_repeats_count_as_one(make_run, tmp_path):
+def test_runs_are_paired_by_their_backbone_and_repeats_are_one_run(make_run, tmp_path):
     make_run("top_any", "runs/jetclass", [0.3], repeat="seed0")
     make_run("top_other", None, [0.4])
     make_run("qg_alone", None, [0.4], dataset="qg")
@@ -50,7 +50,7 @@ def test_runs_are_paired_by_their_backbone_and_repeats_count_as_one(make_run, tm
     assert by_name["top"][FINETUNED].name == "top_any"
 
 
-def test_the_figures_of_each_pair_are_drawn_and_the_factor_is_printed(make_run, tmp_path, capsys):
+def test_figures_of_each_pair_are_drawn_and_the_gain_is_printed(make_run, tmp_path, capsys):
     make_run("top_finetuned", "runs/jetclass", [0.4, 0.29])
     make_run("top_scratch", None, [0.6, 0.5, 0.4, 0.3])
     main(["--runs", str(tmp_path), "--out", str(tmp_path / "figures")])
@@ -68,7 +68,7 @@ def test_a_second_run_of_the_same_kind_is_reported_as_not_drawn(make_run, tmp_pa
     assert f"not drawn: {tmp_path / 'b'}, since {tmp_path / 'a'}" in capsys.readouterr().out
 
 
-def test_a_folder_without_a_pair_is_refused(make_run, tmp_path):
+def test_a_folder_without_a_pair_is_an_error(make_run, tmp_path):
     make_run("top_scratch", None, [0.6])
     with pytest.raises(UserError, match="no dataset with an evaluated run from a backbone"):
         main(["--runs", str(tmp_path), "--out", str(tmp_path / "figures")])

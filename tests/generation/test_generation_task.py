@@ -188,10 +188,10 @@ def test_several_ranks_make_the_jets_of_one_process(run, place, tmp_path, monkey
     truth, sampler = truth_of(place), sampler_of(run)
     expected = sampling.sampled_set(tmp_path / "single", sampler, truth, True, "test")
     monkeypatch.setattr(sampling.distributed, "size", lambda: ranks)
-    monkeypatch.setattr(sampling.distributed, "agreed", float)
+    monkeypatch.setattr(sampling.distributed, "broadcast", float)
     monkeypatch.setattr(sampling.distributed, "barrier", lambda: None)
     about = sampling.description(sampler, truth, True, "test")
-    sampling.begin_anew(tmp_path / "shared", about)  # by rank 0, before the barrier
+    sampling.prepare_folder(tmp_path / "shared", about)  # by rank 0, before the barrier
     for rank in reversed(range(ranks)):  # rank 0 comes last and concatenates all parts
         monkeypatch.setattr(sampling.distributed, "rank", lambda rank=rank: rank)
         shared = sampling.sampled_set(tmp_path / "shared", sampler, truth, True, "test")

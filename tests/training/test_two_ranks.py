@@ -158,7 +158,7 @@ def test_too_few_jets_are_refused_on_all_ranks_before_training(two):
 def test_arrays_of_ranks_are_combined(two):
     for report in two:
         assert report["allgather"] == [0, 1, 2]  # none from rank 0, three from rank 1
-        assert report["agreed"] == 5
+        assert report["broadcast"] == 5
         assert report["total"] == 3
 
 
