@@ -75,7 +75,7 @@ def sample_deterministic(velocity: Callable, noise, steps: int):
         alpha, sigma = alpha_sigma(after)
         return alpha * clean + sigma * eps, clean
 
-    return ops.fori_loop(0, len(times), body, (noise, noise))[1]
+    return ops.fori_loop(0, steps, body, (noise, noise))[1]
 
 
 def exact_alpha_sigma(time: float) -> tuple[float, float, float]:
@@ -109,7 +109,7 @@ def sample_multistep(velocity: Callable, noise, steps: int):
         extrapolated = clean + (clean - clean_before) * slope
         return scale * x - replaced * extrapolated, clean
 
-    return ops.fori_loop(0, len(rows), body, (noise, noise))[1]
+    return ops.fori_loop(0, steps, body, (noise, noise))[1]
 
 
 def sample_stochastic(velocity: Callable, noise, steps: int, fresh_noise: Callable):
@@ -138,7 +138,7 @@ def sample_stochastic(velocity: Callable, noise, steps: int, fresh_noise: Callab
         clean = alpha * x - sigma * velocity(x, time)
         return (kept * x + moved * clean + width_of_noise * fresh_noise(steps - index),)
 
-    return ops.fori_loop(0, len(rows), body, (noise,))[0]
+    return ops.fori_loop(0, steps, body, (noise,))[0]
 
 
 def down(steps: int) -> range:

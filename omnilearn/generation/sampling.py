@@ -176,7 +176,7 @@ class Sampler:
         """All steps of the solver; fresh_noise (steps, B, J): no rows if the solver uses none."""
 
         def velocity(x, time):
-            return self.network(x, ops.broadcast_to(time, (len(given), 1)), given)
+            return self.network(x, ops.broadcast_to(time, (given.shape[0], 1)), given)
 
         steps = self.solver.jet_steps
         return sample(self.solver.name, velocity, noise, steps, lambda step: fresh_noise[step - 1])

@@ -1,13 +1,18 @@
 """The network of jet kinematics has the outputs of the released one, within rounding."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from released_numbers import TINY, pet_with, stored
 
-from omnilearn.diffusion import guided, sample_deterministic
+from omnilearn.diffusion import EVALUATIONS, guided, sample, sample_deterministic
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
+from omnilearn.generation.sampling import Sampler, Solver
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
+from omnilearn.training.gradients import compiled
 
 NAMES = {
     "dense": "time.first",
@@ -58,9 +63,25 @@ def test_sampled_jets_equal_the_released_ones(steps):
     def velocity(x, time):
         return network(x, np.full((len(label), 1), time, "float32"), label)
 
-    sample = sample_deterministic(velocity, numbers["jet.in.noise"], steps)
+    sampled = sample_deterministic(velocity, numbers["jet.in.noise"], steps)
     reference = numbers[f"jet.out.sample_{steps}"]
-    np.testing.assert_allclose(sample, reference, atol=1e-4 * np.abs(reference).max())
+    np.testing.assert_allclose(sampled, reference, atol=1e-4 * np.abs(reference).max())
+
+
+@pytest.mark.parametrize("solver", EVALUATIONS)
+def test_all_steps_in_one_graph_give_the_jets_of_single_steps(solver):
+    numbers = stored("sampler_tiny")
+    network, label = released_network(numbers), numbers["in.label"]
+    noise, steps = numbers["jet.in.noise"], 8
+    fresh = np.random.default_rng(0).normal(size=(steps, *noise.shape)).astype("float32")
+
+    def velocity(x, time):
+        return network(x, np.full((len(label), 1), time, "float32"), label)
+
+    reference = sample(solver, velocity, noise, steps, lambda step: fresh[step - 1])
+    of_sampler = SimpleNamespace(network=network, solver=Solver(solver, jet_steps=steps))
+    in_graph = compiled(partial(Sampler._solved_jets, of_sampler))
+    np.testing.assert_allclose(in_graph(noise, label, fresh), reference, rtol=1e-5, atol=1e-5)
 
 
 def test_guided_constituents_equal_the_released_ones():
@@ -73,14 +94,14 @@ def test_guided_constituents_equal_the_released_ones():
         column = np.full((len(mask), 1), time, "float32")
         return pet.velocity(x * mask[:, :, None] * diffused, mask, jet, column, label)
 
-    sample = sample_deterministic(guided(velocity, 0.1, label, 0 * label), numbers["in.noise"], 8)
-    sample = (np.asarray(sample) * mask[:, :, None])[:, :, :3]
+    sampled = sample_deterministic(guided(velocity, 0.1, label, 0 * label), numbers["in.noise"], 8)
+    sampled = (np.asarray(sampled) * mask[:, :, None])[:, :, :3]
     reference, unguided, perturbed = (
         numbers[f"out.sample_8{suffix}"][:, :, :3]
         for suffix in ("_w0.1", "", "_input_perturbed_1e-6")
     )
     tolerance = 5 * np.abs(unguided - perturbed).max()
-    assert np.abs(sample - reference).max() <= tolerance
+    assert np.abs(sampled - reference).max() <= tolerance
     assert tolerance < 0.1 * np.abs(reference - unguided).max()
 
 
