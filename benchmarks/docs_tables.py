@@ -141,11 +141,11 @@ def preprocessing_rates(results: Path) -> str:
     return preprocessing.table(json.loads((results / "preprocessing.json").read_text())["datasets"])
 
 
-def throughput(results: Path) -> str:
+def throughput(results: Path, file: str = "throughput") -> str:
     """Jets per second of the full-size model, compressed and padded."""
     head = ["mode, work", "jets/s", "padded to 150", "ratio", "GFLOP per jet", "share of the peak"]
     rows: list[Sequence[str]] = [head]
-    for row in json.loads((results / "throughput.json").read_text())["rows"]:
+    for row in json.loads((results / f"{file}.json").read_text())["rows"]:
         low, high = row["ratio_range"]
         rows.append(
             [
@@ -158,6 +158,16 @@ def throughput(results: Path) -> str:
             ]
         )
     return markdown(rows, texts=1)
+
+
+def sampling(results: Path) -> str:
+    """Jets per second of samplers."""
+    stored = json.loads((results / "sampling.json").read_text())
+    rows = [
+        [row["name"], str(row["slots"]), f"{row['jets_per_second']:.0f}"] for row in stored["rows"]
+    ]
+    head = ["sampled", "slots", f"jets/s, {stored['size']} model, {stored['batch']} jets together"]
+    return markdown([head, *rows], texts=1)
 
 
 def ranks(results: Path) -> str:
@@ -252,6 +262,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "aspen": aspen,
     "preprocessing": preprocessing_rates,
     "throughput": throughput,
+    "sampling": sampling,
     "ranks": ranks,
     "soak": soak,
     "keys": keys,
