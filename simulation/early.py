@@ -4,8 +4,9 @@ Pythia evolves a collision from hard to soft, and nine tenths of the time are sp
 most multiple interactions, hadrons, detector. At `generator.EARLY_SCALE` the hard recoil is fixed,
 after a fiftieth of that time. A collision without a jet candidate within generous margins is then
 replaced by a new, independent one. At most a percent of the jets selected without this is lost (0
-to 0.5 % of the classes of JetClass, 0.9 +- 0.4 % of the QCD jets of top tagging), fewer than by the
-cut in pTHat; they lie at the lower edge of the window (tests/simulation/test_simulation_early.py).
+to 0.5 % of the classes of JetClass, 0.9 +- 0.4 % of the QCD jets of top tagging, none of 559 quark
+and gluon jets), fewer than by the cut in pTHat; they lie at the lower edge of the window
+(tests/simulation/test_simulation_early.py).
 Hook: doVetoPT of Pythia's "User Hooks"; C. Bierlich et al., arXiv:2203.11601.
 """
 
@@ -68,19 +69,22 @@ def decay_can_give_jet(
     return missing < 0 or missing < pt_around(eta, phi, partons(event), card.jet_radius + REACH)
 
 
-def parton_can_give_jet(card: GeneratorCard, event: pythia8mc.Event) -> bool:
-    """The same for a jet around one of the hardest partons.
+def parton_can_give_jet(
+    card: GeneratorCard, event: pythia8mc.Event, reach: float = 0.0, highest: float = inf
+) -> bool:
+    """The same for a jet around one of the hardest partons, whose own pT is below `highest` (GeV).
 
-    With a trigger above the window, the candidate is the jet that fires it, at any eta.
+    reach: added to the radius, as the axis of a narrow jet may lie between two hard partons. With
+    a trigger above the window, the candidate is the jet that fires it, at any eta.
     """
     lowest, eta_max = card.pt_range[0], card.eta_max
     if card.trigger_pt > lowest:
         lowest, eta_max = card.trigger_pt, inf
     by_pt = sorted(partons(event), reverse=True)
     return any(
-        pt_around(eta, phi, by_pt, card.jet_radius) > LOWEST_SHARE_OF_PARTONS * lowest
-        for _, eta, phi in by_pt[:HARDEST]
-        if abs(eta) < eta_max + ETA_MARGIN
+        pt_around(eta, phi, by_pt, card.jet_radius + reach) > LOWEST_SHARE_OF_PARTONS * lowest
+        for pt, eta, phi in by_pt[:HARDEST]
+        if pt < highest and abs(eta) < eta_max + ETA_MARGIN
     )
 
 

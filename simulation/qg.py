@@ -8,9 +8,11 @@ import argparse
 
 import awkward as ak
 import numpy as np
+import pythia8mc
 
 from omnilearn.kinematics import delta_phi
 from simulation.detector import Objects, visible
+from simulation.early import FIRST_OUTGOING, REACH, parton_can_give_jet
 from simulation.generator import Events
 from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets
@@ -22,12 +24,13 @@ OUTGOING = -23  # Pythia's status of a parton that leaves the hard process
 HEAVY_QUARKS = (4, 5)
 INVISIBLE_Z = ("WeakZ0:gmZmode = 2", "23:onMode = off", "23:onIfAny = 12 14 16")
 JETS_PER_FILE = 100_000
+HIGHEST_SHARE = 1.15  # of the upper edge of the window; a jet of radius 0.4 loses some of its pT
 
 PROCESSES = tuple(
     Process(name, ((setting, *INVISIBLE_Z),), rate, leading_only=True)
     for name, setting, rate in (
-        ("gluon", "WeakBosonAndParton:qqbar2gmZg = on", 12),
-        ("quark", "WeakBosonAndParton:qg2gmZq = on", 13),
+        ("gluon", "WeakBosonAndParton:qqbar2gmZg = on", 20),
+        ("quark", "WeakBosonAndParton:qg2gmZq = on", 24),
     )
 )
 QUARK = 1
@@ -38,6 +41,16 @@ def light_events(events: Events, rng: np.random.Generator) -> Objects:
     heavy = (events.status == OUTGOING) & np.isin(np.abs(events.pdg_id), HEAVY_QUARKS)
     objects = visible(events, rng)
     return objects[~np.isin(objects.event, events.event[heavy])]
+
+
+def can_give_jet(
+    card: GeneratorCard, process: Process, hard: pythia8mc.Event, event: pythia8mc.Event
+) -> bool:
+    """Whether the collision may give a jet, see `simulation.early`: of a light parton, in pT."""
+    outgoing = map(hard.__getitem__, range(FIRST_OUTGOING, hard.size()))
+    if any(parton.idAbs() in HEAVY_QUARKS for parton in outgoing):
+        return False
+    return parton_can_give_jet(card, event, REACH, HIGHEST_SHARE * card.pt_range[1])
 
 
 def select(
@@ -81,6 +94,7 @@ CARD = GeneratorCard(
     writer=npz,
     select=select,
     objects=light_events,
+    can_give_jet=can_give_jet,
 )
 
 

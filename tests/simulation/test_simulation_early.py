@@ -8,18 +8,26 @@ import pytest
 from scipy.stats import ks_2samp
 from small_samples import CLEAN, without_mpi
 
-from simulation import aspen, top
+from simulation import aspen, qg, top
 from simulation.early import electron_deviation
 from simulation.generator import Generator
 from simulation.generator_card import GeneratorCard, Process
 from simulation.sample import jets_in_window, simulate
 
-CARDS = {"jetclass": CLEAN, "top": top.CARD, "aspen": without_mpi(aspen.CARD)}
-CASES = [  # partons, quarks, leptons, two jets, both; a narrow window; a trigger
+QG_SETTINGS = ("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 430.")  # more jets per collision
+CARDS = {
+    "jetclass": CLEAN,
+    "top": top.CARD,
+    "aspen": without_mpi(aspen.CARD),
+    "qg": without_mpi(replace(qg.CARD, settings=QG_SETTINGS)),
+}
+CASES = [  # partons, quarks, leptons, two jets, both; a narrow window; a trigger; both edges
     *(("jetclass", name) for name in ("QCD", "Hbb", "Hqql", "Zqq", "Tbl")),
     ("top", "QCD"),
     ("top", "top"),
     ("aspen", "data"),
+    ("qg", "gluon"),
+    ("qg", "quark"),
 ]
 EVENTS = 600  # per process, of which 80 or more give a jet
 JETS = 250
