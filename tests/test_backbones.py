@@ -4,6 +4,7 @@ import hashlib
 import shutil
 
 import pytest
+from tiny_models import tiny_and_eager
 from tiny_training import SPEC, opened, tiny_trainer, write_jets
 
 from benchmarks import backbone
@@ -26,9 +27,10 @@ def trained(tmp_path_factory):
     training, validation = (opened(tmp_path, split, 8) for split in ("train", "val"))
     run = tmp_path / "run"
     run.mkdir()
-    trainer = tiny_trainer(run, config, training)
-    trainer.about |= {"task": "pretraining"}
-    trainer.fit(training, validation)
+    with tiny_and_eager():
+        trainer = tiny_trainer(run, config, training)
+        trainer.about |= {"task": "pretraining"}
+        trainer.fit(training, validation)
     results = {"dataset": "top", "model": "run", "data": "simulated"}
     results |= {"accuracy": Result(0.7, 0.1, 8), "auc": Result(0.8, 0.1, 8)}
     write_results(run / "results.json", {**results, "confusion": [[0.7, 0.3], [0.2, 0.8]]})

@@ -169,6 +169,7 @@ def test_repeated_trainings_are_evaluated_as_mean_and_spread(folder, folders):
     assert out.count("has finished: 1 epochs") == 2
 
 
+@pytest.mark.slow
 def test_a_generator_is_evaluated_by_its_denoising(folder, folders):
     code, _, err = command("train.py jetclass --mode generator --name denoiser", *folders, *COMMON)
     assert (code, err) == (0, "")

@@ -154,6 +154,7 @@ def test_an_unknown_device_is_refused(machine):
     assert "cpu or gpu" in error
 
 
+@pytest.mark.slow
 def test_without_a_network_the_log_is_kept_and_the_message_comes_last(machine):
     machine.add_this_python()
     machine.add_compilers()

@@ -1,13 +1,12 @@
 """CATHODE from the sidebands to a classifier, on toy events of two jets."""
 
 import json
-from dataclasses import dataclass
 
 import h5py
 import numpy as np
 import pytest
 from commands import python
-from tiny_models import tiny_and_eager
+from tiny_models import FewSteps, tiny_and_eager
 from toy_dijets import write_dijets
 
 from omnilearn.anomaly import density, dijet_sampling
@@ -29,13 +28,6 @@ COMMON = (
     "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 --data-background 40 "
     "--reference-background 40 --density-epochs 1 --jet-epochs 1 --train-jets 96 --sampling-steps 2"
 )
-
-
-@dataclass(frozen=True)
-class FewSteps(Solver):
-    """The solver of the suite with two steps for jets."""
-
-    jet_steps: int = 2
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -186,6 +186,7 @@ def test_undefined_distances_have_their_reason_in_the_table(tmp_path):
     assert "the simulation in 0 of 6" in verdict({"trees": results})
 
 
+@pytest.mark.slow
 def test_only_omnilearn_needs_a_backbone(tmp_path, runs, capsys):
     folders = ["--data", str(tmp_path), "--runs", str(runs), "--out", str(tmp_path / "out")]
     with pytest.raises(UserError, match="--backbone is None, expected the run"):

@@ -47,7 +47,7 @@ def test_five_epochs_of_a_fifth_have_every_jet_once(files, ranks):
     assert not np.array_equal(parts[0], parts[5])
 
 
-@pytest.mark.parametrize("jets_per_epoch", [70, 130, 490])
+@pytest.mark.parametrize("jets_per_epoch", [70, 130, pytest.param(490, marks=pytest.mark.slow)])
 def test_a_pass_goes_on_where_an_epoch_ends(files, jets_per_epoch):
     """The batches of consecutive passes, cut into epochs of equal length."""
     (parts,), (passes,) = pipelines(files, 1, jets_per_epoch), pipelines(files, 1, 0)

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
-from tiny_models import tiny_and_eager
+from tiny_models import FewSteps, tiny_and_eager
 from toy_jets import write_toy_dataset
 
 from omnilearn.data.catalogue import JETNET30
@@ -16,7 +16,7 @@ from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
-from omnilearn.generation import distances, sampling
+from omnilearn.generation import distances, sampling, task
 from omnilearn.generation.jet_generator import JetGeneratorConfig
 from omnilearn.generation.jet_sets import (
     JetSet,
@@ -43,6 +43,7 @@ def small_and_eager():
         for name, value in (("EMD_BATCHES", 1), ("EMD_JETS", 5), ("BATCHES", 3), ("POINTS", 3)):
             patch.setattr(distances, name, value)
         patch.setattr(sampling, "PART", 20)
+        patch.setattr(task, "Solver", FewSteps)
         yield
 
 
@@ -183,6 +184,7 @@ def test_interrupted_sampling_continues_with_the_missing_parts(run, place, tmp_p
     assert not list((tmp_path / "parts").glob("part*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_several_ranks_make_the_jets_of_one_process(run, place, tmp_path, monkeypatch, ranks):
     truth, sampler = truth_of(place), sampler_of(run)

@@ -72,6 +72,7 @@ def test_a_truncated_file_is_refused(written, tmp_path):
             load_checkpoint(short)
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_refused_or_changes_nothing(written, tmp_path):
     content, good = written.read_bytes(), load_checkpoint(written)
     flipped, refused = tmp_path / "flipped.h5", 0

@@ -125,6 +125,7 @@ def test_neighbours_are_those_of_float32(pet, batch, monkeypatch):
     np.testing.assert_array_equal(nearest[0], nearest[2])
 
 
+@pytest.mark.slow
 def test_weights_and_checkpoint_are_float32_and_load_under_either_precision(pet, batch, tmp_path):
     path = tmp_path / "last.h5"
     logits = {}

@@ -11,12 +11,13 @@ from preprocessing import top
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+@pytest.mark.slow
 def test_damaged_jetclass_files_are_refused_in_a_sentence(write_jetclass, tmp_path):
     path = write_jetclass(tmp_path / "HToBB_000.root", "Hbb", n=20)
     assert survives("jetclass", path, tmp_path / "out") > MUTATIONS // 4
 
 
-@pytest.mark.parametrize("compression", ["zlib", "blosc"])
+@pytest.mark.parametrize("compression", ["zlib", pytest.param("blosc", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 def test_damaged_top_files_are_refused_in_a_sentence(top_table, tmp_path, layout, compression):
     path = tmp_path / "train.h5"

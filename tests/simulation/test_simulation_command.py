@@ -153,6 +153,7 @@ def test_a_setting_that_pythia_does_not_know_is_an_error(capfd: pytest.CaptureFi
     assert "Nonsense" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_killed_simulation_makes_only_the_missing_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

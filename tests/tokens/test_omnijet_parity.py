@@ -153,6 +153,7 @@ def test_a_fresh_block_of_the_tokeniser_is_the_identity():
     assert zero == {"norm1.gamma", "second.kernel"}
 
 
+@pytest.mark.slow
 def test_dropout_depends_on_the_seed_of_a_training_batch_alone(numbers):
     tokeniser = published_tokeniser(numbers)
     objective = TokeniserObjective(tokeniser)

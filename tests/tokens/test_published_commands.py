@@ -53,6 +53,7 @@ def finetuned(workdir, line: str) -> tuple[int, str, str]:
     return python(f"finetune.py {dataset} {common}", *flags, *folders)
 
 
+@pytest.mark.slow
 def test_a_published_gpt_is_fine_tuned_on_its_tokeniser(workdir, numbers):
     code, out, err = finetuned(
         workdir,

@@ -4,6 +4,7 @@ import struct
 
 import pytest
 from tensorboard.compat.proto.event_pb2 import Event
+from tiny_models import tiny_and_eager
 from tiny_training import opened, tiny_trainer, write_jets
 
 from omnilearn.config import FREE_TO_CHANGE, Config
@@ -50,7 +51,8 @@ def test_a_training_writes_scalars_only_with_tensorboard(tmp_path, tensorboard):
     config = Config(epochs=1, batch=16, mode="classifier", warmup_epochs=0, tensorboard=tensorboard)
     run = tmp_path / "run"
     run.mkdir()
-    tiny_trainer(run, config, training).fit(training, validation)
+    with tiny_and_eager():
+        tiny_trainer(run, config, training).fit(training, validation)
     assert (run / FOLDER).exists() == tensorboard
     if tensorboard:
         (line,) = read_history(run)

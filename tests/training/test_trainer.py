@@ -50,16 +50,26 @@ def uninterrupted(tmp_path_factory, data):
     return trainer
 
 
+@pytest.fixture(scope="module")
+def complete_run(uninterrupted):
+    """The directory of the run that was never interrupted."""
+    return uninterrupted.run
+
+
 @pytest.fixture
-def trainer(uninterrupted, tmp_path):
+def trainer(uninterrupted, complete_run, tmp_path):
     """The same compiled trainer with its first weights, in another directory."""
     before = uninterrupted.run, uninterrupted.config, uninterrupted.position
     uninterrupted.run, uninterrupted.position = tmp_path, Position()
     reset_weights(uninterrupted.objective.model)
-    for variable in uninterrupted.optimiser.variables:
-        variable.assign(np.zeros(variable.shape))
+    set_all(uninterrupted.optimiser.variables, 0)
     yield uninterrupted
     uninterrupted.run, uninterrupted.config, uninterrupted.position = before
+
+
+def set_all(variables, value: float) -> None:
+    for variable in variables:
+        variable.assign(np.full(variable.shape, value))
 
 
 def reset_weights(model) -> None:
@@ -103,20 +113,22 @@ def interrupt_at(trainer, data, steps: int) -> None:
     trainer.apply = apply
 
 
-def test_an_interrupted_run_equals_an_uninterrupted_one_bit_for_bit(uninterrupted, data, tmp_path):
+def test_an_interrupted_run_equals_an_uninterrupted_one_bit_for_bit(
+    trainer, complete_run, data, tmp_path
+):
     # in the second epoch; the last checkpoint is a step older
-    interrupt_at(tiny_trainer(tmp_path, CONFIG, data[0]), data, STEPS + 5)
+    interrupt_at(trainer, data, STEPS + 5)
     position = load_checkpoint(tmp_path / "last.h5").record["position"]
     assert (position["epoch"], position["step"]) == (1, 4)
 
-    resumed = tiny_trainer(tmp_path, CONFIG, data[0], seed=99)  # its first weights must not matter
-    resumed.fit(*data)
-    assert_equal_arrays(arrays_of(tmp_path), arrays_of(uninterrupted.run))
-    histories = [without_seconds(read_history(run)) for run in (tmp_path, uninterrupted.run)]
+    # what a new process begins with must not matter
+    set_all([*model_weights(trainer.objective.model).values(), *trainer.optimiser.variables], 9)
+    trainer.position = Position()
+    trainer.fit(*data)
+    assert_equal_arrays(arrays_of(tmp_path), arrays_of(complete_run))
+    histories = [without_seconds(read_history(run)) for run in (tmp_path, complete_run)]
     assert histories[0] == histories[1]
-    best = [
-        load_checkpoint(run / "best.h5").record["position"] for run in (tmp_path, uninterrupted.run)
-    ]
+    best = [load_checkpoint(run / "best.h5").record["position"] for run in (tmp_path, complete_run)]
     assert best[0]["best_epoch"] == best[1]["best_epoch"]
 
 

@@ -124,6 +124,7 @@ def test_classifiers_are_never_trained_on_events_whose_ratios_they_predict(
     assert set(np.flatnonzero(simulated).tolist()) <= all_predicted
 
 
+@pytest.mark.slow
 def test_from_converged_weights_an_iteration_without_an_epoch_changes_nothing(
     few_events, tmp_path, monkeypatch
 ):
