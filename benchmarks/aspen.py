@@ -11,7 +11,6 @@ the figures 1, 3 and 4 into --out.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from pathlib import Path
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
 from benchmarks.aspen_summary import summarise
 from benchmarks.programs import absolute, command_parser
-from benchmarks.scripts import ROOT, words_of
+from benchmarks.scripts import ROOT, environment, words_of
 from benchmarks.tagging import sizes
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
@@ -152,24 +151,19 @@ def evaluation(cell: Cell, flags: argparse.Namespace) -> list[str]:
     return [*words, "--observables"] if cell.strategy.startswith("pet") else words
 
 
-def execute(command: list[str], log: Path, threads: int, stop: threading.Event) -> None:
-    """Run one script, its output in a log; raises UserError when it fails.
+def execute(command: list[str], log: Path, programs: int, stop: threading.Event) -> None:
+    """Run one of several scripts, its output in a log; raises UserError when it fails.
 
-    Several scripts run at the same time, each on `threads` cores.
+    programs: processes that run at the same time, ranks included.
     """
     if stop.is_set():
         return
-    environment = {
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        "OMP_NUM_THREADS": str(threads),
-        "TF_NUM_INTRAOP_THREADS": str(threads),
-    }
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
         process = subprocess.run(
             command,
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env=environment(programs),
             stdout=file,
             stderr=subprocess.STDOUT,
             check=False,
@@ -185,13 +179,12 @@ def execute(command: list[str], log: Path, threads: int, stop: threading.Event) 
 
 def in_parallel(work: dict[str, list[list[str]]], flags: argparse.Namespace) -> None:
     """Run the commands of each name in order, with one worker thread per name at a time."""
-    threads = max(1, len(os.sched_getaffinity(0)) // (flags.workers * flags.ranks))
     stop = threading.Event()
     finished = []
 
     def run(name: str) -> None:
         for command in work[name]:
-            execute(command, flags.out / "logs" / f"{name}.log", threads, stop)
+            execute(command, flags.out / "logs" / f"{name}.log", flags.workers * flags.ranks, stop)
         finished.append(name)
         print(f"[{len(finished)}/{len(work)}] {name}", flush=True)
 

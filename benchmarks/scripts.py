@@ -18,14 +18,27 @@ def words_of(line: str, **values) -> list[str]:
     return [word.format(**values) for word in line.split()]
 
 
-def exit_status(words: Sequence[str], log: Path | None = None) -> int:
-    """Run a command in the folder of the suite; TensorFlow prints errors only.
+def environment(programs: int) -> dict[str, str]:
+    """The environment of one of `programs` that run at the same time: each has its share of cores.
+
+    TensorFlow prints errors only. A single program keeps the number of threads that is set.
+    """
+    variables = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    if programs > 1:
+        threads = str(max(1, len(os.sched_getaffinity(0)) // programs))
+        variables |= {"OMP_NUM_THREADS": threads, "TF_NUM_INTRAOP_THREADS": threads}
+    return variables
+
+
+def exit_status(words: Sequence[str], log: Path | None = None, programs: int = 1) -> int:
+    """Run a command in the folder of the suite, one of `programs` at the same time.
 
     The output is written to the file `log`, without one to the terminal.
     """
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     with open(log, "wb") if log else nullcontext() as output:
-        run = subprocess.run(words, cwd=ROOT, env=quiet, stdout=output, stderr=output, check=False)
+        run = subprocess.run(
+            words, cwd=ROOT, env=environment(programs), stdout=output, stderr=output, check=False
+        )
     return run.returncode
 
 

@@ -75,13 +75,14 @@ def run_stages(stages: Sequence[Stage], folder: Path, demo_command: str) -> dict
 def run_together(commands: Stage, folder: Path) -> Iterator[tuple[str, int, float]]:
     """Run commands at the same time: title, exit code and seconds of each, in order.
 
-    The first prints to the terminal, the others to files, which are printed when they end.
+    Each has its share of the cores. The first prints to the terminal, the others to files, which
+    are printed when they end.
     """
     logs = {title: folder / f"{title}.log" for title in list(commands)[1:]}
 
     def run(title: str) -> tuple[str, int, float]:
         start = time.monotonic()
-        code = exit_status(commands[title], logs.get(title))
+        code = exit_status(commands[title], logs.get(title), len(commands))
         return title, code, time.monotonic() - start
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,13 @@
 """The demos: each command runs once, a failing one is named, and the table has all models."""
 
 import ast
+import os
 import sys
 
 import pytest
 
 from benchmarks import demo, demo_full
-from benchmarks.scripts import words_of
+from benchmarks.scripts import environment, words_of
 from benchmarks.stages import run_stages
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, write_results
@@ -90,3 +91,11 @@ def test_the_table_has_a_row_per_model(tmp_path):
     ]
     assert all(len(row) == len(head) for row in rows)
     assert rows[0][-2:] == ["1", "20"]
+
+
+def test_programs_that_run_together_share_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)))
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "7")
+    assert environment(1)["TF_NUM_INTRAOP_THREADS"] == "7"
+    assert environment(3)["TF_NUM_INTRAOP_THREADS"] == "5"
+    assert environment(99)["TF_NUM_INTRAOP_THREADS"] == "1"
