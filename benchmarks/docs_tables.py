@@ -13,6 +13,7 @@ from benchmarks.generation_tables import scaled
 from benchmarks.markdown import markdown
 from benchmarks.published import OBSERVABLES
 from benchmarks.stages import total_seconds
+from omnilearn.history import read_history
 from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
 from omnilearn.report.meanings import meanings
 from omnilearn.statistics.results import Result, read_results
@@ -160,6 +161,20 @@ def throughput(results: Path, file: str = "throughput") -> str:
     return markdown(rows, texts=1)
 
 
+def precision(results: Path) -> str:
+    """Losses of the same training with products in float32 and in bfloat16, epoch by epoch."""
+    runs = [read_history(results / "precision" / name) for name in ("float32", "bfloat16")]
+    rows = [
+        [
+            str(lines[0]["epoch"]),
+            *(f"{line[kind]['loss']:.4f}" for kind in ("training", "validation") for line in lines),
+        ]
+        for lines in zip(*runs, strict=True)
+    ]
+    head = ["training, float32", "bfloat16", "validation, float32", "bfloat16"]
+    return markdown([["epoch", *head], *rows], texts=0)
+
+
 def sampling(results: Path) -> str:
     """Jets per second of samplers."""
     stored = json.loads((results / "sampling.json").read_text())
@@ -262,6 +277,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "aspen": aspen,
     "preprocessing": preprocessing_rates,
     "throughput": throughput,
+    "precision": precision,
     "sampling": sampling,
     "ranks": ranks,
     "soak": soak,
