@@ -22,7 +22,7 @@ def changed_keys(file: h5py.File) -> list[str]:
         sums, _ = written_record(file)
     except (TypeError, ValueError, KeyError):
         return [f"the attribute {DIGEST!r}"]
-    now = digests(file)
+    now = digests(items_of(file))
     names = sorted(name for name in sums.keys() | now.keys() if sums.get(name) != now.get(name))
     return [repr(name) if name else "an attribute of the file" for name in names]
 
@@ -38,7 +38,7 @@ def write_record(file: h5py.File) -> None:
         }
         for name, item in items.items()
     }
-    sums = digests(file)
+    sums = digests(items)
     record = {"sums": sums, "texts": texts, "record": record_digest(sums, texts)}
     file.attrs[DIGEST] = of_fixed_length(json.dumps(record))
 
@@ -69,10 +69,10 @@ def is_heap_text(item: h5py.HLObject, key: str) -> bool:
     return kind.kind == "O" and h5py.check_string_dtype(kind) is not None
 
 
-def digests(file: h5py.File) -> dict[str, str]:
+def digests(items: dict[str, h5py.HLObject]) -> dict[str, str]:
     """SHA-256 by key: type and shape, attributes, and values without a Fletcher-32 sum."""
     sums = {}
-    for name, item in items_of(file).items():
+    for name, item in items.items():
         sha = hashlib.sha256()
         for key in sorted(item.attrs):
             if key != DIGEST:

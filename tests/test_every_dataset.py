@@ -82,6 +82,7 @@ def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp
     assert (runs / name / "loss.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_examples_of_a_dataset_of_your_own_work(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("jets.npz", momenta=two_kinds_of_jets(200), is_top=np.arange(200) % 2)

@@ -9,8 +9,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, TINY
+from commands import ROOT
 from commands import python as command
+from tiny_models import tiny_and_eager
 from tiny_training import ARCHITECTURE
 from toy_jets import write_toy_dataset
 
@@ -18,7 +19,6 @@ from omnilearn.data import pipeline
 from omnilearn.history import read_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
-from omnilearn.recipes import ARCHITECTURES
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.predictions import read_predictions
 
@@ -27,9 +27,8 @@ COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epoch
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny_preset():
-    """A smaller small preset and batches of one length, so that few graphs are compiled."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(ARCHITECTURES, "small", TINY)
+    """Tiny models without graphs, and batches of one length."""
+    with tiny_and_eager() as patch:
         patch.setattr(pipeline, "padded_lengths", lambda slots: (slots,))
         yield
 
@@ -113,6 +112,7 @@ def test_evaluation_gives_numbers_with_uncertainties_and_figures(folder, evaluat
         assert (run / figure).stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_evaluating_twice_gives_the_same_numbers(folder, evaluated):
     run = folder / "runs" / "top_finetuned"
     before = (run / "results.json").read_bytes()
@@ -298,6 +298,7 @@ def test_jets_that_are_not_finite_are_reported_with_file_and_row(folder, folders
     assert re.fullmatch(r"error: .*\.h5: 'jet' is nan in row 7 .*\n", err)
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_shell_is_one_line_and_exit_code_2(tmp_path):
     """In another process: start-up messages of TensorFlow are not shown either."""
     run = subprocess.run(

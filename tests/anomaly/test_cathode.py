@@ -147,6 +147,7 @@ def test_momenta_are_moved_to_the_axis_and_pt_of_their_jet():
     assert (np.diff(momenta[..., 0], axis=1) <= 0).all()
 
 
+@pytest.mark.slow
 def test_the_closure_test_has_metrics_and_figures_of_both_regions(model):
     code, out, err = python(
         "evaluate.py", model / "density", "--steps", 2, "--events", 40, "--batch", 16

@@ -127,6 +127,7 @@ def test_figure_2_has_every_constituent_at_its_direction_in_the_detector(data):
     assert abs(right - np.sum((eta >= 0) & (eta < aspen_features.PLANE_ETA))) <= 1
 
 
+@pytest.mark.slow
 def test_files_without_extra_columns_give_the_other_panels(tmp_path):
     write_toy_dataset(tmp_path, "aspen", JETS)
     results = run(tmp_path)[ASPEN.title]

@@ -152,6 +152,7 @@ def test_a_set_is_sampled_again_only_for_other_settings(run, place, tmp_path):
     assert read_set(tmp_path / "set", JETNET30)[1]["steps"] == 3
 
 
+@pytest.mark.slow
 def test_a_jet_does_not_depend_on_the_other_jets_of_its_batch(run, place):
     truth = truth_of(place)
     rows = np.array([41, 3, 17])
@@ -162,6 +163,7 @@ def test_a_jet_does_not_depend_on_the_other_jets_of_its_batch(run, place):
         np.testing.assert_allclose(few.constituents, expected.constituents, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_interrupted_sampling_continues_with_the_missing_parts(run, place, tmp_path, monkeypatch):
     truth, sampler = truth_of(place), sampler_of(run)
     expected = sampling.sampled_set(tmp_path / "uninterrupted", sampler, truth, False, "test")

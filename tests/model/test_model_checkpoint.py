@@ -91,6 +91,7 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(written, tmp_path):
     assert refused > OFFSETS // 3
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_in_any_array_is_noticed(written):
     with h5py.File(written, "r") as file:
         offsets = [

@@ -57,6 +57,7 @@ def both(pet, batch):
     return {name: losses_and_gradients(pet, batch, name) for name in (FULL, REDUCED)}
 
 
+@pytest.mark.slow
 def test_losses_agree_within_the_mantissa_of_bfloat16_and_are_float32(both):
     (exact, _), (rounded, _) = both[FULL], both[REDUCED]
     for name, value in exact.items():

@@ -10,6 +10,7 @@ from omnilearn.statistics.results import Result
 POINTS = [Result(30.0, None, 900, bound="lower"), Result(60.0, 8.0, 900), Result(90.0, 10.0, 900)]
 
 
+@pytest.mark.slow
 def test_other_numbers_give_other_figures(tmp_path):
     for jets in ([1000, 3000, 10000], [1, 3, 10]):
         scan = Scan("OmniLearn", jets, POINTS)

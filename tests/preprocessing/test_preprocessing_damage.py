@@ -17,6 +17,7 @@ def test_damaged_jetclass_files_are_refused_in_a_sentence(write_jetclass, tmp_pa
     assert survives("jetclass", path, tmp_path / "out") > MUTATIONS // 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["zlib", pytest.param("blosc", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 def test_damaged_top_files_are_refused_in_a_sentence(top_table, tmp_path, layout, compression):

@@ -187,6 +187,7 @@ def test_chunks_cover_a_file_longer_than_one(name, make, toy_jets):
     np.testing.assert_array_equal(first, last)
 
 
+@pytest.mark.slow
 @every_dataset
 @pytest.mark.filterwarnings("ignore")  # damaged counts and types make NumPy warn before it fails
 def test_damaged_files_are_refused_in_a_sentence(name, make, tmp_path):

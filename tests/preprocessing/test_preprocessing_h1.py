@@ -262,6 +262,7 @@ def test_missing_and_truncated_files_are_refused(write, refused, tmp_path):
 
 
 # damaged counts and types make NumPy and uproot warn before they fail
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_damaged_files_are_refused_in_a_sentence(write, tmp_path):
     path = write(n=20)

@@ -311,6 +311,7 @@ def test_a_file_without_a_selected_event_is_refused(raw, refused):
     assert "40 events without two jets" in refused("lhco", "--raw", raw(0 * raw_events()))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 def test_damaged_files_are_refused_in_a_sentence(tmp_path, layout):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from simulation.runner import produce
 from simulation.top import CARD, OutputFile
@@ -76,6 +77,7 @@ def test_truth_is_the_top_for_signal_and_zero_for_background(top_table: pd.DataF
     assert (background[["truthE", "truthPX", "truthPY", "truthPZ"]].to_numpy() == 0).all()
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
     for workers in (1, 2):
         files = [

@@ -76,6 +76,7 @@ def test_a_published_gpt_is_fine_tuned_on_its_tokeniser(workdir, numbers):
     assert 0 < change < 0.1
 
 
+@pytest.mark.slow
 def test_published_gpt_and_tokeniser_are_fine_tuned_with_a_fresh_classifier(workdir):
     code, out, err = finetuned(workdir, "top --published-weights {dir}/both.npz")
     assert (code, err) == (0, "")

@@ -5,6 +5,7 @@ import signal
 
 import numpy as np
 import pytest
+from tiny_models import tiny_and_eager
 from tiny_training import SPEC, opened, tiny_trainer, write_jets
 
 from omnilearn.config import Config
@@ -35,10 +36,11 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory, data):
-    """A finished run, whose compiled steps are used in other tests."""
-    trainer = tiny_trainer(tmp_path_factory.mktemp("run"), CONFIG, data[0])
-    trainer.fit(*data)
-    return trainer
+    """A finished run, whose trainer is used in other tests; without graphs, for few steps."""
+    with tiny_and_eager():
+        trainer = tiny_trainer(tmp_path_factory.mktemp("run"), CONFIG, data[0])
+        trainer.fit(*data)
+        yield trainer
 
 
 @pytest.fixture

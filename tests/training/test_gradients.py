@@ -132,6 +132,7 @@ def test_another_value_for_xla_is_refused(monkeypatch):
         uses_xla()
 
 
+@pytest.mark.slow
 def test_the_same_batch_gives_the_same_gradient_bit_for_bit_in_every_call(objective, batch):
     """On a CPU; with the graph optimisations of TensorFlow six of 108 calls differed."""
     variables = list(objective.trained().values())

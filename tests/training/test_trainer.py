@@ -93,8 +93,9 @@ def without_seconds(lines: list[dict]) -> list[dict]:
 
 
 def set_validation_losses(monkeypatch, trainer, losses):
-    """Let the validation return these losses, epoch by epoch."""
+    """Let the validation return these losses, epoch by epoch; checkpoints are of epochs alone."""
     values = iter(losses)
+    monkeypatch.setattr(trainer, "clock", Clock(1000))
     monkeypatch.setattr(trainer, "validate", lambda validation: {"loss": next(values)})
 
 

@@ -140,6 +140,7 @@ def test_from_converged_weights_an_iteration_without_an_epoch_changes_nothing(
     np.testing.assert_allclose(second_push, push, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_step_1_of_a_later_iteration_keeps_the_body_and_resets_the_logits(few_events, tmp_path):
     fit, step = network(few_events, tmp_path), step_1(few_events)
     fit(step)

@@ -17,6 +17,7 @@ from omnilearn.unfolding.unfolded_weights import read_weights
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
+@pytest.mark.slow
 def test_evaluation_compares_both_levels_with_the_data(workdir):
     run = workdir / "runs" / "toy"
     code, _, err = python("evaluate.py", run)
