@@ -98,25 +98,23 @@ class GPT(keras.layers.Layer):
     def step(self, token, position, cache):
         """Logits (B, V) after one more token (B,) at `position` (), and the updated cache.
 
-        cache (2, blocks, B, H, T, D/H): keys and values of the positions before; T > position.
+        cache: keys and values (B, H, T, D/H) of the positions before, for each block; T > position.
         """
-        positions = ops.arange(ops.shape(cache)[4], dtype="int32")
+        positions = ops.arange(ops.shape(cache[0][0])[2], dtype="int32")
         is_current = ops.cast(ops.equal(positions, position), "float32")
         bias = ops.where(positions <= position, 0.0, NEVER)[None, None, None, :]
         x = ops.take(self.token.value, token[:, None], axis=0)
-        keys, values = [], []
-        for index, block in enumerate(self.blocks):
-            x, key, value = block.step(x, cache[0, index], cache[1, index], is_current, bias)
-            keys.append(key)
-            values.append(value)
-        logits = self.next_token(x)[:, 0]
-        return logits, ops.stack([ops.stack(keys), ops.stack(values)])
+        updated = []
+        for block, (keys, values) in zip(self.blocks, cache, strict=True):
+            x, keys, values = block.step(x, keys, values, is_current, bias)
+            updated.append((keys, values))
+        return self.next_token(x)[:, 0], updated
 
-    def empty_cache(self, jets: int, positions: int):
-        """A cache for so many jets and positions, (2, blocks, B, H, T, D/H)."""
+    def empty_cache(self, jets: int, positions: int) -> list:
+        """A cache for so many jets and positions: keys and values (B, H, T, D/H) of each block."""
         config = self.config
-        head = config.dim // config.num_heads
-        return ops.zeros((2, config.num_blocks, jets, config.num_heads, positions, head))
+        shape = (jets, config.num_heads, positions, config.dim // config.num_heads)
+        return [(ops.zeros(shape), ops.zeros(shape)) for _ in self.blocks]
 
 
 class SummationHead(keras.layers.Layer):

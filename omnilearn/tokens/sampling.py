@@ -25,7 +25,7 @@ from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-CACHE_POSITIONS = 64  # by which the cache grows; each size is compiled
+CACHE_POSITIONS = 32  # by which the cache grows; each size is compiled
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,9 @@ class TokenSampler:
         token, running = np.full(jets, START, "int32"), np.ones(jets, bool)
         cache = self.omnijet.gpt.empty_cache(jets, CACHE_POSITIONS)
         for slot in range(self.slots):
-            if slot == cache.shape[4]:
-                cache = ops.pad(cache, ((0, 0),) * 4 + ((0, CACHE_POSITIONS), (0, 0)))
+            if slot and slot % CACHE_POSITIONS == 0:
+                more = ((0, 0), (0, 0), (0, CACHE_POSITIONS), (0, 0))
+                cache = [(ops.pad(keys, more), ops.pad(values, more)) for keys, values in cache]
             token, cache = self._next(token, np.array(slot, "int32"), uniform[:, slot], cache)
             sampled = np.asarray(token)
             running &= sampled != config.stop
