@@ -1,6 +1,6 @@
 """Search for a resonance against injected signal: from a backbone, and the same from scratch.
 
-    python -m benchmarks anomaly --backbone runs/jetclass --signal 0,500,1000 --repeats 3
+    python -m benchmarks anomaly --signal 0,500,1000 --repeats 3             # from --backbone small
     python -m benchmarks anomaly ... --kinds idealised cathode --epochs 4    # more for finetune.py
 
 Figure 7 of arXiv:2502.14652. finetune.py and evaluate.py are called once per model for all
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import BLANK, markdown
-from benchmarks.programs import absolute, command_parser, write_text
+from benchmarks.programs import absolute, backbone, command_parser, write_text
 from benchmarks.scripts import execute, words_of
 from benchmarks.search_tables import KINDS, SCANNED
 from omnilearn.anomaly.figures import improvement_curves, scan_figure
@@ -52,7 +52,7 @@ def command(model: str, kind: str, flags: argparse.Namespace, extra_words: list[
         words.append(f"--{kind}")
     if kind != "supervised":
         words += ["--signal", ",".join(map(str, flags.signal))]
-    return [*words, "--backbone", str(flags.backbone)] if model == "OmniLearn" else words
+    return [*words, "--backbone", flags.backbone] if model == "OmniLearn" else words
 
 
 def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
@@ -124,7 +124,7 @@ def report(folder: Path, out: Path) -> str:
 def main(arguments: list[str]) -> None:
     parser = command_parser("anomaly", __doc__, epilog="further flags go to finetune.py")
     parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
-    parser.add_argument("--backbone", type=absolute, required=True, help="pre-trained run")
+    parser.add_argument("--backbone", type=backbone, default="small", help="name or run")
     parser.add_argument("--signal", type=signals, default=signals("0,500,600,800,1000,2000,5000"))
     parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["idealised", "supervised"])
@@ -133,8 +133,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
     parser.add_argument("--out", type=absolute, default="anomaly", help="table and figures")
     flags, extra_words = parser.parse_known_args(arguments)
-    if not flags.backbone.exists():
-        raise UserError(f"{flags.backbone} not found; make it with: python train.py jetclass")
     for model in flags.models:
         any_trained = False
         for kind in flags.kinds:

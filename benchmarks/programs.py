@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from omnilearn.atomic import atomic_path
+from omnilearn.backbones import checkpoint_file, names
+from omnilearn.errors import UserError
 
 RESULTS = Path(__file__).parent / "results"  # committed results
 MEMORY = Path("/proc/self/status")
@@ -26,6 +28,23 @@ def command_parser(name: str, description: str, epilog: str = "") -> argparse.Ar
 def absolute(path: str) -> Path:
     """The path of a flag for a script, which runs in the folder of the suite."""
     return Path(path).resolve()
+
+
+def backbone(text: str) -> str:
+    """A flag: the name of a backbone that comes with the code, or the path of a run or a file.
+
+    As for finetune.py, whose working folder is that of the suite; paths become absolute. Raises
+    argparse.ArgumentTypeError if there is none.
+    """
+    try:
+        path = checkpoint_file(text)
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(
+            f"{path} not found; make it with: python train.py jetclass"
+        )
+    return text if text in names() else str(absolute(text))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.figures import trainings
 from benchmarks.markdown import markdown
-from benchmarks.programs import absolute, command_parser
+from benchmarks.programs import absolute, backbone, command_parser
 from benchmarks.scripts import ROOT, execute, words_of
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import UserError
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
     parser = command_parser("tagging", __doc__)
     parser.add_argument("--dataset", default="top", help="a tagging dataset with two classes")
     parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
-    parser.add_argument("--backbone", default="small", help="name of a backbone, or a run")
+    parser.add_argument("--backbone", type=backbone, default="small", help="name or run")
     parser.add_argument("--train-jets", type=sizes, default=sizes("300,1000,3000,10000"))
     parser.add_argument("--val-jets", type=int, default=1000, help="that decide when to end")
     parser.add_argument("--repeats", type=int, default=3, help="trainings per cell")
@@ -89,8 +89,6 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=absolute, default=ROOT / "tagging_study")
     flags = parser.parse_args(arguments)
     spec = dataset(flags.dataset)
-    if Path(flags.backbone).exists():
-        flags.backbone = str(absolute(flags.backbone))
     study = cells(flags)
     for number, ((model, jets), (run, command)) in enumerate(study.items(), start=1):
         print(f"[{number}/{len(study)}] {model}, {jets} training jets", flush=True)

@@ -1,8 +1,8 @@
 """Unfolding by five methods on the same events: binned, and OmniFold with four classifiers.
 
-    python -m benchmarks unfolding --data data --backbone runs/jetclass --preset small
+    python -m benchmarks unfolding --data data --preset small              # from --backbone small
     python -m benchmarks unfolding ... --iterations 2 --train-jets 16000   # more for finetune.py
-    python -m benchmarks unfolding --data data --methods trees             # no backbone, no GPU
+    python -m benchmarks unfolding --data data --methods trees             # no GPU
 
 Table 7 of arXiv:2502.14652 (detector level, first step), Table II and Figure 1 of
 arXiv:2404.16091v2. Every method is a run of finetune.py and evaluate.py; a finished one is not
@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import markdown_section
-from benchmarks.programs import absolute, command_parser, write_text
+from benchmarks.programs import absolute, backbone, command_parser, write_text
 from benchmarks.published import OBSERVABLES
 from benchmarks.runs import read_run
 from benchmarks.scripts import execute, words_of
 from benchmarks.unfolding_tables import tables_of
-from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.convergence import epochs_needed
@@ -49,7 +48,7 @@ def command(method: str, flags: argparse.Namespace, extra_words: list[str]) -> l
     method_words = {
         "trees": ["--classifier", "trees"],
         "DeepSets": ["--classifier", "deepsets"],
-        "OmniLearn": ["--backbone", str(flags.backbone)],
+        "OmniLearn": ["--backbone", flags.backbone],
     }
     return [*words, *extra_words, *method_words.get(method, [])]
 
@@ -147,18 +146,15 @@ def report(folder: Path, out: Path, methods: Sequence[str] = tuple(METHODS)) -> 
 def main(arguments: list[str]) -> None:
     parser = command_parser("unfolding", __doc__, epilog="further flags go to finetune.py")
     parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
-    parser.add_argument("--backbone", type=absolute, help="pre-trained run, of OmniLearn")
+    parser.add_argument(
+        "--backbone", type=backbone, default="small", help="name or run, of OmniLearn"
+    )
     parser.add_argument("--preset", default="small", help="full or small")
     parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
     parser.add_argument("--out", type=absolute, default="unfolding", help="table and figures")
     parser.add_argument("--ibu-iterations", type=int, default=3, help="of the binned unfolding")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     flags, extra_words = parser.parse_known_args(arguments)
-    if "OmniLearn" in flags.methods and not (flags.backbone and flags.backbone.exists()):
-        raise UserError(
-            f"--backbone is {flags.backbone}, expected the run that OmniLearn starts "
-            "from; make it with: python train.py jetclass"
-        )
     for count, method in enumerate(flags.methods, start=1):
         print(f"[{count}/{len(flags.methods)}] OmniFold, {method}", flush=True)
         run = flags.runs / METHODS[method]

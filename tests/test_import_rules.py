@@ -108,7 +108,10 @@ MAY_IMPORT = {
     ),
     "preprocessing": (*NUMBERS, "omnilearn.clustering", "omnilearn.plotting"),
     "simulation": (*NUMBERS, "omnilearn.clustering"),
-    "benchmarks": (*NUMBERS, *LOGIN_NODE, *ours("data", "history", "plotting", "report")),
+    "benchmarks": (
+        *(*NUMBERS, *LOGIN_NODE),
+        *ours("backbones", "data", "history", "plotting", "report"),
+    ),
     **dict.fromkeys(
         ("benchmarks.preprocessing", "benchmarks.tiled_files", "benchmarks.aspen_composition"),
         (*NUMBERS, "preprocessing", "benchmarks"),

@@ -60,6 +60,7 @@ def scripts(monkeypatch):
 @pytest.mark.slow
 def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, capsys):
     (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "best.h5").touch()
     folders = f"--backbone {tmp_path}/b --runs {tmp_path}/runs --out {tmp_path}/out"
     flags = f"{folders} {FLAGS} --epochs 3".split()
     anomaly.main(flags)
