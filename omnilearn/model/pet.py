@@ -173,7 +173,9 @@ class ClassifierHead(keras.layers.Layer):
 
     def class_token(self, constituents, slots: Slots):
         """constituents (B, S, D) -> (B, D), of which logits and regression are linear functions."""
-        token = ops.tile(self.token[None], (ops.shape(constituents)[0], 1, 1))
+        # not tile, of whose gradient oneDNN prints an error on CPUs
+        shape = (ops.shape(constituents)[0], *self.token.shape)
+        token = ops.broadcast_to(self.token[None], shape)
         slots = slots.with_token()
         for layer in self.layers:
             token = layer(token, constituents, slots=slots)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_training import ARCHITECTURE, set_scales_to_one, tiny_pet
 
 from omnilearn.errors import UserError
@@ -41,6 +42,15 @@ def batch():
 def shortened(batch: dict, slots: int) -> dict:
     per_slot = ("constituents", "mask", "noise")
     return {name: value[:, :slots] if name in per_slot else value for name, value in batch.items()}
+
+
+def test_no_integers_are_transposed_for_a_gradient(objective, batch):
+    """Of them oneDNN prints an error in every training on a CPU."""
+    variables = list(objective.trained().values())
+    gradients = tf.function(with_gradients(objective.losses, variables), autograph=False)
+    operations = gradients.get_concrete_function(batch).graph.get_operations()
+    kinds = {operation.get_attr("T") for operation in operations if operation.type == "Transpose"}
+    assert kinds == {tf.float32}
 
 
 def test_all_shortened_lengths_share_one_graph_and_give_the_gradient_of_the_full_one(
