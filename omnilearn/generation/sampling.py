@@ -7,7 +7,9 @@ are not made again.
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,7 +104,7 @@ class Sampler:
             return velocity[:, :, : len(DIFFUSED_FEATURES)] * batch["mask"][:, :, None]
 
         self._constituents = compiled_for_batches(constituent_velocity, spec.max_constituents)
-        self._jets = compiled(self._solved_jets)
+        self._jets: dict[tuple[str, int], Callable] = {}  # by solver and steps
 
     def count_params(self) -> int:
         """Number of weights of the body and the generator of PET and of the network of jets."""
@@ -167,19 +169,21 @@ class Sampler:
 
     def solve_jets(self, noise: np.ndarray, given: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Standardised kinematics (B, J) of jets `index` from noise (B, J), `given` (B, C)."""
-        steps = self.solver.jet_steps if self.solver.name == "stochastic" else 0
-        fresh = [self.noise_of_step(step, noise, index) for step in range(1, steps + 1)]
-        fresh_noise = np.reshape(fresh, (steps, *noise.shape)).astype("float32")
-        return np.asarray(self._jets(noise, given, fresh_noise))
+        name, steps = self.solver.name, self.solver.jet_steps
+        if (name, steps) not in self._jets:
+            self._jets[name, steps] = compiled(partial(self._solved_jets, name, steps))
+        noisy_steps = steps if name == "stochastic" else 0
+        fresh = [self.noise_of_step(step, noise, index) for step in range(1, noisy_steps + 1)]
+        fresh_noise = np.reshape(fresh, (noisy_steps, *noise.shape)).astype("float32")
+        return np.asarray(self._jets[name, steps](noise, given, fresh_noise))
 
-    def _solved_jets(self, noise, given, fresh_noise):
+    def _solved_jets(self, solver: str, steps: int, noise, given, fresh_noise):
         """All steps of the solver; fresh_noise (steps, B, J): no rows if the solver uses none."""
 
         def velocity(x, time):
             return self.network(x, ops.broadcast_to(time, (given.shape[0], 1)), given)
 
-        steps = self.solver.jet_steps
-        return sample(self.solver.name, velocity, noise, steps, lambda step: fresh_noise[step - 1])
+        return sample(solver, velocity, noise, steps, lambda step: fresh_noise[step - 1])
 
     def noise_of_step(self, step: int, noise: np.ndarray, index: np.ndarray) -> np.ndarray:
         """The noise of one stochastic step, from the random streams of the jets."""

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from released_numbers import TINY, pet_with, stored
 
+from benchmarks.sampling import diffusion
+from omnilearn.data.catalogue import JETNET30
 from omnilearn.diffusion import EVALUATIONS, guided, sample, sample_deterministic
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
@@ -79,9 +81,21 @@ def test_all_steps_in_one_graph_give_the_jets_of_single_steps(solver):
         return network(x, np.full((len(label), 1), time, "float32"), label)
 
     reference = sample(solver, velocity, noise, steps, lambda step: fresh[step - 1])
-    of_sampler = SimpleNamespace(network=network, solver=Solver(solver, jet_steps=steps))
-    in_graph = compiled(partial(Sampler._solved_jets, of_sampler))
+    in_graph = compiled(
+        partial(Sampler._solved_jets, SimpleNamespace(network=network), solver, steps)
+    )
     np.testing.assert_allclose(in_graph(noise, label, fresh), reference, rtol=1e-5, atol=1e-5)
+
+
+def test_another_solver_of_the_same_sampler_has_its_own_graph(tmp_path):
+    sampler = diffusion(JETNET30, "small", 4, tmp_path / "run")
+    noise = np.random.default_rng(1).normal(size=(4, 4)).astype("float32")
+    samples = []
+    for solver in (Solver(jet_steps=2), Solver(jet_steps=3), Solver("stochastic", jet_steps=3)):
+        sampler.solver = solver
+        samples.append(sampler.solve_jets(noise, np.eye(5, dtype="float32")[:4], np.arange(4)))
+    assert not np.allclose(samples[0], samples[1])
+    assert not np.allclose(samples[1], samples[2])
 
 
 def test_guided_constituents_equal_the_released_ones():
