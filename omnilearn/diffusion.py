@@ -59,7 +59,7 @@ def sample_deterministic(velocity: Callable, noise, steps: int):
     """Second-order deterministic sampling from pure noise, as released: two evaluations a step.
 
     The noise predicted at the midpoint t - 1/(2 steps) replaces that predicted at t. Returns the
-    last predicted clean sample.
+    last predicted clean sample. Raises ValueError without a step.
     """
     times = table((step / steps, (step - 0.5) / steps, (step - 1) / steps) for step in down(steps))
 
@@ -117,7 +117,7 @@ def sample_stochastic(velocity: Callable, noise, steps: int, fresh_noise: Callab
 
     One evaluation a step, first order (arXiv:2006.11239, Eqs. 6 and 7, in continuous time as in
     arXiv:2211.01095, Eq. 18). fresh_noise(step) -> Gaussian numbers of the shape of noise, for
-    step = `steps` to 2. Raises ValueError without a step.
+    step = `steps` to 1; those of the last step have no effect. Raises ValueError without a step.
     """
     rows = []
     for step in down(steps):

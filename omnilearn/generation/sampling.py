@@ -7,9 +7,8 @@ are not made again.
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -104,7 +103,9 @@ class Sampler:
             return velocity[:, :, : len(DIFFUSED_FEATURES)] * batch["mask"][:, :, None]
 
         self._constituents = compiled_for_batches(constituent_velocity, spec.max_constituents)
-        self._jets: dict[tuple[str, int], Callable] = {}  # by solver and steps
+        self._jets = cache(
+            lambda solver, steps: compiled(partial(self._solved_jets, solver, steps))
+        )
 
     def count_params(self) -> int:
         """Number of weights of the body and the generator of PET and of the network of jets."""
@@ -170,12 +171,10 @@ class Sampler:
     def solve_jets(self, noise: np.ndarray, given: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Standardised kinematics (B, J) of jets `index` from noise (B, J), `given` (B, C)."""
         name, steps = self.solver.name, self.solver.jet_steps
-        if (name, steps) not in self._jets:
-            self._jets[name, steps] = compiled(partial(self._solved_jets, name, steps))
         noisy_steps = steps if name == "stochastic" else 0
         fresh = [self.noise_of_step(step, noise, index) for step in range(1, noisy_steps + 1)]
         fresh_noise = np.reshape(fresh, (noisy_steps, *noise.shape)).astype("float32")
-        return np.asarray(self._jets[name, steps](noise, given, fresh_noise))
+        return np.asarray(self._jets(name, steps)(noise, given, fresh_noise))
 
     def _solved_jets(self, solver: str, steps: int, noise, given, fresh_noise):
         """All steps of the solver; fresh_noise (steps, B, J): no rows if the solver uses none."""
