@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
-from omnilearn.anomaly import density
+from omnilearn.anomaly import density, sideband_weights
 from omnilearn.anomaly import task as anomaly
 from omnilearn.anomaly.figures import anomaly_figures, closure_figures
 from omnilearn.anomaly.metrics import scan
@@ -46,6 +46,7 @@ TASKS["generation"] = (generation, generation_figures)
 TASKS["unfolding"] = (unfolding, unfolding_figures)
 TASKS["anomaly"] = (anomaly, anomaly_figures)
 TASKS["density"] = (density, closure_figures)
+TASKS["sidebands"] = (sideband_weights, closure_figures)
 TASKS["tokens"] = (tokens, generation_figures)
 TASKS["token_tagging"] = (token_tagging, evaluation_figures)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+from omnilearn.data.spec import DIFFUSED_PT
 from omnilearn.errors import UserError
 from omnilearn.settings import Settings, given, option
 from omnilearn.stored_json import read_json
@@ -52,6 +53,12 @@ class ModelSettings(Settings):
         "",
         "released or masked; empty: the backbone's, else released",
         choices=("", "released", "masked"),
+    )
+    diffused_pt: str = option(
+        "",
+        "pT of constituents that the generator diffuses: log_1_minus_pt_rel, as published, or "
+        "log_pt, which resolves soft ones; empty: the backbone's, else log_1_minus_pt_rel",
+        choices=("", *DIFFUSED_PT),
     )
     precision: str = option(
         "float32",
@@ -241,6 +248,9 @@ class DescriptionTypes:
     iterations: int | None = None
     ensemble: int | None = None
     signal: int | None = None
+    simulation: str | None = None
+    sideband_signal: int | None = None
+    sideband_events: int | None = None
     data_background: int | None = None
     reference_background: int | None = None
 

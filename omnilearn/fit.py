@@ -114,11 +114,11 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
     """PET for a dataset: from a backbone, from released weights, or fresh in the preset's size.
 
     A backbone is a run directory, a checkpoint file, or a name of `omnilearn.backbones`; its
-    architecture is taken, and its padding unless `config.padding` is set. The class layers are
-    kept when it was trained for the same classes in the same order; released files do not name
-    their classes, and ten are taken for those of JetClass. say: called with the load report, and
-    with the sizes in which the preset differs. Raises UserError for a dataset of one class, except
-    in mode "generator", and for weights that cannot be loaded.
+    architecture is taken, and its padding and diffused pT unless `config` sets them. The class
+    layers are kept when it was trained for the same classes in the same order; released files do
+    not name their classes, and ten are taken for those of JetClass. say: called with the load
+    report, and with the sizes in which the preset differs. Raises UserError for a dataset of one
+    class, except in mode "generator", and for weights that cannot be loaded.
     """
     if config.mode != "generator" and spec.num_classes < 2:
         raise UserError(
@@ -131,6 +131,8 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
     }
     if config.padding:
         sizes["padding"] = config.padding
+    if config.diffused_pt:
+        sizes["diffused_pt"] = config.diffused_pt
     preset = PETConfig(**sizes, **ARCHITECTURES[config.preset])
     if start.backbone:
         checkpoint = load_checkpoint(checkpoint_file(start.backbone))

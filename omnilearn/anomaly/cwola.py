@@ -73,8 +73,9 @@ def cells(
 class Classifications:
     """Trainings of cells on the same events, which share the compiled graphs."""
 
-    def __init__(self, spec: DatasetSpec, events: Dijets, start: Start):
-        self.spec, self.events, self.start = spec, events, start
+    def __init__(self, spec: DatasetSpec, events: Dijets, start: Start, weights: np.ndarray):
+        """weights (N,): of the events where they are reference."""
+        self.spec, self.events, self.start, self.weights = spec, events, start, weights
         self.model: DijetClassifier | None = None
         self.trainer: Trainer | None = None
 
@@ -85,9 +86,10 @@ class Classifications:
         about = {**about, **asdict(search), "events": counts}
         summary = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
         log.info(f"{Path(config.runs).name}, {config.name}: {summary}")
+        pairs = (roles.samples(is_validation) for is_validation in (False, True))
         training, validation = (
-            self.events.pipeline(*roles.samples(is_validation), config.batch, config.seed)
-            for is_validation in (False, True)
+            self.events.pipeline(data, reference * self.weights, config.batch, config.seed)
+            for data, reference in pairs
         )
         model = self.initial_model(config)
         run = prepare_run(config, "", about)

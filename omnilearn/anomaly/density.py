@@ -56,13 +56,23 @@ def density_config(config: Config, folder: Path, seed: int, flags: dict) -> Conf
     return replace(config, **settings, runs=str(folder), name="density", seed=seed)
 
 
-def train(events: Dijets, config: Config, start: Start, jet_network: dict, solver: Solver) -> None:
+def train(
+    events: Dijets,
+    recorded: np.ndarray,
+    config: Config,
+    start: Start,
+    jet_network: dict,
+    solver: Solver,
+    about: dict,
+) -> None:
     """Train both models in the sidebands, then measure the calibration of constituents.
 
-    jet_network: settings of the network of kinematics that flags give.
+    recorded: events (N,) bool as `event_roles.recorded_events`; jet_network: settings of the
+    network of kinematics that flags give; about: what the run records beside these.
     """
     spec, jet_config = events.spec, jet_network_config(config, jet_network)
     about = {
+        **about,
         "task": "density",
         "dataset": spec.name,
         "backbone": start.path,
@@ -70,30 +80,32 @@ def train(events: Dijets, config: Config, start: Start, jet_network: dict, solve
         "jet_network": apart_from_epochs(jet_network),
     }
     pet = make_pet(spec, config, start)
-    data = single_jets(events, config, "train"), single_jets(events, config, "val")
+    training, validation = (sidebands(events, recorded, split) for split in ("train", "val"))
+    jets = single_jets(events, training, config, config.train_jets)
+    data = jets, single_jets(events, validation, config)
     run = prepare_run(config, "", about)
     log.info(f"sidebands: {data[0].num_jets} training jets, {data[1].num_jets} validation jets")
     fit_pet(pet, config, data, run, about)
-    train_kinematics(events, jet_config, run / "jets", about)
-    calibrate(events, run, solver, config.seed)
+    train_kinematics(events, training, validation, jet_config, run / "jets", about)
+    calibrate(events, validation, run, solver, config.seed)
 
 
-def sidebands(events: Dijets, split: str, limit: int = 0, seed: int = 0) -> np.ndarray:
-    """Background events (N,) bool in the sidebands of a split; a random `limit` of them if given.
+def sidebands(events: Dijets, recorded: np.ndarray, split: str) -> np.ndarray:
+    """Recorded events (N,) bool in the sidebands of a split.
 
     Raises UserError if there are none.
     """
-    selected = events.in_sidebands & ~events.signal & (events.split == SPLITS.index(split))
+    selected = recorded & events.in_sidebands & (events.split == SPLITS.index(split))
     if not selected.any():
-        raise UserError(f"{events.spec.name}: no background event in the sidebands of {split}")
-    return subset(selected, limit, seed) if limit else selected
+        raise UserError(f"{events.spec.name}: no event in the sidebands of {split}")
+    return selected
 
 
-def single_jets(events: Dijets, config: Config, split: str) -> Pipeline:
-    """Batches of the single jets of sideband events."""
+def single_jets(events: Dijets, selected: np.ndarray, config: Config, most: int = 0) -> Pipeline:
+    """Batches of the single jets of events (N,) bool; of a random part if at `most` so many."""
     spec = events.spec
-    limit = -(-config.train_jets // spec.jets_per_event) if split == "train" else 0
-    selected = np.repeat(sidebands(events, split, limit, config.seed), spec.jets_per_event)
+    if most:
+        selected = subset(selected, -(-most // spec.jets_per_event), config.seed)
     return Pipeline(
         events.files.jets,
         spec,
@@ -102,16 +114,22 @@ def single_jets(events: Dijets, config: Config, split: str) -> Pipeline:
         distributed.size(),
         config.seed,
         weighted=False,
-        selected=selected,
+        selected=np.repeat(selected, spec.jets_per_event),
         window=4096,
     )
 
 
-def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> None:
-    """Fit the network of the kinematics of both jets, always from scratch."""
+def train_kinematics(
+    events: Dijets,
+    training: np.ndarray,
+    validation: np.ndarray,
+    config: Config,
+    run: Path,
+    about: dict,
+) -> None:
+    """Fit the network of the kinematics of both jets of events (N,) bool, from scratch."""
     spec = events.spec
     jets = events.files.jets.kinematics().reshape(-1, spec.jets_per_event, 4)
-    training, validation = (sidebands(events, split) for split in ("train", "val"))
     scale = KinematicsScale.of(jets[training], events.mass[training])
     training_data, validation_data = (
         KinematicsPipeline(
@@ -130,11 +148,11 @@ def train_kinematics(events: Dijets, config: Config, run: Path, about: dict) -> 
     fit(objective, config, data, run, {**about, "kinematics": asdict(scale)})
 
 
-def calibrate(events: Dijets, run: Path, solver: Solver, seed: int) -> None:
-    """Write quantiles of true and generated constituents of validation jets in the sidebands."""
+def calibrate(events: Dijets, validation: np.ndarray, run: Path, solver: Solver, seed: int) -> None:
+    """Write quantiles of true and generated constituents of the jets of these events (N,) bool."""
     if distributed.rank() == 0 and not (run / CALIBRATION).is_file():
         sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
-        rows = np.flatnonzero(np.repeat(sidebands(events, "val"), 2))[:CALIBRATED]
+        rows = np.flatnonzero(np.repeat(validation, 2))[:CALIBRATED]
         true = events.files.jets.gather(rows)
         label = np.zeros(len(rows), int)
         generated, _ = sampler.features(rows, label, true["jet"])
@@ -145,11 +163,10 @@ def calibrate(events: Dijets, run: Path, solver: Solver, seed: int) -> None:
     distributed.barrier()
 
 
-def sideband_fit(events: Dijets) -> FallingSpectrum:
-    """The falling spectrum of the background events of train and val."""
-    selected = events.natural & ~events.signal & (events.split != SPLITS.index("test"))
+def sideband_fit(events: Dijets, recorded: np.ndarray) -> FallingSpectrum:
+    """The falling spectrum of recorded events (N,) bool, fitted outside the signal region."""
     return FallingSpectrum.fitted(
-        events.mass[selected], events.spec.signal_region, limits(events.spec)
+        events.mass[recorded], events.spec.signal_region, limits(events.spec)
     )
 
 

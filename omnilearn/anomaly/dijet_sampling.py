@@ -6,13 +6,13 @@ depends neither on ranks nor on batches.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from omnilearn.anomaly.dijet_kinematics import KinematicsScale, condition
-from omnilearn.anomaly.dijet_mass import FallingSpectrum
 from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
@@ -159,18 +159,20 @@ def reference_files(folder: Path, events: int) -> list[Path]:
 
 
 def sampled_reference(
-    folder: Path, sampler: DijetSampler, spectrum: FallingSpectrum, events: int
+    folder: Path,
+    sampler: DijetSampler,
+    masses_of: Callable[[np.ndarray], np.ndarray],
+    events: int,
+    about: dict,
+    first: int = 0,
 ) -> list[Path]:
-    """Write files of events in the signal region, with dijet masses of the fitted spectrum.
+    """Write files of events; masses_of: uniform numbers (n,) in [0, 1) -> dijet masses (n,) [GeV].
 
-    Existing files are kept, unless they were sampled with other settings.
+    first: number of the first event; events of other numbers have other random streams. Existing
+    files are kept, unless they were sampled with other settings or another `about`, which describes
+    the masses.
     """
-    about = {
-        **asdict(sampler.solver),
-        "seed": sampler.seed,
-        "epochs": sampler.epochs,
-        "background": [round(value, 6) for value in spectrum.background],
-    }
+    about = {**asdict(sampler.solver), "seed": sampler.seed, "epochs": sampler.epochs, **about}
     rank, ranks = distributed.rank(), distributed.size()
     if rank == 0:
         prepare_folder(folder, about)
@@ -179,10 +181,10 @@ def sampled_reference(
     with progress(events // ranks, "sampling the reference", rank=rank) as bar:
         for part in range(rank, len(paths), ranks):
             # files are always full, so that files can be added to a reference
-            index = np.arange(part * PART, (part + 1) * PART)
+            index = first + np.arange(part * PART, (part + 1) * PART)
             if not paths[part].is_file():
                 streams = JetStreams((sampler.seed, Stream.DIJET_MASSES), index)
-                mass = spectrum.sampled(streams.random((PART, 1))[:, 0])
+                mass = masses_of(streams.random((PART, 1))[:, 0])
                 write_events(paths[part], sampler.events(index, mass), sampler.spec, about)
             bar.update(PART)
     distributed.barrier()

@@ -5,6 +5,7 @@ independent background, simulated or generated, is the reference. A tenth of bot
 No event of the test is trained on, neither signal nor background.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from omnilearn.training.random_streams import Stream
 TEST = SPLITS.index("test")
 VALIDATION = SPLITS.index("val")
 VALIDATION_SHARE = 0.1  # of generated events
+# kinds whose reference comes from files of its own; it is weighted in the last two
+FROM_FILES = ("cathode", "cathode_weighted", "salad")
+WEIGHTED = FROM_FILES[1:]
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class SearchConfig:
     """Kind of a search, and its events in the signal region, training and validation together.
 
     kind: idealised, where the reference is background of the same simulation; cathode, where it is
-    generated; supervised, where all signal is classified against all background.
+    generated; salad, where it is background of another simulation; supervised, where all signal is
+    classified against all background.
     """
 
     kind: str
@@ -67,22 +72,34 @@ def assign_roles(events: Dijets, search: SearchConfig, seed: int) -> EventRoles:
         if search.kind == "supervised"
         else sampled(signal, events.split, [search.signal], seed, Stream.SIGNAL_ROLES)[0]
     )
-    reference_background = 0 if search.kind == "cathode" else search.reference_background
-    sizes = (search.data_background, reference_background)
-    shrink = min(1.0, np.count_nonzero(background) / sum(sizes))
-    counts = [int(size * shrink) for size in sizes]
+    counts = background_counts(search, np.count_nonzero(background))
     parts = sampled(background, events.split, counts, seed, Stream.BACKGROUND_ROLES)
     if search.kind == "supervised":
         data, reference = injected, parts[0] | parts[1]
-    elif search.kind == "cathode":
+    elif search.kind in FROM_FILES:
         data = parts[0] | injected
-        reference = ~stored & (np.cumsum(~stored) <= search.reference_background)
+        reference = events_of_files(events, search.reference_background)
     else:
         data, reference = parts[0] | injected, parts[1]
     test = stored & inside & ((events.split == TEST) | background) & ~data & ~reference
     share = search.signal / max(1, np.count_nonzero(parts[0]))
     validation = (events.split == VALIDATION) | last_of(reference & ~stored)
-    return EventRoles(data, reference, test, bump_hunt_events(events, share, seed), validation)
+    hunted = natural_events(events, [TEST], share, seed, Stream.BUMP_HUNT)
+    return EventRoles(data, reference, test, hunted, validation)
+
+
+def background_counts(search: SearchConfig, available: int) -> list[int]:
+    """Background events of data and of a reference among the same events, of so many."""
+    from_files = search.kind in FROM_FILES
+    sizes = (search.data_background, 0 if from_files else search.reference_background)
+    shrink = min(1.0, available / sum(sizes))
+    return [int(size * shrink) for size in sizes]
+
+
+def events_of_files(events: Dijets, most: int) -> np.ndarray:
+    """The first events (N,) bool of further files that lie in the signal region, no signal."""
+    selected = (events.split == SAMPLED) & events.in_signal_region & ~events.signal
+    return selected & (np.cumsum(selected) <= most)
 
 
 def require_events(
@@ -129,19 +146,32 @@ def sampled(
     return subsets
 
 
-def bump_hunt_events(events: Dijets, share: float, seed: int) -> np.ndarray:
-    """Events (N,) bool of the test split in sidebands and signal region.
+def natural_events(
+    events: Dijets, splits: Sequence[int], share: float, seed: int, stream: int
+) -> np.ndarray:
+    """Events (N,) bool of these splits in sidebands and signal region, in their natural spectrum.
 
-    In the signal region, signal is `share` times the background, or all signal of the test split if
-    that is less. Files without sidebands are left out.
+    In the signal region, signal is `share` times the background, or all signal of these splits if
+    that is less; in the sidebands the same part of the signal is taken. Files without sidebands are
+    left out.
     """
     inside = events.in_signal_region
-    pool = events.natural & (events.split == TEST) & (inside | events.in_sidebands)
+    pool = events.natural & np.isin(events.split, splits) & (inside | events.in_sidebands)
     background, signal = pool & ~events.signal, pool & events.signal
     expected = share * np.count_nonzero(background & inside)
     fraction = min(1.0, expected / max(1, np.count_nonzero(signal & inside)))
     count = round(fraction * np.count_nonzero(signal))
-    return background | sampled(signal, events.split, [count], seed, Stream.BUMP_HUNT)[0]
+    return background | sampled(signal, events.split, [count], seed, stream)[0]
+
+
+def recorded_events(events: Dijets, search: SearchConfig, seed: int) -> np.ndarray:
+    """Events (N,) bool of train and val as an experiment has them, signal in the sidebands too.
+
+    There is as much signal per background as in the data of the search.
+    """
+    pool = events.in_signal_region & (events.split < TEST) & ~events.signal
+    share = search.signal / max(1, background_counts(search, np.count_nonzero(pool))[0])
+    return natural_events(events, range(TEST), share, seed, Stream.SIDEBAND_SIGNAL)
 
 
 def last_of(rows: np.ndarray) -> np.ndarray:

@@ -186,8 +186,13 @@ def axis_label(name: str) -> str:
 def closure_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
-    """Generated events over true ones, closure_<region>, and the loss of PET."""
-    names = {"sidebands": "sidebands", "signal_region": "signal region"}
+    """Events of a reference over true ones, closure_<sample>, and the loss of PET."""
+    names = {
+        "sidebands": "sidebands",
+        "signal_region": "signal region",
+        "reference": "reference in the sidebands",
+        "weighted": "weighted reference in the sidebands",
+    }
     for region, observables in results["spectra"].items():
         title = sample_title(f"{spec.title}, {names[region]}", results.get("data"), None)
         panels = {

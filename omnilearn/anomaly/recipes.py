@@ -5,7 +5,7 @@ from omnilearn.recipes import Settings
 # finetune.py lhco: events of the signal region, in training and validation together
 ANOMALY: dict[str, Settings] = {
     "full": {"data_background": 100_000, "reference_background": 350_000},
-    "small": {"data_background": 1500, "reference_background": 1500},
+    "small": {"data_background": 1500, "reference_background": 1500, "sideband_events": 6000},
 }
 
 # finetune.py lhco --stage density: PET's generator in the sidebands, with the settings of the

@@ -1,8 +1,9 @@
-"""Search for a resonance of two jets without labels: idealised, or with a generated reference.
+"""Search for a resonance of two jets without labels, with a reference of one of three kinds.
 
 arXiv:2502.14652, Section VIII, and arXiv:2404.16091v2. The reference of the classifier is
-independent background (--idealised) or sampled in the signal region from a generator trained in the
-sidebands (CATHODE, arXiv:2109.00546): --stage density, sample and classify, by default all three.
+independent background (--idealised), sampled in the signal region from a generator trained in the
+sidebands (CATHODE, arXiv:2109.00546), or background of another simulation (--simulation: SALAD,
+arXiv:2001.05001). --stage does one of the stages that the kind has, by default all of them.
 """
 
 from dataclasses import dataclass
@@ -11,13 +12,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnilearn.anomaly import density
 from omnilearn.anomaly.cwola import Classifications, cells, model_folder, trained_classifier
-from omnilearn.anomaly.dijet_sampling import DijetSampler, reference_files, sampled_reference
 from omnilearn.anomaly.dijets import Dijets
-from omnilearn.anomaly.event_roles import SearchConfig, assign_roles
+from omnilearn.anomaly.event_roles import FROM_FILES, WEIGHTED, SearchConfig, assign_roles
 from omnilearn.anomaly.metrics import cell_metrics
 from omnilearn.anomaly.recipes import ANOMALY
+from omnilearn.anomaly.reference import GENERATED, Reference
 from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -27,7 +27,6 @@ from omnilearn.tagging import task as tagging
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 
-SAMPLING_BATCH = 256  # jets
 OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_OTHER_OBJECTIVES = ("regression_weight", "feature_drop")
 
@@ -44,16 +43,29 @@ class SearchSettings(Settings):
     idealised: bool = option(
         False, "the reference is independent background", exclusive="reference"
     )
+    simulation: str = option(
+        "",
+        "a --data folder with background of another simulation, which is the reference, weighted "
+        "by a classifier of the sidebands (SALAD)",
+        exclusive="reference",
+    )
     supervised: bool = option(
         False,
         "all signal against all background by their true labels, for orientation",
         exclusive="reference",
     )
+    sideband_weights: bool = option(
+        False,
+        "weight the generated reference by a classifier of the sidebands, as with --simulation",
+    )
+    sideband_events: int = option(
+        350_000, "events of the data and of the reference for that classifier at most", least=100
+    )
     stage: str = option(
         "all",
-        "without --idealised: train the generator in the sidebands, sample the reference in "
-        "the signal region, classify, or all of it; flags of other stages have no effect",
-        choices=("all", "density", "sample", "classify"),
+        "without --idealised: train the generator in the sidebands, sample the reference, weight "
+        "it, classify, or all of it; flags of other stages have no effect",
+        choices=("all", "density", "sample", "weight", "classify"),
     )
     data_background: int = option(
         100_000, "background in the data, in training and validation together", least=1
@@ -62,7 +74,9 @@ class SearchSettings(Settings):
         350_000, "events of the reference, in training and validation together", least=1
     )
     density: dict = second_training("PET in the sidebands", "body_factor")
-    density_seed: int = option(0, "seed of the generator, which all repeats share", least=0)
+    density_seed: int = option(
+        0, "seed of the generator and of the weights, which all repeats share", least=0
+    )
     jet_network: dict = second_training("the network of kinematics", alias="jet-epochs")
     sampling_steps: int = option(Solver.steps, "steps of the solver for constituents", least=1)
     cells_by_rank: bool = option(False, "each cell is trained by one rank, instead of by all ranks")
@@ -70,7 +84,10 @@ class SearchSettings(Settings):
     @property
     def kind(self) -> str:
         """The kind of search, which is the origin of the reference."""
-        return "supervised" if self.supervised else "idealised" if self.idealised else "cathode"
+        if self.simulation:
+            return "salad"
+        generated = "cathode_weighted" if self.sideband_weights else "cathode"
+        return "supervised" if self.supervised else "idealised" if self.idealised else generated
 
     @property
     def signals(self) -> list[int]:
@@ -88,8 +105,11 @@ class SearchSettings(Settings):
 
 SETTINGS, EVALUATION = SearchSettings, Evaluation
 NOT_EVALUATED = without_effect("a search, which has test events of its own", ["split"])
+OF_GENERATOR_HEAD = ("label_drop", "diffused_pt")
+OF_REFERENCE = ("stage", "density_seed", "sideband_weights")
 OF_GENERATOR = (
-    *("train_jets", "label_drop", "stage", "density_seed", "sampling_steps"),
+    *("train_jets", "sampling_steps", "sideband_weights"),
+    *OF_GENERATOR_HEAD,
     *flags_of(SearchSettings, "density"),
     *flags_of(SearchSettings, "jet_network"),
 )
@@ -105,10 +125,16 @@ def idle_flags(config: Config, start: Start, settings: SearchSettings) -> dict[s
     idle = tagging.idle_flags(config, start, settings)
     idle |= without_effect("a search, whose epochs are passes over its events", OF_PIPELINES)
     idle |= without_effect("the classifier of events", OF_OTHER_OBJECTIVES)
-    if settings.kind == "cathode":
-        idle.pop("label_drop", None)  # the generator has it
+    kind = settings.kind
+    if kind in GENERATED:
+        for name in OF_GENERATOR_HEAD:
+            idle.pop(name, None)
     else:
-        idle |= without_effect(f"the {settings.kind} search, which has no generator", OF_GENERATOR)
+        idle |= without_effect(f"the {kind} search, which has no generator", OF_GENERATOR)
+    if kind not in FROM_FILES:
+        idle |= without_effect(f"the {kind} search, whose reference is stored", OF_REFERENCE)
+    if kind not in WEIGHTED:
+        idle |= without_effect(f"the {kind} search, which has no weights", ["sideband_events"])
     if settings.supervised:
         idle["signal"] = "--supervised takes all signal; leave out --signal"
     return idle
@@ -122,12 +148,15 @@ def finetune(
         raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
     signals, kind = settings.signals, settings.kind
     folder = model_folder(config, name)
-    is_cathode = kind == "cathode"
-    sampled = generated_reference(spec, config, folder, start, settings) if is_cathode else []
-    if settings.stage not in ("all", "classify"):
+    reference = Reference(spec, config, folder, start, settings)
+    files = reference.files()
+    if settings.stage not in ("all", "weight", "classify"):
         return
-    events = Dijets(spec, config.data, sampled)
-    classifications = Classifications(spec, events, start)
+    events = Dijets(spec, config.data, files)
+    weights = reference.weights(events)
+    if settings.stage == "weight":
+        return
+    classifications = Classifications(spec, events, start, weights)
     about = {"task": "anomaly", "dataset": spec.name, "backbone": start.path}
     ranks = distributed.size() if settings.cells_by_rank else 1
     for index, (signal, cell) in enumerate(cells(config, folder, kind, signals)):
@@ -137,31 +166,6 @@ def finetune(
         elif (index + config.seed) % ranks == distributed.rank():
             with distributed.single_process():
                 classifications.train(cell, search, about)
-
-
-def generated_reference(
-    spec: DatasetSpec, config: Config, folder: Path, start: Start, settings: SearchSettings
-) -> list[Path]:
-    """Files of the reference of all cells, in FOLDER/density/reference; runs its stages first.
-
-    Raises UserError when --stage sample has no generator, or --stage classify no reference.
-    """
-    events = Dijets(spec, config.data)
-    run, solver = folder / "density", Solver(steps=settings.sampling_steps)
-    seed, background = settings.density_seed, settings.reference_background
-    if settings.stage in ("all", "density"):
-        own_config = density.density_config(config, folder, seed, settings.density)
-        density.train(events, own_config, start, settings.jet_network, solver)
-    if settings.stage in ("all", "sample"):
-        if not (run / "jets" / "best.h5").is_file():
-            raise UserError(f"{run} holds no trained generator; train it with --stage density")
-        sampler = DijetSampler(run, spec, solver, SAMPLING_BATCH, seed)
-        sampled_reference(run / "reference", sampler, density.sideband_fit(events), background)
-    paths = reference_files(run / "reference", background)
-    missing = [path for path in paths if not path.is_file()]
-    if missing and settings.stage == "classify":
-        raise UserError(f"{missing[0]} not found; sample the reference with --stage sample")
-    return paths
 
 
 def evaluate(

@@ -16,7 +16,8 @@ FEATURES = (
     *("is_charged_hadron", "is_neutral_hadron", "is_photon", "is_electron", "is_muon"),
 )
 JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # that the model is conditioned on
-DIFFUSED_FEATURES = FEATURES[:3]  # features that the generator head diffuses
+DIFFUSED_PT = ("log_1_minus_pt_rel", "log_pt")  # published, and one that resolves soft constituents
+DIFFUSED = 3  # features that the generator head diffuses: eta_rel, phi_rel and one of DIFFUSED_PT
 MOST_SLOTS = 10_000  # per jet; limits the memory that a file can claim
 TOKEN_FEATURES = ("log_pt", "eta_rel", "phi_rel")  # features that become a token
 

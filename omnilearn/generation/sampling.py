@@ -19,7 +19,7 @@ from omnilearn.atomic import atomic_path
 from omnilearn.data.layout import class_files
 from omnilearn.data.mixing import length_groups, padded_lengths
 from omnilearn.data.pipeline import Standardisation
-from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, DatasetSpec
+from omnilearn.data.spec import DIFFUSED, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import guided, sample
 from omnilearn.errors import UserError
@@ -32,6 +32,7 @@ from omnilearn.generation.jet_sets import (
     relative_columns,
     write_set,
 )
+from omnilearn.kinematics import log_one_minus
 from omnilearn.model.checkpoint import Checkpoint, assign_weights, build_pet, load_checkpoint
 from omnilearn.progress import progress
 from omnilearn.training import distributed
@@ -95,12 +96,12 @@ class Sampler:
         weights = sampling_weights(jets_checkpoint)
         assign_weights(self.network, weights, str(jets_checkpoint.path))
         self.epochs = [position_of(stored).epoch for stored in (checkpoint, jets_checkpoint)]
-        other_features = len(FEATURES) - len(DIFFUSED_FEATURES)
+        self.diffused = pet.config.diffused
 
         def constituent_velocity(batch):
-            x = ops.pad(batch["constituents"], ((0, 0), (0, 0), (0, other_features)))
+            x = pet.among_zeros(batch["constituents"])
             velocity = pet.velocity(x, batch["mask"], batch["jet"], batch["time"], batch["label"])
-            return velocity[:, :, : len(DIFFUSED_FEATURES)] * batch["mask"][:, :, None]
+            return pet.diffused(velocity) * batch["mask"][:, :, None]
 
         self._constituents = compiled_for_batches(constituent_velocity, spec.max_constituents)
         self._jets = cache(
@@ -134,13 +135,13 @@ class Sampler:
     def features(
         self, index: np.ndarray, label: np.ndarray, jet: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Diffused features (n, P, 3) of these jets, as stored in files, and their mask (n, P)."""
+        """eta_rel, phi_rel, log(1 - pt_rel) (n, P, 3) of these jets, and their mask (n, P)."""
         slots = self.spec.max_constituents
         multiplicity = np.clip(jet[:, MULTIPLICITY], 1, slots).astype(int)
         group = length_groups(self.lengths)[multiplicity]
         one_hot = np.eye(self.spec.num_classes, dtype="float32")[label]
         condition = self.scale.jets(jet.astype("float32"))
-        features = np.zeros((len(index), slots, len(DIFFUSED_FEATURES)), "float32")
+        features = np.zeros((len(index), slots, DIFFUSED), "float32")
         for rows in self.batches(np.argsort(group, kind="stable")):
             length = self.lengths[group[rows].max()]
             mask = (np.arange(length) < multiplicity[rows, None]).astype("float32")
@@ -160,8 +161,13 @@ class Sampler:
 
             steps = self.solver.steps
             clean = sample(self.solver.name, guided_velocity, noise, steps, fresh_noise)
-            features[rows, :length] = self.scale.original_constituents(np.asarray(clean), mask)
-        return features, np.arange(slots) < multiplicity[:, None]
+            original = self.scale.original_constituents(np.asarray(clean), mask, self.diffused)
+            features[rows, :length] = original
+        mask = np.arange(slots) < multiplicity[:, None]
+        if self.diffused[-1] == "log_pt":
+            pt_rel = np.exp(features[..., -1]) / jet[:, :1]
+            features[..., -1] = log_one_minus(pt_rel) * mask
+        return features, mask
 
     def batches(self, order: np.ndarray):
         """Rows of one batch after the other; the last is filled up to batch_size by repetition."""

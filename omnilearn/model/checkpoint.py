@@ -32,7 +32,7 @@ CLASS_WEIGHTS = (
 )
 
 # fields of the architecture in which a backbone and the model built on it may differ
-FREE_FIELDS = ("num_classes", "max_constituents", "padding")
+FREE_FIELDS = ("num_classes", "max_constituents", "padding", "diffused_pt")
 
 
 @dataclass
@@ -261,7 +261,7 @@ def differing_classes(trained: Sequence[str], expected: Sequence[str]) -> str:
 
 
 def load_backbone(pet: PET, checkpoint: Checkpoint, class_names: Sequence[str]) -> LoadReport:
-    """Load a pre-trained checkpoint into a model that may have other classes, slots or padding.
+    """Load a pre-trained checkpoint into a model that may differ from it in FREE_FIELDS.
 
     The class layers are kept where the checkpoint was trained for `class_names`, in that order.
     Raises UserError naming the fields when the architectures differ in others than FREE_FIELDS.

@@ -12,7 +12,7 @@ from typing import ClassVar
 import keras
 from keras import ops
 
-from omnilearn.data.spec import FEATURES, JET_FEATURES
+from omnilearn.data.spec import DIFFUSED_PT, FEATURES, JET_FEATURES
 from omnilearn.model.embedding import TimeEmbedding, scaled_and_shifted
 from omnilearn.model.layers import (
     Attention,
@@ -45,10 +45,13 @@ class PETConfig:
     classifier_layers: int = 2
     generator_layers: int = 2
     layer_scale: float = 1e-5
+    diffused_pt: str = DIFFUSED_PT[0]  # the pT of constituents that the generator diffuses
 
     def __post_init__(self):
         if self.padding not in PADDING_MEANINGS:
             raise ValueError(f"padding is {self.padding!r}; expected one of {PADDING_MEANINGS}")
+        if self.diffused_pt not in DIFFUSED_PT:
+            raise ValueError(f"diffused_pt is {self.diffused_pt!r}; expected one of {DIFFUSED_PT}")
         if self.projection_dim % self.num_heads:
             raise ValueError(
                 f"projection_dim {self.projection_dim} is not a multiple of "
@@ -58,6 +61,11 @@ class PETConfig:
             raise ValueError(
                 f"max_constituents {self.max_constituents} leaves no {self.neighbours} neighbours"
             )
+
+    @property
+    def diffused(self) -> tuple[str, str, str]:
+        """The features that the generator diffuses, in the order of FEATURES."""
+        return ("eta_rel", "phi_rel", self.diffused_pt)
 
 
 class Block(keras.layers.Layer):
@@ -276,7 +284,7 @@ class PET(keras.Model):
         return self.classifier.class_token(self.classifier.conditioned(body, jet), slots)
 
     def velocity(self, features, mask, jet, time, label):
-        """Velocity of every slot and feature, (B, L, F); only the first three are diffused."""
+        """Velocity of every slot and feature, (B, L, F); only the diffused features have one."""
         return self.classify_and_velocity(features, mask, jet, time, label)[2]
 
     def classify_and_velocity(self, features, mask, jet, time, label):
@@ -286,6 +294,19 @@ class PET(keras.Model):
         body = self.body(features, slots=slots, time=time)
         velocity = self.generator(body, slots=slots, jet=jet, time=time, label=label)[:, :length]
         return (*self.classifier(body, slots=slots, jet=jet), velocity)
+
+    def diffused(self, features):
+        """The diffused ones (B, L, 3) of all features (B, L, F)."""
+        *angles, pt = [FEATURES.index(name) for name in self.config.diffused]
+        return ops.concatenate([features[..., : len(angles)], features[..., pt : pt + 1]], axis=-1)
+
+    def among_zeros(self, diffused):
+        """All features (B, L, F): the diffused ones (B, L, 3), and zeros."""
+        *angles, pt = [FEATURES.index(name) for name in self.config.diffused]
+        before, after = pt - len(angles), self.config.num_features - pt - 1
+        zero = ops.zeros_like(diffused[..., :1])
+        angular, momentum = diffused[..., : len(angles)], diffused[..., -1:]
+        return ops.concatenate([angular, *before * [zero], momentum, *after * [zero]], axis=-1)
 
     def call(self, batch):
         """Logits of a batch of the pipeline."""

@@ -31,7 +31,7 @@ SETTINGS, EVALUATION = Settings, Evaluation  # tagging has no flags beyond those
 # mode -> settings of the heads that it does not train
 OTHER_HEADS = {
     "all": (),
-    "classifier": ("label_drop",),
+    "classifier": ("label_drop", "diffused_pt"),
     "generator": ("regression_weight", "feature_drop"),
 }
 # flags of evaluate.py without effect, and the sentences that refuse them

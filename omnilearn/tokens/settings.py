@@ -11,7 +11,10 @@ from omnilearn.tokens.recipes import TOKENISER
 from omnilearn.tokens.sampling import TokenSettings
 
 # token models have one learning rate, one kind of padding and objectives of their own
-OF_PET = ("body_factor", "padding", "regression_weight", "feature_drop", "label_drop")
+OF_PET = (
+    *("body_factor", "padding", "diffused_pt"),
+    *("regression_weight", "feature_drop", "label_drop"),
+)
 RELEASED = "--released-weights are PET's; a token model starts from --backbone or "
 
 

@@ -14,14 +14,13 @@ import numpy as np
 from keras import ops
 
 from omnilearn.config import OF_MODE_ALL, by_mode
-from omnilearn.data.spec import DIFFUSED_FEATURES, FEATURES, KINEMATIC_FEATURES
+from omnilearn.data.spec import DIFFUSED, FEATURES, KINEMATIC_FEATURES
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import alpha_sigma, perturb
 from omnilearn.model.checkpoint import model_weights
 from omnilearn.model.pet import PET
 from omnilearn.training import losses
 
-DIFFUSED = len(DIFFUSED_FEATURES)
 HEADS = {
     "all": ("classifier", "generator"),
     "classifier": ("classifier",),
@@ -163,18 +162,15 @@ class PETObjective(Objective):
         mean over constituents and diffused features.
         """
         mask, time = batch["mask"], batch["time"]
-        features = batch["constituents"]
         noise = batch["noise"] * mask[:, :, None]
-        perturbed, target = perturb(features[:, :, :DIFFUSED], noise, time)
-        others = ops.zeros_like(features[:, :, DIFFUSED:])
-        perturbed = ops.concatenate([perturbed, others], axis=-1)
+        perturbed, target = perturb(self.model.diffused(batch["constituents"]), noise, time)
         label = batch.get("generator_label", batch["label"])
-        inputs = (perturbed, mask, batch["jet"], time, label)
+        inputs = (self.model.among_zeros(perturbed), mask, batch["jet"], time, label)
         if self.classifies:
             *output, velocity = self.model.classify_and_velocity(*inputs)
         else:
             output, velocity = None, self.model.velocity(*inputs)
-        error = losses.velocity_error(target, velocity[:, :, :DIFFUSED], mask)
+        error = losses.velocity_error(target, self.model.diffused(velocity), mask)
         return error / (DIFFUSED * batch["constituents_per_jet"]), output
 
     def generation(self, batch) -> dict:

@@ -19,6 +19,9 @@ class Stream(IntEnum):
     BACKGROUND_ROLES = 21  # which events of a search are data, reference, test, signal
     SIGNAL_ROLES = 22
     BUMP_HUNT = 23
+    SIDEBAND_SIGNAL = 24
+    SIDEBAND_EVENTS = 25
+    UNWEIGHTING = 26
     DIJETS = 31  # generated events of two jets, and their dijet masses
     DIJET_MASSES = 32
     CODES = 41  # new values of unused codes of a tokeniser

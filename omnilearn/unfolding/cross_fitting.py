@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
+from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import write_results
 from omnilearn.training import distributed
 from omnilearn.unfolding.events import Events
-from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_quality
+from omnilearn.unfolding.likelihood_ratio import closure
 from omnilearn.unfolding.omnifold import Step
 
 Rows = np.ndarray  # (N,) bool: mask over all events

@@ -9,8 +9,7 @@ from commands import python
 from tiny_models import FewSteps, tiny_and_eager
 from toy_dijets import write_dijets
 
-from omnilearn.anomaly import density, dijet_sampling
-from omnilearn.anomaly import task as anomaly
+from omnilearn.anomaly import density, dijet_sampling, reference
 from omnilearn.anomaly.dijet_closure import KINEMATICS, closure
 from omnilearn.anomaly.dijet_sampling import (
     DijetSampler,
@@ -36,9 +35,9 @@ def small_and_eager():
     with tiny_and_eager() as patch:
         patch.setattr(dijet_sampling, "PART", 16)
         patch.setattr(dijet_sampling, "ATTEMPTS", 2)
-        patch.setattr(anomaly, "SAMPLING_BATCH", 16)
+        patch.setattr(reference, "SAMPLING_BATCH", 16)
         patch.setattr(density, "CALIBRATED", 32)
-        for module in (anomaly, density):
+        for module in (reference, density):
             patch.setattr(module, "Solver", FewSteps)
         yield
 
@@ -119,12 +118,13 @@ def test_an_event_depends_neither_on_ranks_nor_on_other_events(model, workdir, m
     index = np.array([17, 3])
     events = sampler.events(index, mass[index])
     np.testing.assert_allclose(events["jet"], expected["jet"][index], rtol=2e-3, atol=2e-3)
-    spectrum = density.sideband_fit(Dijets(LHCO, str(workdir / "data")))
+    toys = Dijets(LHCO, str(workdir / "data"))
+    spectrum = density.sideband_fit(toys, toys.natural & ~toys.signal & (toys.split < 2))
     for name, replacement in (("size", lambda: 2), ("barrier", lambda: None)):
         monkeypatch.setattr(dijet_sampling.distributed, name, replacement)
     for rank in (0, 1):
         monkeypatch.setattr(dijet_sampling.distributed, "rank", lambda rank=rank: rank)
-        paths = sampled_reference(workdir / "shared", sampler, spectrum, 40)
+        paths = sampled_reference(workdir / "shared", sampler, spectrum.sampled, 40, {})
     assert all(path.is_file() for path in paths)
     masses = []
     for path in (paths[1], model / "density" / "reference" / paths[1].name):

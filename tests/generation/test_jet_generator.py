@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 from released_numbers import TINY, pet_with, stored
 
-from benchmarks.sampling import diffusion
+from benchmarks.sampling import diffusion, write_model
 from omnilearn.data.catalogue import JETNET30
+from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import EVALUATIONS, guided, sample, sample_deterministic
 from omnilearn.errors import UserError
+from omnilearn.generation import sampling
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.sampling import Sampler, Solver
 from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.pet import PET, PETConfig
+from omnilearn.recipes import ARCHITECTURES
 from omnilearn.training.gradients import compiled
+from omnilearn.training.random_streams import Stream
 
 NAMES = {
     "dense": "time.first",
@@ -96,6 +101,24 @@ def test_another_solver_of_the_same_sampler_has_its_own_graph(tmp_path):
         samples.append(sampler.solve_jets(noise, np.eye(5, dtype="float32")[:4], np.arange(4)))
     assert not np.allclose(samples[0], samples[1])
     assert not np.allclose(samples[1], samples[2])
+
+
+def test_a_diffused_log_pt_becomes_the_stored_feature(tmp_path, monkeypatch):
+    shape = {"num_classes": 5, "max_constituents": 30, "diffused_pt": "log_pt"}
+    diffusion(JETNET30, "small", 4, tmp_path / "run")
+    write_model(tmp_path / "run" / "best.h5", PET(PETConfig(**ARCHITECTURES["small"], **shape)))
+    sampler = Sampler(tmp_path / "run", JETNET30, Solver(), 4)
+    monkeypatch.setattr(sampling, "sample", lambda name, velocity, noise, *_: noise)
+    jet = np.tile([1000.0, 0.0, 100.0, 20.0], (4, 1))
+    features, mask = sampler.features(np.arange(4), np.zeros(4, int), jet)
+    streams = JetStreams((0, Stream.SAMPLED_CONSTITUENTS), np.arange(4))
+    noise = streams.standard_normal((4, 30, 3), "float32")[:, :20]
+    names = ("eta_rel", "phi_rel", "log_pt")
+    drawn = sampler.scale.original_constituents(noise, np.ones((4, 20)), names)
+    np.testing.assert_allclose(features[:, :20, :2], drawn[..., :2], rtol=1e-5)
+    pt_rel = np.exp(drawn[..., 2].astype("float64")) / 1000
+    np.testing.assert_allclose(features[:, :20, 2], np.log1p(-pt_rel), rtol=1e-4)
+    assert not features[~mask].any()
 
 
 def test_guided_constituents_equal_the_released_ones():

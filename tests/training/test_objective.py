@@ -145,6 +145,29 @@ def test_a_jet_of_weight_two_counts_as_two_jets(pet, batch):
     assert 6 * float(weighted["loss"]) == pytest.approx(7 * float(repeated["loss"]), rel=1e-5)
 
 
+def test_another_diffused_pt_is_perturbed_and_predicted_in_its_own_column(batch):
+    columns = {"log_1_minus_pt_rel": 2, "log_pt": 3}
+    for name, column in columns.items():
+        sizes = {"projection_dim": 8, "num_layers": 1, "num_heads": 2, "num_classes": 3}
+        pet = PET(PETConfig(**sizes, max_constituents=SLOTS, diffused_pt=name))
+        features = batch["constituents"]
+        diffused = np.asarray(pet.diffused(features))
+        np.testing.assert_array_equal(diffused, features[..., [0, 1, column]])
+        restored = np.asarray(pet.among_zeros(diffused))
+        assert restored.shape == features.shape
+        np.testing.assert_array_equal(restored[..., [0, 1, column]], diffused)
+        assert np.count_nonzero(restored.any(axis=(0, 1))) == 3
+        drawn = prepared(pet, batch, training=False, mode="generator")
+        losses_of = PETObjective(pet, "generator").losses
+        loss = float(losses_of(drawn)["loss"])
+        others = np.delete(np.arange(len(FEATURES)), [0, 1, column])
+        drawn["constituents"] = drawn["constituents"].copy()
+        drawn["constituents"][..., others] += 1.0
+        assert float(losses_of(drawn)["loss"]) == loss
+        drawn["constituents"][..., column] += 1.0
+        assert float(losses_of(drawn)["loss"]) != loss
+
+
 def test_noise_in_padded_slots_does_not_change_the_loss(pet, batch):
     few = {name: value[:6] for name, value in batch.items()}
     objective = PETObjective(pet)

@@ -9,8 +9,9 @@ from commands import python
 from tiny_unfolding import EVENTS, finetuned
 from toy_events import SPEC, write_events
 
+from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import Result, read_results
-from omnilearn.unfolding.likelihood_ratio import closure, ratio_of, ratio_quality
+from omnilearn.unfolding.likelihood_ratio import closure
 from omnilearn.unfolding.two_sample_test import signed_auc
 from omnilearn.unfolding.unfolded_weights import read_weights
 

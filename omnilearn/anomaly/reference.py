@@ -1,0 +1,122 @@
+"""The reference of a search from files of its own: generated in the sidebands, or simulated.
+
+FOLDER/density is the generator of CATHODE with its events, FOLDER/sidebands_KIND the classifier
+that weights a reference. All cells of a search, and all its repeats, share them.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from omnilearn.anomaly import density, sideband_weights
+from omnilearn.anomaly.dijet_sampling import DijetSampler, reference_files, sampled_reference
+from omnilearn.anomaly.dijets import Dijets
+from omnilearn.anomaly.event_roles import FROM_FILES, WEIGHTED, SearchConfig, recorded_events
+from omnilearn.config import Config, Start, read_config
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.generation.sampling import Solver
+
+GENERATED = ("cathode", "cathode_weighted")
+SAMPLING_BATCH = 256  # jets
+FIRST_OF_SIDEBANDS = 1 << 40  # number of the first event sampled there
+
+
+class Reference:
+    """The stages of a reference: train the generator, sample it, weight it."""
+
+    def __init__(self, spec: DatasetSpec, config: Config, folder: Path, start: Start, settings):
+        """settings: SearchSettings; folder: of the search."""
+        self.spec, self.config, self.folder = spec, config, folder
+        self.start, self.settings, self.kind = start, settings, settings.kind
+        self.run, self.classifier = folder / "density", folder / f"sidebands_{self.kind}"
+
+    def does(self, stage: str) -> bool:
+        return self.settings.stage in ("all", stage)
+
+    def files(self) -> list[Path]:
+        """Files of the reference; a generated one is trained and sampled first, as --stage says.
+
+        Raises UserError when --stage sample has no generator, or a later one no reference.
+        """
+        if self.kind not in FROM_FILES:
+            return []
+        if self.kind == "salad":
+            about = {"simulation": self.settings.simulation}
+            return sideband_weights.files_of(self.classifier, self.spec, about)
+        return self.generated()
+
+    def generated(self) -> list[Path]:
+        """Files of generated events in the signal region, and for weights in the sidebands."""
+        settings, seed = self.settings, self.settings.density_seed
+        events = Dijets(self.spec, self.config.data)
+        recorded, about = self.recorded(events, self.run)
+        solver = Solver(steps=settings.sampling_steps)
+        if self.does("density"):
+            own = density.density_config(self.config, self.folder, seed, settings.density)
+            density.train(events, recorded, own, self.start, settings.jet_network, solver, about)
+        in_region, in_sidebands = sideband_weights.GENERATED  # folders
+        wanted = {in_region: settings.reference_background}
+        if self.kind in WEIGHTED:
+            masses = events.mass[recorded & events.in_sidebands]
+            wanted[in_sidebands] = min(settings.sideband_events, len(masses))
+        if self.does("sample"):
+            if not (self.run / "jets" / "best.h5").is_file():
+                raise UserError(
+                    f"{self.run} holds no trained generator; train it with --stage density"
+                )
+            sampler = DijetSampler(self.run, self.spec, solver, SAMPLING_BATCH, seed)
+            spectrum = density.sideband_fit(events, recorded)
+            fitted = {"background": [round(value, 6) for value in spectrum.background]}
+            folder, count = self.run / in_region, wanted[in_region]
+            sampled_reference(folder, sampler, spectrum.sampled, count, fitted)
+            if in_sidebands in wanted:
+                folder, count = self.run / in_sidebands, wanted[in_sidebands]
+
+                def own_masses(uniform: np.ndarray) -> np.ndarray:
+                    return np.asarray(np.quantile(masses, uniform))
+
+                about = {"masses": len(masses)}
+                sampled_reference(folder, sampler, own_masses, count, about, FIRST_OF_SIDEBANDS)
+        paths = [
+            path
+            for name, count in wanted.items()
+            for path in reference_files(self.run / name, count)
+        ]
+        missing = [path for path in paths if not path.is_file()]
+        if missing and settings.stage in ("weight", "classify"):
+            raise UserError(f"{missing[0]} not found; sample the reference with --stage sample")
+        return paths
+
+    def weights(self, events: Dijets) -> np.ndarray:
+        """Weights (N,) of the reference; the classifier is trained first, as --stage says."""
+        if self.kind not in WEIGHTED:
+            return np.ones(len(events.mass))
+        settings, run = self.settings, self.classifier
+        if self.does("weight"):
+            recorded, about = self.recorded(events, run)
+            about |= {"simulation": settings.simulation}
+            own = replace(
+                self.config, runs=str(self.folder), name=run.name, seed=settings.density_seed
+            )
+            most = settings.sideband_events
+            sideband_weights.train(events, recorded, most, own, self.start, about)
+        most, batch = settings.reference_background, self.config.batch
+        return sideband_weights.reference_weights(run, events, most, batch)
+
+    def recorded(self, events: Dijets, run: Path) -> tuple[np.ndarray, dict]:
+        """`recorded_events` (N,) bool for a training in `run`, and what the run records of them.
+
+        The sidebands have signal in the proportion of the largest --signal; a run that exists keeps
+        its own, so that further cells can be added to a search.
+        """
+        settings = self.settings
+        signal: int | None = max(settings.signals)
+        if (run / "config.json").is_file() and not self.config.overwrite:
+            signal = read_config(run / "config.json")[1].get("sideband_signal")
+        search = SearchConfig(
+            self.kind, signal or 0, settings.data_background, settings.reference_background
+        )
+        recorded = recorded_events(events, search, settings.density_seed)
+        return recorded, {"sideband_signal": signal}
