@@ -2,6 +2,7 @@
 
     python -m benchmarks anomaly --signal 0,500,1000 --repeats 3             # from --backbone small
     python -m benchmarks anomaly ... --kinds idealised cathode --epochs 4    # more for finetune.py
+    python -m benchmarks anomaly ... --kinds salad --simulation other        # other: a data folder
 
 Figure 7 of arXiv:2502.14652. finetune.py and evaluate.py are called once per model for all
 its cells; a finished cell is not repeated. Writes table.md, the figure of the scan and those of the
@@ -17,6 +18,7 @@ from benchmarks.markdown import BLANK, markdown
 from benchmarks.programs import absolute, backbone, command_parser, write_text
 from benchmarks.scripts import execute, words_of
 from benchmarks.search_tables import KINDS, SCANNED
+from omnilearn.anomaly.event_roles import WEIGHTED
 from omnilearn.anomaly.figures import improvement_curves, scan_figure
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
@@ -28,6 +30,20 @@ Median over trainings (each with its own draw of background and signal), ± half
 that holds 68 % of them; of a single training ± its statistical uncertainty. Max SIC: largest
 eS / sqrt(eB) with more than 1e-4 and 10 events of background ({floors}). Z: local significance of
 the bump hunt on events of the test split, at 1 % efficiency of the sidebands.
+"""
+
+REFERENCE_HEAD = [
+    "model",
+    "reference",
+    "AUC, all constituents",
+    "AUC, kinematics",
+    "the same, weighted",
+    "effective share",
+]
+REFERENCE_NOTE = """
+Data against the reference in the sidebands, with events that no training used. AUC, all
+constituents: of the classifier whose ratio weights the reference. AUC, kinematics: of boosted
+trees, before and after the weights. Effective share: (sum w)^2 / (N sum w^2) of the weights.
 """
 
 
@@ -48,8 +64,12 @@ def command(model: str, kind: str, flags: argparse.Namespace, extra_words: list[
         **vars(flags),
     )
     words += extra_words
-    if kind != "cathode":
-        words.append(f"--{kind}")
+    words += {
+        "idealised": ["--idealised"],
+        "supervised": ["--supervised"],
+        "cathode_weighted": ["--sideband-weights"],
+        "salad": ["--simulation", str(flags.simulation)],
+    }.get(kind, [])
     if kind != "supervised":
         words += ["--signal", ",".join(map(str, flags.signal))]
     return [*words, "--backbone", flags.backbone] if model == "OmniLearn" else words
@@ -62,6 +82,29 @@ def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
     if kind == "supervised":
         names = [kind]
     return [folder / name / f"seed{seed}" for name in names for seed in seeds]
+
+
+def references(folder: Path) -> list[Path]:
+    """The runs behind the references of a model: the generator, and classifiers of sidebands."""
+    names = ("density", *(f"sidebands_{kind}" for kind in WEIGHTED))
+    return [folder / name for name in names if (folder / name / "config.json").is_file()]
+
+
+def reference_table(runs: dict[str, Path]) -> str:
+    """Markdown: how well weighted references describe the sidebands; empty without one."""
+    rows = [REFERENCE_HEAD]
+    for model, folder in runs.items():
+        for run in references(folder):
+            if run.name == "density" or not (run / "results.json").is_file():
+                continue
+            results = read_results(run / "results.json")
+            kinematics = (
+                results[name]["auc_kinematics"].text for name in ("reference", "weighted")
+            )
+            share = f"{results['effective_share']:.2f}"
+            kind = run.name.removeprefix("sidebands_")
+            rows.append([model, kind, results["auc_sidebands"].text, *kinematics, share])
+    return markdown(rows, texts=2) + REFERENCE_NOTE if len(rows) > 1 else ""
 
 
 def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
@@ -117,6 +160,7 @@ def report(folder: Path, out: Path) -> str:
         raise UserError(f"{folder} holds no evaluated scan of lhco")
     scans, floors = draw(runs, out)
     text = table(scans) + FOOTNOTE.format(floors="floor: " + ", ".join(sorted(floors)))
+    text += reference_table(runs)
     write_text(out / "table.md", text)
     return text
 
@@ -128,11 +172,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--signal", type=signals, default=signals("0,500,600,800,1000,2000,5000"))
     parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["idealised", "supervised"])
+    parser.add_argument(
+        "--simulation", type=absolute, help="data folder of the other simulation, for --kinds salad"
+    )
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--preset", default="small", help="full or small")
     parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
     parser.add_argument("--out", type=absolute, default="anomaly", help="table and figures")
     flags, extra_words = parser.parse_known_args(arguments)
+    if "salad" in flags.kinds and not flags.simulation:
+        raise UserError("--kinds salad needs --simulation, the data folder of another simulation")
     for model in flags.models:
         any_trained = False
         for kind in flags.kinds:
@@ -144,7 +193,7 @@ def main(arguments: list[str]) -> None:
                 execute(command(model, kind, flags, extra_words))
         if any_trained:
             execute([sys.executable, "evaluate.py", str(flags.runs / MODELS[model])])
-        density = flags.runs / MODELS[model] / "density"
-        if "cathode" in flags.kinds and not (density / "results.json").is_file():
-            execute([sys.executable, "evaluate.py", str(density)])
+        for run in references(flags.runs / MODELS[model]):
+            if not (run / "results.json").is_file():
+                execute([sys.executable, "evaluate.py", str(run)])
     print(report(flags.runs, flags.out))
