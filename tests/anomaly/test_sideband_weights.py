@@ -170,7 +170,7 @@ def test_generated_events_in_the_sidebands_weight_a_generated_reference(workdir)
         "--density-epochs 1 --jet-epochs 1 --train-jets 96 --sampling-steps 2 --sideband-weights "
         "--name weighted --signal 10"
     )
-    code, _, err = finetuned(workdir, flags)
+    code, _, err = finetuned(workdir, *flags.split())
     assert (code, err) == (0, "")
     run = workdir / "runs" / "weighted"
     in_region = {}
