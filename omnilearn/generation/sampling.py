@@ -17,7 +17,7 @@ from keras import ops
 
 from omnilearn.atomic import atomic_path
 from omnilearn.data.layout import class_files
-from omnilearn.data.mixing import length_groups, padded_lengths
+from omnilearn.data.mixing import evaluation_lengths, length_groups
 from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.spec import DIFFUSED, DatasetSpec
 from omnilearn.data.streams import JetStreams
@@ -86,7 +86,7 @@ class Sampler:
         lengths: tuple[int, ...] | None = None,
     ):
         self.spec, self.solver, self.batch_size, self.seed = spec, solver, batch_size, seed
-        self.lengths = lengths or padded_lengths(spec.max_constituents)
+        self.lengths = lengths or evaluation_lengths(spec.max_constituents)
         self.scale = Standardisation(spec)
         checkpoint = load_checkpoint(run / "best.h5")
         pet = build_pet(replace(checkpoint, weights=sampling_weights(checkpoint)))

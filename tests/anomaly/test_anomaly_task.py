@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 from commands import python
-from tiny_models import tiny_and_eager
+from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
-from omnilearn.anomaly import significance
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijet_classifier import DijetConfig
 from omnilearn.anomaly.dijets import Dijets
@@ -26,10 +25,8 @@ COMMON = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_and_eager():
-    """A tiny model without graphs and few replicas, so that each test takes seconds."""
-    with tiny_and_eager() as patch:
-        patch.setattr(significance, "REPLICAS", 5)
+def in_seconds():
+    with tiny_search():
         yield
 
 

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
-from tiny_models import FewSteps, tiny_and_eager
+from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
-from omnilearn.anomaly import density, dijet_sampling, reference
+from omnilearn.anomaly import density, dijet_sampling
 from omnilearn.anomaly.dijet_closure import KINEMATICS, closure
 from omnilearn.anomaly.dijet_sampling import (
     DijetSampler,
@@ -30,15 +30,8 @@ COMMON = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_and_eager():
-    """A tiny model without graphs and small files, so that each test takes seconds."""
-    with tiny_and_eager() as patch:
-        patch.setattr(dijet_sampling, "PART", 16)
-        patch.setattr(dijet_sampling, "ATTEMPTS", 2)
-        patch.setattr(reference, "SAMPLING_BATCH", 16)
-        patch.setattr(density, "CALIBRATED", 32)
-        for module in (reference, density):
-            patch.setattr(module, "Solver", FewSteps)
+def in_seconds():
+    with tiny_search():
         yield
 
 

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 from commands import python
-from tiny_models import FewSteps, tiny_and_eager
+from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
-from omnilearn.anomaly import density, dijet_sampling, reference, sideband_weights, significance
+from omnilearn.anomaly import sideband_weights
 from omnilearn.anomaly.dijets import SAMPLED, Dijets
 from omnilearn.anomaly.event_roles import SearchConfig, assign_roles, recorded_events
 from omnilearn.data.catalogue import LHCO
@@ -23,16 +23,9 @@ COMMON = (
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_and_eager():
-    """A tiny model without graphs and small files, so that each test takes seconds."""
-    with tiny_and_eager() as patch:
-        patch.setattr(dijet_sampling, "PART", 16)
-        patch.setattr(dijet_sampling, "ATTEMPTS", 2)
-        patch.setattr(reference, "SAMPLING_BATCH", 16)
-        patch.setattr(density, "CALIBRATED", 32)
-        patch.setattr(significance, "REPLICAS", 5)
+def in_seconds():
+    with tiny_search() as patch:
         patch.setattr(sideband_weights, "LEAST_EVENTS", 18)
-        patch.setattr(reference, "Solver", FewSteps)
         yield
 
 
