@@ -11,7 +11,6 @@ the figures 1, 3 and 4 into --out.
 """
 
 import argparse
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from pathlib import Path
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
 from benchmarks.aspen_summary import summarise
 from benchmarks.programs import absolute, command_parser
-from benchmarks.scripts import ROOT, environment, words_of
+from benchmarks.scripts import ROOT, exit_status, words_of
 from benchmarks.tagging import sizes
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
@@ -159,16 +158,7 @@ def execute(command: list[str], log: Path, programs: int, stop: threading.Event)
     if stop.is_set():
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a") as file:
-        process = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment(programs),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if process.returncode:
+    if exit_status(command, log, programs):
         stop.set()
         last_line = log.read_text().splitlines()[-1:]
         raise UserError(

@@ -33,9 +33,9 @@ def environment(programs: int) -> dict[str, str]:
 def exit_status(words: Sequence[str], log: Path | None = None, programs: int = 1) -> int:
     """Run a command in the folder of the suite, one of `programs` at the same time.
 
-    The output is written to the file `log`, without one to the terminal.
+    The output is appended to the file `log`, without one it goes to the terminal.
     """
-    with open(log, "wb") if log else nullcontext() as output:
+    with open(log, "ab") if log else nullcontext() as output:
         run = subprocess.run(
             words, cwd=ROOT, env=environment(programs), stdout=output, stderr=output, check=False
         )

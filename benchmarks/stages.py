@@ -86,6 +86,8 @@ def run_together(commands: Stage, folder: Path) -> Iterator[tuple[str, int, floa
         return title, code, time.monotonic() - start
 
     folder.mkdir(parents=True, exist_ok=True)
+    for log in logs.values():
+        log.unlink(missing_ok=True)
     with ThreadPoolExecutor(max(len(commands), 1)) as threads:
         for title, code, duration in threads.map(run, commands):
             if title in logs:
