@@ -104,7 +104,7 @@ def reference_table(runs: dict[str, Path]) -> str:
             share = f"{results['effective_share']:.2f}"
             kind = run.name.removeprefix("sidebands_")
             rows.append([model, kind, results["auc_sidebands"].text, *kinematics, share])
-    return markdown(rows, texts=2) + REFERENCE_NOTE if len(rows) > 1 else ""
+    return f"\n{markdown(rows, texts=2)}{REFERENCE_NOTE}" if len(rows) > 1 else ""
 
 
 def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:

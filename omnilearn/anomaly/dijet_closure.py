@@ -30,9 +30,11 @@ def dijet_observables(
 
 
 def closure(
-    truth: dict[str, np.ndarray], generated: dict[str, np.ndarray], seed: int
+    truth: dict[str, np.ndarray], generated: dict[str, np.ndarray], seed: int, name: str = ""
 ) -> tuple[dict[str, Result], dict[str, dict]]:
     """W1 of every observable and auc_kinematics, and histograms of both samples.
+
+    name: of the second sample in the histograms, "generated" where empty.
 
     auc_kinematics: cross-validated AUC of boosted trees on KINEMATICS between the samples; 0.5
     where the trees cannot separate them.
@@ -43,10 +45,11 @@ def closure(
     )
     metrics["auc_kinematics"] = separation(columns, generated_columns, seed)
     spectra: dict[str, Any] = {
-        name: histogram(
-            {"truth": truth[name], "generated": generated[name]}, name.startswith("multiplicity")
+        observable: histogram(
+            {"truth": truth[observable], name or "generated": generated[observable]},
+            observable.startswith("multiplicity"),
         )
-        for name in truth
+        for observable in truth
     }
     return metrics, spectra
 

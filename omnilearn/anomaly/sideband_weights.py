@@ -37,6 +37,7 @@ from omnilearn.training.random_streams import Stream
 
 CLIP = 30.0  # weights are between 1 / CLIP and CLIP before they are normalised
 LEAST_EVENTS = 40  # of a closure test
+LEGEND = {"reference": "reference", "weighted": "weighted reference"}
 GENERATED = ("reference", "sidebands")  # folders of generated events in the run of the density
 
 
@@ -176,7 +177,7 @@ def evaluate(
             reason = f"{count} events are left, fewer than {LEAST_EVENTS}"
             results[name] = {"auc_kinematics": Result(np.nan, None, count, reason=reason)}
         else:
-            results[name], spectra[name] = closure(truth, sample, config.seed)
+            results[name], spectra[name] = closure(truth, sample, config.seed, LEGEND[name])
     return {**results, "spectra": spectra}
 
 
