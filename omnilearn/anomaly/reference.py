@@ -5,6 +5,7 @@ that weights a reference. All cells of a search, and all its repeats, share them
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,45 +50,41 @@ class Reference:
 
     def generated(self) -> list[Path]:
         """Files of generated events in the signal region, and for weights in the sidebands."""
-        settings, seed = self.settings, self.settings.density_seed
+        settings = self.settings
         events = Dijets(self.spec, self.config.data)
         recorded, about = self.recorded(events, self.run)
         solver = Solver(steps=settings.sampling_steps)
         if self.does("density"):
-            own = density.density_config(self.config, self.folder, seed, settings.density)
+            seed, flags = settings.density_seed, settings.density
+            own = density.density_config(self.config, self.folder, seed, flags)
             density.train(events, recorded, own, self.start, settings.jet_network, solver, about)
-        in_region, in_sidebands = sideband_weights.GENERATED  # folders
-        wanted = {in_region: settings.reference_background}
+        masses = events.mass[recorded & events.in_sidebands]
+        in_region, in_sidebands = (self.run / name for name in sideband_weights.GENERATED)
+        counts = {in_region: settings.reference_background}
         if self.kind in WEIGHTED:
-            masses = events.mass[recorded & events.in_sidebands]
-            wanted[in_sidebands] = min(settings.sideband_events, len(masses))
+            counts[in_sidebands] = min(settings.sideband_events, len(masses))
         if self.does("sample"):
-            if not (self.run / "jets" / "best.h5").is_file():
-                raise UserError(
-                    f"{self.run} holds no trained generator; train it with --stage density"
-                )
-            sampler = DijetSampler(self.run, self.spec, solver, SAMPLING_BATCH, seed)
+            sampler = self.sampler(solver)
             spectrum = density.sideband_fit(events, recorded)
-            fitted = {"background": [round(value, 6) for value in spectrum.background]}
-            folder, count = self.run / in_region, wanted[in_region]
-            sampled_reference(folder, sampler, spectrum.sampled, count, fitted)
-            if in_sidebands in wanted:
-                folder, count = self.run / in_sidebands, wanted[in_sidebands]
-
-                def own_masses(uniform: np.ndarray) -> np.ndarray:
-                    return np.asarray(np.quantile(masses, uniform))
-
-                about = {"masses": len(masses)}
-                sampled_reference(folder, sampler, own_masses, count, about, FIRST_OF_SIDEBANDS)
+            about = {"background": [round(value, 6) for value in spectrum.background]}
+            sampled_reference(in_region, sampler, spectrum.sampled, counts[in_region], about)
+            if in_sidebands in counts:
+                masses_of, about = partial(quantiles, masses), {"masses": len(masses)}
+                count, first = counts[in_sidebands], FIRST_OF_SIDEBANDS
+                sampled_reference(in_sidebands, sampler, masses_of, count, about, first)
         paths = [
-            path
-            for name, count in wanted.items()
-            for path in reference_files(self.run / name, count)
+            path for folder, count in counts.items() for path in reference_files(folder, count)
         ]
         missing = [path for path in paths if not path.is_file()]
         if missing and settings.stage in ("weight", "classify"):
             raise UserError(f"{missing[0]} not found; sample the reference with --stage sample")
         return paths
+
+    def sampler(self, solver: Solver) -> DijetSampler:
+        """The trained generator; raises UserError without one."""
+        if not (self.run / "jets" / "best.h5").is_file():
+            raise UserError(f"{self.run} holds no trained generator; train it with --stage density")
+        return DijetSampler(self.run, self.spec, solver, SAMPLING_BATCH, self.settings.density_seed)
 
     def weights(self, events: Dijets) -> np.ndarray:
         """Weights (N,) of the reference; the classifier is trained first, as --stage says."""
@@ -120,3 +117,8 @@ class Reference:
         )
         recorded = recorded_events(events, search, settings.density_seed)
         return recorded, {"sideband_signal": signal}
+
+
+def quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles (n,) of a sample at these levels (n,) in [0, 1]."""
+    return np.asarray(np.quantile(values, levels))

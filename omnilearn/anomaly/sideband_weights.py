@@ -104,7 +104,7 @@ def reference_weights(run: Path, events: Dijets, most: int, batch: int) -> np.nd
     if not (run / "best.h5").is_file():
         raise UserError(f"{run} holds no trained classifier; train it with --stage weight")
     selected = events_of_files(events, most)
-    logit, rows = predicted_logits(run, events, (~selected & False, selected), batch)
+    logit, rows = predicted_logits(run, events, (np.zeros_like(selected), selected), batch)
     ratio = ratio_of(logit, CLIP)
     weights = np.ones(len(selected))
     weights[rows] = ratio / ratio.mean()
