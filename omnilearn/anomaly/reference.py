@@ -44,7 +44,13 @@ class Reference:
         if self.kind not in FROM_FILES:
             return []
         if self.kind == "salad":
-            about = {"simulation": self.settings.simulation}
+            simulation = self.settings.simulation
+            if Path(simulation).resolve() == Path(self.config.data).resolve():
+                raise UserError(
+                    f"--simulation is {simulation}, the folder of the data; expected another one, "
+                    "with background of another simulation"
+                )
+            about = {"simulation": simulation}
             return sideband_weights.files_of(self.classifier, self.spec, about)
         return self.generated()
 

@@ -202,3 +202,10 @@ def test_classify_without_weights_is_refused(workdir):
     code, _, err = finetuned(workdir, *flags)
     assert code != 0
     assert "--stage weight" in err
+
+
+def test_the_data_themselves_are_no_other_simulation(workdir):
+    flags = ("--simulation", workdir / "other" / ".." / "data", "--name", "none")
+    code, _, err = finetuned(workdir, *flags)
+    assert code != 0
+    assert "the folder of the data" in err
