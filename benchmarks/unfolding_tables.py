@@ -140,9 +140,18 @@ def rows(
 
 
 def ibu_name(run: Run) -> str:
-    """Binned unfolding with the number of its iterations, if known."""
-    iterations = run.metrics.get("ibu_iterations") or run.about.get("iterations")
-    return f"IBU ({iterations} iterations)" if iterations else "IBU"
+    """Binned unfolding with the number of its iterations, or the range of observables' numbers.
+
+    Results before `ibu_iterations` have as many as OmniFold, those with one number have it for all
+    observables.
+    """
+    known = run.metrics.get("ibu_iterations") or run.about.get("iterations")
+    if not known:
+        return "IBU"
+    counts = list(known.values()) if isinstance(known, dict) else [known]
+    least, most = min(counts), max(counts)
+    plural = "" if most == 1 else "s"
+    return f"IBU ({least if least == most else f'{least} to {most}'} iteration{plural})"
 
 
 def has(run: Run, level: str, kind: str, distance: str) -> bool:
