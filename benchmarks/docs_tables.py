@@ -122,12 +122,15 @@ def unfolded_responses(results: Path, distance: str) -> str:
     """The same of 16 000 events whose data are measured by the simulation's detector or another."""
     rows = []
     for detector, folder in RESPONSES.items():
-        trees = read(results, f"{folder}/omnifold_trees")
+        trees, deepsets = (
+            read(results, f"{folder}/omnifold_{name}") for name in ("trees", "deepsets")
+        )
         binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
         rows += [
             (f"{detector}: simulation, not unfolded", trees, distance, "simulation"),
             (f"{detector}: {binned}", trees, distance, "ibu"),
             (f"{detector}: OmniFold, trees, 3 iterations", trees, distance, "unfolded"),
+            (f"{detector}: OmniFold, DeepSets, 3 iterations", deepsets, distance, "unfolded"),
         ]
     if distance == "triangular":
         rows.append(("noise floor", trees, "floor", "simulation"))
