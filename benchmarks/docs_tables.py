@@ -13,6 +13,7 @@ from benchmarks.generation_tables import scaled
 from benchmarks.markdown import markdown
 from benchmarks.published import OBSERVABLES
 from benchmarks.stages import total_seconds
+from benchmarks.unfolding_tables import iterations_text
 from omnilearn.history import read_history
 from omnilearn.report.meanings import OBSERVABLES as OBSERVABLE_NAMES
 from omnilearn.report.meanings import meanings
@@ -22,6 +23,11 @@ JETNET_CLASSES = ("g", "q", "t", "w", "z")
 SEARCH = ("0", "250")  # injected signal of the idealised search among the results
 # folders of the unfoldings of 64 000 events: three iterations of both networks, eight of one
 THREE, EIGHT = "unfolding/events_64000", "unfolding/events_64000_iterations_8"
+# those of 16 000 events, by the detector that measures the data
+RESPONSES = {
+    "same detector": "unfolding/response/nominal",
+    "other detector": "unfolding/response/shifted",
+}
 
 
 def read(results: Path, run: str) -> dict[str, Any]:
@@ -109,6 +115,31 @@ def unfolded(results: Path, distance: str) -> str:
     ]
     if distance == "triangular":
         rows.insert(1, ("noise floor", three, "floor", "simulation"))
+    return by_observable(rows)
+
+
+def unfolded_responses(results: Path, distance: str) -> str:
+    """The same of 16 000 events whose data are measured by the simulation's detector or another."""
+    rows = []
+    for detector, folder in RESPONSES.items():
+        trees, deepsets = (
+            read(results, f"{folder}/omnifold_{name}") for name in ("trees", "deepsets")
+        )
+        binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
+        rows += [
+            (f"{detector}: simulation, not unfolded", trees, distance, "simulation"),
+            (f"{detector}: {binned}", trees, distance, "ibu"),
+            (f"{detector}: OmniFold, trees, 3 iterations", trees, distance, "unfolded"),
+            (f"{detector}: OmniFold, DeepSets, 3 iterations", deepsets, distance, "unfolded"),
+        ]
+    if distance == "triangular":
+        rows.append(("noise floor", trees, "floor", "simulation"))
+    return by_observable(rows)
+
+
+def by_observable(rows: Sequence[tuple[str, dict[str, Any], str, str]]) -> str:
+    """A table of (title, results.json, distance, spectrum) at particle level, a column per
+    observable."""
     cells = [
         [title, *(as_text(metrics[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
         for title, metrics, key, kind in rows
@@ -273,6 +304,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "tagging_datasets": tagging_datasets,
     "generated": generated,
     "unfolded": unfolded,
+    "unfolded_responses": unfolded_responses,
     "search": search,
     "aspen": aspen,
     "preprocessing": preprocessing_rates,

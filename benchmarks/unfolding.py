@@ -152,7 +152,11 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--preset", default="small", help="full or small")
     parser.add_argument("--runs", type=absolute, default="runs", help="folder of run directories")
     parser.add_argument("--out", type=absolute, default="unfolding", help="table and figures")
-    parser.add_argument("--ibu-iterations", type=int, default=3, help="of the binned unfolding")
+    parser.add_argument(
+        "--ibu-iterations",
+        type=int,
+        help="of the binned unfolding (default: those that detector level chooses)",
+    )
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     flags, extra_words = parser.parse_known_args(arguments)
     for count, method in enumerate(flags.methods, start=1):
@@ -160,6 +164,8 @@ def main(arguments: list[str]) -> None:
         run = flags.runs / METHODS[method]
         if not (run / "results.json").is_file():
             execute(command(method, flags, extra_words))
-            iterations = ["--ibu-iterations", str(flags.ibu_iterations)]
-            execute([sys.executable, "evaluate.py", str(run), *iterations])
+            words = [sys.executable, "evaluate.py", str(run)]
+            if flags.ibu_iterations is not None:
+                words += ["--ibu-iterations", str(flags.ibu_iterations)]
+            execute(words)
     print(report(flags.runs, flags.out, flags.methods))

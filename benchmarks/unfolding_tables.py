@@ -4,7 +4,7 @@ Called by `python -m benchmarks tables` and, for the runs of one study, `python 
 unfolding`. An entry is a name of a row and its run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING, UNFOLDING_NOTE, PublishedTable
@@ -140,9 +140,18 @@ def rows(
 
 
 def ibu_name(run: Run) -> str:
-    """Binned unfolding with the number of its iterations, if known."""
-    iterations = run.metrics.get("ibu_iterations") or run.about.get("iterations")
-    return f"IBU ({iterations} iterations)" if iterations else "IBU"
+    """Binned unfolding with the number of its iterations, if known; results without
+    `ibu_iterations` have as many as OmniFold."""
+    known = run.metrics.get("ibu_iterations") or run.about.get("iterations")
+    return f"IBU ({iterations_text(known)})" if known else "IBU"
+
+
+def iterations_text(known: int | Mapping[str, int]) -> str:
+    """One number of iterations, or the range of those of the observables."""
+    counts = list(known.values()) if isinstance(known, Mapping) else [known]
+    least, most = min(counts), max(counts)
+    number = f"{least}" if least == most else f"{least} to {most}"
+    return f"{number} iteration{'' if most == 1 else 's'}"
 
 
 def has(run: Run, level: str, kind: str, distance: str) -> bool:

@@ -36,6 +36,8 @@ def require_in_range(item: Field, value, name: str) -> None:
 
     None, whose value depends on other settings, is accepted.
     """
+    if value is None:
+        return
     limits = item.metadata
     checks = [
         "least" not in limits or value >= limits["least"],
@@ -44,7 +46,7 @@ def require_in_range(item: Field, value, name: str) -> None:
         "below" not in limits or value < limits["below"],
         "choices" not in limits or value in limits["choices"],
     ]
-    if value is not None and not all(checks):
+    if not all(checks):
         raise UserError(f"--{flag(name)} is {value!r}; expected {range_of(item)}")
 
 

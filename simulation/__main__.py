@@ -61,8 +61,11 @@ def parser() -> Parser:
 
 
 def description(args: argparse.Namespace) -> dict:
-    """What the jets depend on: flags and versions of the programs."""
+    """What the jets depend on: flags, what stands in for public files, versions of the programs."""
+    module = DATASETS[args.dataset]
     flags = {name: value for name, value in vars(args).items() if name not in ("out", "workers")}
+    if hasattr(module, "stand_in") and (text := module.stand_in(args)):
+        flags["stand_in"] = text
     return {
         "made_by": "Pythia 8 and FastJet",
         "pythia": version("pythia8mc"),

@@ -16,6 +16,7 @@ NEUTRINOS = (12, 14, 16)
 KINDS = ("ChargedHadron", "NeutralHadron", "Photon", "Electron", "Muon")
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 
+LEAST_PT = 1e-9  # GeV; of a particle along the beam
 LOWEST_PT = 0.5  # GeV, default threshold of objects
 RESPONSE = 0.979  # mean pt of a reconstructed jet over the true one
 TRACKER_ETA = 2.5
@@ -46,6 +47,22 @@ TRACK_EFFICIENCY = {
 
 
 @dataclass(frozen=True)
+class Detector:
+    """A detector that differs from that of the card by factors; all ones: the card itself.
+
+    The reconstruction does not know them: thresholds in units of the resolution stay those of the
+    card, and the energies of tracks are subtracted without a correction.
+    """
+
+    track_efficiency: float = 1.0
+    resolution: float = 1.0  # standard deviation of momenta of tracks and of energies of all cells
+    hadronic_scale: float = 1.0  # mean energy of a hadronic cell
+
+
+NOMINAL = Detector()
+
+
+@dataclass(frozen=True)
 class Objects:
     """Reconstructed objects of a batch, ordered by event; arrays (objects,), GeV and mm."""
 
@@ -72,12 +89,12 @@ class Objects:
 
 def pseudorapidity(pt: np.ndarray, pz: np.ndarray) -> np.ndarray:
     """eta, large but finite along the beam."""
-    return np.arcsinh(pz / np.maximum(pt, 1e-9))
+    return np.arcsinh(pz / np.maximum(pt, LEAST_PT))
 
 
 def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Positive numbers with the given mean and standard deviation."""
-    width2 = np.log1p((sigma / mean) ** 2)
+    """Positive numbers with the given mean and standard deviation; 0 for a mean of 0."""
+    width2 = np.log1p(np.divide(sigma, mean, out=np.zeros_like(mean), where=mean > 0) ** 2)
     return mean * np.exp(np.sqrt(width2) * rng.standard_normal(len(mean)) - 0.5 * width2)
 
 
@@ -132,13 +149,20 @@ def cells(
 
 
 def energy_flow(
-    regions: tuple, resolution, lowest: float, hits: dict[str, np.ndarray], rng: np.random.Generator
+    regions: tuple,
+    resolution,
+    lowest: float,
+    hits: dict[str, np.ndarray],
+    rng: np.random.Generator,
+    smearing: float = 1.0,
+    scale: float = 1.0,
 ) -> dict[str, np.ndarray]:
     """Neutral objects of a calorimeter: event, eta, phi, energy of massless objects.
 
     `hits` holds event, eta, phi, deposit and tracked (the energy of the reconstructed track, 0
-    without one) of every particle that deposits energy. Deposits are summed in cells, smeared and
-    cut, and the energies of tracks are subtracted.
+    without one) of every particle that deposits energy. Deposits are summed in cells, smeared by
+    `smearing` times the resolution, multiplied by `scale` and cut, and the energies of tracks are
+    subtracted.
     """
     key, low_eta, low_phi, width_eta, width_phi = cells(
         regions, hits["event"], hits["eta"], hits["phi"]
@@ -147,7 +171,7 @@ def energy_flow(
     eta = np.copysign(low_eta[first] + 0.5 * width_eta[first], hits["eta"][first])
     deposit = np.bincount(cell, hits["deposit"])
     tracked = np.bincount(cell, hits["tracked"])
-    energy = log_normal(deposit, resolution(eta, deposit), rng)
+    energy = scale * log_normal(deposit, smearing * resolution(eta, deposit), rng)
     sigma = resolution(eta, energy)
     energy[(energy < lowest) | (energy < SIGNIFICANCE * sigma)] = 0.0
     neutral = energy - tracked
@@ -159,9 +183,14 @@ def energy_flow(
     return {name: values[selected] for name, values in objects.items()}
 
 
-def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOWEST_PT) -> Objects:
+def reconstruct(
+    events: Events,
+    rng: np.random.Generator,
+    lowest_pt: float = LOWEST_PT,
+    detector: Detector = NOMINAL,
+) -> Objects:
     """Tracks, photons and neutral hadrons of the final particles of `events`, above `lowest_pt`
-    [GeV]."""
+    [GeV], as `detector` measures them."""
     final = np.flatnonzero(
         (events.status > 0) & ~np.isin(np.abs(events.pdg_id), NEUTRINOS)
     )  # (stable visible particles,)
@@ -172,10 +201,11 @@ def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOW
     eta = pseudorapidity(pt, pz)
     kind = kinds(species, charge)
 
-    tracked = rng.random(len(final)) < track_efficiency(kind, pt, eta)
-    scale = np.where(
-        tracked, log_normal(np.ones_like(pt), track_resolution(kind, pt, eta), rng), 0.0
-    )  # reconstructed over true momentum, 0 without a track
+    efficiency = detector.track_efficiency * track_efficiency(kind, pt, eta)
+    tracked = rng.random(len(final)) < efficiency
+    width = detector.resolution * track_resolution(kind, pt, eta)
+    # reconstructed over true momentum, 0 without a track
+    scale = np.where(tracked, log_normal(np.ones_like(pt), width, rng), 0.0)
     momentum = pt * np.cosh(eta)
     mass2 = np.maximum(energy**2 - momentum**2, 0.0)
     track_energy = np.where(tracked, np.sqrt((scale * momentum) ** 2 + mass2), 0.0)
@@ -193,10 +223,17 @@ def reconstruct(events: Events, rng: np.random.Generator, lowest_pt: float = LOW
         columns["tracked"] = track_energy
         return {name: values[selected] for name, values in columns.items()}
 
-    photons = energy_flow(ECAL_REGIONS, ecal_resolution, ECAL_LOWEST, hits(ecal_fraction), rng)
-    neutrals = energy_flow(HCAL_REGIONS, hcal_resolution, HCAL_LOWEST, hits(hcal_fraction), rng)
+    electromagnetic, hadronic = hits(ecal_fraction), hits(hcal_fraction)
+    smearing, hadronic_scale = detector.resolution, detector.hadronic_scale
+    photons = energy_flow(
+        ECAL_REGIONS, ecal_resolution, ECAL_LOWEST, electromagnetic, rng, smearing
+    )
+    neutrals = energy_flow(
+        HCAL_REGIONS, hcal_resolution, HCAL_LOWEST, hadronic, rng, smearing, hadronic_scale
+    )
 
     x, y, z = events.x[final], events.y[final], events.z[final]
+    pt = np.maximum(pt, LEAST_PT)  # along the beam: no track
     d0_error = np.sqrt(0.010**2 + (0.055 / pt) ** 2 * np.cosh(eta))
     dz_error = np.sqrt(0.020**2 + (0.090 / pt) ** 2 * np.cosh(eta) ** 2)
     d0 = (x * py - y * px) / pt + d0_error * rng.standard_normal(len(pt))

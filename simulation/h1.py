@@ -187,7 +187,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "events of each generator, before the cuts of preprocessing, which shares them among the "
         "splits",
     )
-    parser.set_defaults(stand_in=STAND_IN)
+
+
+def stand_in(_: argparse.Namespace) -> str:
+    """What takes the place of the public generators, for simulation.json."""
+    return STAND_IN
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:

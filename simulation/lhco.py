@@ -141,16 +141,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--alternative",
-        dest="stand_in",
-        action="store_const",
-        const=ALTERNATIVE,
+        action="store_true",
         help="background only, with less radiation and other fragmentation: the second simulation "
         "that finetune.py lhco --simulation takes",
     )
 
 
+def stand_in(args: argparse.Namespace) -> str | None:
+    """What takes the place of another generator, if anything does."""
+    return ALTERNATIVE if args.alternative else None
+
+
 def files(args: argparse.Namespace) -> list[OutputFile]:
     """One file of all events, background and signal mixed."""
     signal = args.events // SIGNAL_SHARE
-    counts = (0, 0, args.events) if args.stand_in else (args.events - signal, signal, 0)
+    counts = (0, 0, args.events) if args.alternative else (args.events - signal, signal, 0)
     return [OutputFile(args.out / FILE_NAME, "train", counts)]

@@ -3,17 +3,24 @@
 A. Andreassen et al., arXiv:1911.09107 and doi:10.5281/zenodo.3548091: 14 TeV, a stable Z above
 200 GeV, anti-kT 0.4, Delphes with the CMS card. There Herwig plays the data; here it is a second
 Pythia with less radiation and other fragmentation, called PythiaAlt in the file names.
+
+By default one detector measures both samples. With --response shifted that of PythiaAlt alone
+differs by amounts that an imperfect simulation may have: track efficiency 3 % lower, resolution of
+tracks and calorimeters 20 % worse, hadronic energy scale 2 % higher. Particle level and Pythia21
+stay the same, event by event. An unfolding, which takes the response from the simulation, is then
+biased, by any method.
 """
 
 import argparse
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 
 import awkward as ak
 import numpy as np
 
 from omnilearn.clustering import angularity, cluster, softdrop, subjettiness
 from omnilearn.kinematics import delta_phi
-from simulation.detector import Objects, reconstruct, visible
+from simulation.detector import NOMINAL, Detector, Objects, reconstruct, visible
 from simulation.generator import Events
 from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, files_of_one_process
@@ -36,11 +43,14 @@ STAND_IN = (
     "PythiaAlt is Pythia 8 with alpha_s 0.105 in the final-state shower and Lund a 0.3, b 0.8; "
     "it takes the place of Herwig"
 )
+DATA = "PythiaAlt"  # the sample that plays the data
+SHIFTED = Detector(track_efficiency=0.97, resolution=1.2, hadronic_scale=1.02)
+RESPONSES = {"nominal": NOMINAL, "shifted": SHIFTED}  # of the detector that measures DATA
 
 PROCESSES = (
     Process("Pythia21", (Z_PLUS_JET,), jets_per_second=56),
     Process(
-        "PythiaAlt",
+        DATA,
         (
             (
                 *Z_PLUS_JET,
@@ -67,18 +77,26 @@ def hardest_jets(card: GeneratorCard, objects: Objects, count: int) -> ak.Array:
 
 
 def boosted_events(
-    card: GeneratorCard, process: Process, events: Events, rng: np.random.Generator
+    card: GeneratorCard,
+    process: Process,
+    events: Events,
+    rng: np.random.Generator,
+    data_detector: Detector = NOMINAL,
 ) -> ak.Array:
     """Events with a hard Z and a jet at particle level, with the jets of both levels.
 
-    Events without a jet at detector level are kept as events that the detector missed. Fields: sim
-    and gen (events, var objects), Z_{pt, y, phi}.
+    Events without a jet at detector level are kept as events that the detector missed. Events of
+    the process DATA are measured by `data_detector`. Fields: sim and gen (events, var objects),
+    Z_{pt, y, phi}.
     """
+    measured = card.objects
+    if process.name == DATA:
+        measured = partial(card.objects, detector=data_detector)
     final = (events.status > 0) & (events.pdg_id == Z_BOSON)
     # without the Z, which belongs to no jet
     rest = replace(events, status=np.where(final, -events.status, events.status))
     levels = {
-        "sim": hardest_jets(card, card.objects(rest, rng), events.count),
+        "sim": hardest_jets(card, measured(rest, rng), events.count),
         "gen": hardest_jets(card, visible(rest, rng), events.count),
     }
     z = np.zeros(events.count, np.int64)
@@ -166,7 +184,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_jets(
         parser, "events of each of the two samples; preprocessing shares them among the splits"
     )
-    parser.set_defaults(stand_in=STAND_IN)
+    factors = ", ".join(f"{name} {value:g}" for name, value in asdict(SHIFTED).items())
+    parser.add_argument(
+        "--response",
+        choices=RESPONSES,
+        default="nominal",
+        help=f"detector of {DATA}; nominal: that of Pythia21, shifted: that times the factors "
+        f"{factors} (default: nominal)",
+    )
+
+
+def card(args: argparse.Namespace) -> GeneratorCard:
+    """The card whose data are measured with the response of --response."""
+    return replace(CARD, select=partial(boosted_events, data_detector=RESPONSES[args.response]))
+
+
+def stand_in(args: argparse.Namespace) -> str:
+    """What takes the place of the public data, for simulation.json."""
+    detector = RESPONSES[args.response]
+    if detector == NOMINAL:
+        return STAND_IN
+    factors = ", ".join(f"{name} {value:g}" for name, value in asdict(detector).items())
+    return f"{STAND_IN}; its detector differs from that of Pythia21 by the factors {factors}"
 
 
 def files(args: argparse.Namespace) -> list[OutputFile]:

@@ -16,7 +16,7 @@ from omnilearn.errors import UserError
 from omnilearn.settings import option, without_effect
 from omnilearn.statistics.results import read_results
 from omnilearn.unfolding.events import Events
-from omnilearn.unfolding.ibu import Binned
+from omnilearn.unfolding.ibu import Binned, chosen_iterations
 from omnilearn.unfolding.omnifold import DETECTOR, PARTICLE
 from omnilearn.unfolding.spectrum_distances import (
     BINNING,
@@ -38,8 +38,12 @@ LEAST_REPLICAS = 10  # fewer do not give a variance
 class UnfoldingEvaluation(Evaluation):
     """Flags of evaluate.py for an unfolding."""
 
-    ibu_iterations: int = option(
-        3, "iterations of iterative Bayesian unfolding, the binned comparison", least=1
+    ibu_iterations: int | None = option(
+        None,
+        "iterations of iterative Bayesian unfolding, the binned comparison; without this flag "
+        "detector level chooses those of each observable",
+        int,
+        least=1,
     )
 
 
@@ -71,13 +75,14 @@ def evaluate(
     levels = [DETECTOR]
     if about["step"] == "unfold" and events.has_truth:
         levels.append(PARTICLE)
-    results |= {"ibu_iterations": settings.ibu_iterations, "spectra": {}}
+    results["spectra"] = {}
+    ibu: dict[str, Spectrum] = {}
+    if PARTICLE in levels:
+        results["ibu_iterations"], ibu = ibu_spectra(events, settings.ibu_iterations, config.seed)
     steps = StepFiles(run, len(events.simulated))
     arrays["reweighted"] = steps["iteration1_step1"]
     for level in levels:
-        distances, spectra = compare_level(
-            events, level, arrays, settings.ibu_iterations, config.seed
-        )
+        distances, spectra = compare_level(events, level, arrays, ibu)
         results |= distances
         results["spectra"][LEVEL_NAMES[level]] = spectra
     results |= two_sample_test(run, events, config, levels[-1], arrays["weight"])
@@ -95,9 +100,12 @@ def reference(events: Events, level: str) -> np.ndarray:
 
 
 def compare_level(
-    events: Events, level: str, arrays: dict[str, np.ndarray], ibu_iterations: int, seed: int
+    events: Events, level: str, arrays: dict[str, np.ndarray], ibu: dict[str, Spectrum]
 ) -> tuple[dict, dict]:
-    """Distances of every observable at one level, and the histograms behind them."""
+    """Distances of every observable at one level, and the histograms behind them.
+
+    ibu: the result of iterative Bayesian unfolding at particle level, by observable.
+    """
     distances: dict[str, Any] = {}
     histograms: dict[str, dict] = {}
     simulated, data = events.simulated, reference(events, level)
@@ -120,7 +128,7 @@ def compare_level(
             weights = prior * arrays["reweighted"]
             spectra["reweighted"] = Spectrum.of(values[simulated], weights, edges)
         else:
-            spectra["ibu"] = ibu_spectrum(events, name, values, edges, ibu_iterations, seed)
+            spectra["ibu"] = ibu[name]
         histograms[name] = {"edges": edges.tolist(), "truth": truth.plotted()}
         for kind, spectrum in spectra.items():
             key = f"{LEVEL_NAMES[level]}_{name}_{kind}"
@@ -131,21 +139,30 @@ def compare_level(
     return distances, histograms
 
 
-def ibu_spectrum(
-    events: Events, name: str, gen: np.ndarray, edges: np.ndarray, iterations: int, seed: int
-) -> Spectrum:
-    """The observable after iterative Bayesian unfolding, with the toys of the replicas."""
-    reco, simulated = events.observable(DETECTOR, name), events.simulated
-    data = ~simulated & ~events.truth
+def ibu_spectra(
+    events: Events, iterations: int | None, seed: int
+) -> tuple[dict[str, int], dict[str, Spectrum]]:
+    """Iterations and result of iterative Bayesian unfolding of every observable, with the toys of
+    the replicas.
+
+    iterations: their number; None: for each observable, that which detector level chooses.
+    """
+    simulated, data = events.simulated, ~events.simulated & ~events.truth
     passes_reco, passes_gen = events.passes[DETECTOR], events.passes[PARTICLE]
-    bins = Binned.of(
-        (reco[simulated], passes_reco[simulated]),
-        (gen[simulated], passes_gen[simulated]),
-        (reco[~simulated], (passes_reco & data)[~simulated]),
-        edges,
-    )
-    toys = (events.resampled(seed, toy) for toy in range(IBU_TOYS))
-    return bins.unfolded(events.weight[simulated], events.weight[~simulated], iterations, toys)
+    weights = events.weight[simulated], events.weight[~simulated]
+    counts, spectra = {}, {}
+    for name, edges in BINNING.items():
+        reco, gen = (events.observable(level, name) for level in (DETECTOR, PARTICLE))
+        bins = Binned.of(
+            (reco[simulated], passes_reco[simulated]),
+            (gen[simulated], passes_gen[simulated]),
+            (reco[~simulated], (passes_reco & data)[~simulated]),
+            edges,
+        )
+        counts[name] = iterations or chosen_iterations(bins.refolded_chi2(*weights, seed))
+        toys = (events.resampled(seed, toy) for toy in range(IBU_TOYS))
+        spectra[name] = bins.unfolded(*weights, counts[name], toys)
+    return counts, spectra
 
 
 def by_iteration(steps: StepFiles, events: Events, about: dict) -> dict[str, list]:

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING
 from benchmarks.runs import Run, read_runs
 from benchmarks.unfolding import METHODS, main, report, verdict
-from benchmarks.unfolding_tables import rows, unfolding_tables
+from benchmarks.unfolding_tables import ibu_name, rows, unfolding_tables
 from omnilearn.data.catalogue import OMNIFOLD
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum
@@ -169,6 +169,22 @@ def test_a_spectrum_that_all_methods_share_has_one_row(tmp_path):
     entries = [(method, Run(tmp_path, method, results_of(method))) for method in METHODS]
     assert len(rows(entries, "particle", {"ibu": "IBU"}, "unfolded")) == 1 + 4
     assert len(rows(entries, "particle", {}, "unfolded")) == 4
+
+
+@pytest.mark.parametrize(
+    ("iterations", "name"),
+    [
+        (4, "IBU (4 iterations)"),
+        (dict.fromkeys(OBSERVABLES, 1), "IBU (1 iteration)"),
+        (dict.fromkeys(OBSERVABLES, 3) | {OBSERVABLES[0]: 2}, "IBU (2 to 3 iterations)"),
+        (None, "IBU"),
+    ],
+)
+def test_ibu_is_named_by_one_number_of_iterations_or_by_those_of_the_observables(
+    tmp_path, iterations, name
+):
+    results = results_of("trees") | {"ibu_iterations": iterations}
+    assert ibu_name(Run(tmp_path, "trees", results)) == name
 
 
 def test_undefined_distances_have_their_reason_in_the_table(tmp_path):

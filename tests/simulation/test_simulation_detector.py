@@ -14,6 +14,7 @@ from simulation.detector import (
     MUON,
     NEUTRAL_HADRON,
     PHOTON,
+    Detector,
     Objects,
     cells,
     log_normal,
@@ -120,6 +121,31 @@ def test_a_single_particle_is_measured_with_the_resolution_of_its_detector(
     assert len(objects.event) > 3800
     assert abs(objects.energy.mean() / 50.0 - 1) < 0.02
     assert abs(objects.energy.std() / 50.0 / resolution - 1) < 0.15
+
+
+@pytest.mark.parametrize(
+    ("pdg_id", "detector", "mean", "resolution"),
+    [
+        (MUON_ID, Detector(resolution=1.5), 1.0, 1.5 * 0.0112),
+        (PHOTON_ID, Detector(resolution=1.5), 1.0, 1.5 * 0.0203),
+        (KLONG_ID, Detector(resolution=1.5), 1.0, 1.5 * 0.22),
+        (PHOTON_ID, Detector(hadronic_scale=1.2), 1.0, 0.0203),
+        (KLONG_ID, Detector(hadronic_scale=1.2), 1.2, 1.2 * 0.22),
+    ],
+)
+def test_another_detector_has_another_scale_and_resolution(
+    pdg_id: int, detector: Detector, mean: float, resolution: float
+) -> None:
+    particles = gun(pdg_id, -1 if pdg_id == MUON_ID else 0, 50.0, 0.3, 4000)
+    objects = reconstruct(particles, np.random.default_rng(2), detector=detector)
+    assert abs(objects.energy.mean() / 50.0 - mean) < 0.025
+    assert abs(objects.energy.std() / 50.0 / resolution - 1) < 0.15
+
+
+def test_another_detector_loses_more_tracks() -> None:
+    pions, detector = gun(PION_ID, 1, 50.0, 0.3, 4000), Detector(track_efficiency=0.9)
+    found = reconstruct(pions, np.random.default_rng(3), detector=detector)
+    assert abs((found.kind == CHARGED_HADRON).sum() / 4000 - 0.9 * 0.95) < 0.015
 
 
 def test_energy_of_a_lost_track_stays_as_a_neutral_hadron() -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from small_samples import converted, read_splits, simulated, without_mpi
 
+from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian, to_rapidity
 from preprocessing import omnifold as reader
 from preprocessing.identity import masses
 from simulation import omnifold
-from simulation.__main__ import parser
+from simulation.__main__ import description, parser
 from simulation.detector import visible
 from simulation.generator import Generator
 
@@ -113,13 +114,40 @@ def test_the_alternative_radiates_less(samples: dict) -> None:
     assert not np.array_equal(alternative["gen_Zs"], samples["Pythia21"]["gen_Zs"])
 
 
-def test_the_replacement_of_herwig_is_recorded(folder: Path) -> None:
-    arguments = parser().parse_args(["omnifold", "--jets", "1", "--out", "x"])
-    assert "takes the place of Herwig" in arguments.stand_in
+def flags(*words: str) -> argparse.Namespace:
+    return parser().parse_args(["omnifold", "--jets", "1", "--out", "x", *words])
+
+
+def test_the_replacement_of_herwig_and_the_detector_of_the_data_are_recorded(folder: Path) -> None:
+    nominal, shifted = (description(flags("--response", name)) for name in ("nominal", "shifted"))
+    assert description(flags()) == nominal
+    assert nominal["stand_in"].endswith("takes the place of Herwig")
+    assert shifted["response"] == "shifted"
+    assert shifted["stand_in"].startswith(nominal["stand_in"])
+    assert "track_efficiency 0.97, resolution 1.2, hadronic_scale 1.02" in shifted["stand_in"]
     assert [reader.generator(path)[0] for path in sorted(folder.glob("*.npz"))] == [
         "simulation",
         "data",
     ]
+
+
+def test_another_response_changes_the_detector_level_of_the_data_alone(
+    samples: dict, tmp_path: Path
+) -> None:
+    card = without_mpi(omnifold.card(flags("--response", "shifted")), chunk_size=60)
+    simulated(omnifold, tmp_path, card, jets=EVENTS)
+    for name, nominal in samples.items():
+        with np.load(tmp_path / f"{name}_Zjet_pTZ-200GeV_0.npz") as file:
+            for key, values in nominal.items():
+                equal = np.array_equal(file[key], values)
+                assert equal == (name == "Pythia21" or key.startswith("gen")), (name, key)
+            if name == "PythiaAlt":
+                assert file["sim_mults"].mean() < 0.99 * nominal["sim_mults"].mean()
+
+
+def test_an_unknown_response_is_refused() -> None:
+    with pytest.raises(UserError, match="nominal"):
+        flags("--response", "other")
 
 
 def test_an_event_without_objects_has_an_empty_jet() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from omnilearn.unfolding.ibu import OUTSIDE, Binned, bins_of, unfolded
+from omnilearn.statistics.results import Result
+from omnilearn.unfolding.ibu import OUTSIDE, Binned, bins_of, chosen_iterations, unfolded
 from omnilearn.unfolding.spectrum_distances import Spectrum, triangular_discriminator
 
 EDGES = np.array([0.0, 1.0, 2.0])
@@ -101,3 +102,65 @@ def test_a_bin_whose_weights_cancel_stays_empty_and_the_others_finite():
     bins = Binned.of(*[all_accepted(gen)] * 3, EDGES)
     sums = unfolded(np.array([4.0, 6.0]), bins.response(np.array([1.0, -1.0, 1.0, 1.0])), 3)
     assert sums.tolist() == [0.0, 6.0]
+
+
+def gaussians(resolution: float, shift: float, simulated: int, observed: int, seed: int):
+    """Binned Gaussians of width 1, the data shifted, and the particle level of the data."""
+    rng = np.random.default_rng(seed)
+    edges = np.linspace(-4, 4, 33)
+    gen, truth = rng.normal(0, 1, simulated), rng.normal(shift, 1, observed)
+    reco, data = (values + rng.normal(0, resolution, len(values)) for values in (gen, truth))
+    bins = Binned.of(all_accepted(reco), all_accepted(gen), all_accepted(data), edges)
+    return bins, truth
+
+
+def chosen(bins: Binned, seed: int = 0) -> int:
+    ones = np.ones(len(bins.reco)), np.ones(len(bins.data))
+    return chosen_iterations(bins.refolded_chi2(*ones, seed))
+
+
+def test_detector_level_chooses_one_iteration_where_it_equals_the_simulation():
+    assert chosen(gaussians(0.5, 0.0, 10_000, 10_000, seed=1)[0]) == 1
+    assert chosen(gaussians(1e-6, 0.7, 10_000, 10_000, seed=1)[0]) == 1
+
+
+def test_detector_level_chooses_more_iterations_for_a_wider_response():
+    narrow, wide = (
+        chosen(gaussians(resolution, 0.7, 20_000, 20_000, seed=2)[0]) for resolution in (0.5, 1.0)
+    )
+    assert 1 < narrow < wide < 20
+
+
+def test_chosen_iterations_are_nearly_as_close_to_the_truth_as_the_best():
+    bins, truth = gaussians(0.7, 0.7, 20_000, 20_000, seed=3)
+    ones = np.ones(20_000)
+    expected = np.histogram(truth, bins.edges)[0]
+    distance = [
+        np.sum((unfolded(bins.sums(bins.data, ones), bins.response(ones), count) - expected) ** 2)
+        for count in range(1, 31)
+    ]
+    assert distance[chosen(bins) - 1] < min(1.5 * min(distance), 0.2 * distance[0], distance[-1])
+
+
+def test_refolded_data_of_the_other_half_have_a_chi2_of_one_and_a_wrong_response_has_not():
+    bins, _ = gaussians(0.5, 0.3, 20_000, 20_000, seed=4)
+    ones = np.ones(20_000)
+    chi2 = bins.refolded_chi2(ones, ones, seed=0)
+    assert 0.5 < chi2[4].value < 1.8
+    assert chi2[0].value > chi2[4].value + chi2[4].error
+    assert chi2[0].error == pytest.approx(np.sqrt(2 / 30) / np.sqrt(2), rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [
+        ([9.0, 3.0, 1.15, 1.0, 1.4], 3),
+        ([9.0, 3.0, 1.3, 1.0, 1.4], 4),
+        ([np.nan, 2.0, 1.9], 2),
+        ([np.nan, np.nan], 1),
+    ],
+)
+def test_the_first_chi2_within_the_uncertainty_of_the_lowest_is_chosen(values, count):
+    undefined = Result(np.nan, None, 5, reason="the weights add up to -1")
+    chi2 = [Result(value, 0.2, 5) if np.isfinite(value) else undefined for value in values]
+    assert chosen_iterations(chi2) == count

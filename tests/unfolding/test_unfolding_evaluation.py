@@ -11,7 +11,9 @@ from toy_events import SPEC, write_events
 
 from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import Result, read_results
+from omnilearn.unfolding import evaluation
 from omnilearn.unfolding.likelihood_ratio import closure
+from omnilearn.unfolding.spectrum_distances import BINNING
 from omnilearn.unfolding.two_sample_test import signed_auc
 from omnilearn.unfolding.unfolded_weights import read_weights
 
@@ -64,6 +66,7 @@ def test_the_particle_level_of_unfolded_data_is_never_used(workdir, tmp_path, sp
     assert finetuned(tmp_path)[0] == 0
     assert python("evaluate.py", tmp_path / "runs" / "toy")[0] == 0
     after = read_results(tmp_path / "runs" / "toy" / "results.json")
+    assert after["ibu_iterations"] == before["ibu_iterations"]
     for key, result in before.items():
         if key.startswith(("chi2_", "triangular_")):
             assert result.value == pytest.approx(after[key].value, nan_ok=True), key
@@ -74,13 +77,29 @@ def test_the_iterations_of_ibu_change_ibu_alone(workdir, spectra_alone):
     for iterations in (1, 9):
         assert python("evaluate.py", run, "--ibu-iterations", iterations)[0] == 0
         results[iterations] = read_results(run / "results.json")
-        assert results[iterations]["ibu_iterations"] == iterations
+        assert set(results[iterations]["ibu_iterations"].values()) == {iterations}
     keys = [f"triangular_particle_{name}" for name in SPEC.observables]
     assert any(results[1][f"{key}_ibu"] != results[9][f"{key}_ibu"] for key in keys)
     assert all(results[1][f"{key}_unfolded"] == results[9][f"{key}_unfolded"] for key in keys)
     code, _, err = python("evaluate.py", run, "--ibu-iterations", 0)
     assert code == 2
     assert "--ibu-iterations is 0; expected 1 or more" in err
+
+
+def test_without_a_number_detector_level_chooses_the_iterations_of_ibu(
+    workdir, spectra_alone, monkeypatch
+):
+    run, numbers = workdir / "runs" / "toy", iter(range(1, 7))
+    monkeypatch.setattr(evaluation, "chosen_iterations", lambda chi2: next(numbers))
+    assert python("evaluate.py", run)[0] == 0
+    chosen = read_results(run / "results.json")
+    assert chosen["ibu_iterations"] == dict(zip(BINNING, range(1, 7), strict=True))
+    assert python("evaluate.py", run, "--ibu-iterations", 2)[0] == 0
+    forced = read_results(run / "results.json")
+    second = list(BINNING)[1]
+    for name in BINNING:
+        key = f"triangular_particle_{name}_ibu"
+        assert (chosen[key] == forced[key]) == (name == second), name
 
 
 @pytest.mark.slow
