@@ -94,7 +94,7 @@ def pseudorapidity(pt: np.ndarray, pz: np.ndarray) -> np.ndarray:
 
 def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Positive numbers with the given mean and standard deviation; 0 for a mean of 0."""
-    width2 = np.log1p(np.divide(sigma, mean, out=np.zeros_like(mean), where=mean > 0) ** 2)
+    width2 = np.log1p(np.divide(sigma, mean, out=np.zeros(len(mean)), where=mean > 0) ** 2)
     return mean * np.exp(np.sqrt(width2) * rng.standard_normal(len(mean)) - 0.5 * width2)
 
 

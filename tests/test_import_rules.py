@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "omnilearn.leftovers": ("omnilearn.run_lock",),
     **dict.fromkeys(ALONE, ()),
     "omnilearn.settings": (),
-    "omnilearn.config": ("omnilearn.settings",),
+    "omnilearn.config": ("omnilearn.settings", "omnilearn.data.spec"),
     "omnilearn.recipes": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
     "omnilearn.training.rendezvous": (),
