@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from omnilearn.clustering import cluster
-from simulation.lhco import CARD, FILE_NAME, OutputFile
+from simulation.__main__ import description, parser
+from simulation.lhco import CARD, FILE_NAME, OutputFile, files
 from simulation.runner import produce
 
 
@@ -14,7 +15,7 @@ from simulation.runner import produce
 def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     """20 events of background and 30 of signal."""
     path = tmp_path_factory.mktemp("lhco") / FILE_NAME
-    produce(CARD, [OutputFile(path, "train", (20, 30))], seed=1, workers=1)
+    produce(CARD, [OutputFile(path, "train", (20, 30, 0))], seed=1, workers=1)
     return pd.read_hdf(path)
 
 
@@ -76,3 +77,15 @@ def test_signal_is_a_resonance_of_two_heavy_jets(table: pd.DataFrame, jets: np.n
     dijet = mass(jets.sum(axis=1))
     assert abs(np.median(dijet[signal]) - 3450) < 150
     assert np.median(dijet[~signal]) < 3200
+
+
+def test_the_alternative_sample_is_background_of_another_shower(tmp_path):
+    args = parser().parse_args(["lhco", "--jets", "12", "--alternative", "--out", str(tmp_path)])
+    assert "alpha_s 0.12" in description(args)["stand_in"]
+    produce(CARD, files(args), seed=1, workers=1)
+    sample = pd.read_hdf(tmp_path / FILE_NAME)
+    assert len(sample) == 12
+    assert not sample[2100].any()
+    nominal = parser().parse_args(["lhco", "--jets", "22", "--out", str(tmp_path)])
+    assert "stand_in" not in description(nominal)
+    assert files(nominal)[0].jets == (20, 2, 0)
