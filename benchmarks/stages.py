@@ -16,6 +16,7 @@ from benchmarks.scripts import ROOT, exit_status
 from omnilearn.errors import UserError
 
 Stage = dict[str, list[str]]  # commands by title, which run at the same time
+NICE = ("nice", "-n", "15")  # of a command that gives way to others
 SECONDS_FILE = "seconds.json"  # durations of the finished commands by title
 METRICS = {
     "accuracy": "accuracy",
@@ -75,14 +76,15 @@ def run_stages(stages: Sequence[Stage], folder: Path, demo_command: str) -> dict
 def run_together(commands: Stage, folder: Path) -> Iterator[tuple[str, int, float]]:
     """Run commands at the same time: title, exit code and seconds of each, in order.
 
-    Each has its share of the cores. The first prints to the terminal, the others to files, which
-    are printed when they end.
+    Each has its share of the cores, and the first, which takes longest, precedence. It prints to
+    the terminal, the others to files, which are printed when they end.
     """
     logs = {title: folder / f"{title}.log" for title in list(commands)[1:]}
 
     def run(title: str) -> tuple[str, int, float]:
         start = time.monotonic()
-        code = exit_status(commands[title], logs.get(title), len(commands))
+        words = [*NICE, *commands[title]] if title in logs else commands[title]
+        code = exit_status(words, logs.get(title), len(commands))
         return title, code, time.monotonic() - start
 
     folder.mkdir(parents=True, exist_ok=True)
