@@ -73,6 +73,7 @@ def test_all_stages_write_a_density_a_reference_and_a_classifier(model):
     assert about["events"]["data_signal"] == 20
 
 
+@pytest.mark.slow
 def test_cells_share_the_reference_which_is_not_sampled_again(model, workdir):
     paths = sorted((model / "density" / "reference").glob("part*.hdf5"))
     before = [path.stat().st_mtime_ns for path in paths]

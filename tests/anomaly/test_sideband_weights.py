@@ -129,6 +129,7 @@ def test_salad_trains_the_weights_and_then_the_cells(model):
     assert not (model / "density").exists()
 
 
+@pytest.mark.slow
 def test_a_further_cell_takes_the_weights_that_exist(model, workdir):
     best = model / "sidebands_salad" / "best.h5"
     before = best.stat().st_mtime_ns
@@ -138,6 +139,7 @@ def test_a_further_cell_takes_the_weights_that_exist(model, workdir):
     assert (model / "salad_signal0" / "seed0" / "best.h5").is_file()
 
 
+@pytest.mark.slow
 def test_the_evaluation_of_the_weights_compares_both_samples_in_the_sidebands(model):
     code, out, err = python("evaluate.py", model / "sidebands_salad", "--batch", 16)
     assert (code, err) == (0, "")
@@ -158,6 +160,7 @@ def test_a_cell_of_salad_is_evaluated_on_the_events_of_data(model):
     assert results["max_sic"].n > 0
 
 
+@pytest.mark.slow
 def test_generated_events_in_the_sidebands_weight_a_generated_reference(workdir):
     flags = (
         "--density-epochs 1 --jet-epochs 1 --train-jets 96 --sampling-steps 2 --sideband-weights "
