@@ -54,6 +54,7 @@ def test_every_flag_sets_its_field(item, parser):
         "preset": "small",
         "mode": "generator",
         "padding": "masked",
+        "diffused_pt": "log_pt",
         "model": "omnijet",
         "optimiser": "adamw",
         "precision": "bfloat16",

@@ -20,8 +20,7 @@ class Stream(IntEnum):
     SIGNAL_ROLES = 22
     BUMP_HUNT = 23
     SIDEBAND_SIGNAL = 24
-    SIDEBAND_EVENTS = 25
-    UNWEIGHTING = 26
+    UNWEIGHTING = 25
     DIJETS = 31  # generated events of two jets, and their dijet masses
     DIJET_MASSES = 32
     CODES = 41  # new values of unused codes of a tokeniser
