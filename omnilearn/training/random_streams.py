@@ -19,7 +19,7 @@ class Stream(IntEnum):
     BACKGROUND_ROLES = 21  # which events of a search are data, reference, test, signal
     SIGNAL_ROLES = 22
     BUMP_HUNT = 23
-    SIDEBAND_SIGNAL = 24
+    SIDEBAND_SIGNAL = 24  # signal in the sidebands; events that their weights accept
     UNWEIGHTING = 25
     DIJETS = 31  # generated events of two jets, and their dijet masses
     DIJET_MASSES = 32
