@@ -12,8 +12,9 @@
 #   sbatch --ntasks=4 --gpus=4 jobs/anomaly.sh 0 1 --stage sample ...    # CATHODE: no array
 #
 # Element k trains cell k: all signals of the first repeat, then those of the next one. Without an
-# array all cells are trained in turn. For CATHODE, sample the reference first, then submit the array
-# with --stage classify.
+# array all cells are trained in turn. For CATHODE, sample the reference first, and with
+# --sideband-weights or --simulation train the weights (--stage weight), then submit the array with
+# --stage classify.
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then

@@ -27,6 +27,11 @@ from omnilearn.tagging import task as tagging
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 
+STAGES = {
+    "cathode": ("all", "density", "sample", "classify"),
+    "cathode_weighted": ("all", "density", "sample", "weight", "classify"),
+    "salad": ("all", "weight", "classify"),
+}
 OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_OTHER_OBJECTIVES = ("regression_weight", "feature_drop")
 
@@ -65,7 +70,7 @@ class SearchSettings(Settings):
         "all",
         "without --idealised: train the generator in the sidebands, sample the reference, weight "
         "it, classify, or all of it; flags of other stages have no effect",
-        choices=("all", "density", "sample", "weight", "classify"),
+        choices=STAGES["cathode_weighted"],
     )
     data_background: int = option(
         100_000, "background in the data, in training and validation together", least=1
@@ -148,6 +153,12 @@ def finetune(
         raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
     signals, kind = settings.signals, settings.kind
     folder = model_folder(config, name)
+    stages = STAGES.get(kind, ("all",))
+    if settings.stage not in stages:
+        raise UserError(
+            f"--stage is {settings.stage}, which the {kind} search does not have; expected "
+            f"{', '.join(stages)}"
+        )
     reference = Reference(spec, config, folder, start, settings)
     files = reference.files()
     if settings.stage not in ("all", "weight", "classify"):

@@ -212,3 +212,12 @@ def test_the_data_themselves_are_no_other_simulation(workdir):
     code, _, err = finetuned(workdir, *flags)
     assert code != 0
     assert "the folder of the data" in err
+
+
+@pytest.mark.parametrize(("flags", "stage"), [("--simulation other", "sample"), ("", "weight")])
+def test_a_stage_that_the_search_does_not_have_is_refused(tmp_path, flags, stage):
+    command = "finetune.py lhco --preset small --stage"
+    code, _, err = python(command, stage, *flags.split(), "--runs", tmp_path)
+    assert code != 0
+    assert f"--stage is {stage}, which the" in err
+    assert not list(tmp_path.iterdir())
