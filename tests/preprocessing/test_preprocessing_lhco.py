@@ -322,7 +322,7 @@ def test_damaged_files_are_refused_in_a_sentence(tmp_path, layout):
 
 def test_a_simulated_sample_becomes_pairs_of_jets_that_a_training_reads(preprocess, tmp_path):
     path = tmp_path / "raw" / simulated.FILE_NAME
-    produce(simulated.CARD, [OutputFile(path, "train", (6, 6))], seed=2, workers=1)
+    produce(simulated.CARD, [OutputFile(path, "train", (6, 6, 0))], seed=2, workers=1)
     status, printed, _ = preprocess("lhco", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert status == 0
     assert "left out" not in printed  # the trigger was that of the reader
