@@ -16,7 +16,7 @@ import numpy as np
 
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijet_classifier import DijetClassifier
-from omnilearn.anomaly.dijet_closure import closure, dijet_observables
+from omnilearn.anomaly.dijet_closure import KINEMATICS, closure, dijet_observables
 from omnilearn.anomaly.dijets import SAMPLED, SPLITS, Dijets
 from omnilearn.anomaly.event_roles import TEST, VALIDATION, events_of_files, last_of, natural_events
 from omnilearn.config import Config, Evaluation, Start
@@ -161,24 +161,38 @@ def evaluate(
     }
     if distributed.rank():
         return {}
-    truth, spectra = observables.pop("truth"), {}
+    metrics, spectra = closures(observables, config.seed)
     unit = np.ones(np.count_nonzero(~is_data))
-    results: dict = {
+    return {
         "dataset": spec.name,
         "model": run.name,
         "data": events.files.origin,
         "backbone": about["backbone"] or "",
         "auc_sidebands": auc(logit, is_data.astype(int)),
         **ratio_quality(logit[~is_data], unit, CLIP),
+        **metrics,
+        "spectra": spectra,
     }
-    for name, sample in observables.items():
-        count = len(samples[name])
+
+
+def closures(
+    observables: dict[str, dict[str, np.ndarray]], seed: int
+) -> tuple[dict[str, dict[str, Result]], dict[str, dict]]:
+    """Closure tests of the samples of LEGEND against "truth", and their histograms.
+
+    observables: `dijet_observables` by sample. Of fewer than LEAST_EVENTS events the AUC is
+    undefined, with the reason.
+    """
+    results, spectra = {}, {}
+    for name, legend in LEGEND.items():
+        count = len(observables[name][KINEMATICS[0]])
         if count < LEAST_EVENTS:
             reason = f"{count} events are left, fewer than {LEAST_EVENTS}"
             results[name] = {"auc_kinematics": Result(np.nan, None, count, reason=reason)}
         else:
-            results[name], spectra[name] = closure(truth, sample, config.seed, LEGEND[name])
-    return {**results, "spectra": spectra}
+            truth, sample = observables["truth"], observables[name]
+            results[name], spectra[name] = closure(truth, sample, seed, legend)
+    return results, spectra
 
 
 def sideband_observables(events: Dijets, rows: np.ndarray) -> dict[str, np.ndarray]:
