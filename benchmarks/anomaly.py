@@ -94,15 +94,15 @@ def reference_table(runs: dict[str, Path]) -> str:
     """Markdown: how well weighted references describe the sidebands; empty without one."""
     rows = [REFERENCE_HEAD]
     for model, folder in runs.items():
-        for run in references(folder):
-            if run.name == "density" or not (run / "results.json").is_file():
+        for kind in WEIGHTED:
+            path = folder / f"sidebands_{kind}" / "results.json"
+            if not path.is_file():
                 continue
-            results = read_results(run / "results.json")
+            results = read_results(path)
             kinematics = (
                 results[name]["auc_kinematics"].text for name in ("reference", "weighted")
             )
             share = f"{results['effective_share']:.2f}"
-            kind = run.name.removeprefix("sidebands_")
             rows.append([model, kind, results["auc_sidebands"].text, *kinematics, share])
     return f"\n{markdown(rows, texts=2)}{REFERENCE_NOTE}" if len(rows) > 1 else ""
 

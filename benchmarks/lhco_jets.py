@@ -19,10 +19,10 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.markdown import markdown
 from benchmarks.programs import absolute, backbone, command_parser, write_text
+from omnilearn.anomaly.density import single_jets
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import LHCO
-from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
 from omnilearn.fit import fit_pet, load_best, make_pet
 from omnilearn.log import log
@@ -30,7 +30,7 @@ from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.runs import prepare_run
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.tagging import task as tagging
-from omnilearn.tagging.metrics import auc
+from omnilearn.tagging.metrics import auc, pair_score
 
 RECIPE = "top"  # its settings of a tagger, with a constant learning rate
 EPOCHS, PATIENCE = 80, 8
@@ -61,19 +61,14 @@ def pet_scores(
     kind = "finetuned" if start.path else "scratch"
     runs = flags.out / "runs" / kind / f"repeat{seed}"
     config = Config(**settings, runs=str(runs), name=f"fold{test}", seed=seed)
-
-    def pipeline(selected: np.ndarray) -> Pipeline:
-        jets = np.repeat(selected, JETS)
-        files = events.files.jets
-        return Pipeline(files, LHCO, config.batch, seed=seed, weighted=False, selected=jets)
-
     pet = make_pet(LHCO, config, start, say=log.debug)
     about = {"task": "tagging", "dataset": LHCO.name, "backbone": start.path}
-    training = pipeline((fold != test) & (fold != validation))
+    parts = (fold != test) & (fold != validation), fold == validation, fold == test
+    training, stopping, tested = (single_jets(events, part, config) for part in parts)
     run = prepare_run(config, "", about)
-    fit_pet(pet, config, (training, pipeline(fold == validation)), run, about)
-    logits = tagging.predict(load_best(pet, run), pipeline(fold == test))["logits"]
-    return logits[:, LHCO.signal] - logits[:, 1 - LHCO.signal]
+    fit_pet(pet, config, (training, stopping), run, about)
+    logits = tagging.predict(load_best(pet, run), tested)["logits"]
+    return pair_score(logits, LHCO.signal, 1 - LHCO.signal)
 
 
 def tree_scores(events: Dijets, fold: np.ndarray, test: int, seed: int) -> np.ndarray:

@@ -12,7 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.anomaly.bump_hunt import limits
-from omnilearn.anomaly.dijet_closure import closure, dijet_observables
+from omnilearn.anomaly.dijet_closure import (
+    closure,
+    dijet_observables,
+    of_all_ranks,
+    stored_observables,
+)
 from omnilearn.anomaly.dijet_kinematics import (
     COUNTED,
     KinematicsPipeline,
@@ -203,17 +208,10 @@ def evaluate(
     for region, inside in zip(REGIONS, (events.in_sidebands, events.in_signal_region), strict=True):
         rows = np.flatnonzero(test & inside)[: settings.events]
         share = np.array_split(rows, distributed.size())[distributed.rank()]
-        true, sampled = events.files.gather(share), sampler.events(share, events.mass[share])
-        samples = (
-            dijet_observables(true["data"], true["jet"], events.files.filled[share]),
-            dijet_observables(
-                sampled["data"], sampled["jet"][..., columns], sampled["multiplicity"]
-            ),
-        )
-        truth, generated = (
-            {name: distributed.allgather(values) for name, values in sample.items()}
-            for sample in samples
-        )
+        sampled = sampler.events(share, events.mass[share])
+        jet = sampled["jet"][..., columns]
+        truth = stored_observables(events, rows)
+        generated = of_all_ranks(dijet_observables(sampled["data"], jet, sampled["multiplicity"]))
         if distributed.rank() == 0:
             results[region], spectra[region] = closure(truth, generated, config.seed)
     return {**description, "sampler": asdict(solver), **results, "spectra": spectra}

@@ -6,11 +6,13 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import cross_val_predict
 
+from omnilearn.anomaly.dijets import Dijets
 from omnilearn.data.spec import FEATURES, JET_FEATURES
 from omnilearn.generation.distances import wasserstein
 from omnilearn.statistics.histograms import histogram
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import auc
+from omnilearn.training import distributed
 
 KINEMATICS = tuple(f"{name}_{jet}" for jet in (1, 2) for name in JET_FEATURES)
 CONSTITUENTS = ("eta_rel", "phi_rel", "log_pt")
@@ -29,15 +31,30 @@ def dijet_observables(
     return kinematics | {name: data[..., FEATURES.index(name)][mask] for name in CONSTITUENTS}
 
 
+def stored_observables(events: Dijets, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """`dijet_observables` of these events (n,), which the ranks share; the same on all ranks."""
+    share = np.array_split(rows, distributed.size())[distributed.rank()]
+    arrays = events.files.gather(share)
+    return of_all_ranks(
+        dijet_observables(arrays["data"], arrays["jet"], events.files.filled[share])
+    )
+
+
+def of_all_ranks(sample: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The values of every rank, in the order of the ranks."""
+    return {name: distributed.allgather(values) for name, values in sample.items()}
+
+
 def closure(
-    truth: dict[str, np.ndarray], generated: dict[str, np.ndarray], seed: int, name: str = ""
+    truth: dict[str, np.ndarray],
+    generated: dict[str, np.ndarray],
+    seed: int,
+    legend: str = "generated",
 ) -> tuple[dict[str, Result], dict[str, dict]]:
     """W1 of every observable and auc_kinematics, and histograms of both samples.
 
-    name: of the second sample in the histograms, "generated" where empty.
-
     auc_kinematics: cross-validated AUC of boosted trees on KINEMATICS between the samples; 0.5
-    where the trees cannot separate them.
+    where the trees cannot separate them. legend: name of the second sample in the histograms.
     """
     metrics = {f"w1_{name}": wasserstein(truth[name], generated[name], seed) for name in truth}
     columns, generated_columns = (
@@ -45,11 +62,10 @@ def closure(
     )
     metrics["auc_kinematics"] = separation(columns, generated_columns, seed)
     spectra: dict[str, Any] = {
-        observable: histogram(
-            {"truth": truth[observable], name or "generated": generated[observable]},
-            observable.startswith("multiplicity"),
+        name: histogram(
+            {"truth": truth[name], legend: generated[name]}, name.startswith("multiplicity")
         )
-        for observable in truth
+        for name in truth
     }
     return metrics, spectra
 

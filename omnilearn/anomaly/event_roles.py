@@ -17,9 +17,15 @@ from omnilearn.training.random_streams import Stream
 TEST = SPLITS.index("test")
 VALIDATION = SPLITS.index("val")
 VALIDATION_SHARE = 0.1  # of generated events
-# kinds whose reference comes from files of its own; it is weighted in the last two
-FROM_FILES = ("cathode", "cathode_weighted", "salad")
-WEIGHTED = FROM_FILES[1:]
+# kinds whose reference comes from files of its own, and the stages of each
+STAGES = {
+    "cathode": ("all", "density", "sample", "classify"),
+    "cathode_weighted": ("all", "density", "sample", "weight", "classify"),
+    "salad": ("all", "weight", "classify"),
+}
+FROM_FILES = tuple(STAGES)
+GENERATED = tuple(kind for kind, stages in STAGES.items() if "density" in stages)
+WEIGHTED = tuple(kind for kind, stages in STAGES.items() if "weight" in stages)
 
 
 @dataclass(frozen=True)

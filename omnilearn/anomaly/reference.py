@@ -19,7 +19,6 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.sampling import Solver
 
-GENERATED = ("cathode", "cathode_weighted")
 SAMPLING_BATCH = 256  # jets
 FIRST_OF_SIDEBANDS = 1 << 40  # number of the first event sampled there
 
@@ -50,8 +49,7 @@ class Reference:
                     f"--simulation is {simulation}, the folder of the data; expected another one, "
                     "with background of another simulation"
                 )
-            about = {"simulation": simulation}
-            return sideband_weights.files_of(self.classifier, self.spec, about)
+            return sideband_weights.simulated_files(Path(simulation), self.spec)
         return self.generated()
 
     def generated(self) -> list[Path]:
@@ -65,7 +63,7 @@ class Reference:
             own = density.density_config(self.config, self.folder, seed, flags)
             density.train(events, recorded, own, self.start, settings.jet_network, solver, about)
         masses = events.mass[recorded & events.in_sidebands]
-        in_region, in_sidebands = (self.run / name for name in sideband_weights.GENERATED)
+        in_region, in_sidebands = (self.run / name for name in sideband_weights.FOLDERS)
         counts = {in_region: settings.reference_background}
         if self.kind in WEIGHTED:
             counts[in_sidebands] = min(settings.sideband_events, len(masses))

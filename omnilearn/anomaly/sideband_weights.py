@@ -16,7 +16,7 @@ import numpy as np
 
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijet_classifier import DijetClassifier
-from omnilearn.anomaly.dijet_closure import KINEMATICS, closure, dijet_observables
+from omnilearn.anomaly.dijet_closure import KINEMATICS, closure, stored_observables
 from omnilearn.anomaly.dijets import SAMPLED, SPLITS, Dijets
 from omnilearn.anomaly.event_roles import TEST, VALIDATION, events_of_files, last_of, natural_events
 from omnilearn.config import Config, Evaluation, Start
@@ -31,14 +31,14 @@ from omnilearn.settings import option, without_effect
 from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import Result
 from omnilearn.tagging import task as tagging
-from omnilearn.tagging.metrics import auc
+from omnilearn.tagging.metrics import auc, pair_score
 from omnilearn.training import distributed
 from omnilearn.training.random_streams import Stream
 
 CLIP = 30.0  # weights are between 1 / CLIP and CLIP before they are normalised
 LEAST_EVENTS = 40  # of a closure test
 LEGEND = {"reference": "reference", "weighted": "weighted reference"}
-GENERATED = ("reference", "sidebands")  # folders of generated events in the run of the density
+FOLDERS = ("reference", "sidebands")  # folders of generated events in the run of the density
 
 
 def reference_parts(events: Dijets, most: int) -> dict[str, np.ndarray]:
@@ -93,7 +93,7 @@ def predicted_logits(
     """Logits (n,) of data over reference, and the rows (n,) of these events, for a trained run."""
     model, logits_of = trained_classifier(run)
     predicted = tagging.predict(model, events.pipeline(*pair, batch), logits_of)
-    return predicted["logits"][:, 1] - predicted["logits"][:, 0], predicted["index"]
+    return pair_score(predicted["logits"], 1, 0), predicted["index"]
 
 
 def reference_weights(run: Path, events: Dijets, most: int, batch: int) -> np.ndarray:
@@ -127,10 +127,14 @@ NOT_EVALUATED = without_effect(
 def files_of(run: Path, spec: DatasetSpec, about: dict) -> list[Path]:
     """Files of the reference that a run was trained with."""
     if about["simulation"]:
-        folder = Path(about["simulation"])
-        return [path for split in SPLITS for path in find_files(folder, spec, split)]
+        return simulated_files(Path(about["simulation"]), spec)
     density = run.parent / "density"
-    return sorted(path for name in GENERATED for path in (density / name).glob("part*.hdf5"))
+    return sorted(path for name in FOLDERS for path in (density / name).glob("part*.hdf5"))
+
+
+def simulated_files(folder: Path, spec: DatasetSpec) -> list[Path]:
+    """All files of a data set in a folder of preprocessed data."""
+    return [path for split in SPLITS for path in find_files(folder, spec, split)]
 
 
 def evaluate(
@@ -156,7 +160,7 @@ def evaluate(
         "weighted": rows[~is_data & accepted],
     }
     observables = {
-        name: sideband_observables(events, sample[: settings.events])
+        name: stored_observables(events, sample[: settings.events])
         for name, sample in samples.items()
     }
     if distributed.rank():
@@ -193,11 +197,3 @@ def closures(
             truth, sample = observables["truth"], observables[name]
             results[name], spectra[name] = closure(truth, sample, seed, legend)
     return results, spectra
-
-
-def sideband_observables(events: Dijets, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """`dijet_observables` of these events (n,), which the ranks share; the same on all ranks."""
-    share = np.array_split(rows, distributed.size())[distributed.rank()]
-    arrays = events.files.gather(share)
-    sample = dijet_observables(arrays["data"], arrays["jet"], events.files.filled[share])
-    return {name: distributed.allgather(values) for name, values in sample.items()}

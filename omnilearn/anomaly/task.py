@@ -14,10 +14,17 @@ import numpy as np
 
 from omnilearn.anomaly.cwola import Classifications, cells, model_folder, trained_classifier
 from omnilearn.anomaly.dijets import Dijets
-from omnilearn.anomaly.event_roles import FROM_FILES, WEIGHTED, SearchConfig, assign_roles
+from omnilearn.anomaly.event_roles import (
+    FROM_FILES,
+    GENERATED,
+    STAGES,
+    WEIGHTED,
+    SearchConfig,
+    assign_roles,
+)
 from omnilearn.anomaly.metrics import cell_metrics
 from omnilearn.anomaly.recipes import ANOMALY
-from omnilearn.anomaly.reference import GENERATED, Reference
+from omnilearn.anomaly.reference import Reference
 from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -27,11 +34,6 @@ from omnilearn.tagging import task as tagging
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
 
-STAGES = {
-    "cathode": ("all", "density", "sample", "classify"),
-    "cathode_weighted": ("all", "density", "sample", "weight", "classify"),
-    "salad": ("all", "weight", "classify"),
-}
 OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_OTHER_OBJECTIVES = ("regression_weight", "feature_drop")
 
@@ -111,7 +113,7 @@ class SearchSettings(Settings):
 SETTINGS, EVALUATION = SearchSettings, Evaluation
 NOT_EVALUATED = without_effect("a search, which has test events of its own", ["split"])
 OF_GENERATOR_HEAD = ("label_drop", "diffused_pt")
-OF_REFERENCE = ("stage", "density_seed", "sideband_weights")
+OF_REFERENCE = ("stage", "density_seed")
 OF_GENERATOR = (
     *("train_jets", "sampling_steps", "sideband_weights"),
     *OF_GENERATOR_HEAD,

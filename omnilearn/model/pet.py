@@ -297,16 +297,15 @@ class PET(keras.Model):
 
     def diffused(self, features):
         """The diffused ones (B, L, 3) of all features (B, L, F)."""
-        *angles, pt = [FEATURES.index(name) for name in self.config.diffused]
-        return ops.concatenate([features[..., : len(angles)], features[..., pt : pt + 1]], axis=-1)
+        pt = FEATURES.index(self.config.diffused_pt)
+        return ops.concatenate([features[..., :2], features[..., pt : pt + 1]], axis=-1)
 
     def among_zeros(self, diffused):
         """All features (B, L, F): the diffused ones (B, L, 3), and zeros."""
-        *angles, pt = [FEATURES.index(name) for name in self.config.diffused]
-        before, after = pt - len(angles), self.config.num_features - pt - 1
-        zero = ops.zeros_like(diffused[..., :1])
-        angular, momentum = diffused[..., : len(angles)], diffused[..., -1:]
-        return ops.concatenate([angular, *before * [zero], momentum, *after * [zero]], axis=-1)
+        pt = FEATURES.index(self.config.diffused_pt)
+        zeros = (pt - 2, self.config.num_features - pt - 1)  # before and after it
+        momentum = ops.pad(diffused[..., 2:], ((0, 0), (0, 0), zeros))
+        return ops.concatenate([diffused[..., :2], momentum], axis=-1)
 
     def call(self, batch):
         """Logits of a batch of the pipeline."""

@@ -171,7 +171,7 @@ def test_generated_events_in_the_sidebands_weight_a_generated_reference(workdir)
     assert (code, err) == (0, "")
     run = workdir / "runs" / "weighted"
     in_region = {}
-    for name in sideband_weights.GENERATED:
+    for name in sideband_weights.FOLDERS:
         masses = []
         for path in sorted((run / "density" / name).glob("part*.hdf5")):
             with h5py.File(path) as file:
