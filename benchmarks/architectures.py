@@ -169,14 +169,10 @@ def draw(rows: list[dict], path_stem: Path) -> None:
 
 def table(rows: list[dict]) -> str:
     """A line per candidate, the lowest validation loss first."""
-    lines = [
-        ["channels x blocks", "weights", "jets seen", "minutes", "validation loss"]
-        + ["cross-entropy", "macro AUC", "accuracy"]
-    ]
+    sizes = ["channels x blocks", "weights", "jets seen", "minutes"]
+    lines = [[*sizes, "validation loss", "cross-entropy", "macro AUC", "accuracy"]]
     for of in sorted(rows, key=lambda of: of["loss"]):
-        lines.append(
-            [of["name"], grouped(of["weights"]), grouped(of["jets_seen"]), f"{of['minutes']:.1f}"]
-            + [f"{of['loss']:.4f}", f"{of['cross_entropy']:.4f}"]
-            + [of["auc"].text, of["accuracy"].text]
-        )
+        sizes = [of["name"], grouped(of["weights"]), grouped(of["jets_seen"])]
+        losses = [f"{of['minutes']:.1f}", f"{of['loss']:.4f}", f"{of['cross_entropy']:.4f}"]
+        lines.append([*sizes, *losses, of["auc"].text, of["accuracy"].text])
     return markdown(lines, texts=1)

@@ -38,26 +38,24 @@ print("class tokens:", tagger.embed(jets).shape)
 def stages(folder: Path, repeats: int = 1) -> list[Stage]:
     """The stages of the demo, which take minutes on two cores.
 
-    The longest command of a stage is the first, which prints its progress bar to the terminal.
+    The longest title of a stage is the first, which prints its progress bar to the terminal.
     """
     command = partial(words_of, raw=folder / "raw", data=folder / "data", runs=folder / "runs")
     sizes = f"--jets {MANY} --val-jets 500 --test-jets 4000"
-    train, evaluate = {}, {}
+    models: Stage = {}
     for name, (model, jets, flags) in reversed(RUNS.items()):
-        train[f"train {model}, {jets} jets"] = command(
+        train = command(
             "{python} finetune.py top --preset small --data {data} --runs {runs} --name {name} "
             f"--train-jets {jets} --repeats {repeats} {flags}",
             name=name,
         )
-        evaluate[f"evaluate {model}, {jets} jets"] = command(
-            "{python} evaluate.py {runs}/{name}", name=name
-        )
+        evaluate = command("{python} evaluate.py {runs}/{name}", name=name)
+        models[f"train and evaluate {model}, {jets} jets"] = [train, evaluate]
     return [
-        {"simulate top tagging": command(f"{{python}} -m simulation top {sizes} --out {{raw}}")},
-        {"preprocess it": command("{python} -m preprocessing top --raw {raw} --out {data}")},
-        train,
-        evaluate,
-        {"scores from Python": [*command("{python} -c"), snippet(folder, repeats)]},
+        {"simulate top tagging": [command(f"{{python}} -m simulation top {sizes} --out {{raw}}")]},
+        {"preprocess it": [command("{python} -m preprocessing top --raw {raw} --out {data}")]},
+        models,
+        {"scores from Python": [[*command("{python} -c"), snippet(folder, repeats)]]},
     ]
 
 

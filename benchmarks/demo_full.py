@@ -38,7 +38,7 @@ def stages(folder: Path) -> list[Stage]:
     """One command per stage; all take 12 to 21 minutes on two cores."""
     paths = {"raw": folder / "raw", "data": folder / "data", "runs": folder / "runs"}
     paths["horovodrun"] = Path(sys.executable).with_name("horovodrun")
-    return [{title: words_of(line, **paths)} for title, line in COMMANDS.items()]
+    return [{title: [words_of(line, **paths)]} for title, line in COMMANDS.items()]
 
 
 def main(arguments: list[str]) -> None:

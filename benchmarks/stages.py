@@ -15,7 +15,8 @@ from benchmarks.programs import command_parser, write_json, write_text
 from benchmarks.scripts import ROOT, exit_status
 from omnilearn.errors import UserError
 
-Stage = dict[str, list[str]]  # commands by title, which run at the same time
+# by title, commands that run one after the other; all titles of a stage run at the same time
+Stage = dict[str, list[list[str]]]
 NICE = ("nice", "-n", "15")  # of a command that gives way to others
 SECONDS_FILE = "seconds.json"  # durations of the finished commands by title
 METRICS = {
@@ -42,21 +43,23 @@ def parse_flags(
 
 
 def run_stages(stages: Sequence[Stage], folder: Path, demo_command: str) -> dict[str, float]:
-    """Run the stages in order; returns the seconds of every command by title.
+    """Run the stages in order; returns the seconds of the commands by title.
 
-    Commands that have succeeded before are not repeated. Raises UserError when a command fails,
+    Titles that have succeeded before are not repeated. Raises UserError when a command fails,
     after the others of its stage have ended; its message names `demo_command` for the repetition.
     """
     seconds_path = folder / SECONDS_FILE
     seconds = json.loads(seconds_path.read_text()) if seconds_path.is_file() else {}
     for index, stage in enumerate(stages, start=1):
-        for title, words in stage.items():
+        for title, commands in stage.items():
             print(f"[{index}/{len(stages)}] {title}", end="", flush=True)
             if title in seconds:
                 print(f": done before in {seconds[title]:.0f} s", flush=True)
-            else:
-                print("\n   ", " ".join(words).replace(f"{ROOT}/", ""), flush=True)
-        remaining = {title: words for title, words in stage.items() if title not in seconds}
+                continue
+            print()
+            for words in commands:
+                print("   ", " ".join(words).replace(f"{ROOT}/", ""), flush=True)
+        remaining = {title: commands for title, commands in stage.items() if title not in seconds}
         failed = {}
         for title, code, duration in run_together(remaining, folder):
             if code:
@@ -73,25 +76,29 @@ def run_stages(stages: Sequence[Stage], folder: Path, demo_command: str) -> dict
     return seconds
 
 
-def run_together(commands: Stage, folder: Path) -> Iterator[tuple[str, int, float]]:
-    """Run commands at the same time: title, exit code and seconds of each, in order.
+def run_together(stage: Stage, folder: Path) -> Iterator[tuple[str, int, float]]:
+    """Run the titles of a stage at the same time: title, exit code and seconds of each, in order.
 
     Each has its share of the cores, and the first, which takes longest, precedence. It prints to
     the terminal, the others to files, which are printed when they end.
     """
-    logs = {title: folder / f"{title}.log" for title in list(commands)[1:]}
+    logs = {title: folder / f"{title}.log" for title in list(stage)[1:]}
 
     def run(title: str) -> tuple[str, int, float]:
-        start = time.monotonic()
-        words = [*NICE, *commands[title]] if title in logs else commands[title]
-        code = exit_status(words, logs.get(title), len(commands))
+        start, code = time.monotonic(), 0
+        for words in stage[title]:
+            code = exit_status(
+                [*NICE, *words] if title in logs else words, logs.get(title), len(stage)
+            )
+            if code:
+                break
         return title, code, time.monotonic() - start
 
     folder.mkdir(parents=True, exist_ok=True)
     for log in logs.values():
         log.unlink(missing_ok=True)
-    with ThreadPoolExecutor(max(len(commands), 1)) as threads:
-        for title, code, duration in threads.map(run, commands):
+    with ThreadPoolExecutor(max(len(stage), 1)) as threads:
+        for title, code, duration in threads.map(run, stage):
             if title in logs:
                 print(f"{title}:")
                 print(indent(logs[title].read_text(errors="replace"), "    "), flush=True)
@@ -123,5 +130,5 @@ def run_demo(
 
 
 def total_seconds(stages: Sequence[Stage], seconds: dict[str, float]) -> float:
-    """Duration of all stages: a stage takes as long as the longest of its commands."""
+    """Duration of all stages: a stage takes as long as its longest title."""
     return sum(max(seconds[title] for title in stage) for stage in stages)

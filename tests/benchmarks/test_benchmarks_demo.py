@@ -16,8 +16,8 @@ from omnilearn.statistics.results import Result, write_results
 def test_a_stage_runs_once_and_a_failing_stage_stops_the_demo(tmp_path, capfd):
     write = "import pathlib; pathlib.Path({!r}).open('a').write('x')".format(str(tmp_path / "x"))
     stages = [
-        {"first": [sys.executable, "-c", write]},
-        {"second": [sys.executable, "-c", "exit(3)"]},
+        {"first": [[sys.executable, "-c", write]]},
+        {"second": [[sys.executable, "-c", "exit(3)"], [sys.executable, "-c", write]]},
     ]
     for _ in range(2):
         with pytest.raises(UserError, match=r"'second' failed with exit code 3.* run: make demo"):
@@ -36,8 +36,8 @@ def test_commands_of_a_stage_run_at_the_same_time_and_print_in_order(tmp_path, c
         "print('ended', {!r})"
     )
     stage = {
-        "train": [sys.executable, "-c", wait.format(str(first), str(second), "training")],
-        "evaluate": [sys.executable, "-c", wait.format(str(second), str(first), "evaluation")],
+        "train": [[sys.executable, "-c", wait.format(str(first), str(second), "training")]],
+        "evaluate": [[sys.executable, "-c", wait.format(str(second), str(first), "evaluation")]],
     }
     assert run_stages([stage], tmp_path, "make demo").keys() == {"train", "evaluate"}
     out = capfd.readouterr().out
@@ -50,8 +50,8 @@ def test_commands_of_a_stage_run_at_the_same_time_and_print_in_order(tmp_path, c
 
 def test_a_command_that_succeeded_is_not_repeated_when_another_of_its_stage_failed(tmp_path, capfd):
     stage = {
-        "once": [sys.executable, "-c", f"open({str(tmp_path / 'x')!r}, 'x')"],  # fails twice
-        "failing": [sys.executable, "-c", "raise SystemExit('no jets')"],
+        "once": [[sys.executable, "-c", f"open({str(tmp_path / 'x')!r}, 'x')"]],  # fails twice
+        "failing": [[sys.executable, "-c", "raise SystemExit('no jets')"]],
     }
     for _ in range(2):
         with pytest.raises(UserError, match="'failing' failed with exit code 1"):
@@ -61,8 +61,13 @@ def test_a_command_that_succeeded_is_not_repeated_when_another_of_its_stage_fail
 
 @pytest.mark.parametrize("module", [demo, demo_full])
 def test_all_names_in_the_commands_of_a_demo_are_replaced(module, tmp_path):
-    commands = {t: words for stage in module.stages(tmp_path) for t, words in stage.items()}
-    for title, words in commands.items():
+    commands = [
+        (title, words)
+        for stage in module.stages(tmp_path)
+        for title, in_turn in stage.items()
+        for words in in_turn
+    ]
+    for title, words in commands:
         assert words[0].startswith("/")
         assert title == "scores from Python" or not {"{", "}"} & set("".join(words))
 
