@@ -1,4 +1,6 @@
-"""Insert numbers and tables of benchmarks/results into README.md and docs/*.md, at their markers.
+"""Insert numbers and tables of benchmarks/results into the pages, at their markers.
+
+Pages are README.md, docs/*.md and the README.md of every folder of results.
 
     python -m benchmarks docs            # rewrites the text between markers
     python -m benchmarks docs --check    # changes nothing, fails if a page would change
@@ -29,7 +31,8 @@ TABLE = re.compile(r"(<!-- table: ([^>]+?) -->\n)(.*?)(<!-- /table -->)", re.DOT
 
 def pages(root: Path = ROOT) -> list[Path]:
     """The pages that numbers are inserted into."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    of_results = sorted((root / "benchmarks" / "results").rglob("README.md"))
+    return [root / "README.md", *sorted((root / "docs").glob("*.md")), *of_results]
 
 
 def rewritten(text: str) -> str:
