@@ -19,7 +19,7 @@ from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.history import best_epoch, read_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
-from omnilearn.plotting.scans import Scan, confusion_figure, training_size_scan
+from omnilearn.plotting.scans import confusion_figure, learning_curve
 from omnilearn.plotting.style import grouped
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.figures import LossHistory, loss_curves
@@ -66,7 +66,7 @@ Validation cross-entropy and macro AUC against the number of pre-training jets, 
 of the last row:
 
 {table}
-![AUC against pre-training jets]({name}_learning_curve.png)
+![Validation cross-entropy and AUC against pre-training jets]({name}_learning_curve.png)
 
 """
 
@@ -118,9 +118,11 @@ def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
     if not curve:
         return
     runs = [*curve, run]
-    metric = [read_results(path / "results.json")["auc"] for path in runs]
-    scan = Scan(name, [training_jets(path) for path in runs], metric)
-    training_size_scan([scan], out / f"{name}_learning_curve", "AUC", x_label="Pre-training jets")
+    loss = [best_epoch(read_history(path))["validation"]["cross_entropy"] for path in runs]
+    auc = [read_results(path / "results.json")["auc"] for path in runs]
+    learning_curve(
+        [training_jets(path) for path in runs], loss, auc, out / f"{name}_learning_curve"
+    )
 
 
 def training_jets(run: Path) -> int:

@@ -1,4 +1,4 @@
-"""A metric against the size of the training sample; a confusion matrix."""
+"""Metrics against the size of the training sample; a confusion matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.plotting.style import LIMIT_COLOUR, figure, model_colour
+from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour
 from omnilearn.statistics.results import Result
 
 
@@ -53,6 +53,25 @@ def training_size_scan(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.legend(title=title or None, title_fontsize="small", loc="upper left")
+
+
+def learning_curve(
+    jets: Sequence[int], loss: Sequence[float], auc: Sequence[Result], path_stem: Path | str
+) -> None:
+    """Validation cross-entropy and macro AUC against pre-training jets, side by side.
+
+    All arguments have one entry per training. Writes PNG and PDF.
+    """
+    with canvas(path_stem, (11.0, 4.5)) as drawing:
+        left, right = drawing.subplots(1, 2)
+        left.plot(jets, loss, marker="o")
+        left.set_ylabel("Validation cross-entropy")
+        error = [result.error or 0.0 for result in auc]
+        right.errorbar(jets, [result.value for result in auc], error, marker="o", capsize=3)
+        right.set_ylabel("Macro AUC")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.set_xlabel("Pre-training jets")
 
 
 def confusion_figure(spec: DatasetSpec, matrix: Sequence[Sequence[float]], path_stem: Path) -> None:
