@@ -19,6 +19,7 @@ from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.history import best_epoch, read_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
+from omnilearn.model.pet import PETConfig
 from omnilearn.plotting.scans import confusion_figure, learning_curve
 from omnilearn.plotting.style import grouped
 from omnilearn.statistics.results import Result, read_results
@@ -87,13 +88,13 @@ def main(arguments: list[str]) -> None:
     print(f"{flags.out / flags.name}{SUFFIX} and its card are written, SHA-256 {digest}")
 
 
-def write_weights(run: Path, name: str, out: Path) -> str:
+def write_weights(run: Path, name: str, out: Path, architecture: type = PETConfig) -> str:
     """Write the weights of the best epoch as NAME.h5 and its digest into SHA256SUMS; return it.
 
-    Paths of the machine that trained the run are left out. Raises UserError for a run without
-    class names.
+    architecture: the class of the model's configuration. Paths of the machine that trained the run
+    are left out. Raises UserError for a run without class names.
     """
-    best = load_checkpoint(run / "best.h5")
+    best = load_checkpoint(run / "best.h5", architecture)
     record = {key: best.record[key] for key in RECORD_KEYS}
     if not best.class_names:
         raise UserError(f"{best.path} does not name its classes; train it again with train.py")
@@ -125,9 +126,9 @@ def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
     )
 
 
-def training_jets(run: Path) -> int:
+def training_jets(run: Path, architecture: type = PETConfig) -> int:
     """Jets of the training sample, from the file list in the record of the checkpoint."""
-    files = load_checkpoint(run / "best.h5").record["trained_on"]["training"]
+    files = load_checkpoint(run / "best.h5", architecture).record["trained_on"]["training"]
     return sum(jets for _, jets, _ in files)
 
 

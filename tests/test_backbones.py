@@ -12,8 +12,10 @@ from omnilearn import backbones
 from omnilearn.config import Config
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint
+from omnilearn.model.pet import PETConfig
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.stored_json import write_json
+from omnilearn.tokens.jet_gpt import OmniJetConfig
 
 SHIPPED = backbones.names()
 
@@ -112,7 +114,8 @@ def test_runs_and_files_serve_as_backbones_too(trained, folder, tmp_path, monkey
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_backbones_of_the_code_are_intact_and_described(name):
-    checkpoint = load_checkpoint(backbones.checkpoint_file(name))
+    architecture = OmniJetConfig if name.endswith("tokens") else PETConfig
+    checkpoint = load_checkpoint(backbones.checkpoint_file(name), architecture)
     assert checkpoint.class_names
     assert all(array.dtype == "float32" for array in checkpoint.weights.values())
     card = (backbones.FOLDER / f"{name}.md").read_text()

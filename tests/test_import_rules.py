@@ -61,7 +61,10 @@ ALONE = ours(*NAMES)  # import none of our other modules
 # the benchmarks that run the model; the others work on a login node
 SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_stages"))
 FUZZ = tuple(f"benchmarks.fuzz{part}" for part in ("", "_files", "_public", "_simulated"))
-RUN_MODELS = "architectures backbone lhco_jets throughput gpu sampling profile scaling generation"
+RUN_MODELS = (
+    "architectures backbone token_backbone lhco_jets throughput gpu sampling profile scaling "
+    "generation"
+)
 MODEL_BENCHMARKS = (*FUZZ, *SOAK, *(f"benchmarks.{name}" for name in RUN_MODELS.split()))
 
 # module or folder -> ours that it may import, besides itself and EVERYWHERE; longest name decides

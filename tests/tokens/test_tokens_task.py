@@ -10,6 +10,8 @@ from commands import python
 from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
+from benchmarks import token_backbone
+from omnilearn import backbones
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.fit import open_pipeline
@@ -152,6 +154,20 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
     assert "tokeniser two_sample_auc: " in evaluated
     for name in ("spectra_data.pdf", "loss.pdf"):
         assert (run / name).stat().st_size > 1000
+
+
+def test_a_run_becomes_a_backbone_with_a_card(run, evaluated, tmp_path, monkeypatch):
+    monkeypatch.setattr(backbones, "FOLDER", tmp_path)
+    token_backbone.main(["--run", str(run), "--name", "tiny", "--out", str(tmp_path)])
+    given, (shipped, _) = load_tokeniser(str(run)), load_omnijet("tiny")
+    assert fingerprint(shipped.tokeniser) == fingerprint(given)
+    card = (tmp_path / "tiny.md").read_text()
+    assert backbones.digests(tmp_path)["tiny"] in card
+    assert "Tokeniser of 64 codes and GPT of 16 channels and 1 blocks" in card
+    results = read_results(run / "results.json")
+    assert f"| codes_used | {results['tokeniser']['codes_used'].text} |" in card
+    assert f"| w1_jet_pt | {results['generated']['data']['w1_jet_pt'].text} |" in card
+    assert (tmp_path / "tiny_loss.png").is_file()
 
 
 def test_kinematics_of_generated_jets_are_those_of_their_constituents(run, evaluated, workdir):
