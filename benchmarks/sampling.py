@@ -21,9 +21,10 @@ from omnilearn.data.catalogue import ASPEN, JETNET30, JETNET150
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.sampling import Sampler, Solver
-from omnilearn.model.checkpoint import model_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.recipes import ARCHITECTURES, Settings
+from omnilearn.tokens.jet_gpt import OmniJetConfig
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
 from omnilearn.tokens.token_models import fresh_omnijet, fresh_tokeniser
 from omnilearn.training import distributed
@@ -50,7 +51,8 @@ def diffusion(spec: DatasetSpec, size: str, batch: int, run: Path) -> Sampler:
 def tokens(size: str, batch: int, run: Path) -> TokenSampler:
     """The sampler of an untrained tokeniser and GPT."""
     write_model(run / "best.h5", fresh_omnijet(fresh_tokeniser(ASPEN, size, 0), size, 0))
-    return TokenSampler(run, ASPEN, TokenSettings(), batch, seed=0)
+    checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
+    return TokenSampler(checkpoint, ASPEN, TokenSettings(), batch, seed=0)
 
 
 def cases(size: str, batch: int, folder: Path) -> Iterator[tuple[str, int, Callable[[], object]]]:

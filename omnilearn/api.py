@@ -1,8 +1,8 @@
 """Trained models from Python: arrays in, arrays out. docs/python.md is the example.
 
-`load` gives a Tagger, a Generator or an Unfolding, by what was trained. Jets come in any of the
-forms that `preprocessing.own.write_dataset` takes, GeV and radians; jets that it refuses raise the
-same `omnilearn.errors.UserError` here.
+`load` gives a Tagger, a Generator, a TokenGenerator or an Unfolding, by what was trained. Jets come
+in any of the forms that `preprocessing.own.write_dataset` takes, GeV and radians; jets that it
+refuses raise the same `omnilearn.errors.UserError` here.
 """
 
 from collections.abc import Callable
@@ -21,15 +21,19 @@ from omnilearn.config import data_folder, read_config
 from omnilearn.data.catalogue import CATALOGUE, dataset
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, pad_batch
-from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.generation.jet_sets import JetSet, four_momenta, read_split
+from omnilearn.generation.jet_records import records
+from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import PART, Sampler, Solver
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
+from omnilearn.model.pet import PETConfig
 from omnilearn.onnx_file import write_onnx
 from omnilearn.runs import trainings
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import background_rejection, pair_score
+from omnilearn.tokens.generator import TokenGenerator
+from omnilearn.tokens.jet_gpt import OmniJetConfig
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.unfolding.unfolded_weights import UnfoldedWeights
 from preprocessing.jets_in_memory import JetsInMemory
@@ -185,8 +189,10 @@ class Unfolding:
 
 def load(
     place: Path | str, *, data: Path | str = "", batch: int = 256
-) -> Tagger | Generator | Unfolding:
-    """What was trained in a run directory; a tagger from its checkpoint file; a backbone by name.
+) -> Tagger | Generator | TokenGenerator | Unfolding:
+    """What was trained in a run directory; a tagger or a token model from its checkpoint file.
+
+    A backbone that comes with the code is loaded by its name.
 
     batch: jets evaluated together. A dataset of one's own is described by the run directory; data:
     the folder of datasets that describes it instead, for a checkpoint outside its run. Raises
@@ -203,9 +209,12 @@ def load(
     if str(place) in backbones.names():
         place = backbones.checkpoint_file(str(place))
     if place.is_file():
-        checkpoint = load_checkpoint(place)
+        checkpoint = load_checkpoint(place, PETConfig, OmniJetConfig)
         config, about = checkpoint.record.get("config", {}), checkpoint.record
         folder, mode = config.get("data", data_folder()), config.get("mode", "all")
+        if about.get("task") == "tokens":
+            spec = described(about, place.parent, data, folder)
+            return TokenGenerator(place.stem, checkpoint, spec, batch)
         if about.get("task") not in TAGGING:
             raise UserError(
                 f"{place} is one part of a run of the task {about.get('task')!r}; load the run "
@@ -223,13 +232,17 @@ def load(
         checkpoint = load_checkpoint(run / "best.h5")
         spec = described(about, run, data, config.data)
         return tagger(run.name, checkpoint, spec, config.mode, batch)
+    if task == "tokens":
+        checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
+        spec = described(about, run, data, config.data)
+        return TokenGenerator(run.name, checkpoint, spec, batch)
     if task == "generation":
         return Generator(run, described(about, run, data, config.data), batch)
     if task == "unfolding":
         return Unfolding(run)
     raise UserError(
-        f"{run} is of the task {task!r}; those of {', '.join(TAGGING)}, generation and unfolding "
-        "are used from Python, others through evaluate.py"
+        f"{run} is of the task {task!r}; those of {', '.join(TAGGING)}, generation, tokens and "
+        "unfolding are used from Python, others through evaluate.py"
     )
 
 
@@ -282,19 +295,3 @@ def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
             f"slots, but {spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; "
             "the declaration changed: train again, or give the folder of the old one with data="
         )
-
-
-def records(jets: JetSet) -> ak.Array:
-    """Generated jets as awkward records of `jet` and `constituents`."""
-    momenta, mask = four_momenta(jets)
-    order = np.argsort(-momenta[..., 0], axis=1, kind="stable")
-    momenta = np.take_along_axis(momenta, order[..., None], axis=1)
-    mask = np.take_along_axis(mask, order, axis=1)
-    counts = mask.sum(axis=1)
-    columns = zip(("pt", "eta", "phi", "energy"), momenta[mask].T, strict=True)
-    constituents = ak.zip(
-        {name: ak.unflatten(values, counts) for name, values in columns}, with_name="Momentum4D"
-    )
-    columns = zip(JET_FEATURES, jets.jets.astype(np.float64).T, strict=True)
-    jet = ak.zip({name.removeprefix("jet_"): values for name, values in columns})
-    return ak.zip({"jet": jet, "constituents": constituents}, depth_limit=1)

@@ -187,13 +187,13 @@ def checksum(groups: dict[str, dict[str, np.ndarray]], meta: dict[str, str]) -> 
     return digest.hexdigest()
 
 
-def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpoint:
+def load_checkpoint(path: Path | str, *architectures: type) -> Checkpoint:
     """Read a checkpoint; raises UserError when it is missing, damaged or no checkpoint.
 
-    architecture: the class of the expected configuration, whose kind the file names. Older files
-    without a kind are recognised by the fields of their architecture.
+    architectures: classes of the expected configurations, of which the file names one by its kind;
+    PETConfig if none is given. Older files without a kind are taken for the first one.
     """
-    path = Path(path)
+    path, expected = Path(path), {of.kind: of for of in architectures or (PETConfig,)}
     if not path.is_file():
         raise UserError(
             f"{path} not found; a run directory holds best.h5 once it was trained "
@@ -214,12 +214,11 @@ def load_checkpoint(path: Path | str, architecture: type = PETConfig) -> Checkpo
         intact = attributes(file).get("checksum") == checksum(groups, meta)
     if not intact:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
-    if (kind := meta.get("kind", architecture.kind)) != architecture.kind:
-        raise UserError(
-            f"{path} holds a model of the kind {kind!r}, expected {architecture.kind!r}"
-        )
+    if (kind := meta.get("kind", next(iter(expected)))) not in expected:
+        kinds = " or ".join(map(repr, expected))
+        raise UserError(f"{path} holds a model of the kind {kind!r}, expected {kinds}")
     try:
-        config = typed(architecture, json.loads(meta["architecture"]), "architecture")
+        config = typed(expected[kind], json.loads(meta["architecture"]), "architecture")
         require_possible_sizes(asdict(config), groups["weights"])
         record = as_type(dict, json.loads(meta["record"]), "record")
     except (ArithmeticError, TypeError, ValueError, RecursionError) as error:

@@ -7,7 +7,6 @@ tokens, so that each token needs one pass over one position.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from keras import ops
@@ -16,10 +15,10 @@ from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.data.streams import JetStreams
 from omnilearn.generation.jet_sets import JetSet, jets_of_constituents
-from omnilearn.model.checkpoint import load_checkpoint
+from omnilearn.model.checkpoint import Checkpoint
 from omnilearn.model.layers import NEVER
 from omnilearn.settings import Settings, option
-from omnilearn.tokens.jet_gpt import START, GPTConfig, OmniJet, OmniJetConfig
+from omnilearn.tokens.jet_gpt import START, GPTConfig, OmniJet
 from omnilearn.tokens.token_models import built_omnijet
 from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.random_streams import Stream
@@ -62,12 +61,16 @@ def padded_batches(jets: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarra
 
 
 class TokenSampler:
-    """Samples jets from the tokeniser and the GPT of a run at its best epoch."""
+    """Samples jets from the tokeniser and the GPT of a checkpoint."""
 
     def __init__(
-        self, run: Path, spec: DatasetSpec, settings: TokenSettings, batch_size: int, seed: int
+        self,
+        checkpoint: Checkpoint,
+        spec: DatasetSpec,
+        settings: TokenSettings,
+        batch_size: int,
+        seed: int,
     ):
-        checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
         self.spec, self.solver, self.seed = spec, settings, seed
         self.batch_size = batch_size
         self.epochs = [position_of(checkpoint).epoch]

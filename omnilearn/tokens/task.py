@@ -171,9 +171,9 @@ def evaluate(
         quality = tokeniser_quality(run, spec, tokeniser, config, settings)
         return {"dataset": spec.name, "model": run.name, **quality}
     solver = TokenSettings(settings.temperature, settings.top_k)
-    stored = load_checkpoint(run / "best.h5", OmniJetConfig).model_config
-    spec = token_spec(spec, stored.tokeniser)
-    sampler = TokenSampler(run, spec, solver, settings.batch, config.seed)
+    checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
+    spec = token_spec(spec, checkpoint.model_config.tokeniser)
+    sampler = TokenSampler(checkpoint, spec, solver, settings.batch, config.seed)
     truth, origin = read_split(data, spec, settings.split, settings.jets, config.classes)
     sample, truth = as_one_class(spec, truth, config.classes)
     sampler.spec = sample

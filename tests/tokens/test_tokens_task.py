@@ -2,16 +2,19 @@
 
 import json
 
+import awkward as ak
 import h5py
 import keras
 import numpy as np
 import pytest
 from commands import python
+from documented import run_doctests, run_example
 from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
 from benchmarks import token_backbone
 from omnilearn import backbones
+from omnilearn.api import TokenGenerator, load
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.fit import open_pipeline
@@ -168,6 +171,36 @@ def test_a_run_becomes_a_backbone_with_a_card(run, evaluated, tmp_path, monkeypa
     assert f"| codes_used | {results['tokeniser']['codes_used'].text} |" in card
     assert f"| w1_jet_pt | {results['generated']['data']['w1_jet_pt'].text} |" in card
     assert (tmp_path / "tiny_loss.png").is_file()
+
+
+def test_new_jets_from_python_are_those_of_the_run_and_of_its_checkpoint(
+    run, evaluated, workdir, monkeypatch
+):
+    monkeypatch.chdir(workdir)
+    assert len(run_example("docs/python.md", "aspen_omnijet")["new"]) == 1000
+    generator = load(run, batch=8)
+    assert isinstance(generator, TokenGenerator)
+    jets, fewer = generator.sample(10, seed=3), load(run / "best.h5", batch=4).sample(6, seed=3)
+    np.testing.assert_array_equal(ak.num(jets.constituents), jets.jet.multiplicity)
+    for name in ("pt", "eta", "phi"):
+        np.testing.assert_allclose(
+            ak.flatten(fewer.constituents[name]), ak.flatten(jets.constituents[name][:6]), rtol=1e-4
+        )
+    assert ak.all(jets.constituents.pt[:, 1:] <= jets.constituents.pt[:, :-1])
+    found = run_doctests(TokenGenerator, tokens=generator)
+    assert (found.failed, found.attempted) == (0, 2)
+
+
+def test_the_temperature_changes_the_jets_and_impossible_ones_are_refused(run):
+    generator = load(run, batch=8)
+    likely, again, usual = (generator.sample(8, top_k=k) for k in (1, 1, 0))
+    np.testing.assert_array_equal(ak.flatten(likely.jet.pt, 0), ak.flatten(again.jet.pt, 0))
+    assert len(np.unique(ak.to_numpy(likely.jet.pt))) == 1  # the most likely sentence, every time
+    assert len(np.unique(ak.to_numpy(usual.jet.pt))) > 1
+    with pytest.raises(UserError, match=r"temperature is 0\.0; expected above 0"):
+        generator.sample(1, temperature=0.0)
+    with pytest.raises(UserError, match="number 0, seed 0: expected 1 or more"):
+        generator.sample(0)
 
 
 def test_kinematics_of_generated_jets_are_those_of_their_constituents(run, evaluated, workdir):

@@ -1,0 +1,53 @@
+"""New jets of a token model, from Python."""
+
+import awkward as ak
+import numpy as np
+
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+from omnilearn.generation.jet_records import records
+from omnilearn.generation.sampling import PART
+from omnilearn.model.checkpoint import Checkpoint
+from omnilearn.tokens.sampling import TokenSampler, TokenSettings
+from omnilearn.tokens.token_models import token_spec
+
+
+class TokenGenerator:
+    """A source of new jets: a tokeniser and a GPT over its tokens.
+
+    It knows no classes: its jets are of the mixture that the GPT was trained on.
+    """
+
+    def __init__(self, name: str, checkpoint: Checkpoint, spec: DatasetSpec, batch: int = 256):
+        """batch: jets made together."""
+        self.name, spec = name, token_spec(spec, checkpoint.model_config.tokeniser)
+        self._sampler = TokenSampler(checkpoint, spec, TokenSettings(), batch, seed=0)
+
+    def sample(
+        self, number: int, *, seed: int = 0, temperature: float = 1.0, top_k: int = 0
+    ) -> ak.Array:
+        """`number` new jets: records of `jet` and of a list `constituents`.
+
+        jet: pt, eta, mass [GeV] and multiplicity, those of the sum of the constituents.
+        constituents: massless pt, eta, phi, energy [GeV, radians], hardest first, with the name
+        Momentum4D of the package vector; `Tagger.probabilities` takes them. The same seed gives the
+        same jets, and the first of them for a smaller number. temperature: logits are divided by
+        it; top_k: sample among so many most likely tokens, 0 for all. Raises UserError for numbers
+        out of range.
+
+        >>> new = tokens.sample(3, seed=1)
+        >>> bool(ak.all(ak.num(new.constituents) == new.jet.multiplicity))
+        True
+        """
+        if number < 1 or seed < 0:
+            raise UserError(f"number {number}, seed {seed}: expected 1 or more, and 0 or more")
+        sampler, settings = self._sampler, TokenSettings(temperature, top_k)
+        sampler.seed = seed
+        if settings != sampler.solver:
+            sampler.solver = settings
+            sampler.use(sampler.omnijet)  # its graphs hold the settings
+        parts = []
+        for start in range(0, number, PART):
+            index = np.arange(start, min(start + PART, number))
+            parts.append(records(sampler.jet_set(index, np.zeros(len(index), int))))
+        return ak.concatenate(parts)
