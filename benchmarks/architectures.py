@@ -4,7 +4,8 @@
 
 Each candidate, CHANNELSxBLOCKS, is timed on jets of JetClass's multiplicities, then pre-trained
 with all heads on as many jets as fit into the minutes, in equal epochs with a learning rate that
-has fallen at the end, and evaluated on the test jets. A stopped call goes on, and finished
+has fallen at the end, and evaluated on the test jets. The time is that of the measured rate: a
+training beside other work takes longer and sees no more jets. A stopped call goes on, and finished
 candidates are not repeated: two calls with different --candidates may run side by side, a third one
 with all of them writes architectures.json, a table and a figure into --out.
 """
@@ -108,19 +109,19 @@ def train(name: str, model: PETConfig, flags: argparse.Namespace) -> Path:
     return run
 
 
-def row(name: str, model: PETConfig, run: Path) -> dict:
-    """What is known of a finished candidate."""
+def row(name: str, model: PETConfig, run: Path, minutes: float) -> dict:
+    """What is known of a finished candidate, which had so many minutes."""
     history, results = read_history(run), read_results(run / "results.json")
     best = best_epoch(history)
-    seconds = np.cumsum([line["seconds"] for line in history])
+    seen = np.cumsum([line["jets"] for line in history])
     weights = model_weights(fresh(PET, model, 0)).values()
     return {
         "name": name,
         "weights": sum(int(np.prod(weight.shape)) for weight in weights),
-        "jets_seen": sum(line["jets"] for line in history),
-        "minutes": float(seconds[-1] / 60),
+        "jets_seen": int(seen[-1]),
+        "jets_per_second": seen[-1] / minutes / 60,
         "curve": {
-            "minutes": (seconds / 60).tolist(),
+            "minutes": (minutes * seen / seen[-1]).tolist(),
             "loss": [line["validation"]["loss"] for line in history],
         },
         "loss": best["validation"]["loss"],
@@ -141,7 +142,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=absolute, default="architectures")
     flags = parser.parse_args(arguments)
     distributed.horovod()
-    rows = [row(name, of, train(name, of, flags)) for name, of in flags.candidates.items()]
+    rows = [
+        row(name, of, train(name, of, flags), flags.minutes)
+        for name, of in flags.candidates.items()
+    ]
     record = {
         "dataset": JETCLASS.name,
         "minutes": flags.minutes,
@@ -169,10 +173,10 @@ def draw(rows: list[dict], path_stem: Path) -> None:
 
 def table(rows: list[dict]) -> str:
     """A line per candidate, the lowest validation loss first."""
-    sizes = ["channels x blocks", "weights", "jets seen", "minutes"]
+    sizes = ["channels x blocks", "weights", "jets/s", "jets seen"]
     lines = [[*sizes, "validation loss", "cross-entropy", "macro AUC", "accuracy"]]
     for of in sorted(rows, key=lambda of: of["loss"]):
-        sizes = [of["name"], grouped(of["weights"]), grouped(of["jets_seen"])]
-        losses = [f"{of['minutes']:.1f}", f"{of['loss']:.4f}", f"{of['cross_entropy']:.4f}"]
+        sizes = [of["name"], grouped(of["weights"]), f"{of['jets_per_second']:.0f}"]
+        losses = [grouped(of["jets_seen"]), f"{of['loss']:.4f}", f"{of['cross_entropy']:.4f}"]
         lines.append([*sizes, *losses, of["auc"].text, of["accuracy"].text])
     return markdown(lines, texts=1)
