@@ -6,6 +6,7 @@
 #   WORK=/scratch/backbone jobs/backbone_small.sh
 #   SAMPLES=4 EPOCHS=80 jobs/backbone_small.sh              400 000 jets, 80 epochs
 #   CURVE="15000 100000" jobs/backbone_small.sh             and trainings on fewer jets, for the card
+#   RANKS=2 jobs/backbone_small.sh                          two ranks, with 64 jets of a step each
 #
 # A sample has 100 000 training jets, an epoch 50 000. The same command resumes a stopped stage.
 set -eu
@@ -16,6 +17,9 @@ samples=${SAMPLES:-2}
 epochs=${EPOCHS:-12}
 workers=${WORKERS:-$(nproc)}
 curve=${CURVE:-}
+ranks=${RANKS:-1}
+launch=
+[ "$ranks" -eq 1 ] || launch=".venv/bin/horovodrun -np $ranks --gloo"
 
 mkdir -p "$work/raw"
 for index in $(seq "$samples"); do
@@ -39,8 +43,9 @@ done
 $python -m preprocessing jetclass --raw "$work/raw" --out "$work/data"
 
 pretrain() { # NAME TRAINING_JETS
-    $python train.py jetclass --preset small --data "$work/data" --runs "$work/runs" --name "$1" \
-        --epochs "$epochs" --jets-per-epoch 50000 --batch 64 --val-jets 4000 --train-jets "$2"
+    $launch $python train.py jetclass --preset small --data "$work/data" --runs "$work/runs" \
+        --name "$1" --epochs "$epochs" --jets-per-epoch 50000 --batch 64 --val-jets 4000 \
+        --train-jets "$2"
     $python evaluate.py "$work/runs/$1"
 }
 
