@@ -23,6 +23,7 @@ from omnilearn.model.pet import PET, PETConfig
 from omnilearn.typed import as_type, typed
 
 FORMAT = "omnilearn-checkpoint"
+OF_FLAG = {"pet", "omnijet"}  # kinds between which --model chooses
 OTHER_ARCHITECTURE = "the file was made by another architecture"
 # the weights that are fresh when the classes differ
 CLASS_WEIGHTS = (
@@ -216,7 +217,8 @@ def load_checkpoint(path: Path | str, *architectures: type) -> Checkpoint:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     if (kind := meta.get("kind", next(iter(expected)))) not in expected:
         kinds = " or ".join(map(repr, expected))
-        raise UserError(f"{path} holds a model of the kind {kind!r}, expected {kinds}")
+        hint = f"; --model {kind} takes it" if {kind, *expected} <= OF_FLAG else ""
+        raise UserError(f"{path} holds a model of the kind {kind!r}, expected {kinds}{hint}")
     try:
         config = typed(expected[kind], json.loads(meta["architecture"]), "architecture")
         require_possible_sizes(asdict(config), groups["weights"])

@@ -272,6 +272,12 @@ def test_from_scratch_a_fresh_gpt_is_trained_on_the_given_tokeniser(run, workdir
     assert json.loads((scratch / "config.json").read_text())["backbone"] is None
 
 
+def test_a_token_model_is_no_backbone_of_pet(run, workdir):
+    code, _, err = python("finetune.py top --backbone", run, "--data", workdir / "data")
+    assert code == 2
+    assert "holds a model of the kind 'omnijet', expected 'pet'; --model omnijet takes it" in err
+
+
 def test_a_tokeniser_other_than_that_of_the_gpt_is_refused(run, workdir):
     folders = "--data", workdir / "data", "--runs", workdir / "runs"
     line = "train.py jetclass --tokeniser-epochs 1 --tokeniser-only --train-jets 64"
