@@ -203,6 +203,20 @@ class Attention(keras.layers.Layer):
         mixed = product(drop(shares) if drop else shares, value)  # (B, H, Q, D/H)
         return self.project(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
 
+    def attended_parts(self, query, parts, bias):
+        """The same over the slots of all parts, (key, value) each, which are not copied together.
+
+        bias (B or 1, 1, 1 or Q, slots of all parts).
+        """
+        query = query * self.head_dim**-0.5
+        logits = [restored(product(query, ops.transpose(key, (0, 1, 3, 2)))) for key, _ in parts]
+        shares = attention_shares(ops.concatenate(logits, axis=-1), bias)
+        mixed, first = 0.0, 0  # (B, H, Q, D/H)
+        for key, value in parts:
+            behind = first + key.shape[2]
+            mixed, first = mixed + product(shares[..., first:behind], value), behind
+        return self.project(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
+
     def token(self, x, bias=None):
         """Attention of slot 0 to all slots: x (B, S, D) -> (B, 1, D).
 

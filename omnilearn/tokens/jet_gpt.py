@@ -95,19 +95,24 @@ class GPT(keras.layers.Layer):
     def call(self, tokens, real=None):
         return self.next_token(self.hidden(tokens, real))
 
-    def step(self, token, position, cache):
-        """Logits (B, V) after one more token (B,) at `position` (), and the updated cache.
+    def step(self, token, position, earlier, recent):
+        """Logits (B, V) after one more token (B,), and `recent` with its keys and values.
 
-        cache: keys and values (B, H, T, D/H) of the positions before, for each block; T > position.
+        For each block, keys and values (B, H, positions, D/H): `earlier` of T positions before,
+        which are only read, empty for none; `recent` of R further ones, of which the token is the
+        `position`-th ().
         """
-        positions = ops.arange(ops.shape(cache[0][0])[2], dtype="int32")
+        positions = ops.arange(ops.shape(recent[0][0])[2], dtype="int32")
         is_current = ops.cast(ops.equal(positions, position), "float32")
         bias = ops.where(positions <= position, 0.0, NEVER)[None, None, None, :]
+        if earlier:
+            bias = ops.pad(bias, ((0, 0), (0, 0), (0, 0), (earlier[0][0].shape[2], 0)))
         x = ops.take(self.token.value, token[:, None], axis=0)
         updated = []
-        for block, (keys, values) in zip(self.blocks, cache, strict=True):
-            x, keys, values = block.step(x, keys, values, is_current, bias)
-            updated.append((keys, values))
+        for index, block in enumerate(self.blocks):
+            before = earlier[index] if earlier else None
+            x, of_block = block.step(x, before, recent[index], is_current, bias)
+            updated.append(of_block)
         return self.next_token(x)[:, 0], updated
 
     def empty_cache(self, jets: int, positions: int) -> list:

@@ -2,7 +2,8 @@
 
 arXiv:2403.05618. Jet i has a random stream of its own, one number per token, so a set depends
 neither on ranks nor on batches, except for rounding. The cache holds keys and values of earlier
-tokens, so that each token needs one pass over one position.
+tokens, so that each token needs one pass over one position; those of the last few are copied for
+each token, the others once in CACHE_POSITIONS tokens.
 """
 
 from collections.abc import Iterator
@@ -24,7 +25,9 @@ from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-CACHE_POSITIONS = 32  # by which the cache grows; each size is compiled
+CACHE_POSITIONS = (
+    32  # that are copied for each token; the cache grows by them, each size is compiled
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,16 @@ def sampled_token(logits, uniform, position, config: GPTConfig, settings: TokenS
     cumulative = ops.cumsum(ops.softmax(logits, axis=-1), axis=-1)
     passed = cumulative <= uniform[:, None] * cumulative[:, -1:]
     return ops.minimum(ops.sum(ops.cast(passed, "int32"), axis=-1), config.stop)
+
+
+def longer(earlier: list, recent: list) -> list:
+    """Keys and values of each block, those of `recent` behind the earlier ones."""
+    if not earlier:
+        return recent
+    return [
+        tuple(ops.concatenate(pair, axis=2) for pair in zip(before, after, strict=True))
+        for before, after in zip(earlier, recent, strict=True)
+    ]
 
 
 def padded_batches(jets: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -81,9 +94,9 @@ class TokenSampler:
         self.omnijet, config = omnijet, omnijet.config.gpt
         self.slots = min(config.max_constituents, self.spec.max_constituents)
 
-        def next_token(token, position, uniform, cache):
-            logits, cache = omnijet.gpt.step(token, position, cache)
-            return sampled_token(logits, uniform, position, config, self.solver), cache
+        def next_token(token, slot, uniform, earlier, recent):
+            logits, recent = omnijet.gpt.step(token, slot % CACHE_POSITIONS, earlier, recent)
+            return sampled_token(logits, uniform, slot, config, self.solver), recent
 
         self._next = compiled(next_token)
         self._decoded = compiled_for_batches(
@@ -104,12 +117,13 @@ class TokenSampler:
         uniform = streams.random((jets, self.slots), "float32")
         tokens = np.zeros((jets, self.slots), "int32")
         token, running = np.full(jets, START, "int32"), np.ones(jets, bool)
-        cache = self.omnijet.gpt.empty_cache(jets, CACHE_POSITIONS)
+        earlier, empty = [], self.omnijet.gpt.empty_cache(jets, CACHE_POSITIONS)
+        recent = empty
         for slot in range(self.slots):
             if slot and slot % CACHE_POSITIONS == 0:
-                more = ((0, 0), (0, 0), (0, CACHE_POSITIONS), (0, 0))
-                cache = [(ops.pad(keys, more), ops.pad(values, more)) for keys, values in cache]
-            token, cache = self._next(token, np.array(slot, "int32"), uniform[:, slot], cache)
+                earlier, recent = longer(earlier, recent), empty
+            number = np.array(slot, "int32")
+            token, recent = self._next(token, number, uniform[:, slot], earlier, recent)
             sampled = np.asarray(token)
             running &= sampled != config.stop
             tokens[running, slot] = sampled[running]

@@ -53,16 +53,21 @@ class PostNormBlock(keras.layers.Layer):
         """x (B, S, D), bias (B or 1, 1, 1 or S, S) -> (B, S, D)."""
         return self.fed_forward(x, self.attention(x, bias=bias))
 
-    def step(self, x, keys, values, is_current, bias):
-        """One more slot: x (B, 1, D); keys, values (B, H, T, D/H) of the T positions of a cache.
+    def step(self, x, earlier, recent, is_current, bias):
+        """One more slot: x (B, 1, D); see `jet_gpt.GPT.step`.
 
-        is_current (T,) is 1 at the position of the slot; bias (1, 1, 1, T) masks later positions.
-        Returns (B, 1, D) and the cache with this slot.
+        earlier, recent: (keys, values), each (B, H, positions, D/H), of this block; is_current (R,)
+        is 1 at the position of the slot in `recent`; bias (1, 1, 1, T + R) hides later positions.
+        Returns (B, 1, D) and `recent` with this slot.
         """
-        query, key, value = self.attention.projected(x)
+        query, *new = self.attention.projected(x)
         is_current = is_current[None, None, :, None] > 0
-        keys, values = ops.where(is_current, key, keys), ops.where(is_current, value, values)
-        return self.fed_forward(x, self.attention.attended(query, keys, values, bias)), keys, values
+        recent = tuple(
+            ops.where(is_current, of_slot, of_all)
+            for of_slot, of_all in zip(new, recent, strict=True)
+        )
+        parts = [*([earlier] if earlier else []), recent]
+        return self.fed_forward(x, self.attention.attended_parts(query, parts, bias)), recent
 
     def fed_forward(self, x, update):
         """Add the output of attention, then that of the dense layers, and normalise both sums."""
