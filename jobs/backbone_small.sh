@@ -8,7 +8,8 @@
 #   CURVE="15000 100000" jobs/backbone_small.sh             and trainings on fewer jets, for the card
 #   RANKS=2 jobs/backbone_small.sh                          two ranks, with 64 jets of a step each
 #
-# A sample has 100 000 training jets, an epoch 50 000. The same command resumes a stopped stage.
+# A sample has 100 000 training jets, an epoch 50 000; a training on fewer jets has so many more epochs
+# that it sees as many. The same command resumes a stopped stage.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
@@ -42,9 +43,11 @@ for index in $(seq "$samples"); do
 done
 $python -m preprocessing jetclass --raw "$work/raw" --out "$work/data"
 
-pretrain() { # NAME TRAINING_JETS
+pretrain() { # NAME TRAINING_JETS, 0 for all
+    local passes=$epochs
+    if [ "$2" -gt 0 ] && [ "$2" -lt 50000 ]; then passes=$((epochs * 50000 / $2)); fi
     $launch $python train.py jetclass --preset small --data "$work/data" --runs "$work/runs" \
-        --name "$1" --epochs "$epochs" --jets-per-epoch 50000 --batch 64 --val-jets 4000 \
+        --name "$1" --epochs "$passes" --jets-per-epoch 50000 --batch 64 --val-jets 4000 \
         --train-jets "$2"
     $python evaluate.py "$work/runs/$1"
 }
