@@ -24,8 +24,8 @@ class TokeniserChoice(Settings):
 
     tokeniser: str = option(
         "",
-        "run whose tokeniser is used, or an npz or safetensors file of the public OmniJet-alpha; "
-        "empty: that of the backbone, in train.py a new one",
+        "run or backbone whose tokeniser is used, or an npz or safetensors file of the public "
+        "OmniJet-alpha; empty: that of the backbone, in train.py a new one",
     )
     tokeniser_heads: int = option(
         TOKENISER_HEADS,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omnilearn.backbones import checkpoint_file
+from omnilearn.backbones import checkpoint_file, names
 from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fresh
@@ -79,16 +79,18 @@ def copy_weights(source: Tokeniser, target: Tokeniser) -> None:
 
 
 def load_tokeniser(path: str) -> Tokeniser:
-    """The tokeniser of a run, alone or with its GPT, or of a checkpoint file.
+    """The tokeniser of a run, of a checkpoint file, or of a backbone that comes with the code.
 
-    Raises UserError for one of an earlier version of the suite.
+    Each may hold it alone or with its GPT. Raises UserError for one of an earlier version of the
+    suite.
     """
-    file = Path(path)
+    file = checkpoint_file(path) if path in names() else Path(path)
     if file.is_dir():
-        run, file = file, file / TOKENISER_FOLDER / "best.h5"
-        if not file.is_file():
-            return built_omnijet(load_checkpoint(run / "best.h5", OmniJetConfig)).tokeniser
-    checkpoint = load_checkpoint(file, TokeniserConfig)
+        alone = file / TOKENISER_FOLDER / "best.h5"
+        file = alone if alone.is_file() else file / "best.h5"
+    checkpoint = load_checkpoint(file, TokeniserConfig, OmniJetConfig)
+    if isinstance(checkpoint.model_config, OmniJetConfig):
+        return built_omnijet(checkpoint).tokeniser
     require_published_scaling(checkpoint.model_config, str(file))
     tokeniser = Tokeniser(checkpoint.model_config)
     assign_weights(tokeniser, checkpoint.weights, str(file))

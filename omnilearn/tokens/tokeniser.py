@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from omnilearn.data.spec import FEATURES, TOKEN_FEATURES
+from omnilearn.model.layers import take
 from omnilearn.tokens.transformer import NormFormerBlock, built_dense
 
 COLUMNS = tuple(FEATURES.index(name) for name in TOKEN_FEATURES)
@@ -141,6 +142,7 @@ def token_inputs(batch, config: TokeniserConfig):
         mask = mask * ops.cast(ops.abs(angle) < config.reach, "float32")
     slots = ops.shape(mask)[1]
     rank = ops.arange(slots, dtype="int32")[None] + slots * ops.cast(mask < 1, "int32")
-    order = ops.argsort(rank, axis=1)
-    features = ops.take_along_axis(features * mask[..., None], order[..., None], axis=1)
-    return features, ops.take_along_axis(mask, order, axis=1)
+    order = ops.argsort(rank, axis=1)[..., None]
+    mask = mask[..., None]
+    inputs = take(ops.concatenate([features * mask, mask], axis=-1), order)[:, :, 0]
+    return inputs[..., :-1], inputs[..., -1]

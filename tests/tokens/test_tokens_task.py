@@ -163,7 +163,8 @@ def test_a_run_becomes_a_backbone_with_a_card(run, evaluated, tmp_path, monkeypa
     monkeypatch.setattr(backbones, "FOLDER", tmp_path)
     token_backbone.main(["--run", str(run), "--name", "tiny", "--out", str(tmp_path)])
     given, (shipped, _) = load_tokeniser(str(run)), load_omnijet("tiny")
-    assert fingerprint(shipped.tokeniser) == fingerprint(given)
+    tokenisers = (shipped.tokeniser, *map(load_tokeniser, ("tiny", str(run / "best.h5"))))
+    assert {fingerprint(tokeniser) for tokeniser in tokenisers} == {fingerprint(given)}
     card = (tmp_path / "tiny.md").read_text()
     assert backbones.digests(tmp_path)["tiny"] in card
     assert "Tokeniser of 64 codes and GPT of 16 channels and 1 blocks" in card
