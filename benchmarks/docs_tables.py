@@ -279,7 +279,7 @@ def tasks(results: Path) -> str:
         for run in ("finetuned", "scratch")
     ]
     tagger = read(results, "backbone_small")["auc"].text
-    codes = read(results, "aspen/aspen_omnijet")["tokeniser"]["two_sample_auc"].text
+    codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
     distances = f"1000 W1M: tops {jets}, inclusive {spectrum}"
     improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
