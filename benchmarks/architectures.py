@@ -38,7 +38,6 @@ from omnilearn.training import distributed
 EPOCHS = 8
 BATCH = 64
 ABOUT = {"task": "pretraining", "dataset": JETCLASS.name, "backbone": None}
-FIGURE = "architectures"
 
 
 def candidate(text: str) -> PETConfig:
@@ -155,7 +154,7 @@ def main(arguments: list[str]) -> None:
         "candidates": rows,
     }
     write_results(flags.out / "architectures.json", record)
-    draw(rows, flags.out / FIGURE)
+    draw(rows, flags.out / "architectures")
     text = table(rows)
     write_text(flags.out / "architectures.md", text)
     print(text)

@@ -10,7 +10,7 @@ set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 work=${WORK:-work/tokens}
-jets=${JETS:-40000}
+jets=${JETS:-32000}
 epochs=${EPOCHS:-8}
 workers=${WORKERS:-$(nproc)}
 
