@@ -25,9 +25,7 @@ from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
 
-CACHE_POSITIONS = (
-    32  # that are copied for each token; the cache grows by them, each size is compiled
-)
+CACHE_POSITIONS = 32  # copied for each token; the cache grows by as many, each size is compiled
 
 
 @dataclass(frozen=True)
