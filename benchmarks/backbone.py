@@ -11,6 +11,8 @@ those of --curve were trained on fewer jets. jobs/backbone_small.sh has all step
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.markdown import markdown
 from benchmarks.programs import command_parser, write_text
 from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests, sha256
@@ -63,8 +65,8 @@ from `--released-weights`, or train the full preset.
 CURVE = """\
 ## Learning curve
 
-Validation cross-entropy and macro AUC against the number of pre-training jets, with the settings \
-of the last row:
+Validation cross-entropy and macro AUC against the number of pre-training jets: at the best epoch, \
+with the settings of the last row but for the number of epochs:
 
 {table}
 ![Validation cross-entropy and AUC against pre-training jets]({name}_learning_curve.png)
@@ -92,7 +94,8 @@ def write_weights(run: Path, name: str, out: Path, architecture: type = PETConfi
     """Write the weights of the best epoch as NAME.h5 and its digest into SHA256SUMS; return it.
 
     architecture: the class of the model's configuration. Paths of the machine that trained the run
-    are left out. Raises UserError for a run without class names.
+    are left out. A file with the same weights stays as it is, so that a new card does not change
+    its digest. Raises UserError for a run without class names.
     """
     best = load_checkpoint(run / "best.h5", architecture)
     record = {key: best.record[key] for key in RECORD_KEYS}
@@ -100,11 +103,19 @@ def write_weights(run: Path, name: str, out: Path, architecture: type = PETConfi
         raise UserError(f"{best.path} does not name its classes; train it again with train.py")
     record["config"] = {**best.record["config"], **{key: "" for key in ("data", "runs", "name")}}
     path = out / f"{name}{SUFFIX}"
-    save_checkpoint(path, best.model_config, best.weights, record)
+    if not (path.is_file() and same(load_checkpoint(path, architecture).weights, best.weights)):
+        save_checkpoint(path, best.model_config, best.weights, record)
     known = {**digests(out), name: sha256(path)}
     lines = (f"{digest}  {stem}{SUFFIX}\n" for stem, digest in sorted(known.items()))
     write_text(out / SUMS, "".join(lines))
     return known[name]
+
+
+def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
+    """Whether two sets of arrays by name are equal."""
+    return first.keys() == second.keys() and all(
+        np.array_equal(array, second[name]) for name, array in first.items()
+    )
 
 
 def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:

@@ -81,7 +81,10 @@ def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, caps
 
 def test_runs_on_fewer_jets_are_a_learning_curve_on_the_card(trained, folder, tmp_path):
     shutil.copytree(trained, tmp_path / "fewer")
+    make_backbone(trained, folder)
+    before = (folder / "tiny.h5").stat().st_mtime_ns
     make_backbone(trained, folder, "--curve", str(tmp_path / "fewer"))
+    assert (folder / "tiny.h5").stat().st_mtime_ns == before  # the same weights, the same file
     card = (folder / "tiny.md").read_text()
     assert card.count("| 16 | 16 | ") == 2
     assert (folder / "tiny_learning_curve.png").is_file()
