@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour
+from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, grouped, model_colour
 from omnilearn.statistics.results import Result
 
 
@@ -71,6 +71,8 @@ def learning_curve(
         right.set_ylabel("Macro AUC")
         for axes in (left, right):
             axes.set_xscale("log")
+            axes.set_xticks(jets, [grouped(count) for count in jets])
+            axes.set_xticks([], minor=True)
             axes.set_xlabel("Pre-training jets")
 
 
