@@ -115,7 +115,8 @@ class TokenSampler:
         uniform = streams.random((jets, self.slots), "float32")
         tokens = np.zeros((jets, self.slots), "int32")
         token, running = np.full(jets, START, "int32"), np.ones(jets, bool)
-        earlier, empty = [], self.omnijet.gpt.empty_cache(jets, CACHE_POSITIONS)
+        empty = self.omnijet.gpt.empty_cache(jets, CACHE_POSITIONS)
+        earlier: list = []
         recent = empty
         for slot in range(self.slots):
             if slot and slot % CACHE_POSITIONS == 0:

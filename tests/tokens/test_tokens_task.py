@@ -2,31 +2,22 @@
 
 import json
 
-import awkward as ak
 import h5py
 import keras
 import numpy as np
 import pytest
 from commands import python
-from documented import run_doctests, run_example
-from tiny_models import tiny_and_eager
-from toy_jets import write_toy_dataset
+from tiny_tokens import COMMON, SLOTS, call, evaluate, run_command, tiny_tokens, trained, write_jets
 
-from benchmarks import token_backbone
-from omnilearn import backbones
-from omnilearn.api import TokenGenerator, load
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.fit import open_pipeline
-from omnilearn.generation import distances, sampling
 from omnilearn.generation.jet_sets import read_set, read_split
 from omnilearn.model.checkpoint import load_checkpoint
-from omnilearn.recipes import TWO_SAMPLES
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens.jet_gpt import OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective
-from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES, TOKENISER
 from omnilearn.tokens.task import as_one_class
 from omnilearn.tokens.token_files import read_tokens
 from omnilearn.tokens.token_models import (
@@ -40,46 +31,18 @@ from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import variance_restored
 
 pytestmark = pytest.mark.slow
-SLOTS = 24  # of jets in the tiny models
-TINY_GPT = {"dim": 16, "num_blocks": 1, "num_heads": 2}
-TINY_TOKENS = {
-    "tokeniser": {**TINY_GPT, "num_codes": 64, "max_constituents": SLOTS},
-    "gpt": TINY_GPT,
-}
 TOKENISER_CONFIG = TokeniserConfig(max_constituents=SLOTS)
-COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_and_eager():
-    """A tiny model without graphs and few distances, so that each test takes seconds."""
-    with tiny_and_eager() as patch:
-        patch.setitem(TOKEN_ARCHITECTURES, "small", TINY_TOKENS)
-        patch.setitem(TWO_SAMPLES, "epochs", 1)
-        patch.setitem(TOKENISER["small"], "batch", 32)
-        patch.setitem(TOKENISER["small"], "lr", 1e-2)
-        patch.setattr(distances, "BATCHES", 3)
-        patch.setattr(token_objectives, "REPLACE_EVERY", 4)
-        patch.setattr(sampling, "PART", 20)
+    with tiny_tokens():
         yield
 
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tokens")
-    write_toy_dataset(folder / "data", "aspen", {"train": 160, "val": 32, "test": 40})
-    write_toy_dataset(folder / "data", "jetclass", {"train": 240, "val": 64, "test": 120})
-    write_toy_dataset(folder / "data", "top", {"train": 64, "val": 32, "test": 64})
-    return folder
-
-
-def call(workdir, line: str, *flags) -> tuple[int, str, str]:
-    return python(line, *COMMON, "--data", workdir / "data", "--runs", workdir / "runs", *flags)
-
-
-def run_command(workdir, line: str, *flags) -> None:
-    code, _, err = call(workdir, line, *flags)
-    assert (code, err) == (0, "")
+    return write_jets(tmp_path_factory.mktemp("tokens"))
 
 
 def refusal(workdir, line: str, *flags) -> str:
@@ -90,15 +53,12 @@ def refusal(workdir, line: str, *flags) -> str:
 
 @pytest.fixture(scope="module")
 def run(workdir):
-    run_command(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
-    return workdir / "runs" / "aspen_omnijet"
+    return trained(workdir)
 
 
 @pytest.fixture(scope="module")
 def evaluated(run):
-    code, out, err = python("evaluate.py", run, "--batch", 40, "--rate")
-    assert (code, err) == (0, "")
-    return out
+    return evaluate(run)
 
 
 @pytest.fixture(scope="module")
@@ -157,51 +117,6 @@ def test_evaluation_measures_generated_jets_and_the_tokeniser(run, evaluated):
     assert "tokeniser two_sample_auc: " in evaluated
     for name in ("spectra_data.pdf", "loss.pdf"):
         assert (run / name).stat().st_size > 1000
-
-
-def test_a_run_becomes_a_backbone_with_a_card(run, evaluated, tmp_path, monkeypatch):
-    monkeypatch.setattr(backbones, "FOLDER", tmp_path)
-    token_backbone.main(["--run", str(run), "--name", "tiny", "--out", str(tmp_path)])
-    given, (shipped, _) = load_tokeniser(str(run)), load_omnijet("tiny")
-    tokenisers = (shipped.tokeniser, *map(load_tokeniser, ("tiny", str(run / "best.h5"))))
-    assert {fingerprint(tokeniser) for tokeniser in tokenisers} == {fingerprint(given)}
-    card = (tmp_path / "tiny.md").read_text()
-    assert backbones.digests(tmp_path)["tiny"] in card
-    assert "Tokeniser of 64 codes and GPT of 16 channels and 1 blocks" in card
-    results = read_results(run / "results.json")
-    assert f"| codes_used | {results['tokeniser']['codes_used'].text} |" in card
-    assert f"| w1_jet_pt | {results['generated']['data']['w1_jet_pt'].text} |" in card
-    assert (tmp_path / "tiny_loss.png").is_file()
-
-
-def test_new_jets_from_python_are_those_of_the_run_and_of_its_checkpoint(
-    run, evaluated, workdir, monkeypatch
-):
-    monkeypatch.chdir(workdir)
-    assert len(run_example("docs/python.md", "aspen_omnijet")["new"]) == 1000
-    generator = load(run, batch=8)
-    assert isinstance(generator, TokenGenerator)
-    jets, fewer = generator.sample(10, seed=3), load(run / "best.h5", batch=4).sample(6, seed=3)
-    np.testing.assert_array_equal(ak.num(jets.constituents), jets.jet.multiplicity)
-    for name in ("pt", "eta", "phi"):
-        np.testing.assert_allclose(
-            ak.flatten(fewer.constituents[name]), ak.flatten(jets.constituents[name][:6]), rtol=1e-4
-        )
-    assert ak.all(jets.constituents.pt[:, 1:] <= jets.constituents.pt[:, :-1])
-    found = run_doctests(TokenGenerator, tokens=generator)
-    assert (found.failed, found.attempted) == (0, 2)
-
-
-def test_the_temperature_changes_the_jets_and_impossible_ones_are_refused(run):
-    generator = load(run, batch=8)
-    likely, again, usual = (generator.sample(8, top_k=k) for k in (1, 1, 0))
-    np.testing.assert_array_equal(ak.flatten(likely.jet.pt, 0), ak.flatten(again.jet.pt, 0))
-    assert len(np.unique(ak.to_numpy(likely.jet.pt))) == 1  # the most likely sentence, every time
-    assert len(np.unique(ak.to_numpy(usual.jet.pt))) > 1
-    with pytest.raises(UserError, match=r"temperature is 0\.0; expected above 0"):
-        generator.sample(1, temperature=0.0)
-    with pytest.raises(UserError, match="number 0, seed 0: expected 1 or more"):
-        generator.sample(0)
 
 
 def test_kinematics_of_generated_jets_are_those_of_their_constituents(run, evaluated, workdir):
@@ -271,12 +186,6 @@ def test_from_scratch_a_fresh_gpt_is_trained_on_the_given_tokeniser(run, workdir
     tokenisers = [load_tokeniser(str(path)) for path in (run, scratch)]
     assert fingerprint(tokenisers[0]) == fingerprint(tokenisers[1])
     assert json.loads((scratch / "config.json").read_text())["backbone"] is None
-
-
-def test_a_token_model_is_no_backbone_of_pet(run, workdir):
-    code, _, err = python("finetune.py top --backbone", run, "--data", workdir / "data")
-    assert code == 2
-    assert "holds a model of the kind 'omnijet', expected 'pet'; --model omnijet takes it" in err
 
 
 def test_a_tokeniser_other_than_that_of_the_gpt_is_refused(run, workdir):

@@ -1,0 +1,67 @@
+"""Tiny token models on toy jets, whose commands take seconds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from commands import python
+from tiny_models import tiny_and_eager
+from toy_jets import write_toy_dataset
+
+from omnilearn.generation import distances, sampling
+from omnilearn.recipes import TWO_SAMPLES
+from omnilearn.tokens import objectives
+from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES, TOKENISER
+
+SLOTS = 24  # of jets in the tiny models
+TINY_GPT = {"dim": 16, "num_blocks": 1, "num_heads": 2}
+TINY_TOKENS = {
+    "tokeniser": {**TINY_GPT, "num_codes": 64, "max_constituents": SLOTS},
+    "gpt": TINY_GPT,
+}
+COMMON = ("--preset", "small", "--model", "omnijet", "--batch", "32")
+
+
+@contextmanager
+def tiny_tokens() -> Iterator[None]:
+    """A tiny small preset without graphs, and few distances."""
+    with tiny_and_eager() as patch:
+        patch.setitem(TOKEN_ARCHITECTURES, "small", TINY_TOKENS)
+        patch.setitem(TWO_SAMPLES, "epochs", 1)
+        patch.setitem(TOKENISER["small"], "batch", 32)
+        patch.setitem(TOKENISER["small"], "lr", 1e-2)
+        patch.setattr(distances, "BATCHES", 3)
+        patch.setattr(objectives, "REPLACE_EVERY", 4)
+        patch.setattr(sampling, "PART", 20)
+        yield
+
+
+def write_jets(folder: Path) -> Path:
+    """Toy jets of three datasets in FOLDER/data; returns the folder."""
+    write_toy_dataset(folder / "data", "aspen", {"train": 160, "val": 32, "test": 40})
+    write_toy_dataset(folder / "data", "jetclass", {"train": 240, "val": 64, "test": 120})
+    write_toy_dataset(folder / "data", "top", {"train": 64, "val": 32, "test": 64})
+    return folder
+
+
+def call(folder: Path, line: str, *flags) -> tuple[int, str, str]:
+    """Exit code and output of a command with the data and runs of the folder."""
+    return python(line, *COMMON, "--data", folder / "data", "--runs", folder / "runs", *flags)
+
+
+def run_command(folder: Path, line: str, *flags) -> None:
+    code, _, err = call(folder, line, *flags)
+    assert (code, err) == (0, "")
+
+
+def trained(folder: Path) -> Path:
+    """The run directory of a tokeniser and a GPT, one epoch each but for two of the tokeniser."""
+    run_command(folder, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
+    return folder / "runs" / "aspen_omnijet"
+
+
+def evaluate(run: Path) -> str:
+    """Evaluate a run; returns the output."""
+    code, out, err = python("evaluate.py", run, "--batch", 40, "--rate")
+    assert (code, err) == (0, "")
+    return out
