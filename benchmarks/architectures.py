@@ -12,21 +12,20 @@ with all of them writes architectures.json, a table and a figure into --out.
 
 import argparse
 import re
-import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.markdown import markdown
 from benchmarks.programs import absolute, command_parser, write_text
-from benchmarks.throughput import grouped_batches, work
+from benchmarks.throughput import grouped_batches, mean_seconds, work
 from omnilearn.config import Config, Evaluation, read_config
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.fit import fit_pet, fresh, open_data
 from omnilearn.history import best_epoch, read_history
 from omnilearn.log import log
-from omnilearn.model.checkpoint import model_weights
+from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.plotting.style import figure, grouped
 from omnilearn.recipes import PRETRAINING, recipe
@@ -63,16 +62,8 @@ def jets_per_second(config: PETConfig, rounds: int) -> float:
     """Median rate of training steps with all heads, after the graphs are traced."""
     step = work("all", config, training=True)
     batches = grouped_batches(BATCH, config.max_constituents)
-    rates = []
-    for counted in range(-1, rounds):
-        seconds = 0.0
-        for batch, share in batches:
-            started = time.perf_counter()
-            step(batch)
-            seconds += share * (time.perf_counter() - started)
-        if counted >= 0:
-            rates.append(BATCH / seconds)
-    return float(np.median(rates))
+    mean_seconds(step, batches)  # traces the graphs
+    return float(np.median([BATCH / mean_seconds(step, batches) for _ in range(rounds)]))
 
 
 def settings(name: str, model: PETConfig, flags: argparse.Namespace) -> Config:
@@ -108,15 +99,14 @@ def train(name: str, model: PETConfig, flags: argparse.Namespace) -> Path:
     return run
 
 
-def row(name: str, model: PETConfig, run: Path, minutes: float) -> dict:
+def row(name: str, run: Path, minutes: float) -> dict:
     """What is known of a finished candidate, which had so many minutes."""
     history, results = read_history(run), read_results(run / "results.json")
     best = best_epoch(history)
     seen = np.cumsum([line["jets"] for line in history])
-    weights = model_weights(fresh(PET, model, 0)).values()
     return {
         "name": name,
-        "weights": sum(int(np.prod(weight.shape)) for weight in weights),
+        "weights": sum(array.size for array in load_checkpoint(run / "best.h5").weights.values()),
         "jets_seen": int(seen[-1]),
         "jets_per_second": seen[-1] / minutes / 60,
         "curve": {
@@ -142,8 +132,7 @@ def main(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     distributed.horovod()
     rows = [
-        row(name, of, train(name, of, flags), flags.minutes)
-        for name, of in flags.candidates.items()
+        row(name, train(name, of, flags), flags.minutes) for name, of in flags.candidates.items()
     ]
     record = {
         "dataset": JETCLASS.name,

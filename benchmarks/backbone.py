@@ -11,8 +11,6 @@ those of --curve were trained on fewer jets. jobs/backbone_small.sh has all step
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.markdown import markdown
 from benchmarks.programs import command_parser, write_text
 from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests, sha256
@@ -20,7 +18,7 @@ from omnilearn.config import read_config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
 from omnilearn.history import best_epoch, read_history
-from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
+from omnilearn.model.checkpoint import Checkpoint, checksum, load_checkpoint, save_checkpoint
 from omnilearn.model.pet import PETConfig
 from omnilearn.plotting.scans import confusion_figure, learning_curve
 from omnilearn.plotting.style import grouped
@@ -103,7 +101,7 @@ def write_weights(run: Path, name: str, out: Path, architecture: type = PETConfi
         raise UserError(f"{best.path} does not name its classes; train it again with train.py")
     record["config"] = {**best.record["config"], **{key: "" for key in ("data", "runs", "name")}}
     path = out / f"{name}{SUFFIX}"
-    if not (path.is_file() and same(load_checkpoint(path, architecture).weights, best.weights)):
+    if not (path.is_file() and sum_of(load_checkpoint(path, architecture)) == sum_of(best)):
         save_checkpoint(path, best.model_config, best.weights, record)
     known = {**digests(out), name: sha256(path)}
     lines = (f"{digest}  {stem}{SUFFIX}\n" for stem, digest in sorted(known.items()))
@@ -111,20 +109,15 @@ def write_weights(run: Path, name: str, out: Path, architecture: type = PETConfi
     return known[name]
 
 
-def same(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
-    """Whether two sets of arrays by name are equal."""
-    return first.keys() == second.keys() and all(
-        np.array_equal(array, second[name]) for name, array in first.items()
-    )
+def sum_of(checkpoint: Checkpoint) -> str:
+    """SHA-256 of the weights alone."""
+    return checksum({"weights": checkpoint.weights}, {})
 
 
 def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
     """NAME_loss, NAME_confusion and, with runs of `curve`, NAME_learning_curve as PNG and PDF."""
-    history, results = read_history(run), read_results(run / "results.json")
-    training, validation = (
-        [line[jets]["loss"] for line in history] for jets in ("training", "validation")
-    )
-    loss_curves([LossHistory(name, training, validation)], out / f"{name}_loss")
+    draw_losses(run, name, out / f"{name}_loss")
+    results = read_results(run / "results.json")
     spec = CATALOGUE[results["dataset"]]
     confusion_figure(spec, results["confusion"], out / f"{name}_confusion")
     if not curve:
@@ -135,6 +128,15 @@ def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
     learning_curve(
         [training_jets(path) for path in runs], loss, auc, out / f"{name}_learning_curve"
     )
+
+
+def draw_losses(run: Path, label: str, path_stem: Path) -> None:
+    """Training and validation loss of a run by epoch, as PNG and PDF."""
+    history = read_history(run)
+    training, validation = (
+        [line[jets]["loss"] for line in history] for jets in ("training", "validation")
+    )
+    loss_curves([LossHistory(label, training, validation)], path_stem)
 
 
 def training_jets(run: Path, architecture: type = PETConfig) -> int:
@@ -181,7 +183,7 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
 
 
 def metrics_table(results: dict) -> str:
-    """Accuracy and macro AUC, then the other metrics of results.json."""
+    """A line per metric of results.json."""
     rows = [["metric", "value"]]
     for key, value in results.items():
         if isinstance(value, Result):

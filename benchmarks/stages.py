@@ -86,10 +86,9 @@ def run_together(stage: Stage, folder: Path) -> Iterator[tuple[str, int, float]]
 
     def run(title: str) -> tuple[str, int, float]:
         start, code = time.monotonic(), 0
+        nice = NICE if title in logs else ()
         for words in stage[title]:
-            code = exit_status(
-                [*NICE, *words] if title in logs else words, logs.get(title), len(stage)
-            )
+            code = exit_status([*nice, *words], logs.get(title), len(stage))
             if code:
                 break
         return title, code, time.monotonic() - start

@@ -135,6 +135,11 @@ def peak_flops(precision: str = FULL) -> float:
     return 2 * side**3 / float(np.median(seconds))
 
 
+def mean_seconds(run: Callable[[dict], None], grouped: list[tuple[dict, float]]) -> float:
+    """Duration of a call with a batch of `grouped_batches`, one of each length measured."""
+    return sum(share * seconds_of(run, batch) for batch, share in grouped)
+
+
 def seconds_of(function: Callable, *arguments) -> float:
     started = time.perf_counter()
     function(*arguments)
@@ -156,8 +161,7 @@ def measure(mode: str, training: bool, config: PETConfig, flags: argparse.Namesp
     peaks = []
     for _ in range(flags.rounds):
         peaks.append(peak_flops())
-        mean = sum(share * seconds_of(run, batch) for batch, share in grouped)
-        rates["default"].append(size / mean)
+        rates["default"].append(size / mean_seconds(run, grouped))
         rates["padded"].append(size / seconds_of(run, full))
     operations = sum(
         share * operations_per_jet(config, mode, training, batch["mask"].shape[1])

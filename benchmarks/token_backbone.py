@@ -8,8 +8,7 @@ line in SHA256SUMS. The run must be evaluated. jobs/backbone_small_tokens.sh has
 
 from pathlib import Path
 
-from benchmarks.backbone import jets_seen, training_jets, write_weights
-from benchmarks.markdown import markdown
+from benchmarks.backbone import draw_losses, jets_seen, metrics_table, training_jets, write_weights
 from benchmarks.programs import command_parser, write_text
 from omnilearn.backbones import FOLDER, SUFFIX
 from omnilearn.config import read_config
@@ -17,8 +16,7 @@ from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.history import best_epoch, read_history
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.plotting.style import grouped
-from omnilearn.statistics.results import Result, read_results
-from omnilearn.tagging.figures import LossHistory, loss_curves
+from omnilearn.statistics.results import read_results
 from omnilearn.tokens.jet_gpt import OmniJetConfig
 from omnilearn.tokens.token_models import TOKENISER_FOLDER
 
@@ -68,11 +66,7 @@ def main(arguments: list[str]) -> None:
     flags = parser.parse_args(arguments)
     flags.out.mkdir(parents=True, exist_ok=True)
     digest = write_weights(flags.run, flags.name, flags.out, OmniJetConfig)
-    training, validation = (
-        [line[jets]["loss"] for line in read_history(flags.run)]
-        for jets in ("training", "validation")
-    )
-    loss_curves([LossHistory("GPT", training, validation)], flags.out / f"{flags.name}_loss")
+    draw_losses(flags.run, "GPT", flags.out / f"{flags.name}_loss")
     write_text(flags.out / f"{flags.name}.md", card(flags.run, flags.name, flags.out, digest))
     print(f"{flags.out / flags.name}{SUFFIX} and its card are written, SHA-256 {digest}")
 
@@ -98,8 +92,8 @@ def card(run: Path, name: str, out: Path, digest: str) -> str:
         revision=about["revision"],
         **about_training("tokeniser", run / TOKENISER_FOLDER),
         **about_training("gpt", run),
-        tokeniser=table(results["tokeniser"]),
-        generated="\n".join(table(metrics) for metrics in results["generated"].values()),
+        tokeniser=metrics_table(results["tokeniser"]),
+        generated="\n".join(metrics_table(metrics) for metrics in results["generated"].values()),
     )
 
 
@@ -114,9 +108,3 @@ def about_training(name: str, run: Path) -> dict:
         f"{name}_best": best["validation"]["loss"],
         f"{name}_best_epoch": best["epoch"],
     }
-
-
-def table(metrics: dict) -> str:
-    """A line per metric."""
-    rows = [[key, value.text] for key, value in metrics.items() if isinstance(value, Result)]
-    return markdown([["metric", "value"], *rows], texts=1)

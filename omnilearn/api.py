@@ -23,9 +23,9 @@ from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.generation.jet_records import records
+from omnilearn.generation.jet_records import records, sampled_records
 from omnilearn.generation.jet_sets import read_split
-from omnilearn.generation.sampling import PART, Sampler, Solver
+from omnilearn.generation.sampling import Sampler, Solver
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
 from omnilearn.model.pet import PETConfig
 from omnilearn.onnx_file import write_onnx
@@ -40,6 +40,7 @@ from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own_columns import class_numbers, weights_and_scale
 
 TAGGING = ("tagging", "pretraining")
+TASKS: dict[type, tuple[str, ...]] = {PETConfig: TAGGING, OmniJetConfig: ("tokens",)}
 
 
 class Tagger:
@@ -160,15 +161,12 @@ class Generator:
             raise UserError(
                 f"class_name {class_name!r}: {self.name} generates {', '.join(self.classes)}"
             )
-        if number < 1 or seed < 0:
-            raise UserError(f"number {number}, seed {seed}: expected 1 or more, and 0 or more")
-        self._sampler.seed, self._sampler.solver = seed, solver or Solver()
-        parts = []
-        for start in range(0, number, PART):
-            index = np.arange(start, min(start + PART, number))
-            label = np.full(len(index), self.classes.index(class_name))
-            parts.append(records(self._sampler.jet_set(index, label, None)))
-        return ak.concatenate(parts)
+        label = self.classes.index(class_name)
+        sampler = self._sampler
+        sampler.seed, sampler.solver = seed, solver or Solver()
+        return sampled_records(
+            number, seed, lambda index: sampler.jet_set(index, np.full(len(index), label), None)
+        )
 
 
 class Unfolding:
@@ -209,33 +207,27 @@ def load(
     if str(place) in backbones.names():
         place = backbones.checkpoint_file(str(place))
     if place.is_file():
-        checkpoint = load_checkpoint(place, PETConfig, OmniJetConfig)
+        checkpoint = load_checkpoint(place, *TASKS)
         config, about = checkpoint.record.get("config", {}), checkpoint.record
         folder, mode = config.get("data", data_folder()), config.get("mode", "all")
-        if about.get("task") == "tokens":
-            spec = described(about, place.parent, data, folder)
-            return TokenGenerator(place.stem, checkpoint, spec, batch)
-        if about.get("task") not in TAGGING:
+        if about.get("task") not in TASKS[type(checkpoint.model_config)]:
             raise UserError(
                 f"{place} is one part of a run of the task {about.get('task')!r}; load the run "
                 f"directory, {place.parent}"
             )
         spec = described(about, place.parent, data, folder)
-        return tagger(place.stem, checkpoint, spec, mode, batch)
+        return of_checkpoint(place.stem, checkpoint, spec, mode, batch)
     runs = trainings(place)
     if len(runs) > 1:
         raise UserError(f"{place} holds {len(runs)} trainings; load one of them, such as {runs[0]}")
     run = runs[0]
     config, about = read_config(run / "config.json")
     task = about.get("task")
-    if task in TAGGING:
-        checkpoint = load_checkpoint(run / "best.h5")
-        spec = described(about, run, data, config.data)
-        return tagger(run.name, checkpoint, spec, config.mode, batch)
-    if task == "tokens":
-        checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
-        spec = described(about, run, data, config.data)
-        return TokenGenerator(run.name, checkpoint, spec, batch)
+    for architecture, tasks in TASKS.items():
+        if task in tasks:
+            checkpoint = load_checkpoint(run / "best.h5", architecture)
+            spec = described(about, run, data, config.data)
+            return of_checkpoint(run.name, checkpoint, spec, config.mode, batch)
     if task == "generation":
         return Generator(run, described(about, run, data, config.data), batch)
     if task == "unfolding":
@@ -274,8 +266,12 @@ def described(about: dict, run: Path, data: Path | str, training_data: str) -> D
     return dataset(name, data or training_data)
 
 
-def tagger(name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batch: int) -> Tagger:
-    """The classifier of a checkpoint; raises UserError where none was trained."""
+def of_checkpoint(
+    name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batch: int
+) -> Tagger | TokenGenerator:
+    """The token model or the classifier of a checkpoint; raises UserError where it has neither."""
+    if isinstance(checkpoint.model_config, OmniJetConfig):
+        return TokenGenerator(name, checkpoint, spec, batch)
     if mode == "generator":
         raise UserError(
             f"{checkpoint.path} was trained with --mode generator, without a classifier; train it "

@@ -117,8 +117,7 @@ def test_runs_and_files_serve_as_backbones_too(trained, folder, tmp_path, monkey
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_backbones_of_the_code_are_intact_and_described(name):
-    architecture = OmniJetConfig if name.endswith("tokens") else PETConfig
-    checkpoint = load_checkpoint(backbones.checkpoint_file(name), architecture)
+    checkpoint = load_checkpoint(backbones.checkpoint_file(name), PETConfig, OmniJetConfig)
     assert checkpoint.class_names
     assert all(array.dtype == "float32" for array in checkpoint.weights.values())
     card = (backbones.FOLDER / f"{name}.md").read_text()

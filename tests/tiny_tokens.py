@@ -6,7 +6,6 @@ from pathlib import Path
 
 from commands import python
 from tiny_models import tiny_and_eager
-from toy_jets import write_toy_dataset
 
 from omnilearn.generation import distances, sampling
 from omnilearn.recipes import TWO_SAMPLES
@@ -36,14 +35,6 @@ def tiny_tokens() -> Iterator[None]:
         yield
 
 
-def write_jets(folder: Path) -> Path:
-    """Toy jets of three datasets in FOLDER/data; returns the folder."""
-    write_toy_dataset(folder / "data", "aspen", {"train": 160, "val": 32, "test": 40})
-    write_toy_dataset(folder / "data", "jetclass", {"train": 240, "val": 64, "test": 120})
-    write_toy_dataset(folder / "data", "top", {"train": 64, "val": 32, "test": 64})
-    return folder
-
-
 def call(folder: Path, line: str, *flags) -> tuple[int, str, str]:
     """Exit code and output of a command with the data and runs of the folder."""
     return python(line, *COMMON, "--data", folder / "data", "--runs", folder / "runs", *flags)
@@ -52,16 +43,3 @@ def call(folder: Path, line: str, *flags) -> tuple[int, str, str]:
 def run_command(folder: Path, line: str, *flags) -> None:
     code, _, err = call(folder, line, *flags)
     assert (code, err) == (0, "")
-
-
-def trained(folder: Path) -> Path:
-    """The run directory of a tokeniser and a GPT, one epoch each but for two of the tokeniser."""
-    run_command(folder, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
-    return folder / "runs" / "aspen_omnijet"
-
-
-def evaluate(run: Path) -> str:
-    """Evaluate a run; returns the output."""
-    code, out, err = python("evaluate.py", run, "--batch", 40, "--rate")
-    assert (code, err) == (0, "")
-    return out

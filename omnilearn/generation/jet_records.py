@@ -1,10 +1,27 @@
 """Sets of jets as awkward records."""
 
+from collections.abc import Callable
+
 import awkward as ak
 import numpy as np
 
 from omnilearn.data.spec import JET_FEATURES
+from omnilearn.errors import UserError
 from omnilearn.generation.jet_sets import JetSet, four_momenta
+from omnilearn.generation.sampling import PART
+
+
+def sampled_records(number: int, seed: int, jets_of: Callable[[np.ndarray], JetSet]) -> ak.Array:
+    """`records` of jets 0 to `number`, PART of them at a time, which `jets_of` samples by index.
+
+    Raises UserError for a number below 1 and a negative seed, before anything is sampled.
+    """
+    if number < 1 or seed < 0:
+        raise UserError(f"number {number}, seed {seed}: expected 1 or more, and 0 or more")
+    starts = range(0, number, PART)
+    return ak.concatenate(
+        [records(jets_of(np.arange(start, min(start + PART, number)))) for start in starts]
+    )
 
 
 def records(jets: JetSet) -> ak.Array:

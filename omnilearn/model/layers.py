@@ -198,18 +198,20 @@ class Attention(keras.layers.Layer):
 
     def attended(self, query, key, value, bias=None, drop=None):
         """query (B, H, Q, D/H), key and value (B, H, S, D/H) -> (B, Q, D)."""
-        logits = product(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2)))
-        shares = attention_shares(restored(logits), bias)
+        shares = attention_shares(self.logits(query, key), bias)
         mixed = product(drop(shares) if drop else shares, value)  # (B, H, Q, D/H)
         return self.project(ops.transpose(mixed, (0, 2, 1, 3)), ops.shape(query)[2])
+
+    def logits(self, query, key):
+        """query (B, H, Q, D/H) and key (B, H, S, D/H) -> (B, H, Q, S), scaled."""
+        return restored(product(query * self.head_dim**-0.5, ops.transpose(key, (0, 1, 3, 2))))
 
     def attended_parts(self, query, parts, bias):
         """The same over the slots of all parts, (key, value) each, which are not copied together.
 
         bias (B or 1, 1, 1 or Q, slots of all parts).
         """
-        query = query * self.head_dim**-0.5
-        logits = [restored(product(query, ops.transpose(key, (0, 1, 3, 2)))) for key, _ in parts]
+        logits = [self.logits(query, key) for key, _ in parts]
         shares = attention_shares(ops.concatenate(logits, axis=-1), bias)
         mixed, first = 0.0, 0  # (B, H, Q, D/H)
         for key, value in parts:

@@ -4,9 +4,7 @@ import awkward as ak
 import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.errors import UserError
-from omnilearn.generation.jet_records import records
-from omnilearn.generation.sampling import PART
+from omnilearn.generation.jet_records import sampled_records
 from omnilearn.model.checkpoint import Checkpoint
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
 from omnilearn.tokens.token_models import token_spec
@@ -39,15 +37,11 @@ class TokenGenerator:
         >>> bool(ak.all(ak.num(new.constituents) == new.jet.multiplicity))
         True
         """
-        if number < 1 or seed < 0:
-            raise UserError(f"number {number}, seed {seed}: expected 1 or more, and 0 or more")
         sampler, settings = self._sampler, TokenSettings(temperature, top_k)
         sampler.seed = seed
         if settings != sampler.solver:
             sampler.solver = settings
             sampler.use(sampler.omnijet)  # its graphs hold the settings
-        parts = []
-        for start in range(0, number, PART):
-            index = np.arange(start, min(start + PART, number))
-            parts.append(records(sampler.jet_set(index, np.zeros(len(index), int))))
-        return ak.concatenate(parts)
+        return sampled_records(
+            number, seed, lambda index: sampler.jet_set(index, np.zeros(len(index), int))
+        )

@@ -103,7 +103,7 @@ class GPT(keras.layers.Layer):
         `position`-th ().
         """
         positions = ops.arange(ops.shape(recent[0][0])[2], dtype="int32")
-        is_current = ops.cast(ops.equal(positions, position), "float32")
+        is_current = ops.equal(positions, position)[None, None, :, None]
         bias = ops.where(positions <= position, 0.0, NEVER)[None, None, None, :]
         if earlier:
             bias = ops.pad(bias, ((0, 0), (0, 0), (0, 0), (earlier[0][0].shape[2], 0)))

@@ -56,12 +56,11 @@ class PostNormBlock(keras.layers.Layer):
     def step(self, x, earlier, recent, is_current, bias):
         """One more slot: x (B, 1, D); see `jet_gpt.GPT.step`.
 
-        earlier, recent: (keys, values), each (B, H, positions, D/H), of this block; is_current (R,)
-        is 1 at the position of the slot in `recent`; bias (1, 1, 1, T + R) hides later positions.
-        Returns (B, 1, D) and `recent` with this slot.
+        earlier, recent: (keys, values), each (B, H, positions, D/H), of this block; is_current
+        (1, 1, R, 1) is true at the position of the slot in `recent`; bias (1, 1, 1, T + R) hides
+        later positions. Returns (B, 1, D) and `recent` with this slot.
         """
         query, *new = self.attention.projected(x)
-        is_current = is_current[None, None, :, None] > 0
         recent = tuple(
             ops.where(is_current, of_slot, of_all)
             for of_slot, of_all in zip(new, recent, strict=True)

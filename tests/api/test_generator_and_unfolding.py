@@ -19,6 +19,7 @@ from omnilearn import api
 from omnilearn.api import Generator, Unfolding, load
 from omnilearn.data.catalogue import JETNET30
 from omnilearn.errors import UserError
+from omnilearn.generation import jet_records
 from omnilearn.generation.sampling import Solver
 from omnilearn.unfolding.unfolded_weights import read_weights
 from preprocessing.jets_in_memory import JetsInMemory
@@ -87,7 +88,7 @@ def test_a_sampled_jet_has_as_many_constituents_as_its_multiplicity_says(generat
 
 def test_the_same_seed_gives_the_same_jets_however_many_are_asked_for(generator, monkeypatch):
     jets = generator.sample(10, "g", seed=1, solver=FEW_STEPS)
-    monkeypatch.setattr(api, "PART", 4)
+    monkeypatch.setattr(jet_records, "PART", 4)
     fewer = generator.sample(7, "g", seed=1, solver=FEW_STEPS)
     for name in ("pt", "eta", "phi"):
         np.testing.assert_allclose(

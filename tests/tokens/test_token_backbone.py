@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from commands import python
 from documented import run_doctests, run_example
-from tiny_tokens import evaluate, tiny_tokens, trained, write_jets
 
 from benchmarks import token_backbone
 from omnilearn import backbones
@@ -15,27 +14,6 @@ from omnilearn.statistics.results import read_results
 from omnilearn.tokens.token_models import fingerprint, load_omnijet, load_tokeniser
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module", autouse=True)
-def small_and_eager():
-    with tiny_tokens():
-        yield
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    return write_jets(tmp_path_factory.mktemp("tokens"))
-
-
-@pytest.fixture(scope="module")
-def run(workdir):
-    return trained(workdir)
-
-
-@pytest.fixture(scope="module")
-def evaluated(run):
-    return evaluate(run)
 
 
 def test_a_run_becomes_a_backbone_with_a_card(run, evaluated, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from commands import python
-from tiny_tokens import COMMON, SLOTS, call, evaluate, run_command, tiny_tokens, trained, write_jets
+from tiny_tokens import COMMON, SLOTS, call, run_command
 
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.errors import UserError
@@ -34,31 +34,10 @@ pytestmark = pytest.mark.slow
 TOKENISER_CONFIG = TokeniserConfig(max_constituents=SLOTS)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def small_and_eager():
-    with tiny_tokens():
-        yield
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    return write_jets(tmp_path_factory.mktemp("tokens"))
-
-
 def refusal(workdir, line: str, *flags) -> str:
     code, _, err = call(workdir, line, *flags)
     assert code != 0
     return err
-
-
-@pytest.fixture(scope="module")
-def run(workdir):
-    return trained(workdir)
-
-
-@pytest.fixture(scope="module")
-def evaluated(run):
-    return evaluate(run)
 
 
 @pytest.fixture(scope="module")
