@@ -55,6 +55,8 @@ class Tagger:
         self.name, self.spec, self.batch = name, spec, batch
         self.classes = checkpoint.class_names or spec.class_names
         require_same_dataset(checkpoint, spec)
+        hidden = checkpoint.record.get("config", {}).get("feature_drop") or 0.0
+        self.can_hide_identity = hidden > 0.0  # of a share of the training jets it was
         self.pet = build_pet(checkpoint)
         slots = self.pet.config.max_constituents
         self._logits = compiled_for_batches(self.pet.call, slots)
@@ -67,9 +69,10 @@ class Tagger:
 
         jets: constituents of jets as `preprocessing.own.write_dataset` takes them: awkward records,
         four-vectors of the package vector, NumPy (jets, slots, 4) of pt, eta, phi, energy, or a
-        list with one array per jet; GeV and radians, with pdg_id where the training had it. The jet
-        is the sum of its constituents; of more constituents than slots the hardest count. Raises
-        UserError saying what is wrong with which jet.
+        list with one array per jet; GeV and radians, with pdg_id where the training had it; a
+        pre-trained model, which has seen jets with hidden identities, does without. The jet is the
+        sum of its constituents; of more constituents than slots the hardest count. Raises UserError
+        saying what is wrong with which jet.
 
         >>> scores = tagger.probabilities(jets)
         >>> scores.shape == (len(jets), len(tagger.classes))
@@ -123,7 +126,7 @@ class Tagger:
 
     def _evaluated(self, model: Callable, jets) -> np.ndarray:
         """Output (jets, ...) of the compiled model, computed batch by batch."""
-        source = JetsInMemory(jets, self.spec)
+        source = JetsInMemory(jets, self.spec, self.can_hide_identity)
         pipeline = Pipeline(source, source.spec, self.batch, weighted=False)
         rows, values = [], []
         for batch in pipeline.ordered():
@@ -217,6 +220,11 @@ def load(
             )
         spec = described(about, place.parent, data, folder)
         return of_checkpoint(place.stem, checkpoint, spec, mode, batch)
+    if not place.is_dir():
+        raise UserError(
+            f"{place}: no such run directory or checkpoint, and of the backbones that come with "
+            f"the code there is {', '.join(backbones.names()) or 'none'}"
+        )
     runs = trainings(place)
     if len(runs) > 1:
         raise UserError(f"{place} holds {len(runs)} trainings; load one of them, such as {runs[0]}")

@@ -69,12 +69,12 @@ def trainings(run: Path) -> list[Path]:
         for pattern in ("seed*", "*/seed*")
         for path in run.glob(f"{pattern}/config.json")
     ]
-    refuse_links(run)
     if not runs:
         raise UserError(
             f"{run} is no run directory (no config.json, no seed*/config.json); make "
             "one with train.py or finetune.py"
         )
+    refuse_links(run)
     return sorted(runs, key=lambda path: (path.parent, len(path.name), path.name))
 
 

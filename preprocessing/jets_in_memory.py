@@ -10,6 +10,7 @@ import numpy as np
 
 from omnilearn.data.spec import JET_FEATURES, KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.log import log
 from preprocessing.jet_chunk import CHUNK_ROWS, prepare, require_gev
 from preprocessing.jet_file import pad
 from preprocessing.own import JetArrays
@@ -42,11 +43,19 @@ class JetsInMemory:
 
     origin = "own"
 
-    def __init__(self, constituents, spec: DatasetSpec):
+    def __init__(self, constituents, spec: DatasetSpec, can_hide_identity: bool = False):
         """Raises UserError as `write_dataset` does, for jets without constituents, PDG ids that
-        are missing or not wanted, and a median jet pT far from the range of `spec`."""
+        are missing or not wanted, and a median jet pT far from the range of `spec`.
+
+        can_hide_identity: the model knows jets whose identities are hidden, so that PDG ids may be
+        missing; a line of the log says so.
+        """
         flat = constituents_of(constituents)
-        require_identity(flat.pdg_id is not None, spec)
+        is_given = flat.pdg_id is not None
+        if can_hide_identity and not is_given and spec.num_features > len(KINEMATIC_FEATURES):
+            log.info(f"no {PDG_ID}: the identity of the constituents is hidden from the model")
+            spec = replace(spec, num_features=len(KINEMATIC_FEATURES))
+        require_identity(is_given, spec)
         self.spec, jets = jet_by_jet(spec), len(flat.counts)
         owner = np.repeat(np.arange(jets), flat.counts)
         filled = np.bincount(owner[flat.momenta[:, 0] > 0], minlength=jets)

@@ -5,10 +5,12 @@ import shutil
 
 import pytest
 from tiny_models import tiny_and_eager
+from tiny_tagger import toy_momenta
 from tiny_training import SPEC, opened, tiny_trainer, write_jets
 
 from benchmarks import backbone
 from omnilearn import backbones
+from omnilearn.api import Tagger, TokenGenerator, load
 from omnilearn.config import Config
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint
@@ -113,6 +115,17 @@ def test_runs_and_files_serve_as_backbones_too(trained, folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert backbones.checkpoint_file("./tiny").parent.name == "tiny"
     assert backbones.checkpoint_file("tiny").parent == folder
+
+
+@pytest.mark.parametrize(("name", "kind"), [("small", Tagger), ("small_tokens", TokenGenerator)])
+def test_backbones_of_the_code_are_loaded_by_name_and_take_four_momenta(name, kind):
+    model = load(name, batch=4)
+    assert isinstance(model, kind)
+    if kind is Tagger:
+        momenta, _ = toy_momenta(4)
+        assert model.probabilities(momenta).shape == (4, len(model.classes))
+    else:
+        assert len(model.sample(2)) == 2
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -84,8 +84,13 @@ class TokenSampler:
     ):
         self.spec, self.solver, self.seed = spec, settings, seed
         self.batch_size = batch_size
-        self.epochs = [position_of(checkpoint).epoch]
+        self._checkpoint = checkpoint
         self.use(built_omnijet(checkpoint))
+
+    @property
+    def epochs(self) -> list[int]:
+        """Epochs that the GPT was trained; raises UserError for weights without a training."""
+        return [position_of(self._checkpoint).epoch]
 
     def use(self, omnijet: OmniJet) -> None:
         """Set the model to sample from."""

@@ -143,6 +143,8 @@ def test_keras_with_another_backend_is_refused(unfolded, monkeypatch):
 
 def test_what_cannot_be_loaded_is_refused_in_a_sentence(generated, unfolded, tmp_path):
     with pytest.raises(UserError, match=r"no run directory .* make one with train\.py"):
+        load(tmp_path)
+    with pytest.raises(UserError, match=r"nowhere: no such run directory .* there is small, "):
         load(tmp_path / "nowhere")
     part = generated / "best.h5"
     with pytest.raises(UserError, match=f"task 'generation'; load .* {re.escape(str(generated))}"):

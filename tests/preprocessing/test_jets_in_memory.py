@@ -78,6 +78,18 @@ def test_identity_is_required_by_models_with_it_and_refused_by_others(jets):
         JetsInMemory(strange, spec).gather(np.arange(2))
 
 
+def test_a_model_that_knows_hidden_identities_takes_jets_without_them(jets, capsys):
+    momenta = jets[["pt", "eta", "phi", "energy"]]
+    spec = replace(CATALOGUE["qg"], jet_pt_range=ABOUT["jet_pt_range"])
+    hidden, given = (JetsInMemory(some, spec, can_hide_identity=True) for some in (momenta, jets))
+    assert capsys.readouterr().out.count("the identity of the constituents is hidden") == 1
+    rows = np.arange(JETS)
+    kinematic = hidden.gather(rows)["data"]
+    np.testing.assert_array_equal(kinematic, given.gather(rows)["data"][:, :, :7])
+    batch = next(Pipeline(hidden, hidden.spec, JETS, weighted=False).ordered())
+    assert not batch["constituents"][:, :, 7:].any()  # as `feature_drop` hides them in a training
+
+
 def test_impossible_jets_are_named_as_those_of_files_are(jets):
     momenta = jets[["pt", "eta", "phi", "energy"]]
     spec = CATALOGUE["top"]
