@@ -5,7 +5,8 @@
 
 Writes backbones/NAME.h5 (only the weights of the best epoch), NAME.md (the card), NAME_*.png
 (losses, learning curve, confusion matrix) and a line in SHA256SUMS. All runs must be evaluated;
-those of --curve were trained on fewer jets. jobs/backbone_small.sh has all steps.
+those of --curve were trained on fewer jets. A run that began with the weights of another counts the
+epochs of both. jobs/backbone_small.sh has all steps.
 """
 
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.markdown import markdown
 from benchmarks.programs import command_parser, write_text
-from omnilearn.backbones import FOLDER, SUFFIX, SUMS, digests, sha256
+from omnilearn.backbones import FOLDER, SUFFIX, SUMS, checkpoint_file, digests, sha256
 from omnilearn.config import read_config
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError
@@ -24,6 +25,7 @@ from omnilearn.plotting.scans import confusion_figure, learning_curve
 from omnilearn.plotting.style import grouped
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.figures import LossHistory, loss_curves
+from omnilearn.training.resume import position_of
 
 RECORD_KEYS = ("task", "dataset", "class_names", "trained_on")  # kept of a checkpoint's record
 METRICS = {"accuracy": "accuracy", "auc": "AUC, mean over pairs of classes"}
@@ -37,8 +39,8 @@ pre-trained on {jets} {made} {dataset} jets, all heads together.
 
 - SHA-256 of {name}.h5: `{digest}`
 - made by `jobs/backbone_{name}.sh`, revision `{revision}`
-- training: {epochs} epochs, {seen} jets seen, batches of {batch}, learning rate {lr:g}, Lion, \
-{hours:.1f} hours; best validation loss {best:.4f} after epoch {best_epoch}
+- training: {seen} jets seen in {epochs} epochs, {hours:.1f} hours; batches of {batch}, learning \
+rate {lr:g}{constant}, Lion; best validation loss {best:.4f} after epoch {best_epoch}
 - classes, in the order of the logits: {classes}
 
 ## How good it is
@@ -64,7 +66,7 @@ CURVE = """\
 ## Learning curve
 
 Validation cross-entropy and macro AUC against the number of pre-training jets: at the best epoch, \
-with the settings of the last row but for the number of epochs:
+with the settings of the last row but for the number of epochs, which is the number of jets seen:
 
 {table}
 ![Validation cross-entropy and AUC against pre-training jets]({name}_learning_curve.png)
@@ -132,7 +134,7 @@ def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
 
 def draw_losses(run: Path, label: str, path_stem: Path) -> None:
     """Training and validation loss of a run by epoch, as PNG and PDF."""
-    history = read_history(run)
+    history = whole_history(run)
     training, validation = (
         [line[jets]["loss"] for line in history] for jets in ("training", "validation")
     )
@@ -145,6 +147,22 @@ def training_jets(run: Path, architecture: type = PETConfig) -> int:
     return sum(jets for _, jets, _ in files)
 
 
+def whole_history(run: Path) -> list[dict]:
+    """Every epoch of a run, those of the checkpoint that it began with first; counted from 1."""
+    _, about = read_config(run / "config.json")
+    earlier: list[dict] = []
+    if about.get("backbone"):
+        earlier = position_of(load_checkpoint(checkpoint_file(about["backbone"]))).history
+    lines = [*earlier, *read_history(run)]
+    return [{**line, "epoch": number} for number, line in enumerate(lines, start=1)]
+
+
+def constant_part(run: Path) -> str:
+    """That the rate was constant before this run, where it began with the weights of another."""
+    before = len(whole_history(run)) - len(read_history(run))
+    return f" constant for {before} epochs, then falling to zero" if before else ""
+
+
 def jets_seen(history: list[dict]) -> int:
     """Training jets of all epochs together."""
     return sum(line["jets"] for line in history)
@@ -153,7 +171,7 @@ def jets_seen(history: list[dict]) -> int:
 def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str:
     """The text of NAME.md, with all numbers from the runs."""
     config, about = read_config(run / "config.json")
-    results, history = read_results(run / "results.json"), read_history(run)
+    results, history = read_results(run / "results.json"), whole_history(run)
     best = best_epoch(history)
     backbone = load_checkpoint(out / f"{name}{SUFFIX}")
     sizes = asdict(backbone.model_config)
@@ -172,6 +190,7 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
         seen=grouped(jets_seen(history)),
         batch=config.batch,
         lr=config.lr,
+        constant=constant_part(run),
         hours=sum(line["seconds"] for line in history) / 3600,
         best=best["validation"]["loss"],
         best_epoch=best["epoch"],
@@ -195,7 +214,7 @@ def curve_table(runs: list[Path]) -> str:
     """A line per number of pre-training jets."""
     rows = [["pre-training jets", "jets seen", "validation cross-entropy", "macro AUC", "accuracy"]]
     for run in runs:
-        results, history = read_results(run / "results.json"), read_history(run)
+        results, history = read_results(run / "results.json"), whole_history(run)
         rows.append(
             [
                 grouped(training_jets(run)),

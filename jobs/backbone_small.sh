@@ -4,18 +4,20 @@
 #
 #   jobs/backbone_small.sh                                  in the checkout, after `make setup`
 #   WORK=/scratch/backbone jobs/backbone_small.sh
-#   SAMPLES=4 EPOCHS=80 jobs/backbone_small.sh              400 000 jets, 80 epochs
+#   CONSTANT=64 DECAY=16 jobs/backbone_small.sh             4 million jets seen
 #   CURVE="15000 100000" jobs/backbone_small.sh             and trainings on fewer jets, for the card
 #   RANKS=2 jobs/backbone_small.sh                          two ranks, with 64 jets of a step each
 #
-# A sample has 100 000 training jets, an epoch 50 000; a training on fewer jets has so many more epochs
-# that it sees as many. The same command resumes a stopped stage.
+# A sample has 100 000 training jets, an epoch 50 000. The learning rate is constant for CONSTANT epochs,
+# then falls to zero in DECAY more; a finished constant stage goes on with a larger CONSTANT. The same
+# command resumes a stopped stage. The trainings on fewer jets see 600 000.
 set -eu
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 work=${WORK:-work/backbone}
-samples=${SAMPLES:-2}
-epochs=${EPOCHS:-12}
+samples=${SAMPLES:-4}
+constant=${CONSTANT:-20}
+decay=${DECAY:-6}
 workers=${WORKERS:-$(nproc)}
 curve=${CURVE:-}
 ranks=${RANKS:-1}
@@ -43,19 +45,17 @@ for index in $(seq "$samples"); do
 done
 $python -m preprocessing jetclass --raw "$work/raw" --out "$work/data"
 
-pretrain() { # NAME TRAINING_JETS, 0 for all
-    local passes=$epochs
-    if [ "$2" -gt 0 ] && [ "$2" -lt 50000 ]; then passes=$((epochs * 50000 / $2)); fi
-    $launch $python train.py jetclass --preset small --data "$work/data" --runs "$work/runs" \
-        --name "$1" --epochs "$passes" --jets-per-epoch 50000 --batch 64 --val-jets 4000 \
-        --train-jets "$2"
-    $python evaluate.py "$work/runs/$1"
-}
-
-pretrain jetclass 0
+settings=(jetclass --preset small --data "$work/data" --runs "$work/runs" --jets-per-epoch 50000
+    --batch 64 --val-jets 4000)
+$launch $python train.py "${settings[@]}" --name constant --epochs "$constant" --no-decay
+$launch $python finetune.py "${settings[@]}" --name jetclass --epochs "$decay" --warmup-epochs 0 \
+    --backbone "$work/runs/constant/last.h5" --mode all --lr 3e-4 --body-factor 1 --weight-decay 1e-5
+$python evaluate.py "$work/runs/jetclass"
 curve_runs=
 for jets in $curve; do
-    pretrain "jetclass_$jets" "$jets"
+    epochs=$((jets < 50000 ? 600000 / jets : 12))
+    $launch $python train.py "${settings[@]}" --name "jetclass_$jets" --epochs "$epochs" --train-jets "$jets"
+    $python evaluate.py "$work/runs/jetclass_$jets"
     curve_runs=$curve_runs$work/runs/jetclass_$jets,
 done
 $python -m benchmarks backbone --run "$work/runs/jetclass" --name small --curve "$curve_runs"

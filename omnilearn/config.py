@@ -78,7 +78,11 @@ class TrainingSettings(Settings):
     weight_decay: float = option(1e-5, "decoupled weight decay of the heads", least=0)
     body_factor: float = option(1.0, "the body learns this many times slower", above=0)
     warmup_epochs: int = option(3, "epochs of linear warm-up", least=0)
-    decay: bool = option(True, "after the warm-up the rate falls as a cosine; else it is constant")
+    decay: bool = option(
+        True,
+        "after the warm-up the rate falls as a cosine; else it is constant, and a "
+        "finished training goes on with more --epochs",
+    )
     optimiser: str = option(
         "lion", "lion, as PET is trained; or adamw, as token models are", choices=("lion", "adamw")
     )
@@ -216,7 +220,8 @@ class Evaluation(Settings):
 
 
 # a run may be resumed with other values of these: they do not change what is trained, and more
-# iterations or repetitions of an unfolding go on from those that are complete
+# iterations or repetitions of an unfolding go on from those that are complete; so do more epochs
+# where the learning rate does not decay
 FREE_TO_CHANGE = (
     *("data", "runs", "checkpoint_every", "tensorboard", "accept_changed_data", "overwrite"),
     *("iterations", "replicas", "trainings"),

@@ -40,7 +40,7 @@ PRETRAINING: Recipes = {
         "patience": 30,
     },
     # horovodrun -np 2 --gloo python train.py jetclass --preset small
-    # make demo, benchmarks/results/demo: 15 000 simulated jets on two cores
+    # make demo-full, benchmarks/results/demo_full: 15 000 simulated jets on two cores
     ("jetclass", "small"): SMALL_PRETRAINING,
     # python train.py aspen
     # collider data have no classes: only the generator is trained; unmeasured

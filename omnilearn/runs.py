@@ -138,7 +138,8 @@ def refuse_another(run: Path, config: Config, about: dict) -> None:
     stored, stored_about = read_config(run / "config.json")
     before = {**asdict(stored), **{key: stored_about.get(key) for key in about}}
     now = {**asdict(config), **about}
-    differing = [key for key in now if key not in FREE_TO_CHANGE and before[key] != now[key]]
+    free = FREE_TO_CHANGE if config.decay else (*FREE_TO_CHANGE, "epochs")
+    differing = [key for key in now if key not in free and before[key] != now[key]]
     if differing:
         listed = ", ".join(f"{key} {before[key]!r} (now {now[key]!r})" for key in differing)
         raise UserError(

@@ -1,6 +1,7 @@
 """Backbones that come with the code are opened by name, intact and described by a card."""
 
 import hashlib
+import json
 import shutil
 
 import pytest
@@ -90,6 +91,18 @@ def test_runs_on_fewer_jets_are_a_learning_curve_on_the_card(trained, folder, tm
     card = (folder / "tiny.md").read_text()
     assert card.count("| 16 | 16 | ") == 2
     assert (folder / "tiny_learning_curve.png").is_file()
+
+
+def test_a_card_counts_the_epochs_of_the_run_that_another_began_with(trained, folder, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    about = json.loads((tmp_path / "run/config.json").read_text())
+    del about["digest"]
+    about["backbone"] = str(trained / "last.h5")
+    (tmp_path / "run/config.json").write_text(json.dumps(about))
+    make_backbone(tmp_path / "run", folder)
+    card = (folder / "tiny.md").read_text()
+    assert "32 jets seen in 2 epochs" in card
+    assert "learning rate 3e-05 constant for 1 epochs, then falling to zero, Lion" in card
 
 
 def test_changed_missing_and_unknown_backbones_are_refused(trained, folder):

@@ -62,6 +62,14 @@ def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
     assert read_config(run / "config.json")[0].data == "there"
 
 
+def test_without_a_decay_of_the_rate_the_same_run_takes_more_epochs(config):
+    run = prepare_run(replace(config, decay=False), "top", ABOUT)
+    prepare_run(replace(config, decay=False, epochs=9), "top", ABOUT)
+    assert read_config(run / "config.json")[0].epochs == 9
+    with pytest.raises(UserError, match=r"with epochs 9 \(now 10\), decay False \(now True\)"):
+        prepare_run(replace(config, epochs=10), "top", ABOUT)
+
+
 @pytest.mark.parametrize(
     ("change", "about", "message"),
     [

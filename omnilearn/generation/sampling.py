@@ -64,7 +64,10 @@ class JetSampler(Protocol):
     solver: Any  # a dataclass of settings, stored with the set
     batch_size: int
     seed: int
-    epochs: list[int]
+
+    @property
+    def epochs(self) -> list[int]:
+        """Epochs that its networks were trained."""
 
     def jet_set(self, index: np.ndarray, label: np.ndarray, jet: Any) -> JetSet:
         """Jets `index` (n,) of classes `label`; with true kinematics `jet` (n, 4) if given."""

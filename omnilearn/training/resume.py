@@ -68,6 +68,10 @@ class Position:
             position.best_loss = math.inf
         return position
 
+    def is_over(self, epochs: int, patience: int) -> bool:
+        """Whether the last epoch is done, or `patience` of them without a better loss."""
+        return self.epoch >= epochs or self.epoch - self.best_epoch >= patience
+
     def log_state(self, run: Path, steps_per_epoch: int) -> None:
         """Log where the run is resumed, or that it has finished."""
         if self.finished:

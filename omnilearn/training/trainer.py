@@ -259,8 +259,7 @@ class Trainer:
             position.best_loss, position.best_epoch = validation["loss"], epoch
         position.epoch = epoch
         position.restart_epoch()
-        without_gain = epoch - position.best_epoch
-        stop = epoch >= self.config.epochs or without_gain >= self.config.patience
+        stop = position.is_over(self.config.epochs, self.config.patience)
         position.finished = bool(distributed.broadcast(stop))
         if better:
             self.save("best.h5")
@@ -337,6 +336,8 @@ class Trainer:
         for index, variable in enumerate(self.optimiser.variables):
             variable.assign(checkpoint.optimiser[f"{index:04d}"])
         self.position = Position.from_json(checkpoint.record["position"])
+        # without a decay of the rate, the number of epochs may be another one than before
+        self.position.finished = self.position.is_over(self.config.epochs, self.config.patience)
         if checkpoint.record["ranks"] != self.ranks:
             # steps have another size: repeat the epoch, at its first step in the schedule
             self.position.restart_epoch()

@@ -213,6 +213,15 @@ def test_a_finished_run_is_not_changed(trainer, data, capsys):
     assert_equal_arrays(arrays_of(trainer.run), before)
 
 
+def test_a_finished_run_goes_on_with_more_epochs_as_if_it_had_never_ended(
+    trainer, complete_run, data
+):
+    for epochs in (1, CONFIG.epochs):
+        trainer.config, trainer.position = replace(CONFIG, epochs=epochs), Position()
+        assert trainer.fit(*data).epoch == epochs
+    assert_equal_arrays(arrays_of(trainer.run), arrays_of(complete_run))
+
+
 def test_another_number_of_ranks_repeats_the_epoch(trainer, data):
     trainer.position = Position(1, 4, sums={"loss": 1.0}, seconds=3.0, history=[{"epoch": 1}])
     trainer.optimiser.iterations.assign(5)
