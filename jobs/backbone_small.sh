@@ -31,8 +31,10 @@ for index in $(seq "$samples"); do
         $python -m simulation jetclass --jets-per-class 10000 --val-jets-per-class 500 \
             --test-jets-per-class 1250 --jets-per-file 1250 --seed $((100 + index)) \
             --workers "$workers" --out "$sample"
-    # the file numbers of every sample start at 0; in the common folder they continue
+    # the file numbers of every sample start at 0; in the common folder they continue; all trainings,
+    # on however many samples, have the validation jets of the first two
     for file in "$sample"/*/*.root; do
+        case $file in */val_5M/*) [ "$index" -le 2 ] || continue ;; esac
         name=${file##*/}
         old=${name##*_} old=$((10#${old%.root}))
         case $file in */train_100M/*) files=8 ;; *) files=1 ;; esac
