@@ -27,42 +27,47 @@ from omnilearn.generation.jet_records import records, sampled_records
 from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import Sampler, Solver
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
-from omnilearn.model.pet import PETConfig
+from omnilearn.model.pet import PET, PETConfig
 from omnilearn.onnx_file import write_onnx
 from omnilearn.runs import trainings
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import background_rejection, pair_score
 from omnilearn.tokens.generator import TokenGenerator
-from omnilearn.tokens.jet_gpt import OmniJetConfig
+from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
+from omnilearn.tokens.token_models import built_omnijet, token_spec
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.unfolding.unfolded_weights import UnfoldedWeights
 from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own_columns import class_numbers, weights_and_scale
 
 TAGGING = ("tagging", "pretraining")
-TASKS: dict[type, tuple[str, ...]] = {PETConfig: TAGGING, OmniJetConfig: ("tokens",)}
+TOKENS = ("tokens", "token_tagging")
+TASKS: dict[type, tuple[str, ...]] = {PETConfig: TAGGING, OmniJetConfig: TOKENS}
 
 
 class Tagger:
-    """A classifier of jets.
+    """A classifier of jets, PET or a token model.
 
     name: of the run; classes: of the columns of `probabilities`, in order; spec: the
-    dataset it was trained on; pet: the model.
+    dataset it was trained on, as the model takes it; model: the network.
     """
 
     def __init__(self, name: str, checkpoint: Checkpoint, spec: DatasetSpec, batch: int = 256):
         """batch: jets evaluated together; raises UserError where the model is not one of `spec`."""
-        self.name, self.spec, self.batch = name, spec, batch
+        self.name, self.batch = name, batch
         self.classes = checkpoint.class_names or spec.class_names
         require_same_dataset(checkpoint, spec)
-        hidden = checkpoint.record.get("config", {}).get("feature_drop") or 0.0
+        self.model: PET | OmniJet
+        if isinstance(checkpoint.model_config, OmniJetConfig):
+            self.spec = token_spec(spec, checkpoint.model_config.tokeniser)
+            self.model, hidden = built_omnijet(checkpoint), 1.0  # tokens know no identities
+        else:
+            self.spec, self.model = spec, build_pet(checkpoint)
+            hidden = checkpoint.record.get("config", {}).get("feature_drop") or 0.0
         self.can_hide_identity = hidden > 0.0  # of a share of the training jets it was
-        self.pet = build_pet(checkpoint)
-        slots = self.pet.config.max_constituents
-        self._logits = compiled_for_batches(self.pet.call, slots)
-        self._tokens = compiled_for_batches(
-            lambda batch: self.pet.embed(batch["constituents"], batch["mask"], batch["jet"]), slots
-        )
+        slots = self.spec.max_constituents
+        self._logits = compiled_for_batches(self.model.call, slots)
+        self._tokens = compiled_for_batches(self.model.embed, slots)
 
     def probabilities(self, jets) -> np.ndarray:
         """Probability (jets, classes) float64 of every class for every jet; each row adds up to 1.
@@ -89,7 +94,8 @@ class Tagger:
     def embed(self, jets) -> np.ndarray:
         """The class token (jets, dim) float32 after all layers of the classifier head.
 
-        The logits are linear functions of it; for plots, clustering and heads of one's own.
+        Of a token model it is the sum over the sentence. The logits are linear functions of it; for
+        plots, clustering and heads of one's own.
 
         >>> len(tagger.embed(jets)) == len(jets)
         True
@@ -121,8 +127,13 @@ class Tagger:
         return background_rejection(scores, labels == signal, weight, signal_efficiency)
 
     def export_onnx(self, path: Path | str) -> Path:
-        """Write the classifier as ONNX and return its path; see `onnx_file.write_onnx`."""
-        return write_onnx(Path(path).expanduser(), self.pet, self.spec, self.classes, self.name)
+        """Write the classifier as ONNX and return its path; see `onnx_file.write_onnx`.
+
+        Raises UserError for a token model.
+        """
+        if not isinstance(self.model, PET):
+            raise UserError(f"{self.name} is a token model; only PET is written as ONNX")
+        return write_onnx(Path(path).expanduser(), self.model, self.spec, self.classes, self.name)
 
     def _evaluated(self, model: Callable, jets) -> np.ndarray:
         """Output (jets, ...) of the compiled model, computed batch by batch."""
@@ -278,7 +289,10 @@ def of_checkpoint(
     name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batch: int
 ) -> Tagger | TokenGenerator:
     """The token model or the classifier of a checkpoint; raises UserError where it has neither."""
-    if isinstance(checkpoint.model_config, OmniJetConfig):
+    if (
+        isinstance(checkpoint.model_config, OmniJetConfig)
+        and not checkpoint.model_config.num_classes
+    ):
         return TokenGenerator(name, checkpoint, spec, batch)
     if mode == "generator":
         raise UserError(
@@ -292,10 +306,12 @@ def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
     """Raise UserError where `spec` has other classes or slots than the model was trained with."""
     names = checkpoint.class_names or spec.class_names
     config = checkpoint.model_config
-    trained = (names, config.num_classes, config.max_constituents)
+    # a token model takes any number of slots
+    slots = config.max_constituents if isinstance(config, PETConfig) else spec.max_constituents
+    trained = (names, config.num_classes, slots)
     if trained != (spec.class_names, spec.num_classes, spec.max_constituents):
         raise UserError(
-            f"{checkpoint.path} was trained for {', '.join(names)} in {config.max_constituents} "
-            f"slots, but {spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; "
+            f"{checkpoint.path} was trained for {', '.join(names)} in {slots} slots, but "
+            f"{spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; "
             "the declaration changed: train again, or give the folder of the old one with data="
         )

@@ -277,11 +277,11 @@ class PET(keras.Model):
         body = self.body(features, slots=slots, time=as_column(time))
         return self.classifier(body, slots=slots, jet=jet)
 
-    def embed(self, features, mask, jet):
-        """The class token (B, D) after all layers of the classifier head."""
-        features, slots = self.slots(features, mask)
+    def embed(self, batch):
+        """The class token (B, D) of a batch, after all layers of the classifier head."""
+        features, slots = self.slots(batch["constituents"], batch["mask"])
         body = self.body(features, slots=slots)
-        return self.classifier.class_token(self.classifier.conditioned(body, jet), slots)
+        return self.classifier.class_token(self.classifier.conditioned(body, batch["jet"]), slots)
 
     def velocity(self, features, mask, jet, time, label):
         """Velocity of every slot and feature, (B, L, F); only the diffused features have one."""

@@ -131,9 +131,14 @@ class SummationHead(keras.layers.Layer):
         self.logits.kernel.assign(ops.zeros_like(self.logits.kernel))
         self.built = True
 
-    def call(self, hidden, real):
-        """hidden (B, S, D), real (B, S) -> (B, C)."""
-        return self.logits(ops.sum(hidden * real[..., None], axis=1) / SUM_SCALE)
+    def call(self, total):
+        """Sum over the sentence (B, D) -> (B, C)."""
+        return self.logits(total)
+
+
+def summed(hidden, real):
+    """hidden (B, S, D), real (B, S) -> sum over the real positions (B, D), scaled."""
+    return ops.sum(hidden * real[..., None], axis=1) / SUM_SCALE
 
 
 class OmniJet(keras.Model):
@@ -160,11 +165,15 @@ class OmniJet(keras.Model):
         token = ops.where(mask > 0, ops.cast(code, "int32") + 1, START)
         return ops.pad(token, ((0, 0), (1, 0)), constant_values=START), mask
 
-    def classify(self, batch):
-        """Logits of classes (B, C)."""
+    def embed(self, batch):
+        """The sum over the sentence (B, D), scaled, of which the logits are a linear function."""
         tokens, mask = self.sentences(batch)
         real = ops.pad(mask, ((0, 0), (1, 0)), constant_values=1.0)
-        return self.head(self.gpt.hidden(tokens), real=real)
+        return summed(self.gpt.hidden(tokens), real)
+
+    def classify(self, batch):
+        """Logits of classes (B, C)."""
+        return self.head(self.embed(batch))
 
     def call(self, batch):
         """Logits of the classes if there is a classifier, else of the next token."""

@@ -73,8 +73,8 @@ def test_a_jet_does_not_depend_on_its_neighbours(tagger, test_jets):
 
 def test_logits_are_linear_functions_of_the_embedding(tagger, test_jets):
     token = tagger.embed(test_jets[0])
-    assert token.shape == (len(test_jets[0]), tagger.pet.config.projection_dim)
-    layer = tagger.pet.classifier.logits
+    assert token.shape == (len(test_jets[0]), tagger.model.config.projection_dim)
+    layer = tagger.model.classifier.logits
     logits = token @ np.asarray(layer.kernel) + np.asarray(layer.bias)
     np.testing.assert_allclose(logits, tagger.logits(test_jets[0]), atol=1e-5)
 

@@ -15,7 +15,7 @@ from published_numbers import (
 )
 
 from omnilearn.model.checkpoint import named_weights
-from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig, targets
+from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig, summed, targets
 from omnilearn.tokens.objectives import TokeniserObjective
 from omnilearn.tokens.published_weights import load_published_weights
 from omnilearn.tokens.tokeniser import COLUMNS
@@ -95,7 +95,7 @@ def test_class_logits_of_the_sum_over_real_positions_are_the_published_ones(numb
         omnijet, {**tokeniser_arrays(numbers), **under(numbers, "gpt.w")}
     )
     assert (len(report.loaded), report.fresh) == (len(named_weights(omnijet)) - 1, [])
-    logits = omnijet.head(omnijet.gpt.hidden(tokens), real=mask)
+    logits = omnijet.head(summed(omnijet.gpt.hidden(tokens), mask))
     expected = numbers["gpt.out.class_logits_of_the_masked_sum"]
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=NOISE)
 
@@ -103,7 +103,7 @@ def test_class_logits_of_the_sum_over_real_positions_are_the_published_ones(numb
 def test_logits_of_a_fresh_classifier_are_zero(numbers):
     tokens, _, mask = gpt_inputs(numbers)
     omnijet = OmniJet(OmniJetConfig(TINY_TOKENISER, TINY_GPT, num_classes=3))
-    assert not np.asarray(omnijet.head(omnijet.gpt.hidden(tokens), real=mask)).any()
+    assert not np.asarray(omnijet.head(summed(omnijet.gpt.hidden(tokens), mask))).any()
 
 
 def test_latents_codes_and_reconstruction_are_the_published_ones(numbers):

@@ -9,12 +9,14 @@ import pytest
 from commands import python
 from tiny_tokens import COMMON, SLOTS, call, run_command
 
+from omnilearn.api import load, read_jets
 from omnilearn.data.catalogue import ASPEN, JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.fit import open_pipeline
 from omnilearn.generation.jet_sets import read_set, read_split
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.statistics.results import Result, read_results
+from omnilearn.tagging.predictions import read_predictions
 from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens.jet_gpt import OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective
@@ -202,6 +204,16 @@ def test_the_summation_head_is_fine_tuned_for_tagging(run, workdir):
     )
     assert (final["gpt.token"] != initial["gpt.token"]).any()
     np.testing.assert_array_equal(final["gpt.next_token.kernel"], initial["gpt.next_token.kernel"])
+
+    jets, _ = read_jets("top", data=workdir / "data")
+    model = load(tagger, batch=16)
+    logits, predicted = model.logits(jets), read_predictions(tagger / "predictions.h5")[0]["logits"]
+    np.testing.assert_allclose(np.sort(logits[:, 1]), np.sort(predicted[:, 1]), atol=1e-4)
+    layer = model.model.head.logits
+    np.testing.assert_allclose(model.embed(jets) @ layer.kernel + layer.bias, logits, atol=1e-5)
+    np.testing.assert_array_equal(load(tagger / "best.h5", batch=16).logits(jets), logits)
+    with pytest.raises(UserError, match="is a token model; only PET is written as ONNX"):
+        model.export_onnx(workdir / "tagger.onnx")
 
 
 @pytest.mark.parametrize(
