@@ -16,8 +16,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 work=${WORK:-work/backbone}
 samples=${SAMPLES:-4}
-constant=${CONSTANT:-20}
-decay=${DECAY:-6}
+constant=${CONSTANT:-15}
+decay=${DECAY:-5}
 workers=${WORKERS:-$(nproc)}
 curve=${CURVE:-}
 ranks=${RANKS:-1}
