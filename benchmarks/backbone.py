@@ -65,8 +65,8 @@ from `--released-weights`, or train the full preset.
 CURVE = """\
 ## Learning curve
 
-Validation cross-entropy and macro AUC against the number of pre-training jets: at the best epoch, \
-with the settings of the last row but for the number of epochs, which is the number of jets seen:
+Validation cross-entropy and macro AUC against the number of pre-training jets, at the best epoch. \
+The trainings differ in the jets seen{schedule}:
 
 {table}
 ![Validation cross-entropy and AUC against pre-training jets]({name}_learning_curve.png)
@@ -197,8 +197,18 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
         classes=", ".join(backbone.class_names),
         table=metrics_table(results),
         test_jets=grouped(results["auc"].n),
-        curve=CURVE.format(name=name, table=curve_table([*curve, run])) if curve else "",
+        curve=curve_section(run, curve, name) if curve else "",
     )
+
+
+def curve_section(run: Path, curve: list[Path], name: str) -> str:
+    """The learning curve as a section of the card."""
+    schedule = (
+        " and in the learning rate, which in all but the last falls from the first epoch on"
+        if constant_part(run)
+        else ""
+    )
+    return CURVE.format(name=name, schedule=schedule, table=curve_table([*curve, run]))
 
 
 def metrics_table(results: dict) -> str:
