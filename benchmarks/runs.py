@@ -56,6 +56,12 @@ class Run:
         return bool(self.about.get("backbone"))
 
     @property
+    def is_pretraining(self) -> bool:
+        """A run of train.py, or one of finetune.py that goes on with all heads on JetClass."""
+        goes_on = self.about.get("dataset") == "jetclass" and self.config.get("mode") == "all"
+        return self.about.get("task") == "pretraining" or goes_on
+
+    @property
     def train_jets(self) -> int:
         """Training jets by the flag --train-jets; 0 means all."""
         return self.config.get("train_jets", 0)
@@ -74,7 +80,7 @@ class Run:
     def network_name(self) -> str:
         if self.network == "omnijet":
             return f"Token model, {'fine-tuned' if self.is_finetuned else 'from scratch'}"
-        if self.about.get("task") == "pretraining":
+        if self.is_pretraining:
             return "PET, pre-trained"
         if self.is_finetuned:
             return "OmniLearn"
