@@ -5,7 +5,7 @@
 #   jobs/backbone_small.sh                                  in the checkout, after `make setup`
 #   WORK=/scratch/backbone jobs/backbone_small.sh
 #   CONSTANT=64 DECAY=16 jobs/backbone_small.sh             4 million jets seen
-#   CURVE="15000 100000" jobs/backbone_small.sh             and trainings on fewer jets, for the card
+#   CURVE="15000 100000 200000" jobs/backbone_small.sh      and trainings on fewer jets, for the card
 #   RANKS=2 jobs/backbone_small.sh                          two ranks, with 64 jets of a step each
 #
 # A sample has 100 000 training jets, an epoch 50 000. The learning rate is constant for CONSTANT epochs,
