@@ -157,12 +157,6 @@ def whole_history(run: Path) -> list[dict]:
     return [{**line, "epoch": number} for number, line in enumerate(lines, start=1)]
 
 
-def constant_part(run: Path) -> str:
-    """That the rate was constant before this run, where it began with the weights of another."""
-    before = len(whole_history(run)) - len(read_history(run))
-    return f" constant for {before} epochs, then falling to zero" if before else ""
-
-
 def jets_seen(history: list[dict]) -> int:
     """Training jets of all epochs together."""
     return sum(line["jets"] for line in history)
@@ -172,7 +166,8 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
     """The text of NAME.md, with all numbers from the runs."""
     config, about = read_config(run / "config.json")
     results, history = read_results(run / "results.json"), whole_history(run)
-    best = best_epoch(history)
+    own = history[-len(read_history(run)) :]
+    best, before = best_epoch(own), len(history) - len(own)
     backbone = load_checkpoint(out / f"{name}{SUFFIX}")
     sizes = asdict(backbone.model_config)
     return CARD.format(
@@ -190,25 +185,22 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
         seen=grouped(jets_seen(history)),
         batch=config.batch,
         lr=config.lr,
-        constant=constant_part(run),
+        constant=f" constant for {before} epochs, then falling to zero" if before else "",
         hours=sum(line["seconds"] for line in history) / 3600,
         best=best["validation"]["loss"],
         best_epoch=best["epoch"],
         classes=", ".join(backbone.class_names),
         table=metrics_table(results),
         test_jets=grouped(results["auc"].n),
-        curve=curve_section(run, curve, name) if curve else "",
+        curve=curve_section(name, [*curve, run], bool(before)) if curve else "",
     )
 
 
-def curve_section(run: Path, curve: list[Path], name: str) -> str:
-    """The learning curve as a section of the card."""
-    schedule = (
-        " and in the learning rate, which in all but the last falls from the first epoch on"
-        if constant_part(run)
-        else ""
-    )
-    return CURVE.format(name=name, schedule=schedule, table=curve_table([*curve, run]))
+def curve_section(name: str, runs: list[Path], last_was_constant: bool) -> str:
+    """The learning curve as a section of the card; the rate of the last run may begin constant."""
+    schedule = " and in the learning rate, which in all but the last falls from the first epoch on"
+    table = curve_table(runs)
+    return CURVE.format(name=name, schedule=schedule if last_was_constant else "", table=table)
 
 
 def metrics_table(results: dict) -> str:
@@ -224,12 +216,12 @@ def curve_table(runs: list[Path]) -> str:
     """A line per number of pre-training jets."""
     rows = [["pre-training jets", "jets seen", "validation cross-entropy", "macro AUC", "accuracy"]]
     for run in runs:
-        results, history = read_results(run / "results.json"), whole_history(run)
+        results, best = read_results(run / "results.json"), best_epoch(read_history(run))
         rows.append(
             [
                 grouped(training_jets(run)),
-                grouped(jets_seen(history)),
-                f"{best_epoch(history)['validation']['cross_entropy']:.4f}",
+                grouped(jets_seen(whole_history(run))),
+                f"{best['validation']['cross_entropy']:.4f}",
                 results["auc"].text,
                 results["accuracy"].text,
             ]

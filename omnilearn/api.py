@@ -60,11 +60,11 @@ class Tagger:
         self.model: PET | OmniJet
         if isinstance(checkpoint.model_config, OmniJetConfig):
             self.spec = token_spec(spec, checkpoint.model_config.tokeniser)
-            self.model, hidden = built_omnijet(checkpoint), 1.0  # tokens know no identities
+            self.model, self.can_hide_identity = built_omnijet(checkpoint), True
         else:
             self.spec, self.model = spec, build_pet(checkpoint)
-            hidden = checkpoint.record.get("config", {}).get("feature_drop") or 0.0
-        self.can_hide_identity = hidden > 0.0  # of a share of the training jets it was
+            # where it was hidden in a share of the training jets
+            self.can_hide_identity = bool(checkpoint.record.get("config", {}).get("feature_drop"))
         slots = self.spec.max_constituents
         self._logits = compiled_for_batches(self.model.call, slots)
         self._tokens = compiled_for_batches(self.model.embed, slots)
@@ -232,10 +232,7 @@ def load(
         spec = described(about, place.parent, data, folder)
         return of_checkpoint(place.stem, checkpoint, spec, mode, batch)
     if not place.is_dir():
-        raise UserError(
-            f"{place}: no such run directory or checkpoint, and of the backbones that come with "
-            f"the code there is {', '.join(backbones.names()) or 'none'}"
-        )
+        raise backbones.unknown(place)
     runs = trainings(place)
     if len(runs) > 1:
         raise UserError(f"{place} holds {len(runs)} trainings; load one of them, such as {runs[0]}")

@@ -59,12 +59,16 @@ def checkpoint_file(backbone: str | Path) -> Path:
     if path.is_dir():
         return path / "best.h5"
     if not path.is_file() and "/" not in str(backbone) and path.suffix != SUFFIX:
-        listed = ", ".join(sums) or "none"
-        raise UserError(
-            f"--backbone {backbone}: no such run directory, and of the backbones that come with "
-            f"the code there is {listed}; see python -m omnilearn.backbones"
-        )
+        raise unknown(f"--backbone {backbone}")
     return path
+
+
+def unknown(place: str | Path) -> UserError:
+    """The error for a place where there is no model, which names the backbones that there are."""
+    return UserError(
+        f"{place}: no such run directory or checkpoint, and of the backbones that come with the "
+        f"code there is {', '.join(names()) or 'none'}; see python -m omnilearn.backbones"
+    )
 
 
 def intact(name: str, digest: str) -> Path:
