@@ -63,7 +63,7 @@ SOAK = tuple(f"benchmarks.soak{part}" for part in ("", "_kills", "_outcome", "_s
 FUZZ = tuple(f"benchmarks.fuzz{part}" for part in ("", "_files", "_public", "_simulated"))
 RUN_MODELS = (
     "architectures backbone token_backbone lhco_jets throughput gpu sampling profile scaling "
-    "generation"
+    "generation coverage"
 )
 MODEL_BENCHMARKS = (*FUZZ, *SOAK, *(f"benchmarks.{name}" for name in RUN_MODELS.split()))
 

@@ -5,6 +5,7 @@ seeds of its own: the spread of replicas is the full statistical uncertainty. A 
 changes the seeds alone: the spread of these is the contribution of the trainings.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +48,13 @@ class Unfolding:
     iterations: int
     misses: str
 
-    def __call__(self, run: Path, counts: Counts | None = None) -> tuple[np.ndarray, Sample]:
+    def __call__(
+        self, run: Path, counts: Counts | None = None, level: int = logging.INFO
+    ) -> tuple[np.ndarray, Sample]:
         """Weights of the simulated events (S,) and the sample; the steps are stored in `run`.
 
-        With `reweight` they are the pull weights of the first step, which are the ratios.
+        With `reweight` they are the pull weights of the first step, which are the ratios. Each
+        iteration is logged at `level`.
         """
         sample = sample_of(self.events, counts)
         steps = StepFiles(run, len(self.events.simulated))
@@ -68,9 +72,10 @@ class Unfolding:
             if distributed.rank() == 0:
                 write_results(run / "iterations.json", {"iterations": report})
                 chi2 = ", ".join(f"{key} {value.text}" for key, value in report[-1]["chi2"].items())
-                log.info(
+                log.log(
+                    level,
                     f"iteration {len(report)}: weights changed by {report[-1]['change'].text}, "
-                    f"chi2 per bin with held-out data at detector level {chi2}"
+                    f"chi2 per bin with held-out data at detector level {chi2}",
                 )
         distributed.barrier()
         return before, sample
@@ -87,7 +92,8 @@ class Unfolding:
         for repetition in range(distributed.rank(), repetitions, distributed.size()):
             with distributed.single_process():
                 fit.seed = seed + fit.ensemble * (repetition + 1)
-                self(run / f"{name}{repetition}", counts_of(repetition))
+                log.info(f"{name} {repetition + 1} of {repetitions}")
+                self(run / f"{name}{repetition}", counts_of(repetition), logging.DEBUG)
         fit.seed = seed
         distributed.barrier()
         rows = repetitions if distributed.rank() == 0 else 0
