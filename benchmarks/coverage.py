@@ -195,8 +195,8 @@ def shares_of(
         sums = np.bincount(bins, prior * factor[selected], len(edges) + 1)
         return sums / sums.sum()
 
-    truth = np.bincount(np.searchsorted(edges, true_values), minlength=len(edges) + 1)
-    truth = truth / len(true_values)
+    counts = np.bincount(np.searchsorted(edges, true_values), minlength=len(edges) + 1)
+    truth = counts / len(true_values)
     return Shares(
         unfolded=share(weights.weight),
         simulation=share(np.ones(len(values))),
