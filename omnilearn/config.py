@@ -13,7 +13,7 @@ from omnilearn.data.spec import DIFFUSED_PT
 from omnilearn.errors import UserError
 from omnilearn.settings import Settings, given, option
 from omnilearn.stored_json import read_json
-from omnilearn.typed import typed
+from omnilearn.typed import LARGEST_SEED, typed
 
 
 def data_folder() -> str:
@@ -147,7 +147,7 @@ class Config(TrainingSettings, ModelSettings):
     data: str = option(data_folder(), "folder of preprocessed datasets")
     runs: str = option("runs", "folder of run directories")
     name: str = option("", "name of the run directory; made from the dataset when empty")
-    seed: int = option(0, "the one source of randomness", least=0)
+    seed: int = option(0, "the one source of randomness", least=0, most=LARGEST_SEED)
     jets_per_epoch: int = option(
         0,
         "training jets of an epoch, all ranks together; the next goes on with the others, so "

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 Kind = TypeVar("Kind", bound="DataclassInstance")
 LARGEST = 2**53  # floats hold all whole numbers up to here
+LARGEST_SEED = 2**32 - 1  # that Keras can set
 
 
 def typed(kind: type[Kind], stored: Any, path: str = "") -> Kind:

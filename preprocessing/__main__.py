@@ -18,6 +18,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError, run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
+from omnilearn.typed import LARGEST_SEED
 from preprocessing import omnilearned
 from preprocessing.convert import Job, convert, reader_of
 from preprocessing.finished_files import damaged_files
@@ -182,8 +183,8 @@ def preprocess(arguments: argparse.Namespace) -> None:
     """Convert the public files of a dataset."""
     spec = dataset(arguments.dataset)
     raw, out, seed, workers = arguments.raw, arguments.out, arguments.seed, arguments.workers
-    if seed < 0:
-        raise UserError(f"--seed is {seed}; it must be 0 or larger")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"--seed is {seed}; it must be 0 to {LARGEST_SEED}")
     if workers < 1:
         raise UserError(f"--workers is {workers}; at least 1 process is needed")
     if not raw.is_dir():

@@ -5,7 +5,7 @@ See docs/own_dataset.md; `finetune.py NAME --data DATA` reads these files.
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
@@ -15,12 +15,13 @@ import numpy as np
 
 from omnilearn.data.catalogue import CATALOGUE, JETCLASS_NORMALISATION
 from omnilearn.data.declared import FILE_NAME, write_declaration
-from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec, JetLabel
+from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, MOST_SLOTS, DatasetSpec, JetLabel
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian, to_cartesian
 from omnilearn.log import log
 from omnilearn.progress import progress
+from omnilearn.typed import LARGEST_SEED
 from preprocessing.convert import Job
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
@@ -217,26 +218,37 @@ def require_declaration(
             f"name {name!r}: expected small letters, digits and _, and none of "
             f"{', '.join(CATALOGUE)}"
         )
-    text = (str, bytes)
-    if isinstance(classes, text) or not all(isinstance(label, text) for label in classes):
+    # a set has no order, and the numbers in a dictionary would be ignored
+    is_sequence = np.iterable(classes) and not isinstance(classes, (str, bytes, Set, Mapping))
+    given = list(classes) if is_sequence else [None]
+    if not all(isinstance(label, (str, bytes)) for label in given):
         raise UserError(
             f"classes {classes!r}: expected a sequence of names, for instance ('QCD', 'top')"
         )
-    names = tuple(label.decode() if isinstance(label, bytes) else str(label) for label in classes)
-    if not 1 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names) or "" in names:
-        raise UserError(f"classes {names}: expected 1 to {MOST_CLASSES} names, all different")
+    names = tuple(
+        label.decode(errors="replace") if isinstance(label, bytes) else str(label)
+        for label in given
+    )
+    printable = all(label.isprintable() and label for label in names)
+    if not 1 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names) or not printable:
+        raise UserError(
+            f"classes {names}: expected 1 to {MOST_CLASSES} printable names, all different"
+        )
     if not is_number(jet_radius) or not jet_radius > 0:
         raise UserError(f"jet_radius {jet_radius!r}: expected a number above zero")
     is_sequence = np.iterable(jet_pt_range) and not isinstance(jet_pt_range, str)
-    edges: Any = jet_pt_range if is_sequence else []
+    edges: Any = list(jet_pt_range) if is_sequence else []
     if len(edges) != 2 or not all(map(is_number, edges)) or not 0 < edges[0] < edges[1]:
         raise UserError(
             f"jet_pt_range {jet_pt_range!r}: expected two rising numbers in GeV, for instance "
             "(550.0, 650.0)"
         )
-    for argument, value, least in (("max_constituents", max_constituents, 1), ("seed", seed, 0)):
-        if not is_number(value) or value != int(value) or value < least:
-            raise UserError(f"{argument} {value!r}: expected {least} or more, a whole number")
+    for argument, value, least, most in (
+        ("max_constituents", max_constituents, 1, MOST_SLOTS),
+        ("seed", seed, 0, LARGEST_SEED),
+    ):
+        if not is_number(value) or value != int(value) or not least <= value <= most:
+            raise UserError(f"{argument} {value!r}: expected a whole number, {least} to {most}")
     if not isinstance(splits, Mapping) or not all(map(is_number, splits.values())):
         raise UserError(f"splits {splits!r}: expected shares by name, as {SHARES}")
     if not {"train", "val"} <= set(splits) <= set(SPLITS) or min(splits.values()) <= 0:

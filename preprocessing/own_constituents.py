@@ -63,7 +63,8 @@ def constituents_of(jets) -> Constituents:
     if pdg_id is not None:
         unknown = np.ma.getmaskarray(pdg_id) & ~missing & (momenta[:, 0] > 0)
         refuse(unknown, counts, f"has a constituent without {PDG_ID}")
-        pdg_id = as_floats(PDG_ID, pdg_id).filled(0)
+        # empty slots may be filled with any number
+        pdg_id = np.where(momenta[:, 0] > 0, as_floats(PDG_ID, pdg_id).filled(0), 0.0)
     require_momenta(momenta, counts)
     return Constituents(momenta, pdg_id, counts)
 
@@ -101,6 +102,11 @@ def columns_of(jets) -> tuple[Columns, np.ndarray]:
     return by_name(flat), np.full(len(jets), jets.shape[1])
 
 
+def is_frame(jet) -> bool:
+    """Whether this is a pandas DataFrame, which need not be installed."""
+    return hasattr(jet, "columns") and hasattr(jet, "to_dict")
+
+
 def by_name(flat: np.ma.MaskedArray) -> Columns:
     """The columns of an array (constituents, 4 or 5) by their names."""
     return dict(zip((*MOMENTUM, PDG_ID), flat.T, strict=False))
@@ -111,10 +117,10 @@ def to_awkward(values) -> ak.Array:
     if isinstance(values, ak.Array):
         return values
     if isinstance(values, np.ma.MaskedArray):
-        regular = ak.from_numpy(values.data)
+        regular = to_awkward(values.data)
         return ak.mask(regular, ak.from_numpy(~np.ma.getmaskarray(values)))
     if isinstance(values, np.ndarray) and values.dtype != object:
-        return ak.from_numpy(values)
+        return ak.from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
     return ak.from_iter(values)
 
 
@@ -123,6 +129,8 @@ def columns_of_jets(jets: list) -> tuple[Columns, np.ndarray]:
     for row, jet in enumerate(jets):
         if jet is None or jet is np.ma.masked:
             raise UserError(f"constituents: jet {row} (counted from 0) is missing")
+    if any(is_frame(jet) for jet in jets):  # their columns have names, in any order
+        jets = [jet.to_dict("list") if is_frame(jet) else jet for jet in jets]
     first = next((item for jet in jets for item in list(jet)[:1] if item is not None), None)
     if isinstance(first, Mapping) or any(isinstance(jet, Mapping) for jet in jets):
         return columns_of_awkward(ak.from_iter(jets))
@@ -271,11 +279,11 @@ def require_momenta(momenta: np.ndarray, counts: np.ndarray) -> None:
     """Raise UserError for the first constituent that is no four-momentum in GeV and radians."""
     finite = np.isfinite(momenta).all(axis=1)
     pt, eta, phi, energy = np.where(finite[:, None], momenta, 0.0).T
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # of an eta of -999 in an empty slot
         momentum = pt * np.cosh(eta)
     for bad, problem in (
         (~finite, "a number that is not finite; empty slots are filled with 0"),
-        (pt < 0, "a negative pt"),
+        (pt < 0, "a negative pt; empty slots are filled with 0"),
         ((pt > 0) & (np.abs(phi) > PHI_LIMIT), "a phi beyond 2 pi; radians are expected"),
         (
             (pt > 0) & (energy < 0.99 * momentum),

@@ -100,6 +100,7 @@ def test_flags_replace_the_recipe_and_the_recipe_the_defaults(parser):
         ("lr", float("nan")),
         ("body_factor", -1.0),
         ("seed", -1),
+        ("seed", 2**32),
         ("train_jets", -5),
         ("weight_decay", -0.1),
         ("label_drop", 1.5),

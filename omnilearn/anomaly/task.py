@@ -33,6 +33,7 @@ from omnilearn.settings import Settings, flags_of, option, without_effect
 from omnilearn.tagging import task as tagging
 from omnilearn.tagging.predictions import read_predictions, write_predictions
 from omnilearn.training import distributed
+from omnilearn.typed import LARGEST_SEED
 
 OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_OTHER_OBJECTIVES = ("regression_weight", "feature_drop")
@@ -82,7 +83,10 @@ class SearchSettings(Settings):
     )
     density: dict = second_training("PET in the sidebands", "body_factor")
     density_seed: int = option(
-        0, "seed of the generator and of the weights, which all repeats share", least=0
+        0,
+        "seed of the generator and of the weights, which all repeats share",
+        least=0,
+        most=LARGEST_SEED,
     )
     jet_network: dict = second_training("the network of kinematics", alias="jet-epochs")
     sampling_steps: int = option(Solver.steps, "steps of the solver for constituents", least=1)

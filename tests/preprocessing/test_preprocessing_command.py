@@ -105,6 +105,7 @@ def test_the_file_holds_its_provenance(arguments, preprocess, tmp_path):
         (("jetklass", "--raw", "."), "unknown dataset 'jetklass'"),
         (("top", "--raw", "nowhere"), "is no folder"),
         (("top", "--raw", ".", "--seed", "-1"), "--seed is -1"),
+        (("top", "--raw", ".", "--seed", str(2**70)), "it must be 0 to 4294967295"),
         (("top", "--raw", ".", "--workers", "0"), "--workers is 0"),
     ],
 )

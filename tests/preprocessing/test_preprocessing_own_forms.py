@@ -3,6 +3,7 @@
 import awkward as ak
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import vector
 from public_order import in_public_order
@@ -71,6 +72,12 @@ def momentum4d(padded, **more):
     return vector.zip(jagged(padded, cartesian(padded), **more))
 
 
+def frames(padded):
+    """One table of pandas per jet, with columns in another order."""
+    columns = [pd.DataFrame(jet, columns=KEYS) for jet in lists(padded)]
+    return [frame[["energy", "phi", "pt", "eta"]] for frame in columns]
+
+
 FORMS = {
     "records": records,
     "records of lists": lambda p: ak.zip({k: records(p)[k] for k in KEYS}, depth_limit=1),
@@ -95,6 +102,14 @@ FORMS = {
     "lists of dictionaries": lambda p: ak.to_list(records(p)),
     "dictionary of lists": lambda p: {k: ak.to_list(records(p)[k]) for k in KEYS},
     "awkward numbers": lambda p: ak.Array(lists(p)),
+    "big-endian columns": lambda p: {
+        k: p[..., place].astype(">f8") for place, k in enumerate(KEYS)
+    },
+    "masked big-endian columns": lambda p: {
+        k: masked(p)[..., place].astype(">f8") for place, k in enumerate(KEYS)
+    },
+    "tables": frames,
+    "anything but pt in empty slots": lambda p: np.where(p[..., :1] > 0, p, [0, -999, 99, -999]),
     "structured": lambda p: np.rec.fromarrays(np.moveaxis(p, -1, 0), names=",".join(KEYS)),
 }
 
@@ -124,6 +139,14 @@ def test_particle_ids_have_their_usual_names(key, padded):
     ):
         flat = constituents_of(jets)
         np.testing.assert_array_equal(flat.pdg_id, ids[padded[..., 0] > 0])
+
+
+@pytest.mark.parametrize("filler", [-999, np.nan])
+def test_the_particle_id_of_an_empty_slot_does_not_matter(filler, padded, label, tmp_path):
+    ids = np.where(padded[..., :1] > 0, 211, filler)
+    write_dataset(tmp_path, "mine", np.concatenate([padded, ids], axis=-1), label, **ABOUT)
+    stored = in_public_order(tmp_path / "mine")
+    assert (stored["data"][..., 8].sum(axis=1) == stored["jet"][:, 3]).all()
 
 
 REFUSED = {
@@ -167,6 +190,10 @@ REFUSED = {
             "pdg_id",
         ),
         "a constituent without pdg_id",
+    ),
+    "a table with the charge": (
+        lambda p: [frame.assign(charge=1) for frame in frames(p)],
+        "'charge' is not known",
     ),
     "three columns": (lambda p: [jet[:, :3] for jet in lists(p)], "jet 0 .* has shape"),
     "jets of both widths": (lambda p: [p[0], np.ones((3, 5))], "some jets have 4 columns"),
