@@ -57,14 +57,14 @@ def constituents_of(jets) -> Constituents:
     if not len(counts):
         raise UserError("constituents: no jets; at least a few are needed")
     columns = standard_names(columns)
-    pdg_id = columns.pop(PDG_ID, None)
+    stored_id, pdg_id = columns.pop(PDG_ID, None), None
     columns = {key: as_floats(key, values) for key, values in columns.items()}
     momenta, missing = momenta_of(columns, counts)
-    if pdg_id is not None:
-        unknown = np.ma.getmaskarray(pdg_id) & ~missing & (momenta[:, 0] > 0)
+    if stored_id is not None:
+        unknown = np.ma.getmaskarray(stored_id) & ~missing & (momenta[:, 0] > 0)
         refuse(unknown, counts, f"has a constituent without {PDG_ID}")
         # empty slots may be filled with any number
-        pdg_id = np.where(momenta[:, 0] > 0, as_floats(PDG_ID, pdg_id).filled(0), 0.0)
+        pdg_id = np.where(momenta[:, 0] > 0, as_floats(PDG_ID, stored_id).filled(0), 0.0)
     require_momenta(momenta, counts)
     return Constituents(momenta, pdg_id, counts)
 
