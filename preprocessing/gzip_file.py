@@ -1,6 +1,7 @@
 """HDF5 files that are gzip-compressed as a whole (.h5.gz): decompressed to a temporary file.
 
-HDF5 needs random access, which gzip has not. The temporary file in $TMPDIR has no name, so that it
+The first bytes decide, since browsers decompress a download and keep its name, or the reverse. HDF5
+needs random access, which gzip has not. The temporary file in $TMPDIR has no name, so that it
 disappears with the process.
 """
 
@@ -13,7 +14,7 @@ from typing import BinaryIO
 
 from omnilearn.errors import DISK_ERRORS, UserError
 
-SUFFIX = ".gz"
+MAGIC = b"\x1f\x8b"  # first bytes of gzip
 BLOCK = 2**20  # bytes decompressed at a time
 
 
@@ -22,12 +23,13 @@ _decompressed: dict[tuple, BinaryIO] = {}
 
 
 def uncompressed(path: Path) -> Path | BinaryIO:
-    """`path` itself, or the content of a .gz file, open until another one is decompressed.
+    """`path` itself, or the content of a gzip file, open until another one is decompressed.
 
     Raises UserError if there is no room for the content, and what gzip raises on a damaged file.
     """
-    if path.suffix != SUFFIX:
-        return path
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return path
     stat = path.stat()
     key = (path, stat.st_mtime_ns, stat.st_size)
     if key not in _decompressed:

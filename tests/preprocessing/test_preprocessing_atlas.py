@@ -153,6 +153,18 @@ def test_compressed_files_are_read(second_release, preprocess, tmp_path):
     assert sorted(path.suffix for path in folder.iterdir()) == [".gz"] * 3
 
 
+def test_the_content_and_not_the_name_says_whether_a_file_is_compressed(second_release, tmp_path):
+    compressed = second_release("train_nominal_000.h5") / "train_nominal_000.h5.gz"
+    plain = tmp_path / "train_nominal_000.h5"
+    (expected,) = atlas.read(plain)
+    plain.rename(tmp_path / "kept")
+    compressed.rename(plain)
+    (tmp_path / "kept").rename(compressed)
+    for path in (plain, compressed):
+        (jets,) = atlas.read(path)
+        np.testing.assert_array_equal(jets.constituents, expected.constituents)
+
+
 def test_one_file_at_a_time_is_decompressed_to_a_nameless_file(
     second_release, tmp_path, monkeypatch
 ):
