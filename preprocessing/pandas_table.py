@@ -18,6 +18,7 @@ BLOCK = "values_block"  # prefix of a field of several columns
 # pickle opcodes whose argument is the name or number of a column
 TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"}
+LISTS = {"LIST", "EMPTY_LIST"}
 
 
 @dataclass
@@ -61,7 +62,7 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     dataset's, for the message.
     """
     group = table_group(file, path, title, key)
-    if "table" in group:  # pandas format='table': one compound dataset
+    if is_compound(group):  # pandas format='table'
         dataset = group["table"]
         kinds = {
             name: bytes_of(dataset.attrs.get(f"{name}_kind", b""))
@@ -97,12 +98,17 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     return Table(blocks, widths, flat if len(flat) == sum(widths) else None)
 
 
+def is_compound(group: h5py.Group) -> bool:
+    """Whether a group has one compound dataset, and not a fixed table under the key "table"."""
+    return isinstance(group.get("table"), h5py.Dataset)
+
+
 def table_group(file: h5py.File, path: Path, title: str, key: str | None) -> h5py.Group:
     """The group that holds the table; raises UserError if there is none, or more than one."""
     tables = []
 
     def add_table(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and ("table" in item or "axis0" in item):
+        if isinstance(item, h5py.Group) and (is_compound(item) or "axis0" in item):
             tables.append(name)
 
     file.visititems(add_table)
@@ -132,11 +138,14 @@ def stored_names(items: np.ndarray) -> list[str]:
 
 
 def pickled_names(pickled: bytes) -> list[str]:
-    """The names in a pickled list: its opcodes are parsed, nothing is unpickled."""
-    if not pickled:
-        return []
-    return [
-        str(argument)
-        for opcode, argument, _ in pickletools.genops(pickled)
-        if opcode.name in TEXTS | NUMBERS
-    ]
+    """The names in a pickled list: its opcodes are parsed, nothing is unpickled.
+
+    Before the list, an array of NumPy has texts and numbers of its own.
+    """
+    names: list[str] = []
+    for opcode, argument, _ in pickletools.genops(pickled) if pickled else ():
+        if opcode.name in LISTS:
+            names.clear()
+        elif opcode.name in TEXTS | NUMBERS:
+            names.append(str(argument))
+    return names

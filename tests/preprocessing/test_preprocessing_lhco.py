@@ -133,6 +133,18 @@ def test_every_layout_and_compression_gives_the_same_jets(tmp_path, layout, comp
         np.testing.assert_array_equal(getattr(ours, name), getattr(expected, name))
 
 
+@pytest.mark.filterwarnings("ignore::pandas.errors.PerformanceWarning")
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+def test_names_and_numbers_of_columns_may_be_mixed(tmp_path, layout):
+    table = raw_events(12)
+    expected = one_chunk(tmp_path / "plain.h5", table)
+    frame = pd.DataFrame(table).rename(columns={2100: "label"})[["label", *range(2099, -1, -1)]]
+    frame.to_hdf(tmp_path / "pandas.h5", key="df", format=layout)
+    (ours,) = lhco.read(tmp_path / "pandas.h5")
+    np.testing.assert_array_equal(ours.constituents, expected.constituents)
+    np.testing.assert_array_equal(ours.label, expected.label)
+
+
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 def test_columns_of_jets_in_the_extra_background_are_ignored(tmp_path, layout):
     table = raw_events(12)
