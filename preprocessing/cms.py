@@ -130,8 +130,8 @@ class ModFile:
         return len(self.arrays["jets_i"])
 
     def read(self, array: str, first: int, last: int) -> dict[str, np.ndarray]:
-        """The needed columns of rows first to last."""
-        table = self.arrays[array][first:last]
+        """The needed columns of rows first to last, as float64: a mass is a small difference."""
+        table = self.arrays[array][first:last].astype(np.float64)
         return dict(zip(NEEDED[array], table[:, self.positions[array]].T, strict=True))
 
 

@@ -120,7 +120,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
         require_columns(stored.shapes, path)
         for first_row, arrays in stored.chunks(chunk_rows):
             for key, values in arrays.items():
-                require_finite(values, path, key, first_row)
+                require_finite(values, path, key, first_row, row="event")
             yield chunk(arrays, label, path, first_row)
 
 

@@ -128,6 +128,13 @@ def test_columns_are_found_by_name_wherever_the_names_are(write, arrays, where):
         np.testing.assert_array_equal(getattr(chunk, name), getattr(expected, name))
 
 
+def test_float32_columns_are_computed_in_float64(arrays, write):
+    single = arrays()["jets_f"].astype("f4")
+    (expected,) = cms.read(write(jets_f=single.astype("f8")))
+    (jets,) = cms.read(write(jets_f=single))
+    np.testing.assert_array_equal(jets.jet, expected.jet)
+
+
 def test_chunks_cover_a_file_longer_than_one(arrays, write):
     public, times = arrays(), CHUNK_ROWS // 50 + 2
     counts = np.tile(np.diff(public["pfcs_index"]), times)

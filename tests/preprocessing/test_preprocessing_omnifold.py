@@ -266,7 +266,7 @@ def test_a_sample_missing_or_of_two_tunes_is_refused(write, refused, tmp_path):
         ({"gen_particles": np.zeros((50, 4))}, "gen_particles has shape (50, 4)"),
         ({"gen_widths": np.zeros((50, 2))}, "gen_widths has shape (50, 2), but (events,)"),
         ({"gen_widths": np.zeros(49)}, "gen_widths has 49 rows"),
-        ({"sim_sdms": np.full(50, np.nan)}, "sim_sdms is not a finite number in jet 0"),
+        ({"sim_sdms": np.full(50, np.nan)}, "sim_sdms is not a finite number in event 0"),
         ({"gen_tau2s": np.full(50, 1e30)}, "an observable at gen level is absurd in event 0"),
         ({"gen_jets": np.zeros((50, 4))}, "gen_jets has no pt, but there are particles"),
         ({"sim_particles": np.array([None] * 50)}, "never unpickled"),
@@ -287,7 +287,7 @@ def test_wrong_arrays_are_named(write, refused, tmp_path, change, words):
         (1, 400.0, "impossible momentum in event 7"),
         (3, 0.25, "a code that stands for no PDG id in event 7"),
         (3, 1.4, "a code that stands for no PDG id in event 7"),
-        (2, np.nan, "sim_particles is not a finite number in jet 7"),
+        (2, np.nan, "sim_particles is not a finite number in event 7"),
     ],
 )
 def test_a_wrong_particle_names_its_event(arrays, write, refused, tmp_path, column, value, words):
