@@ -24,7 +24,7 @@ from preprocessing.convert import Job, convert, reader_of
 from preprocessing.finished_files import damaged_files
 from preprocessing.jet_file import Provenance, is_complete, stored_fingerprints
 from preprocessing.source_digests import SourceDigests
-from preprocessing.sources import SPLITS, Shard, unexpected_files
+from preprocessing.sources import SPLITS, Shard, names_in, unexpected_files
 
 NEEDED = ("train", "val")  # splits that a training needs
 # first argument that is no dataset -> module with add_arguments(parser) and run(arguments)
@@ -93,7 +93,9 @@ def plan(
     # `python -m simulation` writes this file beside its samples
     origin = "simulated" if (raw / "simulation.json").is_file() else "public"
     for shard in shards:
-        sources = [str(source.relative_to(raw)) for source in shard.sources]
+        # attributes of HDF5 are UTF-8, names of files may be any bytes
+        names = [os.fsencode(source.relative_to(raw)) for source in shard.sources]
+        sources = [name.decode(errors="backslashreplace") for name in names]
         fingerprints = [digest_of[source] for source in shard.sources]
         outputs = tuple(
             (
@@ -134,7 +136,9 @@ def require_no_unexpected_files(jobs: list[Job], folder: Path) -> None:
             )
 
 
-def select_shards(shards: list[Shard], splits: list[str] | None, spec: DatasetSpec) -> list[Shard]:
+def select_shards(
+    shards: list[Shard], splits: list[str] | None, spec: DatasetSpec, raw: Path
+) -> list[Shard]:
     """The shards of these splits; all shards for None.
 
     Raises UserError if a requested split, or one that training needs, has no files, and where
@@ -145,8 +149,9 @@ def select_shards(shards: list[Shard], splits: list[str] | None, spec: DatasetSp
         if split not in available:
             raise UserError(
                 f"there are no {split} files of {spec.title}, which "
-                f"{'were asked for' if splits else 'training needs'}; get them from {spec.source}, "
-                f"or make what there is alone with: --splits {' '.join(available)}"
+                f"{'were asked for' if splits else 'training needs'}; {raw} holds "
+                f"{names_in(raw)}; get them from {spec.source}, or make what there is alone with: "
+                f"--splits {' '.join(available)}"
             )
     if not splits:
         return shards
@@ -198,7 +203,7 @@ def preprocess(arguments: argparse.Namespace) -> None:
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         log.info(f"{split}: {files} public files" if files else f"{split}: no public files found")
-    shards = select_shards(shards, arguments.splits, spec)
+    shards = select_shards(shards, arguments.splits, spec, raw)
     digests = SourceDigests(folder)
     jobs = plan(spec.name, shards, raw, out, seed, repacked, digests, workers)
     require_no_unexpected_files(jobs, folder)

@@ -15,7 +15,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import Shard, names_in, refuse_row, require_files, require_finite
+from preprocessing.sources import Shard, named, names_in, refuse_row, require_files, require_finite
 
 
 def file_names(spec: DatasetSpec) -> dict[str, str]:
@@ -26,7 +26,7 @@ def file_names(spec: DatasetSpec) -> dict[str, str]:
 def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:
     """One output file per split, which contains all classes."""
     names = file_names(spec)
-    paths = tuple(raw / name for name in names if (raw / name).is_file())
+    paths = tuple(named(raw, names))
     if not paths:
         raise UserError(
             f"{raw} holds none of {', '.join(names)} but {names_in(raw)}; get them from "

@@ -23,6 +23,7 @@ from preprocessing.pandas_table import Table, open_table
 from preprocessing.sources import (
     RemoteFile,
     Shard,
+    named,
     names_in,
     reading,
     refuse_row,
@@ -61,8 +62,7 @@ def shards(raw: Path) -> list[Shard]:
             f"{' and '.join(map(str, paths))} are versions or parts of the same events, which "
             "would count twice; keep one of them in the folder"
         )
-    if (raw / EXTRA).is_file():
-        paths.append(raw / EXTRA)
+    paths += named(raw, [EXTRA])
     if not paths:
         raise UserError(
             f"{raw} holds no {EVENTS} with the particles of the events but {names_in(raw)}; "

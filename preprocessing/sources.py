@@ -82,6 +82,11 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(paths)
 
 
+def named(folder: Path, names: Iterable[str]) -> list[Path]:
+    """The files of these names in a folder, also links to files that are gone."""
+    return [folder / name for name in names if os.path.lexists(folder / name)]
+
+
 def names_in(folder: Path, most: int = 5) -> str:
     """The first names in a folder, for a message about missing files."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))

@@ -18,6 +18,7 @@ from preprocessing.sources import (
     SPLITS,
     RemoteFile,
     Shard,
+    named,
     names_in,
     reading,
     refuse_row,
@@ -45,9 +46,9 @@ def shards(raw: Path) -> list[Shard]:
 
     Raises UserError if there is none, or both kinds.
     """
-    paths = {split: raw / f"{split}.h5" for split in SPLITS if (raw / f"{split}.h5").is_file()}
+    paths = named(raw, (f"{split}.h5" for split in SPLITS))
     converted_shards = converted.shards(raw)
-    converted.require_one_version(converted_shards, list(paths.values()))
+    converted.require_one_version(converted_shards, paths)
     if converted_shards:
         return converted_shards
     if not paths:
@@ -55,8 +56,8 @@ def shards(raw: Path) -> list[Shard]:
             f"{raw} holds none of train.h5, val.h5, test.h5 but {names_in(raw)}; get them from "
             f"{TOP.source}"
         )
-    require_files(list(paths.values()))
-    return [Shard.whole(split, 0, (path,)) for split, path in paths.items()]
+    require_files(paths)
+    return [Shard.whole(path.stem, 0, (path,)) for path in paths]
 
 
 def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:

@@ -77,6 +77,17 @@ def test_files_of_an_earlier_larger_run_are_not_mixed_in(arguments, raw, preproc
     assert "jetclass_train_001.h5 is left from another run" in message
 
 
+def test_names_of_files_may_be_any_bytes(arguments, raw, preprocess, tmp_path):
+    (raw / "train/HToBB_001.root").unlink()
+    folder = raw / os.fsdecode(b"M\xfcnchen/train")
+    folder.parent.mkdir()
+    (raw / "train").rename(folder)
+    assert preprocess(*arguments)[0] == 0
+    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
+        assert attributes(file)["sources"].tolist() == [r"M\xfcnchen/train/HToBB_000.root"]
+    assert "is complete" in preprocess(*arguments)[1]
+
+
 def test_the_file_holds_its_provenance(arguments, preprocess, tmp_path):
     preprocess(*arguments, "--seed", 5)
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:

@@ -119,6 +119,12 @@ def test_a_file_of_the_other_size_is_refused(columns, refused, tmp_path):
     assert "holds none of g.hdf5" in refused("jetnet30", "--raw", tmp_path / "raw")
 
 
+def test_a_class_whose_link_is_broken_is_not_left_out(columns, refused, tmp_path):
+    flat_files.write(tmp_path / "raw/g.hdf5", columns)
+    (tmp_path / "raw/q.hdf5").symlink_to(tmp_path / "gone.hdf5")
+    assert "q.hdf5 is no file, or a link" in refused("jetnet30", "--raw", tmp_path / "raw")
+
+
 def test_a_file_name_without_a_class_is_refused(columns, tmp_path):
     path = flat_files.write(tmp_path / "b.hdf5", columns)
     with pytest.raises(UserError, match="name gives the class"):

@@ -127,6 +127,23 @@ def test_splits_are_the_public_files(write_top, preprocess, tmp_path):
             assert list(attributes(file)["sources"]) == [f"{split}.h5"]
 
 
+def test_a_link_to_a_file_that_is_gone_is_no_missing_split(write_top, refused, tmp_path):
+    write_top(tmp_path / "raw/train.h5")
+    write_top(tmp_path / "raw/val.h5", seed=1)
+    (tmp_path / "raw/test.h5").symlink_to(tmp_path / "gone.h5")
+    assert "test.h5 is no file, or a link to one that is gone" in refused(
+        "top", "--raw", tmp_path / "raw"
+    )
+
+
+def test_a_missing_split_is_reported_with_the_files_that_are_there(write_top, refused, tmp_path):
+    write_top(tmp_path / "raw/train (1).h5")
+    write_top(tmp_path / "raw/val.h5")
+    message = refused("top", "--raw", tmp_path / "raw")
+    assert "no train files" in message
+    assert "raw holds train (1).h5, val.h5; get them" in message
+
+
 def test_a_table_in_px_py_pz_e_order_is_refused(top_table, write_top, refused, tmp_path):
     table = top_table(50)
     table[:, :800] = table[:, :800].reshape(50, 200, 4)[..., [1, 2, 3, 0]].reshape(50, 800)
@@ -176,6 +193,8 @@ def test_absurd_momenta_are_refused_without_overflow(top_table, tmp_path, refuse
         {"format": "table", "data_columns": ["is_signal_new", "PX_3", "E_0"]},
         {"format": "table", "data_columns": ["ttv"], "index": False},
         {"format": "fixed", "key": "jets/of/top"},
+        {"format": "fixed", "key": "jets/table"},
+        {"format": "table", "key": "table/table"},
         {"format": "table", "key": "events", "complib": "blosc", "complevel": 3},
     ],
 )
