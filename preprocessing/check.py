@@ -194,6 +194,10 @@ class Level:
         if self.not_finite:
             level = f" at level {self.level}" if self.level else ""
             problems.append(f"{self.not_finite} values that are no finite numbers{level}")
+        if (smallest := self.constituents.summary("delta_r")[0]) < 0:
+            problems.append(
+                f"a delta_r of {smallest:g}: fillers in empty slots, or standardised features"
+            )
         if self.unlabelled:
             problems.append(
                 f"'pid' names no class of {', '.join(self.spec.class_names)} in "

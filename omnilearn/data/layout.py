@@ -108,6 +108,11 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
             f"({', '.join(sorted(shapes)) or 'none'}), {remedy(spec)}"
         )
     for key, allowed in (expected | optional).items():
+        if key in file and key not in shapes:
+            kind = getattr(file.get(key), "dtype", "no array")
+            raise UserError(
+                f"{path}: {key!r} holds {kind}, {spec.name} expects numbers, {remedy(spec)}"
+            )
         if key in shapes and shapes[key] not in allowed:
             raise UserError(
                 f"{path}: {key!r} has shape {shapes[key]}, {spec.name} expects "
@@ -127,4 +132,4 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
 
 
 def is_numeric(item: h5py.HLObject) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim > 0 and item.dtype.kind in "iuf"
+    return isinstance(item, h5py.Dataset) and item.ndim > 0 and item.dtype.kind in "biuf"

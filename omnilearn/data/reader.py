@@ -18,7 +18,7 @@ import numpy as np
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.mixing import BLOCK_ROWS, block_rows
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
-from omnilearn.data.stored_values import check_finite, filled_slots, move_to_front, one_hot
+from omnilearn.data.stored_values import check_finite, count_filled, move_to_front, one_hot
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading, stamp
 from omnilearn.progress import progress
@@ -336,7 +336,8 @@ class JetFiles:
                 if begin < end:
                     key = self.spec.key("data", self.level)
                     self._read(file.path, key, start, stop, chunk[: stop - start])
-                    filled = filled_slots(chunk[rows[begin:end] - start]).sum(axis=1)
+                    selected = rows[begin:end]
+                    filled = count_filled(chunk[selected - start], file.path, key, selected)
                     counts[begin:end] = np.minimum(filled, most)
                     bar.update(end - begin)
         return counts

@@ -5,13 +5,32 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.data.layout import remedy
-from omnilearn.data.spec import DatasetSpec
+from omnilearn.data.spec import FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+
+DELTA_R = FEATURES.index("delta_r")
 
 
 def filled_slots(data: np.ndarray) -> np.ndarray:
     """Slots (n, P) with any feature that is not zero."""
     return (data != 0).any(axis=-1)
+
+
+def count_filled(data: np.ndarray, path: Path, key: str, rows: np.ndarray) -> np.ndarray:
+    """Filled slots (n,) of these rows, from their features (n, P, F).
+
+    Raises UserError for a slot at a negative distance from the jet, which would count as filled.
+    """
+    delta_r = data[..., DELTA_R:][..., :1]
+    wrong = (delta_r < 0).any(axis=(1, 2))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise UserError(
+            f"{path}: {key!r} has a delta_r of {delta_r[row].min():g} in row {rows[row]}, "
+            "expected 0 or more, and zeros in empty slots; write the features without fillers such "
+            "as -999, and not standardised"
+        )
+    return filled_slots(data).sum(axis=1)
 
 
 def move_to_front(data: np.ndarray) -> None:

@@ -299,6 +299,28 @@ def test_a_negative_multiplicity_is_named(path):
         JetFiles([path], SPEC)
 
 
+def test_fillers_in_empty_slots_are_no_constituents(path):
+    spoil(path, "data", (7, -1), -999)
+    with h5py.File(path, "r+") as file:
+        del file["multiplicity"]
+    with pytest.raises(UserError, match="'data' has a delta_r of -999 in row 7, expected 0"):
+        JetFiles([path], SPEC)
+
+
+def test_labels_and_weights_may_be_flags(path):
+    with JetFiles([path], SPEC) as files:
+        label, _ = files.labels_and_weights()
+    rewrite(path, "weight", np.arange(60) % 3 == 0)
+    for pid in (label == 1, np.eye(2, dtype=bool)[label]):
+        rewrite(path, "pid", pid)
+        with JetFiles([path], SPEC) as files:
+            np.testing.assert_array_equal(files.labels(), label)
+            assert files.mean_weight() == pytest.approx(1 / 3)
+    rewrite(path, "weight", np.full(60, b"1.0"))
+    with pytest.raises(UserError, match=r"'weight' holds \|S3, top expects numbers"):
+        JetFiles([path], SPEC)
+
+
 @pytest.mark.parametrize("attribute", ["classes", "features"])
 def test_a_file_with_other_columns_or_classes_is_refused(path, attribute):
     with h5py.File(path, "r+") as file:

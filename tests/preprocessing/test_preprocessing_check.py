@@ -115,6 +115,15 @@ def test_constituents_at_the_floor_of_the_logarithm_are_counted(preprocess, top_
     assert "log(1 - rel) on its floor: 10 values" in out
 
 
+def test_fillers_in_empty_slots_are_no_constituents(preprocess, top_file):
+    with h5py.File(top_file, "a") as file:
+        del file["multiplicity"]
+    spoil(top_file, "data", -999, (3, -1))
+    status, _, err = preprocess("check", top_file)
+    assert status == 2
+    assert "a delta_r of -999: fillers in empty slots" in err
+
+
 def test_labels_outside_the_classes_are_named_with_their_row(preprocess, top_file):
     spoil(top_file, "pid", 2, slice(40, 43))
     status, _, err = preprocess("check", top_file)
