@@ -93,7 +93,9 @@ def read(path: Path, spec: DatasetSpec, chunk_rows: int = CHUNK_ROWS) -> Iterato
     """
     first_row = 0
     for arrays in chunks(path, spec, chunk_rows):
-        yield chunk(arrays, path, spec, first_row)
+        with reading(path):
+            jets = chunk(arrays, path, spec, first_row)
+        yield jets
         first_row += len(arrays)
 
 

@@ -137,8 +137,11 @@ def shards(files: list[Path]) -> list[Shard]:
 
 @contextmanager
 def open_events(path: Path) -> Iterator[tuple[uproot.TTree, Branches]]:
-    """The events of a file and the names of their branches; UserError for a missing branch."""
-    with open_tree(path, (TREE,), (), "PFNano") as (tree, _):
+    """The events of a file and the names of their branches; UserError for a missing branch.
+
+    A production has files in which no event passed.
+    """
+    with open_tree(path, (TREE,), (), "PFNano", may_be_empty=True) as (tree, _):
         size = path.stat().st_size
         if tree.num_entries > size:  # a damaged number of events
             raise UserError(

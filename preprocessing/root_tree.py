@@ -17,11 +17,16 @@ PLAIN = {"handler": uproot.MultithreadedFileSource, "array_cache": None}
 
 @contextmanager
 def open_tree(
-    path: Path, names: tuple[str, ...], branches: tuple[str, ...], title: str
+    path: Path,
+    names: tuple[str, ...],
+    branches: tuple[str, ...],
+    title: str,
+    may_be_empty: bool = False,
 ) -> Iterator[tuple[uproot.TTree, str]]:
     """The one tree of the file among `names`, and its name; damage of the file raises UserError.
 
-    Raises UserError if the tree, one of its `branches` or every row is missing.
+    Raises UserError if the tree, one of its `branches` or, unless it may be empty, every row is
+    missing.
     """
     with reading(path), uproot.open(path, **PLAIN) as file:
         keys = file.keys(cycle=False)
@@ -35,7 +40,7 @@ def open_tree(
         missing = [name for name in branches if name not in tree]
         if missing:
             raise UserError(f"{path}: the tree lacks the branch {missing[0]}; is this {title}?")
-        if tree.num_entries == 0:
+        if tree.num_entries == 0 and not may_be_empty:
             raise UserError(f"{path} holds no jets; download it again")
         yield tree, present[0]
 
@@ -45,8 +50,8 @@ def jagged(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Entries per row (rows,) of the branches `names`, and their flattened entries.
 
-    Raises UserError on branches of unequal lengths and numbers that are not finite; `row` is the
-    word for a row in the message.
+    Raises UserError on branches of unequal lengths, missing rows, text and numbers that are not
+    finite; `row` is the word for a row in the message.
     """
     flat: dict[str, np.ndarray] = {}
     counts = np.zeros(0, np.int64)
@@ -55,6 +60,8 @@ def jagged(
             raise UserError(
                 f"{path}: {name} has not several numbers per row; is this file of another layout?"
             )
+        missing = ak.to_numpy(ak.is_none(arrays[name]))
+        refuse_row(missing, path, f"{name} is missing", first_row, f"leave that {row} out", row)
         lengths = ak.to_numpy(ak.num(arrays[name]))
         counts = counts if flat else lengths
         problem = f"{name} and {names[0]} have unequal lengths"

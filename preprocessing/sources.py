@@ -159,11 +159,16 @@ def require_finite(
     counts: np.ndarray | None = None,
     row: str = "jet",
 ) -> None:
-    """Raise UserError for NaN and infinity in `values`, naming file, key and the first such row.
+    """Raise UserError for text, NaN and infinity in `values`, naming file, key and the first row.
 
     `values` has one entry (or row) per jet, or one per constituent with `counts` (jets,). `row` is
     the word for a row.
     """
+    if values.dtype.kind not in "biuf":
+        raise UserError(
+            f"{path}: {key} holds {values.dtype}, but numbers are expected; is this file of "
+            "another layout?"
+        )
     finite = np.isfinite(values)
     if finite.all():
         return

@@ -7,6 +7,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
 from root_trees import write_tree
 
 from omnilearn.hdf5_sums import attributes
@@ -114,6 +115,14 @@ def test_both_kinds_a_strange_name_and_a_wrong_branch_are_refused(
     assert "lacks the branch label" in refused("top", "--raw", raw)
 
 
+def test_text_in_place_of_numbers_is_refused(columns, refused, tmp_path):
+    branches = columns() | {"label": ["QCD", "top"] * 30}
+    (tmp_path / "raw").mkdir()
+    with uproot.recreate(tmp_path / "raw/train_file.root") as file:
+        file.mkrntuple("tree", branches)
+    assert "label holds <U3, but numbers are expected" in refused("top", "--raw", tmp_path / "raw")
+
+
 def test_without_pyarrow_the_message_names_it(refused, tmp_path, monkeypatch):
     path = tmp_path / "raw/train_file.parquet"
     path.parent.mkdir()
@@ -130,6 +139,10 @@ def test_a_damaged_parquet_file_or_one_with_holes_is_refused(columns, refused, t
     branches["jet_pt"] = ak.mask(branches["jet_pt"], np.arange(60) != 7)
     write(path, branches)
     assert "jet_pt is not a finite number in jet 7" in refused("qg", "--raw", path.parent)
+    for name in converted.MOMENTUM:
+        branches[name] = ak.mask(branches[name], np.arange(60) != 5)
+    write(path, branches)
+    assert "part_px is missing in jet 5" in refused("qg", "--raw", path.parent)
     del branches["part_charge"]
     write(path, branches)
     assert "lacks the column part_charge" in refused("qg", "--raw", path.parent)

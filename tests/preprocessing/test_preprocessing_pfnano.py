@@ -281,6 +281,13 @@ def test_a_reader_without_extra_columns_leaves_nan(branches, tmp_path):
     assert np.isnan(prepared.records["jet_extra"]).all()
 
 
+def test_a_file_of_a_production_may_hold_no_event(branches, tmp_path, preprocess):
+    pfnano_files.write(tmp_path / "raw/nano_1.root", branches)
+    pfnano_files.write(tmp_path / "raw/nano_2.root", {k: v[:0] for k, v in branches.items()})
+    status, _, message = preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)
+    assert status == 0, message
+
+
 def test_a_file_without_any_jet_is_refused(branches, tmp_path, refused):
     branches |= {name: values[:, :0] for name, values in branches.items() if name[:6] == "FatJet"}
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
