@@ -192,11 +192,14 @@ class OwnJob(Job):
         flat = self.jets.constituents
         jets = len(flat.counts)
         pt = np.bincount(np.repeat(np.arange(jets), flat.counts), flat.momenta[:, 0], jets)
-        split = self.shard.split_of(np.flatnonzero(pt > 0), self.shard.sources[0], self.seed)
+        filled = np.flatnonzero(pt > 0)
+        if not len(filled):
+            raise UserError(f"constituents: none of {jets} jets has any of a pt above 0")
+        split = self.shard.split_of(filled, self.shard.sources[0], self.seed)
         for share, (path, provenance) in enumerate(self.outputs):
             if not (split == share).any():
                 raise UserError(
-                    f"none of {jets} jets fell into {provenance.split} ({path}); more jets "
+                    f"none of {len(filled)} jets fell into {provenance.split} ({path}); more jets "
                     "are needed, or a larger share"
                 )
 

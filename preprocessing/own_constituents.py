@@ -13,7 +13,7 @@ import numpy as np
 
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian
-from preprocessing.jet_chunk import PHI_LIMIT
+from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT
 
 MOMENTUM = ("pt", "eta", "phi", "energy")
 CARTESIAN = ("px", "py", "pz")
@@ -93,18 +93,22 @@ def columns_of(jets) -> tuple[Columns, np.ndarray]:
     if isinstance(jets, list | tuple) or (jets.dtype == object and jets.ndim == 1):
         return columns_of_jets(list(jets))
     if jets.dtype.names:  # structured, as the NumPy arrays of vector are
-        fields = {key: to_awkward(jets[key]) for key in jets.dtype.names}
-        is_vector = type(jets).__module__.startswith("vector")
-        return columns_of_awkward(ak.zip(fields, with_name="Momentum4D" if is_vector else None))
+        return columns_of_awkward(records_of(jets))
     if jets.ndim != 3 or jets.shape[2] not in (4, 5) or jets.dtype.kind not in "iuf":
         raise UserError(f"constituents: shape {jets.shape} of {jets.dtype}; {EXPECTED}")
     flat = np.ma.asarray(jets.reshape(-1, jets.shape[2]))
     return by_name(flat), np.full(len(jets), jets.shape[1])
 
 
-def is_frame(jet) -> bool:
-    """Whether this is a pandas DataFrame, which need not be installed."""
-    return hasattr(jet, "columns") and hasattr(jet, "to_dict")
+def records_of(jets):
+    """A structured array, or a table of pandas, as awkward records; anything else as it is."""
+    if hasattr(jets, "to_records"):
+        jets = jets.to_records(index=False)
+    if not isinstance(jets, np.ndarray) or not jets.dtype.names:
+        return jets
+    fields = {key: to_awkward(jets[key]) for key in jets.dtype.names}
+    is_vector = type(jets).__module__.startswith("vector")
+    return ak.zip(fields, with_name="Momentum4D" if is_vector else None)
 
 
 def by_name(flat: np.ma.MaskedArray) -> Columns:
@@ -129,8 +133,7 @@ def columns_of_jets(jets: list) -> tuple[Columns, np.ndarray]:
     for row, jet in enumerate(jets):
         if jet is None or jet is np.ma.masked:
             raise UserError(f"constituents: jet {row} (counted from 0) is missing")
-    if any(is_frame(jet) for jet in jets):  # their columns have names, in any order
-        jets = [jet.to_dict("list") if is_frame(jet) else jet for jet in jets]
+    jets = [records_of(jet) for jet in jets]
     first = next((item for jet in jets for item in list(jet)[:1] if item is not None), None)
     if isinstance(first, Mapping) or any(isinstance(jet, Mapping) for jet in jets):
         return columns_of_awkward(ak.from_iter(jets))
@@ -285,6 +288,8 @@ def require_momenta(momenta: np.ndarray, counts: np.ndarray) -> None:
         (~finite, "a number that is not finite; empty slots are filled with 0"),
         (pt < 0, "a negative pt; empty slots are filled with 0"),
         ((pt > 0) & (np.abs(phi) > PHI_LIMIT), "a phi beyond 2 pi; radians are expected"),
+        ((pt > 0) & (np.abs(eta) > ETA_LIMIT), f"an abs(eta) above {ETA_LIMIT:g}; leave it out"),
+        (np.maximum(pt, energy) > MOMENTUM_LIMIT, f"more than {MOMENTUM_LIMIT:g} GeV"),
         (
             (pt > 0) & (energy < 0.99 * momentum),
             "less energy than momentum; the order is pt, eta, phi, energy",

@@ -122,6 +122,12 @@ MISTAKES = {
     "nan": ({"constituents": lambda p: changed(p, 7, 1, np.nan)}, "jet 7 .* not finite"),
     "negative": ({"constituents": lambda p: changed(p, 3, 0, -1.0)}, "jet 3 .* negative pt; empty"),
     "degrees": ({"constituents": lambda p: changed(p, 5, 2, 90.0)}, "jet 5 .* radians"),
+    "far forward": (
+        {"constituents": lambda p: changed(p, 5, 1, 25.0)},
+        "jet 5 .* an abs.eta. above",
+    ),
+    "absurd": ({"constituents": lambda p: changed(p, 6, 3, 1e9)}, "jet 6 .* more than 1e.08 GeV"),
+    "empty jets": ({"constituents": lambda p: 0 * p}, "none of 120 jets has any of a pt above 0"),
     "order": ({"constituents": lambda p: p[..., [3, 1, 2, 0]]}, "less energy than momentum"),
     "MeV": ({"constituents": lambda p: p * [1000, 1, 1, 1000]}, "looks like MeV"),
     "label": ({"label": lambda y: np.where(np.arange(JETS) == 4, 2, y)}, "label: 2 in jet 4"),

@@ -109,6 +109,10 @@ FORMS = {
         k: masked(p)[..., place].astype(">f8") for place, k in enumerate(KEYS)
     },
     "tables": frames,
+    "structured jets": lambda p: [frame.to_records(index=False) for frame in frames(p)],
+    "vectors, jet by jet": lambda p: [
+        vector.array(dict(zip(KEYS, jet.T, strict=True))) for jet in lists(p)
+    ],
     "anything but pt in empty slots": lambda p: np.where(p[..., :1] > 0, p, [0, -999, 99, -999]),
     "structured": lambda p: np.rec.fromarrays(np.moveaxis(p, -1, 0), names=",".join(KEYS)),
 }
