@@ -42,6 +42,7 @@ PUBLIC_SUFFIXES = (".root", ".npz", ".h5", ".hdf5", ".h5.gz", ".parquet")
 IDENTITIES = np.array([-211, -13, -11, 0, 11, 13, 22, 130, 211])
 # label of class 0, in the data set itself and in the mix for pre-training
 FIRST_LABELS = {"jetclass": (0, 2), "aspen": (0, 200)}
+JET_COLUMNS = (4,)  # of `global`, where it is that of the jet
 STEPS = 8  # of the fit of eta
 FIT_TOLERANCE = 0.03  # relative distance of the energies to those of the fitted eta
 CENTRAL = 0.1  # |eta| below which the sign may be wrong
@@ -94,6 +95,11 @@ class Reader:
 
     spec: DatasetSpec
 
+    @property
+    def columns(self) -> int:
+        """Columns of `data` that are read."""
+        return 5 if self.spec.num_features > len(KINEMATIC_FEATURES) else 4
+
     def shards(self, raw: Path) -> list[Shard]:
         """One output file per file; raises UserError for further files of another layout."""
         files = files_of(raw)
@@ -125,8 +131,10 @@ class Reader:
             first_label = self.first_label(arrays["pid"], path)
             for first in range(0, len(arrays["data"]), chunk_rows):
                 stored = {key: array[first : first + chunk_rows] for key, array in arrays.items()}
+                stored["data"] = stored["data"][..., : self.columns]
                 for key, values in stored.items():
-                    require_finite(values, path, key, first)
+                    if key != "global" or values.shape[1:] == JET_COLUMNS:  # else it is not used
+                        require_finite(values, path, key, first)
                 stored["pid"] = stored["pid"].reshape(-1).astype(np.int64) - first_label
                 yield self.chunk(stored, path, first)
 
@@ -137,12 +145,11 @@ class Reader:
         arrays = {key: file[key] for key in KEYS}
         shapes = {key: array.shape for key, array in arrays.items()}
         jets = (*shapes["data"], 0)[0]
-        columns = 5 if self.spec.num_features > len(KINEMATIC_FEATURES) else 4
-        if len(shapes["data"]) != 3 or shapes["data"][2] < columns:
+        if len(shapes["data"]) != 3 or shapes["data"][2] < self.columns:
             raise UserError(
                 f"{path}: data has shape {shapes['data']}, but {self.spec.title} needs (jets, "
-                f"slots, {columns} or more): eta_rel, phi_rel, log pt, log E"
-                f"{', identity' if columns == 5 else ''}"
+                f"slots, {self.columns} or more): eta_rel, phi_rel, log pt, log E"
+                f"{', identity' if self.columns == 5 else ''}"
             )
         if shapes["pid"] not in ((jets,), (jets, 1)) or shapes["global"][:1] != (jets,):
             raise UserError(
@@ -219,7 +226,7 @@ def pdg_ids(indices: np.ndarray, owner: np.ndarray, path: Path, first_row: int) 
 def stored_jets(features: np.ndarray, recovered: np.ndarray) -> np.ndarray | None:
     """Jets (jets, 4) pt, eta, 0, energy from the `global` features (jets, n), if these are pt, eta,
     mass and multiplicity, consistent with the `recovered` jets (jets, 4); else None."""
-    if features.ndim != 2 or features.shape[1] != 4:
+    if features.shape[1:] != JET_COLUMNS:
         return None
     pt, eta, mass, _ = features.astype(np.float64).T
     filled = recovered[:, 0] > 0

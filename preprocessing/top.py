@@ -105,7 +105,9 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
 
 def chunk(table: np.ndarray, path: Path, first_row: int) -> JetChunk:
     """Rows (jets, 806) of the table as jets."""
-    for column in np.flatnonzero(~np.isfinite(table).all(axis=0))[:1]:
+    finite = np.isfinite(table).all(axis=0)
+    finite[4 * SLOTS : -1] = True  # truth: not read
+    for column in np.flatnonzero(~finite)[:1]:
         require_finite(table[:, column], path, f"{KEY}/{COLUMNS[column]}", first_row)
     momenta = table[:, : 4 * SLOTS].reshape(-1, SLOTS, 4)[..., [1, 2, 3, 0]]  # E comes first
     real = (momenta[..., 0] != 0) | (momenta[..., 1] != 0)

@@ -207,3 +207,12 @@ def test_the_recovered_energy_is_the_sum_of_the_constituents(jets):
     )
     assert known.all()
     np.testing.assert_allclose(recovered[:, 3], np.bincount(owner, momenta[:, 3]), rtol=1e-3)
+
+
+def test_columns_that_are_not_read_may_be_missing_numbers(write):
+    path = write(columns=7, replace={"global": np.full((60, 2), np.nan)})
+    (expected,) = omnilearned.Reader(JETCLASS).read(write("train/b.h5"))
+    with h5py.File(path, "r+") as file:
+        file["data"][:, :, 5:] = np.nan  # impact parameters
+    (chunk,) = omnilearned.Reader(JETCLASS).read(path)
+    np.testing.assert_array_equal(chunk.jet, expected.jet)

@@ -171,6 +171,14 @@ def test_nan_names_column_and_jet(top_table, write_top, refused, tmp_path):
     assert f"{path}: table/PY_1 is not a finite number in jet 17" in message
 
 
+def test_columns_that_are_not_read_may_be_missing_numbers(top_table, write_top, tmp_path):
+    table = top_table(50)
+    expected = read_all(write_top(tmp_path / "a.h5", table))
+    table[:, 800:804] = np.nan  # the true momentum
+    for ours, theirs in zip(read_all(write_top(tmp_path / "b.h5", table)), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def test_a_third_label_is_refused(top_table, write_top, refused, tmp_path):
     table = top_table(50)
     table[9, 805] = 2
