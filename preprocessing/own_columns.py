@@ -51,7 +51,10 @@ def require_numbers(name: str, values, jets: int) -> np.ndarray:
         raise UserError(f"{name}: shape {values.shape} of {values.dtype}; expected (jets,) numbers")
     require_length(name, values, jets)
     if not np.isfinite(values).all():
-        raise UserError(f"{name}: not a finite number in jet {int(np.argmin(np.isfinite(values)))}")
+        raise UserError(
+            f"{name}: not a finite number in jet {int(np.argmin(np.isfinite(values)))} (counted "
+            "from 0); leave such jets out"
+        )
     return values
 
 

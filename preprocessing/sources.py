@@ -65,20 +65,26 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
     """The files of any of these suffixes in `folder` and all folders below it, sorted.
 
     Links to folders are followed, each folder once; names that begin with a dot are ignored.
+    Raises UserError for a folder that cannot be listed, and a link whose file or folder is gone.
     """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename} cannot be listed ({error.strerror}), and its files would be left "
+            "out; make it readable or move it away"
+        ) from error
+
     paths, visited = [], set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if real in visited:
             folders.clear()
             continue
         visited.add(real)
-        paths += [
-            Path(parent) / name
-            for name in files
-            if name.endswith(suffixes) and not name.startswith(".")
-        ]
+        found = [Path(parent) / name for name in files if not name.startswith(".")]
+        require_files([path for path in found if path.is_symlink() and not path.exists()])
+        paths += [path for path in found if path.name.endswith(suffixes)]
     return sorted(paths)
 
 

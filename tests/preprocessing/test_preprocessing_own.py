@@ -133,7 +133,7 @@ MISTAKES = {
     "label": ({"label": lambda y: np.where(np.arange(JETS) == 4, 2, y)}, "label: 2 in jet 4"),
     "labels": ({"label": lambda y: y[:-1]}, "label: 119 of them for 120 jets"),
     "names": ({"label": lambda y: y.astype(str)}, "label: [01] in jet 0 .* one of QCD, top"),
-    "weight": ({"weight": np.full(JETS, np.inf)}, "weight: not a finite number in jet 0"),
+    "weight": ({"weight": np.full(JETS, np.inf)}, "not a finite number in jet 0 .* leave"),
     "name": ({"name": "top"}, "name 'top': expected small letters"),
     "folder": ({"name": "../mine"}, r"name '\.\./mine': expected small letters"),
     "no class": ({"classes": ()}, r"classes \(\): expected 1 to"),

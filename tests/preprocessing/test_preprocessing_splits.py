@@ -1,5 +1,7 @@
 """Splits: disjoint, seeded, independent of chunks; events and levels stay together."""
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +11,12 @@ import pytest
 
 from omnilearn.data.catalogue import LHCO, OMNIFOLD, QG
 from omnilearn.data.reader import JetFiles
+from omnilearn.errors import UserError
 from preprocessing import jet_file
 from preprocessing.jet_chunk import JetChunk, prepare, record_type
 from preprocessing.jet_file import Provenance
 from preprocessing.shuffle import Buckets
-from preprocessing.sources import Shard
+from preprocessing.sources import Shard, files_below
 
 SHARES = (("train", 0.7), ("val", 0.2), ("test", 0.1))
 ROWS = np.arange(100_000)
@@ -21,6 +24,21 @@ ROWS = np.arange(100_000)
 
 def split_of(rows, name="QG_jets.npz", seed=0):
     return Shard(SHARES, 0, ()).split_of(rows, Path(name), seed)
+
+
+def test_no_folder_is_left_out_in_silence(tmp_path, monkeypatch):
+    (tmp_path / "a.root").touch()
+    assert files_below(tmp_path, ".root") == [tmp_path / "a.root"]
+    (tmp_path / "more").symlink_to("unmounted")
+    with pytest.raises(UserError, match=r"more is no file, or a link to one that is gone"):
+        files_below(tmp_path, ".root")
+
+    def forbidden(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(UserError, match=r"cannot be listed \(Permission denied\), and its files"):
+        files_below(tmp_path, ".root")
 
 
 def test_every_row_has_one_split_in_the_requested_proportions():
