@@ -101,9 +101,10 @@ def write_dataset(
         )
     job.require_jets_in_every_split()
     try:
-        (data / name).mkdir(parents=True, exist_ok=True)
+        for path, _ in job.outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{data / name} cannot be made ({error.strerror})") from error
+        raise UserError(f"{error.filename} cannot be made ({error.strerror})") from error
     with progress(count, f"writing {name}") as bar:
         bar.write(job.run(count, bar.update))
     for path, provenance in job.outputs:

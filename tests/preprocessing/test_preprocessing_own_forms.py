@@ -299,6 +299,13 @@ def test_too_few_jets_for_a_split_change_nothing(padded, label, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 
 
+def test_a_split_on_a_disk_that_is_not_mounted_is_named(padded, label, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/val").symlink_to("unmounted")
+    with pytest.raises(UserError, match=r"mine/val cannot be made \(File exists\)"):
+        write_dataset(tmp_path, "mine", padded, label, **ABOUT)
+
+
 def test_a_tilde_is_the_home_folder(padded, label, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     path, *_ = write_dataset("~/jets", "mine", padded, label, **ABOUT)
