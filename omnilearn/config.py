@@ -51,7 +51,8 @@ class ModelSettings(Settings):
     )
     padding: str = option(
         "",
-        "released or masked; empty: the backbone's, else released",
+        "absent constituents have an effect, as in the released code (released), or none "
+        "(masked); empty: as in the backbone, else released",
         choices=("", "released", "masked"),
     )
     diffused_pt: str = option(
@@ -71,7 +72,7 @@ class ModelSettings(Settings):
 class TrainingSettings(Settings):
     """How a model learns. Learning rates are for one batch; see `cosine_schedule`."""
 
-    epochs: int = option(10, "passes over the training jets, or so many --jets-per-epoch", least=1)
+    epochs: int = option(10, "passes over all training jets, or --jets-per-epoch of them", least=1)
     batch: int = option(256, "jets per batch and rank", least=1)
     accumulate: int = option(1, "batches per rank that make one step of the optimiser", least=1)
     lr: float = option(3e-5, "learning rate of the heads at the start of the warm-up", above=0)
@@ -81,7 +82,7 @@ class TrainingSettings(Settings):
     decay: bool = option(
         True,
         "after the warm-up the rate falls as a cosine; else it is constant, and a "
-        "finished training goes on with more --epochs",
+        "finished training can be continued with more --epochs",
     )
     optimiser: str = option(
         "lion", "lion, as PET is trained; or adamw, as token models are", choices=("lion", "adamw")
@@ -147,33 +148,33 @@ class Config(TrainingSettings, ModelSettings):
     data: str = option(data_folder(), "folder of preprocessed datasets")
     runs: str = option("runs", "folder of run directories")
     name: str = option("", "name of the run directory; made from the dataset when empty")
-    seed: int = option(0, "the one source of randomness", least=0, most=LARGEST_SEED)
+    seed: int = option(0, "seed of all random numbers", least=0, most=LARGEST_SEED)
     jets_per_epoch: int = option(
         0,
-        "training jets of an epoch, all ranks together; the next goes on with the others, so "
-        "that each is seen once in a pass; 0, or more than there are: an epoch is a pass",
+        "training jets of an epoch, all ranks together; the next epochs have the other jets, "
+        "until each was used once; 0, or more than there are: all jets",
         least=0,
     )
     weighted: bool = option(True, "event weights of the files enter the loss")
     classes: str = option("", "use only jets of these classes, comma-separated; empty means all")
     train_jets: int = option(
         0,
-        "use only so many training jets, drawn by --seed, equally many of every class and file "
-        "as far as they hold them (events of an unfolding: in the shares of data and simulation); "
-        "fewer need not be among more; 0 means all",
+        "use only so many training jets, sampled with --seed, equally many of every class and file "
+        "if possible (events of an unfolding: in the shares of data and simulation); a smaller "
+        "sample need not be part of a larger one; 0 means all",
         least=0,
     )
-    val_jets: int = option(0, "use only so many validation jets, drawn alike; 0 means all", least=0)
+    val_jets: int = option(0, "use only so many validation jets, sampled likewise; 0: all", least=0)
     checkpoint_every: int = option(
-        0, "steps between checkpoints; 0: every ten minutes; one more ends every epoch", least=0
+        0, "steps between checkpoints; 0: ten minutes; also at the end of an epoch", least=0
     )
     tensorboard: bool = option(
         False, "write the losses of every epoch for TensorBoard too, into RUN/tensorboard"
     )
     accept_changed_data: bool = option(
-        False, "go on with a run though its data are not those it was trained on so far"
+        False, "resume a run although its training data have changed"
     )
-    overwrite: bool = option(False, "throw away a run of this name instead of resuming it")
+    overwrite: bool = option(False, "delete a run of this name instead of resuming it")
 
     def __post_init__(self):
         for name in OF_MODE_ALL:

@@ -57,7 +57,7 @@ def parse_arguments() -> argparse.Namespace:
         "--out",
         type=Path,
         default=Path(os.environ.get("OMNILEARN_DATA", "data")).expanduser(),
-        help="folder for our files ($OMNILEARN_DATA or data): OUT/<dataset>/<split>/",
+        help="folder of the training files ($OMNILEARN_DATA or data): OUT/<dataset>/<split>/",
     )
     arguments.add_argument("--seed", type=int, default=0, help="of the shuffle of the jets (0)")
     arguments.add_argument(

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path(os.environ.get("OMNILEARN_DATA", "data")).expanduser(),
-        help="folder of our files ($OMNILEARN_DATA or data)",
+        help="folder of the training files ($OMNILEARN_DATA or data)",
     )
 
 

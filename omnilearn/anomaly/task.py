@@ -59,7 +59,7 @@ class SearchSettings(Settings):
     )
     supervised: bool = option(
         False,
-        "all signal against all background by their true labels, for orientation",
+        "all signal against all background by their true labels, for comparison",
         exclusive="reference",
     )
     sideband_weights: bool = option(

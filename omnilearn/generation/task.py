@@ -42,7 +42,8 @@ class GenerationEvaluation(Evaluation):
     steps: int = option(Solver.steps, "steps of the solver", least=1)
     solver: str = option(
         Solver.name,
-        "multistep: DPM-Solver++(2M); released: two evaluations a step",
+        "multistep: DPM-Solver++(2M); released: two evaluations per step; stochastic: new noise "
+        "in every step",
         choices=tuple(EVALUATIONS),
     )
     guidance: float = option(Solver.guidance, "strength of classifier-free guidance")

@@ -44,7 +44,7 @@ class TokenTraining(TokeniserChoice):
     """Flags of train.py, which trains a tokeniser, then a GPT."""
 
     tokeniser_training: dict = second_training("the tokeniser", prefix="tokeniser")
-    tokeniser_only: bool = option(False, "train no GPT, e.g. for GPTs from scratch")
+    tokeniser_only: bool = option(False, "train only the tokeniser, e.g. for GPTs from scratch")
 
 
 @dataclass(frozen=True)
