@@ -5,12 +5,14 @@
 The claim of arXiv:2404.16091v2 (Table I): a backbone needs a tenth of the jets. Every cell is a run
 of finetune.py and evaluate.py, all on the same test jets; finished cells are not repeated. The
 learning rate stays constant, and a training ends once the validation loss has not fallen for some
-epochs (more of them for fewer jets); its best epoch counts. Repeats draw other training jets.
+epochs (more of them for fewer jets); its best epoch counts. Repeats draw other training jets; an
+uncertainty is their spread and the statistics of the test jets, in quadrature.
 Writes DATASET.json and a figure into --out.
 """
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +99,7 @@ def main(arguments: list[str]) -> None:
             execute([sys.executable, "evaluate.py", str(run)])
     results = {key: read_results(run / "results.json") for key, (run, _) in study.items()}
     metrics = {
-        key: {name: value for name, value in of_run.items() if isinstance(value, Result)}
-        | convergence(study[key][0], key[1])
+        key: with_test_statistics(of_run) | convergence(study[key][0], key[1])
         for key, of_run in results.items()
     }
     first = next(iter(results.values()))
@@ -125,6 +126,19 @@ def main(arguments: list[str]) -> None:
     title = sample_title(spec.title, first["data"], first["auc"].n, "test jets")
     training_size_scan(scans, flags.out / flags.dataset, label, title=title)
     print(table(flags.train_jets, metrics, metric))
+
+
+def with_test_statistics(of_run: dict) -> dict[str, Result]:
+    """The results of a run, the error of each with the statistics of the test jets added in
+    quadrature to the spread of its trainings, which share these jets."""
+    statistical = of_run.get("statistical", {})
+    return {
+        name: replace(value, error=float(np.hypot(value.error, statistical[name])))
+        if name in statistical and value.error is not None
+        else value
+        for name, value in of_run.items()
+        if isinstance(value, Result)
+    }
 
 
 def convergence(run: Path, jets: int) -> dict[str, Result]:

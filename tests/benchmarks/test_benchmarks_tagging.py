@@ -74,6 +74,19 @@ def test_every_cell_is_trained_once_to_convergence(commands, tmp_path, capsys):
     assert commands == []
 
 
+def test_the_uncertainty_contains_the_statistics_of_the_test_jets():
+    of_run = {
+        "auc": Result(0.98, 0.003, 100),
+        "rejection_0.5": Result(50.0, None, 100, bound="lower"),
+        "dataset": "top",
+        "statistical": {"auc": 0.004, "rejection_0.5": 5.0},
+    }
+    combined = tagging.with_test_statistics(of_run)
+    assert combined["auc"].error == pytest.approx(0.005)
+    assert combined["rejection_0.5"] == of_run["rejection_0.5"]
+    assert tagging.with_test_statistics({"auc": of_run["auc"]}) == {"auc": of_run["auc"]}
+
+
 def test_fewer_jets_wait_more_epochs_for_a_better_loss():
     assert [tagging.patience(jets) for jets in (100, 1000, 10_000, 1_000_000)] == [16, 9, 5, 3]
 
