@@ -86,7 +86,7 @@ def main() -> None:
     config_defaults, task_defaults = task.recipes(config, given(task.SETTINGS, known))
     config = configured(Config, {**defaults, **config_defaults}, known)
     settings = configured(task.SETTINGS, task_defaults, known)
-    arguments = parsed(parser, flags, task.idle_flags(config, start, settings))
+    arguments = parsed(parser, flags, task.idle_flags(config, start, settings), config, settings)
     name = run_name(config, spec.name, "finetuned" if start.path else "scratch")
     distributed.horovod()
     for repeat in repeated(config, name, arguments.repeats):

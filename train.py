@@ -46,7 +46,7 @@ def main() -> None:
     config = configured(Config, recipe(table, spec.name, chosen(known, "preset")), known)
     settings = configured(tagging.SETTINGS if is_pet else TokenTraining, {}, known)
     task = tagging if is_pet else tokens
-    parsed(parser, flags, task.idle_flags(config, Start(), settings))
+    parsed(parser, flags, task.idle_flags(config, Start(), settings), config, settings)
     distributed.horovod()
     if is_pet:
         tagging.pretrain(spec, config, spec.name)

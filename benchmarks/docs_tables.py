@@ -281,7 +281,7 @@ def tasks(results: Path) -> str:
     tagger = read(results, "backbone_small")["auc"].text
     codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
-    distances = f"1000 W1M: tops {jets}, inclusive {spectrum}"
+    distances = f"W1M x 1000 of tops {jets}, of the inclusive spectrum {spectrum}"
     improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
     rows = [
         ("pretraining", "pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),

@@ -97,8 +97,8 @@ def add_flags(parser: argparse.ArgumentParser, *kinds: type[Settings]) -> dict:
             name, group = meta.get("exclusive"), cast(Any, parser)
             if name:
                 group = groups[name] = groups.get(name) or parser.add_mutually_exclusive_group()
-            default = "" if item.default is None else f" {item.default!r}"
-            add(group, item, item.name, f"{meta['help']} ({kind.default_is}{default})")
+            default = "" if item.default in (None, "") else f" ({kind.default_is} {item.default!r})"
+            add(group, item, item.name, meta["help"] + default)
     return actions
 
 
@@ -141,8 +141,18 @@ def without_effect(target: str, names: Iterable[str]) -> dict[str, str]:
     return {name: f"--{flag(name)} has no effect on {target}; leave it out" for name in names}
 
 
-def parsed(parser: argparse.ArgumentParser, actions: dict, idle: dict) -> argparse.Namespace:
-    """The command line; flags without effect are hidden from the help and refused when given."""
+def parsed(
+    parser: argparse.ArgumentParser, actions: dict, idle: dict, *settings: Settings
+) -> argparse.Namespace:
+    """The command line; flags without effect are hidden from the help and refused when given.
+
+    The help shows the values of `settings`, which are those of the recipe and of the given flags.
+    """
+    for kind in settings:
+        for item in fields(kind):
+            value = getattr(kind, item.name)
+            if item.name in actions and value not in (None, ""):
+                actions[item.name].help = f"{item.metadata['help']} (default: {value!r})"
     for name in idle.keys() & actions.keys():
         actions[name].help = argparse.SUPPRESS
     parser.add_argument("-h", "--help", action="help", help="show this and stop")

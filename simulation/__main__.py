@@ -48,7 +48,9 @@ def parser() -> Parser:
         title = (module.__doc__ or name).splitlines()[0]
         command = commands.add_parser(name, allow_abbrev=False, help=title, description=title)
         module.add_arguments(command)
-        command.add_argument("--out", type=Path, required=True, metavar="DIR")
+        command.add_argument(
+            "--out", type=Path, required=True, metavar="DIR", help="folder of the files"
+        )
         command.add_argument("--seed", type=at_least(0), default=1, metavar="N", help="default: 1")
         command.add_argument(
             "--workers",

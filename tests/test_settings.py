@@ -60,6 +60,21 @@ def test_help_shows_the_flags_that_have_an_effect_and_no_others(line, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("finetune.py top --preset small --lr 0.5", {"epochs": "8", "lr": "0.5"}),
+        ("finetune.py omnifold --classifier trees", {"epochs": "500", "iterations": "5"}),
+        ("train.py jetclass", {"epochs": "200", "jets-per-epoch": "20000000"}),
+    ],
+)
+def test_help_shows_the_values_of_the_recipe_and_of_the_given_flags(line, values):
+    _, out, _ = python(f"{line} --help")
+    for name, value in values.items():
+        text = re.search(rf"^  --{name} (.*?)^  -", out, re.MULTILINE | re.DOTALL).group(1)
+        assert f"(default: {value})" in " ".join(text.split())
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_field_has_help_and_a_default_in_its_range(kind):
     settings = kind()  # ranges are checked
