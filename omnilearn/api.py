@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from omnilearn import backbones
 from omnilearn.config import data_folder, read_config
-from omnilearn.data.catalogue import CATALOGUE, dataset
+from omnilearn.data.catalogue import CATALOGUE, as_trained, dataset
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.spec import DatasetSpec
@@ -279,7 +279,7 @@ def described(about: dict, run: Path, data: Path | str, training_data: str) -> D
     name, declaration = about["dataset"], run / FILE_NAME
     if not data and name not in CATALOGUE and declaration.is_file():
         return read_declaration(declaration, name)
-    return dataset(name, data or training_data)
+    return as_trained(dataset(name, data or training_data), run, slots=False)
 
 
 def of_checkpoint(
