@@ -28,6 +28,7 @@ from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import Sampler, Solver
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.precision import float32_layers
 from omnilearn.onnx_file import write_onnx
 from omnilearn.runs import trainings
 from omnilearn.statistics.results import Result
@@ -199,6 +200,7 @@ class Unfolding:
         return UnfoldedWeights.read(self._run / "weights.h5")
 
 
+@float32_layers()
 def load(
     place: Path | str, *, data: Path | str = "", batch: int = 256
 ) -> Tagger | Generator | TokenGenerator | Unfolding:
@@ -259,13 +261,15 @@ def read_jets(
 ) -> tuple[ak.Array, np.ndarray]:
     """Jets of a preprocessed dataset as `Tagger.probabilities` takes them, and their labels.
 
-    jets: at most so many, equally many of every class, always the same; data: the folder of
-    datasets. Returns awkward records of constituents with pt, eta, phi, energy (GeV, radians; taken
-    as massless, without identities) and class numbers (jets,). Raises UserError where the dataset
-    is missing or damaged.
+    jets: at most so many, equally many of every class, always the same, 0 for all; data: the folder
+    of datasets. Returns awkward records of constituents with pt, eta, phi, energy (GeV, radians;
+    taken as massless, without identities) and class numbers (jets,). Raises UserError where the
+    dataset is missing or damaged.
 
     >>> jets, labels = read_jets("top", jets=500)  # doctest: +SKIP
     """
+    if jets < 0:
+        raise UserError(f"jets is {jets}; expected 0 for all, or more")
     folder = Path(data or data_folder()).expanduser()
     jet_set, _ = read_split(folder, dataset(name, folder), split, jets)
     return records(jet_set)["constituents"], jet_set.label

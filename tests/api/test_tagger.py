@@ -6,6 +6,7 @@ import shutil
 
 import awkward as ak
 import h5py
+import keras
 import numpy as np
 import pytest
 from commands import python
@@ -15,7 +16,7 @@ from tiny_models import tiny_and_eager
 from tiny_tagger import ABOUT, SETTINGS, SLOTS, toy_momenta, trained_tagger
 
 from omnilearn import api
-from omnilearn.api import Tagger, load
+from omnilearn.api import Tagger, load, read_jets
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.tagging.predictions import read_predictions
@@ -92,6 +93,25 @@ def test_rejection_has_an_uncertainty_and_takes_names_of_classes(tagger, test_je
         tagger.rejection(jets, label, 2)
     with pytest.raises(UserError, match=r"label: .* expected 0 to 1, for QCD, top"):
         tagger.rejection(jets, label + 1)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
+def test_a_precision_that_a_notebook_has_set_does_not_matter(run, tagger, test_jets, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        logits = load(run, batch=16).logits(test_jets[0])
+        assert keras.config.dtype_policy().name == policy
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_allclose(logits, tagger.logits(test_jets[0]), atol=1e-6)
+
+
+def test_jets_of_a_dataset_are_all_of_them_or_a_number_above(run):
+    data = run.parents[1] / "data"
+    assert [len(read_jets("mine", jets=n, data=data)[0]) for n in (0, 8, 1000)] == [36, 8, 36]
+    with pytest.raises(UserError, match="jets is -1; expected 0 for all, or more"):
+        read_jets("mine", jets=-1, data=data)
 
 
 def test_a_checkpoint_file_is_the_same_tagger(run, tagger, test_jets):
