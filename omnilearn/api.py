@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from omnilearn import backbones
 from omnilearn.config import data_folder, read_config
-from omnilearn.data.catalogue import CATALOGUE, dataset
+from omnilearn.data.catalogue import CATALOGUE, as_trained, dataset
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.spec import DatasetSpec
@@ -28,6 +28,7 @@ from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import Sampler, Solver
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.precision import float32_layers
 from omnilearn.onnx_file import write_onnx
 from omnilearn.runs import trainings
 from omnilearn.statistics.results import Result
@@ -199,6 +200,7 @@ class Unfolding:
         return UnfoldedWeights.read(self._run / "weights.h5")
 
 
+@float32_layers()
 def load(
     place: Path | str, *, data: Path | str = "", batch: int = 256
 ) -> Tagger | Generator | TokenGenerator | Unfolding:
@@ -259,13 +261,15 @@ def read_jets(
 ) -> tuple[ak.Array, np.ndarray]:
     """Jets of a preprocessed dataset as `Tagger.probabilities` takes them, and their labels.
 
-    jets: at most so many, equally many of every class, always the same; data: the folder of
-    datasets. Returns awkward records of constituents with pt, eta, phi, energy (GeV, radians; taken
-    as massless, without identities) and class numbers (jets,). Raises UserError where the dataset
-    is missing or damaged.
+    jets: at most so many, equally many of every class, always the same, 0 for all; data: the folder
+    of datasets. Returns awkward records of constituents with pt, eta, phi, energy (GeV, radians;
+    taken as massless, without identities) and class numbers (jets,). Raises UserError where the
+    dataset is missing or damaged.
 
     >>> jets, labels = read_jets("top", jets=500)  # doctest: +SKIP
     """
+    if jets < 0:
+        raise UserError(f"jets is {jets}; expected 0 for all, or more")
     folder = Path(data or data_folder()).expanduser()
     jet_set, _ = read_split(folder, dataset(name, folder), split, jets)
     return records(jet_set)["constituents"], jet_set.label
@@ -279,7 +283,7 @@ def described(about: dict, run: Path, data: Path | str, training_data: str) -> D
     name, declaration = about["dataset"], run / FILE_NAME
     if not data and name not in CATALOGUE and declaration.is_file():
         return read_declaration(declaration, name)
-    return dataset(name, data or training_data)
+    return as_trained(dataset(name, data or training_data), run, slots=False)
 
 
 def of_checkpoint(

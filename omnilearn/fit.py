@@ -13,8 +13,7 @@ import keras
 
 from omnilearn.backbones import checkpoint_file
 from omnilearn.config import Config, Start
-from omnilearn.data.catalogue import CATALOGUE, JETCLASS
-from omnilearn.data.declared import FILE_NAME, write_declaration
+from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.selection import selected_jets
@@ -183,13 +182,7 @@ def fit(
 
 
 def fit_pet(pet: PET, config: Config, data: Data, run: Path, about: dict) -> Trainer:
-    """Fit PET, or a model with the same methods, with the heads of `config.mode`.
-
-    The run directory of a dataset outside the catalogue gets its declaration (`omnilearn.api`).
-    """
-    spec = data[0].spec
-    if spec.name not in CATALOGUE and distributed.rank() == 0:
-        write_declaration(run / FILE_NAME, spec)
+    """Fit PET, or a model with the same methods, with the heads of `config.mode`."""
     return fit(pet_objective(pet, config), config, data, run, about)
 
 

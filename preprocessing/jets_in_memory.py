@@ -4,19 +4,17 @@ The features are those that `preprocessing.own.write_dataset` stores for the sam
 """
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from omnilearn.data.spec import JET_FEATURES, KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.log import log
-from preprocessing.jet_chunk import CHUNK_ROWS, prepare, require_gev
+from preprocessing.jet_chunk import prepare
 from preprocessing.jet_file import pad
-from preprocessing.own import JetArrays
+from preprocessing.own import SOURCE, JetArrays
 from preprocessing.own_constituents import PDG_ID, constituents_of
 
-SOURCE = Path("constituents")  # in place of a file name in error messages
 BLOCK_ROWS = 256
 
 
@@ -57,18 +55,16 @@ class JetsInMemory:
             spec = replace(spec, num_features=len(KINEMATIC_FEATURES))
         require_identity(is_given, spec)
         self.spec, jets = jet_by_jet(spec), len(flat.counts)
-        owner = np.repeat(np.arange(jets), flat.counts)
-        filled = np.bincount(owner[flat.momenta[:, 0] > 0], minlength=jets)
-        if not filled.all():
+        if not flat.counts.all():
             raise UserError(
-                f"constituents: jet {int(np.argmin(filled))} (counted from 0) has none, and "
-                f"{int((filled == 0).sum()) - 1} more; leave such jets out"
+                f"constituents: jet {int(np.argmin(flat.counts))} (counted from 0) has none, and "
+                f"{int((flat.counts == 0).sum()) - 1} more; leave such jets out"
             )
         self.num_jets = jets
-        self.multiplicity = np.minimum(filled, spec.max_constituents)
+        self.multiplicity = np.minimum(flat.counts, spec.max_constituents)
         self.edges = np.append(np.arange(0, jets, BLOCK_ROWS), jets)
         self._arrays = JetArrays(flat, np.zeros(jets, np.int64), None)
-        require_gev(self._arrays.chunk(SOURCE, 0, CHUNK_ROWS).jet[:, 0], spec, SOURCE)
+        self._arrays.require_gev(spec, SOURCE)
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Float32 arrays of the jets at increasing `rows`, as from `JetFiles.gather`.

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from omnilearn.progress import progress
 from omnilearn.typed import LARGEST_SEED
 from preprocessing.convert import Job
 from preprocessing.identity import identity
-from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
 from preprocessing.jet_file import Provenance
 from preprocessing.own_columns import class_numbers, group_numbers, weights_and_scale
 from preprocessing.own_constituents import PDG_ID, Constituents, constituents_of
@@ -34,6 +35,7 @@ SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 # distinct for colour-blind readers (arXiv:2107.02270)
 COLOURS = ("#4d4d4d", "#3f90da", "#bd1f01", "#ffa90e", "#832db6", "#a96b59", "#e76300", "#92dadd")
 MOST_CLASSES = 100
+SOURCE = Path("constituents")  # in place of a file name in error messages
 
 
 def write_dataset(
@@ -92,6 +94,7 @@ def write_dataset(
         signal=len(classes) - 1,
     )
     jets = JetArrays(flat, labels, weight)
+    jets.require_gev(spec, SOURCE)
     job = OwnJob.of(spec, jets, data, int(seed), group_numbers(group, count), scale)
     paths = [path for path, _ in job.outputs]
     if unexpected := unexpected_files(data / name, set(paths)):
@@ -128,17 +131,28 @@ class JetArrays:
         for first in range(0, len(self.label), CHUNK_ROWS):
             yield self.chunk(source, first, first + CHUNK_ROWS)
 
+    def require_gev(self, spec: DatasetSpec, source: Path) -> None:
+        """Raise UserError where the median pT of a chunk is far from the range of `spec`.
+
+        Samples of different units may follow each other. Jets without constituents do not count.
+        """
+        jets = len(self.label)
+        bounds = np.linspace(0, jets, max(1, round(jets / CHUNK_ROWS)) + 1).astype(int)
+        for first, stop in pairwise(bounds.tolist()):
+            pt = self.chunk(source, first, stop).jet[:, 0]
+            if (pt > 0).any():
+                require_gev(pt[pt > 0], spec, source)
+
     def chunk(self, source: Path, first: int, stop: int) -> JetChunk:
         """The jets first to stop, each the sum of its constituents."""
         all_counts, pdg_id = self.constituents.counts, self.constituents.pdg_id
         counts = all_counts[first:stop]
         begin = int(all_counts[:first].sum())
         selected = slice(begin, begin + int(counts.sum()))
-        momenta = self.constituents.momenta[selected].astype(np.float64)
+        momenta = self.constituents.momenta[selected]
         owner = np.repeat(np.arange(len(counts)), counts)
-        real = momenta[:, 0] > 0
-        cartesian = to_cartesian(momenta[real])
-        total = [np.bincount(owner[real], column, len(counts)) for column in cartesian.T]
+        cartesian = to_cartesian(momenta)
+        total = [np.bincount(owner, column, len(counts)) for column in cartesian.T]
         return JetChunk(
             constituents=momenta,
             counts=counts,
@@ -178,24 +192,21 @@ class OwnJob(Job):
         weight_scale: float,
     ) -> "OwnJob":
         """One file per split."""
-        source = Path("constituents")  # in place of a file name in error messages
         outputs = []
         for split, share in spec.splits:
             provenance = Provenance(spec.name, split, seed, ["arrays"], [""], "own", share)
             provenance.weight_scale = weight_scale
             path = data / spec.name / split / f"{spec.name}_{split}_000.h5"
             outputs.append((path, provenance))
-        shard = GroupedShard(spec.splits, 0, (source,), group)
+        shard = GroupedShard(spec.splits, 0, (SOURCE,), group)
         return OwnJob(spec.name, shard, seed, tuple(outputs), spec, jets)
 
     def require_jets_in_every_split(self) -> None:
         """Raise UserError for a split without jets."""
-        flat = self.jets.constituents
-        jets = len(flat.counts)
-        pt = np.bincount(np.repeat(np.arange(jets), flat.counts), flat.momenta[:, 0], jets)
-        filled = np.flatnonzero(pt > 0)
+        counts = self.jets.constituents.counts
+        filled = np.flatnonzero(counts)
         if not len(filled):
-            raise UserError(f"constituents: none of {jets} jets has any of a pt above 0")
+            raise UserError(f"constituents: none of {len(counts)} jets has any of a pt above 0")
         split = self.shard.split_of(filled, self.shard.sources[0], self.seed)
         for share, (path, provenance) in enumerate(self.outputs):
             if not (split == share).any():

@@ -34,24 +34,46 @@ EXPECTED = (
     "(jets, slots, 4) of pt, eta, phi, energy, or 5 with the PDG id"
 )
 
+PART_JETS = 16384  # converted together
+
 Columns = dict[str, np.ma.MaskedArray]  # name -> (constituents,), masked where missing
 
 
 @dataclass(frozen=True)
 class Constituents:
-    """All constituents of all jets, jet after jet; GeV and radians."""
+    """All constituents of all jets, jet after jet, without empty slots; GeV and radians."""
 
-    momenta: np.ndarray  # (constituents, 4): pt, eta, phi, energy; pt = 0 is an empty slot
+    momenta: np.ndarray  # (constituents, 4) float64: pt above 0, eta, phi, energy
     pdg_id: np.ndarray | None  # (constituents,)
-    counts: np.ndarray  # (jets,) constituents and empty slots
+    counts: np.ndarray  # (jets,)
 
 
 def constituents_of(jets) -> Constituents:
     """The constituents of `jets` in any of the forms of EXPECTED; raises UserError for others.
 
-    A constituent that is missing (None, or masked) becomes an empty slot; missing jets and
-    constituents with a missing component are refused.
+    A constituent that is missing (None, or masked) is an empty slot, as one with pt = 0; missing
+    jets and constituents with a missing component are refused. Arrays and lists are converted part
+    by part, so that memory holds one copy of the constituents and no empty slots.
     """
+    is_sequence = isinstance(jets, list | tuple) or getattr(jets, "ndim", 0) > 0
+    if not is_sequence or len(jets) <= PART_JETS:
+        return converted(jets)
+    try:
+        starts = range(0, len(jets), PART_JETS)
+        parts = [converted(jets[first : first + PART_JETS]) for first in starts]
+    except UserError:
+        return converted(jets)  # its message counts all jets
+    if len({part.pdg_id is None for part in parts}) > 1:
+        return converted(jets)
+    momenta, counts = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("momenta", "counts")
+    )
+    pdg_ids = [part.pdg_id for part in parts if part.pdg_id is not None]
+    return Constituents(momenta, np.concatenate(pdg_ids) if pdg_ids else None, counts)
+
+
+def converted(jets) -> Constituents:
+    """As `constituents_of`, all jets at once."""
     with one_sentence_errors():
         columns, counts = columns_of(jets)
     if not len(counts):
@@ -60,13 +82,15 @@ def constituents_of(jets) -> Constituents:
     stored_id, pdg_id = columns.pop(PDG_ID, None), None
     columns = {key: as_floats(key, values) for key, values in columns.items()}
     momenta, missing = momenta_of(columns, counts)
+    real = momenta[:, 0] > 0
     if stored_id is not None:
-        unknown = np.ma.getmaskarray(stored_id) & ~missing & (momenta[:, 0] > 0)
+        unknown = np.ma.getmaskarray(stored_id) & ~missing & real
         refuse(unknown, counts, f"has a constituent without {PDG_ID}")
         # empty slots may be filled with any number
-        pdg_id = np.where(momenta[:, 0] > 0, as_floats(PDG_ID, stored_id).filled(0), 0.0)
+        pdg_id = as_floats(PDG_ID, stored_id).filled(0)[real]
     require_momenta(momenta, counts)
-    return Constituents(momenta, pdg_id, counts)
+    owner = np.repeat(np.arange(len(counts)), counts)[real]
+    return Constituents(momenta[real], pdg_id, np.bincount(owner, minlength=len(counts)))
 
 
 @contextmanager
@@ -88,27 +112,40 @@ def columns_of(jets) -> tuple[Columns, np.ndarray]:
     if isinstance(jets, Mapping):  # a ROOT tree with library="np", a dictionary of lists
         fields = {key: to_awkward(values) for key, values in jets.items()}
         return columns_of_awkward(ak.zip(fields, depth_limit=1))
+    if column_names(jets):  # structured, as the NumPy arrays of vector are; a table of pandas
+        return columns_of_awkward(records_of(jets))
     if not isinstance(jets, np.ndarray) and not isinstance(jets, list | tuple):
         jets = jets.to_numpy() if hasattr(jets, "to_numpy") else np.asanyarray(jets)
     if isinstance(jets, list | tuple) or (jets.dtype == object and jets.ndim == 1):
         return columns_of_jets(list(jets))
-    if jets.dtype.names:  # structured, as the NumPy arrays of vector are
-        return columns_of_awkward(records_of(jets))
     if jets.ndim != 3 or jets.shape[2] not in (4, 5) or jets.dtype.kind not in "iuf":
         raise UserError(f"constituents: shape {jets.shape} of {jets.dtype}; {EXPECTED}")
     flat = np.ma.asarray(jets.reshape(-1, jets.shape[2]))
     return by_name(flat), np.full(len(jets), jets.shape[1])
 
 
-def records_of(jets):
-    """A structured array, or a table of pandas, as awkward records; anything else as it is."""
-    if hasattr(jets, "to_records"):
-        jets = jets.to_records(index=False)
-    if not isinstance(jets, np.ndarray) or not jets.dtype.names:
-        return jets
-    fields = {key: to_awkward(jets[key]) for key in jets.dtype.names}
-    is_vector = type(jets).__module__.startswith("vector")
-    return ak.zip(fields, with_name="Momentum4D" if is_vector else None)
+def column_names(table) -> list[str]:
+    """Names of the columns of a structured array or a table of pandas; empty for anything else."""
+    if isinstance(table, ak.Array):
+        return []
+    names = getattr(getattr(table, "dtype", None), "names", None)
+    return [*(getattr(table, "columns", ()) if names is None else names)]
+
+
+def records_of(table) -> ak.Array:
+    """A structured array or a table of pandas as records: its columns by their names."""
+    fields = {str(key): to_awkward(np.asanyarray(table[key])) for key in column_names(table)}
+    is_vector = type(table).__module__.startswith("vector")
+    return ak.zip(fields, depth_limit=1, with_name="Momentum4D" if is_vector else None)
+
+
+def is_vector_object(thing) -> bool:
+    return type(thing).__module__.startswith("vector.backends.object")
+
+
+def momentum_of(vector) -> dict[str, float] | None:
+    """The components of a four-vector of the package vector; None for None."""
+    return None if vector is None else {key: getattr(vector, key) for key in MOMENTUM}
 
 
 def by_name(flat: np.ma.MaskedArray) -> Columns:
@@ -133,8 +170,12 @@ def columns_of_jets(jets: list) -> tuple[Columns, np.ndarray]:
     for row, jet in enumerate(jets):
         if jet is None or jet is np.ma.masked:
             raise UserError(f"constituents: jet {row} (counted from 0) is missing")
-    jets = [records_of(jet) for jet in jets]
+    jets = [records_of(jet) if column_names(jet) else jet for jet in jets]
     first = next((item for jet in jets for item in list(jet)[:1] if item is not None), None)
+    if is_vector_object(first):
+        return columns_of_awkward(
+            ak.from_iter([[momentum_of(each) for each in jet] for jet in jets])
+        )
     if isinstance(first, Mapping) or any(isinstance(jet, Mapping) for jet in jets):
         return columns_of_awkward(ak.from_iter(jets))
     if any(isinstance(jet, ak.Array) and jet.fields for jet in jets):

@@ -313,3 +313,32 @@ def dataset(name: str, data: Path | str = "") -> DatasetSpec:
         f"unknown dataset {name!r}; the suite has {', '.join(CATALOGUE)}; one of your own needs "
         f"{path} (see docs/own_dataset.md)"
     )
+
+
+def describe_in(run: Path, spec: DatasetSpec) -> None:
+    """Write the declaration of a dataset outside the catalogue into a run, which can be moved."""
+    if spec.name not in CATALOGUE:
+        declared.write_declaration(run / declared.FILE_NAME, spec)
+
+
+def as_trained(spec: DatasetSpec, run: Path, slots: bool = True) -> DatasetSpec:
+    """`spec` as a run takes it, with the standardisation that the run was trained with.
+
+    A dataset of one's own that was made again has another one. slots: the model needs the number of
+    slots that it was trained with. Raises UserError where classes, features or slots differ.
+    """
+    path = run / declared.FILE_NAME
+    if not path.is_file():
+        return spec
+    trained = declared.read_declaration(path, spec.name)
+    of_model = {"class_names": "the classes", "num_features": "features per constituent"}
+    if slots:
+        of_model["max_constituents"] = "slots per jet"
+    for name, words in of_model.items():
+        before, now = getattr(trained, name), getattr(spec, name)
+        if before != now:
+            raise UserError(
+                f"{run} was trained on {spec.name} with {words} {before}, which now has {now}; "
+                "train again under another --name, or give the folder of the former one with --data"
+            )
+    return replace(spec, normalisation=trained.normalisation)

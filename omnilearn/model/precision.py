@@ -8,7 +8,8 @@ differences of neighbours in an edge. Precision is a setting of the training, no
 architecture; checkpoints hold the same arrays with both.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 import keras
@@ -32,6 +33,17 @@ def in_precision(function: Callable, precision: str) -> Callable:
             _of_products.reset(token)
 
     return call
+
+
+@contextmanager
+def float32_layers() -> Iterator[None]:
+    """Layers that are made within are float32, also where a notebook has set another policy."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(FULL)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def reduced(x):

@@ -174,7 +174,7 @@ def released_config(path: Path | str) -> PETConfig:
             classifier_layers=counts["classifier"],
             generator_layers=counts["generator"],
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"{path}: its arrays fit no architecture ({error})") from error
 
 

@@ -119,7 +119,7 @@ def open_data(spec: DatasetSpec, config: Config, tokeniser: TokeniserConfig) -> 
     """Training and validation jets for a tokeniser; logs which constituents are left out."""
     scaled_spec = token_spec(spec, tokeniser)
     data = open_jets(scaled_spec, config)
-    longer, limit = sum(pipeline.files.longer for pipeline in data), tokeniser.max_constituents
+    longer, limit = sum(pipeline.files.longer for pipeline in data), scaled_spec.max_constituents
     if longer:
         log.info(
             f"{spec.name}: {longer} jets have more than {limit} constituents: the softest of "

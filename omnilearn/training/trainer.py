@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.data.catalogue import describe_in
 from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.streams import JetStreams
 from omnilearn.errors import UserError
@@ -104,6 +105,8 @@ class Trainer:
             self.class_names = training.spec.class_names
             self.trained_on = fingerprint.same_on_all_ranks(training, validation)
             self.resume()
+            if self.rank == 0:  # not before other data were refused
+                describe_in(self.run, training.spec)
             distributed.broadcast_variables(
                 [*model_weights(self.objective.model).values(), *self.optimiser.variables]
             )

@@ -1,22 +1,26 @@
 """A tagger from Python gives jets in memory, in whatever form, the numbers of evaluate.py."""
 
 import json
+import re
 import shutil
 
 import awkward as ak
 import h5py
+import keras
 import numpy as np
 import pytest
+from commands import python
 from documented import run_doctests, run_example
 from scipy.special import softmax
 from tiny_models import tiny_and_eager
-from tiny_tagger import ABOUT, SLOTS, toy_momenta, trained_tagger
+from tiny_tagger import ABOUT, SETTINGS, SLOTS, toy_momenta, trained_tagger
 
 from omnilearn import api
-from omnilearn.api import Tagger, load
+from omnilearn.api import Tagger, load, read_jets
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.tagging.predictions import read_predictions
+from preprocessing.own import write_dataset
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -91,6 +95,25 @@ def test_rejection_has_an_uncertainty_and_takes_names_of_classes(tagger, test_je
         tagger.rejection(jets, label + 1)
 
 
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64"])
+def test_a_precision_that_a_notebook_has_set_does_not_matter(run, tagger, test_jets, policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        logits = load(run, batch=16).logits(test_jets[0])
+        assert keras.config.dtype_policy().name == policy
+    finally:
+        keras.config.set_dtype_policy(before)
+    np.testing.assert_allclose(logits, tagger.logits(test_jets[0]), atol=1e-6)
+
+
+def test_jets_of_a_dataset_are_all_of_them_or_a_number_above(run):
+    data = run.parents[1] / "data"
+    assert [len(read_jets("mine", jets=n, data=data)[0]) for n in (0, 8, 1000)] == [36, 8, 36]
+    with pytest.raises(UserError, match="jets is -1; expected 0 for all, or more"):
+        read_jets("mine", jets=-1, data=data)
+
+
 def test_a_checkpoint_file_is_the_same_tagger(run, tagger, test_jets):
     again = load(run / "best.h5")
     assert isinstance(again, Tagger)
@@ -150,6 +173,57 @@ def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, 
     (tmp_path / "elsewhere/dataset.json").unlink()
     with pytest.raises(UserError, match=r"one of your own needs data/mine/dataset\.json"):
         load("elsewhere")
+
+
+@pytest.fixture
+def copied(run, tmp_path):
+    """The run in a folder of its own, and a function that makes its dataset again."""
+
+    def make_again(jets, label, **changed):
+        about = {"max_constituents": SLOTS, **ABOUT, **changed}
+        splits = {"train": 0.4, "val": 0.3, "test": 0.3}
+        return write_dataset(tmp_path / "data", "mine", jets, label, splits=splits, **about)
+
+    shutil.copytree(run.parents[1], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "runs" / run.name, make_again
+
+
+def test_a_run_keeps_its_standardisation_where_its_dataset_is_made_again(copied):
+    run, make_again = copied
+    declaration, data = (run / "dataset.json").read_text(), run.parents[1] / "data"
+    jets, label = toy_momenta()
+    harder = ak.with_field(jets, 1.2 * jets.pt, "pt")
+    paths = make_again(harder, label, jet_pt_range=(660.0, 780.0))
+    code, _, err = python(f"finetune.py mine --data {data} --runs {run.parent} {SETTINGS}")
+    assert code == 2
+    assert "was trained on other data than there are now" in err
+    assert (run / "dataset.json").read_text() == declaration
+    code, _, err = python("evaluate.py", run, "--data", data)
+    assert (code, err) == (0, "")
+    with h5py.File(paths[2]) as file:
+        rows = file["source"][:, 1]
+    predicted, _ = read_predictions(run / "predictions.h5")
+    for tagger in (load(run), load(run, data=data), load(run / "best.h5", data=data)):
+        np.testing.assert_allclose(tagger.logits(harder[rows]), predicted["logits"], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"classes": ("top", "QCD")}, r"with the classes \('QCD', 'top'\), .* now has \('top', '"),
+        ({"max_constituents": 40}, "with slots per jet 24, which now has 40"),
+        ({"identity": 211}, "with features per constituent 7, which now has 13"),
+    ],
+)
+def test_a_dataset_of_other_classes_features_or_slots_is_not_evaluated(copied, changed, sentence):
+    run, make_again = copied
+    jets, label = toy_momenta()
+    if identity := changed.pop("identity", None):
+        jets = ak.with_field(jets, identity, "pdg_id")
+    make_again(jets, label, **changed)
+    code, _, err = python("evaluate.py", run, "--data", run.parents[1] / "data")
+    assert code == 2
+    assert re.search(sentence, err), err
 
 
 def padded(jets) -> np.ndarray:

@@ -148,6 +148,15 @@ def test_a_missing_array_is_named(pet, copied, missing):
         released_config(copied)
 
 
+def test_a_number_in_place_of_an_array_is_refused(copied):
+    key = "body/_layer_checkpoint_dependencies/dense_2/vars/0"
+    with h5py.File(copied, "a") as file:
+        del file[key]
+        file[key] = 1.0
+    with pytest.raises(UserError, match=r"copy\.weights\.h5: its arrays fit no architecture"):
+        released_config(copied)
+
+
 def test_a_missing_average_is_named(pet, copied):
     with h5py.File(copied, "a") as file:
         del file["ema_body/_layer_checkpoint_dependencies/dense_2/vars/0"]

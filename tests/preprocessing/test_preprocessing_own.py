@@ -1,6 +1,7 @@
 """A dataset of your own: its files, its declaration, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import awkward as ak
 import h5py
@@ -9,11 +10,12 @@ import pytest
 from public_order import in_public_order
 
 from omnilearn.content import is_as_written
-from omnilearn.data.catalogue import JETCLASS_NORMALISATION, dataset
+from omnilearn.data.catalogue import JETCLASS_NORMALISATION, TOP, dataset
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
 from preprocessing import own
+from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own import write_dataset
 
 ABOUT = {"classes": ("QCD", "top"), "jet_radius": 0.8, "jet_pt_range": (550.0, 650.0)}
@@ -170,6 +172,18 @@ MISTAKES = {
     "seed": ({"seed": -1}, "seed -1: expected a whole number, 0"),
     "large seed": ({"seed": 2**70}, "expected a whole number, 0 to 4294967295"),
 }
+
+
+def test_a_second_sample_in_mev_is_refused(jets, tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "CHUNK_ROWS", 40)
+    _, padded, label, _ = jets
+    padded[80:] *= [1000, 1, 1, 1000]
+    with pytest.raises(UserError, match="looks like MeV"):
+        write_dataset(tmp_path, "mine", padded, label, **ABOUT)
+    spec = replace(TOP, jet_pt_range=ABOUT["jet_pt_range"])
+    with pytest.raises(UserError, match="looks like MeV"):
+        JetsInMemory(padded, spec)
+    assert JetsInMemory(padded[:80], spec).num_jets == 80
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -1,5 +1,7 @@
 """Jets of your own in all supported forms give the same files."""
 
+import tracemalloc
+
 import awkward as ak
 import h5py
 import numpy as np
@@ -13,6 +15,7 @@ from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
 from omnilearn.kinematics import to_cartesian
+from preprocessing import own_constituents
 from preprocessing.own import write_dataset
 from preprocessing.own_constituents import constituents_of
 
@@ -108,23 +111,56 @@ FORMS = {
     "masked big-endian columns": lambda p: {
         k: masked(p)[..., place].astype(">f8") for place, k in enumerate(KEYS)
     },
-    "tables": frames,
-    "structured jets": lambda p: [frame.to_records(index=False) for frame in frames(p)],
-    "vectors, jet by jet": lambda p: [
-        vector.array(dict(zip(KEYS, jet.T, strict=True))) for jet in lists(p)
-    ],
     "anything but pt in empty slots": lambda p: np.where(p[..., :1] > 0, p, [0, -999, 99, -999]),
+    "a table per jet": lambda p: [
+        pd.DataFrame(jet, columns=KEYS)[[*KEYS[::-1]]] for jet in lists(p)
+    ],
+    "a table of lists": lambda p: pd.DataFrame({k: [*records(p)[k]] for k in KEYS}),
+    "a structured array per jet": lambda p: [
+        np.rec.fromarrays(jet.T[::-1], names=",".join(KEYS[::-1])) for jet in lists(p)
+    ],
+    "vectors per jet": lambda p: [vector.array(cartesian(jet)) for jet in lists(p)],
+    "lists of vectors": lambda p: [
+        [vector.obj(**dict(zip(KEYS, map(float, each), strict=True))) for each in jet]
+        for jet in lists(p)
+    ],
     "structured": lambda p: np.rec.fromarrays(np.moveaxis(p, -1, 0), names=",".join(KEYS)),
 }
 
 
+@pytest.mark.parametrize("part", [own_constituents.PART_JETS, 50])
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_same_momenta(form, padded):
+def test_every_form_gives_the_same_momenta(form, part, padded, monkeypatch):
+    monkeypatch.setattr(own_constituents, "PART_JETS", part)
     flat = constituents_of(FORMS[form](padded))
     real = flat.momenta[:, 0] > 0
     owner = np.repeat(np.arange(JETS), flat.counts)[real]
     np.testing.assert_allclose(flat.momenta[real], padded[padded[..., 0] > 0], rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(np.bincount(owner), (padded[..., 0] > 0).sum(axis=1))
+
+
+def test_memory_holds_the_constituents_once_and_no_empty_slots(monkeypatch):
+    monkeypatch.setattr(own_constituents, "PART_JETS", 200)
+    jets = np.zeros((4000, 50, 4), np.float32)
+    jets[:, :10] = [60.0, 0.1, 0.2, 60.3]
+    tracemalloc.start()
+    try:
+        flat = constituents_of(jets)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert flat.momenta.nbytes == 4000 * 10 * 4 * 8
+    assert peak < 4 * flat.momenta.nbytes  # a copy in float64 of all slots is 5
+
+
+def test_a_mistake_in_a_later_part_has_the_number_of_its_jet(padded, monkeypatch):
+    monkeypatch.setattr(own_constituents, "PART_JETS", 50)
+    present = np.arange(JETS) % 60 != 55
+    with pytest.raises(UserError, match=r"jet 55 \(counted from 0\) is missing .* and 1 more"):
+        constituents_of(ak.mask(records(padded), present))
+    wider = [*lists(padded)[:60], *(np.pad(jet, ((0, 0), (0, 1))) for jet in lists(padded)[60:])]
+    with pytest.raises(UserError, match="some jets have 4 columns, others 5"):
+        constituents_of(wider)
 
 
 def test_a_mass_raises_the_energy(padded):

@@ -1,5 +1,7 @@
 """Jets for token models: constituents out of reach or beyond the length are left out and logged."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 from toy_jets import write_toy_dataset
@@ -40,3 +42,6 @@ def test_longer_jets_are_cut_and_counted(tmp_path, capsys):
     training, _ = open_data(ASPEN, Config(data=str(tmp_path), batch=8), TokeniserConfig())
     assert training.files.multiplicity.max() == training.spec.max_constituents == 128
     assert "aspen: 3 jets have more than 128 constituents" in capsys.readouterr().out
+    fewer = replace(ASPEN, max_constituents=100)
+    open_data(fewer, Config(data=str(tmp_path), batch=8), TokeniserConfig())
+    assert "jets have more than 100 constituents" in capsys.readouterr().out
