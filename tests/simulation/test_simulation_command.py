@@ -25,9 +25,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return run_cli(main)
 
 
-def test_the_command_writes_three_tables_and_prints_their_paths(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
+def test_the_command_writes_three_tables_and_prints_their_paths(monkeypatch, tmp_path, capfd):
     assert command(monkeypatch, "top", "--jets", 6, "--out", tmp_path / "top", "--workers", 1) == 0
     printed = capfd.readouterr().out.splitlines()
     assert len(printed) == 4  # neither Pythia nor FastJet adds a banner
@@ -55,12 +53,8 @@ def test_the_command_writes_three_tables_and_prints_their_paths(
     ],
 )
 def test_a_wrong_flag_is_refused_in_one_sentence(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture,
-    arguments: list[str],
-    complaint: str,
-) -> None:
+    monkeypatch, tmp_path, capfd, arguments, complaint
+):
     assert command(monkeypatch, *arguments, "--out", tmp_path / "new") == 2
     printed = capfd.readouterr()
     assert printed.out == ""
@@ -69,9 +63,7 @@ def test_a_wrong_flag_is_refused_in_one_sentence(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_simulating(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_before_simulating(monkeypatch, tmp_path, capfd):
     (tmp_path / "file").write_text("not a folder")
     assert command(monkeypatch, "top", "--jets", 5, "--out", tmp_path / "file" / "top") == 2
     printed = capfd.readouterr().err
@@ -87,20 +79,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_simulating(
         (["top", "--jets", "5", "--val-jets", "0"], "val.h5"),
     ],
 )
-def test_files_of_another_sample_are_not_mixed_in(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture,
-    arguments: list[str],
-    older: str,
-) -> None:
+def test_files_of_another_sample_are_not_mixed_in(monkeypatch, tmp_path, capfd, arguments, older):
     (tmp_path / older).parent.mkdir(exist_ok=True)
     (tmp_path / older).touch()
     assert command(monkeypatch, *arguments, "--out", tmp_path) == 2
     assert str(tmp_path / older) in capfd.readouterr().err
 
 
-def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path: Path) -> None:
+def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path):
     out = ["--out", str(tmp_path)]
     args = parser().parse_args(["jetclass", "--jets-per-class", "2000", *out])
     files = jetclass.files(args)
@@ -110,7 +96,7 @@ def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path: Path) -
     assert [sum(file.jets) for file in top.files(args)] == [1200, 400, 10]
 
 
-def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> None:
+def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path):
     def tasks_of_files(*classes: str) -> dict:
         flags = ["jetclass", "--jets-per-class", "400", "--out", str(tmp_path), *classes]
         files = jetclass.files(parser().parse_args(flags))
@@ -123,7 +109,7 @@ def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> N
     assert two.items() <= ten.items()
 
 
-def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
+def test_no_two_tasks_share_a_random_stream(tmp_path):
     flags = ["jetclass", "--jets-per-class", "120000", "--jets-per-file", "28000"]
     args = parser().parse_args([*flags, "--out", str(tmp_path)])
     pythia, detector = [], []
@@ -138,7 +124,7 @@ def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
     assert 1 <= min(pythia) <= max(pythia) <= 900_000_000
 
 
-def test_tasks_of_a_file_add_up_to_its_jets(tmp_path: Path) -> None:
+def test_tasks_of_a_file_add_up_to_its_jets(tmp_path):
     args = parser().parse_args(["top", "--jets", "1201", "--out", str(tmp_path)])
     files = top.files(args)
     for file, parts in zip(files, tasks(top.CARD, files, seed=1), strict=True):
@@ -147,16 +133,14 @@ def test_tasks_of_a_file_add_up_to_its_jets(tmp_path: Path) -> None:
         assert all(sum(share) <= top.CARD.chunk_size + 1 for share in shares)
 
 
-def test_a_setting_that_pythia_does_not_know_is_an_error(capfd: pytest.CaptureFixture) -> None:
+def test_a_setting_that_pythia_does_not_know_is_an_error(capfd):
     with pytest.raises(AssertionError, match="Nonsense:all"):
         Generator((*CLEAN.settings, "Nonsense:all = on"), seed=1)
     assert "Nonsense" in capfd.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_killed_simulation_makes_only_the_missing_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
+def test_a_killed_simulation_makes_only_the_missing_files(monkeypatch, tmp_path, capfd):
     names = ("train_100M/ZToQQ_000.root", "val_5M/ZToQQ_120.root", "test_20M/ZToQQ_100.root")
     started = []
 
