@@ -50,3 +50,17 @@ def python(line: str, *more) -> tuple[int, str, str]:
             except SystemExit as stop:
                 return stop.code, out.getvalue(), err.getvalue()
     raise AssertionError(f"{line} ended without an exit status")
+
+
+def output_of(result: tuple[int, str, str]) -> str:
+    """The stdout of a command that succeeded with an empty stderr; `result` is that of `python`."""
+    code, out, err = result
+    assert (code, err) == (0, "")
+    return out
+
+
+def refusal_of(result: tuple[int, str, str]) -> str:
+    """The stderr of a command that was refused."""
+    code, _, err = result
+    assert code == 2
+    return err

@@ -10,6 +10,7 @@ import flat_files
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
 
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.hdf5_sums import attributes
@@ -145,8 +146,7 @@ def test_compressed_files_are_read(second_release, preprocess, tmp_path):
     for ours, theirs in zip(atlas.read(compressed), atlas.read(plain), strict=True):
         for name, values in vars(theirs).items():
             np.testing.assert_array_equal(getattr(ours, name), values)
-    status, _, message = preprocess("atlas", "--raw", folder, "--out", tmp_path / "data")
-    assert status == 0, message
+    output_of(preprocess("atlas", "--raw", folder, "--out", tmp_path / "data"))
     with h5py.File(tmp_path / "data/atlas/test/atlas_test_000.h5") as file:
         assert list(attributes(file)["sources"]) == ["test_nominal_000.h5.gz"]
         assert len(file["pid"]) == 50

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import uproot
+from commands import output_of
 from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import H1
@@ -96,8 +97,7 @@ def test_constituents_of_the_leading_jet_have_their_absolute_momenta(branches, t
 def test_the_eighth_stored_feature_is_the_charge(write, preprocess, tmp_path):
     write(f"out_ep0607/{RAPGAP}")
     write(f"out_ep0607/{DJANGO}", seed=1)
-    status, _, message = preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert (status, message) == (0, "")
+    output_of(preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path))
     rows = []
     for path in sorted((tmp_path / "h1").rglob("*.h5")):
         with h5py.File(path) as file:

@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
 from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import OMNIFOLD
@@ -74,8 +75,7 @@ def prepared(public: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def test_the_levels_of_an_event_are_stored_row_by_row(arrays, write, preprocess, tmp_path):
     write()
     write(DATA.format(0), seed=7)
-    status, _, _ = preprocess("omnifold", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0
+    output_of(preprocess("omnifold", "--raw", tmp_path / "raw", "--out", tmp_path))
     rows = []
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"omnifold/{split}/omnifold_{split}_000.h5") as file:

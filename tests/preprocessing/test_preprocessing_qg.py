@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
 from damaged_files import MUTATIONS, survives
 from public_order import in_public_order
 
@@ -58,8 +59,7 @@ def test_constituents_are_ordered_and_keep_their_masses_and_charges(
 ):
     x, y = arrays()
     write()
-    status, printed, _ = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0
+    printed = output_of(preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path))
     assert "train: 1 public files" in printed
     jets = in_public_order(tmp_path / "qg")
     np.testing.assert_array_equal(jets["pid"], y)

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from commands import output_of
 
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import from_cartesian, jet_mass
@@ -103,8 +104,7 @@ def test_chunks_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
 def test_the_jet_is_the_sum_of_all_its_constituents(top_table, write_top, preprocess, tmp_path):
     table = top_table(50)
     write_top(tmp_path / "raw/train.h5", table)
-    status, printed, _ = preprocess("top", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0
+    printed = output_of(preprocess("top", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path))
     assert "test: no public files found" in printed
     momenta = from_cartesian(table[:, :800].reshape(50, 200, 4)[..., [1, 2, 3, 0]])
     with h5py.File(tmp_path / "top/train/top_train_000.h5") as file:

@@ -5,7 +5,7 @@ import subprocess
 
 import matplotlib.image
 import pytest
-from commands import ROOT
+from commands import ROOT, output_of
 from commands import python as command
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -34,8 +34,7 @@ def browser(folder, *flags) -> subprocess.CompletedProcess:
 def report(tmp_path_factory):
     """A report of all runs of the demo."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    code, out, _ = command("-m benchmarks report --runs", RESULTS / "demo_full", "--out", path)
-    assert code == 0
+    out = output_of(command("-m benchmarks report --runs", RESULTS / "demo_full", "--out", path))
     assert "2 runs read" in out
     return path
 
