@@ -22,16 +22,17 @@ TINY = {
 }
 
 
+def run_process(words, **options) -> subprocess.CompletedProcess:
+    """Another process, whatever its exit status, with its output as text."""
+    return subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, check=False, **options
+    )
+
+
 def run_program(program: str, *arguments, **environment) -> subprocess.CompletedProcess:
     """`python -c program` in another process, in the folder of the checkout."""
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = [sys.executable, "-c", program, *arguments]
+    return run_process(words, cwd=ROOT, env=os.environ | environment)
 
 
 def python(line: str, *more) -> tuple[int, str, str]:

@@ -1,7 +1,6 @@
 """The three commands, end to end on toy jets, and one sentence for every mistake."""
 
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, output_of, refusal_of
+from commands import ROOT, output_of, refusal_of, run_process
 from commands import python as command
 from tiny_models import tiny_and_eager
 from tiny_training import ARCHITECTURE
@@ -279,12 +278,9 @@ def test_jets_that_are_not_finite_are_reported_with_file_and_row(folder, folders
 @pytest.mark.slow
 def test_a_mistake_in_a_shell_is_one_line_and_exit_code_2(tmp_path):
     """In another process: start-up messages of TensorFlow are not shown either."""
-    run = subprocess.run(
+    run = run_process(
         [sys.executable, ROOT / "train.py", "jetclass", "--data", tmp_path, "--runs", tmp_path],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert run.returncode == 2
     assert re.fullmatch(r"error: no train files of jetclass .*\n", run.stderr)

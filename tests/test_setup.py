@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import run_process
 
 ROOT = Path(__file__).parent.parent
 SHELL_TOOLS = (
@@ -52,12 +53,10 @@ class Machine:
         return run.stderr.replace(str(self.bin), "BIN")
 
     def run(self, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
+        return run_process(
             [self.bin / "bash", "setup.sh"],
             cwd=self.checkout,
             env={"PATH": str(self.bin), "HOME": str(self.checkout), **environment},
-            capture_output=True,
-            text=True,
             timeout=120,
         )
 
