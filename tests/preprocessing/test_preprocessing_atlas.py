@@ -1,4 +1,4 @@
-"""ATLAS jets: calibrated four-momenta, MeV, weights, two releases; released numbers."""
+"""ATLAS jets: calibrated four-momenta, MeV, weights, two releases; released released."""
 
 import errno
 import gzip
@@ -11,25 +11,21 @@ import h5py
 import numpy as np
 import pytest
 from commands import output_of
+from golden import released_arrays, stored_arrays
 
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import LOG_FLOOR
 from preprocessing import atlas, gzip_file
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import dataset_arrays
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module")
 def golden():
     """(released outputs and inputs, our arrays) of 40 jets."""
-    with np.load(DATA / "prep_atlas.npz") as released:
-        released = dict(released)
+    released = released_arrays("atlas")
     columns = {name: released[f"in.{name}"] for name in atlas.LAYOUT}
-    chunk = atlas.chunk(columns, Path("atlas"), 0)
-    return released, dataset_arrays(prepare(chunk, ATLAS, Path("atlas")), ATLAS)
+    return released, stored_arrays(atlas.chunk(columns, Path("atlas"), 0), ATLAS, Path("atlas"))
 
 
 def test_atlas_columns_labels_and_weights_equal_the_released_ones(golden):
@@ -125,7 +121,7 @@ def test_both_releases_are_read_with_their_key_of_the_weights(raw, toy_jets, pre
 
 @pytest.fixture
 def second_release(raw, toy_jets):
-    """write(numbers): compressed files of record 80030 as `raw` writes them; the folder."""
+    """write(released): compressed files of record 80030 as `raw` writes them; the folder."""
 
     def write(*names: str) -> Path:
         for seed, name in enumerate(names):
