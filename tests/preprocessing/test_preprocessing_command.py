@@ -1,6 +1,5 @@
 """The command: resuming, stopping, refusing, and the provenance in its files."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import output_of, refusal_of
+from flipped_bits import flip_bit
 
 from omnilearn.hdf5_sums import attributes
 from preprocessing import jet_file, source_digests
@@ -185,13 +185,10 @@ def test_public_files_may_be_converted_one_after_the_other(write_top, preprocess
 
 
 def flip_a_bit_of(path, key: str) -> None:
-    """Flip a bit in the stored bytes of an array, with the same modification time."""
+    """Flip a bit in the stored bytes of an array."""
     with h5py.File(path) as file:
-        offset = file[key].id.get_chunk_info(0).byte_offset + 20
-    content, stat = bytearray(path.read_bytes()), path.stat()
-    content[offset] ^= 1
-    path.write_bytes(content)
-    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        offset = file[key].id.get_chunk_info(0).byte_offset
+    flip_bit(path, offset + 20)
 
 
 @pytest.mark.parametrize("key", ["data", "pid", "weight"])
@@ -209,10 +206,7 @@ def test_a_change_in_the_middle_of_a_source_is_noticed(arguments, raw, preproces
     preprocess(*arguments)
     source = raw / "train/HToBB_001.root"
     jobs = [plan("jetclass", [Shard.whole("train", 0, (source,))], raw, tmp_path, 0)]
-    stat, content = source.stat(), bytearray(source.read_bytes())
-    content[len(content) // 2] ^= 1
-    source.write_bytes(content)
-    os.utime(source, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    flip_bit(source, source.stat().st_size // 2)
     jobs += [plan("jetclass", [Shard.whole("train", 0, (source,))], raw, tmp_path, 0)]
     before, after = (job[0].outputs[0][1].fingerprints for job in jobs)
     assert before != after
