@@ -4,14 +4,11 @@ import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from commands import run_process
+from commands import ROOT, run_process
 
 from omnilearn.errors import UserError, run_cli
-
-ROOT = Path(__file__).parent.parent
 
 
 def raising(error):

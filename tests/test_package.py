@@ -11,9 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from commands import run_process
+from commands import ROOT, run_process
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("omnilearn", "preprocessing", "simulation")
 SCRIPTS = ("train", "finetune", "evaluate")
 COMMANDS = ("train", "finetune", "evaluate", "preprocess", "simulate")

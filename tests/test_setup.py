@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import run_process
+from commands import ROOT, run_process
 
-ROOT = Path(__file__).parent.parent
 SHELL_TOOLS = (
     *("bash", "cat", "cksum", "cp", "dirname", "flock", "getconf", "grep", "ln", "make"),
     *("mkdir", "readlink", "rm", "sed", "tail", "touch", "wc"),

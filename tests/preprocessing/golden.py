@@ -1,14 +1,17 @@
 """Public jets and what the released preprocessing made of them, as stored in tests/data."""
 
+import os
 from pathlib import Path
 
 import numpy as np
+from commands import ROOT
 
 from omnilearn.data.spec import DatasetSpec
 from preprocessing.jet_chunk import JetChunk, prepare
 from preprocessing.jet_file import dataset_arrays
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = ROOT / "tests" / "data"
+REAL = Path(os.environ.get("OMNILEARN_REAL_DATA", ROOT.parent / "shared" / "real"))
 FLOOR = np.log(1e-6)  # of our log(1 - pt_rel) and log(1 - E_rel)
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import uproot
 from commands import output_of
+from golden import DATA
 
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.kinematics import from_cartesian, from_relative
 from preprocessing import jetclass, jetclass_files
 from preprocessing.jet_chunk import JetChunk, prepare
 
-GOLDEN = Path(__file__).parents[1] / "data" / "jetclass_50.root"
 TRAIN = ("--splits", "train")  # alone
 PUBLIC = {name: file for file, name in jetclass_files.CLASS_OF_FILE.items()}
 
@@ -107,7 +107,7 @@ def test_a_file_of_mixed_classes_is_labelled_by_its_branches(write_jetclass, pre
 
 def test_constituents_are_ordered_cut_to_the_slots_and_all_counted(preprocess, tmp_path):
     (tmp_path / "raw/train").mkdir(parents=True)
-    shutil.copy(GOLDEN, tmp_path / "raw/train")
+    shutil.copy(DATA / "jetclass_50.root", tmp_path / "raw/train")
     _, printed, _ = preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     assert "5 values of log(1 - rel) clipped" in printed
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:

@@ -1,6 +1,5 @@
 """PFNano of CMS: the jets of the HDF5 layout, with the selection of the paper."""
 
-import os
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -15,6 +14,7 @@ import pytest
 import uproot
 from commands import output_of
 from damaged_files import MUTATIONS, survives
+from golden import REAL
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.reader import JetFiles
@@ -23,8 +23,6 @@ from omnilearn.kinematics import invariant_mass
 from preprocessing import aspen, pfnano
 from preprocessing.jet_chunk import prepare
 
-ROOT = Path(__file__).parents[2]
-REAL = Path(os.environ.get("OMNILEARN_REAL_DATA", ROOT.parent / "shared" / "real"))
 real_data = pytest.mark.skipif(
     not (REAL / "pfnano" / "pfnano.root").is_file(), reason="no excerpts of public data here"
 )

@@ -1,18 +1,14 @@
 """Excerpts of real data against numbers of other programs; skipped where there are none."""
 
-import os
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
 from commands import output_of
+from golden import REAL
 
 from omnilearn.kinematics import from_cartesian, invariant_mass, to_cartesian
 from preprocessing import aspen
 
-ROOT = Path(__file__).parents[2]
-REAL = Path(os.environ.get("OMNILEARN_REAL_DATA", ROOT.parent / "shared" / "real"))
 SPLITS = ("train", "val", "test")
 
 

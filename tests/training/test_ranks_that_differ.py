@@ -2,14 +2,12 @@
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
-from commands import run_process
+from commands import ROOT, run_process
 from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from toy_jets import write_toy_dataset
 
-ROOT = Path(__file__).parents[2]
 pytestmark = NEEDS_HOROVOD
 
 
