@@ -156,7 +156,7 @@ def draw(rows: list[dict], path_stem: Path) -> None:
             axes.plot(of["curve"]["minutes"], of["curve"]["loss"], marker="o", label=of["name"])
         axes.set_xlabel("Training time [min]")
         axes.set_ylabel("Validation loss, all heads")
-        axes.legend(title="channels x blocks")
+        axes.legend(title="channels x blocks", title_fontsize="medium")
 
 
 def table(rows: list[dict]) -> str:

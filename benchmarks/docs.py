@@ -19,12 +19,11 @@ from pathlib import Path
 
 from benchmarks.docs_tables import TABLES
 from benchmarks.generation_tables import scaled
-from benchmarks.programs import command_parser, write_text
+from benchmarks.programs import RESULTS, command_parser, write_text
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import RESULT_KEYS, Result
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 NUMBER = re.compile(r"(<!-- number: ([^>]+?) -->)(.*?)(<!-- /number -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- table: ([^>]+?) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 

@@ -53,15 +53,9 @@ def open_pipeline(
 ) -> Pipeline:
     """The batches of this rank for one split of a dataset under the folder `data`."""
     files, _ = selected_jets(find_files(Path(data), spec, split), spec, limit, classes, seed)
+    ranks = distributed.rank_and_size()
     return Pipeline(
-        files,
-        spec,
-        batch,
-        distributed.rank(),
-        distributed.size(),
-        seed,
-        weighted=weighted,
-        jets_per_epoch=jets_per_epoch,
+        files, spec, batch, *ranks, seed, weighted=weighted, jets_per_epoch=jets_per_epoch
     )
 
 

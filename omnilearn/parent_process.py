@@ -1,9 +1,14 @@
-"""Worker processes that end with their parent, even if it was killed."""
+"""Worker processes: as many as there are cores, and ended with their parent, even if killed."""
 
 import multiprocessing
 import os
 import signal
 import threading
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def end_with_parent() -> None:

@@ -18,6 +18,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError, run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
+from omnilearn.parent_process import cores
 from omnilearn.typed import LARGEST_SEED
 from preprocessing import omnilearned
 from preprocessing.convert import Job, convert, reader_of
@@ -61,10 +62,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     arguments.add_argument("--seed", type=int, default=0, help="of the shuffle of the jets (0)")
     arguments.add_argument(
-        "--workers",
-        type=int,
-        default=len(os.sched_getaffinity(0)),
-        help="processes, one output file each (all cores)",
+        "--workers", type=int, default=cores(), help="processes, one output file each (all cores)"
     )
     arguments.add_argument(
         "--splits",

@@ -22,8 +22,9 @@ from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.errors import UserError, run_cli
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
+from omnilearn.parent_process import cores
 from simulation.plan import at_least, prepare_folders
-from simulation.runner import available_cores, produce
+from simulation.runner import produce
 from simulation.unfinished import Unfinished
 
 DATASETS = {name: import_module(f"simulation.{name}") for name in CATALOGUE}
@@ -55,7 +56,7 @@ def parser() -> Parser:
         command.add_argument(
             "--workers",
             type=at_least(1),
-            default=available_cores(),
+            default=cores(),
             metavar="N",
             help="cores to use (default: all)",
         )

@@ -15,7 +15,7 @@ import numpy as np
 
 from omnilearn.kinematics import invariant_mass
 from simulation.detector import RESPONSE
-from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.generator_card import LONG_LIVED, W_TO_QUARKS, GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, at_least
 from simulation.sample import jets_in_window
 from simulation.writers import HDF5Writer, hdf5, slots
@@ -62,8 +62,7 @@ PROCESSES = (
                 "32:mWidth = 100.",
                 "32:onMode = off",
                 "32:onIfAny = 6",
-                "24:onMode = off",
-                "24:onIfAny = 1 2 3 4 5",
+                *W_TO_QUARKS,
             )
             for mass in (2000, 4000, 6000)
         ),

@@ -10,6 +10,11 @@ from typing import Any
 
 from simulation.detector import reconstruct
 
+# Pythia settings that several datasets have
+QUARKS = "1 2 3 4 5"
+TOP_PAIR = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
+W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
+Z_TO_QUARKS = ("WeakZ0:gmZmode = 2", "23:onMode = off", f"23:onIfAny = {QUARKS}")
 # K0S and Lambda reach the detector
 LONG_LIVED = ("ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10.")
 

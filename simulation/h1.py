@@ -7,8 +7,7 @@ smearing with constants that are H1-like (Nucl. Instrum. Meth. A 386 (1997) 310)
 """
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,12 +146,10 @@ def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     }
 
 
-@contextmanager
-def minitree(path: Path) -> Iterator[TreeWriter]:
+def minitree(path: Path) -> AbstractContextManager[TreeWriter]:
     """A ROOT file with the tree of the generator in its name, as Rapgap/minitree."""
     name = next(process.name for process in PROCESSES if process.name in path.name)
-    with root_tree(path, f"{name}/minitree") as writer:
-        yield writer
+    return root_tree(path, f"{name}/minitree")
 
 
 CARD = GeneratorCard(

@@ -13,7 +13,15 @@ import numpy as np
 from omnilearn.clustering import softdrop_mass, subjettiness
 from simulation.detector import KINDS
 from simulation.early import can_give_jet
-from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.generator_card import (
+    LONG_LIVED,
+    QUARKS,
+    TOP_PAIR,
+    W_TO_QUARKS,
+    Z_TO_QUARKS,
+    GeneratorCard,
+    Process,
+)
 from simulation.plan import OutputFile, add_sizes, at_least, one_process, sizes
 from simulation.sample import jets_in_window, wrap_jagged_phi
 from simulation.writers import root_tree, typed
@@ -34,9 +42,7 @@ PUBLIC_NAMES = {
 }
 LABEL_TYPES = {"QCD": np.float32} | dict.fromkeys(("Hbb", "Hcc", "Hgg", "H4q", "Hqql"), np.bool_)
 
-QUARKS = "1 2 3 4 5"
 INVISIBLE_Z = ("23:onMode = off", "23:onIfAny = 12 14 16")
-W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
 Z_PLUS_JET = (
     "WeakBosonAndParton:qqbar2gmZg = on",
     "WeakBosonAndParton:qg2gmZq = on",
@@ -45,7 +51,6 @@ Z_PLUS_JET = (
 )
 HIGGS = ("HiggsSM:ffbar2HZ = on", "25:m0 = 125.", *INVISIBLE_Z, "25:onMode = off")
 HIGGS_TO_WW = (*HIGGS, "25:onIfMatch = 24 -24", "24:onMode = off")
-TOP_PAIR = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
 
 
 def resonant(name: str, resonance: int, rate: float, *variants: tuple[str, ...]) -> Process:
@@ -66,17 +71,7 @@ PROCESSES = (
         (*HIGGS_TO_WW, "24:onPosIfAny = 11 13", f"24:onNegIfAny = {QUARKS}"),
         (*HIGGS_TO_WW, "24:onNegIfAny = 11 13", f"24:onPosIfAny = {QUARKS}"),
     ),
-    resonant(
-        "Zqq",
-        23,
-        141,
-        (
-            "WeakDoubleBoson:ffbar2gmZgmZ = on",
-            "WeakZ0:gmZmode = 2",
-            "23:onMode = off",
-            f"23:onIfAny = {QUARKS}",
-        ),
-    ),
+    resonant("Zqq", 23, 141, ("WeakDoubleBoson:ffbar2gmZgmZ = on", *Z_TO_QUARKS)),
     resonant("Wqq", 24, 102, ("WeakDoubleBoson:ffbar2ZW = on", *INVISIBLE_Z, *W_TO_QUARKS)),
     resonant("Tbqq", 6, 71, (*TOP_PAIR, *W_TO_QUARKS)),
     resonant("Tbl", 6, 59, (*TOP_PAIR, "24:onMode = off", "24:onIfAny = 11 13")),

@@ -12,12 +12,10 @@ import numpy as np
 
 from omnilearn.kinematics import invariant_mass
 from simulation.detector import visible
-from simulation.generator_card import GeneratorCard, Process
+from simulation.generator_card import TOP_PAIR, W_TO_QUARKS, Z_TO_QUARKS, GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, one_process
 from simulation.sample import jets_in_window, wrap_jagged_phi
 from simulation.writers import hdf5, slots
-
-QUARKS = "1 2 3 4 5"
 
 
 def produced(name: str, rate: float, *settings: str) -> Process:
@@ -29,25 +27,9 @@ PROCESSES = (
     produced(
         "q", 237, "HardQCD:qq2qq = on", "HardQCD:gg2qqbar = on", "HardQCD:qqbar2qqbarNew = on"
     ),
-    produced(
-        "t",
-        241,
-        "Top:gg2ttbar = on",
-        "Top:qqbar2ttbar = on",
-        "24:onMode = off",
-        f"24:onIfAny = {QUARKS}",
-    ),
-    produced(
-        "w", 317, "WeakDoubleBoson:ffbar2WW = on", "24:onMode = off", f"24:onIfAny = {QUARKS}"
-    ),
-    produced(
-        "z",
-        341,
-        "WeakDoubleBoson:ffbar2gmZgmZ = on",
-        "WeakZ0:gmZmode = 2",
-        "23:onMode = off",
-        f"23:onIfAny = {QUARKS}",
-    ),
+    produced("t", 241, *TOP_PAIR, *W_TO_QUARKS),
+    produced("w", 317, "WeakDoubleBoson:ffbar2WW = on", *W_TO_QUARKS),
+    produced("z", 341, "WeakDoubleBoson:ffbar2gmZgmZ = on", *Z_TO_QUARKS),
 )
 
 

@@ -94,22 +94,15 @@ def columns(events: ak.Array, split: str) -> np.ndarray:
     return np.column_stack([particles, ak.to_numpy(events.process) == SIGNAL])
 
 
-class FrameWriter:
-    """Collects all rows of a frame, since the fixed format of pandas cannot grow."""
-
-    def __init__(self):
-        self.chunks: list[np.ndarray] = []
-
-    def append(self, chunk: np.ndarray) -> None:
-        self.chunks.append(chunk)
-
-
 @contextmanager
-def writer(path: Path) -> Iterator[FrameWriter]:
-    """A new file, whose events are held in memory until the end, 17 kB each."""
-    rows = FrameWriter()
-    yield rows
-    frame = pd.DataFrame(np.concatenate(rows.chunks))
+def writer(path: Path) -> Iterator[list[np.ndarray]]:
+    """A new file, whose events are held in memory until the end, 17 kB each.
+
+    The fixed format of pandas cannot grow.
+    """
+    chunks: list[np.ndarray] = []
+    yield chunks
+    frame = pd.DataFrame(np.concatenate(chunks))
     with pandas_store(path) as store:
         store.put(KEY, frame, format="fixed", track_times=False)
 

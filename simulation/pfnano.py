@@ -16,7 +16,14 @@ import numpy as np
 from omnilearn.clustering import cluster, softdrop_mass, subjettiness
 from omnilearn.kinematics import from_cartesian, invariant_mass
 from simulation.generator import Events
-from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.generator_card import (
+    LONG_LIVED,
+    TOP_PAIR,
+    W_TO_QUARKS,
+    Z_TO_QUARKS,
+    GeneratorCard,
+    Process,
+)
 from simulation.plan import OutputFile, one_process
 from simulation.sample import hardest_pt, total_momentum
 from simulation.truth import HEAVY, direction, last_copy, resonances
@@ -28,10 +35,6 @@ NO_TRACK = -1.0
 TIGHT_LEPTON_VETO = 6
 FILTERS = ("Flag_goodVertices", "Flag_BadPFMuonFilter")
 
-QUARKS = "1 2 3 4 5"
-W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
-Z_TO_QUARKS = ("WeakZ0:gmZmode = 2", "23:onMode = off", f"23:onIfAny = {QUARKS}")
-
 
 def boosted(name: str, resonance: int, *settings: str) -> Process:
     return Process(name, (("PhaseSpace:pTHatMin = 300.", *settings),), 20, resonance)
@@ -41,7 +44,7 @@ def boosted(name: str, resonance: int, *settings: str) -> Process:
 PROCESSES = (
     boosted("JetHT", 0, "HardQCD:all = on"),
     boosted("QCD_Pt_300to470", 0, "HardQCD:all = on", "PhaseSpace:pTHatMax = 470."),
-    boosted("TTToHadronic", 6, "Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *W_TO_QUARKS),
+    boosted("TTToHadronic", 6, *TOP_PAIR, *W_TO_QUARKS),
     boosted(
         "WJetsToQQ_HT-400to600",
         24,

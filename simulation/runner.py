@@ -2,7 +2,6 @@
 chunk only, so that the files do not depend on the number of workers.
 """
 
-import os
 import signal
 import zlib
 from collections.abc import Callable, Iterator
@@ -124,10 +123,3 @@ def produce(
                     bar.update(sum(task.jets))
             if unfinished:
                 unfinished.add(file.path)
-
-
-def available_cores() -> int:
-    """Cores this process may use, or all cores where the system does not limit them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from simulation.early import can_give_jet
-from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
+from simulation.generator_card import LONG_LIVED, TOP_PAIR, W_TO_QUARKS, GeneratorCard, Process
 from simulation.plan import OutputFile, add_sizes, sizes
 from simulation.sample import jets_in_window
 from simulation.writers import pandas_store, slots
@@ -31,18 +31,7 @@ SPLIT_NUMBER = {"train": 0, "test": 1, "val": 2}  # column ttv
 PROCESSES = (
     Process("QCD", (("HardQCD:all = on",),), jets_per_second=100, leading_only=True),
     Process(
-        "top",
-        (
-            (
-                "Top:gg2ttbar = on",
-                "Top:qqbar2ttbar = on",
-                "24:onMode = off",
-                "24:onIfAny = 1 2 3 4 5",
-            ),
-        ),
-        jets_per_second=80,
-        resonance=6,
-        leading_only=True,
+        "top", ((*TOP_PAIR, *W_TO_QUARKS),), jets_per_second=80, resonance=6, leading_only=True
     ),
 )
 SIGNAL = 1

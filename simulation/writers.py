@@ -52,23 +52,6 @@ def root_tree(path: Path, name: str) -> Iterator[TreeWriter]:
         yield TreeWriter(file, name)
 
 
-class ArrayWriter:
-    """Arrays with the same names in every chunk, concatenated along axis 0."""
-
-    def __init__(self):
-        self.chunks: list[dict[str, np.ndarray]] = []
-
-    def append(self, chunk: dict[str, np.ndarray]) -> None:
-        self.chunks.append(chunk)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All chunks together, padded with zeros along axis 1 where it differs."""
-        return {
-            name: np.concatenate(padded([chunk[name] for chunk in self.chunks]))
-            for name in self.chunks[0]
-        }
-
-
 def padded(arrays: list[np.ndarray]) -> list[np.ndarray]:
     """The arrays, padded with zeros to the same length along axis 1."""
     if arrays[0].ndim < 2:
@@ -81,12 +64,16 @@ def padded(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 @contextmanager
-def npz(path: Path) -> Iterator[ArrayWriter]:
-    """A compressed npz archive, whose content is held in memory until the end."""
-    writer = ArrayWriter()
-    yield writer
+def npz(path: Path) -> Iterator[list[dict[str, np.ndarray]]]:
+    """A compressed npz archive of the arrays of all chunks, held in memory until the end.
+
+    Arrays are padded with zeros along axis 1 where it differs.
+    """
+    chunks: list[dict[str, np.ndarray]] = []
+    yield chunks
+    arrays = {name: np.concatenate(padded([chunk[name] for chunk in chunks])) for name in chunks[0]}
     with path.open("wb") as file:  # NumPy would append .npz to a path without it
-        np.savez_compressed(file, **writer.arrays())
+        np.savez_compressed(file, **arrays)
 
 
 class HDF5Writer:

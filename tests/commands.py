@@ -22,16 +22,17 @@ TINY = {
 }
 
 
+def run_process(words, **options) -> subprocess.CompletedProcess:
+    """Another process, whatever its exit status, with its output as text."""
+    return subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, check=False, **options
+    )
+
+
 def run_program(program: str, *arguments, **environment) -> subprocess.CompletedProcess:
     """`python -c program` in another process, in the folder of the checkout."""
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = [sys.executable, "-c", program, *arguments]
+    return run_process(words, cwd=ROOT, env=os.environ | environment)
 
 
 def python(line: str, *more) -> tuple[int, str, str]:
@@ -50,3 +51,17 @@ def python(line: str, *more) -> tuple[int, str, str]:
             except SystemExit as stop:
                 return stop.code, out.getvalue(), err.getvalue()
     raise AssertionError(f"{line} ended without an exit status")
+
+
+def output_of(result: tuple[int, str, str]) -> str:
+    """The stdout of a command that succeeded with an empty stderr; `result` is that of `python`."""
+    code, out, err = result
+    assert (code, err) == (0, "")
+    return out
+
+
+def refusal_of(result: tuple[int, str, str]) -> str:
+    """The stderr of a command that was refused."""
+    code, _, err = result
+    assert code == 2
+    return err

@@ -2,9 +2,8 @@
 
 import doctest
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from commands import ROOT
 
 
 def example(page: str, containing: str) -> str:

@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 
-from commands import ROOT
+from commands import ROOT, run_process
 
 
 def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
@@ -14,12 +14,9 @@ def bash(script: str, *arguments, **environment) -> subprocess.CompletedProcess:
         for name, value in os.environ.items()
         if not name.startswith(("SLURM", "OMNILEARN", "NERSC"))
     }
-    return subprocess.run(
+    return run_process(
         ["bash", ROOT / "jobs" / script, *map(str, arguments)],
-        check=False,
-        text=True,
         env={**clean, "OMNILEARN_SITE": "laptop", **environment},
-        capture_output=True,
         cwd="/",
     )
 

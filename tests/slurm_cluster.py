@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from commands import run_process
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "mpirun")
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge", "openmpi-bin")
@@ -46,9 +47,7 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=
 
 def done(*command, **more) -> str:
     """The stdout of a command; an assertion shows its output if it fails."""
-    run = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, check=False, **more
-    )
+    run = run_process(command, **more)
     assert run.returncode == 0, f"{command} ended with {run.returncode}: {run.stdout}{run.stderr}"
     return run.stdout
 
@@ -76,15 +75,7 @@ def install_slurm() -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for words in (("update",), ("install", "-y", "--no-install-recommends", *PACKAGES)):
         try:
-            run = subprocess.run(
-                ["apt-get", *words],
-                env=quiet,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=600,
-                stdin=subprocess.DEVNULL,
-            )
+            run = run_process(["apt-get", *words], env=quiet, timeout=600, stdin=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
             pytest.skip(f"Slurm cannot be installed: apt-get {words[0]} took ten minutes")
         if run.returncode:
@@ -98,7 +89,7 @@ def start(command: list, **more) -> subprocess.Popen:
 
 def stdout_of(*command: str, env: dict[str, str]) -> str:
     """The stripped stdout of a command, which may fail."""
-    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    run = run_process(command, env=env)
     return run.stdout.strip()
 
 

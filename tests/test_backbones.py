@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+from flipped_bits import flip_bit
 from tiny_models import tiny_and_eager
 from tiny_tagger import toy_momenta
 from tiny_training import SPEC, opened, tiny_trainer, write_jets
@@ -110,9 +111,7 @@ def test_changed_missing_and_unknown_backbones_are_refused(trained, folder):
     with pytest.raises(UserError, match=r"--backbone small: no such run directory.* there is tiny"):
         backbones.checkpoint_file("small")
     path = folder / "tiny.h5"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
+    flip_bit(path, path.stat().st_size // 2)
     with pytest.raises(UserError, match=r"tiny\.h5 does not have the SHA-256"):
         backbones.checkpoint_file("tiny")
     path.unlink()

@@ -3,9 +3,9 @@
 import argparse
 import re
 from dataclasses import asdict, fields
-from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from omnilearn.config import Config, chosen, read_config
 from omnilearn.data.catalogue import CATALOGUE
@@ -21,7 +21,6 @@ from omnilearn.tokens.recipes import (
     TOKENISER,
 )
 
-ROOT = Path(__file__).parent.parent
 every_field = pytest.mark.parametrize("item", fields(Config), ids=lambda item: item.name)
 
 

@@ -4,13 +4,11 @@ import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from commands import ROOT, run_process
 
 from omnilearn.errors import UserError, run_cli
-
-ROOT = Path(__file__).parent.parent
 
 
 def raising(error):
@@ -72,14 +70,7 @@ def test_a_link_whose_target_is_missing_is_reported_as_one(tmp_path, capsys):
 def command(line: str, **environment) -> subprocess.CompletedProcess:
     """`line` in a shell, with `python` for this interpreter."""
     line = line.replace("python", sys.executable)
-    return subprocess.run(
-        ["bash", "-c", line],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        check=False,
-    )
+    return run_process(["bash", "-c", line], cwd=ROOT, env=os.environ | environment)
 
 
 def test_a_closed_output_ends_a_command_without_a_message(tmp_path):

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 import uproot
-from commands import ROOT, python
+from commands import ROOT, output_of, python
 from tiny_models import tiny_and_eager
 
 from omnilearn.data.catalogue import CATALOGUE
@@ -61,19 +61,20 @@ def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp
     monkeypatch.setattr(sample, "CARD", replace(sample.CARD, settings=settings))
     data, runs, raw = (tmp_path / folder for folder in ("data", "runs", "raw"))
 
-    output_of(f"-m simulation {name} {SIZES.get(name, '--jets 100')} --workers 1 --out", raw)
-    output_of(f"-m preprocessing {name} --workers 1 --raw", raw, "--out", data)
+    size = SIZES.get(name, "--jets 100")
+    output_of(python(f"-m simulation {name} {size} --workers 1 --out", raw))
+    output_of(python(f"-m preprocessing {name} --workers 1 --raw", raw, "--out", data))
     for split in ("train", "val", "test"):
         for path in find_files(data, spec, split):
-            out = output_of("-m preprocessing check", path)
+            out = output_of(python("-m preprocessing check", path))
             assert re.search(r"^  origin: +simulated$", out, re.MULTILINE)
             assert out.endswith(f"fits {name}\n")
 
-    output_of(f"train.py {name} {ONE_STEP}", "--data", data, "--runs", runs)
+    output_of(python(f"train.py {name} {ONE_STEP}", "--data", data, "--runs", runs))
     (line,) = read_history(runs / name)
     assert line["steps"] == 1
     assert np.isfinite(list(line["validation"].values())).all()
-    output_of("evaluate.py", runs / name, "--batch", 16)
+    output_of(python("evaluate.py", runs / name, "--batch", 16))
     results = read_results(runs / name / "results.json")
     measured = [result for result in results.values() if isinstance(result, Result)]
     assert (results["dataset"], results["data"]) == (name, "simulated")
@@ -94,25 +95,18 @@ def test_the_examples_of_a_dataset_of_your_own_work(tmp_path, monkeypatch):
     for example in examples:
         exec(compile(example, "docs/own_dataset.md", "exec"), {})
     path = "data/my_ntuple/train/my_ntuple_train_000.h5"
-    assert output_of("-m preprocessing check", path).endswith("fits my_ntuple\n")
+    assert output_of(python("-m preprocessing check", path)).endswith("fits my_ntuple\n")
     with h5py.File(path) as ntuple, h5py.File("data/my_tops/train/my_tops_train_000.h5") as arrays:
         assert ntuple["data"].shape[2] == 13
         assert arrays["data"].shape[2] == 7
     check, finetune, evaluate = (line.removeprefix("python ") for line in shell.splitlines())
-    assert output_of(check).endswith("fits my_tops\n")
+    assert output_of(python(check)).endswith("fits my_tops\n")
     assert Path("inputs.pdf").is_file()
-    output_of(f"{finetune} {ONE_STEP}")
-    output_of(evaluate, "--batch", 16)
+    output_of(python(f"{finetune} {ONE_STEP}"))
+    output_of(python(evaluate, "--batch", 16))
     results = read_results(Path("runs/my_tops_scratch/results.json"))
     assert results["data"] == "own"
     assert results["auc"].n > 10
-
-
-def output_of(line: str, *more) -> str:
-    """The stdout of a command that succeeds with an empty stderr."""
-    code, out, err = python(line, *more)
-    assert (code, err) == (0, ""), err
-    return out
 
 
 def write_ntuple(path: str, momenta: np.ndarray, is_top: np.ndarray) -> None:

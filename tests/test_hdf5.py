@@ -29,7 +29,7 @@ def test_a_file_that_a_notebook_holds_open_is_read_there_and_elsewhere(path, mod
     with h5py.File(path, mode):
         with open_for_reading(path) as file:
             np.testing.assert_array_equal(file["data"], NUMBERS)
-        assert output_of(program) == ""
+        assert printed_by(program) == ""
 
 
 def test_a_file_that_is_read_here_may_be_opened_by_other_programs(path):
@@ -37,7 +37,7 @@ def test_a_file_that_is_read_here_may_be_opened_by_other_programs(path):
         np.testing.assert_array_equal(file["data"], NUMBERS)
 
 
-def output_of(program: str, **environment) -> str:
+def printed_by(program: str, **environment) -> str:
     run = run_program(program, **environment)
     return run.stdout + run.stderr
 
@@ -53,7 +53,7 @@ def test_a_lock_that_the_environment_requires_is_reported_as_a_lock(path):
         "    except Exception as error: print(type(error).__name__, error)\n"
     )
     with h5py.File(path, "r+"):
-        lines = output_of(program, HDF5_USE_FILE_LOCKING="TRUE").splitlines()
+        lines = printed_by(program, HDF5_USE_FILE_LOCKING="TRUE").splitlines()
     assert len(lines) == 2
     for line in lines:  # a complete output is not taken for a damaged one and written again
         assert line.startswith(f"UserError {path} is locked: another program has it open")
@@ -65,7 +65,7 @@ def test_a_file_that_another_program_is_writing_is_not_called_damaged(tmp_path):
     with h5py.File(path, "w", libver="latest") as file:
         file["data"] = NUMBERS
         file.flush()
-        output = output_of(program)
+        output = printed_by(program)
     assert f"UserError: {path} is being written by another program" in output
 
 
@@ -103,7 +103,7 @@ def test_registered_compressions_are_read(path, compression):
         "from omnilearn.hdf5 import open_for_reading\n"
         f"print(open_for_reading({str(path)!r})['packed'][:].sum())"
     )
-    assert output_of(program).strip() == str(NUMBERS.sum())
+    assert printed_by(program).strip() == str(NUMBERS.sum())
 
 
 def write_with_unknown_filter(path):

@@ -9,12 +9,12 @@ from omnilearn import kinematics as kin
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
+def rng():
     return np.random.default_rng(7)
 
 
 @pytest.fixture
-def jets(rng) -> tuple[np.ndarray, np.ndarray]:
+def jets(rng):
     """Constituents (50, 20, 4) and jets (50, 4), axes at phi = pi among them."""
     axis_eta = rng.uniform(-2, 2, (50, 1))
     axis_phi = np.where(rng.random((50, 1)) < 0.5, math.pi, rng.uniform(-math.pi, math.pi, (50, 1)))

@@ -5,15 +5,14 @@ import importlib.metadata
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
+from commands import ROOT, run_process
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("omnilearn", "preprocessing", "simulation")
 SCRIPTS = ("train", "finetune", "evaluate")
 COMMANDS = ("train", "finetune", "evaluate", "preprocess", "simulate")
@@ -61,7 +60,7 @@ def wheel(tmp_path_factory):
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
     line = f"-m pip wheel {checkout} --no-deps --no-build-isolation --no-index -w {folder}"
-    built = subprocess.run([sys.executable, *line.split()], capture_output=True, text=True)
+    built = run_process([sys.executable, *line.split()])
     assert built.returncode == 0, built.stderr
     (path,) = folder.glob("*.whl")
     return path
@@ -72,16 +71,14 @@ def installed(wheel):
     """A folder outside the checkout with the wheel installed."""
     folder = wheel.parent / "installed"
     line = f"-m pip install {wheel} --no-deps --no-index --quiet --target {folder}"
-    pip = subprocess.run([sys.executable, *line.split()], capture_output=True, text=True)
+    pip = run_process([sys.executable, *line.split()])
     assert pip.returncode == 0, pip.stderr
     return folder
 
 
 def run(folder: Path, *words) -> str:
     """The output of a program that imports the installed package instead of this checkout."""
-    process = subprocess.run(
-        words, cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": folder}
-    )
+    process = run_process(words, cwd=folder, env=os.environ | {"PYTHONPATH": folder})
     assert process.returncode == 0, process.stderr
     return process.stdout
 

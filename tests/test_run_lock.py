@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import ROOT
 
 from omnilearn import run_lock
 from omnilearn.errors import UserError
 
-ROOT = Path(__file__).parents[1]
 HOLD = "import sys, time; from omnilearn.run_lock import hold; hold(sys.argv[1]); print('held'"
 HOLD += ", flush=True); time.sleep(60)"
 

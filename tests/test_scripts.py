@@ -1,7 +1,6 @@
 """The three commands, end to end on toy jets, and one sentence for every mistake."""
 
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT
+from commands import ROOT, output_of, refusal_of, run_process
 from commands import python as command
 from tiny_models import tiny_and_eager
 from tiny_training import ARCHITECTURE
@@ -49,24 +48,18 @@ def folders(folder):
 
 @pytest.fixture(scope="module")
 def pretrained(folders):
-    code, out, err = command("train.py jetclass", *folders, *COMMON)
-    assert (code, err) == (0, "")
-    return out
+    return output_of(command("train.py jetclass", *folders, *COMMON))
 
 
 @pytest.fixture(scope="module")
 def finetuned(folder, folders, pretrained):
     run = folder / "runs" / "jetclass"
-    code, out, err = command("finetune.py top --backbone", run, *folders, *COMMON)
-    assert (code, err) == (0, "")
-    return out
+    return output_of(command("finetune.py top --backbone", run, *folders, *COMMON))
 
 
 @pytest.fixture(scope="module")
 def evaluated(folder, finetuned):
-    code, out, err = command("evaluate.py", folder / "runs" / "top_finetuned", "--batch", 32)
-    assert (code, err) == (0, "")
-    return out
+    return output_of(command("evaluate.py", folder / "runs" / "top_finetuned", "--batch", 32))
 
 
 def test_pretraining_writes_all_files_of_a_run(folder, pretrained):
@@ -134,8 +127,7 @@ def test_stored_predictions_suffice_to_evaluate_again(folder, evaluated):
 def test_ten_classes_have_a_confusion_matrix(folder, pretrained):
     run = folder / "runs" / "jetclass"
     write_toy_dataset(folder / "ten", "jetclass", {"test": 200})
-    code, _, err = command("evaluate.py", run, "--data", folder / "ten")
-    assert (code, err) == (0, "")
+    output_of(command("evaluate.py", run, "--data", folder / "ten"))
     results = read_results(run / "results.json")
     np.testing.assert_allclose(np.sum(results["confusion"], axis=1), 1.0)
     assert (run / "confusion.png").stat().st_size > 1000
@@ -146,10 +138,8 @@ def test_ten_classes_have_a_confusion_matrix(folder, pretrained):
 @pytest.mark.slow
 def test_repeated_trainings_are_evaluated_as_mean_and_spread(folder, folders):
     line = "finetune.py top --repeats 2 --name several --mode classifier"
-    code, _, err = command(line, *folders, *COMMON)
-    assert (code, err) == (0, "")
-    code, out, err = command("evaluate.py", folder / "runs" / "several")
-    assert (code, err) == (0, "")
+    output_of(command(line, *folders, *COMMON))
+    out = output_of(command("evaluate.py", folder / "runs" / "several"))
     several, first, second = (
         read_results(folder / "runs" / "several" / name / "results.json")
         for name in (".", "seed0", "seed1")
@@ -164,15 +154,13 @@ def test_repeated_trainings_are_evaluated_as_mean_and_spread(folder, folders):
     ]
     assert not np.array_equal(*logits)
     assert f"auc: {several['auc']}" in out
-    code, out, _ = command(line, *folders, *COMMON)
-    assert code == 0
+    out = output_of(command(line, *folders, *COMMON))
     assert out.count("has finished: 1 epochs") == 2
 
 
 @pytest.mark.slow
 def test_a_generator_is_evaluated_by_its_denoising(folder, folders):
-    code, _, err = command("train.py jetclass --mode generator --name denoiser", *folders, *COMMON)
-    assert (code, err) == (0, "")
+    output_of(command("train.py jetclass --mode generator --name denoiser", *folders, *COMMON))
     run = folder / "runs" / "denoiser"
     assert command("evaluate.py", run, "--batch", 50)[::2] == (0, "")
     result = read_results(run / "results.json")["velocity"]
@@ -185,24 +173,23 @@ def test_a_generator_is_evaluated_by_its_denoising(folder, folders):
 
 def test_a_finished_training_is_not_repeated_by_the_same_command(folder, folders, pretrained):
     before = (folder / "runs" / "jetclass" / "last.h5").read_bytes()
-    code, out, err = command("train.py jetclass", *folders, *COMMON)
-    assert (code, err) == (0, "")
+    out = output_of(command("train.py jetclass", *folders, *COMMON))
     assert "jetclass has finished: 1 epochs" in out
     assert (folder / "runs" / "jetclass" / "last.h5").read_bytes() == before
 
 
 def test_other_settings_under_the_same_name_are_refused(folder, folders, pretrained):
     before = (folder / "runs" / "jetclass" / "config.json").read_bytes()
-    code, _, err = command("train.py jetclass", *folders, *COMMON, "--lr", "0.5")
-    assert code == 2
+    err = refusal_of(command("train.py jetclass", *folders, *COMMON, "--lr", "0.5"))
     assert re.fullmatch(r"error: .*lr 0\.0003 \(now 0\.5\).*--overwrite\n", err)
     assert (folder / "runs" / "jetclass" / "config.json").read_bytes() == before
 
 
 def test_overwrite_with_another_mistake_keeps_the_old_run(folder, folders, pretrained):
     before = sorted((folder / "runs" / "jetclass").iterdir())
-    code, _, err = command("train.py jetclass", *folders, *COMMON, "--overwrite", "--batch", "71")
-    assert code == 2
+    err = refusal_of(
+        command("train.py jetclass", *folders, *COMMON, "--overwrite", "--batch", "71")
+    )
     assert "the largest batch that works is 70" in err
     assert sorted((folder / "runs" / "jetclass").iterdir()) == before
 
@@ -211,15 +198,8 @@ def test_released_weights_that_cannot_be_read_are_refused(tmp_path, folders):
     (tmp_path / "x.weights.h5").write_text("not HDF5")
     for name, message in (("x.weights.h5", "cannot be read as HDF5"), ("y.h5", "not found")):
         path = tmp_path / name
-        code, _, err = command(
-            "finetune.py top --released-weights",
-            path,
-            *folders[:2],
-            *COMMON,
-            "--runs",
-            tmp_path / "runs",
-        )
-        assert code == 2
+        more = (path, *folders[:2], *COMMON, "--runs", tmp_path / "runs")
+        err = refusal_of(command("finetune.py top --released-weights", *more))
         assert f"{path} {message}" in err
     assert not (tmp_path / "runs").exists()
 
@@ -271,8 +251,7 @@ def test_a_mistake_is_one_sentence_and_writes_no_file(name, folder, tmp_path, mo
     other = backbone_with_missing_weights(folder)
     line = line.format(tmp=tmp_path, data=folder / "data", other=other)
     data = () if "--data" in line or "evaluate" in line else ("--data", folder / "data")
-    code, _, err = command(line, *data)
-    assert code == 2
+    err = refusal_of(command(line, *data))
     assert re.search(message, err)
     assert "Traceback" not in err
     lines = err.splitlines()
@@ -282,8 +261,7 @@ def test_a_mistake_is_one_sentence_and_writes_no_file(name, folder, tmp_path, mo
 
 def test_a_run_without_an_epoch_cannot_be_evaluated_yet(folder, pretrained, tmp_path):
     (tmp_path / "config.json").write_bytes((folder / "runs/jetclass/config.json").read_bytes())
-    code, _, err = command("evaluate.py", tmp_path)
-    assert code == 2
+    err = refusal_of(command("evaluate.py", tmp_path))
     assert re.fullmatch(r"error: .*history\.jsonl not found.*\n", err)
 
 
@@ -293,20 +271,16 @@ def test_jets_that_are_not_finite_are_reported_with_file_and_row(folder, folders
     with h5py.File(path, "a") as file:
         file["jet"][7, 2] = np.nan
     more = ("--runs", tmp_path / "runs", *COMMON, "--batch", "40")  # all jets in one batch
-    code, _, err = command("train.py jetclass --data", tmp_path / "data", *more)
-    assert code == 2
+    err = refusal_of(command("train.py jetclass --data", tmp_path / "data", *more))
     assert re.fullmatch(r"error: .*\.h5: 'jet' is nan in row 7 .*\n", err)
 
 
 @pytest.mark.slow
 def test_a_mistake_in_a_shell_is_one_line_and_exit_code_2(tmp_path):
     """In another process: start-up messages of TensorFlow are not shown either."""
-    run = subprocess.run(
+    run = run_process(
         [sys.executable, ROOT / "train.py", "jetclass", "--data", tmp_path, "--runs", tmp_path],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert run.returncode == 2
     assert re.fullmatch(r"error: no train files of jetclass .*\n", run.stderr)

@@ -6,7 +6,7 @@ import zipfile
 import h5py
 import numpy as np
 import pytest
-from commands import python
+from commands import python, refusal_of
 from tiny_training import ARCHITECTURE
 from toy_jets import write_toy_dataset
 
@@ -79,8 +79,9 @@ def test_jets_in_another_file_are_refused(tmp_path, elsewhere, kind):
     data = write_toy_dataset(tmp_path / "data", "top", {"train": 20, "val": 20})
     (path,) = data.rglob("*train*.h5")
     redirect(path, "jet", elsewhere, kind)
-    code, _, err = python("finetune.py top --preset small --data", data, "--runs", tmp_path / "r")
-    assert code == 2
+    err = refusal_of(
+        python("finetune.py top --preset small --data", data, "--runs", tmp_path / "r")
+    )
     assert f"error: {path}: " in err
     assert "such a file is not read" in err
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import MISSING, fields
 
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 
 from omnilearn.anomaly.task import SearchSettings
 from omnilearn.config import Config, TrainingSettings
@@ -46,17 +46,14 @@ COMMANDS = {
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_help_shows_the_flags_that_have_an_effect_and_no_others(line, tmp_path):
-    code, out, _ = python(f"{line} --help")
-    assert code == 0
+    out = output_of(python(f"{line} --help"))
     shown = set(re.findall(r"--([a-z0-9-]+)", out.split("show this and stop")[0]))
     expected, absent = (words.split() for words in COMMANDS[line])
     assert {*expected, "data", "seed", "epochs", "preset"} <= shown
     assert not set(absent) & set(re.findall(r"^  --([a-z0-9-]+)", out, re.MULTILINE))
     for name in sorted(set(absent) - {"backbone", "tokeniser"})[:1]:
         value = "1" if name not in ("padding", "optimiser") else "masked"
-        code, _, err = python(line, f"--{name}", value, "--runs", tmp_path)
-        assert code == 2
-        assert f"--{name}" in err
+        assert f"--{name}" in refusal_of(python(line, f"--{name}", value, "--runs", tmp_path))
     assert not list(tmp_path.iterdir())
 
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import ROOT, run_process
 
-ROOT = Path(__file__).parent.parent
 SHELL_TOOLS = (
     *("bash", "cat", "cksum", "cp", "dirname", "flock", "getconf", "grep", "ln", "make"),
     *("mkdir", "readlink", "rm", "sed", "tail", "touch", "wc"),
@@ -51,19 +51,23 @@ class Machine:
         assert "Traceback" not in run.stderr + run.stdout
         return run.stderr.replace(str(self.bin), "BIN")
 
+    def refusal(self, **environment: str) -> str:
+        """The same where it is one sentence."""
+        error = self.set_up(**environment)
+        assert is_one_sentence(error)
+        return error
+
     def run(self, **environment: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
+        return run_process(
             [self.bin / "bash", "setup.sh"],
             cwd=self.checkout,
             env={"PATH": str(self.bin), "HOME": str(self.checkout), **environment},
-            capture_output=True,
-            text=True,
             timeout=120,
         )
 
 
 @pytest.fixture
-def machine(tmp_path) -> Machine:
+def machine(tmp_path):
     return Machine(tmp_path)
 
 
@@ -77,15 +81,12 @@ def is_one_sentence(text: str) -> bool:
 
 
 def test_a_missing_python_is_reported(machine):
-    error = machine.set_up()
-    assert is_one_sentence(error)
-    assert "no Python 3.11 or 3.12 was found" in error
+    assert "no Python 3.11 or 3.12 was found" in machine.refusal()
 
 
 def test_an_old_python_is_named_with_its_version(machine):
     machine.add("python3", fake_python("3.9"))
-    error = machine.set_up()
-    assert is_one_sentence(error)
+    error = machine.refusal()
     assert "BIN/python3 is 3.9" in error
     assert "PYTHON=" in error
 
@@ -104,9 +105,7 @@ def test_only_the_requested_python_is_tried(machine):
 
 def test_a_python_without_its_venv_module_names_the_package_to_install(machine):
     machine.add("python3", fake_python("3.12", fails_on="ensurepip"))
-    error = machine.set_up()
-    assert is_one_sentence(error)
-    assert "apt install python3.12-venv" in error
+    assert "apt install python3.12-venv" in machine.refusal()
 
 
 def test_a_linked_environment_of_another_checkout_is_left_alone(machine, tmp_path):
@@ -114,16 +113,13 @@ def test_a_linked_environment_of_another_checkout_is_left_alone(machine, tmp_pat
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "pyvenv.cfg").write_text("home = /usr/bin\n")
     (machine.checkout / ".venv").symlink_to(tmp_path / "other")
-    error = machine.set_up()
-    assert is_one_sentence(error)
-    assert f".venv is a link to {tmp_path / 'other'}" in error
+    assert f".venv is a link to {tmp_path / 'other'}" in machine.refusal()
     assert (tmp_path / "other" / "pyvenv.cfg").exists()
 
 
 def test_a_missing_compiler_is_reported_before_any_download(machine):
     machine.add("python3", fake_python("3.11"))
-    error = machine.set_up()
-    assert is_one_sentence(error)
+    error = machine.refusal()
     assert "no C++ compiler" in error
     assert "g++" in error
     assert not (machine.checkout / ".venv").exists()
@@ -134,24 +130,18 @@ def test_a_missing_build_tool_is_reported_before_any_download(machine, tool):
     machine.add("python3", fake_python("3.11"))
     machine.add_compilers()
     (machine.bin / tool).unlink()
-    error = machine.set_up()
-    assert is_one_sentence(error)
-    assert f"no {tool} was found" in error
+    assert f"no {tool} was found" in machine.refusal()
     assert not (machine.checkout / ".venv").exists()
 
 
 def test_missing_headers_of_python_name_the_package_to_install(machine):
     machine.add("python3", fake_python("3.11", fails_on="sysconfig"))
     machine.add_compilers()
-    error = machine.set_up()
-    assert is_one_sentence(error)
-    assert "apt install python3.11-dev" in error
+    assert "apt install python3.11-dev" in machine.refusal()
 
 
 def test_an_unknown_device_is_refused(machine):
-    error = machine.set_up(DEVICE="tpu")
-    assert is_one_sentence(error)
-    assert "cpu or gpu" in error
+    assert "cpu or gpu" in machine.refusal(DEVICE="tpu")
 
 
 @pytest.mark.slow

@@ -9,14 +9,13 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import h5py
 import pytest
-from commands import ROOT
+from commands import ROOT, run_process
 from slurm_cluster import done, job_state, slurm
 from toy_jets import write_toy_dataset
 
@@ -161,14 +160,7 @@ def test_a_job_at_its_time_limit_is_requeued_and_finishes(cluster, data, tmp_pat
 def test_mpirun_starts_ranks_or_reports_what_horovod_lacks(cluster, data, tmp_path):
     launcher = ["mpirun", "--allow-run-as-root", "--oversubscribe", "-np", "2"]
     command = [*launcher, sys.executable, "train.py", *training(data, tmp_path / "runs", 1)]
-    run = subprocess.run(
-        list(map(str, command)),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+    run = run_process(command, cwd=ROOT, timeout=PATIENCE)
     if run.returncode == 0:
         assert load_checkpoint(tmp_path / "runs" / "jetclass" / "last.h5").record["ranks"] == 2
     else:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
-from commands import python
+from commands import output_of, python
 from toy_jets import shower
 
 from omnilearn.data.catalogue import TOP
@@ -38,9 +38,7 @@ def trained_tagger(folder: Path) -> Path:
         folder / "data", "mine", jets, label, max_constituents=SLOTS, splits=splits, **ABOUT
     )
     line = f"finetune.py mine --data {folder / 'data'} --runs {folder / 'runs'} {SETTINGS}"
-    code, _, err = python(line)
-    assert (code, err) == (0, "")
+    output_of(python(line))
     run = folder / "runs" / "mine_scratch"
-    code, _, err = python("evaluate.py", run)
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", run))
     return run

@@ -38,8 +38,3 @@ def tiny_tokens() -> Iterator[None]:
 def call(folder: Path, line: str, *flags) -> tuple[int, str, str]:
     """Exit code and output of a command with the data and runs of the folder."""
     return python(line, *COMMON, "--data", folder / "data", "--runs", folder / "runs", *flags)
-
-
-def run_command(folder: Path, line: str, *flags) -> None:
-    code, _, err = call(folder, line, *flags)
-    assert (code, err) == (0, "")

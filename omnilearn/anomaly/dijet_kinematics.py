@@ -143,15 +143,8 @@ class KinematicsPipeline(Pipeline):
         batch_size: int,
         seed: int,
     ):
-        super().__init__(
-            Rows(len(columns)),
-            spec,
-            batch_size,
-            distributed.rank(),
-            distributed.size(),
-            seed,
-            weighted=False,
-        )
+        ranks = distributed.rank_and_size()
+        super().__init__(Rows(len(columns)), spec, batch_size, *ranks, seed, weighted=False)
         self._columns, self._conditions = columns, conditions
 
     def sources(self) -> list[list]:

@@ -173,7 +173,7 @@ def sampled_reference(
     the masses.
     """
     about = {**asdict(sampler.solver), "seed": sampler.seed, "epochs": sampler.epochs, **about}
-    rank, ranks = distributed.rank(), distributed.size()
+    rank, ranks = distributed.rank_and_size()
     if rank == 0:
         prepare_folder(folder, about)
     distributed.barrier()

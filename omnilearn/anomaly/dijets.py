@@ -130,14 +130,8 @@ class Dijets:
         events = np.count_nonzero(pair.any(axis=1))
         pair *= np.divide(events / np.count_nonzero(sums), sums, out=np.zeros(2), where=sums > 0)
         weight = pair.sum(axis=1)
+        label = np.eye(2)[(pair[:, 1] > 0).astype(int)]
+        ranks = distributed.rank_and_size()
         return DijetPipeline(
-            self.files,
-            self.spec,
-            np.eye(2)[(pair[:, 1] > 0).astype(int)],
-            weight,
-            batch,
-            distributed.rank(),
-            distributed.size(),
-            seed,
-            window=WINDOW,
+            self.files, self.spec, label, weight, batch, *ranks, seed, window=WINDOW
         )

@@ -46,7 +46,7 @@ def improvement_curves(curves: Mapping[str, dict], path_stem: Path | str, title:
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel(r"Signal efficiency $\varepsilon_S$")
         axes.set_ylabel(r"$\varepsilon_S / \varepsilon_B^{1/2}$")
-        axes.legend(title=title or None, title_fontsize="small", loc="upper right")
+        axes.legend(title=title, loc="upper right")
 
 
 def bump_figure(
@@ -96,7 +96,7 @@ def bump_figure(
         axes.set_xlim(spectra[0]["edges"][0], spectra[0]["edges"][-1])
         axes.set_xlabel(r"$m_{jj}$ [GeV]")
         axes.set_ylabel("Events")
-        axes.legend(title=title or None, title_fontsize="small", loc="upper right", ncols=2)
+        axes.legend(title=title, loc="upper right", ncols=2)
 
 
 def scan_figure(
@@ -146,7 +146,7 @@ def scan_figure(
         upper.set_ylim(0.0, 1.45 * upper.get_ylim()[1])
         low, high = lower.get_ylim()
         lower.set_ylim(low, high + 0.4 * (high - low))
-        upper.legend(title=title or None, title_fontsize="small", loc="upper left", ncols=2)
+        upper.legend(title=title, loc="upper left", ncols=2)
         lower.legend(loc="upper left")
 
 

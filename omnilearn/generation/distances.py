@@ -3,11 +3,10 @@
 Unless stated otherwise, uncertainties are standard deviations over bootstrap samples of both sets.
 """
 
-import os
-
 import numpy as np
 from scipy.stats import entropy, wasserstein_distance
 
+from omnilearn.parent_process import cores
 from omnilearn.progress import progress
 from omnilearn.statistics.results import Result
 
@@ -106,11 +105,6 @@ def coverage_and_mmd(
             coverage.append(len(np.unique(nearest)) / batch)
             mmd.append(distances.mean())
     return averaged(coverage, batch * EMD_BATCHES), averaged(mmd, batch * EMD_BATCHES)
-
-
-def cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pt_eta_phi(constituents: np.ndarray) -> list[np.ndarray]:

@@ -35,13 +35,11 @@ class ResidualBlock(keras.layers.Layer):
     def __init__(self, units: int, width: int, layer_scale: float, **kwargs):
         super().__init__(**kwargs)
         self.norm = keras.layers.LayerNormalization(epsilon=1e-6, name="norm")
-        self.residual = dense(width, "residual")
-        self.first, self.second = dense(width, "first"), dense(width, "second")
+        self.norm.build((None, units))
+        self.residual = dense(units, width, "residual")
+        self.first, self.second = dense(units, width, "first"), dense(width, width, "second")
         self.layer_scale = LayerScale(layer_scale, name="layer_scale")
-        for layer in (self.norm, self.residual, self.first):
-            layer.build((None, units))
-        for layer in (self.second, self.layer_scale):
-            layer.build((None, width))
+        self.layer_scale.build((None, width))
         self.built = True
 
     def call(self, x):
@@ -58,11 +56,8 @@ class JetNetwork(keras.layers.Layer):
         super().__init__(**kwargs)
         dim, width = config.projection_dim, 2 * config.projection_dim
         self.time = TimeEmbedding(dim, name="time")
-        self.label, self.film = dense(dim, "label"), dense(width, "film")
-        self.inputs = dense(dim, "inputs")
-        self.label.build((None, config.num_classes))
-        self.film.build((None, dim))
-        self.inputs.build((None, config.num_jet))
+        self.label, self.film = dense(config.num_classes, dim, "label"), dense(dim, width, "film")
+        self.inputs = dense(config.num_jet, dim, "inputs")
         self.blocks = [
             ResidualBlock(width if i else dim, width, config.layer_scale, name=f"block{i}")
             for i in range(config.num_layers - 1)

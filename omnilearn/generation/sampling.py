@@ -226,7 +226,7 @@ def sampled_set(
     set is returned on rank 0, on other ranks an empty one if it was sampled.
     """
     about = description(sampler, truth, ideal, split)
-    spec, rank, ranks = sampler.spec, distributed.rank(), distributed.size()
+    spec, (rank, ranks) = sampler.spec, distributed.rank_and_size()
     files = [folder / name for name in class_files(spec).values()]
     if distributed.broadcast(all(path.is_file() for path in files)):
         stored, stored_about = read_set(folder, spec)

@@ -73,7 +73,6 @@ def transfer_figure(rows: Sequence[ObservableRow], path_stem: Path | str, title:
             title=title,
             loc="outside upper center",
             ncols=6,
-            title_fontsize="small",
             fontsize="x-small",
         )
 

@@ -24,10 +24,8 @@ class TimeEmbedding(keras.layers.Layer):
 
     def __init__(self, dim: int, **kwargs):
         super().__init__(**kwargs)
-        self.first = dense(2 * dim, "first", bias=False)
-        self.second = dense(dim, "second", bias=False)
-        self.first.build((None, 2 * NUM_FREQUENCIES))
-        self.second.build((None, 2 * dim))
+        self.first = dense(2 * NUM_FREQUENCIES, 2 * dim, "first", bias=False)
+        self.second = dense(2 * dim, dim, "second", bias=False)
         self.built = True
 
     def call(self, time):

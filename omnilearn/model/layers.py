@@ -89,8 +89,11 @@ class Slots:
         return bias[:, None, None, :]
 
 
-def dense(units: int, name: str, bias: bool = True) -> keras.layers.Dense:
-    return keras.layers.Dense(units, use_bias=bias, name=name)
+def dense(inputs: int, units: int, name: str, bias: bool = True) -> keras.layers.Dense:
+    """A built layer from vectors of `inputs` numbers to vectors of `units`."""
+    layer = keras.layers.Dense(units, use_bias=bias, name=name)
+    layer.build((None, inputs))
+    return layer
 
 
 class JetNormalization(keras.layers.Layer):
@@ -251,9 +254,8 @@ class FeedForward(keras.layers.Layer):
     def __init__(self, in_dim: int, dim: int, last_gelu: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.last_gelu = last_gelu
-        self.first, self.second = dense(2 * dim, "first"), dense(dim, "second")
-        self.first.build((None, in_dim))
-        self.second.build((None, 2 * dim))
+        self.first = dense(in_dim, 2 * dim, "first")
+        self.second = dense(2 * dim, dim, "second")
         self.built = True
 
     def call(self, x):
@@ -272,9 +274,8 @@ class LocalEncoding(keras.layers.Layer):
     def __init__(self, in_dim: int, dim: int, neighbours: int, **kwargs):
         super().__init__(**kwargs)
         self.in_dim, self.dim, self.neighbours = in_dim, dim, neighbours
-        self.first, self.second = dense(2 * dim, "first"), dense(dim, "second")
-        self.first.build((None, 2 * in_dim))
-        self.second.build((None, 2 * dim))
+        self.first = dense(2 * in_dim, 2 * dim, "first")
+        self.second = dense(2 * dim, dim, "second")
         self.built = True
 
     def call(self, coordinates, features, slots: Slots):

@@ -100,8 +100,7 @@ class Body(keras.layers.Layer):
         dim, features = config.projection_dim, config.num_features
         self.embedding = FeedForward(features, dim, last_gelu=True, name="embedding")
         self.time = TimeEmbedding(dim, name="time")
-        self.time_film = dense(2 * dim, "time_film", bias=False)
-        self.time_film.build((None, dim))
+        self.time_film = dense(dim, 2 * dim, "time_film", bias=False)
         self.local0 = LocalEncoding(features, dim, config.neighbours, name="local0")
         self.local1 = LocalEncoding(dim, dim, config.neighbours, name="local1")
         self.blocks = [Block(config, name=f"block{i}") for i in range(config.num_layers)]
@@ -153,17 +152,14 @@ class ClassifierHead(keras.layers.Layer):
     def __init__(self, config: PETConfig, **kwargs):
         super().__init__(**kwargs)
         dim = config.projection_dim
-        self.jet_film = dense(2 * dim, "jet_film")
-        self.jet_film.build((None, config.num_jet))
+        self.jet_film = dense(config.num_jet, 2 * dim, "jet_film")
         self.token = self.add_weight(shape=(1, dim), initializer="zeros", name="token")
         layers = range(config.classifier_layers)
         self.layers = [TokenBlock(config, name=f"layer{i}") for i in layers]
         self.norm_final = JetNormalization(name="norm_final")
         self.norm_final.build((None, None, dim))
-        self.logits = dense(config.num_classes, "logits")
-        self.regression = dense(config.num_jet, "regression")
-        self.logits.build((None, dim))
-        self.regression.build((None, dim))
+        self.logits = dense(dim, config.num_classes, "logits")
+        self.regression = dense(dim, config.num_jet, "regression")
         self.built = True
 
     def call(self, body, slots: Slots, jet):
@@ -197,19 +193,14 @@ class GeneratorHead(keras.layers.Layer):
         super().__init__(**kwargs)
         dim = config.projection_dim
         self.time = TimeEmbedding(dim, name="time")
-        self.cond_jet = dense(dim, "cond_jet")
-        self.cond_token0 = dense(2 * dim, "cond_token0")
-        self.cond_token1 = dense(dim, "cond_token1")
-        self.cond_label = dense(dim, "cond_label", bias=False)
-        self.cond_jet.build((None, config.num_jet))
-        self.cond_token0.build((None, 2 * dim))
-        self.cond_token1.build((None, 2 * dim))
-        self.cond_label.build((None, config.num_classes))
+        self.cond_jet = dense(config.num_jet, dim, "cond_jet")
+        self.cond_token0 = dense(2 * dim, 2 * dim, "cond_token0")
+        self.cond_token1 = dense(2 * dim, dim, "cond_token1")
+        self.cond_label = dense(config.num_classes, dim, "cond_label", bias=False)
         self.layers = [Block(config, name=f"layer{i}") for i in range(config.generator_layers)]
         self.norm_final = JetNormalization(name="norm_final")
         self.norm_final.build((None, None, dim))
-        self.velocity = dense(config.num_features, "velocity")
-        self.velocity.build((None, dim))
+        self.velocity = dense(dim, config.num_features, "velocity")
         self.built = True
 
     def call(self, body, slots: Slots, jet, time, label):

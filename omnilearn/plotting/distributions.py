@@ -64,14 +64,7 @@ def input_distributions(
             lines |= _draw_panel(axes, panel, spec)
         for axes in grid[len(panels) :]:
             axes.remove()
-        drawing.legend(
-            lines.values(),
-            lines,
-            title=title or None,
-            loc="outside upper center",
-            ncols=5,
-            title_fontsize="small",
-        )
+        drawing.legend(lines.values(), lines, title=title, loc="outside upper center", ncols=5)
 
 
 def _draw_panel(axes: Axes, panel: Panel, spec: DatasetSpec) -> dict[str, Artist]:

@@ -52,7 +52,7 @@ def training_size_scan(
         axes.set_ylim(bottom=0.0)
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
-        axes.legend(title=title or None, title_fontsize="small", loc="upper left")
+        axes.legend(title=title, loc="upper left")
 
 
 def learning_curve(

@@ -117,10 +117,5 @@ def spectra(path_stem: Path | str, panels: Mapping[str, Spectrum], title: str = 
             histogram_with_ratio(axes, ratio_axes, **vars(panel))
         for empty in np.ravel(pairs[len(panels) :]):
             empty.remove()
-        drawing.legend(
-            *grid[0, 0].get_legend_handles_labels(),
-            title=title or None,
-            loc="outside upper center",
-            ncols=5,
-            title_fontsize="small",
-        )
+        handles_and_labels = grid[0, 0].get_legend_handles_labels()
+        drawing.legend(*handles_and_labels, title=title, loc="outside upper center", ncols=5)

@@ -27,6 +27,7 @@ STYLE = {
     "figure.constrained_layout.use": True,
     "font.size": 17,
     "legend.fontsize": 14,
+    "legend.title_fontsize": "small",
     "lines.linewidth": 2.0,
     "axes.linewidth": 1.3,
     "xtick.major.size": 8,

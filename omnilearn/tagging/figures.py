@@ -64,8 +64,7 @@ def roc_curves(
         axes.set_ylabel(r"Background rejection $1/\varepsilon_B$")
         axes.set_ylim(1.0, (3.0 if is_beside else 30.0) * top)  # a decade for the legend inside
         axes.legend(
-            title=title or None,
-            title_fontsize="small",
+            title=title,
             loc="upper left" if is_beside else "upper right",
             bbox_to_anchor=(1.0, 1.0) if is_beside else None,
         )
@@ -140,7 +139,7 @@ def loss_curves(
         axes.set_xlim(0.5, max(len(history.validation) for history in histories) + 0.5)
         axes.set_xlabel("Epoch")
         axes.set_ylabel("Loss")
-        axes.legend(loc="best", title=title or None, title_fontsize="small")
+        axes.legend(loc="best", title=title)
 
 
 def _legend_text(history: LossHistory, target: float | None) -> str:

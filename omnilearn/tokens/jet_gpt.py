@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from omnilearn.model.layers import NEVER
+from omnilearn.model.layers import NEVER, dense
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig, token_inputs
-from omnilearn.tokens.transformer import PostNormBlock, built_dense, causal_bias, padding_bias
+from omnilearn.tokens.transformer import PostNormBlock, causal_bias, padding_bias
 
 START = 0
 # The sum is divided by this and the kernel of the classifier multiplied by it, compared with the
@@ -76,7 +76,7 @@ class GPT(keras.layers.Layer):
         self.blocks = [
             PostNormBlock(dim, config.num_heads, name=f"block{i}") for i in range(config.num_blocks)
         ]
-        self.next_token = built_dense(dim, config.vocabulary, "next_token")
+        self.next_token = dense(dim, config.vocabulary, "next_token")
         self.built = True
 
     def hidden(self, tokens, real=None):
@@ -127,7 +127,7 @@ class SummationHead(keras.layers.Layer):
 
     def __init__(self, config: OmniJetConfig, **kwargs):
         super().__init__(**kwargs)
-        self.logits = built_dense(config.gpt.dim, config.num_classes, "logits")
+        self.logits = dense(config.gpt.dim, config.num_classes, "logits")
         self.logits.kernel.assign(ops.zeros_like(self.logits.kernel))
         self.built = True
 

@@ -14,8 +14,8 @@ import keras
 from keras import ops
 
 from omnilearn.data.spec import FEATURES, TOKEN_FEATURES
-from omnilearn.model.layers import take
-from omnilearn.tokens.transformer import NormFormerBlock, built_dense
+from omnilearn.model.layers import dense, take
+from omnilearn.tokens.transformer import NormFormerBlock
 
 COLUMNS = tuple(FEATURES.index(name) for name in TOKEN_FEATURES)
 # scaling of log pT (GeV), eta_rel, phi_rel and the largest |eta_rel|, |phi_rel|, as published
@@ -53,12 +53,12 @@ class Coder(keras.layers.Layer):
     def __init__(self, inputs: int, outputs: int, config: TokeniserConfig, **kwargs):
         super().__init__(**kwargs)
         dim = config.dim
-        self.embedding = built_dense(inputs, dim, "embedding")
+        self.embedding = dense(inputs, dim, "embedding")
         self.blocks = [
             NormFormerBlock(dim, config.num_heads, name=f"block{i}")
             for i in range(config.num_blocks)
         ]
-        self.output_layer = built_dense(dim, outputs, "output_layer")
+        self.output_layer = dense(dim, outputs, "output_layer")
         self.built = True
 
     def call(self, x, real, drop=None):

@@ -103,8 +103,7 @@ def tokeniser_quality(
     if settings.from_predictions:
         tokens, index = read_tokens(path, codebook, num_codes)
     else:
-        ranks = (distributed.rank(), distributed.size())
-        pipeline = Pipeline(files, spec, settings.batch, *ranks)
+        pipeline = Pipeline(files, spec, settings.batch, *distributed.rank_and_size())
         tokens, index = tokens_of(pipeline, round_trip)
         if distributed.rank() == 0:
             about = {"dataset": spec.name, "split": settings.split}
@@ -180,7 +179,7 @@ def restored_features(
 def two_sample_auc(run: Path, spec: DatasetSpec, round_trip: RoundTrip, data: str, config: Config):
     """AUC of a DeepSets between original and reconstructed test jets; 0.5 if they do not differ."""
     settings = replace(Config(**TWO_SAMPLES), seed=config.seed, data=data)
-    ranks = (distributed.rank(), distributed.size())
+    ranks = distributed.rank_and_size()
 
     def opened(split: str, jets: int) -> HalfReconstructed:
         files, _ = selected_jets(find_files(Path(data), spec, split), spec, jets)

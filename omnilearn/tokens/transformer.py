@@ -21,12 +21,6 @@ def layer_norm(channels: int, name: str, gain: str = "ones") -> keras.layers.Lay
     return layer
 
 
-def built_dense(inputs: int, units: int, name: str) -> keras.layers.Dense:
-    layer = dense(units, name)
-    layer.build((None, None, inputs))
-    return layer
-
-
 def causal_bias(slots):
     """Bias (1, 1, S, S) that masks later slots."""
     slot = ops.arange(slots)
@@ -45,8 +39,8 @@ class PostNormBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.attention = Attention(dim, heads, offsets=False, name="attention")
         self.norm1, self.norm2 = layer_norm(dim, "norm1"), layer_norm(dim, "norm2")
-        self.first = built_dense(dim, WIDENING * dim, "first")
-        self.second = built_dense(WIDENING * dim, dim, "second")
+        self.first = dense(dim, WIDENING * dim, "first")
+        self.second = dense(WIDENING * dim, dim, "second")
         self.built = True
 
     def call(self, x, bias=None):
@@ -88,7 +82,7 @@ class NormFormerBlock(keras.layers.Layer):
         self.attention = Attention(dim, heads, name="attention")
         self.norm_attention = layer_norm(dim, "norm_attention")
         self.norm2 = layer_norm(dim, "norm2")
-        self.first, self.second = built_dense(dim, dim, "first"), built_dense(dim, dim, "second")
+        self.first, self.second = dense(dim, dim, "first"), dense(dim, dim, "second")
         self.second.kernel.assign(ops.zeros_like(self.second.kernel))
         self.built = True
 

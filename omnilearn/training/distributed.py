@@ -95,6 +95,10 @@ def size() -> int:
     return horovod().size() if horovod() and not _single_process else 1
 
 
+def rank_and_size() -> tuple[int, int]:
+    return rank(), size()
+
+
 @contextmanager
 def single_process() -> Iterator[None]:
     """Within the block this process is the only rank, so ranks may do different things."""

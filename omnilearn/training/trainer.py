@@ -65,7 +65,7 @@ class Trainer:
         earlier: "Trainer | None" = None,
     ):
         self.objective, self.config, self.run, self.about = objective, config, Path(run), about
-        self.rank, self.ranks = distributed.rank(), distributed.size()
+        self.rank, self.ranks = distributed.rank_and_size()
         weights = without_key_biases(objective.trained())
         self.names, self.variables = list(weights), list(weights.values())
         self.steps_per_epoch = steps_per_epoch

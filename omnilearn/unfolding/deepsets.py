@@ -5,6 +5,7 @@ of the OmniFold paper, with the interface of PET's classification.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import keras
@@ -37,9 +38,8 @@ class Stack(keras.layers.Layer):
 
     def __init__(self, inputs: int, widths: tuple[int, ...], **kwargs):
         super().__init__(**kwargs)
-        self.layers = [dense(width, f"dense{i}") for i, width in enumerate(widths)]
-        for layer, width in zip(self.layers, (inputs, *widths), strict=False):
-            layer.build((None, width))
+        sizes = pairwise((inputs, *widths))
+        self.layers = [dense(*size, f"dense{i}") for i, size in enumerate(sizes)]
         self.built = True
 
     def call(self, x):
@@ -56,10 +56,8 @@ class DeepSetsHead(keras.layers.Layer):
         super().__init__(**kwargs)
         widths = config.classifier_widths
         self.hidden = Stack(config.widths[-1] + config.num_jet, widths, name="hidden")
-        self.logits = dense(config.num_classes, "logits")
-        self.regression = dense(config.num_jet, "regression")
-        self.logits.build((None, widths[-1]))
-        self.regression.build((None, widths[-1]))
+        self.logits = dense(widths[-1], config.num_classes, "logits")
+        self.regression = dense(widths[-1], config.num_jet, "regression")
         self.built = True
 
     def call(self, summed, jet):

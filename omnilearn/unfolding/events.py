@@ -165,16 +165,8 @@ class Events:
         label = pair / np.where(weight != 0, weight, 1.0)[:, None]
         labels, weights = np.zeros((len(self.selected), 2)), np.zeros(len(self.selected))
         labels[self.selected], weights[self.selected] = label, weight
-        return WeightedPipeline(
-            self.files[level],
-            self.spec,
-            labels,
-            weights,
-            batch,
-            distributed.rank(),
-            distributed.size(),
-            seed,
-        )
+        ranks = distributed.rank_and_size()
+        return WeightedPipeline(self.files[level], self.spec, labels, weights, batch, *ranks, seed)
 
     def positions(self, index: np.ndarray) -> np.ndarray:
         """Positions among the N events of these rows of all files."""

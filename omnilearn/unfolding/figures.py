@@ -64,14 +64,7 @@ def spectra_figure(
             row, column = divmod(index, COLUMNS)
             grid[2 * row, column].remove()
             grid[2 * row + 1, column].remove()
-        drawing.legend(
-            lines.values(),
-            lines,
-            title=title or None,
-            loc="outside upper center",
-            ncols=6,
-            title_fontsize="small",
-        )
+        drawing.legend(lines.values(), lines, title=title, loc="outside upper center", ncols=6)
 
 
 def _draw(upper, lower, edges: np.ndarray, spectra: Spectra, reference: str) -> dict:
@@ -132,7 +125,7 @@ def iteration_figure(
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("Iterations")
         axes.set_ylabel("Triangular discriminator x 1000")
-        axes.legend(loc="best", title=title or None, title_fontsize="small")
+        axes.legend(loc="best", title=title)
 
 
 def panels_of(

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
@@ -43,15 +43,13 @@ def finetuned(workdir, *flags):
 
 @pytest.fixture(scope="module")
 def model(workdir):
-    code, _, err = finetuned(workdir, "--signal", "30,0")
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, "--signal", "30,0"))
     return workdir / "runs" / "lhco_scratch"
 
 
 @pytest.fixture(scope="module")
 def evaluated(model):
-    code, _, err = python("evaluate.py", model)
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", model))
 
 
 def test_every_cell_is_a_run_whose_config_holds_its_numbers_of_events(model):
@@ -66,8 +64,7 @@ def test_every_cell_is_a_run_whose_config_holds_its_numbers_of_events(model):
 def test_a_finished_cell_is_not_repeated_and_another_seed_is_another_cell(model, workdir):
     best = model / "idealised_signal30" / "seed0" / "best.h5"
     before = best.stat().st_mtime_ns
-    code, _, err = finetuned(workdir, "--signal", "30", "--repeats", 2)
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, "--signal", "30", "--repeats", 2))
     assert best.stat().st_mtime_ns == before
     assert (model / "idealised_signal30" / "seed1" / "best.h5").is_file()
 
@@ -141,12 +138,5 @@ def test_a_scan_has_median_and_interval_of_every_signal_and_a_figure(model, eval
     ],
 )
 def test_invalid_settings_are_refused(flags, sentence, workdir):
-    code, _, err = python(
-        "finetune.py lhco --preset small --data",
-        workdir / "data",
-        "--runs",
-        workdir / "other",
-        *flags,
-    )
-    assert code != 0
-    assert sentence in err
+    folders = ("--data", workdir / "data", "--runs", workdir / "other")
+    assert sentence in refusal_of(python("finetune.py lhco --preset small", *folders, *flags))

@@ -5,7 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
@@ -48,8 +48,7 @@ def finetuned(workdir, *flags, runs="runs"):
 
 @pytest.fixture(scope="module")
 def model(workdir):
-    code, _, err = finetuned(workdir, "--signal", "20")
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, "--signal", "20"))
     return workdir / "runs" / "lhco_scratch"
 
 
@@ -59,9 +58,7 @@ def sampler_of(model) -> DijetSampler:
 
 def test_stages_without_the_files_they_need_are_refused(workdir):
     for stage, sentence in (("sample", "no trained generator"), ("classify", "--stage sample")):
-        code, _, err = finetuned(workdir, "--stage", stage, runs="other")
-        assert code != 0
-        assert sentence in err
+        assert sentence in refusal_of(finetuned(workdir, "--stage", stage, runs="other"))
 
 
 def test_all_stages_write_a_density_a_reference_and_a_classifier(model):
@@ -77,8 +74,7 @@ def test_all_stages_write_a_density_a_reference_and_a_classifier(model):
 def test_cells_share_the_reference_which_is_not_sampled_again(model, workdir):
     paths = sorted((model / "density" / "reference").glob("part*.hdf5"))
     before = [path.stat().st_mtime_ns for path in paths]
-    code, _, err = finetuned(workdir, "--signal", "0")
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, "--signal", "0"))
     assert (model / "cathode_signal0" / "seed0" / "best.h5").is_file()
     assert [path.stat().st_mtime_ns for path in paths] == before
 
@@ -143,10 +139,9 @@ def test_momenta_are_moved_to_the_axis_and_pt_of_their_jet():
 
 @pytest.mark.slow
 def test_the_closure_test_has_metrics_and_figures_of_both_regions(model):
-    code, out, err = python(
-        "evaluate.py", model / "density", "--steps", 2, "--events", 40, "--batch", 16
+    out = output_of(
+        python("evaluate.py", model / "density", "--steps", 2, "--events", 40, "--batch", 16)
     )
-    assert (code, err) == (0, "")
     assert "sidebands auc_kinematics: " in out
     results = read_results(model / "density" / "results.json")
     for region in density.REGIONS:

@@ -5,7 +5,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
@@ -51,8 +51,7 @@ def finetuned(workdir, *flags):
 
 @pytest.fixture(scope="module")
 def model(workdir):
-    code, _, err = finetuned(workdir, "--simulation", workdir / "other", "--signal", "10")
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, "--simulation", workdir / "other", "--signal", "10"))
     return workdir / "runs" / "lhco_scratch"
 
 
@@ -134,16 +133,14 @@ def test_salad_trains_the_weights_and_then_the_cells(model):
 def test_a_further_cell_takes_the_weights_that_exist(model, workdir):
     best = model / "sidebands_salad" / "best.h5"
     before = best.stat().st_mtime_ns
-    code, _, err = finetuned(workdir, "--simulation", workdir / "other", "--signal", "0")
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, "--simulation", workdir / "other", "--signal", "0"))
     assert best.stat().st_mtime_ns == before
     assert (model / "salad_signal0" / "seed0" / "best.h5").is_file()
 
 
 @pytest.mark.slow
 def test_the_evaluation_of_the_weights_compares_both_samples_in_the_sidebands(model):
-    code, out, err = python("evaluate.py", model / "sidebands_salad", "--batch", 16)
-    assert (code, err) == (0, "")
+    out = output_of(python("evaluate.py", model / "sidebands_salad", "--batch", 16))
     assert "auc_sidebands: " in out
     results = read_results(model / "sidebands_salad" / "results.json")
     # both are samples of the same toy shower: neither classifier nor trees tell them apart
@@ -154,8 +151,7 @@ def test_the_evaluation_of_the_weights_compares_both_samples_in_the_sidebands(mo
 
 
 def test_a_cell_of_salad_is_evaluated_on_the_events_of_data(model):
-    code, _, err = python("evaluate.py", model / "salad_signal10" / "seed0")
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", model / "salad_signal10" / "seed0"))
     results = read_results(model / "salad_signal10" / "seed0" / "results.json")
     assert results["kind"] == "salad"
     assert results["max_sic"].n > 0
@@ -167,8 +163,7 @@ def test_generated_events_in_the_sidebands_weight_a_generated_reference(workdir)
         "--density-epochs 1 --jet-epochs 1 --train-jets 96 --sampling-steps 2 --sideband-weights "
         "--name weighted --signal 10"
     )
-    code, _, err = finetuned(workdir, *flags.split())
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, *flags.split()))
     run = workdir / "runs" / "weighted"
     in_region = {}
     for name in sideband_weights.FOLDERS:
@@ -196,30 +191,24 @@ def test_generated_events_in_the_sidebands_weight_a_generated_reference(workdir)
     ],
 )
 def test_flags_without_effect_are_refused(flags, refused, tmp_path):
-    code, _, err = python("finetune.py lhco --preset small", *flags.split(), "--runs", tmp_path)
-    assert code == 2
+    err = refusal_of(python("finetune.py lhco --preset small", *flags.split(), "--runs", tmp_path))
     assert refused in err
 
 
 def test_classify_without_weights_is_refused(workdir):
     flags = ("--simulation", workdir / "other", "--stage", "classify", "--name", "none")
-    code, _, err = finetuned(workdir, *flags)
-    assert code != 0
-    assert "--stage weight" in err
+    assert "--stage weight" in refusal_of(finetuned(workdir, *flags))
 
 
 def test_the_data_themselves_are_no_other_simulation(workdir):
     flags = ("--simulation", workdir / "other" / ".." / "data", "--name", "none")
-    code, _, err = finetuned(workdir, *flags)
-    assert code != 0
-    assert "the folder of the data" in err
+    assert "the folder of the data" in refusal_of(finetuned(workdir, *flags))
 
 
 @pytest.mark.parametrize(("flags", "stage"), [("--simulation other", "sample"), ("", "weight")])
 def test_a_stage_that_the_search_does_not_have_is_refused(tmp_path, flags, stage):
     command = "finetune.py lhco --preset small --stage"
-    code, _, err = python(command, stage, *flags.split(), "--runs", tmp_path)
-    assert code != 0
+    err = refusal_of(python(command, stage, *flags.split(), "--runs", tmp_path))
     assert f"--stage is {stage}, which the" in err
     assert not list(tmp_path.iterdir())
 

@@ -7,7 +7,7 @@ import awkward as ak
 import keras
 import numpy as np
 import pytest
-from commands import TINY, python
+from commands import TINY, output_of, python
 from documented import run_example
 from tiny_tagger import toy_momenta
 
@@ -58,8 +58,7 @@ def test_the_exported_tagger_gives_the_probabilities_of_the_run(checkpoint, tmp_
     tagger, jets = load(checkpoint, batch=12), quark_gluon_jets()
     expected = tagger.probabilities(jets)
     assert np.ptp(expected[:, 0]) > 0.01
-    code, out, err = python("-m omnilearn.export", checkpoint, tmp_path / "tagger.onnx")
-    assert (code, err) == (0, "")
+    out = output_of(python("-m omnilearn.export", checkpoint, tmp_path / "tagger.onnx"))
     assert out == f"wrote {tmp_path / 'tagger.onnx'}\n"
 
     session = onnxruntime.InferenceSession(tmp_path / "tagger.onnx")

@@ -3,7 +3,7 @@
 import importlib
 
 import pytest
-from commands import ROOT, python
+from commands import ROOT, output_of, python, refusal_of
 
 from benchmarks.__main__ import programs
 
@@ -23,8 +23,7 @@ INTERNAL = (
 
 @pytest.mark.parametrize("words", ["", "--help", "-h"])
 def test_without_a_name_all_programs_are_listed_with_a_line_each(words):
-    code, out, err = python(f"-m benchmarks {words}")
-    assert (code, err) == (0, "")
+    out = output_of(python(f"-m benchmarks {words}"))
     lines = [line.split(maxsplit=1) for line in out.split("\n\n")[1].splitlines()]
     assert dict(lines) == programs()
     assert all(len(line) > 20 and line.endswith((".", "?")) for line in programs().values())
@@ -49,7 +48,6 @@ def test_a_module_that_is_not_listed_has_no_main():
 
 @pytest.mark.parametrize("name", ["published", "nothing", "../evaluate"])
 def test_an_unknown_name_is_refused_with_the_known_ones(name):
-    code, _, err = python(f"-m benchmarks {name}")
-    assert code == 2
+    err = refusal_of(python(f"-m benchmarks {name}"))
     assert f"no benchmark {name!r}; expected: python -m benchmarks NAME" in err
     assert "tables" in err

@@ -1,7 +1,6 @@
 """Damaged files: those of the suite are refused or read unchanged, none ends in a traceback."""
 
 import json
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -9,11 +8,11 @@ import pytest
 
 from benchmarks.fuzz import OWN, PUBLIC, READERS, content_of, count_outcomes, damaged, main
 from benchmarks.fuzz_simulated import remove_checksums
+from benchmarks.programs import RESULTS
 from omnilearn.hdf5 import new_file
 from omnilearn.hdf5_sums import DIGEST
 
 DAMAGES = 25
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 @pytest.mark.parametrize("name", OWN | PUBLIC)  # the simulated ones take too long

@@ -1,7 +1,6 @@
 """The committed results: the backbone is ahead, memory is bounded, tables are made from them."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -10,10 +9,8 @@ from benchmarks.aspen_cells import studies
 from benchmarks.aspen_tables import study_tables
 from benchmarks.docs_tables import tagging_cells
 from benchmarks.markdown import markdown, markdown_section
+from benchmarks.programs import RESULTS
 from omnilearn.data.catalogue import CATALOGUE
-
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
 
 
 def test_the_table_of_the_long_demo_is_made_from_its_results():

@@ -1,14 +1,12 @@
 """Weak scaling: the efficiency is the speed of a rank over that of a single rank in each round."""
 
 import json
-from pathlib import Path
 
 import pytest
 
+from benchmarks.programs import RESULTS
 from benchmarks.scaling import combined, main
 from omnilearn.errors import UserError
-
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
 def measured(ranks: int, rate: float, share: float) -> dict:

@@ -20,7 +20,7 @@ def write_history(run: Path, losses: list[float]) -> None:
 
 
 @pytest.fixture
-def commands(monkeypatch) -> list[list[str]]:
+def commands(monkeypatch):
     """What would have been run; a run's rejection grows with its jets, and with a backbone."""
     commands = []
 

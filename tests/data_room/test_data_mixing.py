@@ -9,7 +9,7 @@ LENGTHS = (12, 19, 25, 40)
 
 
 @pytest.fixture
-def order() -> JetOrder:
+def order():
     """1000 jets in blocks of unequal size, 15 of them empty."""
     rng = np.random.default_rng(0)
     multiplicity = rng.integers(1, 41, 1000).astype(np.uint8)

@@ -4,7 +4,6 @@ import threading
 import time
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -24,7 +23,7 @@ BATCH = 32
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jets")
     for part, jets in enumerate(JETS):
         write_toy_file(folder / f"top_train_{part}.h5", SPEC, jets, seed=part)

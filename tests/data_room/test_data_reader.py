@@ -20,7 +20,7 @@ SPEC = replace(TOP, max_constituents=40)
 
 
 @pytest.fixture
-def path(tmp_path) -> Path:
+def path(tmp_path):
     path = tmp_path / "top_train_000.h5"
     write_toy_file(path, SPEC, 60, seed=1)
     return path

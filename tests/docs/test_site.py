@@ -2,12 +2,11 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from commands import ROOT
+from commands import ROOT, run_process
 
 TOOLS = ROOT / "docs" / "_site"
 
@@ -88,13 +87,9 @@ def test_the_site_is_built_without_a_warning_and_has_no_broken_link(tmp_path):
     """All steps of `make docs`, with the flags of all programs."""
     build = f"-m mkdocs build --strict --quiet --site-dir {tmp_path / 'site'}"
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-    built = subprocess.run(
-        [sys.executable, *build.split()], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
+    built = run_process([sys.executable, *build.split()], cwd=ROOT, env=environment)
     assert (built.returncode, built.stderr) == (0, "")
-    checked = subprocess.run(
-        [sys.executable, TOOLS / "links.py", tmp_path / "site"], capture_output=True, text=True
-    )
+    checked = run_process([sys.executable, TOOLS / "links.py", tmp_path / "site"])
     assert checked.returncode == 0, checked.stdout
     configuration = (tmp_path / "site" / "configuration.html").read_text()
     for flag in ("--backbone", "--train-jets", "--later-epochs", "--signal", "--ibu-iterations"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from tiny_models import FewSteps, tiny_and_eager
 from toy_jets import write_toy_dataset
 
@@ -64,17 +64,14 @@ def finetune(place: Path, jet_epochs: int) -> tuple[int, str, str]:
 
 @pytest.fixture(scope="module")
 def run(place):
-    code, _, err = finetune(place, 2)
-    assert (code, err) == (0, "")
+    output_of(finetune(place, 2))
     return place / "runs" / "jetnet30_scratch"
 
 
 @pytest.fixture(scope="module")
 def evaluation(run):
     """What evaluate.py prints."""
-    code, out, err = python("evaluate.py", run, "--ideal", "--steps", 2, "--batch", 16)
-    assert (code, err) == (0, "")
-    return out
+    return output_of(python("evaluate.py", run, "--ideal", "--steps", 2, "--batch", 16))
 
 
 def truth_of(place: Path, jets: int = 50) -> JetSet:
@@ -96,12 +93,9 @@ def test_a_run_has_both_trainings(run):
 
 def test_a_finished_run_is_left_alone_and_other_settings_are_refused(run, place):
     before = (run / "jets" / "best.h5").stat().st_mtime_ns
-    code, _, err = finetune(place, 2)
-    assert (code, err) == (0, "")
+    output_of(finetune(place, 2))
     assert (run / "jets" / "best.h5").stat().st_mtime_ns == before
-    code, _, err = finetune(place, 3)
-    assert code != 0
-    assert "jet_epochs 2 (now 3)" in err
+    assert "jet_epochs 2 (now 3)" in refusal_of(finetune(place, 3))
 
 
 def test_evaluation_has_metrics_of_every_class_and_both_kinds_of_sets(run, evaluation):
@@ -267,12 +261,8 @@ def test_a_damaged_or_mixed_set_is_refused_with_the_name_of_the_file(place, tmp_
 )
 def test_settings_that_do_not_fit_generation_are_refused(line, sentence, place):
     line = f"{line} --preset small --data"
-    code, _, err = python(line, place / "data", "--runs", place / "other")
-    assert code != 0
-    assert sentence in err
+    assert sentence in refusal_of(python(line, place / "data", "--runs", place / "other"))
 
 
 def test_a_solver_without_steps_is_refused(run):
-    code, _, err = python("evaluate.py", run, "--steps", 0)
-    assert code != 0
-    assert "--steps is 0" in err
+    assert "--steps is 0" in refusal_of(python("evaluate.py", run, "--steps", 0))

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from commands import ROOT
+from commands import ROOT, run_process
 from job_scripts import bash, printed, slurm
 
 SCRIPTS = sorted((ROOT / "jobs").glob("*.sh"))
@@ -18,9 +18,7 @@ def test_every_script_is_bash_and_short(path):
     subprocess.run(["bash", "-n", path], check=True)
     assert path.read_text().count("\n") <= 150
     if shutil.which("shellcheck"):
-        process = subprocess.run(
-            ["shellcheck", "-x", path], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+        process = run_process(["shellcheck", "-x", path], cwd=ROOT)
         assert process.returncode == 0, process.stdout
 
 
@@ -198,13 +196,8 @@ def test_the_container_compiles_kernels_if_there_is_a_gpu_and_is_built_if_that_f
     for name, line in (("nvidia-smi", gpu), ("python", benchmark)):
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / name).chmod(0o755)
-    process = subprocess.run(
-        ["sh", "-c", warm_up()],
-        check=False,
-        text=True,
-        capture_output=True,
-        cwd=tmp_path,
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    process = run_process(
+        ["sh", "-c", warm_up()], cwd=tmp_path, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}
     )
     assert (process.returncode, process.stdout) == (0, output)
 
@@ -216,12 +209,6 @@ def test_compiled_kernels_are_cached_in_the_checkout_by_default():
         ({}, f"{ROOT}/.cuda_cache {4 * 2**30}"),
         ({"CUDA_CACHE_PATH": "/cache", "CUDA_CACHE_MAXSIZE": "7"}, "/cache 7"),
     ):
-        process = subprocess.run(
-            ["bash", "-c", show, "-", ROOT],
-            check=True,
-            text=True,
-            capture_output=True,
-            env={**clean, **variables},
-        )
+        process = run_process(["bash", "-c", show, "-", ROOT], env={**clean, **variables})
         assert process.stdout.strip() == expected
     assert "/.cuda_cache/" in (ROOT / ".gitignore").read_text().splitlines()

@@ -2,12 +2,12 @@
 
 import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_process
 from released_numbers import stored
 
 HERE = Path(__file__).parent
@@ -38,13 +38,7 @@ def test_forward_pass_on_jax_equals_the_released_numbers(tmp_path):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1]), *sys.path]),
     }
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path / "jax.npz"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    run = run_process([sys.executable, "-c", PROGRAM, tmp_path / "jax.npz"], env=environment)
     assert run.returncode == 0, run.stderr
     numbers, noise = stored("forward_tiny"), stored("float64_check_tiny")
     with np.load(tmp_path / "jax.npz") as outputs:

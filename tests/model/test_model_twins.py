@@ -12,7 +12,7 @@ JETS, SLOTS, DIM, HEADS, NEIGHBOURS = 3, 14, 8, 2, 4
 
 
 @pytest.fixture
-def rng() -> np.random.Generator:
+def rng():
     return np.random.default_rng(11)
 
 

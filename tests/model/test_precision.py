@@ -24,7 +24,7 @@ def pet():
 
 
 @pytest.fixture(scope="module")
-def batch() -> dict:
+def batch():
     rng = np.random.default_rng(0)
     mask = (np.arange(SLOTS) < rng.integers(3, SLOTS + 1, JETS)[:, None]).astype("float32")
     return {

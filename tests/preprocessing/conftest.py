@@ -7,6 +7,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+from commands import refusal_of
 from root_trees import write_tree
 
 from omnilearn.data.catalogue import JETCLASS
@@ -123,8 +124,7 @@ def refused(preprocess, tmp_path):
 
     def check(*arguments) -> str:
         out = tmp_path / "refused"
-        status, _, message = preprocess(*arguments, "--out", out, "--workers", 1)
-        assert status == 2
+        message = refusal_of(preprocess(*arguments, "--out", out, "--workers", 1))
         assert message.startswith("error: ")
         assert message.count("\n") == 1
         assert not [path for path in out.rglob("*") if path.is_file()]

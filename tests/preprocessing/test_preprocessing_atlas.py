@@ -1,4 +1,4 @@
-"""ATLAS jets: calibrated four-momenta, MeV, weights, two releases; released numbers."""
+"""ATLAS jets: calibrated four-momenta, MeV, weights, two releases; released released."""
 
 import errno
 import gzip
@@ -10,25 +10,22 @@ import flat_files
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
+from golden import released_arrays, stored_arrays
 
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import LOG_FLOOR
 from preprocessing import atlas, gzip_file
 from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import dataset_arrays
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module")
 def golden():
     """(released outputs and inputs, our arrays) of 40 jets."""
-    with np.load(DATA / "prep_atlas.npz") as released:
-        released = dict(released)
+    released = released_arrays("atlas")
     columns = {name: released[f"in.{name}"] for name in atlas.LAYOUT}
-    chunk = atlas.chunk(columns, Path("atlas"), 0)
-    return released, dataset_arrays(prepare(chunk, ATLAS, Path("atlas")), ATLAS)
+    return released, stored_arrays(atlas.chunk(columns, Path("atlas"), 0), ATLAS, Path("atlas"))
 
 
 def test_atlas_columns_labels_and_weights_equal_the_released_ones(golden):
@@ -124,7 +121,7 @@ def test_both_releases_are_read_with_their_key_of_the_weights(raw, toy_jets, pre
 
 @pytest.fixture
 def second_release(raw, toy_jets):
-    """write(numbers): compressed files of record 80030 as `raw` writes them; the folder."""
+    """write(released): compressed files of record 80030 as `raw` writes them; the folder."""
 
     def write(*names: str) -> Path:
         for seed, name in enumerate(names):
@@ -145,8 +142,7 @@ def test_compressed_files_are_read(second_release, preprocess, tmp_path):
     for ours, theirs in zip(atlas.read(compressed), atlas.read(plain), strict=True):
         for name, values in vars(theirs).items():
             np.testing.assert_array_equal(getattr(ours, name), values)
-    status, _, message = preprocess("atlas", "--raw", folder, "--out", tmp_path / "data")
-    assert status == 0, message
+    output_of(preprocess("atlas", "--raw", folder, "--out", tmp_path / "data"))
     with h5py.File(tmp_path / "data/atlas/test/atlas_test_000.h5") as file:
         assert list(attributes(file)["sources"]) == ["test_nominal_000.h5.gz"]
         assert len(file["pid"]) == 50

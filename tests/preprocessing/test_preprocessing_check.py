@@ -6,6 +6,7 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+from commands import output_of, refusal_of
 from toy_jets import write_toy_dataset, write_toy_file
 
 from omnilearn.data.catalogue import ASPEN, TOP
@@ -50,8 +51,7 @@ def test_values_that_are_not_finite_are_counted_and_left_out():
 
 def test_printed_numbers_are_those_of_the_file(preprocess, top_file, monkeypatch):
     monkeypatch.setattr(check, "BUFFER_ROWS", 64)
-    status, out, err = preprocess("check", top_file)
-    assert (status, err) == (0, "")
+    out = output_of(preprocess("check", top_file))
     assert out.endswith("fits top\n")
     with h5py.File(top_file) as file:
         data, jet, pid = (file[key][:] for key in ("data", "jet", "pid"))
@@ -73,8 +73,7 @@ def test_the_provenance_of_a_file_is_printed(preprocess, write_top, tmp_path):
     command = ("top", "--splits", "train", "--raw", tmp_path / "raw", "--out", tmp_path)
     assert preprocess(*command, "--seed", 4)[0] == 0
     (path,) = tmp_path.rglob("top_train_*.h5")
-    status, out, err = preprocess("check", path)
-    assert (status, err) == (0, "")
+    out = output_of(preprocess("check", path))
     provenance = {"dataset": "top", "split": "train", "origin": "public", "seed": "4"}
     for name, value in (provenance | {"sources": "train.h5"}).items():
         assert row(out, name) == [value]
@@ -83,11 +82,9 @@ def test_the_provenance_of_a_file_is_printed(preprocess, write_top, tmp_path):
 def test_a_file_of_the_released_code_is_checked_when_its_dataset_is_named(preprocess, tmp_path):
     write_toy_dataset(tmp_path, "jetclass", {"train": 60}, released=True)
     (path,) = tmp_path.rglob("*.h5")
-    status, _, err = preprocess("check", path)
-    assert status == 2
+    err = refusal_of(preprocess("check", path))
     assert err.endswith("does not name its dataset; add --dataset, e.g. --dataset top\n")
-    status, out, _ = preprocess("check", path, "--dataset", "jetclass")
-    assert status == 0
+    out = output_of(preprocess("check", path, "--dataset", "jetclass"))
     assert "filled where not zero" in out
     assert out.endswith("fits jetclass\n")
 
@@ -110,9 +107,7 @@ def test_each_value_that_is_not_finite_is_counted(preprocess, top_file):
 def test_constituents_at_the_floor_of_the_logarithm_are_counted(preprocess, top_file):
     for column in (2, 4):
         spoil(top_file, "data", np.log(1e-6), (slice(0, 5), 0, column))
-    status, out, _ = preprocess("check", top_file)
-    assert status == 0
-    assert "log(1 - rel) on its floor: 10 values" in out
+    assert "log(1 - rel) on its floor: 10 values" in output_of(preprocess("check", top_file))
 
 
 def test_fillers_in_empty_slots_are_no_constituents(preprocess, top_file):
@@ -126,16 +121,14 @@ def test_fillers_in_empty_slots_are_no_constituents(preprocess, top_file):
 
 def test_labels_outside_the_classes_are_named_with_their_row(preprocess, top_file):
     spoil(top_file, "pid", 2, slice(40, 43))
-    status, _, err = preprocess("check", top_file)
-    assert status == 2
+    err = refusal_of(preprocess("check", top_file))
     assert "'pid' names no class of QCD, top in 3 jets, the first in row 40;" in err
 
 
 def test_momenta_in_mev_are_refused(preprocess, top_file):
     with h5py.File(top_file, "a") as file:
         file["jet"][:, 0] = file["jet"][:, 0] * 1000
-    status, _, err = preprocess("check", top_file)
-    assert status == 2
+    err = refusal_of(preprocess("check", top_file))
     assert "looks like MeV, divide its momenta by 1000" in err
 
 
@@ -176,8 +169,7 @@ def test_a_figure_has_every_input(preprocess, tmp_path, monkeypatch):
         "input_distributions",
         lambda panels, *rest: (plotted.extend(panels), plot(panels, *rest)),
     )
-    status, out, err = preprocess("check", tmp_path / "some.h5", "--plot", tmp_path / "in.png")
-    assert (status, err) == (0, "")
+    out = output_of(preprocess("check", tmp_path / "some.h5", "--plot", tmp_path / "in.png"))
     assert f"figure: {tmp_path / 'in'}.png and .pdf" in out
     for suffix in (".png", ".pdf"):
         assert (tmp_path / f"in{suffix}").stat().st_size > 10_000

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 import uproot
+from commands import output_of
 from root_trees import write_tree
 
 from omnilearn.hdf5_sums import attributes
@@ -73,8 +74,7 @@ def test_jets_labels_and_identities_are_those_of_the_branches(
 def test_top_has_a_file_per_split(columns, preprocess, tmp_path):
     for seed, split in enumerate(("train", "val", "test")):
         write(tmp_path / f"raw/{split}_file.root", columns(seed=seed))
-    status, _, message = preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0, message
+    output_of(preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path))
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"top/{split}/top_{split}_000.h5") as file:
             assert list(attributes(file)["sources"]) == [f"{split}_file.root"]
@@ -84,8 +84,7 @@ def test_top_has_a_file_per_split(columns, preprocess, tmp_path):
 def test_quark_gluon_training_files_give_validation_jets(columns, preprocess, tmp_path):
     for seed, name in enumerate(("train_file_0", "train_file_1", "test_file_0")):
         write(tmp_path / f"raw/{name}.root", columns(180, seed, 520.0))
-    status, _, message = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0, message
+    output_of(preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path))
     sizes = {}
     for split in ("train", "val", "test"):
         for path in (tmp_path / f"qg/{split}").glob("*.h5"):

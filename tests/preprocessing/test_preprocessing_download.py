@@ -11,6 +11,7 @@ from io import FileIO
 from types import SimpleNamespace
 
 import pytest
+from commands import output_of, refusal_of
 
 from preprocessing import download, omnilearned, top
 from preprocessing.sources import RemoteFile
@@ -105,8 +106,7 @@ def files_in(folder):
 
 
 def test_a_file_is_fetched_and_checked(public, preprocess, tmp_path):
-    status, printed, _ = preprocess("download", "top", "--out", tmp_path)
-    assert status == 0
+    printed = output_of(preprocess("download", "top", "--out", tmp_path))
     assert "train.h5: 10.2 MB, md5 as published" in printed
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
     assert files_in(tmp_path) == ["train.h5"]
@@ -121,8 +121,7 @@ def test_a_complete_file_is_kept_and_not_fetched_again(server, public, preproces
 
 def test_a_file_of_another_content_is_fetched_again(public, preprocess, tmp_path):
     (tmp_path / "train.h5").write_bytes(CONTENT[:-1])
-    status, printed, _ = preprocess("download", "top", "--out", tmp_path)
-    assert status == 0
+    printed = output_of(preprocess("download", "top", "--out", tmp_path))
     assert "is not the public file (md5 differs): fetched again" in printed
     assert (tmp_path / "train.h5").read_bytes() == CONTENT
 
@@ -175,16 +174,14 @@ def test_a_server_that_sends_no_more_bytes_leaves_the_partial_file(
 ):
     server.options.bytes_per_connection = 0
     (tmp_path / PARTIAL).write_bytes(CONTENT[:500])
-    status, _, message = preprocess("download", "top", "--out", tmp_path)
-    assert status == 2
+    message = refusal_of(preprocess("download", "top", "--out", tmp_path))
     assert "broke off after 500 bytes; run the same command again, it goes on" in message
     assert (tmp_path / PARTIAL).read_bytes() == CONTENT[:500]
 
 
 def test_a_file_with_another_hash_is_refused_and_removed(public, preprocess, tmp_path):
     public("md5:" + 32 * "0")
-    status, _, message = preprocess("download", "top", "--out", tmp_path)
-    assert status == 2
+    message = refusal_of(preprocess("download", "top", "--out", tmp_path))
     assert "arrived with another md5 than 00000" in message
     assert message.count("\n") == 1
     assert files_in(tmp_path) == []
@@ -232,8 +229,7 @@ def test_a_pattern_selects_files(public, preprocess, tmp_path):
 )
 def test_the_status_of_a_refusal_is_reported(server, public, preprocess, tmp_path, status, words):
     server.options.status = status
-    failed, _, message = preprocess("download", "top", "--out", tmp_path)
-    assert failed == 2
+    message = refusal_of(preprocess("download", "top", "--out", tmp_path))
     assert words in message
     assert message.count("\n") == 1
     assert files_in(tmp_path) == []
@@ -251,8 +247,7 @@ def test_without_a_network_the_message_names_the_folder_of_the_files(
     with ThreadingHTTPServer(("127.0.0.1", 0), Record) as other:
         closed = f"127.0.0.1:{other.server_port}"
     monkeypatch.setattr(top, "REMOTE", (RemoteFile("train.h5", f"http://{closed}/train.h5"),))
-    status, _, message = preprocess("download", "top", "--out", tmp_path)
-    assert status == 2
+    message = refusal_of(preprocess("download", "top", "--out", tmp_path))
     assert message.count("\n") == 1
     assert f"{closed} cannot be reached" in message
     assert f"belong into {tmp_path}" in message
@@ -262,8 +257,7 @@ def test_a_disk_that_is_too_small_is_refused_before_writing(
     public, preprocess, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
-    status, _, message = preprocess("download", "top", "--out", tmp_path)
-    assert status == 2
+    message = refusal_of(preprocess("download", "top", "--out", tmp_path))
     assert "has 1000 bytes left, but train.h5 needs 10240000" in message
     assert files_in(tmp_path) == []
 
@@ -271,8 +265,7 @@ def test_a_disk_that_is_too_small_is_refused_before_writing(
 def test_a_disk_that_fills_up_is_reported(public, preprocess, tmp_path, monkeypatch):
     full = FileIO("/dev/full", "wb")
     monkeypatch.setattr(download.Transfer, "open_partial", lambda transfer, offset: full)
-    status, _, message = preprocess("download", "top", "--out", tmp_path)
-    assert status == 2
+    message = refusal_of(preprocess("download", "top", "--out", tmp_path))
     assert "the disk is full after 0 bytes; make room" in message
     assert not (tmp_path / "train.h5").exists()
 
@@ -297,10 +290,7 @@ def test_repacked_files_are_listed_by_their_server_and_keep_their_split(
         '<a href="/etc/passwd.h5">x</a> <a href="../../out.h5">x</a> <a href="h1.txt">x</a>'
         for split in ("train", "test")
     }
-    status, printed, message = preprocess(
-        "download", "h1", "--out", tmp_path, "--source", "omnilearned"
-    )
-    assert status == 0, message
+    printed = output_of(preprocess("download", "h1", "--out", tmp_path, "--source", "omnilearned"))
     assert printed.count("its hash is not published") == 2
     names = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
     assert names == ["test/h1_test_0.h5", "train/h1_train_0.h5"]
@@ -312,8 +302,7 @@ def test_repacked_files_are_listed_by_their_server_and_keep_their_split(
 
 
 def test_for_data_that_are_not_public_the_owner_and_alternatives_are_named(preprocess, tmp_path):
-    status, _, message = preprocess("download", "h1", "--out", tmp_path)
-    assert status == 2
+    message = refusal_of(preprocess("download", "h1", "--out", tmp_path))
     assert "the ROOT files of the H1 Collaboration are not public" in message
     assert "--source omnilearned" in message
     assert "python -m simulation h1" in message
@@ -325,8 +314,7 @@ def test_an_interrupted_download_keeps_the_partial_file(public, preprocess, tmp_
         raise KeyboardInterrupt
 
     monkeypatch.setattr(download, "blocks", interrupt)
-    status, _, message = preprocess("download", "top", "--out", tmp_path)
-    assert status == 2
+    message = refusal_of(preprocess("download", "top", "--out", tmp_path))
     assert "the same command goes on" in message
     (left,) = tmp_path.iterdir()
     assert re.fullmatch(r"\.train\.h5\.[0-9a-f]{16}\.partial", left.name)

@@ -4,32 +4,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from golden import DATA, FLOOR, released_arrays, stored_arrays
 
 from omnilearn.data.catalogue import JETCLASS, TOP
 from preprocessing import jetclass, top
-from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import dataset_arrays
-
-DATA = Path(__file__).parents[1] / "data"
-FLOOR = np.log(1e-6)
 
 
 @pytest.fixture(scope="module")
 def jetclass_case():
     """(released outputs, our constituents (50, 150, 13), all our arrays)"""
     path = DATA / "jetclass_50.root"
-    ours = dataset_arrays(prepare(next(jetclass.read(path)), JETCLASS, path), JETCLASS)
-    with np.load(DATA / "prep_jetclass.npz") as released:
-        return dict(released), ours["data"], ours
+    ours = stored_arrays(next(jetclass.read(path)), JETCLASS, path)
+    return released_arrays("jetclass"), ours["data"], ours
 
 
 @pytest.fixture(scope="module")
 def top_case():
     """(released outputs, our constituents (40, 100, 7), all our arrays)"""
-    with np.load(DATA / "prep_top.npz") as released:
-        released = dict(released)
-    chunk = top.chunk(released["in.table"], Path("top"), 0)
-    ours = dataset_arrays(prepare(chunk, TOP, Path("top")), TOP)
+    released = released_arrays("top")
+    ours = stored_arrays(top.chunk(released["in.table"], Path("top"), 0), TOP, Path("top"))
     return released, ours["data"][:, :100], ours
 
 

@@ -5,24 +5,20 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 import pytest
+from golden import FLOOR, released_arrays, stored_arrays
 
 from omnilearn.data.catalogue import H1, OMNIFOLD
 from omnilearn.kinematics import from_rapidity
 from preprocessing import h1, omnifold
 from preprocessing.identity import masses
-from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import dataset_arrays
 
-DATA = Path(__file__).parents[1] / "data"
 HERE = Path("golden")
-FLOOR = np.log(1e-6)
 SLOTS = 101
 
 
 @pytest.fixture(scope="module")
 def released():
-    with np.load(DATA / "prep_omnifold.npz") as file:
-        return dict(file)
+    return released_arrays("omnifold")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +29,7 @@ def omnifold_rows(released):
             arrays[f"{level}_{key}"] = released[f"in.{level}_{key}"]
         for key in omnifold.SUBSTRUCTURE:
             arrays[f"{level}_{key}"] = released[f"in.subs.{level}_{key}"]
-    return dataset_arrays(prepare(omnifold.chunk(arrays, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
+    return stored_arrays(omnifold.chunk(arrays, 0, HERE, 0), OMNIFOLD, HERE)
 
 
 @pytest.fixture(params=["sim", "gen"])
@@ -140,8 +136,7 @@ def test_omnifold_observables_equal_the_released_ones_where_these_are_defined(le
 @pytest.fixture(scope="module")
 def h1_case():
     """(released arrays, public constituents (jets, 30, 6), all our arrays) of the jets that pass"""
-    with np.load(DATA / "prep_h1.npz") as file:
-        case = dict(file)
+    case = released_arrays("h1")
     particles = case["in.particles"]
     counts = (particles[..., 0] > 0).sum(axis=1)
     flat = particles[np.arange(particles.shape[1]) < counts[:, None]]
@@ -155,7 +150,7 @@ def h1_case():
     # the cuts come before what is compared here
     assert chunk.rejected == {"with a leading jet outside -1.5 < eta < 2.75": 5}
     case = {key: values[chunk.rows] for key, values in case.items()}
-    return case, particles[chunk.rows], dataset_arrays(prepare(chunk, H1, HERE), H1)
+    return case, particles[chunk.rows], stored_arrays(chunk, H1, HERE)
 
 
 def test_h1_angles_logs_and_charge_equal_the_released_ones(h1_case):

@@ -6,16 +6,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from golden import FLOOR, released_arrays, stored_arrays
 
 from omnilearn.data.catalogue import CMS, QG
 from omnilearn.kinematics import from_rapidity
 from preprocessing import cms, qg
 from preprocessing.identity import masses
-from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import dataset_arrays
 
-DATA = Path(__file__).parents[1] / "data"
-FLOOR = np.log(1e-6)
 LEPTONS, NEUTRONS, K_SHORT = (11, 13), (2112,), (310,)
 
 
@@ -40,34 +37,21 @@ class Case:
 
 @pytest.fixture(scope="module")
 def qg_case():
-    with np.load(DATA / "prep_qg.npz") as released:
-        released = dict(released)
-    here = Path("qg")
-    chunk = qg.chunk(released["in.x"], released["in.y"], here, 0)
-    ours = dataset_arrays(prepare(chunk, QG, here), QG)
+    released, here = released_arrays("qg"), Path("qg")
+    ours = stored_arrays(qg.chunk(released["in.x"], released["in.y"], here, 0), QG, here)
     np.testing.assert_array_equal(ours["pid"], released["out.pid"])
     # the constituents of these jets fall in pt already, so the same hundred are kept
     public = released["in.x"][:, :100]
     assert (np.diff(public[..., 0]) <= 0).all()
     pt, rapidity, _, pdg_id = np.moveaxis(public, -1, 0)
     mass = np.where(pt > 0, masses(pdg_id.ravel(), here, "X").reshape(pt.shape), 0)
-    return Case(
-        released["out.data"],
-        ours["data"],
-        released["out.jet"],
-        ours["jet"],
-        pt,
-        rapidity,
-        pdg_id,
-        mass,
-        0,
-    )
+    jets = released["out.data"], ours["data"], released["out.jet"], ours["jet"]
+    return Case(*jets, pt, rapidity, pdg_id, mass, 0)
 
 
 @pytest.fixture(scope="module")
 def cms_case(tmp_path_factory):
-    with np.load(DATA / "prep_cms.npz") as released:
-        released = dict(released)
+    released = released_arrays("cms")
     path = tmp_path_factory.mktemp("cms") / "SIM470_golden_0.h5"
     counts = released["in.n_particles"]
     particles = released["in.particles_padded"]
@@ -84,7 +68,7 @@ def cms_case(tmp_path_factory):
         file["pfcs_index"] = np.concatenate([[0], np.cumsum(counts)])
     chunk = next(cms.read(path))
     assert chunk.rejected == {"of no parton": 2, "of charm or beauty": 8}
-    ours = dataset_arrays(prepare(chunk, CMS, path), CMS)
+    ours = stored_arrays(chunk, CMS, path)
 
     parton = np.abs(released["in.jets_i"][:, 2])
     selected = np.flatnonzero((parton < 4) | (parton == 21))
@@ -104,17 +88,8 @@ def cms_case(tmp_path_factory):
         hard = particles[row][particles[row, :, 0] >= 1][:100]
         public[jet, : len(hard)] = hard
     pt, rapidity, _, mass, pdg_id, _ = np.moveaxis(public, -1, 0)
-    return Case(
-        theirs["data"][both],
-        ours["data"][place],
-        theirs["jet"][both],
-        ours["jet"][place],
-        pt,
-        rapidity,
-        pdg_id,
-        mass,
-        1,
-    )
+    jets = theirs["data"][both], ours["data"][place], theirs["jet"][both], ours["jet"][place]
+    return Case(*jets, pt, rapidity, pdg_id, mass, 1)
 
 
 @pytest.fixture(params=["qg", "cms"])

@@ -7,7 +7,9 @@ import h5py
 import numpy as np
 import pytest
 import uproot
+from commands import output_of
 from damaged_files import MUTATIONS, survives
+from golden import stored_arrays
 
 from omnilearn.data.catalogue import H1
 from omnilearn.hdf5_sums import attributes
@@ -96,8 +98,7 @@ def test_constituents_of_the_leading_jet_have_their_absolute_momenta(branches, t
 def test_the_eighth_stored_feature_is_the_charge(write, preprocess, tmp_path):
     write(f"out_ep0607/{RAPGAP}")
     write(f"out_ep0607/{DJANGO}", seed=1)
-    status, _, message = preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert (status, message) == (0, "")
+    output_of(preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path))
     rows = []
     for path in sorted((tmp_path / "h1").rglob("*.h5")):
         with h5py.File(path) as file:
@@ -188,7 +189,7 @@ def test_a_fraction_above_one_is_clipped_and_one_constituent_is_a_jet(branches, 
 
 def test_thirty_constituents_are_stored_and_all_are_counted(write):
     path = write()
-    arrays = dataset_arrays(prepare(next(h1.read(path)), H1, path), H1)
+    arrays = stored_arrays(next(h1.read(path)), H1, path)
     assert arrays["multiplicity"].max() > 30
     long = arrays["multiplicity"] > 30
     assert (arrays["data"][long][:, 29, 3] != 0).all()

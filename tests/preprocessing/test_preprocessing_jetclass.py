@@ -8,13 +8,14 @@ import h5py
 import numpy as np
 import pytest
 import uproot
+from commands import output_of
+from golden import DATA
 
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.kinematics import from_cartesian, from_relative
 from preprocessing import jetclass, jetclass_files
 from preprocessing.jet_chunk import JetChunk, prepare
 
-GOLDEN = Path(__file__).parents[1] / "data" / "jetclass_50.root"
 TRAIN = ("--splits", "train")  # alone
 PUBLIC = {name: file for file, name in jetclass_files.CLASS_OF_FILE.items()}
 
@@ -40,10 +41,9 @@ def test_each_output_takes_one_file_of_every_class_and_mixes_them(
         for i, (name, file) in enumerate(PUBLIC.items())
         for k in range(2)
     ]
-    status, printed, _ = preprocess(
-        "jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path
+    printed = output_of(
+        preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     )
-    assert status == 0
     assert "train: 20 public files" in printed
     assert "val: no public files found" in printed
     paths = sorted((tmp_path / "jetclass/train").iterdir())
@@ -78,8 +78,7 @@ def test_the_jets_do_not_depend_on_the_number_of_processes(write_jetclass, prepr
     command = ("jetclass", *TRAIN, "--raw", tmp_path / "raw")
     for workers in (1, 2):
         out = tmp_path / str(workers)
-        status, _, message = preprocess(*command, "--out", out, "--workers", workers)
-        assert status == 0, message
+        output_of(preprocess(*command, "--out", out, "--workers", workers))
     for path in (tmp_path / "1").rglob("*.h5"):
         assert path.read_bytes() == (tmp_path / "2" / path.relative_to(tmp_path / "1")).read_bytes()
 
@@ -108,7 +107,7 @@ def test_a_file_of_mixed_classes_is_labelled_by_its_branches(write_jetclass, pre
 
 def test_constituents_are_ordered_cut_to_the_slots_and_all_counted(preprocess, tmp_path):
     (tmp_path / "raw/train").mkdir(parents=True)
-    shutil.copy(GOLDEN, tmp_path / "raw/train")
+    shutil.copy(DATA / "jetclass_50.root", tmp_path / "raw/train")
     _, printed, _ = preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     assert "5 values of log(1 - rel) clipped" in printed
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
@@ -155,10 +154,9 @@ def test_constituents_without_pt_are_none_and_jets_without_constituents_are_drop
         part_px=ak.unflatten(np.float32(px), counts),
         part_py=ak.unflatten(np.float32(py), counts),
     )
-    status, printed, _ = preprocess(
-        "jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path
+    printed = output_of(
+        preprocess("jetclass", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
     )
-    assert status == 0
     assert "3 without constituents: left out" in printed
     with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
         assert file["data"].shape[0] == 47

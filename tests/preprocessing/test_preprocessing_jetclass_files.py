@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from tiny_models import tiny_and_eager
 
 from omnilearn.data.catalogue import JETCLASS
@@ -82,9 +82,7 @@ def test_all_twelve_archives_have_their_hash_and_their_folder():
 
 @pytest.mark.slow
 def test_the_public_archives_are_unpacked_converted_and_trained_on(archives, preprocess, tmp_path):
-    status, printed, message = preprocess("download", "jetclass", "--out", archives)
-    assert status == 0, message
-    assert "2 files in" in printed
+    assert "2 files in" in output_of(preprocess("download", "jetclass", "--out", archives))
     names = [name for name in files_in(archives) if name.endswith(".root")]
     assert names == sorted(
         f"{folder}/{file}_{number:03d}.root"
@@ -92,8 +90,7 @@ def test_the_public_archives_are_unpacked_converted_and_trained_on(archives, pre
         for number in numbers
         for file in ("TTBar", "ZJetsToNuNu")
     )
-    status, printed, message = preprocess("jetclass", "--raw", archives, "--out", tmp_path / "data")
-    assert status == 0, message
+    printed = output_of(preprocess("jetclass", "--raw", archives, "--out", tmp_path / "data"))
     for split, jets in (("train", 80), ("val", 40), ("test", 40)):
         assert f"{split}: {jets // 20} public files" in printed
         with JetFiles(find_files(tmp_path / "data", JETCLASS, split), JETCLASS) as files:
@@ -113,8 +110,7 @@ def test_archives_that_were_unpacked_may_go_and_are_not_fetched_again(archives, 
     before = {path: path.stat().st_mtime_ns for path in archives.rglob("*.root")}
     for path in archives.glob("*.tar"):
         path.unlink()
-    status, printed, _ = preprocess("download", "jetclass", "--out", archives)
-    assert status == 0
+    printed = output_of(preprocess("download", "jetclass", "--out", archives))
     assert printed.count("its 2 files are in") == 4
     assert {path: path.stat().st_mtime_ns for path in archives.rglob("*.root")} == before
     # a missing file needs the network
@@ -169,8 +165,7 @@ def test_an_archive_with_paths_or_links_outside_is_refused(archives, preprocess,
     with tarfile.open(archives / VAL, "w") as tar:
         entry(tar, "val_5M/TTBar_120.root")
         entry(tar, name, kind, link)
-    status, _, message = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")
-    assert status == 2
+    message = refusal_of(preprocess("download", "jetclass", "--out", archives, "--files", "*val*"))
     assert message.count("\n") == 1
     assert repr(name) in message
     assert not [name for name in files_in(archives.parent) if "val_5M/" in name]
@@ -188,8 +183,7 @@ def test_two_files_of_one_name_in_an_archive_are_refused(archives, preprocess):
 def test_a_truncated_archive_leaves_complete_files_only(archives, preprocess):
     content = (archives / VAL).read_bytes()
     (archives / VAL).write_bytes(content[: len(content) // 2])
-    status, _, message = preprocess("download", "jetclass", "--out", archives, "--files", "*val*")
-    assert status == 2
+    message = refusal_of(preprocess("download", "jetclass", "--out", archives, "--files", "*val*"))
     assert f"{VAL} cannot be read" in message
     made = archives.parent / "made"
     for path in (archives / "val_5M").glob("*"):
@@ -324,8 +318,7 @@ def test_the_example_of_the_tutorial_is_shared_among_the_splits(
     rows = {}
     for seed in (0, 1):
         out = tmp_path / f"seed{seed}"
-        status, _, message = preprocess(*arguments, "--out", out, "--seed", seed)
-        assert status == 0, message
+        output_of(preprocess(*arguments, "--out", out, "--seed", seed))
         for split in ("train", "val", "test"):
             with h5py.File(out / f"jetclass/{split}/jetclass_{split}_000.h5") as file:
                 rows[seed, split] = file["source"][:, 1].tolist()

@@ -1,4 +1,4 @@
-"""JetNet jets: absolute momenta from relative ones, classes by file; golden numbers."""
+"""JetNet jets: absolute momenta from relative ones, classes by file; golden released."""
 
 from pathlib import Path
 
@@ -6,28 +6,22 @@ import flat_files
 import h5py
 import numpy as np
 import pytest
+from golden import released_arrays, stored_arrays
 
 from omnilearn.data.catalogue import JETNET30, JETNET150
 from omnilearn.errors import UserError
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import invariant_mass
 from preprocessing import jetnet, jetnet30
-from preprocessing.jet_chunk import prepare
-from preprocessing.jet_file import dataset_arrays
-
-DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module", params=[JETNET30, JETNET150], ids=lambda spec: spec.name)
 def golden(request):
     """(released outputs and inputs, our arrays) of 40 jets."""
     spec = request.param
-    with np.load(DATA / f"prep_{spec.name}.npz") as released:
-        released = dict(released)
-    chunk = jetnet.chunk(
-        released["in.particle_features"], released["in.jet_features"], 2, Path("t.hdf5"), 0
-    )
-    return released, dataset_arrays(prepare(chunk, spec, Path("t.hdf5")), spec)
+    released, path = released_arrays(spec.name), Path("t.hdf5")
+    chunk = jetnet.chunk(released["in.particle_features"], released["in.jet_features"], 2, path, 0)
+    return released, stored_arrays(chunk, spec, path)
 
 
 def test_jetnet_columns_equal_the_released_ones(golden):

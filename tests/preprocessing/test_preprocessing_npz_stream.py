@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from flipped_bits import flip_bit
 
 from omnilearn.errors import UserError
 from preprocessing.jet_chunk import CHUNK_ROWS
@@ -96,9 +97,7 @@ def test_a_header_with_more_data_than_the_file_is_refused(tmp_path, shape):
 def test_a_changed_byte_is_noticed_at_the_end_of_the_array(tmp_path):
     path = tmp_path / "file.npz"
     np.savez(path, a=np.arange(1000.0))
-    content = bytearray(path.read_bytes())
-    content[4000] ^= 1
-    path.write_bytes(content)
+    flip_bit(path, 4000)
     with pytest.raises(UserError, match="Bad CRC-32"), open_npz(path, ("a",), TITLE) as file:
         file.read(1000)
 

@@ -5,14 +5,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
 from damaged_files import MUTATIONS, survives
+from golden import stored_arrays
 
 from omnilearn.data.catalogue import OMNIFOLD
 from omnilearn.kinematics import delta_phi, from_cartesian, to_cartesian, to_rapidity
 from preprocessing import omnifold
 from preprocessing.identity import masses
-from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import dataset_arrays
+from preprocessing.jet_chunk import CHUNK_ROWS
 
 SIMULATION, DATA = "Pythia21_Zjet_pTZ-200GeV_{}.npz", "Herwig_Zjet_pTZ-200GeV_{}.npz"
 HERE = Path("toy")
@@ -68,14 +69,13 @@ def write(arrays, tmp_path):
 
 def prepared(public: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The stored arrays of these public ones."""
-    return dataset_arrays(prepare(omnifold.chunk(public, 0, HERE, 0), OMNIFOLD, HERE), OMNIFOLD)
+    return stored_arrays(omnifold.chunk(public, 0, HERE, 0), OMNIFOLD, HERE)
 
 
 def test_the_levels_of_an_event_are_stored_row_by_row(arrays, write, preprocess, tmp_path):
     write()
     write(DATA.format(0), seed=7)
-    status, _, _ = preprocess("omnifold", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0
+    output_of(preprocess("omnifold", "--raw", tmp_path / "raw", "--out", tmp_path))
     rows = []
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"omnifold/{split}/omnifold_{split}_000.h5") as file:
@@ -175,7 +175,7 @@ def test_an_event_that_the_detector_missed_is_kept_without_a_jet(arrays, write):
     keys = [f"sim_{name}" for name in omnifold.SUBSTRUCTURE]
     for without in ((), keys):
         path = write(without=without, **public)
-        stored = dataset_arrays(prepare(next(omnifold.read(path)), OMNIFOLD, path), OMNIFOLD)
+        stored = stored_arrays(next(omnifold.read(path)), OMNIFOLD, path)
         assert stored["reco_multiplicity"][3] == 0
         assert not stored["reco_jets"][3].any()
         assert not stored["reco_subs"][3].any()
@@ -201,7 +201,7 @@ def test_a_jet_of_one_constituent_is_finite(arrays, write):
         public[f"{level}_particles"][0, 0] = [2.3, 0, 0, 0.1]
     keys = [f"{level}_{name}" for level in omnifold.LEVELS for name in omnifold.SUBSTRUCTURE]
     path = write(without=keys, **public)
-    stored = dataset_arrays(prepare(next(omnifold.read(path)), OMNIFOLD, path), OMNIFOLD)
+    stored = stored_arrays(next(omnifold.read(path)), OMNIFOLD, path)
     for level in OMNIFOLD.levels:
         assert stored[f"{level}_multiplicity"][0] == 1
         assert stored[f"{level}_jets"][0, 0] == pytest.approx(230.0)

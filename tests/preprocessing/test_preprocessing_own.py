@@ -7,6 +7,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
 from public_order import in_public_order
 
 from omnilearn.content import is_as_written
@@ -98,8 +99,7 @@ def test_the_declared_dataset_is_found_by_its_name(jets, tmp_path):
 def test_check_finds_the_declaration_above_the_file(jets, tmp_path, preprocess):
     records, _, label, _ = jets
     path, *_ = write_dataset(tmp_path, "mine", records, label, **ABOUT)
-    status, out, err = preprocess("check", path)
-    assert (status, err) == (0, "")
+    out = output_of(preprocess("check", path))
     assert out.endswith("fits mine\n")
 
 

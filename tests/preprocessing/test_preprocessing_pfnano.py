@@ -1,6 +1,5 @@
 """PFNano of CMS: the jets of the HDF5 layout, with the selection of the paper."""
 
-import os
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -13,7 +12,9 @@ import numpy as np
 import pfnano_files
 import pytest
 import uproot
+from commands import output_of
 from damaged_files import MUTATIONS, survives
+from golden import REAL
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.reader import JetFiles
@@ -22,8 +23,6 @@ from omnilearn.kinematics import invariant_mass
 from preprocessing import aspen, pfnano
 from preprocessing.jet_chunk import prepare
 
-ROOT = Path(__file__).parents[2]
-REAL = Path(os.environ.get("OMNILEARN_REAL_DATA", ROOT.parent / "shared" / "real"))
 real_data = pytest.mark.skipif(
     not (REAL / "pfnano" / "pfnano.root").is_file(), reason="no excerpts of public data here"
 )
@@ -130,10 +129,9 @@ def test_rejected_jets_are_printed_and_stored(branches, tmp_path, preprocess):
     branches["FatJet_pt"] = pfnano_files.one_jet(branches["FatJet_pt"], 0, 0, 200.0)
     branches["Flag_eeBadScFilter"] = None
     pfnano_files.write(tmp_path / "raw/0000/nano_1.root", branches)
-    status, printed, _ = preprocess(
-        "aspen", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1
+    printed = output_of(
+        preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
     )
-    assert status == 0
     assert "1 jets of pt <= 300 GeV: left out" in printed
     assert "filters that the file lacks: Flag_eeBadScFilter" in printed
     with h5py.File(tmp_path / "aspen/train/aspen_train_000.h5") as file:

@@ -5,7 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
 from damaged_files import MUTATIONS, survives
+from golden import stored_arrays
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import QG
@@ -13,8 +15,7 @@ from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import from_rapidity, jet_mass, to_rapidity
 from preprocessing import qg
 from preprocessing.identity import masses
-from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import dataset_arrays
+from preprocessing.jet_chunk import CHUNK_ROWS
 
 IDS = (211, -211, 22, 130, 321, -321, 2112, -2112, 2212, -2212, 11, -11, 13, -13)
 
@@ -58,8 +59,7 @@ def test_constituents_are_ordered_and_keep_their_masses_and_charges(
 ):
     x, y = arrays()
     write()
-    status, printed, _ = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0
+    printed = output_of(preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path))
     assert "train: 1 public files" in printed
     jets = in_public_order(tmp_path / "qg")
     np.testing.assert_array_equal(jets["pid"], y)
@@ -107,7 +107,7 @@ def test_a_rotation_across_the_seam_changes_no_feature(arrays):
     turned = x.copy()
     turned[..., 2] += np.where(x[..., 0] > 0, np.pi - 0.05, 0)  # beyond pi: not folded back
     features = [
-        dataset_arrays(prepare(qg.chunk(particles, y, Path("toy"), 0), QG, Path("toy")), QG)["data"]
+        stored_arrays(qg.chunk(particles, y, Path("toy"), 0), QG, Path("toy"))["data"]
         for particles in (x, turned)
     ]
     np.testing.assert_allclose(features[1], features[0], atol=1e-5)
@@ -132,7 +132,7 @@ def test_of_more_than_a_hundred_constituents_the_hardest_stay_and_all_are_counte
     x, y = arrays(n=2, slots=139)
     x[0, :, 0] = np.random.default_rng(5).permutation(np.linspace(1, 9, 139))
     x[0, :, 3] = 22
-    jets = dataset_arrays(prepare(qg.chunk(x, y, Path("toy"), 0), QG, Path("toy")), QG)
+    jets = stored_arrays(qg.chunk(x, y, Path("toy"), 0), QG, Path("toy"))
     assert jets["multiplicity"][0] == 139
     assert jets["data"].shape[1] == 100
     np.testing.assert_allclose(jets["data"][0, :, 3], np.log(np.linspace(9, 1, 139)[:100]), 1e-5)

@@ -1,17 +1,14 @@
 """Excerpts of real data against numbers of other programs; skipped where there are none."""
 
-import os
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
+from commands import output_of
+from golden import REAL
 
 from omnilearn.kinematics import from_cartesian, invariant_mass, to_cartesian
 from preprocessing import aspen
 
-ROOT = Path(__file__).parents[2]
-REAL = Path(os.environ.get("OMNILEARN_REAL_DATA", ROOT.parent / "shared" / "real"))
 SPLITS = ("train", "val", "test")
 
 
@@ -26,10 +23,7 @@ def expected(folder: str) -> dict[str, np.ndarray]:
 
 def test_real_events_of_the_lhc_olympics_agree_with_pandas_and_fastjet(preprocess, tmp_path):
     known = expected("lhco_tiny")
-    status, _, message = preprocess(
-        "lhco", "--raw", REAL / "lhco_tiny", "--out", tmp_path, "--workers", 1
-    )
-    assert status == 0, message
+    output_of(preprocess("lhco", "--raw", REAL / "lhco_tiny", "--out", tmp_path, "--workers", 1))
     stored = {}
     for split in SPLITS:
         with h5py.File(tmp_path / f"lhco/{split}/lhco_{split}_000.h5") as file:

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from commands import output_of
 
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import from_cartesian, jet_mass
@@ -28,6 +29,12 @@ def read_all(path):
     )
 
 
+def assert_same_jets(path, expected, tolerance: float = 0.0):
+    """Compare the jets of a file with those that `read_all` gave of another one."""
+    for ours, theirs in zip(read_all(path), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 @pytest.mark.parametrize(
     "compression", [None, "zlib", "bzip2", "blosc", "blosc:zstd", "blosc:lz4hc"]
@@ -39,9 +46,7 @@ def test_every_layout_and_compression_gives_the_same_jets(
     as_frame(table).to_hdf(
         tmp_path / "pandas.h5", key="table", format=layout, complib=compression, complevel=5
     )
-    expected = read_all(write_top(tmp_path / "plain.h5", table))
-    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
 
 
 @pytest.mark.parametrize("layout", ["table", "fixed"])
@@ -54,8 +59,7 @@ def test_other_number_types_give_the_same_jets(
     table = top_table(40)
     as_frame(table, floats, labels).to_hdf(tmp_path / "pandas.h5", key="table", format=layout)
     expected = read_all(write_top(tmp_path / "plain.h5", table))
-    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert_same_jets(tmp_path / "pandas.h5", expected, tolerance=1e-5)
 
 
 @pytest.mark.parametrize("layout", ["table", "fixed"])
@@ -65,9 +69,7 @@ def test_columns_of_another_order_are_found_by_their_names(top_table, write_top,
     frame = frame[list(np.random.default_rng(3).permutation(frame.columns))]
     frame = frame.astype({"is_signal_new": bool})  # a block of its own, stored before the others
     frame.to_hdf(tmp_path / "pandas.h5", key="table", format=layout)
-    expected = read_all(write_top(tmp_path / "plain.h5", table))
-    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
 
 
 @pytest.mark.parametrize("chunk_rows", [1, 7, 64])
@@ -89,8 +91,7 @@ def test_attributes_of_type_text_are_read(top_table, tmp_path):
         for name, value in attributes(file["table/table"]).items():
             if isinstance(value, str):
                 file["table/table"].attrs[name] = value
-    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_jets(tmp_path / "pandas.h5", expected)
 
 
 def test_chunks_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
@@ -103,8 +104,7 @@ def test_chunks_cover_a_file_longer_than_one(top_table, write_top, tmp_path):
 def test_the_jet_is_the_sum_of_all_its_constituents(top_table, write_top, preprocess, tmp_path):
     table = top_table(50)
     write_top(tmp_path / "raw/train.h5", table)
-    status, printed, _ = preprocess("top", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0
+    printed = output_of(preprocess("top", *TRAIN, "--raw", tmp_path / "raw", "--out", tmp_path))
     assert "test: no public files found" in printed
     momenta = from_cartesian(table[:, :800].reshape(50, 200, 4)[..., [1, 2, 3, 0]])
     with h5py.File(tmp_path / "top/train/top_train_000.h5") as file:
@@ -214,9 +214,7 @@ def test_every_way_of_writing_with_pandas_gives_the_same_jets(
     frame.index = np.arange(30) * 0.5  # rows chosen from a larger table keep their numbers
     frame.insert(0, "run", 7)  # an additional column
     frame.to_hdf(tmp_path / "pandas.h5", **({"key": "table"} | written))
-    expected = read_all(write_top(tmp_path / "plain.h5", table))
-    for ours, theirs in zip(read_all(tmp_path / "pandas.h5"), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
 
 
 @pytest.mark.parametrize("layout", ["table", "fixed"])
@@ -233,8 +231,7 @@ def test_of_several_tables_the_public_key_is_read(top_table, write_top, refused,
     path = write_top(tmp_path / "raw/train.h5")
     expected = read_all(path)
     as_frame(top_table(10, seed=9)).to_hdf(path, key="more", mode="a")
-    for ours, theirs in zip(read_all(path), expected, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    assert_same_jets(path, expected)
     with h5py.File(path, "a") as file:
         file.move("table", "less")
     message = refused("top", *TRAIN, "--raw", tmp_path / "raw")

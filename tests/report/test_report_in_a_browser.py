@@ -5,7 +5,7 @@ import subprocess
 
 import matplotlib.image
 import pytest
-from commands import ROOT
+from commands import ROOT, output_of, run_process
 from commands import python as command
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -22,11 +22,8 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this mac
 
 def browser(folder, *flags) -> subprocess.CompletedProcess:
     common = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --enable-logging=stderr"
-    return subprocess.run(
-        [BROWSER, *common.split(), f"--user-data-dir={folder / 'profile'}", *flags],
-        capture_output=True,
-        text=True,
-        timeout=120,
+    return run_process(
+        [BROWSER, *common.split(), f"--user-data-dir={folder / 'profile'}", *flags], timeout=120
     )
 
 
@@ -34,8 +31,7 @@ def browser(folder, *flags) -> subprocess.CompletedProcess:
 def report(tmp_path_factory):
     """A report of all runs of the demo."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    code, out, _ = command("-m benchmarks report --runs", RESULTS / "demo_full", "--out", path)
-    assert code == 0
+    out = output_of(command("-m benchmarks report --runs", RESULTS / "demo_full", "--out", path))
     assert "2 runs read" in out
     return path
 

@@ -2,9 +2,7 @@
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
 
-import awkward as ak
 import pandas as pd
 import pytest
 import uproot
@@ -15,7 +13,7 @@ from simulation.runner import produce
 
 
 @pytest.fixture(scope="session")
-def jetclass_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def jetclass_folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("jetclass")
     files = jetclass_files(out, JETS, 30, 30, per_file=1000)
     # validation and test jets of one class are enough
@@ -25,7 +23,7 @@ def jetclass_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def jetclass_jets(jetclass_folder: Path) -> dict[str, ak.Array]:
+def jetclass_jets(jetclass_folder):
     """Training jets by class."""
     return {
         name: uproot.open(jetclass_folder / "train_100M" / f"{public}_000.root")["tree"].arrays()
@@ -34,7 +32,7 @@ def jetclass_jets(jetclass_folder: Path) -> dict[str, ak.Array]:
 
 
 @pytest.fixture(scope="session")
-def top_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def top_folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("top")
     arguments = argparse.Namespace(out=out, train=201, val=20, test=10, share=3)
     produce(replace(top.CARD, chunk_size=101), top.files(arguments), seed=1, workers=2)
@@ -42,5 +40,5 @@ def top_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def top_table(top_folder: Path) -> pd.DataFrame:
+def top_table(top_folder):
     return pd.read_hdf(top_folder / "train.h5", key="table")

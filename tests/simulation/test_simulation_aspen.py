@@ -1,7 +1,5 @@
 """Aspen Open Jets: candidates, impact parameters, tagging variables; conversion."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -13,13 +11,13 @@ JETS = 81
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("aspen")
     return simulated(aspen, out, jets=JETS, events=None, processes=None)
 
 
 @pytest.fixture(scope="module")
-def columns(folder: Path) -> dict[str, np.ndarray]:
+def columns(folder):
     """All jets of both files."""
     runs = []
     for run in "GH":
@@ -29,7 +27,7 @@ def columns(folder: Path) -> dict[str, np.ndarray]:
     return {name: np.concatenate([arrays[name] for arrays in runs]) for name in runs[0]}
 
 
-def test_keys_shapes_and_types_are_the_public_ones(columns: dict) -> None:
+def test_keys_shapes_and_types_are_the_public_ones(columns):
     assert {name: (values.shape[1:], values.dtype) for name, values in columns.items()} == {
         "event_info": ((3,), np.int64),
         "jet_kinematics": ((4,), np.float32),
@@ -38,7 +36,7 @@ def test_keys_shapes_and_types_are_the_public_ones(columns: dict) -> None:
     }
 
 
-def test_candidates_sum_to_the_jet_and_fall_in_pt(columns: dict) -> None:
+def test_candidates_sum_to_the_jet_and_fall_in_pt(columns):
     px, py, pz, energy = np.moveaxis(columns["PFCands"][..., :4], -1, 0)
     pt = np.hypot(px, py)
     assert (np.diff(pt, axis=1) < 1e-3).all()
@@ -51,13 +49,13 @@ def test_candidates_sum_to_the_jet_and_fall_in_pt(columns: dict) -> None:
     np.testing.assert_array_equal(columns["jet_tagging"][:, 0], (pt > 0).sum(axis=1))
 
 
-def test_every_event_has_a_jet_above_the_trigger(columns: dict) -> None:
+def test_every_event_has_a_jet_above_the_trigger(columns):
     """Without the trigger, one jet of seven above 300 GeV would be above its threshold."""
     share = np.mean(columns["jet_kinematics"][:, 0] > aspen.CARD.trigger_pt)
     assert 0.45 < share < 0.95
 
 
-def test_only_particles_with_a_track_have_impact_parameters(columns: dict) -> None:
+def test_only_particles_with_a_track_have_impact_parameters(columns):
     real = columns["PFCands"][columns["PFCands"][..., 3] > 0]
     tracks, charge, pdg_id, weight = real[:, 4:8], real[:, 8], real[:, 9], real[:, 10]
     assert (tracks[charge == 0] == -1).all()
@@ -68,9 +66,7 @@ def test_only_particles_with_a_track_have_impact_parameters(columns: dict) -> No
     assert 0.45 < np.mean(charge != 0) < 0.65
 
 
-def test_converted_jets_are_those_of_the_sample(
-    folder: Path, columns: dict, tmp_path: Path
-) -> None:
+def test_converted_jets_are_those_of_the_sample(folder, columns, tmp_path):
     splits = converted("aspen", folder, tmp_path).values()
     assert sum(len(arrays["data"]) for arrays in splits) == JETS
     jets = np.concatenate([arrays["jet"] for arrays in splits])

@@ -1,7 +1,5 @@
 """ATLAS top tagging: MeV, calibrated jets, weights that balance the spectra; conversion."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -14,17 +12,17 @@ JETS, TEST_JETS = 121, 10
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     return simulated(atlas, tmp_path_factory.mktemp("atlas"), jets=JETS, test_jets=TEST_JETS)
 
 
 @pytest.fixture(scope="module")
-def columns(folder: Path) -> dict[str, np.ndarray]:
+def columns(folder):
     with h5py.File(folder / "train.h5") as file:
         return {name: values[:] for name, values in file.items()}
 
 
-def test_columns_and_attributes_are_the_public_ones(folder: Path, columns: dict) -> None:
+def test_columns_and_attributes_are_the_public_ones(folder, columns):
     for name in ("pt", "eta", "phi", "E"):
         assert columns[f"fjet_clus_{name}"].shape == (JETS, 200)
         assert columns[f"fjet_clus_{name}"].dtype == np.float32
@@ -37,7 +35,7 @@ def test_columns_and_attributes_are_the_public_ones(folder: Path, columns: dict)
             assert list(attributes(file)["jet"]) == ["fjet_pt", "fjet_eta", "fjet_phi", "fjet_m"]
 
 
-def test_jets_are_in_mev_and_in_the_window_and_half_of_them_are_tops(columns: dict) -> None:
+def test_jets_are_in_mev_and_in_the_window_and_half_of_them_are_tops(columns):
     assert columns["fjet_pt"].min() > 350e3
     assert columns["fjet_pt"].max() < 3150e3
     assert np.abs(columns["fjet_eta"]).max() < 2
@@ -46,20 +44,20 @@ def test_jets_are_in_mev_and_in_the_window_and_half_of_them_are_tops(columns: di
     assert np.median(columns["fjet_m"][columns["labels"] == 0]) < 160e3
 
 
-def test_constituents_fall_in_pt_and_sum_to_the_jet_before_its_calibration(columns: dict) -> None:
+def test_constituents_fall_in_pt_and_sum_to_the_jet_before_its_calibration(columns):
     pt, phi = columns["fjet_clus_pt"], columns["fjet_clus_phi"]
     assert (np.diff(pt, axis=1) <= 0).all()
     total = np.hypot((pt * np.cos(phi)).sum(axis=1), (pt * np.sin(phi)).sum(axis=1))
     np.testing.assert_allclose(total / columns["fjet_pt"], atlas.RESPONSE, rtol=1e-3)
 
 
-def test_tops_fill_the_range_of_pt(columns: dict) -> None:
+def test_tops_fill_the_range_of_pt(columns):
     pt = columns["fjet_pt"][columns["labels"] == 1] / 1000
     assert np.percentile(pt, 25) < 900
     assert np.percentile(pt, 90) > 1300
 
 
-def test_weights_give_the_background_the_spectrum_of_the_tops() -> None:
+def test_weights_give_the_background_the_spectrum_of_the_tops():
     rng = np.random.default_rng(0)
     pt = np.concatenate([rng.uniform(400, 3000, 4000), 350 / rng.random(20_000) ** 0.5])
     pt, label = pt[pt < 3150], np.repeat([1, 0], [4000, np.count_nonzero(pt[4000:] < 3150)])
@@ -72,9 +70,7 @@ def test_weights_give_the_background_the_spectrum_of_the_tops() -> None:
     np.testing.assert_allclose(others / others.sum(), tops / tops.sum(), atol=0.03)
 
 
-def test_converted_jets_are_those_of_the_sample(
-    folder: Path, columns: dict, tmp_path: Path
-) -> None:
+def test_converted_jets_are_those_of_the_sample(folder, columns, tmp_path):
     splits = converted("atlas", folder, tmp_path)
     assert len(splits["test"]["jet"]) == TEST_JETS
     jets, weights = (

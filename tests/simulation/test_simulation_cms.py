@@ -3,7 +3,6 @@
 import argparse
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import awkward as ak
 import h5py
@@ -25,12 +24,12 @@ CLEAN = without_mpi(cms.CARD, chunk_size=20)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     return simulated(cms, tmp_path_factory.mktemp("cms"), CLEAN, jets=JETS * len(cms.SLICES))
 
 
 @pytest.fixture(scope="module")
-def slices(folder: Path) -> list[MODDataset]:
+def slices(folder):
     """In order of rising parton pt."""
     return [
         MODDataset(str(folder / f"SIM{pt}_Jet300_pT375-infGeV_0_compressed.h5"))
@@ -38,7 +37,7 @@ def slices(folder: Path) -> list[MODDataset]:
     ]
 
 
-def test_energyflow_reads_the_files_with_the_public_columns(slices: list[MODDataset]) -> None:
+def test_energyflow_reads_the_files_with_the_public_columns(slices):
     for dataset in slices:
         assert len(dataset) == JETS
         assert {dataset.jets_i.dtype, dataset.jets_f.dtype} == {np.dtype("i8"), np.dtype("f8")}
@@ -48,13 +47,11 @@ def test_energyflow_reads_the_files_with_the_public_columns(slices: list[MODData
         assert all(len(particles) > 3 for particles in dataset.pfcs)
 
 
-def test_columns_are_those_that_preprocessing_expects() -> None:
+def test_columns_are_those_that_preprocessing_expects():
     assert cms.COLUMNS == reader.COLUMNS
 
 
-def test_corrected_jets_lie_above_the_threshold_and_rise_with_the_slice(
-    slices: list[MODDataset],
-) -> None:
+def test_corrected_jets_lie_above_the_threshold_and_rise_with_the_slice(slices):
     for dataset in slices:
         assert dataset.corr_jet_pts.min() > 375
         assert np.abs(dataset.jet_etas).max() < 1.9
@@ -65,7 +62,7 @@ def test_corrected_jets_lie_above_the_threshold_and_rise_with_the_slice(
     assert abs(np.median(np.concatenate(matched)) - RESPONSE) < 0.06
 
 
-def test_a_jet_is_the_sum_of_its_particles(slices: list[MODDataset]) -> None:
+def test_a_jet_is_the_sum_of_its_particles(slices):
     for dataset in slices:
         for jet, particles in zip(dataset.jets_f, dataset.pfcs, strict=True):
             momenta = to_cartesian(from_rapidity(*particles[:, :4].T))
@@ -74,9 +71,7 @@ def test_a_jet_is_the_sum_of_its_particles(slices: list[MODDataset]) -> None:
             assert abs(delta_phi(ours[2], jet[dataset.jet_phi])) < 1e-6
 
 
-def test_partons_are_near_their_jets_and_gluons_make_more_particles(
-    slices: list[MODDataset],
-) -> None:
+def test_partons_are_near_their_jets_and_gluons_make_more_particles(slices):
     parton, multiplicity, weights = [], [], []
     for dataset in slices:
         near = dataset.hard_pids != 0
@@ -97,7 +92,7 @@ def test_partons_are_near_their_jets_and_gluons_make_more_particles(
     assert (np.diff(weights) < 0).all()
 
 
-def test_the_two_hardest_jets_of_an_event_are_taken() -> None:
+def test_the_two_hardest_jets_of_an_event_are_taken():
     process = cms.PROCESSES[3]
     card = replace(CLEAN, pt_range=(50.0, 3500.0))  # so that some events have a third jet
     events = Generator((*card.settings, *process.variants[0]), seed=1).events(25)
@@ -117,16 +112,14 @@ def by_event(jets: ak.Array) -> dict[int, list[float]]:
     return {event: sorted(values, reverse=True) for event, values in pts.items()}
 
 
-def test_jets_are_shared_among_the_slices(tmp_path: Path) -> None:
+def test_jets_are_shared_among_the_slices(tmp_path):
     planned = cms.files(argparse.Namespace(out=tmp_path, jets=9))
     assert [sum(file.jets) for file in planned] == [2, 2, 1, 1, 1, 1, 1]
     assert len(cms.files(argparse.Namespace(out=tmp_path, jets=2))) == 2
     assert all(reader.FILE_NAME.fullmatch(file.path.name) for file in planned)
 
 
-def test_converted_jets_are_those_of_the_sample(
-    folder: Path, slices: list[MODDataset], tmp_path: Path
-) -> None:
+def test_converted_jets_are_those_of_the_sample(folder, slices, tmp_path):
     splits = converted("cms", folder, tmp_path).values()
     assert all((arrays["jet"][:, 0] > 375).all() for arrays in splits)
     for path in (tmp_path / "cms").rglob("*.h5"):

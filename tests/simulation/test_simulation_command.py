@@ -1,6 +1,5 @@
 """The command: its output, its errors, resuming, and independent random streams."""
 
-import sys
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -9,28 +8,22 @@ import awkward as ak
 import pandas as pd
 import pytest
 import uproot
+from commands import output_of, python, refusal_of
 from small_samples import CLEAN
 
-from omnilearn.errors import run_cli
 from simulation import jetclass, top
-from simulation.__main__ import main, parser
+from simulation.__main__ import parser
 from simulation.generator import Generator
 from simulation.plan import tasks
 from simulation.runner import streams
 from simulation.unfinished import NAME
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["simulation", *map(str, arguments)])
-    return run_cli(main)
-
-
-def test_the_command_writes_three_tables_and_prints_their_paths(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
-    assert command(monkeypatch, "top", "--jets", 6, "--out", tmp_path / "top", "--workers", 1) == 0
-    printed = capfd.readouterr().out.splitlines()
-    assert len(printed) == 4  # neither Pythia nor FastJet adds a banner
+def test_the_command_writes_three_tables_and_prints_their_paths(tmp_path, capfd):
+    printed = output_of(python("-m simulation top --jets 6 --workers 1 --out", tmp_path / "top"))
+    printed = printed.splitlines()
+    assert len(printed) == 4
+    assert capfd.readouterr().out == ""  # neither Pythia nor FastJet adds a banner
     assert printed[0] == f"wrote {tmp_path / 'top' / 'train.h5'} (6 jets)"
     assert printed[3].startswith("10 jets in ")
     assert [
@@ -54,29 +47,18 @@ def test_the_command_writes_three_tables_and_prints_their_paths(
         (["jetclass", "--jets-per-class", "3", "--seed", "-1"], "-1 is below 0"),
     ],
 )
-def test_a_wrong_flag_is_refused_in_one_sentence(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture,
-    arguments: list[str],
-    complaint: str,
-) -> None:
-    assert command(monkeypatch, *arguments, "--out", tmp_path / "new") == 2
-    printed = capfd.readouterr()
-    assert printed.out == ""
-    assert printed.err.count("\n") == 1
-    assert complaint in printed.err
+def test_a_wrong_flag_is_refused_in_one_sentence(tmp_path, arguments, complaint):
+    code, out, err = python("-m simulation", *arguments, "--out", tmp_path / "new")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert complaint in err
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_simulating(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_before_simulating(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    assert command(monkeypatch, "top", "--jets", 5, "--out", tmp_path / "file" / "top") == 2
-    printed = capfd.readouterr().err
-    assert printed.count("\n") == 1
-    assert "cannot be written" in printed
+    message = refusal_of(python("-m simulation top --jets 5 --out", tmp_path / "file" / "top"))
+    assert message.count("\n") == 1
+    assert "cannot be written" in message
 
 
 @pytest.mark.parametrize(
@@ -87,20 +69,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_simulating(
         (["top", "--jets", "5", "--val-jets", "0"], "val.h5"),
     ],
 )
-def test_files_of_another_sample_are_not_mixed_in(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture,
-    arguments: list[str],
-    older: str,
-) -> None:
+def test_files_of_another_sample_are_not_mixed_in(tmp_path, arguments, older):
     (tmp_path / older).parent.mkdir(exist_ok=True)
     (tmp_path / older).touch()
-    assert command(monkeypatch, *arguments, "--out", tmp_path) == 2
-    assert str(tmp_path / older) in capfd.readouterr().err
+    message = refusal_of(python("-m simulation", *arguments, "--out", tmp_path))
+    assert str(tmp_path / older) in message
 
 
-def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path: Path) -> None:
+def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path):
     out = ["--out", str(tmp_path)]
     args = parser().parse_args(["jetclass", "--jets-per-class", "2000", *out])
     files = jetclass.files(args)
@@ -110,7 +86,7 @@ def test_sizes_of_validation_and_test_follow_the_training_jets(tmp_path: Path) -
     assert [sum(file.jets) for file in top.files(args)] == [1200, 400, 10]
 
 
-def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> None:
+def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path):
     def tasks_of_files(*classes: str) -> dict:
         flags = ["jetclass", "--jets-per-class", "400", "--out", str(tmp_path), *classes]
         files = jetclass.files(parser().parse_args(flags))
@@ -123,7 +99,7 @@ def test_jets_of_a_class_do_not_depend_on_the_other_classes(tmp_path: Path) -> N
     assert two.items() <= ten.items()
 
 
-def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
+def test_no_two_tasks_share_a_random_stream(tmp_path):
     flags = ["jetclass", "--jets-per-class", "120000", "--jets-per-file", "28000"]
     args = parser().parse_args([*flags, "--out", str(tmp_path)])
     pythia, detector = [], []
@@ -138,7 +114,7 @@ def test_no_two_tasks_share_a_random_stream(tmp_path: Path) -> None:
     assert 1 <= min(pythia) <= max(pythia) <= 900_000_000
 
 
-def test_tasks_of_a_file_add_up_to_its_jets(tmp_path: Path) -> None:
+def test_tasks_of_a_file_add_up_to_its_jets(tmp_path):
     args = parser().parse_args(["top", "--jets", "1201", "--out", str(tmp_path)])
     files = top.files(args)
     for file, parts in zip(files, tasks(top.CARD, files, seed=1), strict=True):
@@ -147,18 +123,16 @@ def test_tasks_of_a_file_add_up_to_its_jets(tmp_path: Path) -> None:
         assert all(sum(share) <= top.CARD.chunk_size + 1 for share in shares)
 
 
-def test_a_setting_that_pythia_does_not_know_is_an_error(capfd: pytest.CaptureFixture) -> None:
+def test_a_setting_that_pythia_does_not_know_is_an_error(capfd):
     with pytest.raises(AssertionError, match="Nonsense:all"):
         Generator((*CLEAN.settings, "Nonsense:all = on"), seed=1)
     assert "Nonsense" in capfd.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_killed_simulation_makes_only_the_missing_files(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture
-) -> None:
+def test_a_killed_simulation_makes_only_the_missing_files(monkeypatch, tmp_path):
     names = ("train_100M/ZToQQ_000.root", "val_5M/ZToQQ_120.root", "test_20M/ZToQQ_100.root")
-    started = []
+    started, printed = [], []
 
     def writer(path: Path):
         started.append(path)
@@ -169,7 +143,8 @@ def test_a_killed_simulation_makes_only_the_missing_files(
     def simulate(out: str, seed: int) -> list[list[float]]:
         flags = "--jets-per-class 4 --val-jets-per-class 3 --test-jets-per-class 2 --classes Zqq"
         flags += f" --workers 1 --seed {seed} --out {tmp_path / out}"
-        status = command(monkeypatch, "jetclass", *flags.split())
+        status, *outputs = python(f"-m simulation jetclass {flags}")
+        printed.append("".join(outputs))
         paths = [tmp_path / out / name for name in names if (tmp_path / out / name).exists()]
         assert status == (0 if len(paths) == 3 and not (tmp_path / out / NAME).exists() else 2)
         return [ak.to_list(uproot.open(path)["tree"]["jet_pt"].array()) for path in paths]
@@ -177,10 +152,10 @@ def test_a_killed_simulation_makes_only_the_missing_files(
     monkeypatch.setattr(jetclass, "CARD", replace(CLEAN, writer=writer))
     stopped = simulate("stopped", seed=1)
     assert len(stopped) == 1
-    assert "makes only the missing ones" in capfd.readouterr().err
+    assert "makes only the missing ones" in printed[-1]
     resumed = simulate("stopped", seed=1)
     assert len(started) == 4  # the first file was not made again
-    assert "1 of 3 files are complete from an earlier run and kept" in capfd.readouterr().out
+    assert "1 of 3 files are complete from an earlier run and kept" in printed[-1]
     assert resumed == simulate("uninterrupted", seed=1)
     # files of another seed are not kept
     started.clear()

@@ -29,7 +29,7 @@ MUON_ID, PHOTON_ID, PION_ID, KLONG_ID, NEUTRINO_ID = 13, 22, 211, 130, 12
 
 
 @pytest.fixture(scope="module")
-def dijets() -> Events:
+def dijets():
     settings = (
         "Beams:eCM = 13000.",
         "HardQCD:all = on",
@@ -42,7 +42,7 @@ def dijets() -> Events:
 
 
 @pytest.fixture(scope="module")
-def objects(dijets: Events) -> Objects:
+def objects(dijets):
     return reconstruct(dijets, np.random.default_rng(1))
 
 
@@ -66,7 +66,7 @@ def gun(pdg_id: int, charge: float, energy: float, eta: float, count: int) -> Ev
     )
 
 
-def test_jet_response_is_close_to_one(dijets: Events, objects: Objects) -> None:
+def test_jet_response_is_close_to_one(dijets, objects):
     visible = np.flatnonzero((dijets.status > 0) & ~np.isin(abs(dijets.pdg_id), (12, 14, 16)))
     nothing = np.zeros(len(visible))
     truth = {field.name: nothing for field in fields(Objects)}
@@ -93,9 +93,7 @@ def test_jet_response_is_close_to_one(dijets: Events, objects: Objects) -> None:
     assert 0.03 < np.std(response) < 0.12
 
 
-def test_objects_are_half_charged_hadrons_and_two_fifths_photons(
-    dijets: Events, objects: Objects
-) -> None:
+def test_objects_are_half_charged_hadrons_and_two_fifths_photons(dijets, objects):
     jets, _ = cluster(objects.by_event(dijets.count), 0.8, 200.0)
     kinds = np.bincount(ak.to_numpy(ak.flatten(jets.kind)), minlength=5)
     share = kinds / kinds.sum()
@@ -114,8 +112,8 @@ def test_objects_are_half_charged_hadrons_and_two_fifths_photons(
     ],
 )
 def test_a_single_particle_is_measured_with_the_resolution_of_its_detector(
-    pdg_id: int, charge: float, kind: int, resolution: float
-) -> None:
+    pdg_id, charge, kind, resolution
+):
     objects = reconstruct(gun(pdg_id, charge, 50.0, 0.3, 4000), np.random.default_rng(2))
     assert set(objects.kind) == {kind}
     assert len(objects.event) > 3800
@@ -133,22 +131,20 @@ def test_a_single_particle_is_measured_with_the_resolution_of_its_detector(
         (KLONG_ID, Detector(hadronic_scale=1.2), 1.2, 1.2 * 0.22),
     ],
 )
-def test_another_detector_has_another_scale_and_resolution(
-    pdg_id: int, detector: Detector, mean: float, resolution: float
-) -> None:
+def test_another_detector_has_another_scale_and_resolution(pdg_id, detector, mean, resolution):
     particles = gun(pdg_id, -1 if pdg_id == MUON_ID else 0, 50.0, 0.3, 4000)
     objects = reconstruct(particles, np.random.default_rng(2), detector=detector)
     assert abs(objects.energy.mean() / 50.0 - mean) < 0.025
     assert abs(objects.energy.std() / 50.0 / resolution - 1) < 0.15
 
 
-def test_another_detector_loses_more_tracks() -> None:
+def test_another_detector_loses_more_tracks():
     pions, detector = gun(PION_ID, 1, 50.0, 0.3, 4000), Detector(track_efficiency=0.9)
     found = reconstruct(pions, np.random.default_rng(3), detector=detector)
     assert abs((found.kind == CHARGED_HADRON).sum() / 4000 - 0.9 * 0.95) < 0.015
 
 
-def test_energy_of_a_lost_track_stays_as_a_neutral_hadron() -> None:
+def test_energy_of_a_lost_track_stays_as_a_neutral_hadron():
     count = 4000
     objects = reconstruct(gun(PION_ID, 1, 50.0, 0.3, count), np.random.default_rng(3))
     tracks = objects.kind == CHARGED_HADRON
@@ -161,32 +157,32 @@ def test_energy_of_a_lost_track_stays_as_a_neutral_hadron() -> None:
     assert (objects.kind == NEUTRAL_HADRON).sum() - len(recovered.event) < 0.05 * count
 
 
-def test_neutrinos_and_particles_along_the_beam_are_not_reconstructed() -> None:
+def test_neutrinos_and_particles_along_the_beam_are_not_reconstructed():
     rng = np.random.default_rng(4)
     assert len(reconstruct(gun(NEUTRINO_ID, 0, 50.0, 0.3, 10), rng).event) == 0
     assert len(reconstruct(gun(PION_ID, 1, 500.0, 6.0, 10), rng).event) == 0
 
 
-def test_prompt_tracks_have_impact_parameters_of_one_resolution() -> None:
+def test_prompt_tracks_have_impact_parameters_of_one_resolution():
     objects = reconstruct(gun(MUON_ID, -1, 20.0, 1.0, 4000), np.random.default_rng(5))
     assert abs(np.std(objects.d0 / objects.d0_error) - 1) < 0.05
     assert abs(np.std(objects.dz / objects.dz_error) - 1) < 0.05
 
 
-def test_efficiency_follows_momentum_and_pseudorapidity() -> None:
+def test_efficiency_follows_momentum_and_pseudorapidity():
     pion = np.full(5, CHARGED_HADRON)
     pt, eta = np.array([0.05, 0.5, 5.0, 5.0, 5.0]), np.array([0.0, 0.0, 0.0, -2.0, 2.6])
     np.testing.assert_array_equal(track_efficiency(pion, pt, eta), [0, 0.7, 0.95, 0.85, 0])
 
 
-def test_log_normal_has_the_given_mean_and_width() -> None:
+def test_log_normal_has_the_given_mean_and_width():
     values = log_normal(np.full(100_000, 3.0), np.full(100_000, 0.6), np.random.default_rng(6))
     assert abs(values.mean() - 3.0) < 0.01
     assert abs(values.std() - 0.6) < 0.01
     assert values.min() > 0
 
 
-def test_a_cell_contains_the_direction_that_hits_it() -> None:
+def test_a_cell_contains_the_direction_that_hits_it():
     rng = np.random.default_rng(7)
     eta, phi = rng.uniform(-5, 5, 10_000), rng.uniform(-np.pi, np.pi, 10_000)
     event = np.zeros(10_000, int)
@@ -200,14 +196,14 @@ def test_a_cell_contains_the_direction_that_hits_it() -> None:
     assert (mirrored != key).all()
 
 
-def test_a_jet_of_one_particle_has_no_substructure() -> None:
+def test_a_jet_of_one_particle_has_no_substructure():
     momentum = {"px": [[600.0]], "py": [[0.0]], "pz": [[10.0]], "energy": [[np.hypot(600, 10)]]}
     particle = ak.zip({name: ak.Array(values) for name, values in momentum.items()})
     assert abs(softdrop_mass(particle, 0.8)[0]) < 1e-3
     np.testing.assert_array_equal(subjettiness(particle, 0.8), np.zeros((1, 4)))
 
 
-def test_the_decay_of_a_top_ends_in_three_quarks() -> None:
+def test_the_decay_of_a_top_ends_in_three_quarks():
     settings = (
         "Beams:eCM = 13000.",
         "Top:gg2ttbar = on",

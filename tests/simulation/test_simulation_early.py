@@ -41,7 +41,7 @@ def card_and_process(dataset: str, name: str) -> tuple[GeneratorCard, Process]:
 
 
 @pytest.mark.parametrize(("dataset", "name"), CASES)
-def test_few_selected_jets_come_from_vetoed_collisions(dataset: str, name: str) -> None:
+def test_few_selected_jets_come_from_vetoed_collisions(dataset, name):
     card, process = card_and_process(dataset, name)
     decisions: dict[float, bool] = {}
 
@@ -63,7 +63,7 @@ def test_few_selected_jets_come_from_vetoed_collisions(dataset: str, name: str) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dataset", "name"), CASES)
-def test_spectra_are_those_without_the_veto(dataset: str, name: str) -> None:
+def test_spectra_are_those_without_the_veto(dataset, name):
     card, process = card_and_process(dataset, name)
     samples = [
         observables(simulate(version, process, 0, JETS, seed, np.random.default_rng(seed)))
@@ -95,12 +95,12 @@ def observables(jets: ak.Array) -> dict[str, np.ndarray]:
     }
 
 
-def test_a_forward_electron_is_measured_worst() -> None:
+def test_a_forward_electron_is_measured_worst():
     assert electron_deviation(300, 0.1) < electron_deviation(300, 1.0) < electron_deviation(300, 2)
     assert electron_deviation(10, 0.1) == pytest.approx(10 * np.hypot(0.03, 0.013))
 
 
-def test_the_same_seed_gives_the_same_jets() -> None:
+def test_the_same_seed_gives_the_same_jets():
     _, process = card_and_process("jetclass", "Zqq")
     pts = [simulate(CLEAN, process, 0, 20, seed, np.random.default_rng(1)).pt for seed in (1, 1, 2)]
     assert ak.array_equal(pts[0], pts[1])

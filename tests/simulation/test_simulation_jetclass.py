@@ -41,9 +41,7 @@ def mass(jets: ak.Array) -> np.ndarray:
     return np.sqrt(np.maximum(p["energy"] ** 2 - p["px"] ** 2 - p["py"] ** 2 - p["pz"] ** 2, 0))
 
 
-def test_every_class_of_every_split_has_its_public_name(
-    jetclass_folder: Path, tmp_path: Path
-) -> None:
+def test_every_class_of_every_split_has_its_public_name(jetclass_folder, tmp_path):
     planned = {file.path.relative_to(tmp_path) for file in jetclass_files(tmp_path, 1, 1, 1, 9)}
     assert planned == {
         Path(folder, f"{name}_{number}.root")
@@ -57,21 +55,21 @@ def test_every_class_of_every_split_has_its_public_name(
     assert written < planned
 
 
-def test_branches_have_the_public_names_types_and_order(jetclass_jets: dict) -> None:
+def test_branches_have_the_public_names_types_and_order(jetclass_jets):
     for jets in jetclass_jets.values():
         assert jets.fields == ["npart", *PUBLIC_BRANCHES]  # npart is uproot's counter
         types = {name: str(jets[name].type.content) for name in PUBLIC_BRANCHES}
         assert types == PUBLIC_BRANCHES
 
 
-def test_labels_are_one_hot_and_those_of_the_file(jetclass_jets: dict) -> None:
+def test_labels_are_one_hot_and_those_of_the_file(jetclass_jets):
     for name, jets in jetclass_jets.items():
         assert len(jets) == JETS
         for other in jetclass_jets:
             assert ak.all(jets[f"label_{other}"] == (other == name))
 
 
-def test_constituents_add_up_to_the_jet(jetclass_jets: dict) -> None:
+def test_constituents_add_up_to_the_jet(jetclass_jets):
     for jets in jetclass_jets.values():
         p = summed(jets)
         np.testing.assert_allclose(np.hypot(p["px"], p["py"]), jets.jet_pt, rtol=1e-5)
@@ -80,7 +78,7 @@ def test_constituents_add_up_to_the_jet(jetclass_jets: dict) -> None:
         np.testing.assert_array_equal(ak.num(jets.part_px), jets.jet_nparticles)
 
 
-def test_relative_coordinates_point_from_the_axis_to_the_constituent(jetclass_jets: dict) -> None:
+def test_relative_coordinates_point_from_the_axis_to_the_constituent(jetclass_jets):
     for jets in jetclass_jets.values():
         eta = np.arcsinh(jets.part_pz / np.hypot(jets.part_px, jets.part_py))
         # stored times the sign of the jet's eta
@@ -92,14 +90,14 @@ def test_relative_coordinates_point_from_the_axis_to_the_constituent(jetclass_je
         assert ak.mean(ak.flatten(far)) < 0.01
 
 
-def test_constituents_fall_in_pt_and_exceed_the_threshold(jetclass_jets: dict) -> None:
+def test_constituents_fall_in_pt_and_exceed_the_threshold(jetclass_jets):
     for jets in jetclass_jets.values():
         pt = np.hypot(jets.part_px, jets.part_py)
         assert ak.all(pt[:, 1:] <= pt[:, :-1] * (1 + 1e-6))
         assert ak.min(pt) > 0.4999
 
 
-def test_every_constituent_has_one_identity_and_its_charge(jetclass_jets: dict) -> None:
+def test_every_constituent_has_one_identity_and_its_charge(jetclass_jets):
     for jets in jetclass_jets.values():
         flags = [jets[name] for name in PUBLIC_BRANCHES if name.startswith("part_is")]
         assert ak.all(sum(flags) == 1)
@@ -109,14 +107,14 @@ def test_every_constituent_has_one_identity_and_its_charge(jetclass_jets: dict) 
         assert ak.all(jets.part_d0err[~neutral] > 0.009)
 
 
-def test_jets_lie_in_the_kinematic_window(jetclass_jets: dict) -> None:
+def test_jets_lie_in_the_kinematic_window(jetclass_jets):
     for jets in jetclass_jets.values():
         assert ak.min(jets.jet_pt) >= 500
         assert ak.max(jets.jet_pt) <= 1000
         assert ak.max(abs(jets.jet_eta)) < 2
 
 
-def test_jets_contain_the_decay_they_are_labelled_by(jetclass_jets: dict) -> None:
+def test_jets_contain_the_decay_they_are_labelled_by(jetclass_jets):
     resonances = {process.name: process.resonance for process in jetclass.PROCESSES}
     for name, jets in jetclass_jets.items():
         assert ak.all(jets.aux_truth_match == (name != "QCD"))
@@ -142,26 +140,26 @@ def test_jets_contain_the_decay_they_are_labelled_by(jetclass_jets: dict) -> Non
     ],
 )
 def test_mass_of_a_hadronic_decay_is_that_of_its_resonance(
-    jetclass_jets: dict, name: str, expected: float, tolerance: float
-) -> None:
+    jetclass_jets, name, expected, tolerance
+):
     assert abs(np.median(mass(jetclass_jets[name])) - expected) < tolerance
 
 
 @pytest.mark.parametrize(("name", "expected"), [("Wqq", 80.4), ("Zqq", 91.2), ("Hcc", 125)])
-def test_soft_drop_finds_the_two_prongs(jetclass_jets: dict, name: str, expected: float) -> None:
+def test_soft_drop_finds_the_two_prongs(jetclass_jets, name, expected):
     jets = jetclass_jets[name]
     assert abs(np.median(ak.to_numpy(jets.jet_sdmass)) - expected) < 10
     assert np.all(ak.to_numpy(jets.jet_sdmass) <= mass(jets) + 0.1)
 
 
-def test_a_lost_neutrino_lowers_the_mass(jetclass_jets: dict) -> None:
+def test_a_lost_neutrino_lowers_the_mass(jetclass_jets):
     median = {name: np.median(mass(jets)) for name, jets in jetclass_jets.items()}
     assert median["Hqql"] < median["H4q"] - 10
     assert median["Tbl"] < median["Tbqq"] - 25
     assert median["QCD"] < median["Wqq"]
 
 
-def test_subjettiness_counts_the_prongs(jetclass_jets: dict) -> None:
+def test_subjettiness_counts_the_prongs(jetclass_jets):
     def ratio(name: str, n: int) -> float:
         jets = jetclass_jets[name]
         high, low = (ak.to_numpy(jets[f"jet_tau{k}"]) for k in (n, n - 1))
@@ -171,7 +169,7 @@ def test_subjettiness_counts_the_prongs(jetclass_jets: dict) -> None:
     assert ratio("Tbqq", 3) < ratio("QCD", 3) - 0.1  # three prongs
 
 
-def test_leptons_of_either_charge_are_equally_frequent(jetclass_jets: dict) -> None:
+def test_leptons_of_either_charge_are_equally_frequent(jetclass_jets):
     for name in ("Hqql", "Tbl"):
         jets = jetclass_jets[name]
         lepton = (jets.part_isElectron == 1) | (jets.part_isMuon == 1)
@@ -181,7 +179,7 @@ def test_leptons_of_either_charge_are_equally_frequent(jetclass_jets: dict) -> N
         assert abs(charges.mean()) < 4 / np.sqrt(len(charges))
 
 
-def test_beauty_flies_farther_than_light_quarks(jetclass_jets: dict) -> None:
+def test_beauty_flies_farther_than_light_quarks(jetclass_jets):
     def displaced(name: str) -> float:
         jets = jetclass_jets[name]
         far = (jets.part_d0err > 0) & (abs(jets.part_d0val) > 5 * jets.part_d0err)
@@ -190,13 +188,13 @@ def test_beauty_flies_farther_than_light_quarks(jetclass_jets: dict) -> None:
     assert displaced("Hbb") > 3 > displaced("Hcc") > 1 > displaced("QCD")
 
 
-def test_gluons_make_more_constituents_than_quarks(jetclass_jets: dict) -> None:
+def test_gluons_make_more_constituents_than_quarks(jetclass_jets):
     multiplicity = {name: ak.mean(jets.jet_nparticles) for name, jets in jetclass_jets.items()}
     assert multiplicity["Hgg"] > multiplicity["Hcc"] + 8
     assert all(20 < mean < 65 for mean in multiplicity.values())
 
 
-def test_splits_share_no_jet(jetclass_folder: Path) -> None:
+def test_splits_share_no_jet(jetclass_folder):
     files = list(jetclass_folder.rglob("ZToQQ_*.root"))
     trees = [
         uproot.open(path)["tree"].arrays(["jet_pt", "jet_eta"], library="np") for path in files
@@ -208,7 +206,7 @@ def test_splits_share_no_jet(jetclass_folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_large_classes_have_several_files_and_the_seed_decides_the_jets(tmp_path: Path) -> None:
+def test_large_classes_have_several_files_and_the_seed_decides_the_jets(tmp_path):
     def simulate(out: Path, seed: int, workers: int) -> list[ak.Array]:
         files = jetclass_files(out, train=50, val=0, test=0, per_file=20)
         files = [file for file in files if "ZToQQ" in file.path.name]

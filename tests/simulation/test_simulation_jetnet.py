@@ -1,7 +1,5 @@
 """JetNet: one class per file, relative constituents, masses of resonances; conversion."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import pytest
@@ -15,7 +13,7 @@ SETS = {"jetnet30": ("", 30), "jetnet150": ("150", 150)}  # suffix of files, slo
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """A folder with the files of both sets."""
     out = tmp_path_factory.mktemp("jetnet")
     simulated(jetnet30, out, jets=40)
@@ -23,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def classes(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def classes(folder):
     """Class -> (constituents (jets, 150, 4), jets (jets, 4))."""
     arrays = {}
     for name in "gqtwz":
@@ -32,7 +30,7 @@ def classes(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return arrays
 
 
-def test_keys_and_shapes_are_the_public_ones(folder: Path, classes: dict) -> None:
+def test_keys_and_shapes_are_the_public_ones(folder, classes):
     assert [len(jets) for _, jets in classes.values()] == [41, 41, 40, 40, 40]
     for constituents, jets in classes.values():
         assert constituents.shape[1:] == (150, 4)
@@ -43,7 +41,7 @@ def test_keys_and_shapes_are_the_public_ones(folder: Path, classes: dict) -> Non
         assert file["jet_features"][:, 3].max() <= 30
 
 
-def test_constituents_fall_in_pt_relative_to_a_jet_of_about_a_tev(classes: dict) -> None:
+def test_constituents_fall_in_pt_relative_to_a_jet_of_about_a_tev(classes):
     for constituents, jets in classes.values():
         eta_rel, phi_rel, pt_rel, mask = np.moveaxis(constituents, -1, 0)
         assert set(np.unique(mask)) <= {0, 1}
@@ -58,7 +56,7 @@ def test_constituents_fall_in_pt_relative_to_a_jet_of_about_a_tev(classes: dict)
         assert abs(np.median(jets[:, 0]) - 1000) < 80
 
 
-def test_masses_are_those_of_the_resonances(classes: dict) -> None:
+def test_masses_are_those_of_the_resonances(classes):
     median = {name: np.median(jets[:, 2]) for name, (_, jets) in classes.items()}
     assert abs(median["w"] - 80.4) < 5
     assert abs(median["z"] - 91.2) < 5
@@ -66,12 +64,12 @@ def test_masses_are_those_of_the_resonances(classes: dict) -> None:
     assert median["q"] < median["g"] < 100
 
 
-def test_gluons_hold_more_constituents_than_quarks(classes: dict) -> None:
+def test_gluons_hold_more_constituents_than_quarks(classes):
     assert classes["g"][1][:, 3].mean() > 1.2 * classes["q"][1][:, 3].mean()
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_converted_jets_are_those_of_the_sample(name: str, folder: Path, tmp_path: Path) -> None:
+def test_converted_jets_are_those_of_the_sample(name, folder, tmp_path):
     suffix, slots = SETS[name]
     splits = converted(name, folder, tmp_path).values()
     arrays = {key: np.concatenate([split[key] for split in splits]) for key in ("jet", "pid")}
@@ -86,7 +84,7 @@ def test_converted_jets_are_those_of_the_sample(name: str, folder: Path, tmp_pat
         np.testing.assert_array_equal(jets[:, 3], expected[:, 3])
 
 
-def test_the_constants_of_the_catalogue_fit_the_jets(classes: dict) -> None:
+def test_the_constants_of_the_catalogue_fit_the_jets(classes):
     constants = CATALOGUE["jetnet150"].normalisation
     jets = np.concatenate([jets for _, jets in classes.values()])
     standard = (jets - constants.jet_mean) / constants.jet_std

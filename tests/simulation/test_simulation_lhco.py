@@ -12,7 +12,7 @@ from simulation.runner import produce
 
 
 @pytest.fixture(scope="session")
-def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+def table(tmp_path_factory):
     """20 events of background and 30 of signal."""
     path = tmp_path_factory.mktemp("lhco") / FILE_NAME
     produce(CARD, [OutputFile(path, "train", (20, 30, 0))], seed=1, workers=1)
@@ -20,7 +20,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def jets(table: pd.DataFrame) -> np.ndarray:
+def jets(table):
     """The two leading jets of every event, (events, 2, 4) energy, px, py, pz."""
     particles = table.to_numpy()[:, :2100].reshape(-1, 700, 3)
     real = particles[..., 0] > 0
@@ -42,7 +42,7 @@ def mass(momenta: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(momenta[..., 0] ** 2 - (momenta[..., 1:] ** 2).sum(-1), 0))
 
 
-def test_the_table_has_700_particles_and_a_label(table: pd.DataFrame) -> None:
+def test_the_table_has_700_particles_and_a_label(table):
     assert table.shape == (50, 2101)
     assert list(table.columns) == list(range(2101))
     assert (table.dtypes == np.float64).all()
@@ -51,7 +51,7 @@ def test_the_table_has_700_particles_and_a_label(table: pd.DataFrame) -> None:
     assert 10 < np.count_nonzero(np.diff(label)) < 40  # mixed: 24 for a shuffled deck
 
 
-def test_particles_fall_in_pt_and_lie_within_the_detector(table: pd.DataFrame) -> None:
+def test_particles_fall_in_pt_and_lie_within_the_detector(table):
     pt, eta, phi = np.moveaxis(table.to_numpy()[:, :2100].reshape(-1, 700, 3), -1, 0)
     assert (np.diff(pt) <= 0).all()
     assert (pt[:, 20] > 0).all()
@@ -63,13 +63,13 @@ def test_particles_fall_in_pt_and_lie_within_the_detector(table: pd.DataFrame) -
     assert not phi[pt == 0].any()
 
 
-def test_every_event_passes_the_trigger(jets: np.ndarray) -> None:
+def test_every_event_passes_the_trigger(jets):
     pt = np.hypot(jets[:, 0, 1], jets[:, 0, 2])
     assert pt.min() > 1200
     assert np.abs(np.arcsinh(jets[:, 0, 3] / pt)).max() < 2.5
 
 
-def test_signal_is_a_resonance_of_two_heavy_jets(table: pd.DataFrame, jets: np.ndarray) -> None:
+def test_signal_is_a_resonance_of_two_heavy_jets(table, jets):
     signal = table[2100].to_numpy() == 1
     heavy, light = (np.median(side(mass(jets[signal]), axis=1)) for side in (np.max, np.min))
     assert abs(heavy - 500) < 40

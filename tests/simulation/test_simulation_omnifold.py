@@ -22,13 +22,13 @@ OBSERVABLES = ("mults", "lhas", "widths", "ang2s", "tau2s", "sdms", "zgs")
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     card = without_mpi(omnifold.CARD, chunk_size=60)
     return simulated(omnifold, tmp_path_factory.mktemp("omnifold"), card, jets=EVENTS)
 
 
 @pytest.fixture(scope="module")
-def samples(folder: Path) -> dict[str, dict[str, np.ndarray]]:
+def samples(folder):
     arrays = {}
     for process in omnifold.PROCESSES:
         with np.load(folder / f"{process.name}_Zjet_pTZ-200GeV_0.npz") as file:
@@ -37,7 +37,7 @@ def samples(folder: Path) -> dict[str, dict[str, np.ndarray]]:
 
 
 @pytest.fixture(scope="module")
-def arrays(samples: dict) -> dict[str, np.ndarray]:
+def arrays(samples):
     return samples["Pythia21"]
 
 
@@ -45,7 +45,7 @@ def species_of(particles: np.ndarray) -> np.ndarray:
     return reader.PDG_IDS[np.rint(10 * particles[..., 3]).astype(int)]
 
 
-def test_the_arrays_are_the_public_ones(arrays: dict) -> None:
+def test_the_arrays_are_the_public_ones(arrays):
     expected = {"gen_Zs": (EVENTS, 3)}
     for level in ("gen", "sim"):
         longest = int(arrays[f"{level}_mults"].max())
@@ -57,7 +57,7 @@ def test_the_arrays_are_the_public_ones(arrays: dict) -> None:
 
 
 @pytest.mark.parametrize("level", ["gen", "sim"])
-def test_particles_are_relative_to_their_jet_and_add_up_to_it(arrays: dict, level: str) -> None:
+def test_particles_are_relative_to_their_jet_and_add_up_to_it(arrays, level):
     particles, jets = arrays[f"{level}_particles"], arrays[f"{level}_jets"]
     real = particles[..., 0] > 0
     np.testing.assert_array_equal(real.sum(axis=1), arrays[f"{level}_mults"])
@@ -81,7 +81,7 @@ def test_particles_are_relative_to_their_jet_and_add_up_to_it(arrays: dict, leve
     assert 0 <= jets[:, 2].min() <= jets[:, 2].max() < 2 * np.pi
 
 
-def test_codes_are_tenths_and_the_detector_identifies_no_kaon(arrays: dict) -> None:
+def test_codes_are_tenths_and_the_detector_identifies_no_kaon(arrays):
     for level in ("gen", "sim"):
         code = 10 * arrays[f"{level}_particles"][..., 3]
         np.testing.assert_allclose(code, np.rint(code), atol=1e-12)
@@ -93,7 +93,7 @@ def test_codes_are_tenths_and_the_detector_identifies_no_kaon(arrays: dict) -> N
     assert sim <= {22, 211, 130, 11, 13}
 
 
-def test_the_z_is_hard_and_in_no_jet(arrays: dict) -> None:
+def test_the_z_is_hard_and_in_no_jet(arrays):
     z = arrays["gen_Zs"]
     assert z[:, 0].min() > 200
     # the hardest jet recoils against it
@@ -102,13 +102,13 @@ def test_the_z_is_hard_and_in_no_jet(arrays: dict) -> None:
     assert arrays["gen_jets"][:, 3].max() < 91
 
 
-def test_the_detector_loses_constituents_and_keeps_the_momentum(arrays: dict) -> None:
+def test_the_detector_loses_constituents_and_keeps_the_momentum(arrays):
     assert arrays["sim_mults"].mean() < 0.85 * arrays["gen_mults"].mean()
     ratio = arrays["sim_jets"][:, 0] / arrays["gen_jets"][:, 0]
     assert np.median(ratio) == pytest.approx(0.98, abs=0.04)
 
 
-def test_the_alternative_radiates_less(samples: dict) -> None:
+def test_the_alternative_radiates_less(samples):
     alternative = samples["PythiaAlt"]
     assert alternative["gen_mults"].mean() < samples["Pythia21"]["gen_mults"].mean()
     assert not np.array_equal(alternative["gen_Zs"], samples["Pythia21"]["gen_Zs"])
@@ -118,7 +118,7 @@ def flags(*words: str) -> argparse.Namespace:
     return parser().parse_args(["omnifold", "--jets", "1", "--out", "x", *words])
 
 
-def test_the_replacement_of_herwig_and_the_detector_of_the_data_are_recorded(folder: Path) -> None:
+def test_the_replacement_of_herwig_and_the_detector_of_the_data_are_recorded(folder):
     nominal, shifted = (description(flags("--response", name)) for name in ("nominal", "shifted"))
     assert description(flags()) == nominal
     assert nominal["stand_in"].endswith("takes the place of Herwig")
@@ -131,9 +131,7 @@ def test_the_replacement_of_herwig_and_the_detector_of_the_data_are_recorded(fol
     ]
 
 
-def test_another_response_changes_the_detector_level_of_the_data_alone(
-    samples: dict, tmp_path: Path
-) -> None:
+def test_another_response_changes_the_detector_level_of_the_data_alone(samples, tmp_path):
     card = without_mpi(omnifold.card(flags("--response", "shifted")), chunk_size=60)
     simulated(omnifold, tmp_path, card, jets=EVENTS)
     for name, nominal in samples.items():
@@ -145,12 +143,12 @@ def test_another_response_changes_the_detector_level_of_the_data_alone(
                 assert file["sim_mults"].mean() < 0.99 * nominal["sim_mults"].mean()
 
 
-def test_an_unknown_response_is_refused() -> None:
+def test_an_unknown_response_is_refused():
     with pytest.raises(UserError, match="nominal"):
         flags("--response", "other")
 
 
-def test_an_event_without_objects_has_an_empty_jet() -> None:
+def test_an_event_without_objects_has_an_empty_jet():
     card = without_mpi(omnifold.CARD)
     generator = Generator((*card.settings, *omnifold.PROCESSES[0].variants[0]), seed=1)
     events = generator.events(10)
@@ -172,7 +170,7 @@ def test_an_event_without_objects_has_an_empty_jet() -> None:
     assert np.count_nonzero(columns["sim_mults"] == 0) == 1
 
 
-def test_fastjet_gives_the_observables_of_the_file(arrays: dict) -> None:
+def test_fastjet_gives_the_observables_of_the_file(arrays):
     bare = {key: values for key, values in arrays.items() if key[4:] in ("jets", "particles")}
     stored, computed = (
         reader.chunk(columns, 0, Path("toy"), 0).observables[:, 1] for columns in (arrays, bare)
@@ -182,7 +180,7 @@ def test_fastjet_gives_the_observables_of_the_file(arrays: dict) -> None:
     np.testing.assert_array_equal(computed[:, 2], stored[:, 2])
 
 
-def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> None:
+def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path):
     files = omnifold.files(argparse.Namespace(out=tmp_path, jets=100_001))
     assert [(file.path.name, file.jets) for file in files] == [
         ("Pythia21_Zjet_pTZ-200GeV_0.npz", (100_000, 0)),
@@ -192,9 +190,7 @@ def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> 
     ]
 
 
-def test_converted_jets_are_those_of_the_sample(
-    folder: Path, samples: dict, tmp_path: Path
-) -> None:
+def test_converted_jets_are_those_of_the_sample(folder, samples, tmp_path):
     converted("omnifold", folder, tmp_path)
     for level, theirs in (("reco", "sim"), ("gen", "gen")):
         splits = read_splits("omnifold", tmp_path, level).values()

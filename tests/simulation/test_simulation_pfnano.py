@@ -23,7 +23,7 @@ PROCESSES = "JetHT,TTToHadronic,GluGluHToBB_Pt-200ToInf"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("pfnano")
     files = pfnano.files(out, EVENTS, PROCESSES.split(","))
     produce(without_mpi(pfnano.CARD), files, seed=1, workers=1)
@@ -35,7 +35,7 @@ def events_of(folder: Path, process: str) -> ak.Array:
         return file["Events"].arrays()
 
 
-def test_flags_choose_the_format_and_its_processes(tmp_path: Path) -> None:
+def test_flags_choose_the_format_and_its_processes(tmp_path):
     command = ["aspen", "--out", str(tmp_path), "--events", "3"]
     args = parser().parse_args(command)
     assert aspen.card(args) is pfnano.CARD
@@ -53,7 +53,7 @@ def test_flags_choose_the_format_and_its_processes(tmp_path: Path) -> None:
         aspen.files(args)
 
 
-def test_linked_candidates_are_those_of_a_clustering(folder: Path) -> None:
+def test_linked_candidates_are_those_of_a_clustering(folder):
     events = events_of(folder, "JetHT")
     assert len(events) == EVENTS
     pt, eta, phi = (events[f"PFCands_{name}"] for name in ("pt", "eta", "phi"))
@@ -78,7 +78,7 @@ def test_linked_candidates_are_those_of_a_clustering(folder: Path) -> None:
         assert ak.sum(candidates[row][index].px) == pytest.approx(px, abs=1e-2)
 
 
-def test_data_pass_the_trigger_and_have_no_truth(folder: Path) -> None:
+def test_data_pass_the_trigger_and_have_no_truth(folder):
     events = events_of(folder, "JetHT")
     assert ak.all(ak.max(events.FatJet_pt, axis=1) > 450)
     assert ak.all(events.FatJet_pt[:, :1] == ak.max(events.FatJet_pt, axis=1, keepdims=True))
@@ -88,9 +88,7 @@ def test_data_pass_the_trigger_and_have_no_truth(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("process", "resonance", "quarks"), [("TTToHadronic", 6, 6), ("GluGluHToBB_Pt-200ToInf", 25, 2)]
 )
-def test_resonances_decay_to_quarks_whose_mothers_are_named(
-    folder: Path, process: str, resonance: int, quarks: int
-) -> None:
+def test_resonances_decay_to_quarks_whose_mothers_are_named(folder, process, resonance, quarks):
     events = events_of(folder, process)
     particle, mother = np.abs(events.GenPart_pdgId), events.GenPart_genPartIdxMother
     assert ak.all(particle[mother < 0] == resonance)
@@ -110,7 +108,7 @@ def test_resonances_decay_to_quarks_whose_mothers_are_named(
     assert np.median(distance) < 0.8
 
 
-def test_the_sample_is_read_as_cms_data(folder: Path) -> None:
+def test_the_sample_is_read_as_cms_data(folder):
     path = folder / "JetHT" / "nano_1.root"
     events = events_of(folder, "JetHT")
     selected_pt = events.FatJet_pt[(events.FatJet_pt > 300) & (np.abs(events.FatJet_eta) < 2.5)]
@@ -123,7 +121,7 @@ def test_the_sample_is_read_as_cms_data(folder: Path) -> None:
     np.testing.assert_allclose(np.hypot(px, py), chunk.jet[:, 0], rtol=1e-4)
 
 
-def test_jets_that_hold_a_higgs_decay_have_its_mass(folder: Path) -> None:
+def test_jets_that_hold_a_higgs_decay_have_its_mass(folder):
     path = folder / "GluGluHToBB_Pt-200ToInf" / "nano_1.root"
     with nano.open_events(path) as (tree, names):
         events = tree.arrays()

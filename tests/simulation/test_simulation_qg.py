@@ -17,18 +17,18 @@ JETS = 120
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     card = without_mpi(qg.CARD, chunk_size=60)
     return simulated(qg, tmp_path_factory.mktemp("qg"), card, jets=JETS)
 
 
 @pytest.fixture(scope="module")
-def arrays(folder: Path) -> dict[str, np.ndarray]:
+def arrays(folder):
     with np.load(folder / "QG_jets.npz") as file:
         return dict(file)
 
 
-def test_the_arrays_are_the_public_ones(arrays: dict) -> None:
+def test_the_arrays_are_the_public_ones(arrays):
     x, y = arrays["X"], arrays["y"]
     multiplicity = (x[..., 0] > 0).sum(axis=1)
     assert set(arrays) == {"X", "y"}
@@ -39,7 +39,7 @@ def test_the_arrays_are_the_public_ones(arrays: dict) -> None:
     assert (x[np.arange(x.shape[1]) >= multiplicity[:, None]] == 0).all()
 
 
-def test_jets_lie_in_the_window_of_pt_and_rapidity(arrays: dict) -> None:
+def test_jets_lie_in_the_window_of_pt_and_rapidity(arrays):
     x = arrays["X"]
     pt, y, phi, pdg_id = np.moveaxis(x, -1, 0)
     mass = masses(pdg_id.ravel(), Path("X"), "X").reshape(pt.shape)
@@ -50,7 +50,7 @@ def test_jets_lie_in_the_window_of_pt_and_rapidity(arrays: dict) -> None:
     assert np.abs(distance).max() < 1
 
 
-def test_particles_are_stable_visible_and_in_no_order(arrays: dict) -> None:
+def test_particles_are_stable_visible_and_in_no_order(arrays):
     x = arrays["X"]
     real = x[..., 0] > 0
     species = np.abs(x[real][:, 3])
@@ -60,14 +60,14 @@ def test_particles_are_stable_visible_and_in_no_order(arrays: dict) -> None:
     assert 0.4 < (steps > 0).mean() < 0.6
 
 
-def test_gluons_make_more_constituents_than_quarks(arrays: dict) -> None:
+def test_gluons_make_more_constituents_than_quarks(arrays):
     multiplicity = (arrays["X"][..., 0] > 0).sum(axis=1)
     gluon, quark = (multiplicity[arrays["y"] == label].mean() for label in (0, 1))
     assert gluon > quark + 8
     assert 20 < quark < gluon < 70
 
 
-def test_charm_and_beauty_are_left_out() -> None:
+def test_charm_and_beauty_are_left_out():
     quarks = qg.PROCESSES[qg.QUARK].variants[0]
     events = Generator((*qg.CARD.settings, *quarks, "PartonLevel:MPI = off"), seed=1).events(150)
     # the parton that recoils against the Z
@@ -79,7 +79,7 @@ def test_charm_and_beauty_are_left_out() -> None:
     np.testing.assert_array_equal(np.unique(objects.event), np.setdiff1d(np.arange(150), heavy))
 
 
-def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> None:
+def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path):
     files = qg.files(argparse.Namespace(out=tmp_path, jets=200_001))
     assert [(file.path.name, file.jets) for file in files] == [
         ("QG_jets.npz", (50_000, 50_000)),
@@ -88,7 +88,7 @@ def test_large_samples_are_cut_into_files_of_the_public_size(tmp_path: Path) -> 
     ]
 
 
-def test_converted_jets_are_those_of_the_sample(folder: Path, arrays: dict, tmp_path: Path) -> None:
+def test_converted_jets_are_those_of_the_sample(folder, arrays, tmp_path):
     splits = converted("qg", folder, tmp_path).values()
     jets = np.concatenate([split["jet"] for split in splits])
     assert (jets[:, 0] > 500).all()

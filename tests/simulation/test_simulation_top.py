@@ -1,7 +1,5 @@
 """The top tagging landscape: 806 columns, half tops, in the window."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,7 +18,7 @@ def jet_mass(table: pd.DataFrame) -> np.ndarray:
     return np.sqrt(np.maximum(jet[:, 0] ** 2 - (jet[:, 1:] ** 2).sum(axis=1), 0))
 
 
-def test_columns_are_the_public_ones_energy_first(top_table: pd.DataFrame) -> None:
+def test_columns_are_the_public_ones_energy_first(top_table):
     columns = list(top_table.columns)
     assert len(columns) == 806
     assert columns[:5] == ["E_0", "PX_0", "PY_0", "PZ_0", "E_1"]
@@ -30,7 +28,7 @@ def test_columns_are_the_public_ones_energy_first(top_table: pd.DataFrame) -> No
     assert (top_table.dtypes.iloc[804:] == np.int64).all()
 
 
-def test_half_of_the_jets_are_tops_and_the_halves_are_mixed(top_table: pd.DataFrame) -> None:
+def test_half_of_the_jets_are_tops_and_the_halves_are_mixed(top_table):
     signal = top_table.is_signal_new.to_numpy()
     assert len(signal) == 201
     assert signal.sum() == 100
@@ -38,14 +36,14 @@ def test_half_of_the_jets_are_tops_and_the_halves_are_mixed(top_table: pd.DataFr
     assert list(top_table.index) == list(range(201))
 
 
-def test_splits_have_their_number_and_size(top_folder: Path) -> None:
+def test_splits_have_their_number_and_size(top_folder):
     for split, number, jets in (("train", 0, 201), ("test", 1, 10), ("val", 2, 20)):
         table = pd.read_hdf(top_folder / f"{split}.h5", key="table")
         assert len(table) == jets
         assert set(table.ttv) == {number}
 
 
-def test_jets_lie_in_the_window_with_falling_constituents(top_table: pd.DataFrame) -> None:
+def test_jets_lie_in_the_window_with_falling_constituents(top_table):
     constituents = momenta(top_table)
     jet = constituents.sum(axis=1)
     pt = np.hypot(jet[:, 1], jet[:, 2])
@@ -57,13 +55,13 @@ def test_jets_lie_in_the_window_with_falling_constituents(top_table: pd.DataFram
     assert (constituents[constituent_pt == 0] == 0).all()
 
 
-def test_mass_of_top_jets_is_that_of_the_top(top_table: pd.DataFrame) -> None:
+def test_mass_of_top_jets_is_that_of_the_top(top_table):
     signal = top_table.is_signal_new == 1
     assert abs(np.median(jet_mass(top_table[signal])) - 172.5) < 10
     assert np.median(jet_mass(top_table[~signal])) < 100
 
 
-def test_truth_is_the_top_for_signal_and_zero_for_background(top_table: pd.DataFrame) -> None:
+def test_truth_is_the_top_for_signal_and_zero_for_background(top_table):
     signal = top_table[top_table.is_signal_new == 1]
     truth = signal[["truthE", "truthPX", "truthPY", "truthPZ"]].to_numpy(float)
     mass = np.sqrt(truth[:, 0] ** 2 - (truth[:, 1:] ** 2).sum(axis=1))
@@ -78,7 +76,7 @@ def test_truth_is_the_top_for_signal_and_zero_for_background(top_table: pd.DataF
 
 
 @pytest.mark.slow
-def test_one_worker_and_two_write_the_same_table(tmp_path: Path) -> None:
+def test_one_worker_and_two_write_the_same_table(tmp_path):
     for workers in (1, 2):
         files = [
             OutputFile(tmp_path / f"{workers}.h5", "train", (4, 4)),

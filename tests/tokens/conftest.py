@@ -1,9 +1,9 @@
 """The stored arrays of the public OmniJet-alpha code; a run of a tiny token model on toy jets."""
 
 import pytest
-from commands import python
+from commands import output_of, python
 from published_numbers import stored
-from tiny_tokens import run_command, tiny_tokens
+from tiny_tokens import call, tiny_tokens
 from toy_jets import write_toy_dataset
 
 
@@ -29,12 +29,10 @@ def workdir(small_and_eager, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(workdir):
-    run_command(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
+    output_of(call(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2))
     return workdir / "runs" / "aspen_omnijet"
 
 
 @pytest.fixture(scope="module")
 def evaluated(run):
-    code, out, err = python("evaluate.py", run, "--batch", 40, "--rate")
-    assert (code, err) == (0, "")
-    return out
+    return output_of(python("evaluate.py", run, "--batch", 40, "--rate"))

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from published_numbers import (
     TINY_GPT,
     TINY_TOKENISER,
@@ -55,12 +55,8 @@ def finetuned(workdir, line: str) -> tuple[int, str, str]:
 
 @pytest.mark.slow
 def test_a_published_gpt_is_fine_tuned_on_its_tokeniser(workdir, numbers):
-    code, out, err = finetuned(
-        workdir,
-        "jetclass --classes QCD --train-jets 5 --batch 5 --published-weights "
-        "{dir}/gpt.npz --tokeniser {dir}/tokeniser.npz",
-    )
-    assert (code, err) == (0, "")
+    line = "jetclass --classes QCD --train-jets 5 --batch 5 --published-weights {dir}/gpt.npz "
+    out = output_of(finetuned(workdir, line + "--tokeniser {dir}/tokeniser.npz"))
     assert f"{workdir}/gpt.npz: 42 of 42 weights loaded; 2 arrays of the file unused" in out
     assert "jetclass: the tokeniser keeps " in out
     assert "or does not have 2 heads (--tokeniser-heads)" in out  # random weights restore little
@@ -78,16 +74,13 @@ def test_a_published_gpt_is_fine_tuned_on_its_tokeniser(workdir, numbers):
 
 @pytest.mark.slow
 def test_published_gpt_and_tokeniser_are_fine_tuned_with_a_fresh_classifier(workdir):
-    code, out, err = finetuned(workdir, "top --published-weights {dir}/both.npz")
-    assert (code, err) == (0, "")
+    out = output_of(finetuned(workdir, "top --published-weights {dir}/both.npz"))
     assert "fresh: head.logits.kernel, head.logits.bias; 2 arrays of the file unused" in out
-    code, _, err = python("evaluate.py", workdir / "runs" / "top_omnijet_finetuned", "--batch", 16)
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", workdir / "runs" / "top_omnijet_finetuned", "--batch", 16))
 
 
 def test_a_fresh_gpt_is_trained_on_a_published_tokeniser(workdir, numbers):
-    code, _, err = finetuned(workdir, "top --mode generator --tokeniser {dir}/tokeniser.npz")
-    assert (code, err) == (0, "")
+    output_of(finetuned(workdir, "top --mode generator --tokeniser {dir}/tokeniser.npz"))
     run = workdir / "runs" / "top_omnijet_scratch"
     weights = load_checkpoint(run / "best.h5", OmniJetConfig).weights
     assert weights["gpt.token"].shape[0] == 34
@@ -123,14 +116,11 @@ def test_a_fresh_gpt_is_trained_on_a_published_tokeniser(workdir, numbers):
     ],
 )
 def test_missing_and_wrong_files_are_refused_with_the_reason(workdir, line, sentence):
-    code, _, err = finetuned(workdir, line)
-    assert code != 0
-    assert sentence in err
+    assert sentence in refusal_of(finetuned(workdir, line))
 
 
 def test_published_weights_of_token_models_are_refused_for_pet(workdir):
-    code, _, err = python("finetune.py", "top", "--published-weights", workdir / "both.npz")
-    assert code != 0
+    err = refusal_of(python("finetune.py", "top", "--published-weights", workdir / "both.npz"))
     assert "--published-weights are a token model's: add --model omnijet" in err
 
 

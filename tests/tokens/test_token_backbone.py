@@ -3,7 +3,7 @@
 import awkward as ak
 import numpy as np
 import pytest
-from commands import python
+from commands import python, refusal_of
 from documented import run_doctests, run_example
 
 from benchmarks import token_backbone
@@ -62,6 +62,5 @@ def test_the_temperature_changes_the_jets_and_impossible_ones_are_refused(run):
 
 
 def test_a_token_model_is_no_backbone_of_pet(run, workdir):
-    code, _, err = python("finetune.py top --backbone", run, "--data", workdir / "data")
-    assert code == 2
+    err = refusal_of(python("finetune.py top --backbone", run, "--data", workdir / "data"))
     assert "holds a model of the kind 'omnijet', expected 'pet'; --model omnijet takes it" in err

@@ -6,8 +6,8 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from commands import python
-from tiny_tokens import COMMON, SLOTS, call, run_command
+from commands import output_of, python, refusal_of
+from tiny_tokens import COMMON, SLOTS, call
 
 from omnilearn.api import load, read_jets
 from omnilearn.data.catalogue import ASPEN, JETCLASS
@@ -36,16 +36,10 @@ pytestmark = pytest.mark.slow
 TOKENISER_CONFIG = TokeniserConfig(max_constituents=SLOTS)
 
 
-def refusal(workdir, line: str, *flags) -> str:
-    code, _, err = call(workdir, line, *flags)
-    assert code != 0
-    return err
-
-
 @pytest.fixture(scope="module")
 def finetuned(run, workdir):
     line = "finetune.py jetclass --classes QCD --train-jets 16 --val-jets 4 --epochs 1"
-    run_command(workdir, line, "--batch", 16, "--backbone", run)
+    output_of(call(workdir, line, "--batch", 16, "--backbone", run))
     return workdir / "runs" / "jetclass_QCD_omnijet_finetuned"
 
 
@@ -56,9 +50,9 @@ def test_one_run_holds_tokeniser_and_gpt_and_is_not_repeated_when_finished(run, 
     gpt = load_checkpoint(run / "best.h5", OmniJetConfig)
     assert gpt.model_config.max_constituents == SLOTS
     before = (run / "best.h5").stat().st_mtime_ns
-    run_command(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2)
+    output_of(call(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 2))
     assert (run / "best.h5").stat().st_mtime_ns == before
-    err = refusal(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3)
+    err = refusal_of(call(workdir, "train.py aspen", "--epochs", 1, "--tokeniser-epochs", 3))
     assert "tokeniser_epochs 2 (now 3)" in err
 
 
@@ -116,8 +110,7 @@ def test_kinematics_of_generated_jets_are_those_of_their_constituents(run, evalu
 
 def test_evaluation_from_predictions_gives_the_same_results(run, evaluated):
     before = read_results(run / "results.json")
-    code, _, err = python("evaluate.py", run, "--batch", 32, "--from-predictions")
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", run, "--batch", 32, "--from-predictions"))
     after = read_results(run / "results.json")
     assert after["generated"] == before["generated"]
     assert after["tokeniser"] == before["tokeniser"]
@@ -150,8 +143,7 @@ def test_fine_tuning_to_one_class_starts_from_the_backbone(run, finetuned, workd
     changed = {name for name in initial if (initial[name] != final[name]).any()}
     assert changed
     assert all(name.startswith("gpt.") for name in changed)  # the tokeniser stays fixed
-    code, _, err = python("evaluate.py", finetuned, "--batch", 32)
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", finetuned, "--batch", 32))
     results = read_results(finetuned / "results.json")
     assert list(results["generated"]) == ["QCD"]
     assert "tokeniser" not in results
@@ -162,7 +154,7 @@ def test_fine_tuning_to_one_class_starts_from_the_backbone(run, finetuned, workd
 
 def test_from_scratch_a_fresh_gpt_is_trained_on_the_given_tokeniser(run, workdir):
     line = "finetune.py jetclass --classes Tbqq --train-jets 16 --epochs 1"
-    run_command(workdir, line, "--batch", 16, "--tokeniser", run)
+    output_of(call(workdir, line, "--batch", 16, "--tokeniser", run))
     scratch = workdir / "runs" / "jetclass_Tbqq_omnijet_scratch"
     tokenisers = [load_tokeniser(str(path)) for path in (run, scratch)]
     assert fingerprint(tokenisers[0]) == fingerprint(tokenisers[1])
@@ -175,10 +167,11 @@ def test_a_tokeniser_other_than_that_of_the_gpt_is_refused(run, workdir):
     assert python(line, *COMMON[:4], *folders)[::2] == (0, "")
     tokeniser = workdir / "runs" / "jetclass_omnijet"
     assert not (tokeniser / "best.h5").exists()
-    err = refusal(workdir, "finetune.py jetclass", "--backbone", run, "--tokeniser", tokeniser)
+    err = refusal_of(
+        call(workdir, "finetune.py jetclass", "--backbone", run, "--tokeniser", tokeniser)
+    )
     assert f"{tokeniser} is not the tokeniser that {run} was trained with" in err
-    code, _, err = python("evaluate.py", tokeniser, "--batch", 32)  # without a GPT
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", tokeniser, "--batch", 32))  # without a GPT
     assert "two_sample_auc" in read_results(tokeniser / "results.json")["tokeniser"]
 
 
@@ -193,10 +186,9 @@ def test_a_tokeniser_with_changed_codes_is_refused(run):
 
 
 def test_the_summation_head_is_fine_tuned_for_tagging(run, workdir):
-    run_command(workdir, "finetune.py top", "--epochs", 1, "--backbone", run)
+    output_of(call(workdir, "finetune.py top", "--epochs", 1, "--backbone", run))
     tagger = workdir / "runs" / "top_omnijet_finetuned"
-    code, _, err = python("evaluate.py", tagger, "--batch", 32)
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", tagger, "--batch", 32))
     results = read_results(tagger / "results.json")
     assert {"accuracy", "auc", "rejection_0.5", "rejection_0.3"} < results.keys()
     initial, final = (
@@ -242,11 +234,9 @@ def test_the_summation_head_is_fine_tuned_for_tagging(run, workdir):
 )
 def test_invalid_settings_are_refused(line, sentence, run, workdir):
     flags = ["--preset", "full"] if "full" in line else []
-    assert sentence in refusal(workdir, line.format(run=run), "--name", "refused", *flags)
+    assert sentence in refusal_of(call(workdir, line.format(run=run), "--name", "refused", *flags))
 
 
 @pytest.mark.parametrize(("flag", "value"), [("--temperature", 0), ("--top-k", -1), ("--jets", 0)])
 def test_invalid_settings_of_sampling_are_refused(run, flag, value):
-    code, _, err = python("evaluate.py", run, flag, value)
-    assert code != 0
-    assert f"{flag} is {value}" in err
+    assert f"{flag} is {value}" in refusal_of(python("evaluate.py", run, flag, value))

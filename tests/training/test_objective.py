@@ -14,7 +14,7 @@ IDENTITY = slice(len(KINEMATIC_FEATURES), None)
 
 
 @pytest.fixture(scope="module")
-def pet() -> PET:
+def pet():
     return PET(
         PETConfig(
             projection_dim=8, num_layers=1, num_heads=2, num_classes=3, max_constituents=SLOTS
@@ -23,7 +23,7 @@ def pet() -> PET:
 
 
 @pytest.fixture
-def batch() -> dict[str, np.ndarray]:
+def batch():
     rng = np.random.default_rng(5)
     mask = (np.arange(SLOTS) < rng.integers(2, SLOTS, JETS)[:, None]).astype("float32")
     features = rng.normal(size=(JETS, SLOTS, len(FEATURES))).astype("float32")

@@ -1,15 +1,13 @@
 """Ranks with other data, or without any, end with a message before the first step."""
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from commands import ROOT, run_process
 from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from toy_jets import write_toy_dataset
 
-ROOT = Path(__file__).parents[2]
 pytestmark = NEEDS_HOROVOD
 
 
@@ -24,14 +22,11 @@ def failed_run(tmp_path):
             f"exec {sys.executable} {ROOT / 'finetune.py'} top --preset small --batch 8 "
             "--epochs 1 --data data$HOROVOD_RANK"
         )
-        process = subprocess.run(
+        process = run_process(
             [LAUNCHER, "-np", "2", "--gloo", "bash", "-c", command],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
             timeout=300,
-            check=False,
         )
         output = process.stdout + process.stderr
         assert process.returncode != 0, output

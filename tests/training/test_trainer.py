@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_process
 from tiny_training import ARCHITECTURE, opened, tiny_pet, tiny_trainer, write_jets
 
 from omnilearn.config import Config
@@ -295,7 +296,7 @@ def small_disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(folder)]
-    process = subprocess.run(mount, capture_output=True, text=True, check=False)
+    process = run_process(mount)
     if process.returncode:
         pytest.skip(f"no file system can be mounted here: {process.stderr.strip()}")
     yield folder

@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run_process
 from horovodrun import LAUNCHER, NEEDS_HOROVOD
 from tiny_training import write_jets
 from toy_events import write_events
@@ -23,14 +23,7 @@ def launched(command: list, out: Path, data: Path) -> list[dict]:
     """The report of every rank with its arrays."""
     out.mkdir()
     environment = {**os.environ, "PYTHONPATH": f"{WORKER.parent}:{WORKER.parent.parent}"}
-    process = subprocess.run(
-        [*command, sys.executable, WORKER, data, out],
-        env=environment,
-        cwd=out,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    process = run_process([*command, sys.executable, WORKER, data, out], env=environment, cwd=out)
     assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
     reports = []
     for path in sorted(out.glob("rank*.json")):
@@ -165,12 +158,8 @@ def test_arrays_of_ranks_are_combined(two):
 def test_the_command_ends_on_all_ranks_when_one_has_no_full_batch(tmp_path):
     write_toy_dataset(tmp_path / "data", "jetclass", {"train": 15, "val": 4})
     script = [sys.executable, WORKER.parent.parent / "train.py", "jetclass", "--batch", "8"]
-    process = subprocess.run(
-        [LAUNCHER, "-np", "2", "--gloo", *script, "--data", tmp_path / "data"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
+    process = run_process(
+        [LAUNCHER, "-np", "2", "--gloo", *script, "--data", tmp_path / "data"], cwd=tmp_path
     )
     assert process.returncode != 0
     assert "<stderr>:error: jetclass: 15 jets on 2 ranks are 7 per rank" in process.stderr

@@ -1,6 +1,7 @@
 """Fixtures of the tests of finetune.py and evaluate.py."""
 
 import pytest
+from commands import output_of
 from tiny_unfolding import EVENTS, finetuned, tiny_unfolding
 from toy_events import write_events
 
@@ -18,8 +19,7 @@ def workdir(tiny, tmp_path_factory):
     """A folder with data and a finished unfolding in runs/toy."""
     path = tmp_path_factory.mktemp("unfolding")
     write_events(path / "data", EVENTS)
-    code, _, err = finetuned(path)
-    assert code == 0, err
+    output_of(finetuned(path))
     return path
 
 

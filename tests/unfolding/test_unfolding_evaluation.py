@@ -5,7 +5,7 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from tiny_unfolding import EVENTS, finetuned
 from toy_events import SPEC, write_events
 
@@ -23,8 +23,7 @@ pytestmark = pytest.mark.usefixtures("tiny")
 @pytest.mark.slow
 def test_evaluation_compares_both_levels_with_the_data(workdir):
     run = workdir / "runs" / "toy"
-    code, _, err = python("evaluate.py", run)
-    assert code == 0, err
+    output_of(python("evaluate.py", run))
     results = read_results(run / "results.json")
     for level, kinds in (("detector", ()), ("particle", ("ibu",))):
         for name in SPEC.observables:
@@ -36,8 +35,7 @@ def test_evaluation_compares_both_levels_with_the_data(workdir):
     assert [len(values) for values in results["by_iteration"].values()] == [3] * 6
     assert (run / "iterations.png").is_file()
     assert (run / "loss.png").is_file()
-    code, _, err = python("evaluate.py", run, "--split", "val")
-    assert code == 2
+    err = refusal_of(python("evaluate.py", run, "--split", "val"))
     assert "--split has no effect on an unfolding" in err
 
 
@@ -51,8 +49,7 @@ def test_data_without_a_truth_are_compared_at_detector_level_alone(tmp_path, spe
 
 def test_the_particle_level_of_unfolded_data_is_never_used(workdir, tmp_path, spectra_alone):
     """The results do not change when the particle level of unfolded data is overwritten."""
-    code, _, err = python("evaluate.py", workdir / "runs" / "toy")
-    assert code == 0, err
+    output_of(python("evaluate.py", workdir / "runs" / "toy"))
     before = read_results(workdir / "runs" / "toy" / "results.json")
     copied = shutil.copytree(workdir / "data", tmp_path / "data")
     for split in ("train", "val"):
@@ -81,8 +78,7 @@ def test_the_iterations_of_ibu_change_ibu_alone(workdir, spectra_alone):
     keys = [f"triangular_particle_{name}" for name in SPEC.observables]
     assert any(results[1][f"{key}_ibu"] != results[9][f"{key}_ibu"] for key in keys)
     assert all(results[1][f"{key}_unfolded"] == results[9][f"{key}_unfolded"] for key in keys)
-    code, _, err = python("evaluate.py", run, "--ibu-iterations", 0)
-    assert code == 2
+    err = refusal_of(python("evaluate.py", run, "--ibu-iterations", 0))
     assert "--ibu-iterations is 0; expected 1 or more" in err
 
 
@@ -110,11 +106,9 @@ def test_negative_event_weights_give_finite_or_explained_results(tmp_path):
         with h5py.File(path, "r+") as file:
             sign = np.where((file["pid"][:] == 0) & (rng.random(len(file["pid"])) < 1 / 6), -1, 1)
             file["weight"][...] = file["weight"][:] * sign
-    code, _, err = finetuned(tmp_path, "--replicas", 2)
-    assert code == 0, err
+    output_of(finetuned(tmp_path, "--replicas", 2))
     run = tmp_path / "runs" / "toy"
-    code, _, err = python("evaluate.py", run)
-    assert code == 0, err
+    output_of(python("evaluate.py", run))
     arrays, _ = read_weights(run / "weights.h5")
     assert (arrays["event_weight"] < 0).any()
     assert (arrays["weight"] > 0).all()  # a ratio of densities, times signed weights

@@ -6,7 +6,7 @@ import re
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, python
+from commands import ROOT, output_of, python, refusal_of
 from tiny_unfolding import EVENTS, NETWORK, finetuned
 from toy_events import SPEC
 
@@ -106,24 +106,20 @@ def test_an_interrupted_unfolding_resumes_after_the_last_finished_step(workdir, 
 
 
 def test_other_settings_are_refused_in_a_finished_run(workdir):
-    code, _, err = finetuned(workdir, "--clip", "10")
-    assert code == 2
-    assert "clip 100.0 (now 10.0)" in err
+    assert "clip 100.0 (now 10.0)" in refusal_of(finetuned(workdir, "--clip", "10"))
 
 
 def test_fewer_iterations_give_the_stored_weights_of_that_iteration(workdir):
     steps = StepFiles(workdir / "runs" / "toy", sum(EVENTS.values()))
     for flags, name in ((("--iterations", 1), "iteration1_step2"), ((), "iteration2_step2")):
-        code, _, err = finetuned(workdir, *flags)
-        assert code == 0, err
+        output_of(finetuned(workdir, *flags))
         arrays, _ = read_weights(workdir / "runs" / "toy" / "weights.h5")
         np.testing.assert_array_equal(arrays["weight"], steps[name])
 
 
 def test_reweighting_is_the_first_step_alone(workdir, spectra_alone):
     trees = "finetune.py omnifold --preset small --classifier trees --epochs 20 --lr 0.2"
-    code, _, err = finetuned(workdir, "--step", "reweight", name="reweighted", command=trees)
-    assert code == 0, err
+    output_of(finetuned(workdir, "--step", "reweight", name="reweighted", command=trees))
     run = workdir / "runs" / "reweighted"
     arrays, about = read_weights(run / "weights.h5")
     assert about["level"] == "reco"
@@ -140,19 +136,8 @@ def test_reweighting_is_the_first_step_alone(workdir, spectra_alone):
 @pytest.fixture(scope="module")
 def replicas_run(workdir):
     """A run with an ensemble, two replicas and a repeated training."""
-    code, _, err = finetuned(
-        workdir,
-        "--replicas",
-        2,
-        "--trainings",
-        1,
-        "--ensemble",
-        2,
-        "--iterations",
-        1,
-        name="several",
-    )
-    assert code == 0, err
+    flags = "--replicas 2 --trainings 1 --ensemble 2 --iterations 1"
+    output_of(finetuned(workdir, *flags.split(), name="several"))
     return workdir / "runs" / "several"
 
 
@@ -171,8 +156,7 @@ def test_replicas_trainings_and_ensembles_are_part_of_the_result(replicas_run):
 
 @pytest.mark.slow
 def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(workdir):
-    code, _, err = finetuned(workdir, name="pet", command=NETWORK)
-    assert code == 0, err
+    output_of(finetuned(workdir, name="pet", command=NETWORK))
     run = workdir / "runs" / "pet"
     for step in (1, 2):
         for fold in (0, 1):
@@ -187,8 +171,7 @@ def test_pet_unfolds_over_all_constituents_with_a_classifier_per_fold(workdir):
 
 def test_deep_sets_have_settings_of_their_own_which_flags_override(workdir):
     flags = ("--iterations", 1, "--classifier", "deepsets", "--lr", 3e-3)
-    code, _, err = finetuned(workdir, *flags, name="deep", command=NETWORK)
-    assert code == 0, err
+    output_of(finetuned(workdir, *flags, name="deep", command=NETWORK))
     config, about = read_config(workdir / "runs" / "deep" / "config.json")
     assert config.lr == 3e-3
     assert config.patience == CLASSIFIERS["deepsets"]["small"]["patience"]
@@ -220,7 +203,5 @@ def test_deep_sets_have_settings_of_their_own_which_flags_override(workdir):
     ],
 )
 def test_invalid_settings_are_refused(workdir, flags, message):
-    code, _, err = finetuned(workdir, *flags, name="refused")
-    assert code == 2
-    assert message in err
+    assert message in refusal_of(finetuned(workdir, *flags, name="refused"))
     assert not (workdir / "runs" / "refused").exists()

@@ -1,0 +1,26 @@
+"""Public jets and what the released preprocessing made of them, as stored in tests/data."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from commands import ROOT
+
+from omnilearn.data.spec import DatasetSpec
+from preprocessing.jet_chunk import JetChunk, prepare
+from preprocessing.jet_file import dataset_arrays
+
+DATA = ROOT / "tests" / "data"
+REAL = Path(os.environ.get("OMNILEARN_REAL_DATA", ROOT.parent / "shared" / "real"))
+FLOOR = np.log(1e-6)  # of our log(1 - pt_rel) and log(1 - E_rel)
+
+
+def released_arrays(name: str) -> dict[str, np.ndarray]:
+    """The arrays of one data set: in.* are the public ones, out.* those that it made."""
+    with np.load(DATA / f"prep_{name}.npz") as file:
+        return dict(file)
+
+
+def stored_arrays(chunk: JetChunk, spec: DatasetSpec, path: Path) -> dict[str, np.ndarray]:
+    """The arrays that our files hold of the jets of a chunk."""
+    return dataset_arrays(prepare(chunk, spec, path), spec)
