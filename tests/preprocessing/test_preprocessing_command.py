@@ -1,5 +1,6 @@
 """The command: resuming, stopping, refusing, and the provenance in its files."""
 
+import os
 import signal
 import subprocess
 import sys
