@@ -49,15 +49,22 @@ def checkpoint_file(backbone: str | Path) -> Path:
     """The checkpoint that `--backbone` means: one that comes with the code, a run's best, a file.
 
     A bare name is first looked up among those that come with the code; ./NAME is the folder of
-    that name. Raises UserError where there is neither, and where the file of a backbone differs
-    from the one that came with the code.
+    that name. Raises UserError where there is neither, for a folder of several trainings, and where
+    the file of a backbone differs from the one that came with the code.
     """
     sums = digests()
     if str(backbone) in sums:
         return intact(str(backbone), sums[str(backbone)])
     path = Path(backbone)
     if path.is_dir():
-        return path / "best.h5"
+        best = path / "best.h5"
+        trainings = sorted(path.glob("seed*/best.h5"))
+        if trainings and not best.exists():
+            raise UserError(
+                f"--backbone {backbone} has {len(trainings)} trainings; take one of them: "
+                f"--backbone {trainings[0].parent}"
+            )
+        return best
     if not path.is_file() and "/" not in str(backbone) and path.suffix != SUFFIX:
         raise unknown(f"--backbone {backbone}")
     return path

@@ -127,6 +127,10 @@ def test_runs_and_files_serve_as_backbones_too(trained, folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert backbones.checkpoint_file("./tiny").parent.name == "tiny"
     assert backbones.checkpoint_file("tiny").parent == folder
+    for seed in (0, 1):
+        shutil.copytree(trained, tmp_path / "repeated" / f"seed{seed}")
+    with pytest.raises(UserError, match=r"has 2 trainings; .*--backbone \S*repeated/seed0$"):
+        backbones.checkpoint_file(tmp_path / "repeated")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("small", Tagger), ("small_tokens", TokenGenerator)])
