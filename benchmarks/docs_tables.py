@@ -21,8 +21,8 @@ from omnilearn.statistics.results import Result, read_results
 
 JETNET_CLASSES = ("g", "q", "t", "w", "z")
 SEARCH = ("0", "250")  # injected signal of the idealised search among the results
-# folders of the unfoldings of 64 000 events: three iterations of both networks, eight of one
-THREE, EIGHT = "unfolding/events_64000", "unfolding/events_64000_iterations_8"
+UNFOLDED = "unfolding/events_64000"  # folder of the unfoldings of 64 000 events
+METHODS = ("trees", "deepsets")
 # those of 16 000 events, by the detector that measures the data
 RESPONSES = {
     "same detector": "unfolding/response/nominal",
@@ -102,19 +102,16 @@ def as_text(value: Result | float) -> str:
 
 def unfolded(results: Path, distance: str) -> str:
     """Distances to the truth at particle level of 64 000 events, a column per observable."""
-    pet = read(results, f"{THREE}/omnifold_omnilearn")
-    three = read(results, f"{THREE}/omnifold_deepsets")
-    eight = read(results, f"{EIGHT}/omnifold_deepsets")
+    trees, deepsets = (read(results, f"{UNFOLDED}/omnifold_{name}") for name in METHODS)
+    binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
     rows = [
-        ("simulation, not unfolded", three, distance, "simulation"),
-        ("binned (IBU), 3 iterations", three, distance, "ibu"),
-        ("binned (IBU), 8 iterations", eight, distance, "ibu"),
-        ("OmniFold, PET from the backbone, 3 iterations", pet, distance, "unfolded"),
-        ("OmniFold, DeepSets, 3 iterations", three, distance, "unfolded"),
-        ("OmniFold, DeepSets, 8 iterations", eight, distance, "unfolded"),
+        ("simulation, not unfolded", trees, distance, "simulation"),
+        (binned, trees, distance, "ibu"),
+        ("OmniFold, trees, 3 iterations", trees, distance, "unfolded"),
+        ("OmniFold, DeepSets, 3 iterations", deepsets, distance, "unfolded"),
     ]
     if distance == "triangular":
-        rows.insert(1, ("noise floor", three, "floor", "simulation"))
+        rows.insert(1, ("noise floor", trees, "floor", "simulation"))
     return by_observable(rows)
 
 
@@ -122,9 +119,7 @@ def unfolded_responses(results: Path, distance: str) -> str:
     """The same of 16 000 events whose data are measured by the simulation's detector or another."""
     rows = []
     for detector, folder in RESPONSES.items():
-        trees, deepsets = (
-            read(results, f"{folder}/omnifold_{name}") for name in ("trees", "deepsets")
-        )
+        trees, deepsets = (read(results, f"{folder}/omnifold_{name}") for name in METHODS)
         binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
         rows += [
             (f"{detector}: simulation, not unfolded", trees, distance, "simulation"),
@@ -270,10 +265,8 @@ def tasks(results: Path) -> str:
         scaled(read(results, f"generation/{run}")["generated"]["t"]["w1m"], 1000).text
         for run in ("jetnet30_scratch", "jetnet30_inclusive")
     )
-    events = read(results, f"{EIGHT}/omnifold_deepsets")
-    chi2 = ", before ".join(
-        events[f"chi2_particle_jet_mass_{kind}"].text for kind in ("unfolded", "simulation")
-    )
+    events = read(results, f"{UNFOLDED}/omnifold_trees")
+    auc = [events[f"two_sample_{kind}"].text for kind in ("unfolded", "simulation")]
     sic = [
         read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
         for run in ("finetuned", "scratch")
@@ -281,13 +274,14 @@ def tasks(results: Path) -> str:
     tagger = read(results, "backbone_small")["auc"].text
     codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
-    distances = f"W1M x 1000 of tops {jets}, of the inclusive spectrum {spectrum}"
+    distances = f"W1M x 1000: tops {jets}, inclusive {spectrum}"
+    separation = f"two-sample AUC {auc[0]}, before {auc[1]}"
     improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
     rows = [
         ("pretraining", "pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
         ("tagging", "tagging", "finetune.py top", rejections),
         ("generation", "generation", "finetune.py jetnet30", distances),
-        ("unfolding", "unfolding", "finetune.py omnifold", f"chi2 of the jet mass {chi2}"),
+        ("unfolding", "unfolding", "finetune.py omnifold", separation),
         ("anomaly", "search", "finetune.py lhco", improvement),
         ("tokens", "tokens", "train.py aspen --model omnijet", f"AUC of restored jets {codes}"),
     ]

@@ -36,7 +36,7 @@ def test_every_field_is_a_flag_with_a_help_line(item, parser):
     (action,) = [a for a in parser._actions if f"--{flag(item.name)}" in a.option_strings]
     assert action.help.startswith(item.metadata["help"])
     assert len(item.metadata["help"]) > 10
-    assert item.default is None or repr(item.default) in action.help
+    assert item.default in (None, "") or repr(item.default) in action.help
 
 
 @every_field
