@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta, f, t
 
-from benchmarks.markdown import Table, markdown_section
+from benchmarks.markdown import markdown
 from benchmarks.programs import absolute, command_parser, write_text
 from benchmarks.scripts import execute, words_of
 from omnilearn.atomic import atomic_path
@@ -207,7 +207,7 @@ def shares_of(
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row per observable."""
+    """One row per observable, and what the columns mean."""
     heading = ["observable", "68 %", "95 %", "covariance, 95 %", "quoted / actual", "bias"]
     rows = [heading]
     for name, result in results.items():
@@ -222,7 +222,7 @@ def table(results: Mapping[str, Mapping[str, Any]]) -> str:
         ]
         biases = f"{result['bias']:.2f} ({result['bias_simulation']:.2f})"
         rows.append([NAMES[name], *texts, biases])
-    return markdown_section(Table("Coverage of the unfolding", rows, texts=1, note=NOTE))
+    return f"{markdown(rows, texts=1)}\n{NOTE}\n"
 
 
 def main(arguments: list[str]) -> None:
