@@ -22,12 +22,8 @@ from omnilearn.statistics.results import Result, read_results
 JETNET_CLASSES = ("g", "q", "t", "w", "z")
 SEARCH = ("0", "250")  # injected signal of the idealised search among the results
 UNFOLDED = "unfolding/events_64000"  # folder of the unfoldings of 64 000 events
-METHODS = ("trees", "deepsets")
-# those of 16 000 events, by the detector that measures the data
-RESPONSES = {
-    "same detector": "unfolding/response/nominal",
-    "other detector": "unfolding/response/shifted",
-}
+# those by the detector that measures the data
+RESPONSES = {"same detector": UNFOLDED, "other detector": f"{UNFOLDED}_shifted"}
 
 
 def read(results: Path, run: str) -> dict[str, Any]:
@@ -102,7 +98,9 @@ def as_text(value: Result | float) -> str:
 
 def unfolded(results: Path, distance: str) -> str:
     """Distances to the truth at particle level of 64 000 events, a column per observable."""
-    trees, deepsets = (read(results, f"{UNFOLDED}/omnifold_{name}") for name in METHODS)
+    trees, deepsets = (
+        read(results, f"{UNFOLDED}/omnifold_{name}") for name in ("trees", "deepsets")
+    )
     binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
     rows = [
         ("simulation, not unfolded", trees, distance, "simulation"),
@@ -116,16 +114,15 @@ def unfolded(results: Path, distance: str) -> str:
 
 
 def unfolded_responses(results: Path, distance: str) -> str:
-    """The same of 16 000 events whose data are measured by the simulation's detector or another."""
+    """The same, where the data are measured by the detector of the simulation or by another."""
     rows = []
     for detector, folder in RESPONSES.items():
-        trees, deepsets = (read(results, f"{folder}/omnifold_{name}") for name in METHODS)
+        trees = read(results, f"{folder}/omnifold_trees")
         binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
         rows += [
             (f"{detector}: simulation, not unfolded", trees, distance, "simulation"),
             (f"{detector}: {binned}", trees, distance, "ibu"),
             (f"{detector}: OmniFold, trees, 3 iterations", trees, distance, "unfolded"),
-            (f"{detector}: OmniFold, DeepSets, 3 iterations", deepsets, distance, "unfolded"),
         ]
     if distance == "triangular":
         rows.append(("noise floor", trees, "floor", "simulation"))
