@@ -5,7 +5,7 @@
 
 The events of both samples are shared among pseudo-experiments, none is in two of them. Each is
 preprocessed, unfolded with bootstrap replicas and compared with the particle level of the data of
-all others. A finished run is not repeated. Writes results.json and table.md into --out.
+all others. A finished run is not repeated. Writes coverage.json and table.md into --out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -247,7 +247,7 @@ def main(arguments: list[str]) -> None:
     results = {name: coverage(experiments) for name, experiments in measured.items()}
     first = measured[OMNIFOLD.observables[0]][0]
     write_results(
-        flags.out / "results.json",
+        flags.out / "coverage.json",
         {
             "experiments": flags.experiments,
             "replicas": len(first.replicas),
