@@ -25,6 +25,9 @@ UNFOLDED = "unfolding/events_64000"  # folder of the unfoldings of 64 000 events
 # those by the detector that measures the data
 RESPONSES = {"same detector": UNFOLDED, "other detector": f"{UNFOLDED}_shifted"}
 
+# title, results.json, distance, spectrum
+Row = tuple[str, dict[str, Any], str, str]
+
 
 def read(results: Path, run: str) -> dict[str, Any]:
     return read_results(results / run / "results.json")
@@ -101,11 +104,8 @@ def unfolded(results: Path, distance: str) -> str:
     trees, deepsets = (
         read(results, f"{UNFOLDED}/omnifold_{name}") for name in ("trees", "deepsets")
     )
-    binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
     rows = [
-        ("simulation, not unfolded", trees, distance, "simulation"),
-        (binned, trees, distance, "ibu"),
-        ("OmniFold, trees, 3 iterations", trees, distance, "unfolded"),
+        *rows_of_trees(trees, distance),
         ("OmniFold, DeepSets, 3 iterations", deepsets, distance, "unfolded"),
     ]
     if distance == "triangular":
@@ -118,20 +118,25 @@ def unfolded_responses(results: Path, distance: str) -> str:
     rows = []
     for detector, folder in RESPONSES.items():
         trees = read(results, f"{folder}/omnifold_trees")
-        binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
-        rows += [
-            (f"{detector}: simulation, not unfolded", trees, distance, "simulation"),
-            (f"{detector}: {binned}", trees, distance, "ibu"),
-            (f"{detector}: OmniFold, trees, 3 iterations", trees, distance, "unfolded"),
-        ]
+        rows += rows_of_trees(trees, distance, f"{detector}: ")
     if distance == "triangular":
         rows.append(("noise floor", trees, "floor", "simulation"))
     return by_observable(rows)
 
 
-def by_observable(rows: Sequence[tuple[str, dict[str, Any], str, str]]) -> str:
-    """A table of (title, results.json, distance, spectrum) at particle level, a column per
-    observable."""
+def rows_of_trees(trees: dict[str, Any], distance: str, prefix: str = "") -> list[Row]:
+    """Simulation, IBU and trees, all from the results of the unfolding by trees."""
+    binned = f"binned (IBU), {iterations_text(trees['ibu_iterations'])}"
+    titles = {
+        "simulation": "simulation, not unfolded",
+        "ibu": binned,
+        "unfolded": "OmniFold, trees, 3 iterations",
+    }
+    return [(prefix + title, trees, distance, kind) for kind, title in titles.items()]
+
+
+def by_observable(rows: Sequence[Row]) -> str:
+    """A table at particle level, a column per observable."""
     cells = [
         [title, *(as_text(metrics[f"{key}_particle_{name}_{kind}"]) for name in OBSERVABLES)]
         for title, metrics, key, kind in rows

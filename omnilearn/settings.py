@@ -97,9 +97,14 @@ def add_flags(parser: argparse.ArgumentParser, *kinds: type[Settings]) -> dict:
             name, group = meta.get("exclusive"), cast(Any, parser)
             if name:
                 group = groups[name] = groups.get(name) or parser.add_mutually_exclusive_group()
-            default = "" if item.default in (None, "") else f" ({kind.default_is} {item.default!r})"
-            add(group, item, item.name, meta["help"] + default)
+            add(group, item, item.name, help_line(item, item.default, kind.default_is))
     return actions
+
+
+def help_line(item: Field, value: Any, words: str) -> str:
+    """The help of a field with a value in brackets, after these words; None and "" are left out."""
+    text = item.metadata["help"]
+    return text if value in (None, "") else f"{text} ({words} {value!r})"
 
 
 def prefix_of(item: Field) -> str:
@@ -150,9 +155,9 @@ def parsed(
     """
     for kind in settings:
         for item in fields(kind):
-            value = getattr(kind, item.name)
-            if item.name in actions and value not in (None, ""):
-                actions[item.name].help = f"{item.metadata['help']} (default: {value!r})"
+            if item.name in actions:
+                value = getattr(kind, item.name)
+                actions[item.name].help = help_line(item, value, Settings.default_is)
     for name in idle.keys() & actions.keys():
         actions[name].help = argparse.SUPPRESS
     parser.add_argument("-h", "--help", action="help", help="show this and stop")

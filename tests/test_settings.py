@@ -66,7 +66,7 @@ def test_help_shows_the_flags_that_have_an_effect_and_no_others(line, tmp_path):
     ],
 )
 def test_help_shows_the_values_of_the_recipe_and_of_the_given_flags(line, values):
-    _, out, _ = python(f"{line} --help")
+    out = output_of(python(f"{line} --help"))
     for name, value in values.items():
         text = re.search(rf"^  --{name} (.*?)^  -", out, re.MULTILINE | re.DOTALL).group(1)
         assert f"(default: {value})" in " ".join(text.split())

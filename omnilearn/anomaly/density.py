@@ -111,10 +111,16 @@ def single_jets(events: Dijets, selected: np.ndarray, config: Config, most: int 
     spec = events.spec
     if most:
         selected = subset(selected, -(-most // spec.jets_per_event), config.seed)
-    jets, ranks = events.files.jets, distributed.rank_and_size()
-    selected = np.repeat(selected, spec.jets_per_event)
-    numbers = config.batch, *ranks, config.seed
-    return Pipeline(jets, spec, *numbers, weighted=False, selected=selected, window=4096)
+    return Pipeline(
+        events.files.jets,
+        spec,
+        config.batch,
+        *distributed.rank_and_size(),
+        config.seed,
+        weighted=False,
+        selected=np.repeat(selected, spec.jets_per_event),
+        window=4096,
+    )
 
 
 def train_kinematics(

@@ -9,7 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from commands import python
+from commands import output_of, python, refusal_of
 from documented import run_doctests, run_example
 from scipy.special import softmax
 from tiny_models import tiny_and_eager
@@ -194,12 +194,10 @@ def test_a_run_keeps_its_standardisation_where_its_dataset_is_made_again(copied)
     jets, label = toy_momenta()
     harder = ak.with_field(jets, 1.2 * jets.pt, "pt")
     paths = make_again(harder, label, jet_pt_range=(660.0, 780.0))
-    code, _, err = python(f"finetune.py mine --data {data} --runs {run.parent} {SETTINGS}")
-    assert code == 2
+    err = refusal_of(python(f"finetune.py mine --data {data} --runs {run.parent} {SETTINGS}"))
     assert "was trained on other data than there are now" in err
     assert (run / "dataset.json").read_text() == declaration
-    code, _, err = python("evaluate.py", run, "--data", data)
-    assert (code, err) == (0, "")
+    output_of(python("evaluate.py", run, "--data", data))
     with h5py.File(paths[2]) as file:
         rows = file["source"][:, 1]
     predicted, _ = read_predictions(run / "predictions.h5")
@@ -221,8 +219,7 @@ def test_a_dataset_of_other_classes_features_or_slots_is_not_evaluated(copied, c
     if identity := changed.pop("identity", None):
         jets = ak.with_field(jets, identity, "pdg_id")
     make_again(jets, label, **changed)
-    code, _, err = python("evaluate.py", run, "--data", run.parents[1] / "data")
-    assert code == 2
+    err = refusal_of(python("evaluate.py", run, "--data", run.parents[1] / "data"))
     assert re.search(sentence, err), err
 
 

@@ -4,14 +4,12 @@ import re
 import shutil
 
 import pytest
-from commands import ROOT
 
 from benchmarks import report
+from benchmarks.programs import RESULTS
 from benchmarks.published import PUBLISHED
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
-
-RESULTS = ROOT / "benchmarks" / "results"
 
 
 @pytest.fixture(scope="module")

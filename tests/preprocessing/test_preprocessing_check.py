@@ -114,8 +114,7 @@ def test_fillers_in_empty_slots_are_no_constituents(preprocess, top_file):
     with h5py.File(top_file, "a") as file:
         del file["multiplicity"]
     spoil(top_file, "data", -999, (3, -1))
-    status, _, err = preprocess("check", top_file)
-    assert status == 2
+    err = refusal_of(preprocess("check", top_file))
     assert "a delta_r of -999: fillers in empty slots" in err
 
 

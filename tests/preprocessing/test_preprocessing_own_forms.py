@@ -112,9 +112,7 @@ FORMS = {
         k: masked(p)[..., place].astype(">f8") for place, k in enumerate(KEYS)
     },
     "anything but pt in empty slots": lambda p: np.where(p[..., :1] > 0, p, [0, -999, 99, -999]),
-    "a table per jet": lambda p: [
-        pd.DataFrame(jet, columns=KEYS)[[*KEYS[::-1]]] for jet in lists(p)
-    ],
+    "a table per jet": frames,
     "a table of lists": lambda p: pd.DataFrame({k: [*records(p)[k]] for k in KEYS}),
     "a structured array per jet": lambda p: [
         np.rec.fromarrays(jet.T[::-1], names=",".join(KEYS[::-1])) for jet in lists(p)
