@@ -70,7 +70,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     """The layout of an open file at one of its levels.
 
     Raises UserError naming file and key when a key is missing or has another shape than that of
-    the dataset, or when classes, features or the version of the format differ.
+    the dataset, or when classes, features, the dataset or the version of the format differ.
     """
     shapes = {key: item.shape for key, item in file.items() if is_numeric(item)}
     texts = attributes(file)
@@ -80,7 +80,16 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
             f"{path}: format_version {version!s:.40}, this suite reads up to {FORMAT_VERSION}; "
             "install the newer suite that wrote it"
         )
-    columns = {"classes": spec.class_names, "features": FEATURES[: spec.num_features]}
+    if spec.name in CATALOGUE and texts.get("dataset", spec.name) != spec.name:
+        raise UserError(
+            f"{path} holds jets of the dataset {texts['dataset']}, expected {spec.name}; "
+            f"move it to the folder of its dataset"
+        )
+    columns = {
+        "classes": spec.class_names,
+        "features": FEATURES[: spec.num_features],
+        "jet_features": spec.jet_features,
+    }
     for key, names in columns.items():
         stored = np.ravel(texts.get(key, names)).tolist()
         if stored != list(names):

@@ -12,7 +12,6 @@ from omnilearn import hdf5
 from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import OPEN_FILES, JetFiles
-from omnilearn.data.spec import FEATURES
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import refuse_external_links
 
@@ -35,27 +34,6 @@ def rewrite(path: Path, key: str, array: np.ndarray) -> None:
     with h5py.File(path, "r+") as file:
         del file[key]
         file[key] = array
-
-
-def test_files_are_found_by_our_names_and_by_the_released_ones(tmp_path):
-    for name in (
-        "TOP/train_ttbar.h5",
-        "TOP/val_ttbar.h5",
-        "JetClass/train/JetClass_10.h5",
-        "JetClass/train/JetClass_9.h5",
-        "jetclass/test/jetclass_test_000.h5",
-    ):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    assert [path.name for path in find_files(tmp_path, TOP, "train")] == ["train_ttbar.h5"]
-    names = [path.name for path in find_files(tmp_path, JETCLASS, "train")]
-    assert names == ["JetClass_9.h5", "JetClass_10.h5"]
-    assert len(find_files(tmp_path, JETCLASS, "test")) == 1
-
-
-def test_missing_files_are_reported_with_the_command_that_makes_them(tmp_path):
-    with pytest.raises(UserError, match=r"no test files of top.*python -m preprocessing top"):
-        find_files(tmp_path, TOP, "test")
 
 
 @pytest.mark.parametrize("released", [False, True])
@@ -258,41 +236,6 @@ def test_damaged_jets_are_named(path):
         files.read(0, 60)
 
 
-@pytest.mark.parametrize("key", ["data", "jet", "pid"])
-def test_a_missing_key_is_named(path, key):
-    with h5py.File(path, "r+") as file:
-        del file[key]
-    with pytest.raises(UserError, match=rf"top_train_000\.h5: no numeric '{key}' among its keys"):
-        JetFiles([path], SPEC)
-
-
-@pytest.mark.parametrize(
-    ("key", "shape"),
-    [
-        ("data", (60, 40, 9)),
-        ("data", (60, 0, 7)),
-        ("jet", (60, 5)),
-        ("jet", (59, 4)),
-        ("pid", (60, 3)),
-        ("weight", (60, 2)),
-        ("multiplicity", (61,)),
-    ],
-)
-def test_a_wrong_shape_is_named(path, key, shape):
-    rewrite(path, key, np.zeros(shape, np.float32))
-    with pytest.raises(UserError, match=rf"'{key}' has shape .*, top expects"):
-        JetFiles([path], SPEC)
-
-
-def test_a_file_without_jets_is_refused(tmp_path):
-    path = tmp_path / "empty.h5"
-    with h5py.File(path, "w") as file:
-        for key, shape in (("data", (0, 40, 7)), ("jet", (0, 4)), ("pid", (0,))):
-            file[key] = np.zeros(shape)
-    with pytest.raises(UserError, match=r"empty\.h5: 'data' holds 0 jets"):
-        JetFiles([path], SPEC)
-
-
 def test_a_negative_multiplicity_is_named(path):
     spoil(path, "multiplicity", (12,), -1)
     with pytest.raises(UserError, match="'multiplicity' is -1 in row 12"):
@@ -318,32 +261,4 @@ def test_labels_and_weights_may_be_flags(path):
             assert files.mean_weight() == pytest.approx(1 / 3)
     rewrite(path, "weight", np.full(60, b"1.0"))
     with pytest.raises(UserError, match=r"'weight' holds \|S3, top expects numbers"):
-        JetFiles([path], SPEC)
-
-
-@pytest.mark.parametrize("attribute", ["classes", "features"])
-def test_a_file_with_other_columns_or_classes_is_refused(path, attribute):
-    with h5py.File(path, "r+") as file:
-        file.attrs[attribute] = ["top", "QCD"]
-    with pytest.raises(UserError, match=f"its {attribute} are top, QCD, top expects"):
-        JetFiles([path], SPEC)
-
-
-def test_a_file_of_a_newer_suite_is_refused(path):
-    with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = 2
-    with pytest.raises(UserError, match="format_version 2, this suite reads up to 1"):
-        JetFiles([path], SPEC)
-
-
-def test_attributes_of_bytes_are_read_as_text(path):
-    with h5py.File(path, "r+") as file:
-        file.attrs["classes"] = np.array([b"QCD", b"top"])
-        file.attrs["features"] = np.array([name.encode() for name in FEATURES[:7]])
-        file.attrs["origin"] = np.bytes_("simulated")
-    with JetFiles([path], SPEC) as files:
-        assert files.origin == "simulated"
-    with h5py.File(path, "r+") as file:
-        file.attrs["classes"] = np.array([b"QCD", b"W"])
-    with pytest.raises(UserError, match="its classes are QCD, W, top expects QCD, top"):
         JetFiles([path], SPEC)
