@@ -40,7 +40,7 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
     batch, _ = max(grouped, key=lambda batch_and_share: batch_and_share[1])
     run = work(flags.mode, config, training=True)
     weights = PETObjective(PET(config), flags.mode).trained().values()
-    gradients = [np.ones(weight.shape, "float32") for weight in weights]
+    gradients = [np.ones(tuple(weight.shape), "float32") for weight in weights]
     average = compiled(lambda tensors: distributed.average(tensors))
     actions: dict[str, Callable] = {
         "step": lambda: run(batch),
