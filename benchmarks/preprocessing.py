@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.programs import RESULTS, command_parser, peak_megabytes, write_json
+from benchmarks.scripts import ROOT
 from benchmarks.tiled_files import tile
 from benchmarks.whole_arrays import padded, whole_features
 from omnilearn.data.catalogue import CATALOGUE, dataset
@@ -30,7 +31,6 @@ from preprocessing.__main__ import plan
 from preprocessing.convert import convert
 from preprocessing.jet_chunk import JetChunk, prepare
 
-ROOT = Path(__file__).parents[1]
 LONGER = 4  # the second length over the first
 REPEATS = 3  # of the timed arithmetic; the fastest is reported
 

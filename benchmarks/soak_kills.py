@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import soak_stages
-from benchmarks.scripts import horovodrun
+from benchmarks.scripts import ROOT, horovodrun
 from omnilearn.errors import UserError
 from omnilearn.run_lock import release_all
 
@@ -95,7 +95,7 @@ def start_command(
         words = stage.command.split()
         if stage.ranks > 1:
             command = [*horovodrun(stage.ranks), "-m", soak_stages.__name__, *words]
-            variables = {"PYTHONPATH": str(soak_stages.ROOT), FOLDER_VARIABLE: str(folder)}
+            variables = {"PYTHONPATH": str(ROOT), FOLDER_VARIABLE: str(folder)}
             os.execve(command[0], command, {**os.environ, **variables})
         # the default lock is shared by all forks, and a killed one would not release it
         tqdm.set_lock(threading.RLock())
