@@ -9,6 +9,7 @@ RUNS/<dataset>_truth are training jets of the same classes: the quality of a per
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str]) -> None:
         run = flags.runs / f"{spec.name}_{name}"
         run.mkdir(parents=True, exist_ok=True)
         write_set(run / "generated", jets, spec, {"model": model, "seed": flags.seed})
-        results = {
+        results: dict[str, Any] = {
             "dataset": spec.name,
             "model": model,
             "data": origin,
