@@ -14,15 +14,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markdown import BLANK, markdown
+from benchmarks.markdown import markdown
 from benchmarks.programs import absolute, backbone, command_parser, write_text
+from benchmarks.runs import text_of
 from benchmarks.scripts import execute, words_of
-from benchmarks.search_tables import KINDS, SCANNED
+from benchmarks.search_tables import KINDS, SCANNED, scanned, signal_texts
 from omnilearn.anomaly.event_roles import WEIGHTED
 from omnilearn.anomaly.figures import improvement_curves, scan_figure
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
-from omnilearn.statistics.results import Result, read_results
+from omnilearn.statistics.results import read_results
 
 MODELS = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
 FOOTNOTE = """
@@ -114,16 +115,9 @@ def table(scans: dict[str, dict[str, dict[str, dict[str, Any]]]]) -> str:
     first = next(iter(scans.values()))
     for kind, points in first.items():
         for key, point in points.items():
-            signal, significance = str(point["signal"]), f"{point['initial_significance']:.2f}"
-            if kind == "supervised":
-                signal, significance = "all", BLANK
-            row = [kind, signal, significance, str(point["trainings"])]
+            row = [kind, *signal_texts(kind, point), str(point["trainings"])]
             for kinds in scans.values():
-                metrics = kinds.get(kind, {}).get(key, {})
-                for name, _ in SCANNED:
-                    has_value = kind != "supervised" or name == "max_sic"  # else without signal
-                    result = metrics.get(name) if has_value else None
-                    row.append(result.text if isinstance(result, Result) else BLANK)
+                row += map(text_of, scanned(kind, kinds.get(kind, {}).get(key, {})))
             rows.append(row)
     return markdown(rows, texts=1)
 

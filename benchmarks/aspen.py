@@ -20,7 +20,7 @@ from pathlib import Path
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
 from benchmarks.aspen_summary import summarise
 from benchmarks.programs import absolute, command_parser
-from benchmarks.scripts import ROOT, exit_status, words_of
+from benchmarks.scripts import ROOT, exit_status, horovodrun, words_of
 from benchmarks.tagging import sizes
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
@@ -94,10 +94,7 @@ def cells(flags: argparse.Namespace) -> list[Cell]:
 
 def launch(ranks: int) -> list[str]:
     """The words that start a script on this machine on that number of ranks."""
-    if ranks == 1:
-        return [sys.executable]
-    horovodrun = str(Path(sys.executable).with_name("horovodrun"))
-    return [horovodrun, "-np", str(ranks), "--gloo", sys.executable]
+    return horovodrun(ranks) if ranks > 1 else [sys.executable]
 
 
 def backbones(flags: argparse.Namespace) -> dict[str, list[str]]:

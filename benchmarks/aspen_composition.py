@@ -76,15 +76,16 @@ def samples(folder: Path) -> list[Sample]:
     Raises UserError if there is no folder, if no cross section belongs to its name, if it holds no
     ROOT file, or if the weights of its events do not sum to more than zero.
     """
-    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    known = ", ".join(CROSS_SECTIONS)
+    folders = sorted(path for path in folder.glob("*") if path.is_dir())
     if not folders:
-        raise UserError(f"{folder} holds no folders of simulated samples ({known()})")
+        raise UserError(f"{folder} holds no folders of simulated samples ({known})")
     simulated = []
     for subfolder in folders:
         name = next((name for name in CROSS_SECTIONS if subfolder.name.startswith(name)), None)
         if name is None:
             raise UserError(
-                f"{subfolder}: no cross section is known of this sample, only of {known()}"
+                f"{subfolder}: no cross section is known of this sample, only of {known}"
             )
         kind = next(kind for kind, (start, _) in KINDS.items() if name.startswith(start))
         files = files_below(subfolder, ".root")
@@ -99,10 +100,6 @@ def samples(folder: Path) -> list[Sample]:
             raise UserError(f"{subfolder}: the weights of its events sum to {sample.generated:g}")
         simulated.append(sample)
     return simulated
-
-
-def known() -> str:
-    return ", ".join(CROSS_SECTIONS)
 
 
 def count(path: Path, sample: Sample, advance) -> None:
@@ -198,19 +195,16 @@ def holds_decay(
     event (decays,); eta, phi (decays, quarks).
     """
     order = np.argsort(event, kind="stable")
-    eta, phi = eta[order], phi[order]
-    count = np.bincount(event, minlength=len(jets.jets_of))
-    start = np.cumsum(count) - count
-    num_decays = count[jets.event]
-    jet_index = np.repeat(np.arange(len(jets.event)), num_decays)
-    index = np.arange(len(jet_index)) - np.repeat(np.cumsum(num_decays) - num_decays, num_decays)
-    decay = start[jets.event[jet_index]] + index
+    decays_of_event = ak.unflatten(order, np.bincount(event, minlength=len(jets.jets_of)))
+    decays_of_jet = decays_of_event[jets.event]  # (selected jets, var decays)
+    jet = np.repeat(np.arange(len(jets.event)), ak.to_numpy(ak.num(decays_of_jet)))
+    decay = ak.to_numpy(ak.flatten(decays_of_jet))
     distance = np.hypot(
-        eta[decay] - jets.direction[jet_index, 1, None],
-        delta_phi(phi[decay], jets.direction[jet_index, 2, None]),
+        eta[decay] - jets.direction[jet, 1, None],
+        delta_phi(phi[decay], jets.direction[jet, 2, None]),
     )
     inside = (distance < RADIUS).all(axis=1)
-    return np.bincount(jet_index, inside, len(jets.event)) > 0
+    return np.bincount(jet, inside, len(jets.event)) > 0
 
 
 def composition(simulated: list[Sample], luminosity: float) -> dict[str, Result]:

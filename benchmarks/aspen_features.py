@@ -84,13 +84,12 @@ class Distribution:
 
     @property
     def mean(self) -> float:
-        return self.total / self.n if self.n else float("nan")
+        return self.total / self.n
 
     @property
     def spread(self) -> float:
         """Standard deviation."""
-        variance = self.squares / self.n - self.mean**2 if self.n else float("nan")
-        return float(np.sqrt(max(variance, 0.0))) if self.n else float("nan")
+        return float(np.sqrt(max(self.squares / self.n - self.mean**2, 0.0)))
 
 
 @dataclass

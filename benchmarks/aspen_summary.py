@@ -147,15 +147,9 @@ def identities(data: Path, spec: DatasetSpec, classes: str) -> np.ndarray:
 
 def particle_features(jets: JetSet) -> dict[str, np.ndarray]:
     """pT [GeV], eta_rel and phi_rel of all constituents."""
-    is_filled = jets.constituents[..., 3] > 0
-    pt = (jets.constituents[..., 2] * jets.jets[:, :1])[is_filled]
-    return {
-        "pt": pt,
-        **{
-            name: jets.constituents[..., column][is_filled]
-            for column, name in enumerate(PARTICLES[1:])
-        },
-    }
+    eta_rel, phi_rel, pt_rel, mask = np.moveaxis(jets.constituents, -1, 0)
+    features = (pt_rel * jets.jets[:, :1], eta_rel, phi_rel)
+    return {name: values[mask > 0] for name, values in zip(PARTICLES, features, strict=True)}
 
 
 def figure_rows(

@@ -65,7 +65,7 @@ def curve(
 
 
 def class_table(
-    cells: Cells, laws: Laws, class_name: str, kind: str, strategies: Sequence[str] = ()
+    cells: Cells, laws: Laws, class_name: str, kind: str, strategies: Sequence[str]
 ) -> Table:
     """One metric of one class: a row per size and strategy, then the exponents."""
     rows = [["training jets", "strategy", *OBSERVABLES, "test jets"]]

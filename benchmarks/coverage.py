@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta, f, t
+from scipy.stats import beta, f, sem, t
 
 from benchmarks.markdown import markdown
 from benchmarks.programs import absolute, command_parser, write_text
@@ -24,13 +24,14 @@ from omnilearn.data.catalogue import OMNIFOLD
 from omnilearn.report.meanings import OBSERVABLES as NAMES
 from omnilearn.runs import revision
 from omnilearn.statistics.results import Result, write_results
+from omnilearn.statistics.uncertainty import ONE_SIGMA
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import PARTICLE
 from omnilearn.unfolding.unfolded_weights import UnfoldedWeights
 
 RUN = "omnifold_finetuned"
 BINS = 10  # of equal content in the truth
-ONE_SIGMA, TWO_SIGMA = 0.6827, 0.9545
+TWO_SIGMA = 0.9545
 LEAST_REPLICAS = BINS + 2  # so that their covariance can be inverted, with a margin
 NOTE = """\
 Shares of the events in ten bins of equal content. 68 %, 95 %: bins whose quoted uncertainty, one or
@@ -90,7 +91,7 @@ def coverage(experiments: Sequence[Shares]) -> dict[str, Result | float]:
     results: dict[str, Result | float] = {}
     for name, level in (("coverage_68", ONE_SIGMA), ("coverage_95", TWO_SIGMA)):
         inside = (np.abs(pulls) < t.ppf(0.5 + level / 2, freedom)).mean(axis=1)
-        results[name] = Result(float(inside.mean()), standard_error(inside), pulls.size)
+        results[name] = Result(float(inside.mean()), float(sem(inside)), pulls.size)
     accepted = sum(each.p_value > 1 - TWO_SIGMA for each in experiments)
     results["coverage_95_covariance"] = Result(
         accepted / count, beta.std(accepted + 1, count - accepted + 1), count
@@ -103,11 +104,6 @@ def coverage(experiments: Sequence[Shares]) -> dict[str, Result | float]:
     return results
 
 
-def standard_error(values: np.ndarray) -> float:
-    """Of the mean of independent values (n,)."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
-
-
 def bias(pulls: np.ndarray) -> float:
     """rms over bins of the mean pull, from pulls (experiments, bins), less its expected noise."""
     noise = np.var(pulls, axis=0, ddof=1) / len(pulls)
@@ -118,7 +114,7 @@ def deal(raw: Path, out: Path, experiments: int) -> None:
     """Write every `experiments`-th event of the public npz files in `raw` into each folder of
     `out`, beginning at another event for each; existing files are kept."""
     for path in sorted(raw.glob("[!.]*.npz")):
-        targets = [raw_folder(out, index) / path.name for index in range(experiments)]
+        targets = [out / str(index) / "raw" / path.name for index in range(experiments)]
         if all(target.is_file() for target in targets):
             continue
         with np.load(path, allow_pickle=False) as stored:
@@ -128,10 +124,6 @@ def deal(raw: Path, out: Path, experiments: int) -> None:
             with atomic_path(target) as temporary:
                 rows = {name: values[index::experiments] for name, values in arrays.items()}
                 np.savez_compressed(temporary, **rows)
-
-
-def raw_folder(out: Path, index: int) -> Path:
-    return out / str(index) / "raw"
 
 
 def commands(out: Path, index: int, replicas: int, extra: Sequence[str]) -> list[list[str]]:

@@ -20,18 +20,18 @@ from pathlib import Path
 from benchmarks.docs_tables import TABLES
 from benchmarks.generation_tables import scaled
 from benchmarks.programs import RESULTS, command_parser, write_text
+from benchmarks.scripts import ROOT
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import RESULT_KEYS, Result
 
-ROOT = Path(__file__).parents[1]
 NUMBER = re.compile(r"(<!-- number: ([^>]+?) -->)(.*?)(<!-- /number -->)", re.DOTALL)
 TABLE = re.compile(r"(<!-- table: ([^>]+?) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 
 
-def pages(root: Path = ROOT) -> list[Path]:
+def pages() -> list[Path]:
     """The pages that numbers are inserted into."""
-    of_results = sorted((root / "benchmarks" / "results").rglob("README.md"))
-    return [root / "README.md", *sorted((root / "docs").glob("*.md")), *of_results]
+    of_results = sorted(RESULTS.rglob("README.md"))
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *of_results]
 
 
 def rewritten(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,6 @@ def read(results: Path, run: str) -> dict[str, Any]:
 def stored_table(results: Path, name: str) -> str:
     """A table that a command wrote as Markdown."""
     return (results / f"{name}.md").read_text(encoding="utf-8")
-
-
-def demo(results: Path) -> str:
-    return stored_table(results, "demo/table")
 
 
 def demo_figure(results: Path, name: str, root: str = "") -> str:
@@ -119,8 +116,6 @@ def unfolded_responses(results: Path, distance: str) -> str:
     for detector, folder in RESPONSES.items():
         trees = read(results, f"{folder}/omnifold_trees")
         rows += rows_of_trees(trees, distance, f"{detector}: ")
-    if distance == "triangular":
-        rows.append(("noise floor", trees, "floor", "simulation"))
     return by_observable(rows)
 
 
@@ -233,14 +228,6 @@ def ranks(results: Path) -> str:
 
 def soak(results: Path) -> str:
     """How often which command was killed, and how often its outcome differed."""
-    path = results / "soak.json"
-    if not path.is_file():
-        return markdown([["command", "kills"], ["none is on record", "0"]], texts=1)
-    stored = json.loads(path.read_text())
-    if "commands" not in stored:
-        counts = {key: value for key, value in stored.items() if isinstance(value, int)}
-        rows = [[key.replace("_", " "), str(value)] for key, value in counts.items()]
-        return markdown([["a tiny PET", "number"], *rows], texts=1)
     rows = [
         [
             name.replace("_", " "),
@@ -248,7 +235,7 @@ def soak(results: Path) -> str:
             ", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in command["kinds"].items()),
             str(len(command["differences"])),
         ]
-        for name, command in stored["commands"].items()
+        for name, command in json.loads((results / "soak.json").read_text())["commands"].items()
     ]
     return markdown([["command", "kills", "of which", "differences"], *rows], texts=1)
 
@@ -293,7 +280,7 @@ def tasks(results: Path) -> str:
 
 TABLES: dict[str, Callable[..., str]] = {
     "stored": stored_table,
-    "demo": demo,
+    "demo": partial(stored_table, name="demo/table"),
     "demo_figure": demo_figure,
     "seconds": seconds,
     "tagging_study": tagging_study,

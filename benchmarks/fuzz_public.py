@@ -1,7 +1,6 @@
 """A small file of toy jets in each public format, and its reader."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 import awkward as ak
@@ -28,10 +27,6 @@ RELEASED = STORED / "PET_tiny_tf2141.weights.h5"
 TOKEN_WEIGHTS = STORED / "omnijet_tiny.npz"  # weights and other arrays of the public code
 
 
-def all_of(read: Callable[[Path], Iterator], path: Path) -> list:
-    return list(read(path))
-
-
 def cartesian() -> np.ndarray:
     """Toy constituents (jets, 8, 4) px, py, pz, energy."""
     momenta = toy_constituents(np.random.default_rng(7))
@@ -47,7 +42,7 @@ def top_table(folder: Path) -> FileAndReader:
     rows["values_block_1"][:, 1] = np.arange(JETS) % 2
     with new_file(path, summed=False) as file:
         file.create_dataset("table/table", data=rows, chunks=(16,), **hdf5plugin.Blosc())
-    return path, partial(all_of, top.read)
+    return path, lambda path: list(top.read(path))
 
 
 def jetnet_hdf5(folder: Path) -> FileAndReader:
@@ -61,7 +56,7 @@ def jetnet_hdf5(folder: Path) -> FileAndReader:
     with new_file(path, summed=False) as file:
         file["particle_features"] = stored
         file["jet_features"] = np.column_stack([jet[:, :2], np.full((JETS, 2), 8.0)]).astype("f4")
-    return path, partial(all_of, jetnet30.read)
+    return path, lambda path: list(jetnet30.read(path))
 
 
 def qg_npz(folder: Path) -> FileAndReader:
@@ -69,7 +64,7 @@ def qg_npz(folder: Path) -> FileAndReader:
     particles = toy_constituents(np.random.default_rng(7))
     particles[..., 3] = 211
     np.savez_compressed(path, X=particles, y=np.arange(JETS) % 2.0)
-    return path, partial(all_of, qg.read)
+    return path, lambda path: list(qg.read(path))
 
 
 def jetclass_root(folder: Path) -> FileAndReader:
@@ -89,7 +84,7 @@ def jetclass_root(folder: Path) -> FileAndReader:
     with uproot.recreate(path) as file:
         file.mktree("tree", types)
         file["tree"].extend(branches)
-    return path, partial(all_of, jetclass.read)
+    return path, lambda path: list(jetclass.read(path))
 
 
 def released_weights(folder: Path) -> FileAndReader:
@@ -114,12 +109,9 @@ def token_weights(path: Path) -> list:
     """The arrays and architectures that a training reads from such a file."""
     source = str(path)
     parts = published_parts(read_arrays(path), source)
-    gpt, tokeniser = parts.get("gpt", {}), parts.get("tokeniser", {})
-    architectures = (
-        published_gpt_config(gpt, source, 2),
-        published_tokeniser_config(tokeniser, source, 2),
-    )
-    return [parts, *map(vars, architectures)]
+    gpt = published_gpt_config(parts.get("gpt", {}), source, 2)
+    tokeniser = published_tokeniser_config(parts.get("tokeniser", {}), source, 2)
+    return [parts, vars(gpt), vars(tokeniser)]
 
 
 def token_npz(folder: Path) -> FileAndReader:

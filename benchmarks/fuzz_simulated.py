@@ -10,11 +10,10 @@ from pathlib import Path
 import h5py
 
 from benchmarks.fuzz_files import FileAndReader
+from benchmarks.scripts import ROOT
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import new_file, open_for_reading
 from omnilearn.hdf5_sums import attributes
-
-ROOT = Path(__file__).parents[1]
 
 
 def simulated(reader: str, flags: str, pattern: str, folder: Path) -> FileAndReader:

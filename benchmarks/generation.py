@@ -181,8 +181,9 @@ def main(arguments: Sequence[str]) -> None:
     reference = row(flags.run, spec, RELEASED, truth, masses, full)
     rows = [reference, *(row(flags.run, spec, solver, truth, masses) for solver in SCAN)]
     flags.out.mkdir(parents=True, exist_ok=True)
-    write_text(flags.out / "steps.md", table(rows, reference))
+    text = table(rows, reference)
+    write_text(flags.out / "steps.md", text)
     sample = {"dataset": spec.name, "data": origin, "jets": len(truth)}
     write_results(flags.out / "steps.json", {**sample, "rows": rows})
     figures(rows, reference, flags.out, spec.title)
-    print(table(rows, reference))
+    print(text)

@@ -4,12 +4,12 @@ Called by `python -m benchmarks tables`. The results.json of a run holds set -> 
 set is "generated" or, with true jet kinematics, "ideal".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
 from benchmarks.published_generation import PUBLISHED_GENERATION
-from benchmarks.runs import NO_RUN, SETS, Run, in_order
+from benchmarks.runs import NO_RUN, SETS, Run, by_size, in_order, pet_rows, text_of
 from benchmarks.tagging_tables import cited, title_of
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.generation.distances import EMD_BATCHES, EMD_JETS
@@ -42,21 +42,11 @@ def generation_tables(runs: Sequence[Run]) -> list[Table]:
         of_dataset = [run for run in runs if run.dataset == dataset]
         for name, rows in (
             (cited(title, table), generation_rows(dataset, of_dataset)),
-            (f"{title}: observables", observable_rows(dataset, of_dataset)),
+            (f"{title}: observables", observable_rows(of_dataset)),
         ):
             if len(rows) > 1:
                 tables.append(Table(name, rows, TEXTS))
     return tables
-
-
-def expected_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
-    """The models of the papers that this suite trains, for either set of jets."""
-
-    def fits(is_finetuned: bool) -> Callable[[Run], bool]:
-        return lambda run: run.network == "pet" and run.is_finetuned == is_finetuned
-
-    names = {"PET generator": fits(False), "OmniLearn": fits(True)}
-    return names if dataset in PUBLISHED_GENERATION else {}
 
 
 def generation_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
@@ -81,13 +71,14 @@ def run_rows(
     """Rows of this suite for one class: every set of every run that has the class, and a row of
     dashes for a model of the paper without a run."""
     rows = []
+    expected = pet_rows("PET generator") if dataset in PUBLISHED_GENERATION else {}
     for kind, mark in SETS.items():
         matching_runs = [
             run
             for run in runs
             if any(run.result(name, class_metrics(run, kind, class_name)) for name in metrics)
         ]
-        for model, run in in_order(matching_runs, expected_rows(dataset)):
+        for model, run in in_order(matching_runs, expected):
             if run is None:
                 blank = [BLANK] * (2 + len(metrics))
                 rows.append([class_name, marked(model, mark), *blank, NO_RUN])
@@ -123,21 +114,19 @@ def class_metrics(run: Run, kind: str, class_name: str) -> dict:
     return run.metrics.get(kind, {}).get(class_name, {})
 
 
-def observable_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
+def observable_rows(runs: Sequence[Run]) -> list[list[str]]:
     """KL divergence and W1 of jet observables, as in arXiv:2412.10504, Section III.2."""
     headings = [f"{kind} {name}" for name in OBSERVABLES for kind in ("KL", "W1")]
     keys = [f"{kind}_{name}" for name in OBSERVABLES for kind in ("kl", "w1")]
     rows = [["Class", MODEL, "Data", "Jets", *headings, SOURCE]]
     for class_name in classes_of(runs):
         for kind, mark in SETS.items():
-            for model, run in in_order(runs, {}):
-                metrics = class_metrics(run, kind, class_name) if run else {}
-                if run and all(key in metrics for key in keys):
-                    cells = [cell(run.result(key, metrics)) for key in keys]
-                    jets = str(metrics[keys[0]].n)
-                    rows.append(
-                        [class_name, marked(model, mark), run.data, jets, *cells, run.source]
-                    )
+            for run in sorted(runs, key=by_size):
+                metrics = class_metrics(run, kind, class_name)
+                if all(key in metrics for key in keys):
+                    cells = [text_of(run.result(key, metrics)) for key in keys]
+                    model, jets = marked(run.model, mark), str(metrics[keys[0]].n)
+                    rows.append([class_name, model, run.data, jets, *cells, run.source])
     return rows
 
 
@@ -147,7 +136,7 @@ def classes_of(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def cell(result: Result | None, factor: float = 1.0) -> str:
+def cell(result: Result | None, factor: float) -> str:
     """A result in the units of the column, or a dash."""
     return BLANK if result is None else scaled(result, factor).text
 

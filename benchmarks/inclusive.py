@@ -9,12 +9,12 @@ RUNS/<dataset>_truth are training jets of the same classes: the quality of a per
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from benchmarks.programs import command_parser
 from omnilearn.data.catalogue import dataset
-from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.comparison import compare
 from omnilearn.generation.figures import generation_figures
 from omnilearn.generation.jet_sets import JetSet, concatenated, read_split, write_set
@@ -40,30 +40,6 @@ def inclusive(training: JetSet, like: JetSet, seed: int) -> JetSet:
     return concatenated(jet_sets)
 
 
-def write_run(
-    run: Path,
-    spec: DatasetSpec,
-    model: str,
-    truth: JetSet,
-    jets: JetSet,
-    origin: str,
-    seed: int,
-    emd_jets: int,
-) -> dict:
-    """Write a run directory for jets without a model: the set, results.json and figures."""
-    run.mkdir(parents=True, exist_ok=True)
-    write_set(run / "generated", jets, spec, {"model": model, "seed": seed})
-    results = {
-        "dataset": spec.name,
-        "model": model,
-        "data": origin,
-        **compare(run, spec, truth, {"generated": jets}, seed, emd_jets),
-    }
-    write_results(run / "results.json", results)
-    generation_figures(run, spec, results, [])
-    return results
-
-
 def main(arguments: Sequence[str]) -> None:
     parser = command_parser("inclusive", __doc__)
     parser.add_argument("dataset", help="e.g. jetnet30")
@@ -82,7 +58,16 @@ def main(arguments: Sequence[str]) -> None:
         ("truth", "true jets (training split)", true_jets),
     ):
         run = flags.runs / f"{spec.name}_{name}"
-        results = write_run(run, spec, model, truth, jets, origin, flags.seed, flags.emd_jets)
+        run.mkdir(parents=True, exist_ok=True)
+        write_set(run / "generated", jets, spec, {"model": model, "seed": flags.seed})
+        results: dict[str, Any] = {
+            "dataset": spec.name,
+            "model": model,
+            "data": origin,
+            **compare(run, spec, truth, {"generated": jets}, flags.seed, flags.emd_jets),
+        }
+        write_results(run / "results.json", results)
+        generation_figures(run, spec, results, [])
         for class_name, metrics in results["generated"].items():
             print(f"{model}, {class_name}: W1M {metrics['w1m']}, W1P {metrics['w1p']}")
         print(f"results.json and figures are in {run}")

@@ -91,13 +91,10 @@ def _measure(paths: list[Path], spec: DatasetSpec, flags: argparse.Namespace) ->
             lambda: [files.read(at, min(at + WINDOW, jets)) for at in range(0, jets, WINDOW)]
         )
         pipeline = Pipeline(files, spec, flags.batch_size)
-        slots = []
-
-        def read_epoch() -> None:
-            for batch in pipeline.epoch(0):
-                slots.append(batch["mask"].shape[1])
-
-        seconds = _cpu_seconds(read_epoch)
+        slots: list[int] = []
+        seconds = _cpu_seconds(
+            lambda: slots.extend(batch["mask"].shape[1] for batch in pipeline.epoch(0))
+        )
         numbers["jets_per_cpu_second"] = len(slots) * flags.batch_size / seconds
         numbers["slots_per_jet"] = float(np.mean(slots))
         numbers["constituents_per_jet"] = float(files.multiplicity.mean())

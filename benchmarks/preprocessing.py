@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.programs import RESULTS, command_parser, peak_megabytes, write_json
+from benchmarks.scripts import ROOT
 from benchmarks.tiled_files import tile
 from benchmarks.whole_arrays import padded, whole_features
 from omnilearn.data.catalogue import CATALOGUE, dataset
@@ -29,7 +31,6 @@ from preprocessing.__main__ import plan
 from preprocessing.convert import convert
 from preprocessing.jet_chunk import JetChunk, prepare
 
-ROOT = Path(__file__).parents[1]
 LONGER = 4  # the second length over the first
 REPEATS = 3  # of the timed arithmetic; the fastest is reported
 
@@ -170,9 +171,4 @@ def padded_arrays(
 
 def fastest(work: Callable) -> float:
     """CPU seconds of the fastest of REPEATS calls."""
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
+    return min(timeit.repeat(work, timer=time.process_time, number=1, repeat=REPEATS))

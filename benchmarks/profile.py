@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from benchmarks.programs import RESULTS, command_parser, write_json
+from benchmarks.throughput import random_batch
 from omnilearn.model.layers import nearest_slots
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.plotting.style import figure
@@ -56,14 +57,10 @@ def jets(count: int, slots: int, dim: int) -> dict[str, np.ndarray]:
     """Random standardised jets and a random output of the body; at most 10 slots are empty."""
     rng = np.random.default_rng(0)
     multiplicity = rng.integers(max(2, slots - 10), slots + 1, count)
-    mask = (np.arange(slots) < multiplicity[:, None]).astype("float32")
     return {
-        "constituents": rng.standard_normal((count, slots, 13), dtype="float32") * mask[:, :, None],
-        "mask": mask,
-        "jet": rng.standard_normal((count, 4), dtype="float32"),
+        **random_batch(multiplicity, slots),
         "body": rng.standard_normal((count, slots + 1, dim), dtype="float32"),
         "time": rng.random((count, 1), dtype="float32"),
-        "label": np.eye(10, dtype="float32")[rng.integers(0, 10, count)],
     }
 
 

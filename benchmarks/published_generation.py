@@ -6,7 +6,7 @@ The rows of other models are quoted by that paper. W1M and W1P are in units of 1
 
 from dataclasses import dataclass
 
-from benchmarks.published import LONG_PAPER, Number, parsed
+from benchmarks.published import LONG_PAPER
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,6 @@ class GenerationTable:
     @property
     def source(self) -> str:
         return f"{self.citation}, {self.number}"
-
-    def numbers(self, class_name: str, model: str) -> tuple[Number | None, ...]:
-        """One (value, uncertainty) per metric, None if the paper has none."""
-        return tuple(map(parsed, self.rows[class_name][model].split()))
 
 
 JETNET30 = GenerationTable(

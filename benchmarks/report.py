@@ -7,8 +7,8 @@ The pictures are inside the file and it needs no script: it can be sent and prin
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.markdown import Table, is_ours
 from benchmarks.programs import command_parser
@@ -22,17 +22,6 @@ from omnilearn.report.run_report import commands_of, settings_of, task_of
 SYMBOLS = {r"$\ln\rho$": "ln rho", r"$\tau_{21}$": "tau21", r"$\tau_{32}$": "tau32", "$z_g$": "z_g"}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SHOWN_SETTINGS = ("preset", "backbone", "train-jets", "epochs", "batch", "lr", "seed")
-
-
-@dataclass(frozen=True)
-class Section:
-    """One run: its name, task, settings, commands and figures."""
-
-    name: str
-    task: str
-    settings: dict[str, str]
-    commands: dict[str, str]
-    figures: list[Picture]
 
 
 def plain(text: str) -> str:
@@ -59,13 +48,16 @@ def table_content(table: Table) -> dict:
     }
 
 
-def section_of(run: Run, folder: Path) -> Section:
-    """The section of the page on one run."""
-    settings = settings_of(run.about) if run.about else {}
-    shown = {name: settings[name] for name in SHOWN_SETTINGS if settings.get(name, "-") != "-"}
-    figures = figures_below(run.path.parent, folder)
-    task = task_of(run.about) if run.about else ""
-    return Section(run.origin, task, shown, commands_of(run.about, ()), figures)
+def section_of(run: Run, folder: Path) -> dict[str, Any]:
+    """One run for the template of the page."""
+    settings = settings_of(run.about)
+    return {
+        "name": run.origin,
+        "task": task_of(run.about) if run.about else "",
+        "settings": {key: settings[key] for key in SHOWN_SETTINGS if settings.get(key, "-") != "-"},
+        "commands": commands_of(run.about, ()),
+        "figures": figures_below(run.path.parent, folder),
+    }
 
 
 def figures_below(place: Path, folder: Path) -> list[Picture]:
@@ -74,9 +66,9 @@ def figures_below(place: Path, folder: Path) -> list[Picture]:
     return [picture for path in folders for picture in figures_in(path, folder)]
 
 
-def loose_figures(folder: Path, sections: Sequence[Section]) -> list[Picture]:
+def loose_figures(folder: Path, sections: Sequence[dict[str, Any]]) -> list[Picture]:
     """Figures below the folder that lie in no run: comparisons of several runs."""
-    shown = {picture.name for section in sections for picture in section.figures}
+    shown = {picture.name for section in sections for picture in section["figures"]}
     return [picture for picture in figures_below(folder, folder) if picture.name not in shown]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.markdown import OURS
+from benchmarks.markdown import BLANK, OURS
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result, read_results
 
@@ -120,7 +120,7 @@ class Run:
 
 def amount(jets: int) -> str:
     """4000000 -> 4M, as in the papers; else the number of jets."""
-    return f"{jets // 10**6}M" if jets and jets % 10**6 == 0 else f"{jets} jets"
+    return f"{jets // 10**6}M" if jets % 10**6 == 0 else f"{jets} jets"
 
 
 def read_runs(*folders: Path) -> list[Run]:
@@ -196,6 +196,22 @@ def _read_about(run: Path) -> dict[str, Any]:
     return about
 
 
+def text_of(result: Result | None) -> str:
+    """The cell of a result, a dash without one."""
+    return BLANK if result is None else result.text
+
+
+def pet_rows(scratch: str) -> dict[str, Callable[[Run], bool]]:
+    """The rows of the papers that this suite trains: PET, named `scratch`, and PET from a backbone.
+
+    Name -> condition on the runs of the row.
+    """
+    return {
+        scratch: lambda run: run.network == "pet" and not run.is_finetuned,
+        "OmniLearn": lambda run: run.network == "pet" and run.is_finetuned,
+    }
+
+
 def in_order(
     runs: Sequence[Run], expected: dict[str, Callable[[Run], bool]]
 ) -> list[tuple[str, Run | None]]:
@@ -208,11 +224,12 @@ def in_order(
     used: set[Path] = set()
     for name, fits in expected.items():
         fitting = [run for run in runs if fits(run) and run.path not in used]
-        rows += [(run.model, run) for run in sorted(fitting, key=_by_size)] or [(name, None)]
+        rows += [(run.model, run) for run in sorted(fitting, key=by_size)] or [(name, None)]
         used |= {run.path for run in fitting}
     rest = [run for run in runs if run.path not in used]
-    return rows + [(run.model, run) for run in sorted(rest, key=_by_size)]
+    return rows + [(run.model, run) for run in sorted(rest, key=by_size)]
 
 
-def _by_size(run: Run) -> tuple:
+def by_size(run: Run) -> tuple:
+    """The order of rows: name of the model, training jets, path."""
     return run.model.partition(" (")[0], run.train_jets, run.origin

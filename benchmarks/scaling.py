@@ -12,18 +12,15 @@ import argparse
 import json
 import os
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.programs import RESULTS, command_parser, write_json
-from benchmarks.scripts import words_of
-from benchmarks.throughput import grouped_batches, work
+from benchmarks.scripts import horovodrun, words_of
+from benchmarks.throughput import grouped_batches, seconds_of, work
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.errors import UserError
 from omnilearn.model.pet import PET, PETConfig
@@ -42,24 +39,20 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
     grouped = grouped_batches(flags.batch, config.max_constituents)
     batch, _ = max(grouped, key=lambda batch_and_share: batch_and_share[1])
     run = work(flags.mode, config, training=True)
-    shapes = [
-        tuple(weight.shape) for weight in PETObjective(PET(config), flags.mode).trained().values()
-    ]
-    gradients = [np.ones(shape, "float32") for shape in shapes]
+    weights = PETObjective(PET(config), flags.mode).trained().values()
+    gradients = [np.ones(tuple(weight.shape), "float32") for weight in weights]
     average = compiled(lambda tensors: distributed.average(tensors))
-    seconds: dict[str, list[float]] = {"step": [], "allreduce": []}
-    actions: dict[str, tuple[Callable, Any]]
-    actions = {"step": (run, batch), "allreduce": (average, gradients)}
-    for step in range(flags.steps + 2):
-        for name, (function, argument) in actions.items():
+    actions: dict[str, Callable] = {
+        "step": lambda: run(batch),
+        "allreduce": lambda: np.asarray(average(gradients)[-1]),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in range(flags.steps + 2):
+        for name, action in actions.items():
             distributed.barrier()
-            started = time.perf_counter()
-            result = function(argument)
-            if result is not None:
-                np.asarray(result[-1])
-            if step >= 2:  # the first ones trace the graphs
-                seconds[name].append(time.perf_counter() - started)
-    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+            seconds[name].append(seconds_of(action))
+    # the first two steps trace the graphs
+    medians = {name: float(np.median(values[2:])) for name, values in seconds.items()}
     if distributed.rank() == 0:
         ranks, share = distributed.size(), medians["allreduce"] / medians["step"]
         report = {
@@ -74,19 +67,16 @@ def step_of_a_rank(flags: argparse.Namespace) -> None:
 
 def launched(ranks: int, flags: argparse.Namespace, folder: Path) -> dict:
     """One measurement on `ranks` ranks, each in its own process."""
-    cores = sorted(os.sched_getaffinity(0))
-    if ranks > len(cores):
-        raise UserError(f"--ranks {ranks}: this machine offers {len(cores)} cores; use fewer ranks")
+    cores = len(os.sched_getaffinity(0))
+    if ranks > cores:
+        raise UserError(f"--ranks {ranks}: this machine offers {cores} cores; use fewer ranks")
     report = folder / f"ranks{ranks}.json"
-    launcher = [str(Path(sys.executable).parent / "horovodrun"), "-np", str(ranks), "--gloo"]
     words = words_of(
-        "{python} -m benchmarks scaling --size {size} --mode {mode} --batch {batch} "
-        "--steps {steps}",
+        "-m benchmarks scaling --size {size} --mode {mode} --batch {batch} --steps {steps}",
         **vars(flags),
     )
-    process = subprocess.run(
-        [*launcher, *words, "--report", str(report)], capture_output=True, text=True, check=False
-    )
+    command = [*horovodrun(ranks), *words, "--report", str(report)]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
     if process.returncode:
         raise UserError(
             f"{ranks} ranks ended with code {process.returncode}: {process.stderr[-300:]!r}"

@@ -18,6 +18,12 @@ def words_of(line: str, **values) -> list[str]:
     return [word.format(**values) for word in line.split()]
 
 
+def horovodrun(ranks: int) -> list[str]:
+    """The words that start Python on that number of ranks of this machine."""
+    launcher = str(Path(sys.executable).with_name("horovodrun"))
+    return [launcher, "-np", str(ranks), "--gloo", sys.executable]
+
+
 def environment(programs: int) -> dict[str, str]:
     """The environment of one of `programs` that run at the same time: each has its share of cores.
 

@@ -4,11 +4,11 @@ Called by `python -m benchmarks tables`. arXiv:2502.14652, Section VIII, draws i
 7) and tabulates none.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.markdown import BLANK, MODEL, OURS, SOURCE, Table
-from benchmarks.runs import NO_RUN, Run, in_order
+from benchmarks.runs import NO_RUN, Run, in_order, pet_rows, text_of
 from omnilearn.anomaly.event_roles import FROM_FILES
 from omnilearn.anomaly.figures import SCAN_CUT
 from omnilearn.anomaly.metrics import scan
@@ -42,21 +42,13 @@ def search_tables(runs: Sequence[Run]) -> list[Table]:
     rows = [HEAD]
     for kind in KINDS:
         matching_runs = [run for run in searches if kind in points_of(run)]
-        for name, run in in_order(matching_runs, expected_rows(kind)):
+        expected = pet_rows("PET classifier") if kind in PUBLISHED else {}
+        for name, run in in_order(matching_runs, expected):
             if run is None:
                 rows.append([name, BLANK, kind, *[BLANK] * (len(HEAD) - 4), NO_RUN])
             else:
                 rows += [cells(run, name, kind, point) for point in points_of(run)[kind].values()]
     return [Table(f"{LHCO.title}: search for a resonance", rows, texts=3, note=NOTE)]
-
-
-def expected_rows(kind: str) -> dict[str, Callable[[Run], bool]]:
-    """The models of the papers, which have two kinds of search."""
-    names = {
-        "PET classifier": lambda run: run.network == "pet" and not run.is_finetuned,
-        "OmniLearn": lambda run: run.network == "pet" and run.is_finetuned,
-    }
-    return names if kind in PUBLISHED else {}
 
 
 def points_of(run: Run) -> dict[str, dict[str, dict[str, Any]]]:
@@ -68,12 +60,21 @@ def cells(run: Run, name: str, kind: str, point: dict[str, Any]) -> list[str]:
     """One row: the model at one number of signal events."""
     trainings = point["trainings"]
     source = f"{OURS}, {run.origin}" + (f", {trainings} trainings" if trainings > 1 else "")
-    values = [
-        point.get(key) if kind != "supervised" or key == "max_sic" else None for key, _ in SCANNED
-    ]
-    signal, significance = str(point["signal"]), f"{point['initial_significance']:.2f}"
+    values = scanned(kind, point)
+    events = next((str(value.n) for value in values if value), BLANK)
+    return [name, run.data, kind, *signal_texts(kind, point), *map(text_of, values), events, source]
+
+
+def signal_texts(kind: str, point: dict[str, Any]) -> list[str]:
+    """Signal events and S / sqrt(B) of the data, which a supervised search does not have."""
     if kind == "supervised":
-        signal, significance = "all", BLANK
-    events = next((str(value.n) for value in values if isinstance(value, Result)), BLANK)
-    texts = [value.text if isinstance(value, Result) else BLANK for value in values]
-    return [name, run.data, kind, signal, significance, *texts, events, source]
+        return ["all", BLANK]
+    return [str(point["signal"]), f"{point['initial_significance']:.2f}"]
+
+
+def scanned(kind: str, point: dict[str, Any]) -> list[Result | None]:
+    """The metrics of SCANNED, None where a point has none; a supervised search has no bump hunt."""
+    return [
+        point.get(name) if kind != "supervised" or name == "max_sic" else None
+        for name, _ in SCANNED
+    ]

@@ -19,6 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks import soak_stages
+from benchmarks.scripts import ROOT, horovodrun
 from omnilearn.errors import UserError
 from omnilearn.run_lock import release_all
 
@@ -93,11 +94,9 @@ def start_command(
         os.chdir(folder)
         words = stage.command.split()
         if stage.ranks > 1:
-            program = [sys.executable, "-m", soak_stages.__name__, *words]
-            launcher = str(Path(sys.executable).with_name("horovodrun"))
-            command = [launcher, "-np", str(stage.ranks), "--gloo", *program]
-            variables = {"PYTHONPATH": str(soak_stages.ROOT), FOLDER_VARIABLE: str(folder)}
-            os.execve(launcher, command, {**os.environ, **variables})
+            command = [*horovodrun(stage.ranks), "-m", soak_stages.__name__, *words]
+            variables = {"PYTHONPATH": str(ROOT), FOLDER_VARIABLE: str(folder)}
+            os.execve(command[0], command, {**os.environ, **variables})
         # the default lock is shared by all forks, and a killed one would not release it
         tqdm.set_lock(threading.RLock())
         count_path = file_count_path(folder)

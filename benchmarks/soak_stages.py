@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fuzz_files import toy_constituents
+from benchmarks.scripts import ROOT
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.tokens.recipes import TOKEN_ARCHITECTURES
 from preprocessing.own import write_dataset
 
-ROOT = Path(__file__).parents[1]
 PET = {
     "projection_dim": 8,
     "num_layers": 1,

@@ -4,11 +4,12 @@ Called by `python -m benchmarks tables`.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
 from benchmarks.published import PUBLISHED, Number, PublishedTable
 from benchmarks.published_generation import GenerationTable
-from benchmarks.runs import NO_RUN, Run, in_order
+from benchmarks.runs import NO_RUN, Run, in_order, pet_rows, text_of
 from omnilearn.data.catalogue import CATALOGUE
 
 HEADINGS = {"accuracy": ("Acc", 3), "auc": ("AUC", 4)}  # metric -> heading, printed decimals
@@ -49,26 +50,20 @@ def expected_rows(dataset: str) -> dict[str, Callable[[Run], bool]]:
     """The rows of the paper that this suite trains: name -> condition on the runs of the row."""
     if dataset not in PUBLISHED:
         return {}
-    if dataset == "atlas":
-        return {
-            f"{name} ({size})": fits(is_finetuned, jets)
-            for size, jets in ATLAS_SIZES.items()
-            for name, is_finetuned in (("PET classifier", False), ("OmniLearn", True))
-        }
-    return {"PET classifier": fits(False), "OmniLearn": fits(True)}
+    rows = pet_rows("PET classifier")
+    if dataset != "atlas":
+        return rows
+    return {
+        f"{name} ({size})": partial(fits_atlas, fits, jets)
+        for size, jets in ATLAS_SIZES.items()
+        for name, fits in rows.items()
+    }
 
 
-def fits(is_finetuned: bool, train_jets: int | None = None) -> Callable[[Run], bool]:
-    """The condition that a run is PET, from a backbone or not; with `train_jets`, also that it is
-    the full preset on that number of public jets."""
-
-    def fit(run: Run) -> bool:
-        if run.network != "pet" or run.is_finetuned != is_finetuned:
-            return False
-        full = run.data == "public" and run.config.get("preset") == "full"
-        return train_jets is None or (full and run.train_jets == train_jets)
-
-    return fit
+def fits_atlas(fits: Callable[[Run], bool], train_jets: int, run: Run) -> bool:
+    """Whether a run fits its row, with the full preset on that number of public jets."""
+    is_full = run.data == "public" and run.config.get("preset") == "full"
+    return fits(run) and is_full and run.train_jets == train_jets
 
 
 def tagging_rows(dataset: str, runs: Sequence[Run]) -> list[list[str]]:
@@ -105,4 +100,4 @@ def _run_cells(run: Run, metrics: Sequence[str]) -> list[str]:
     results = [run.result(key) for key in keys]
     sizes = {result.n for result in results if result is not None}
     jets = " / ".join(map(str, sorted(sizes))) or BLANK
-    return [run.data, jets, *(BLANK if result is None else result.text for result in results)]
+    return [run.data, jets, *map(text_of, results)]

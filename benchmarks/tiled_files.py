@@ -25,10 +25,7 @@ def tile(source: Path, target: Path, copies: int) -> None:
 def tile_npz(source: Path, target: Path, copies: int) -> None:
     """Every array of the archive, repeated along axis 0."""
     with np.load(source, allow_pickle=False) as arrays:
-        repeated = {
-            name: np.tile(arrays[name], (copies, *[1] * (arrays[name].ndim - 1)))
-            for name in arrays.files
-        }
+        repeated = {name: np.concatenate([arrays[name]] * copies) for name in arrays.files}
     np.savez_compressed(target, **repeated)
 
 
@@ -46,25 +43,12 @@ def tile_root(source: Path, target: Path, copies: int) -> None:
                 and key not in jagged
                 and any(branch.startswith(key[1:]) for branch in jagged)
             }
-            copied = {
-                key: values if key in jagged else ak.to_numpy(values)
-                for key, values in branches.items()
-                if key not in counters
-            }
-            types = {
-                key: values.type.content if key in jagged else values.dtype
-                for key, values in copied.items()
-            }
-            tree = out.mktree(name, types)
+            copied = {key: values for key, values in branches.items() if key not in counters}
+            tree = out.mktree(name, {key: values.type.content for key, values in copied.items()})
             for first in range(0, copies, ROOT_COPIES):
                 count = min(ROOT_COPIES, copies - first)
                 tree.extend(
-                    {
-                        key: ak.concatenate([values] * count)
-                        if key in jagged
-                        else np.tile(values, count)
-                        for key, values in copied.items()
-                    }
+                    {key: ak.concatenate([values] * count) for key, values in copied.items()}
                 )
 
 
@@ -106,6 +90,5 @@ def repeated(out: h5py.File, name: str, values: np.ndarray, copies: int) -> h5py
     at_once = max(1, min(copies, WRITE_BYTES // max(1, values.nbytes)))
     for first in range(0, copies, at_once):
         count = min(at_once, copies - first)
-        buffer = np.tile(values, (count, *[1] * (values.ndim - 1)))
-        new[first * rows : first * rows + len(buffer)] = buffer
+        new[first * rows : (first + count) * rows] = np.concatenate([values] * count)
     return new

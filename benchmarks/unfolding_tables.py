@@ -8,9 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.markdown import BLANK, MODEL, SOURCE, Table
 from benchmarks.published import OBSERVABLES, REWEIGHTING, UNFOLDING, UNFOLDING_NOTE, PublishedTable
-from benchmarks.runs import NO_RUN, Run, in_order
+from benchmarks.runs import NO_RUN, Run, in_order, text_of
 from benchmarks.tagging_tables import as_printed, cited
-from omnilearn.statistics.results import Result
 from omnilearn.unfolding.figures import OBSERVABLE_LABELS
 
 TRIANGULAR, CHI2 = "triangular", "chi2"
@@ -166,10 +165,6 @@ def cells(run: Run | None, level: str, kind: str, distance: str) -> list[str]:
     events = max((result.n for result in results if result), default=0)
     auc = run.result(TWO_SAMPLE.get(kind, "")) if level == "particle" else None
     return [run.data, str(events or BLANK), *map(text_of, results), text_of(auc)]
-
-
-def text_of(result: Result | None) -> str:
-    return BLANK if result is None else result.text
 
 
 def floor_text(floor: float | None) -> str:

@@ -17,7 +17,7 @@ from omnilearn.kinematics import invariant_mass
 from simulation.detector import RESPONSE
 from simulation.generator_card import LONG_LIVED, W_TO_QUARKS, GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, at_least
-from simulation.sample import jets_in_window
+from simulation.sample import four_momenta, jets_in_window, pt_eta_phi
 from simulation.writers import HDF5Writer, hdf5, slots
 
 SLOTS = 200
@@ -76,16 +76,9 @@ SIGNAL = 1
 def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     """The columns of a chunk: constituents (jets, 200) by falling pt, jets (jets,), in MeV."""
     part = jets.constituents
-    pt = np.hypot(part.px, part.py)
-    constituents = (
-        MEV * pt,
-        np.arcsinh(part.pz / pt),
-        np.arctan2(part.py, part.px),
-        MEV * part.energy,
-    )
-    momenta = np.stack(
-        [ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1
-    )
+    pt, eta, phi = pt_eta_phi(part)
+    constituents = (MEV * pt, eta, phi, MEV * part.energy)
+    momenta = four_momenta(jets)
     label = ak.to_numpy(jets.process == SIGNAL).astype(np.int64)
     calibrated = momenta[:, 0] / RESPONSE  # as in the public files
     per_jet = (

@@ -18,8 +18,8 @@ from simulation.detector import NEUTRAL_HADRON, PHOTON, RESPONSE
 from simulation.generator import Events
 from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, one_process
-from simulation.sample import jets_in_window
-from simulation.truth import direction
+from simulation.sample import four_momenta, jets_in_window
+from simulation.truth import OUTGOING, direction
 from simulation.writers import HDF5Writer, hdf5
 
 COLUMNS = {
@@ -45,7 +45,6 @@ COLUMNS = {
     ),
     "pfcs": ("pt", "y", "phi", "m", "pid", "vertex"),
 }
-OUTGOING = -23  # Pythia's status of a parton that leaves the hard process
 TIGHT = 3  # the best quality
 NONE = -1.0  # quantities of a missing parton or generated jet
 
@@ -121,7 +120,7 @@ def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     pdg_id = ak.to_numpy(part.pdg_id)
     particles = [pt, y, phi % (2 * np.pi), mass, pdg_id, np.zeros(len(part))]
 
-    jet = np.stack([ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1)
+    jet = four_momenta(jets)
     jet_pt, jet_y, jet_phi, _ = to_rapidity(jet).T
     fractions = [
         ak.to_numpy(ak.sum(jets.constituents.energy[jets.constituents.kind == kind], axis=1))

@@ -13,6 +13,7 @@ from simulation.detector import reconstruct
 # Pythia settings that several datasets have
 QUARKS = "1 2 3 4 5"
 TOP_PAIR = ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on")
+Z_AND_PARTON = ("WeakBosonAndParton:qqbar2gmZg = on", "WeakBosonAndParton:qg2gmZq = on")
 W_TO_QUARKS = ("24:onMode = off", f"24:onIfAny = {QUARKS}")
 Z_TO_QUARKS = ("WeakZ0:gmZmode = 2", "23:onMode = off", f"23:onIfAny = {QUARKS}")
 # K0S and Lambda reach the detector

@@ -19,7 +19,7 @@ from simulation.detector import Objects, log_normal, pseudorapidity, visible
 from simulation.generator import Events
 from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, files_of_one_process
-from simulation.sample import total_momentum, wrap_jagged_phi
+from simulation.sample import pt_eta_phi, total_momentum, wrap_jagged_phi
 from simulation.truth import last_copy
 from simulation.writers import TreeWriter, root_tree, typed
 
@@ -106,13 +106,12 @@ def scattering(
     constituents, event = cluster(objects, card.jet_radius, card.pt_range[0], "kt")
     px, py, pz, energy = total_momentum(constituents)
     pt = np.hypot(px, py)
-    momentum2 = pt**2 + pz**2
     jets = {
         "pt": pt,
         "eta": pseudorapidity(pt, pz),
         "phi": np.arctan2(py, px),
         "e": energy,
-        "mass": np.sqrt(np.maximum(energy**2 - momentum2, 0.0)),
+        "mass": np.sqrt(np.maximum(energy**2 - (pt**2 + pz**2), 0.0)),
         "constituents": constituents,
     }
     jets = ak.zip(jets, depth_limit=1)[np.lexsort((-pt, event))]
@@ -125,10 +124,11 @@ def scattering(
 def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     """The branches of the tree; the constituents of all jets of an event are one list."""
     jets, part = events.jets, events.jets.constituents
+    pt, eta, phi = pt_eta_phi(part)
     relative = {  # (events, var jets, var constituents)
-        "pt": np.hypot(part.px, part.py) / jets.pt,
-        "eta": np.arcsinh(part.pz / np.hypot(part.px, part.py)) - jets.eta,
-        "phi": np.arctan2(part.py, part.px) - jets.phi,
+        "pt": pt / jets.pt,
+        "eta": eta - jets.eta,
+        "phi": phi - jets.phi,
         "e": part.energy / jets.e,
         "charge": part.charge,
     }

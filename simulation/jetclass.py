@@ -18,12 +18,13 @@ from simulation.generator_card import (
     QUARKS,
     TOP_PAIR,
     W_TO_QUARKS,
+    Z_AND_PARTON,
     Z_TO_QUARKS,
     GeneratorCard,
     Process,
 )
 from simulation.plan import OutputFile, add_sizes, at_least, one_process, sizes
-from simulation.sample import jets_in_window, wrap_jagged_phi
+from simulation.sample import jets_in_window, pt_eta_phi, wrap_jagged_phi
 from simulation.writers import root_tree, typed
 
 # split -> folder, first file number
@@ -43,12 +44,7 @@ PUBLIC_NAMES = {
 LABEL_TYPES = {"QCD": np.float32} | dict.fromkeys(("Hbb", "Hcc", "Hgg", "H4q", "Hqql"), np.bool_)
 
 INVISIBLE_Z = ("23:onMode = off", "23:onIfAny = 12 14 16")
-Z_PLUS_JET = (
-    "WeakBosonAndParton:qqbar2gmZg = on",
-    "WeakBosonAndParton:qg2gmZq = on",
-    "WeakZ0:gmZmode = 2",
-    *INVISIBLE_Z,
-)
+Z_PLUS_JET = (*Z_AND_PARTON, "WeakZ0:gmZmode = 2", *INVISIBLE_Z)
 HIGGS = ("HiggsSM:ffbar2HZ = on", "25:m0 = 125.", *INVISIBLE_Z, "25:onMode = off")
 HIGGS_TO_WW = (*HIGGS, "25:onIfMatch = 24 -24", "24:onMode = off")
 
@@ -81,14 +77,14 @@ PROCESSES = (
 def columns(jets: ak.Array, split: str) -> dict[str, ak.Array]:
     """The branches of a chunk of jets, in the public order and types."""
     part = jets.constituents
-    eta = np.arcsinh(part.pz / np.hypot(part.px, part.py))
+    _, eta, phi = pt_eta_phi(part)
     floats = {
         "px": part.px,
         "py": part.py,
         "pz": part.pz,
         "energy": part.energy,
         "deta": np.sign(jets.eta) * (eta - jets.eta),
-        "dphi": wrap_jagged_phi(np.arctan2(part.py, part.px) - jets.phi),
+        "dphi": wrap_jagged_phi(phi - jets.phi),
         "d0val": part.d0,
         "d0err": part.d0_error,
         "dzval": part.dz,

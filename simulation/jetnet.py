@@ -14,7 +14,7 @@ from omnilearn.kinematics import invariant_mass
 from simulation.detector import visible
 from simulation.generator_card import TOP_PAIR, W_TO_QUARKS, Z_TO_QUARKS, GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, one_process
-from simulation.sample import jets_in_window, wrap_jagged_phi
+from simulation.sample import four_momenta, jets_in_window, pt_eta_phi, wrap_jagged_phi
 from simulation.writers import hdf5, slots
 
 
@@ -35,20 +35,11 @@ PROCESSES = (
 
 def columns(jets: ak.Array, split: str, num_slots: int) -> dict[str, np.ndarray]:
     """A chunk: constituents (jets, num_slots, 4) relative to their jet, jets (jets, 4)."""
-    part = jets.constituents
-    pt = np.hypot(part.px, part.py)
-    phi_rel = wrap_jagged_phi(np.arctan2(part.py, part.px) - jets.phi)
-    eta_rel = np.arcsinh(part.pz / pt) - jets.eta
-    relative = (eta_rel, phi_rel, pt / jets.pt, ak.ones_like(pt))
-    momenta = np.stack(
-        [ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1
-    )
-    per_jet = (
-        momenta[:, 0],
-        momenta[:, 1],
-        invariant_mass(momenta),
-        np.minimum(ak.to_numpy(ak.num(pt)), num_slots),
-    )
+    pt, eta, phi = pt_eta_phi(jets.constituents)
+    relative = (eta - jets.eta, wrap_jagged_phi(phi - jets.phi), pt / jets.pt, ak.ones_like(pt))
+    momenta = four_momenta(jets)
+    multiplicity = np.minimum(ak.to_numpy(ak.num(pt)), num_slots)
+    per_jet = (momenta[:, 0], momenta[:, 1], invariant_mass(momenta), multiplicity)
     return {
         "particle_features": np.stack(
             [slots(values, num_slots) for values in relative], axis=-1

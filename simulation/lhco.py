@@ -20,7 +20,7 @@ from simulation.detector import pseudorapidity, reconstruct
 from simulation.generator import Events
 from simulation.generator_card import LONG_LIVED, GeneratorCard, Process
 from simulation.plan import OutputFile, at_least
-from simulation.sample import hardest_pt, total_momentum
+from simulation.sample import hardest_pt, pt_eta_phi, total_momentum
 from simulation.writers import pandas_store, slots
 
 SLOTS = 700
@@ -86,9 +86,8 @@ def triggered_events(
 def columns(events: ak.Array, split: str) -> np.ndarray:
     """Rows (events, 2101): 700 times pt, eta, phi, falling pt, zero-padded, then the label."""
     objects = events.objects
-    pt = np.hypot(objects.px, objects.py)
-    order = ak.argsort(pt, ascending=False)
-    momenta = (pt, np.arcsinh(objects.pz / pt), np.arctan2(objects.py, objects.px))
+    momenta = pt_eta_phi(objects)
+    order = ak.argsort(momenta[0], ascending=False)
     particles = np.stack([slots(values[order], SLOTS) for values in momenta], axis=-1)
     particles = particles.reshape(len(events), -1)
     return np.column_stack([particles, ak.to_numpy(events.process) == SIGNAL])

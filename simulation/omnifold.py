@@ -22,7 +22,7 @@ from omnilearn.clustering import angularity, cluster, softdrop, subjettiness
 from omnilearn.kinematics import delta_phi
 from simulation.detector import NOMINAL, Detector, Objects, reconstruct, visible
 from simulation.generator import Events
-from simulation.generator_card import GeneratorCard, Process
+from simulation.generator_card import Z_AND_PARTON, GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets, files_of_one_process
 from simulation.sample import total_momentum
 from simulation.writers import npz, slots
@@ -32,13 +32,7 @@ JETS_PER_FILE = 100_000
 PT_UNIT = 100.0  # GeV
 # f_PID of the public files: k / 10 for the k-th of these ids
 PDG_IDS = (22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112)
-Z_PLUS_JET = (
-    "WeakBosonAndParton:qqbar2gmZg = on",
-    "WeakBosonAndParton:qg2gmZq = on",
-    "WeakZ0:gmZmode = 2",
-    "23:mayDecay = off",
-    "Tune:pp = 21",
-)
+Z_PLUS_JET = (*Z_AND_PARTON, "WeakZ0:gmZmode = 2", "23:mayDecay = off", "Tune:pp = 21")
 STAND_IN = (
     "PythiaAlt is Pythia 8 with alpha_s 0.105 in the final-state shower and Lund a 0.3, b 0.8; "
     "it takes the place of Herwig"

@@ -20,12 +20,13 @@ from simulation.generator_card import (
     LONG_LIVED,
     TOP_PAIR,
     W_TO_QUARKS,
+    Z_AND_PARTON,
     Z_TO_QUARKS,
     GeneratorCard,
     Process,
 )
 from simulation.plan import OutputFile, one_process
-from simulation.sample import hardest_pt, total_momentum
+from simulation.sample import hardest_pt, pt_eta_phi, total_momentum
 from simulation.truth import HEAVY, direction, last_copy, resonances
 from simulation.writers import root_tree, typed
 
@@ -34,6 +35,7 @@ CM = 0.1  # per mm
 NO_TRACK = -1.0
 TIGHT_LEPTON_VETO = 6
 FILTERS = ("Flag_goodVertices", "Flag_BadPFMuonFilter")
+W_AND_PARTON = ("WeakBosonAndParton:qqbar2Wg = on", "WeakBosonAndParton:qg2Wq = on")
 
 
 def boosted(name: str, resonance: int, *settings: str) -> Process:
@@ -45,20 +47,8 @@ PROCESSES = (
     boosted("JetHT", 0, "HardQCD:all = on"),
     boosted("QCD_Pt_300to470", 0, "HardQCD:all = on", "PhaseSpace:pTHatMax = 470."),
     boosted("TTToHadronic", 6, *TOP_PAIR, *W_TO_QUARKS),
-    boosted(
-        "WJetsToQQ_HT-400to600",
-        24,
-        "WeakBosonAndParton:qqbar2Wg = on",
-        "WeakBosonAndParton:qg2Wq = on",
-        *W_TO_QUARKS,
-    ),
-    boosted(
-        "ZJetsToQQ_HT-400to600",
-        23,
-        "WeakBosonAndParton:qqbar2gmZg = on",
-        "WeakBosonAndParton:qg2gmZq = on",
-        *Z_TO_QUARKS,
-    ),
+    boosted("WJetsToQQ_HT-400to600", 24, *W_AND_PARTON, *W_TO_QUARKS),
+    boosted("ZJetsToQQ_HT-400to600", 23, *Z_AND_PARTON, *Z_TO_QUARKS),
     boosted(
         "GluGluHToBB_Pt-200ToInf",
         25,
@@ -158,12 +148,12 @@ def impact_parameters(objects: ak.Array) -> dict[str, ak.Array]:
 def columns(events: ak.Array, split: str) -> dict[str, ak.Array]:
     """The branches of a chunk of events of one process."""
     part, count = events.objects, len(events)
-    pt = np.hypot(part.px, part.py)
+    pt, eta, phi = pt_eta_phi(part)
     mass2 = part.energy**2 - pt**2 - part.pz**2
     candidates = {
         "pt": pt,
-        "eta": np.arcsinh(part.pz / pt),
-        "phi": np.arctan2(part.py, part.px),
+        "eta": eta,
+        "phi": phi,
         "mass": np.sqrt(ak.where(mass2 > 0, mass2, 0.0)),
         "puppiWeight": ak.ones_like(pt),
         **impact_parameters(part),

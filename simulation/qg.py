@@ -10,17 +10,16 @@ import awkward as ak
 import numpy as np
 import pythia8mc
 
-from omnilearn.kinematics import delta_phi
 from simulation.detector import Objects, visible
 from simulation.early import FIRST_OUTGOING, REACH, parton_can_give_jet
 from simulation.generator import Events
 from simulation.generator_card import GeneratorCard, Process
 from simulation.plan import OutputFile, add_jets
-from simulation.sample import jets_in_window
+from simulation.sample import jets_in_window, pt_eta_phi, wrap_jagged_phi
+from simulation.truth import OUTGOING
 from simulation.writers import npz, slots
 
 RAPIDITY_MAX = 1.7
-OUTGOING = -23  # Pythia's status of a parton that leaves the hard process
 HEAVY_QUARKS = (4, 5)
 INVISIBLE_Z = ("WeakZ0:gmZmode = 2", "23:onMode = off", "23:onIfAny = 12 14 16")
 JETS_PER_FILE = 100_000
@@ -68,12 +67,9 @@ def select(
 def columns(jets: ak.Array, split: str) -> dict[str, np.ndarray]:
     """X (jets, longest, 4) of pt, rapidity, phi within pi of the jet's, PDG id; y: 1 is quark."""
     part = jets.constituents
-    jet_phi = ak.flatten(ak.broadcast_arrays(jets.phi, part.px)[0])
-    phi = ak.flatten(np.arctan2(part.py, part.px))
-    phi = ak.unflatten(
-        ak.to_numpy(jet_phi) + delta_phi(ak.to_numpy(phi), ak.to_numpy(jet_phi)), ak.num(part)
-    )
-    fields = (np.hypot(part.px, part.py), np.arctanh(part.pz / part.energy), phi, part.pdg_id)
+    pt, _, phi = pt_eta_phi(part)
+    phi = jets.phi + wrap_jagged_phi(phi - jets.phi)
+    fields = (pt, np.arctanh(part.pz / part.energy), phi, part.pdg_id)
     longest = int(ak.max(ak.num(part)))
     return {
         "X": np.stack([slots(values, longest).astype(np.float64) for values in fields], axis=-1),

@@ -45,6 +45,17 @@ def total_momentum(constituents: ak.Array) -> list[np.ndarray]:
     return [ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in names]
 
 
+def four_momenta(jets: ak.Array) -> np.ndarray:
+    """pt, eta, phi, energy (jets, 4) of records with these fields."""
+    return np.stack([ak.to_numpy(jets[name]) for name in ("pt", "eta", "phi", "energy")], axis=-1)
+
+
+def pt_eta_phi(part: ak.Array) -> tuple[ak.Array, ak.Array, ak.Array]:
+    """pt, eta and phi of records with px, py and pz, in any nesting."""
+    pt = np.hypot(part.px, part.py)
+    return pt, np.arcsinh(part.pz / pt), np.arctan2(part.py, part.px)
+
+
 def wrap_jagged_phi(phi: ak.Array) -> ak.Array:
     """Angles (jets, var) in [-pi, pi)."""
     return ak.unflatten(wrap_phi(ak.to_numpy(ak.flatten(phi))), ak.num(phi))

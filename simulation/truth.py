@@ -6,6 +6,7 @@ from simulation.detector import NEUTRINOS, pseudorapidity
 from simulation.generator import Events
 
 HARD_PROCESS = -22  # Pythia's status of a resonance in the hard process
+OUTGOING = -23  # that of a parton that leaves it
 HEAVY = (6, 23, 24, 25)  # |PDG ids| whose decay products are matched in their place
 
 

@@ -2,14 +2,13 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.history import FILE as HISTORY
-from omnilearn.history import read_history
+from omnilearn.history import best_epoch, read_history
 from omnilearn.report.pages import figures_in, write_page
 from omnilearn.report.tables import every_result, number_tables, range_text, sizes
 from omnilearn.runs import trainings
@@ -31,26 +30,6 @@ ORIGINS = {"public": "published sample", "simulated": "simulated here", "own": "
 MEND = "make the run again with train.py or finetune.py"
 
 
-@dataclass(frozen=True)
-class Training:
-    """One training of a run: its name and a summary of its history."""
-
-    name: str
-    epochs: int
-    best_epoch: int
-    best_loss: float
-    jets: int
-    seconds: float
-
-    @classmethod
-    def of(cls, name: str, history: Sequence[Mapping[str, Any]]) -> "Training":
-        losses = [line["validation"]["loss"] for line in history]
-        best = min(range(len(losses)), key=losses.__getitem__)
-        jets = sum(line.get("jets") or 0 for line in history)
-        seconds = sum(line.get("seconds") or 0.0 for line in history)
-        return cls(name, len(history), best + 1, losses[best], jets, seconds)
-
-
 def write_report(run: Path, command: Sequence[str] = ()) -> Path:
     """Write RUN/report.html of an evaluated run, or of several trainings evaluated together.
 
@@ -70,7 +49,7 @@ def write_report(run: Path, command: Sequence[str] = ()) -> Path:
         "settings": settings_of(about),
         "versions": {**(about.get("versions") or {}), "revision": about.get("revision", "unknown")},
         "trainings": [
-            Training.of(folder.relative_to(run).as_posix(), history)
+            training_of(folder.relative_to(run).as_posix(), history)
             for folder, history in histories.items()
         ],
         "tables": number_tables(results),
@@ -80,6 +59,19 @@ def write_report(run: Path, command: Sequence[str] = ()) -> Path:
         ],
     }
     return write_page(run / REPORT, "run.html", content)
+
+
+def training_of(name: str, history: list[dict[str, Any]]) -> dict[str, Any]:
+    """One training for the template: its name and a summary of its history."""
+    best = best_epoch(history)
+    return {
+        "name": name,
+        "epochs": len(history),
+        "best_epoch": history.index(best) + 1,
+        "best_loss": best["validation"]["loss"],
+        "jets": sum(line.get("jets") or 0 for line in history),
+        "seconds": sum(line.get("seconds") or 0.0 for line in history),
+    }
 
 
 def task_of(about: Mapping[str, Any]) -> str:

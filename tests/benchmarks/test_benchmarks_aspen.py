@@ -214,18 +214,17 @@ def test_a_generator_whose_observables_were_not_compared_is_no_cell(tmp_path):
 
 
 def test_a_cell_of_a_run_is_not_repeated_from_a_study_file(tmp_path):
-    def cell(folder, backbone, model, jets):
-        results_of(tmp_path / "s" / "runs" / f"QCD_tokens_finetuned_{jets}")
-        run = tmp_path / "s" / "runs" / f"QCD_tokens_finetuned_{jets}"
-        run.rename(tmp_path / "s" / "runs" / folder)
-        config = {"classes": "QCD", "train_jets": jets, "model": model}
-        (tmp_path / "s" / "runs" / folder / "config.json").write_text(
-            json.dumps({"task": "tokens", "backbone": backbone, "config": config})
-        )
+    def cell(folder, backbone, model):
+        run = tmp_path / "s" / "runs" / "QCD_tokens_finetuned_100"
+        results_of(run)
+        run = run.rename(run.with_name(folder))
+        config = {"classes": "QCD", "train_jets": 100, "model": model}
+        about = {"task": "tokens", "backbone": backbone, "config": config}
+        (run / "config.json").write_text(json.dumps(about))
 
-    cell("x", "aspen", "omnijet", 100)
-    cell("y", None, "pet", 100)
-    cell("z", None, "pet", 100)
+    cell("x", "aspen", "omnijet")
+    cell("y", None, "pet")
+    cell("z", None, "pet")
     row = {
         "class": "QCD",
         "parameters": 1,

@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 import uproot
+from root_trees import write_tree
 from toy_jets import write_toy_dataset
 
 from benchmarks import aspen_composition, aspen_dataset, aspen_features
@@ -152,41 +153,30 @@ TOP = [
 ]
 OPEN_TOP = [*TOP[:3], (5, 0, 0.2, 1.9), *TOP[4:]]
 W_OF_TOP = [(6, -1, 0, 0), (24, 0, 0, 0), (1, 1, 0.3, 0.2), (-2, 1, -0.3, -0.1)]
+CANDIDATE = ("pt", "eta", "phi", "mass", "puppiWeight")
 
 
 def write_sample(folder: Path, name: str, events: list, sum_of_weights: float | None = None):
     """Simulated PFNano: events of two jets, with these generator particles and weights of 2."""
-    num_events = len(events)
-    particles = [np.array(event, float).reshape(-1, 4) for event in events]
-    counts = [len(event) for event in particles]
-    flat = np.concatenate(particles)
-    float_jets = {"pt": [400.0, 350.0], "eta": [0.0, 0.0], "phi": [0.0, 3.0]}
-    candidates = {key: [1.0] for key in ("pt", "eta", "phi", "mass", "puppiWeight")}
-    arrays = {f"FatJet_{k}": ak.Array(np.float32([v] * num_events)) for k, v in float_jets.items()}
-    arrays |= {
-        f"PFCands_{k}": ak.Array(np.float32([v] * num_events)) for k, v in candidates.items()
+    of_event = {
+        "FatJet_pt": np.float32([400, 350]),
+        "FatJet_eta": np.float32([0, 0]),
+        "FatJet_phi": np.float32([0, 3]),
+        "FatJet_jetId": np.int32([6, 6]),
+        **{f"PFCands_{key}": np.float32([1]) for key in CANDIDATE},
+        "PFCands_pdgId": np.int32([211]),
+        "FatJetPFCands_jetIdx": np.int32([0]),
+        "FatJetPFCands_pFCandsIdx": np.int32([0]),
     }
-    integers = {
-        "FatJet_jetId": [6, 6],
-        "PFCands_pdgId": [211],
-        "FatJetPFCands_jetIdx": [0],
-        "FatJetPFCands_pFCandsIdx": [0],
-    }
-    arrays |= {k: ak.Array(np.int32([v] * num_events)) for k, v in integers.items()}
-    generator = {"pdgId": "i4", "genPartIdxMother": "i4", "eta": "f4", "phi": "f4"}
-    for column, (key, kind) in enumerate(generator.items()):
-        arrays[f"GenPart_{key}"] = ak.unflatten(flat[:, column].astype(kind), counts)
-    arrays = {k: ak.from_regular(v) if v.ndim == 2 else v for k, v in arrays.items()}
-    arrays["genWeight"] = np.full(num_events, 2.0, np.float32)
-    path = folder / name / "nano.root"
-    path.parent.mkdir(parents=True)
-    with uproot.recreate(path) as file:
-        file.mktree(
-            "Events",
-            {k: v.type.content if isinstance(v, ak.Array) else v.dtype for k, v in arrays.items()},
-        )
-        file["Events"].extend(arrays)
-        if sum_of_weights is not None:
+    branches = {k: ak.from_regular(np.array([v] * len(events))) for k, v in of_event.items()}
+    columns = np.concatenate([np.array(event, float).reshape(-1, 4) for event in events]).T
+    types = {"pdgId": "i4", "genPartIdxMother": "i4", "eta": "f4", "phi": "f4"}
+    for (key, kind), values in zip(types.items(), columns, strict=True):
+        branches[f"GenPart_{key}"] = ak.unflatten(values.astype(kind), list(map(len, events)))
+    branches["genWeight"] = np.full(len(events), 2.0, np.float32)
+    path = write_tree(folder / name / "nano.root", "Events", branches)
+    if sum_of_weights is not None:
+        with uproot.update(path) as file:
             file["Runs"] = {"genEventSumw": np.array([sum_of_weights])}
     return path
 
@@ -251,10 +241,8 @@ def test_samples_that_cannot_be_normalised_are_refused(tmp_path):
     path = write_sample(tmp_path, "TTToHadronic", [TOP])
     with uproot.open(path) as file:
         arrays = file["Events"].arrays()
-    with uproot.recreate(path) as file:
-        file["Events"] = {
-            k: arrays[k] for k in arrays.fields if k != "GenPart_pdgId" and k[0] != "n"
-        }
+    kept = [name for name in arrays.fields if name != "GenPart_pdgId" and name[0] != "n"]
+    write_tree(path, "Events", {name: arrays[name] for name in kept})
     with pytest.raises(UserError, match="lacks the branch GenPart_pdgId"):
         samples(tmp_path)
 

@@ -7,19 +7,6 @@ from commands import ROOT, output_of, python, refusal_of
 
 from benchmarks.__main__ import programs
 
-INTERNAL = (
-    "published",
-    "published_generation",
-    "markdown",
-    "runs",
-    "aspen_cells",
-    "aspen_tables",
-    "aspen_summary",
-    "tagging_tables",
-    "generation_tables",
-    "whole_arrays",
-)
-
 
 @pytest.mark.parametrize("words", ["", "--help", "-h"])
 def test_without_a_name_all_programs_are_listed_with_a_line_each(words):
@@ -28,7 +15,6 @@ def test_without_a_name_all_programs_are_listed_with_a_line_each(words):
     assert dict(lines) == programs()
     assert all(len(line) > 20 and line.endswith((".", "?")) for line in programs().values())
     assert {"tables", "figures", "demo", "unfolding", "anomaly", "aspen"} <= set(programs())
-    assert not set(INTERNAL) & set(programs())
 
 
 @pytest.mark.parametrize("name", programs())

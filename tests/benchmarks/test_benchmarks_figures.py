@@ -7,6 +7,7 @@ import pytest
 from benchmarks.figures import FINETUNED, SCRATCH, convergence, main, pairs
 from benchmarks.runs import read_runs
 from omnilearn.errors import UserError
+from omnilearn.history import write_history
 from omnilearn.statistics.results import Result, write_results
 
 CURVE = {"signal_efficiency": [0.3, 0.5], "rejection": [Result(90, 9, 500), Result(30, 3, 500)]}
@@ -16,9 +17,8 @@ CURVE = {"signal_efficiency": [0.3, 0.5], "rejection": [Result(90, 9, 500), Resu
 def make_run(tmp_path):
     def make(name, backbone, validation, repeat="", dataset="top"):
         run = tmp_path / name / repeat
-        run.mkdir(parents=True)
         lines = [{"training": {"loss": loss}, "validation": {"loss": loss}} for loss in validation]
-        (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_history(run, lines)
         (run / "config.json").write_text(json.dumps({"backbone": backbone}))
         results = {
             "dataset": dataset,

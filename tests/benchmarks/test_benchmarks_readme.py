@@ -11,6 +11,7 @@ from benchmarks.docs_tables import tagging_cells
 from benchmarks.markdown import markdown, markdown_section
 from benchmarks.programs import RESULTS
 from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.statistics.results import read_results
 
 
 def test_the_table_of_the_long_demo_is_made_from_its_results():
@@ -21,11 +22,10 @@ def test_the_table_of_the_long_demo_is_made_from_its_results():
 
 def test_the_backbone_is_ahead_in_rejection_and_epochs_beyond_the_uncertainties():
     ours, scratch = (
-        json.loads((RESULTS / "demo_full" / name / "results.json").read_text())["rejection_0.5"]
+        read_results(RESULTS / "demo_full" / name / "results.json")["rejection_0.5"]
         for name in demo_full.MODELS.values()
     )
-    spread = (ours["error"] ** 2 + scratch["error"] ** 2) ** 0.5
-    assert ours["value"] - scratch["value"] > 2 * spread
+    assert ours.value - scratch.value > 2 * np.hypot(ours.error, scratch.error)
 
 
 def test_preprocessing_of_every_dataset_fits_into_memory():

@@ -1,10 +1,7 @@
 """Weak scaling: the efficiency is the speed of a rank over that of a single rank in each round."""
 
-import json
-
 import pytest
 
-from benchmarks.programs import RESULTS
 from benchmarks.scaling import combined, main
 from omnilearn.errors import UserError
 
@@ -31,13 +28,3 @@ def test_the_efficiency_does_not_change_if_a_machine_slows_down_between_rounds()
 def test_more_ranks_than_cores_are_refused(tmp_path):
     with pytest.raises(UserError, match="--ranks 100000: this machine offers"):
         main(["--ranks", "100000", "--out", str(tmp_path / "scaling.json")])
-
-
-def test_quoted_scaling_is_the_measured_one():
-    performance = (RESULTS.parents[1] / "docs" / "performance.md").read_text()
-    for row in json.loads((RESULTS / "scaling.json").read_text())["rows"]:
-        quoted = (
-            f"| {row['ranks']} | {row['jets_per_second']:.0f} | {row['efficiency']:.0%} "
-            f"| {row['allreduce_share']:.1%} | {row['megabytes_per_step']:.1f} |"
-        )
-        assert quoted in performance

@@ -1,22 +1,13 @@
 """The tagging study: every cell once, to convergence; what training from scratch would need."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks import tagging
 from omnilearn.errors import UserError
+from omnilearn.history import write_history
 from omnilearn.statistics.results import Result, read_results, write_results
-
-
-def write_history(run: Path, losses: list[float]) -> None:
-    run.mkdir(parents=True)
-    epochs = [
-        {"epoch": number, "steps": 10, "validation": {"loss": loss, "cross_entropy": loss}}
-        for number, loss in enumerate(losses, start=1)
-    ]
-    (run / "history.jsonl").write_text("".join(json.dumps(epoch) + "\n" for epoch in epochs))
 
 
 @pytest.fixture
@@ -31,7 +22,11 @@ def commands(monkeypatch):
         run = Path(command[2])
         factor, jets = 3.0 if "OmniLearn" in run.name else 1.0, int(run.name.split("_")[-1])
         for seed in range(2):
-            write_history(run / f"seed{seed}", [0.5, 0.4 - 0.1 * seed, 0.45])
+            epochs = [
+                {"epoch": number, "steps": 10, "validation": {"loss": loss, "cross_entropy": loss}}
+                for number, loss in enumerate((0.5, 0.4 - 0.1 * seed, 0.45), start=1)
+            ]
+            write_history(run / f"seed{seed}", epochs)
         results = {
             "dataset": "top",
             "model": run.name,

@@ -10,6 +10,7 @@ from benchmarks.runs import Run, read_runs
 from benchmarks.unfolding import METHODS, main, report, verdict
 from benchmarks.unfolding_tables import ibu_name, rows, unfolding_tables
 from omnilearn.data.catalogue import OMNIFOLD
+from omnilearn.history import write_history
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum
 
@@ -59,15 +60,13 @@ def results_of(method: str) -> dict:
 def runs(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
     for method, name in METHODS.items():
-        folder = runs / name
-        folder.mkdir()
-        write_results(folder / "results.json", results_of(method))
+        write_results(runs / name / "results.json", results_of(method))
         losses = {"OmniLearn": (0.5, 0.4, 0.3)}.get(method, (0.6, 0.55, 0.45))
         lines = [
             {kind: {"cross_entropy": loss} for kind in ("training", "validation")}
             for loss in losses
         ]
-        (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_history(runs / name, lines)
     report(runs, runs / "out")
     return runs
 

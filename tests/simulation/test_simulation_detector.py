@@ -1,12 +1,11 @@
 """The detector response: energy scale, mixture of objects, and each of its parts."""
 
-from dataclasses import fields
-
 import awkward as ak
 import numpy as np
 import pytest
 
 from omnilearn.clustering import cluster, softdrop_mass, subjettiness
+from omnilearn.kinematics import delta_phi, from_cartesian
 from simulation.detector import (
     CHARGED_HADRON,
     ECAL_REGIONS,
@@ -15,14 +14,14 @@ from simulation.detector import (
     NEUTRAL_HADRON,
     PHOTON,
     Detector,
-    Objects,
     cells,
     log_normal,
-    pseudorapidity,
     reconstruct,
     track_efficiency,
+    visible,
 )
 from simulation.generator import Events, Generator
+from simulation.sample import total_momentum
 from simulation.truth import decay_products, resonances
 
 MUON_ID, PHOTON_ID, PION_ID, KLONG_ID, NEUTRINO_ID = 13, 22, 211, 130, 12
@@ -67,24 +66,15 @@ def gun(pdg_id: int, charge: float, energy: float, eta: float, count: int) -> Ev
 
 
 def test_jet_response_is_close_to_one(dijets, objects):
-    visible = np.flatnonzero((dijets.status > 0) & ~np.isin(abs(dijets.pdg_id), (12, 14, 16)))
-    nothing = np.zeros(len(visible))
-    truth = {field.name: nothing for field in fields(Objects)}
-    truth |= {
-        name: getattr(dijets, name)[visible] for name in ("event", "px", "py", "pz", "energy")
-    }
-    response = []
-    generated, generated_event = cluster(Objects(**truth).by_event(dijets.count), 0.4, 200.0)
+    truth = visible(dijets, np.random.default_rng(1))
+    generated, generated_event = cluster(truth.by_event(dijets.count), 0.4, 200.0)
     measured, measured_event = cluster(objects.by_event(dijets.count), 0.4, 50.0)
-    axes = []
-    for jets in (generated, measured):
-        px, py, pz = (ak.to_numpy(ak.sum(jets[name], axis=1)) for name in ("px", "py", "pz"))
-        axes.append((np.hypot(px, py), pseudorapidity(np.hypot(px, py), pz), np.arctan2(py, px)))
-    (pt, eta, phi), (measured_pt, measured_eta, measured_phi) = axes
+    (pt, eta, phi, _), (measured_pt, measured_eta, measured_phi, _) = (
+        from_cartesian(np.stack(total_momentum(jets), axis=-1)).T for jets in (generated, measured)
+    )
+    response = []
     for jet in np.flatnonzero(abs(eta) < 2):
-        distance = np.hypot(
-            measured_eta - eta[jet], np.angle(np.exp(1j * (measured_phi - phi[jet])))
-        )
+        distance = np.hypot(measured_eta - eta[jet], delta_phi(measured_phi, phi[jet]))
         close = (distance < 0.2) & (measured_event == generated_event[jet])
         if close.any():
             response.append(measured_pt[close].max() / pt[jet])

@@ -8,11 +8,12 @@ import pytest
 from scipy.stats import ks_2samp
 from small_samples import CLEAN, without_mpi
 
+from omnilearn.kinematics import from_cartesian, invariant_mass
 from simulation import aspen, qg, top
 from simulation.early import electron_deviation
 from simulation.generator import Generator
 from simulation.generator_card import GeneratorCard, Process
-from simulation.sample import jets_in_window, simulate
+from simulation.sample import jets_in_window, simulate, total_momentum
 
 QG_SETTINGS = ("Beams:eCM = 14000.", "PhaseSpace:pTHatMin = 430.")  # more jets per collision
 CARDS = {
@@ -76,15 +77,12 @@ def test_spectra_are_those_without_the_veto(dataset, name):
 def observables(jets: ak.Array) -> dict[str, np.ndarray]:
     """Observables with one value per jet, as the two-sample test requires."""
     part = jets.constituents
-    p = {name: ak.to_numpy(ak.sum(part[name], axis=1)) for name in ("px", "py", "pz", "energy")}
     pt = np.hypot(part.px, part.py)
     random = np.random.default_rng(0).integers(0, ak.to_numpy(ak.num(pt)))
     return {
         "pt": jets.pt,
         "eta": jets.eta,
-        "mass": np.sqrt(
-            np.maximum(p["energy"] ** 2 - p["px"] ** 2 - p["py"] ** 2 - p["pz"] ** 2, 0)
-        ),
+        "mass": invariant_mass(from_cartesian(np.stack(total_momentum(part), axis=-1))),
         "multiplicity": ak.num(pt),
         "hardest constituent": ak.max(pt, axis=1),
         "a random constituent": pt[np.arange(len(pt)), random],

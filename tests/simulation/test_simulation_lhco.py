@@ -9,6 +9,7 @@ from omnilearn.clustering import cluster
 from simulation.__main__ import description, parser
 from simulation.lhco import CARD, FILE_NAME, OutputFile, files
 from simulation.runner import produce
+from simulation.sample import total_momentum
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +29,7 @@ def jets(table):
     momenta = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta)}
     objects = ak.unflatten(ak.zip({**momenta, "energy": pt * np.cosh(eta)}), real.sum(axis=1))
     constituents, event = cluster(objects, 1.0, 20.0)
-    summed = np.stack(
-        [ak.to_numpy(ak.sum(constituents[name], axis=1)) for name in ("energy", "px", "py", "pz")],
-        axis=1,
-    )
+    summed = np.stack(total_momentum(constituents), axis=1)[:, [3, 0, 1, 2]]
     hardness = np.hypot(summed[:, 1], summed[:, 2])
     order = np.lexsort((-hardness, event))
     first = np.searchsorted(event, np.arange(len(table)))

@@ -2,10 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pytest
-
-from simulation.runner import produce
-from simulation.top import CARD, OutputFile
 
 
 def momenta(table: pd.DataFrame) -> np.ndarray:
@@ -73,16 +69,3 @@ def test_truth_is_the_top_for_signal_and_zero_for_background(top_table):
     assert np.median(np.arccos(cosine)) < 0.1
     background = top_table[top_table.is_signal_new == 0]
     assert (background[["truthE", "truthPX", "truthPY", "truthPZ"]].to_numpy() == 0).all()
-
-
-@pytest.mark.slow
-def test_one_worker_and_two_write_the_same_table(tmp_path):
-    for workers in (1, 2):
-        files = [
-            OutputFile(tmp_path / f"{workers}.h5", "train", (4, 4)),
-            OutputFile(tmp_path / f"{workers}v.h5", "val", (1, 1)),
-        ]
-        produce(CARD, files, seed=5, workers=workers)
-    for name in ("", "v"):
-        first, second = (pd.read_hdf(tmp_path / f"{n}{name}.h5", key="table") for n in (1, 2))
-        pd.testing.assert_frame_equal(first, second, check_exact=True)
