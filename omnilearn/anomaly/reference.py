@@ -73,7 +73,7 @@ class Reference:
             about = {"background": [round(value, 6) for value in spectrum.background]}
             sampled_reference(in_region, sampler, spectrum.sampled, counts[in_region], about)
             if in_sidebands in counts:
-                masses_of, about = partial(np.quantile, masses), {"masses": len(masses)}
+                masses_of, about = partial(quantiles, masses), {"masses": len(masses)}
                 count, first = counts[in_sidebands], FIRST_OF_SIDEBANDS
                 sampled_reference(in_sidebands, sampler, masses_of, count, about, first)
         paths = [
@@ -121,3 +121,8 @@ class Reference:
         )
         recorded = recorded_events(events, search, settings.density_seed)
         return recorded, {"sideband_signal": signal}
+
+
+def quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """Quantiles (n,) of a sample at these levels (n,) in [0, 1]."""
+    return np.asarray(np.quantile(values, levels))

@@ -214,7 +214,9 @@ def published_names(model: GPT | Tokeniser) -> dict[str, tuple[str, int | None]]
                 f"{prefix}block{index}.{layer}": f"{stack}.{index}.{published}"
                 for layer, published in block.items()
             }
-    names = {name: (published, None) for name, published in single.items()}
+    names: dict[str, tuple[str, int | None]] = {
+        name: (published, None) for name, published in single.items()
+    }
     for name in named_weights(model):
         layer, _, kind = name.rpartition(".")
         attention, _, projection = layer.rpartition(".")
