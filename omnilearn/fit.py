@@ -35,7 +35,6 @@ from omnilearn.training.objective import Objective, PETObjective
 from omnilearn.training.optimiser import optimiser_steps
 from omnilearn.training.trainer import Trainer
 
-BEST = "best.h5"
 Data = tuple[Pipeline, Pipeline]  # training and validation
 Model = TypeVar("Model", bound=keras.Model)
 
@@ -188,6 +187,6 @@ def pet_objective(pet: PET, config: Config) -> PETObjective:
 
 def load_best(model: Model, path: Path) -> Model:
     """The model with the weights of a checkpoint: best.h5 of a run directory, or a file."""
-    path = path / BEST if path.is_dir() else path
+    path = path / "best.h5" if path.is_dir() else path
     assign_weights(model, load_checkpoint(path, type(model.config)).weights, str(path))
     return model

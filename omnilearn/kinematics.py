@@ -110,26 +110,15 @@ def relative_features(constituents: np.ndarray, jet: np.ndarray) -> np.ndarray:
 def from_relative(features: np.ndarray, jet: np.ndarray) -> np.ndarray:
     """The inverse: features (..., P, 7 or more) and jet (..., 4) -> (..., P, 4) pt eta phi energy.
 
-    With the three diffused features alone, pt comes from log(1 - pt_rel), never below zero, and
-    constituents are massless. Padded slots (all features zero) stay zero.
-    Raises ValueError for four to six features, which fix no momentum.
+    Padded slots (all features zero) stay zero.
     """
     features = np.asarray(features, dtype=np.float64)
-    jet_pt, jet_eta, jet_phi, _ = np.moveaxis(
-        np.asarray(jet, dtype=np.float64)[..., None, :], -1, 0
-    )
+    _, jet_eta, jet_phi, _ = np.moveaxis(np.asarray(jet, dtype=np.float64)[..., None, :], -1, 0)
     eta = features[..., 0] + jet_eta
     phi = wrap_phi(features[..., 1] + jet_phi)
-    if features.shape[-1] == 3:
-        pt = np.maximum(-np.expm1(features[..., 2]), 0.0) * jet_pt
-        energy = pt * np.cosh(eta)
-        real = pt > 0
-    elif features.shape[-1] >= 7:
-        # log pt and log E keep all digits; log(1 - rel) loses those of soft and of clipped ones
-        pt, energy = np.exp(features[..., 3]), np.exp(features[..., 5])
-        real = (features[..., :7] != 0).any(axis=-1)
-    else:
-        raise ValueError(f"{features.shape[-1]} features per constituent; 3 or at least 7 expected")
+    # log pt and log E keep all digits; log(1 - rel) loses those of soft and of clipped ones
+    pt, energy = np.exp(features[..., 3]), np.exp(features[..., 5])
+    real = (features[..., :7] != 0).any(axis=-1)
     return np.stack([pt, eta, phi, energy], axis=-1) * real[..., None]
 
 

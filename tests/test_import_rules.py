@@ -47,7 +47,7 @@ LOGIN_NODE = tuple(
     for task, names in {
         "tagging": "metrics roc predictions figures convergence",
         "generation": "metrics distances comparison jet_observables jet_sets figures transfer",
-        "unfolding": "spectrum_distances ibu unfolded_weights likelihood_ratio events figures",
+        "unfolding": "spectrum_distances ibu unfolded_weights events figures",
         "anomaly": "metrics bump_hunt dijet_closure dijet_mass significance figures "
         "dijets dijet_kinematics event_roles",
         "tokens": "metrics power_law token_files",

@@ -71,25 +71,6 @@ def test_features_invert_to_four_momenta(jets):
     np.testing.assert_allclose(difference, 0.0, atol=1e-5)
 
 
-def test_three_diffused_features_give_the_massless_momenta(jets):
-    constituents, jet = jets
-    constituents[..., 3] = constituents[..., 0] * np.cosh(constituents[..., 1])
-    momenta = kin.from_relative(kin.relative_features(constituents, jet)[..., :3], jet)
-    real = constituents[..., 0] > 0
-    np.testing.assert_allclose(momenta[real], constituents[real], rtol=1e-5, atol=1e-5)
-    assert (momenta[~real] == 0).all()
-
-
-def test_a_generated_constituent_of_negative_momentum_is_padding():
-    momenta = kin.from_relative(np.array([[0.1, 0.1, 0.02]]), np.array([500.0, 0.0, 0.0, 500.0]))
-    assert (momenta == 0).all()
-
-
-def test_four_features_fix_no_momentum():
-    with pytest.raises(ValueError, match="4 features"):
-        kin.from_relative(np.zeros((2, 3, 4)), np.ones((2, 4)))
-
-
 def test_phi_wraps_into_minus_pi_to_pi():
     angles = np.array(
         [math.pi, -math.pi, 3 * math.pi, 0.0, 3.0, 3.5, -3.5, -1e-17 - math.pi, 100.0]

@@ -178,13 +178,6 @@ def test_a_finished_training_is_not_repeated_by_the_same_command(folder, folders
     assert (folder / "runs" / "jetclass" / "last.h5").read_bytes() == before
 
 
-def test_other_settings_under_the_same_name_are_refused(folder, folders, pretrained):
-    before = (folder / "runs" / "jetclass" / "config.json").read_bytes()
-    err = refusal_of(command("train.py jetclass", *folders, *COMMON, "--lr", "0.5"))
-    assert re.fullmatch(r"error: .*lr 0\.0003 \(now 0\.5\).*--overwrite\n", err)
-    assert (folder / "runs" / "jetclass" / "config.json").read_bytes() == before
-
-
 def test_overwrite_with_another_mistake_keeps_the_old_run(folder, folders, pretrained):
     before = sorted((folder / "runs" / "jetclass").iterdir())
     err = refusal_of(

@@ -9,7 +9,6 @@ from commands import output_of, python, refusal_of
 from omnilearn.anomaly.task import SearchSettings
 from omnilearn.config import Config, TrainingSettings
 from omnilearn.generation.task import GenerationEvaluation, GenerationSettings
-from omnilearn.settings import flags_of
 from omnilearn.tokens.settings import TokenEvaluation, TokenTraining
 from omnilearn.unfolding.task import UnfoldingSettings
 
@@ -80,9 +79,3 @@ def test_every_field_has_help_and_a_default_in_its_range(kind):
         for inner in item.metadata.get("names", ()):
             assert hasattr(TrainingSettings, inner)
         assert item.default in (getattr(settings, item.name), None, MISSING)
-
-
-def test_flags_of_a_second_training_begin_with_its_name():
-    assert "jet_network_lr" in flags_of(GenerationSettings, "jet_network")
-    assert "tokeniser_epochs" in flags_of(TokenTraining, "tokeniser_training")
-    assert "jet_network_body_factor" not in flags_of(GenerationSettings, "jet_network")

@@ -30,13 +30,16 @@ def toy_momenta(jets: int = JETS, seed: int = 3) -> tuple[ak.Array, np.ndarray]:
     return ak.zip({name: ak.unflatten(values, counts) for name, values in columns.items()}), label
 
 
+def write_mine(data: Path, jets: ak.Array, label: np.ndarray, **changed) -> list[Path]:
+    """Files of these jets as a dataset of one's own, with other settings than ABOUT if given."""
+    about = {"max_constituents": SLOTS, **ABOUT, **changed}
+    splits = {"train": 0.4, "val": 0.3, "test": 0.3}
+    return write_dataset(data, "mine", jets, label, splits=splits, **about)
+
+
 def trained_tagger(folder: Path) -> Path:
     """A run directory, evaluated on the test split of the jets of `toy_momenta`."""
-    jets, label = toy_momenta()
-    splits = {"train": 0.4, "val": 0.3, "test": 0.3}
-    write_dataset(
-        folder / "data", "mine", jets, label, max_constituents=SLOTS, splits=splits, **ABOUT
-    )
+    write_mine(folder / "data", *toy_momenta())
     line = f"finetune.py mine --data {folder / 'data'} --runs {folder / 'runs'} {SETTINGS}"
     output_of(python(line))
     run = folder / "runs" / "mine_scratch"

@@ -8,9 +8,9 @@ Rank r writes OUT/rank<r>.npz and OUT/rank<r>.json; without horovodrun there is 
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar
 
 import keras
 import numpy as np
@@ -35,8 +35,6 @@ CONFIG = Config(epochs=5, batch=8, lr=5e-3, warmup_epochs=1, patience=1, checkpo
 
 class SGD(AveragedOptimiser, keras.optimizers.SGD):
     """Plain descent, so that weights move by the gradient instead of its sign."""
-
-    rate_factors: ClassVar[dict[int, float]] = {}
 
 
 def my_rows(batch: dict) -> dict:
@@ -151,9 +149,8 @@ def unfolded(data: Path, run: Path) -> dict:
     events = Events(EVENTS_SPEC, str(data))
     settings = replace(CONFIG, mode="classifier", epochs=1, checkpoint_every=500)
     keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps without an effect
-    fit = NetworkFit(
-        events, run, 0, make=lambda seed: deepsets(events, keep), first=keep, later=keep, about={}
-    )
+    make = partial(deepsets, EVENTS_SPEC)
+    fit = NetworkFit(events, run, 0, make=make, first=keep, later=keep, about={})
     sample = sample_of(events)
     pull = pulled(sample, np.ones(len(sample.weight)), fit, "iteration1_step1", "prior")
     with distributed.single_process():

@@ -19,7 +19,7 @@ from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, make_pet
 from omnilearn.log import log
-from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights
+from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.runs import prepare_run
 from omnilearn.training import losses
@@ -47,12 +47,7 @@ class DijetObjective(Objective):
 
     def losses(self, batch: dict) -> dict:
         """Mean cross-entropy and accuracy of the events."""
-        logits = self.model(batch)
-        entropy = losses.cross_entropy(batch["label"], logits)
-        right = losses.is_correct(batch["label"], logits)
-        accuracy = losses.weighted_mean(right, batch["weight"])
-        entropy = losses.weighted_mean(entropy, batch["weight"])
-        return {"loss": entropy, "cross_entropy": entropy, "accuracy": accuracy}
+        return losses.classification_terms(batch["label"], self.model(batch), batch["weight"])
 
 
 def model_folder(config: Config, name: str) -> Path:
@@ -102,9 +97,8 @@ class Classifications:
         if self.model is None:
             self.model = DijetClassifier(pet)
         else:
-            initial = model_weights(DijetClassifier(pet))
-            arrays = {name: np.array(weight) for name, weight in initial.items()}
-            assign_weights(self.model, arrays, str(self.start.path))
+            initial = weight_arrays(DijetClassifier(pet))
+            assign_weights(self.model, initial, str(self.start.path))
         return self.model
 
 

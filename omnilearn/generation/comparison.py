@@ -30,7 +30,7 @@ def compare(
     Coverage and MMD use batches of `emd_jets` (0: 1000, as published). Smaller batches are logged.
     """
 
-    def metrics(class_name, true_jets, new_jets, true_observables, new_observables):
+    def distances(class_name: str, true_jets: JetSet, new_jets: JetSet) -> dict[str, Result]:
         true, generated = true_jets.constituents, new_jets.constituents
         batch = min(emd_jets or EMD_JETS, len(true), len(generated))
         if batch < EMD_JETS:
@@ -41,27 +41,23 @@ def compare(
         return {
             **generation_metrics(true, generated, seed, emd_jets),
             **jetnet_package_metrics(true, generated, class_name),
-            **observable_metrics(true_observables, new_observables, seed),
         }
 
-    return metrics_by_class(run, spec, truth, sets, metrics)
+    return compare_observables(run, spec, truth, sets, seed, distances)
 
 
 def compare_observables(
-    run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], seed: int
+    run: Path,
+    spec: DatasetSpec,
+    truth: JetSet,
+    sets: dict[str, JetSet],
+    seed: int,
+    more: Callable[[str, JetSet, JetSet], dict] = lambda *_: {},
 ) -> dict[str, dict[str, dict[str, Result]]]:
-    """As `compare`, with the observables of jets alone: it takes seconds instead of minutes."""
+    """As `compare`, with the observables of jets alone: it takes seconds instead of minutes.
 
-    def metrics(_class_name, _true_jets, _new_jets, true_observables, new_observables):
-        return observable_metrics(true_observables, new_observables, seed)
-
-    return metrics_by_class(run, spec, truth, sets, metrics)
-
-
-def metrics_by_class(
-    run: Path, spec: DatasetSpec, truth: JetSet, sets: dict[str, JetSet], metrics: Callable
-) -> dict[str, dict[str, dict[str, Result]]]:
-    """set -> class -> metrics(class name, truth, set, observables of both); writes histograms."""
+    more: (class name, truth, set) -> further metrics of a class.
+    """
     results: dict[str, dict] = {name: {} for name in sets}
     histograms: dict[str, dict] = {}
     for label, class_name in enumerate(spec.class_names):
@@ -75,9 +71,10 @@ def metrics_by_class(
             for name, sample in samples.items()
         }
         for name in sets:
-            results[name][class_name] = metrics(
-                class_name, samples["truth"], samples[name], features["truth"], features[name]
-            )
+            results[name][class_name] = {
+                **more(class_name, samples["truth"], samples[name]),
+                **observable_metrics(features["truth"], features[name], seed),
+            }
         histograms[class_name] = class_histograms(samples, features)
     write_histograms(run, histograms)
     return results

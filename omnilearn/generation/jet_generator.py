@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from omnilearn.data.spec import JET_FEATURES
-from omnilearn.model.embedding import TimeEmbedding
+from omnilearn.model.embedding import TimeEmbedding, scaled_and_shifted
 from omnilearn.model.layers import LayerScale, dense, gelu
 from omnilearn.model.precision import applied, restored
 
@@ -38,8 +38,7 @@ class ResidualBlock(keras.layers.Layer):
         self.norm.build((None, units))
         self.residual = dense(units, width, "residual")
         self.first, self.second = dense(units, width, "first"), dense(width, width, "second")
-        self.layer_scale = LayerScale(layer_scale, name="layer_scale")
-        self.layer_scale.build((None, width))
+        self.layer_scale = LayerScale(width, layer_scale, name="layer_scale")
         self.built = True
 
     def call(self, x):
@@ -73,8 +72,7 @@ class JetNetwork(keras.layers.Layer):
     def call(self, jet, time, label):
         """jet (B, J), time (B, 1), label (B, C) -> (B, J)."""
         film = gelu(self.film(self.time(time) + self.label(label)))
-        scale, shift = ops.split(film, 2, axis=-1)
-        x = ops.silu(self.inputs(jet)) * (1 + scale) + shift
+        x = scaled_and_shifted(ops.silu(self.inputs(jet)), film)
         for block in self.blocks:
             x = block(x)
         return self.velocity(self.norm(x))
@@ -83,9 +81,9 @@ class JetNetwork(keras.layers.Layer):
 class JetGenerator(keras.Model):
     """The model of jet kinematics, with the interface of PET for checkpoints and training."""
 
-    def __init__(self, config: JetGeneratorConfig | None = None, name: str = "jet_generator"):
+    def __init__(self, config: JetGeneratorConfig, name: str = "jet_generator"):
         super().__init__(name=name)
-        self.config = config or JetGeneratorConfig()
+        self.config = config
         self.jets = JetNetwork(self.config, name="jets")
         self.built = True
 

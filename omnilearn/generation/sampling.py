@@ -153,8 +153,9 @@ class Sampler:
             batch = {"mask": mask, "jet": condition[rows]}
 
             def velocity(x, time, labels, batch=batch):
-                batch = {**batch, "time": column(time, len(labels)), "label": labels}
-                return self._constituents({**batch, "constituents": x})
+                times = np.full((len(labels), 1), time, "float32")
+                inputs = {**batch, "time": times, "label": labels, "constituents": x}
+                return self._constituents(inputs)
 
             labels = one_hot[rows]
             guided_velocity = guided(velocity, self.solver.guidance, labels, 0 * labels)
@@ -211,10 +212,6 @@ def sampling_weights(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
     """
     steps = sum(line["steps"] for line in position_of(checkpoint).history)
     return checkpoint.ema if steps * (1 - EMA_MOMENTUM) >= 1 else checkpoint.weights
-
-
-def column(time: float, jets: int) -> np.ndarray:
-    return np.full((jets, 1), time, "float32")
 
 
 def sampled_set(

@@ -34,6 +34,6 @@ class TimeEmbedding(keras.layers.Layer):
 
 
 def scaled_and_shifted(x, scale_and_shift):
-    """x (B, S, D) and scale_and_shift (B, S or 1, 2D) -> x (1 + scale) + shift."""
+    """x (B, S, D) and scale_and_shift (B, S or 1, 2D) -> x (1 + scale) + shift; also without S."""
     scale, shift = ops.split(scale_and_shift, 2, axis=-1)
     return x * (1.0 + scale) + shift

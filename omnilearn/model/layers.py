@@ -17,6 +17,7 @@ from omnilearn.model.precision import biased, product, reduced, restored
 NEVER = -1e9  # attention logit of a slot with weight zero
 FAR_AWAY = 999.0  # added to the coordinates of padded slots, as in the released model
 DISTANCE_OFFSET = 1e-5
+NORM_EPSILON = 1e-3  # added to the variance
 SQRT_HALF = math.sqrt(0.5)
 LOG_ERF_SLOPE = math.log(2 / math.sqrt(math.pi))  # erf'(x) = exp(this - x^2)
 
@@ -99,19 +100,17 @@ def dense(inputs: int, units: int, name: str, bias: bool = True) -> keras.layers
 class JetNormalization(keras.layers.Layer):
     """Group normalisation with one group: mean and variance over slots and channels together."""
 
-    def __init__(self, epsilon: float = 1e-3, **kwargs):
+    def __init__(self, dim: int, **kwargs):
         super().__init__(**kwargs)
-        self.epsilon = epsilon
-
-    def build(self, shape):
-        self.gamma = self.add_weight(shape=(shape[-1],), initializer="ones", name="gamma")
-        self.beta = self.add_weight(shape=(shape[-1],), initializer="zeros", name="beta")
+        self.gamma = self.add_weight(shape=(dim,), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(dim,), initializer="zeros", name="beta")
+        self.built = True
 
     def call(self, x, weight=None):
         """x (B, S, D), weight (B or 1, S) or None -> (B, S, D)."""
         mean = weighted_mean(ops.mean(x, axis=-1), weight)  # (B, 1, 1)
         variance = weighted_mean(ops.mean(ops.square(x - mean), axis=-1), weight)
-        scale = ops.rsqrt(variance + self.epsilon) * self.gamma
+        scale = ops.rsqrt(variance + NORM_EPSILON) * self.gamma
         return x * scale + (self.beta - mean * scale)
 
 
@@ -128,13 +127,11 @@ def weighted_mean(values, weight):
 class LayerScale(keras.layers.Layer):
     """One trainable factor per channel, small at the start (arXiv:2103.17239, Eq. 3)."""
 
-    def __init__(self, initial: float, **kwargs):
+    def __init__(self, dim: int, initial: float, **kwargs):
         super().__init__(**kwargs)
-        self.initial = initial
-
-    def build(self, shape):
-        start = keras.initializers.Constant(self.initial)
-        self.gamma = self.add_weight(shape=(shape[-1],), initializer=start, name="gamma")
+        start = keras.initializers.Constant(initial)
+        self.gamma = self.add_weight(shape=(dim,), initializer=start, name="gamma")
+        self.built = True
 
     def call(self, x):
         return x * self.gamma

@@ -74,13 +74,12 @@ class Block(keras.layers.Layer):
     def __init__(self, config: PETConfig, **kwargs):
         super().__init__(**kwargs)
         dim = config.projection_dim
-        self.norm1, self.norm2 = JetNormalization(name="norm1"), JetNormalization(name="norm2")
+        self.norm1 = JetNormalization(dim, name="norm1")
+        self.norm2 = JetNormalization(dim, name="norm2")
         self.attention = Attention(dim, config.num_heads, name="attention")
-        self.layer_scale1 = LayerScale(config.layer_scale, name="layer_scale1")
-        self.layer_scale2 = LayerScale(config.layer_scale, name="layer_scale2")
+        self.layer_scale1 = LayerScale(dim, config.layer_scale, name="layer_scale1")
+        self.layer_scale2 = LayerScale(dim, config.layer_scale, name="layer_scale2")
         self.feed_forward = FeedForward(dim, dim, name="feed_forward")
-        for layer in (self.norm1, self.norm2, self.layer_scale1, self.layer_scale2):
-            layer.build((None, None, dim))
         self.built = True
 
     def call(self, x, slots: Slots, context=None):
@@ -126,15 +125,13 @@ class TokenBlock(keras.layers.Layer):
     def __init__(self, config: PETConfig, **kwargs):
         super().__init__(**kwargs)
         dim = config.projection_dim
-        self.norm1, self.norm2 = JetNormalization(name="norm1"), JetNormalization(name="norm2")
-        self.norm_updates = JetNormalization(name="norm_updates")
+        self.norm1 = JetNormalization(dim, name="norm1")
+        self.norm2 = JetNormalization(dim, name="norm2")
+        self.norm_updates = JetNormalization(dim, name="norm_updates")
         self.attention = Attention(dim, config.num_heads, name="attention")
-        self.layer_scale1 = LayerScale(config.layer_scale, name="layer_scale1")
-        self.layer_scale2 = LayerScale(config.layer_scale, name="layer_scale2")
+        self.layer_scale1 = LayerScale(dim, config.layer_scale, name="layer_scale1")
+        self.layer_scale2 = LayerScale(dim, config.layer_scale, name="layer_scale2")
         self.feed_forward = FeedForward(dim, dim, name="feed_forward")
-        norms = (self.norm1, self.norm2, self.norm_updates)
-        for layer in (*norms, self.layer_scale1, self.layer_scale2):
-            layer.build((None, None, dim))
         self.built = True
 
     def call(self, token, constituents, slots: Slots):
@@ -156,8 +153,7 @@ class ClassifierHead(keras.layers.Layer):
         self.token = self.add_weight(shape=(1, dim), initializer="zeros", name="token")
         layers = range(config.classifier_layers)
         self.layers = [TokenBlock(config, name=f"layer{i}") for i in layers]
-        self.norm_final = JetNormalization(name="norm_final")
-        self.norm_final.build((None, None, dim))
+        self.norm_final = JetNormalization(dim, name="norm_final")
         self.logits = dense(dim, config.num_classes, "logits")
         self.regression = dense(dim, config.num_jet, "regression")
         self.built = True
@@ -198,8 +194,7 @@ class GeneratorHead(keras.layers.Layer):
         self.cond_token1 = dense(2 * dim, dim, "cond_token1")
         self.cond_label = dense(config.num_classes, dim, "cond_label", bias=False)
         self.layers = [Block(config, name=f"layer{i}") for i in range(config.generator_layers)]
-        self.norm_final = JetNormalization(name="norm_final")
-        self.norm_final.build((None, None, dim))
+        self.norm_final = JetNormalization(dim, name="norm_final")
         self.velocity = dense(dim, config.num_features, "velocity")
         self.built = True
 
@@ -221,9 +216,9 @@ class PET(keras.Model):
     with the same result. The content of padded slots is not read. Raises ValueError for another L.
     """
 
-    def __init__(self, config: PETConfig | None = None, name: str = "pet"):
+    def __init__(self, config: PETConfig, name: str = "pet"):
         super().__init__(name=name)
-        self.config = config or PETConfig()
+        self.config = config
         self.body = Body(self.config, name="body")
         self.classifier = ClassifierHead(self.config, name="classifier")
         self.generator = GeneratorHead(self.config, name="generator")
@@ -262,11 +257,10 @@ class PET(keras.Model):
         features, slots = self.slots(features, mask)
         return self.body(features, slots=slots, time=as_column(time))[:, :length]
 
-    def classify(self, features, mask, jet, time=None):
+    def classify(self, features, mask, jet):
         """logits (B, C) and regression of the jet inputs (B, J)."""
         features, slots = self.slots(features, mask)
-        body = self.body(features, slots=slots, time=as_column(time))
-        return self.classifier(body, slots=slots, jet=jet)
+        return self.classifier(self.body(features, slots=slots), slots=slots, jet=jet)
 
     def embed(self, batch):
         """The class token (B, D) of a batch, after all layers of the classifier head."""

@@ -25,15 +25,11 @@ LAYOUTS = {
         "body": f"body/{INSIDE}",
         "classifier": f"classifier/{INSIDE}",
         "generator": f"generator/{INSIDE}",
-        "ema_body": f"ema_body/{INSIDE}",
-        "ema_generator": f"ema_generator_head/{INSIDE}",
     },
     "TensorFlow 2.15": {
         "body": "layers/functional/layers",
         "classifier": "layers/functional_1/layers",
         "generator": "layers/functional_2/layers",
-        "ema_body": "layers/functional_5/layers",
-        "ema_generator": "layers/functional_6/layers",
     },
 }
 # arrays of a layer: our name, path in the file
@@ -118,20 +114,18 @@ def released_paths(config: PETConfig) -> dict[str, dict[str, str]]:
     return paths
 
 
-def load_released_weights(
-    pet: PET, path: Path | str, other_classes: str = "", ema: bool = False
-) -> LoadReport:
+def load_released_weights(pet: PET, path: Path | str, other_classes: str = "") -> LoadReport:
     """Load a released `.weights.h5` file; returns loaded, fresh and unused names.
 
-    ema: load the moving averages of body and generator. The class token of the released model is a
-    constant zero that the file does not hold, so it is set to zero. other_classes: as in
+    The class token of the released model is a constant zero that the file does not hold, so it is
+    set to zero. The moving averages of the file are not used. other_classes: as in
     `assign_weights`. Raises UserError for a file of unknown layout, of another architecture, or
     incomplete.
     """
     path = Path(path)
     with opened(path) as file:
         present, layout = layout_of(file, path)
-        arrays, unused = read_arrays(file, present, layout, pet.config, ema, path)
+        arrays, unused = read_arrays(file, present, layout, pet.config, path)
     token = "classifier.token"
     arrays[token] = np.zeros((1, pet.config.projection_dim), "float32")
     report = assign_weights(pet, arrays, str(path), other_classes)
@@ -194,9 +188,8 @@ def layout_of(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dic
     file.visititems(
         lambda name, item: present.update({name: item}) if isinstance(item, h5py.Dataset) else None
     )
-    needed = ("body", "classifier", "generator")
     for layout in LAYOUTS.values():
-        if all(any(name.startswith(f"{layout[part]}/") for name in present) for part in needed):
+        if all(any(name.startswith(f"{group}/") for name in present) for group in layout.values()):
             return present, layout
     groups = ", ".join(sorted(file)) or "nothing"
     raise UserError(
@@ -210,20 +203,19 @@ def read_arrays(
     present: dict[str, h5py.Dataset],
     layout: dict[str, str],
     config: PETConfig,
-    ema: bool,
     path: Path,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Our names -> arrays, and the paths of the file that were not used."""
     arrays, used = {}, set()
     for part, paths in released_paths(config).items():
-        container = layout.get(f"ema_{part}", layout[part]) if ema else layout[part]
         for name, inside in paths.items():
-            dataset = f"{container}/{inside}"
+            dataset = f"{layout[part]}/{inside}"
             if dataset not in present:
                 raise UserError(f"{path}: {dataset} ({name}) is missing; {OTHER_ARCHITECTURE}")
             used.add(dataset)
             arrays[name] = array(file, dataset)
-        extra = [name for name in present if name.startswith(f"{container}/") and name not in used]
+        inside_part = [name for name in present if name.startswith(f"{layout[part]}/")]
+        extra = [name for name in inside_part if name not in used]
         if extra:
             raise UserError(
                 f"{path}: {extra[0]} has no place in this model (and {len(extra) - 1} more); "

@@ -36,23 +36,10 @@ def pair_score(logits: np.ndarray, signal: int, background: int) -> np.ndarray:
     return logits[:, signal] - logits[:, background]
 
 
-def roc(
-    scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Exact ROC curve: (fpr, tpr, thresholds), one point per distinct score, from (0, 0) to (1, 1).
-
-    `scores` (N,), `labels` (N,) 1 for signal and 0 for background, `weights` (N,). A jet passes if
-    its score is at or above the threshold; jets with equal scores pass together.
-    Raises UserError for empty input, scores that are not finite, bad weights or a missing class.
-    """
-    curve = RocCounts.of(scores, labels, weights)
-    return curve.fpr, curve.tpr, curve.thresholds
-
-
 def accuracy(logits: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> Result:
     """Weighted fraction of jets whose largest logit is their class.
 
-    `logits` (N, C), `labels` (N,) class numbers. Raises UserError as `roc` does.
+    `logits` (N, C), `labels` (N,) class numbers. Raises UserError as `RocCounts.of`.
     """
     logits, labels, weights = checked_sample(logits, labels, weights)
     require_positive_sum(weights, "all jets")
@@ -72,7 +59,7 @@ def auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = Non
 
     Uncertainty of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837, with weighted
     placements; None if the formula gives zero, since the uncertainty of a finite sample is not
-    zero. Raises UserError as `roc` does.
+    zero. Raises UserError as `RocCounts.of`.
     """
     scores, labels, weights = checked_sample(scores, labels, weights)
     refuse_missing_classes(labels, 2)
@@ -147,7 +134,7 @@ def tagging_metrics(
     `logits` (N, C), `labels` (N,) class numbers. With two classes the signal is `spec.signal`; with
     more, rejection_<class>_<efficiency> is of each class against class 0. Each rejection comes with
     background_passing, the number of background jets that pass. A number that negative weights
-    leave undefined is NaN with its reason. Raises UserError as `roc` does for other defects.
+    leave undefined is NaN with its reason. Raises UserError as `RocCounts.of` for other defects.
     """
     logits, labels, weights = checked_sample(logits, labels, weights)
     sample = logits, labels, weights
@@ -186,7 +173,8 @@ def confusion_matrix(
 ) -> np.ndarray:
     """Weighted fraction of each true class (row) whose largest logit is that of a class (column).
 
-    `logits` (N, C), `labels` (N,) -> (C, C), rows adding up to 1. Raises UserError as `roc` does.
+    `logits` (N, C), `labels` (N,) -> (C, C), rows adding up to 1. Raises UserError as
+    `RocCounts.of`.
     """
     logits, labels, weights = checked_sample(logits, labels, weights)
     refuse_missing_classes(labels, classes)

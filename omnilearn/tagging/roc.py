@@ -34,6 +34,12 @@ class RocCounts:
 
     @classmethod
     def of(cls, scores, labels, weights) -> "RocCounts":
+        """The exact curve: a point per distinct score, from (0, 0) to (1, 1).
+
+        scores (N,), labels (N,) 1 for signal and 0 for background, weights (N,) or None. A jet
+        passes if its score is at or above the threshold; jets with equal scores pass together.
+        Raises UserError for no jets, scores that are not finite, bad weights or a missing class.
+        """
         scores, labels, weights = checked_sample(scores, labels, weights)
         refuse_missing_classes(labels, 2)
         order = np.argsort(-scores, kind="stable")

@@ -52,21 +52,23 @@ def idle_flags(config: Config, start: Start, settings: Settings) -> dict[str, st
 
 
 def finetune(
-    spec: DatasetSpec, config: Config, name: str, start: Start, settings: Settings
+    spec: DatasetSpec,
+    config: Config,
+    name: str,
+    start: Start,
+    settings: Settings,
+    task: str = "tagging",
 ) -> None:
     """One training, in the run directory `name` unless the configuration has another."""
     pet = make_pet(spec, config, start)
-    about = {"task": "tagging", "dataset": spec.name, "backbone": start.path}
+    about = {"task": task, "dataset": spec.name, "backbone": start.path}
     data = open_data(spec, config)
     fit_pet(pet, config, data, prepare_run(config, name, about), about)
 
 
 def pretrain(spec: DatasetSpec, config: Config, name: str) -> None:
     """Train PET from scratch, with the heads of config.mode."""
-    pet = make_pet(spec, config, Start())
-    about = {"task": "pretraining", "dataset": spec.name, "backbone": None}
-    data = open_data(spec, config)
-    fit_pet(pet, config, data, prepare_run(config, name, about), about)
+    finetune(spec, config, name, Start(), Settings(), task="pretraining")
 
 
 def best_pet(run: Path) -> PET:

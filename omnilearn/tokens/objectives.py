@@ -155,8 +155,4 @@ class TokenTaggingObjective(OmniJetObjective):
 
     def losses(self, batch: dict) -> dict:
         logits = self.model.classify(batch)
-        entropy = losses.cross_entropy(batch["label"], logits)
-        right = losses.is_correct(batch["label"], logits)
-        loss = losses.weighted_mean(entropy, batch["weight"])
-        accuracy = losses.weighted_mean(right, batch["weight"])
-        return {"loss": loss, "cross_entropy": loss, "accuracy": accuracy}
+        return losses.classification_terms(batch["label"], logits, batch["weight"])

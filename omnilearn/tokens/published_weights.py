@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import LoadReport, named_weights
-from omnilearn.tokens.jet_gpt import GPT, SUM_SCALE, GPTConfig, OmniJet
+from omnilearn.tokens.jet_gpt import GPT, GPTConfig
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 
 GPT_HEADS, TOKENISER_HEADS = 8, 4  # published; shapes do not determine them
@@ -196,21 +196,11 @@ def count_blocks(arrays: dict[str, np.ndarray], stack: str, source: str) -> int:
     return len(indices)
 
 
-def published_names(model: GPT | Tokeniser | OmniJet) -> dict[str, tuple[str, int | None]]:
+def published_names(model: GPT | Tokeniser) -> dict[str, tuple[str, int | None]]:
     """Name of every weight that the public code has -> published name, and which third of it.
 
     The third is None except for query, key and value of the tokeniser, which share an array.
     """
-    if isinstance(model, OmniJet):
-        names = {
-            f"{part}.{name}": published
-            for part in ("tokeniser", "gpt")
-            for name, published in published_names(getattr(model, part)).items()
-        }
-        head = ("kernel", "bias") if model.head else ()
-        return names | {
-            f"head.logits.{kind}": (f"class_head.{WEIGHT_NAMES[kind]}", None) for kind in head
-        }
     if isinstance(model, GPT):
         layers, single = {"next_token": "head"}, {"token": "embedding_table.weight"}
         stacks, block = {"": "GPT_blocks"}, GPT_BLOCK
@@ -224,7 +214,9 @@ def published_names(model: GPT | Tokeniser | OmniJet) -> dict[str, tuple[str, in
                 f"{prefix}block{index}.{layer}": f"{stack}.{index}.{published}"
                 for layer, published in block.items()
             }
-    names = {name: (published, None) for name, published in single.items()}
+    names: dict[str, tuple[str, int | None]] = {
+        name: (published, None) for name, published in single.items()
+    }
     for name in named_weights(model):
         layer, _, kind = name.rpartition(".")
         attention, _, projection = layer.rpartition(".")
@@ -248,14 +240,12 @@ def published_shape(name: str, shape: tuple[int, ...], third: int | None) -> tup
 
 
 def load_published_weights(
-    model: GPT | Tokeniser | OmniJet, arrays: Mapping, source: str = "the published weights"
+    model: GPT | Tokeniser, arrays: Mapping, source: str = "the published weights"
 ) -> LoadReport:
-    """Load parameters of the public code, by their published names, into one of our models.
+    """Load parameters of the public code, by their published names, into our model of the part.
 
-    An OmniJet takes tokeniser and GPT, and the classifier where both have one; a GPT or a Tokeniser
-    takes its part alone. Returns the loaded weights and the fresh ones (those of a classifier that
-    the file does not have). Raises UserError, before any weight changes, naming a parameter that is
-    missing, not in the model, of another shape than expected, or not finite.
+    Raises UserError, before any weight changes, naming a parameter that is missing, not in the
+    model, of another shape than expected, or not finite.
     """
     parameters: dict[str, np.ndarray] = {}
     for part in published_parts(arrays, source).values():
@@ -265,9 +255,6 @@ def load_published_weights(
     for name, (published, third) in names.items():
         shape = tuple(weights[name].shape)
         expected = published_shape(name, shape, third)
-        if published not in parameters and name.startswith("head."):
-            report.fresh.append(name)
-            continue
         if published not in parameters:
             raise UserError(f"{source}: parameter {published} {expected} is missing")
         array = parameters[published]
@@ -279,8 +266,6 @@ def load_published_weights(
             raise UserError(f"{source}: parameter {published} holds NaN or infinite values")
         array = array if third is None else np.split(array, 3)[third]
         values[name] = (array.T if name.endswith(".kernel") else array).reshape(shape)
-        if name == "head.logits.kernel":
-            values[name] = SUM_SCALE * values[name]
     unused = sorted(set(parameters) - {published for published, _ in names.values()})
     if unused:
         raise UserError(

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from omnilearn.atomic import atomic_path
 from omnilearn.config import Config, Start, apart_from_epochs
 from omnilearn.data.selection import class_numbers
 from omnilearn.data.spec import DatasetSpec, JetLabel
@@ -21,6 +20,7 @@ from omnilearn.fit import open_data as open_jets
 from omnilearn.generation.comparison import compare_observables
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.sampling import sampled_set, sampling_rate
+from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.runs import prepare_run
@@ -87,9 +87,7 @@ def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining)
         train_tokeniser(data, tokeniser, tokeniser_config, run / TOKENISER_FOLDER, about)
     if settings.tokeniser_only:
         if distributed.rank() == 0:
-            with atomic_path(run / "history.jsonl") as temporary:
-                history = run / TOKENISER_FOLDER / "history.jsonl"
-                temporary.write_text(history.read_text())
+            write_history(run, read_history(run / TOKENISER_FOLDER))
         distributed.barrier()
         return
     omnijet = fresh_omnijet(tokeniser, config.preset, config.seed)

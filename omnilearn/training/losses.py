@@ -31,6 +31,13 @@ def velocity_error(target, predicted, mask):
     return ops.sum(squared * mask, axis=-1)
 
 
+def classification_terms(label, logits, weight) -> dict:
+    """Terms of a classifier alone: label, logits (B, C), weight (B,) -> scalars by name."""
+    loss = weighted_mean(cross_entropy(label, logits), weight)
+    accuracy = weighted_mean(is_correct(label, logits), weight)
+    return {"loss": loss, "cross_entropy": loss, "accuracy": accuracy}
+
+
 def weighted_mean(values, weight):
     """Mean of weight * values over the jets of a batch; the weights of a sample have mean 1."""
     return ops.mean(values * weight)

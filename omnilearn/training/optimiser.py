@@ -30,7 +30,10 @@ class AveragedOptimiser(keras.optimizers.Optimizer):
     Keras applies weight decay as rate * decay, without the factor.
     """
 
-    rate_factors: dict[int, float]  # id of a Keras variable -> factor; one where absent
+    def __init__(self, rate_factors: dict[int, float] | None = None, **kwargs):
+        """rate_factors: id of a Keras variable -> factor; one where absent."""
+        super().__init__(**kwargs)
+        self.rate_factors = rate_factors or {}
 
     def build(self, variables):
         super().build(variables)
@@ -48,17 +51,9 @@ class AveragedOptimiser(keras.optimizers.Optimizer):
 class AdamW(AveragedOptimiser, keras.optimizers.AdamW):
     """Keras' AdamW with a factor on the rate of some variables."""
 
-    def __init__(self, rate_factors: dict[int, float] | None = None, **kwargs):
-        super().__init__(**kwargs)
-        self.rate_factors = rate_factors or {}
-
 
 class Lion(AveragedOptimiser, keras.optimizers.Lion):
     """Keras' Lion with a factor on the rate of some variables."""
-
-    def __init__(self, rate_factors: dict[int, float] | None = None, **kwargs):
-        super().__init__(**kwargs)
-        self.rate_factors = rate_factors or {}
 
 
 def make_optimiser(

@@ -12,13 +12,14 @@ import numpy as np
 
 from omnilearn.errors import UserError
 from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
-from omnilearn.statistics.results import write_results
+from omnilearn.statistics.results import Result, write_results
 from omnilearn.training import distributed
 from omnilearn.unfolding.events import Events
-from omnilearn.unfolding.likelihood_ratio import closure
 from omnilearn.unfolding.omnifold import Step
+from omnilearn.unfolding.spectrum_distances import Spectrum, chi2_per_bin
 
 Rows = np.ndarray  # (N,) bool: mask over all events
+CLOSURE_BINS = 10
 
 
 @dataclass
@@ -111,6 +112,26 @@ class CrossFit(ABC):
             "closure_chi2": closure(logit[selected], weights, self.clip),
             **ratio_quality(logit[selected], weights[0], self.clip),
         }
+
+
+def closure(logit: np.ndarray, samples: tuple[np.ndarray, np.ndarray], clip: float) -> Result:
+    """chi2 per degree of freedom of target and reweighted reference in bins of the logit (N,).
+
+    `samples`: weights (N,) of the events in reference and target. Events in both are
+    treated as independent, which makes the chi2 of step 2 smaller than one.
+    """
+    reference, target = samples
+    if not len(logit):
+        return Result(np.nan, None, 0, reason="no event of the val split has a jet at this level")
+    inner = np.quantile(logit, np.linspace(0, 1, CLOSURE_BINS + 1)[1:-1])
+    limits = np.concatenate([[-np.inf], np.unique(inner), [np.inf]])
+    bins = np.searchsorted(limits, logit, side="right") - 1
+    edges = np.arange(len(limits)) - 0.5
+    reweighted, expected = (
+        Spectrum.of(bins[weights != 0], weights[weights != 0], edges)
+        for weights in (reference * ratio_of(logit, clip), target)
+    )
+    return chi2_per_bin(reweighted, expected)
 
 
 def previous(run: Path, name: str) -> Path:

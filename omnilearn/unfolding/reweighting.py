@@ -7,27 +7,27 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, fresh, load_best, pet_objective
 from omnilearn.log import log
-from omnilearn.model.checkpoint import assign_weights, model_weights
+from omnilearn.model.checkpoint import assign_weights, model_weights, weight_arrays
 from omnilearn.model.pet import PET
+from omnilearn.tagging.metrics import pair_score
 from omnilearn.tagging.task import predict
 from omnilearn.training import distributed
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.cross_fitting import CrossFit, Rows, previous
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
-from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import Step
 
 Network = PET | DeepSets
 LOGITS = "classifier.logits."  # the layer whose output is the logarithm of the ratio
 
 
-def deepsets(events: Events, config: Config) -> DeepSets:
+def deepsets(spec: DatasetSpec, seed: int) -> DeepSets:
     """A fresh DeepSets classifier for the two samples."""
-    sizes = DeepSetsConfig(max_constituents=events.spec.max_constituents)
-    return fresh(DeepSets, sizes, config.seed)
+    return fresh(DeepSets, DeepSetsConfig(max_constituents=spec.max_constituents), seed)
 
 
 @dataclass
@@ -64,9 +64,7 @@ class NetworkFit(CrossFit):
                     if name.startswith(LOGITS):
                         weight.assign(np.zeros(weight.shape, "float32"))
         else:
-            initial = model_weights(self.make(seed))
-            arrays = {name: np.array(weight) for name, weight in initial.items()}
-            assign_weights(self.network, arrays, "")
+            assign_weights(self.network, weight_arrays(self.make(seed)), "")
         return is_later
 
     def train(
@@ -104,6 +102,5 @@ class NetworkFit(CrossFit):
         samples = (rows.astype("float64"),) * 2
         pipeline = self.events.pipeline(level, samples, rows, self.first.batch)
         predicted = predict(self.network, pipeline, self.logits_of)
-        logits = predicted["logits"].astype("float64")
-        ratios[self.events.positions(predicted["index"])] = logits[:, 1] - logits[:, 0]
+        ratios[self.events.positions(predicted["index"])] = pair_score(predicted["logits"], 1, 0)
         return ratios

@@ -10,11 +10,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from omnilearn.atomic import atomic_path
 from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import make_pet
+from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.runs import prepare_run, revision, versions
 from omnilearn.settings import Settings, option, without_effect
@@ -119,10 +119,9 @@ def make_fit(
         return TreeFit(*arguments, settings=config)
 
     def network(seed: int):
-        seeded = replace(config, seed=seed)
         if settings.classifier == "deepsets":
-            return deepsets(events, seeded)
-        return make_pet(events.spec, seeded, start, log.debug)
+            return deepsets(events.spec, seed)
+        return make_pet(events.spec, replace(config, seed=seed), start, log.debug)
 
     later = replace(config, epochs=settings.later_epochs, lr=settings.later_lr, warmup_epochs=0)
     return NetworkFit(*arguments, make=network, first=config, later=later, about=about)
@@ -156,9 +155,8 @@ def finetune(
     }
     if distributed.rank() == 0:
         write_result(run, events, sample, weight, repeated, {**about, "config": asdict(config)})
-        first = run / "iteration1_step1" / f"seed{config.seed}" / "fold0" / "history.jsonl"
-        with atomic_path(run / "history.jsonl") as temporary:
-            temporary.write_text(first.read_text())
+        first = run / "iteration1_step1" / f"seed{config.seed}" / "fold0"
+        write_history(run, read_history(first))
         log.info(f"weights of {len(weight)} simulated events: {run / 'weights.h5'}")
     distributed.barrier()
 

@@ -5,6 +5,7 @@ were not unfolded.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def two_sample_test(
         settings.seed,
         first=settings,
         later=settings,
-        make=lambda seed: deepsets(events, replace(settings, seed=seed)),
+        make=partial(deepsets, events.spec),
         about={"task": "two_sample_test"},
     )
     rows = (events.within("train"), events.within("val"))

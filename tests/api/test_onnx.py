@@ -16,7 +16,7 @@ from omnilearn.api import load
 from omnilearn.data.catalogue import QG
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import model_weights, save_checkpoint
+from omnilearn.model.checkpoint import save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET, PETConfig
 from preprocessing.jets_in_memory import JetsInMemory
 
@@ -35,7 +35,7 @@ def checkpoint(request, tmp_path):
         padding=request.param,
         **TINY,
     )
-    weights = {name: np.asarray(value) for name, value in model_weights(PET(config)).items()}
+    weights = weight_arrays(PET(config))
     rng = np.random.default_rng(1)
     for name in ("classifier.token", "classifier.logits.kernel"):
         weights[name] = rng.normal(size=weights[name].shape).astype("float32")

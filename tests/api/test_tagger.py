@@ -13,14 +13,13 @@ from commands import output_of, python, refusal_of
 from documented import run_doctests, run_example
 from scipy.special import softmax
 from tiny_models import tiny_and_eager
-from tiny_tagger import ABOUT, SETTINGS, SLOTS, toy_momenta, trained_tagger
+from tiny_tagger import ABOUT, SETTINGS, SLOTS, toy_momenta, trained_tagger, write_mine
 
 from omnilearn import api
 from omnilearn.api import Tagger, load, read_jets
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.tagging.predictions import read_predictions
-from preprocessing.own import write_dataset
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -114,14 +113,6 @@ def test_jets_of_a_dataset_are_all_of_them_or_a_number_above(run):
         read_jets("mine", jets=-1, data=data)
 
 
-def test_a_checkpoint_file_is_the_same_tagger(run, tagger, test_jets):
-    again = load(run / "best.h5")
-    assert isinstance(again, Tagger)
-    assert again.classes == tagger.classes == ABOUT["classes"]
-    expected = tagger.probabilities(test_jets[0])
-    np.testing.assert_allclose(again.probabilities(test_jets[0]), expected, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -168,8 +159,9 @@ def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, 
     monkeypatch.chdir(tmp_path)
     expected = tagger.probabilities(test_jets[0])
     for place in ("elsewhere", "elsewhere/best.h5"):
-        found = load(place).probabilities(test_jets[0])
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        again = load(place)
+        assert again.classes == tagger.classes == ABOUT["classes"]
+        np.testing.assert_allclose(again.probabilities(test_jets[0]), expected, atol=1e-6)
     (tmp_path / "elsewhere/dataset.json").unlink()
     with pytest.raises(UserError, match=r"one of your own needs data/mine/dataset\.json"):
         load("elsewhere")
@@ -177,23 +169,17 @@ def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, 
 
 @pytest.fixture
 def copied(run, tmp_path):
-    """The run in a folder of its own, and a function that makes its dataset again."""
-
-    def make_again(jets, label, **changed):
-        about = {"max_constituents": SLOTS, **ABOUT, **changed}
-        splits = {"train": 0.4, "val": 0.3, "test": 0.3}
-        return write_dataset(tmp_path / "data", "mine", jets, label, splits=splits, **about)
-
+    """The run and its dataset in a folder of their own."""
     shutil.copytree(run.parents[1], tmp_path, dirs_exist_ok=True)
-    return tmp_path / "runs" / run.name, make_again
+    return tmp_path / "runs" / run.name
 
 
 def test_a_run_keeps_its_standardisation_where_its_dataset_is_made_again(copied):
-    run, make_again = copied
-    declaration, data = (run / "dataset.json").read_text(), run.parents[1] / "data"
+    run, data = copied, copied.parents[1] / "data"
+    declaration = (run / "dataset.json").read_text()
     jets, label = toy_momenta()
     harder = ak.with_field(jets, 1.2 * jets.pt, "pt")
-    paths = make_again(harder, label, jet_pt_range=(660.0, 780.0))
+    paths = write_mine(data, harder, label, jet_pt_range=(660.0, 780.0))
     err = refusal_of(python(f"finetune.py mine --data {data} --runs {run.parent} {SETTINGS}"))
     assert "was trained on other data than there are now" in err
     assert (run / "dataset.json").read_text() == declaration
@@ -214,12 +200,12 @@ def test_a_run_keeps_its_standardisation_where_its_dataset_is_made_again(copied)
     ],
 )
 def test_a_dataset_of_other_classes_features_or_slots_is_not_evaluated(copied, changed, sentence):
-    run, make_again = copied
+    run, data = copied, copied.parents[1] / "data"
     jets, label = toy_momenta()
     if identity := changed.pop("identity", None):
         jets = ak.with_field(jets, identity, "pdg_id")
-    make_again(jets, label, **changed)
-    err = refusal_of(python("evaluate.py", run, "--data", run.parents[1] / "data"))
+    write_mine(data, jets, label, **changed)
+    err = refusal_of(python("evaluate.py", run, "--data", data))
     assert re.search(sentence, err), err
 
 

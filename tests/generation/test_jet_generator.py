@@ -11,11 +11,10 @@ from benchmarks.sampling import diffusion, write_model
 from omnilearn.data.catalogue import JETNET30
 from omnilearn.data.streams import JetStreams
 from omnilearn.diffusion import EVALUATIONS, guided, sample, sample_deterministic
-from omnilearn.errors import UserError
 from omnilearn.generation import sampling
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.sampling import Sampler, Solver
-from omnilearn.model.checkpoint import build_pet, load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import model_weights
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.recipes import ARCHITECTURES
 from omnilearn.training.gradients import compiled
@@ -145,17 +144,3 @@ def test_guided_constituents_equal_the_released_ones():
 def test_a_new_network_predicts_zero_velocity():
     jet, time, label = np.ones((2, 4), "float32"), np.ones((2, 1), "float32"), np.eye(3)[:2]
     assert not np.asarray(JetGenerator(SMALL)(jet, time, label)).any()
-
-
-def test_a_checkpoint_of_jets_can_be_read_and_is_not_a_backbone(tmp_path):
-    network = JetGenerator(SMALL)
-    weights = {name: np.asarray(weight) for name, weight in model_weights(network).items()}
-    save_checkpoint(tmp_path / "jets.h5", network.config, weights, {})
-    checkpoint = load_checkpoint(tmp_path / "jets.h5", JetGeneratorConfig)
-    assert checkpoint.model_config == SMALL
-    for name, weight in weights.items():
-        np.testing.assert_array_equal(checkpoint.weights[name], weight)
-    with pytest.raises(
-        UserError, match=r"jets\.h5 holds a model of the kind 'jet_generator', expected 'pet'"
-    ):
-        build_pet(load_checkpoint(tmp_path / "jets.h5"))

@@ -78,8 +78,7 @@ def test_attention_equals_that_of_keras(rng):
 
 
 def test_normalisation_equals_that_over_a_jet_of_repeated_slots(rng):
-    layer = JetNormalization()
-    layer.build((None, None, DIM))
+    layer = JetNormalization(DIM)
     randomise(layer, rng)
     x = rng.normal(size=(JETS, SLOTS, DIM)).astype("float32")
     weight = np.float32([1] * (SLOTS - 1) + [9])

@@ -52,16 +52,6 @@ def test_compressed_padding_gives_the_outputs_of_the_full_length(slots):
         assert difference <= 2e-4 * max(1.0, np.abs(padded).max()), name
 
 
-def test_jets_of_every_multiplicity_have_the_same_logits_at_shorter_lengths():
-    pet = with_large_scales(PET(PETConfig(**SMALL)))
-    jets = tiny_jets(150, 150, np.arange(1, 151))
-    full = heads(pet, jets)[0]
-    for slots in (24, 64, 139, 150):
-        some = {name: value[:slots] for name, value in jets.items()}
-        short = heads(pet, some, slots)[0]
-        assert np.abs(short - heads(pet, some)[0]).max() < 2e-4 * np.abs(full).max()
-
-
 def test_compressed_padding_is_exact_at_full_size():
     numbers = stored("forward_full")
     pet = pet_with(numbers, PETConfig())

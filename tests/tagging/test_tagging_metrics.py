@@ -18,11 +18,10 @@ from omnilearn.tagging.metrics import (
     confusion_matrix,
     pair_score,
     rejection_curve,
-    roc,
     tagging_curves,
     tagging_metrics,
 )
-from omnilearn.tagging.roc import FEW_PASSING
+from omnilearn.tagging.roc import FEW_PASSING, RocCounts
 
 SEPARATION = 1.5  # between two unit Gaussians: AUC and rejection are known in closed form
 TRUE_AUC = norm.cdf(SEPARATION / np.sqrt(2))
@@ -39,10 +38,10 @@ def true_background_efficiency(signal_efficiency):
 
 
 def test_roc_of_four_jets_is_the_one_solved_by_hand():
-    fpr, tpr, thresholds = roc([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0], [1.0, 1.0, 3.0, 1.0])
-    assert thresholds.tolist() == [np.inf, 0.9, 0.8, 0.1]
-    assert fpr.tolist() == [0, 0, 0.5, 1]
-    assert tpr.tolist() == [0, 0.25, 1, 1]
+    curve = RocCounts.of([0.9, 0.8, 0.8, 0.1], [1, 0, 1, 0], [1.0, 1.0, 3.0, 1.0])
+    assert curve.thresholds.tolist() == [np.inf, 0.9, 0.8, 0.1]
+    assert curve.fpr.tolist() == [0, 0, 0.5, 1]
+    assert curve.tpr.tolist() == [0, 0.25, 1, 1]
 
 
 def test_auc_of_four_jets_is_the_one_solved_by_hand():
@@ -57,7 +56,9 @@ def test_roc_and_auc_agree_with_scikit_learn(ties, weighted):
     scores, labels = gaussian_tagger(rng, 3000, ties=ties)
     weights = rng.gamma(2.0, 1.0, 3000) if weighted else None
     sklearn_curve = roc_curve(labels, scores, sample_weight=weights, drop_intermediate=False)
-    for values, expected in zip(roc(scores, labels, weights), sklearn_curve, strict=True):
+    curve = RocCounts.of(scores, labels, weights)
+    ours = curve.fpr, curve.tpr, curve.thresholds
+    for values, expected in zip(ours, sklearn_curve, strict=True):
         np.testing.assert_allclose(values, expected, rtol=1e-12)
     expected = roc_auc_score(labels, scores, sample_weight=weights)
     assert auc(scores, labels, weights).value == pytest.approx(expected, rel=1e-12)
@@ -246,8 +247,8 @@ def test_tagging_metrics_of_top_are_the_columns_of_the_published_table():
     results = tagging_metrics(logits, labels, None, TOP)
     assert {"accuracy", "auc", "rejection_0.5", "rejection_0.3"} <= set(results)
     assert results["accuracy"].value == pytest.approx(norm.cdf(SEPARATION / 2), abs=0.01)
-    fpr, tpr, _ = roc(scores, labels)
-    passing = fpr[np.argmax(tpr > 0.3)] * np.sum(labels == 0)
+    curve = RocCounts.of(scores, labels, None)
+    passing = curve.fpr[np.argmax(curve.tpr > 0.3)] * np.sum(labels == 0)
     assert results["background_passing_0.3"] == round(passing)
 
 
@@ -282,7 +283,7 @@ def test_multi_class_rejection_is_that_of_ps_over_ps_plus_pb():
         ([0.1, 0.2, 0.3], [0, 1, 2], None, "label 2 found"),
     ],
 )
-@pytest.mark.parametrize("metric", [roc, auc, background_rejection])
+@pytest.mark.parametrize("metric", [auc, background_rejection])
 def test_samples_without_a_roc_curve_are_refused_in_one_sentence(
     metric, scores, labels, weights, sentence
 ):

@@ -10,7 +10,12 @@ import tensorflow as tf
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.spec import FEATURES
 from omnilearn.data.streams import JetStreams
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import (
+    load_checkpoint,
+    model_weights,
+    save_checkpoint,
+    weight_arrays,
+)
 from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens import sampling as token_sampling
 from omnilearn.tokens.jet_gpt import GPT, GPTConfig, OmniJet, OmniJetConfig, targets
@@ -298,8 +303,7 @@ def test_the_default_gpt_has_the_published_size():
 
 
 def test_a_checkpoint_holds_both_models(omnijet, tmp_path):
-    weights = {name: np.array(weight) for name, weight in model_weights(omnijet).items()}
-    save_checkpoint(tmp_path / "best.h5", omnijet.config, weights, {})
+    save_checkpoint(tmp_path / "best.h5", omnijet.config, weight_arrays(omnijet), {})
     checkpoint = load_checkpoint(tmp_path / "best.h5", OmniJetConfig)
     assert checkpoint.model_config == omnijet.config
     tokeniser = Tokeniser(TOKENISER)

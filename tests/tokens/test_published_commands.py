@@ -18,7 +18,7 @@ from tiny_models import tiny_and_eager
 from toy_jets import write_toy_dataset
 
 from omnilearn.errors import UserError
-from omnilearn.model.checkpoint import load_checkpoint, model_weights, save_checkpoint
+from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.token_models import load_omnijet, load_tokeniser
 
@@ -127,7 +127,7 @@ def test_published_weights_of_token_models_are_refused_for_pet(workdir):
 def test_a_token_model_of_an_earlier_version_is_refused(tmp_path):
     scaling = {"feature_mean": (1.8999407, 0.0, 0.0), "feature_std": (1.2212526, 0.215, 0.215)}
     omnijet = OmniJet(OmniJetConfig({**vars(TINY_TOKENISER), **scaling}, TINY_GPT))
-    weights = {name: np.array(weight) for name, weight in model_weights(omnijet).items()}
+    weights = weight_arrays(omnijet)
     weights["gpt.place"] = np.zeros((13, 16))
     save_checkpoint(tmp_path / "best.h5", omnijet.config, weights, {})
     for load in (load_omnijet, load_tokeniser):

@@ -16,7 +16,7 @@ from published_numbers import (
 from safetensors.numpy import save_file
 
 from omnilearn.errors import UserError
-from omnilearn.tokens.jet_gpt import GPT, OmniJet, OmniJetConfig
+from omnilearn.tokens.jet_gpt import GPT
 from omnilearn.tokens.published_weights import (
     load_published_weights,
     published_gpt_config,
@@ -33,18 +33,18 @@ def both(numbers):
     return {**tokeniser_arrays(numbers), **gpt_arrays(numbers)}
 
 
-def test_every_parameter_is_loaded_and_every_weight_changed(both):
-    omnijet = OmniJet(OmniJetConfig(TINY_TOKENISER, TINY_GPT))
-    before = weights_of(omnijet)
-    report = load_published_weights(omnijet, both)
-    after = weights_of(omnijet)
-    usage = "tokeniser.codebook.usage"  # counts of a training, which files do not have
+@pytest.mark.parametrize("part", ["gpt", "tokeniser"])
+def test_every_parameter_is_loaded_and_every_weight_changed(both, part):
+    model = GPT(TINY_GPT) if part == "gpt" else Tokeniser(TINY_TOKENISER)
+    before, arrays = weights_of(model), published_parts(both, "x")[part]
+    report = load_published_weights(model, arrays)
+    after = weights_of(model)
+    usage = "codebook.usage"  # counts of a training, which files do not have
     assert sorted(report.loaded) == sorted(set(after) - {usage})
     assert all((after[name] != before[name]).any() for name in report.loaded)
     assert report.fresh == report.unused == []
-    assert sum(array.size for array in both.values()) == sum(
-        after[name].size for name in report.loaded
-    )
+    loaded = sum(after[name].size for name in report.loaded)
+    assert sum(array.size for array in arrays.values()) == loaded
 
 
 @pytest.mark.parametrize("prefix", ["model.", "state_dict.model.", "module.backbone.", "gpt.w."])
@@ -52,8 +52,7 @@ def test_prefixes_of_names_are_ignored(numbers, prefix):
     expected = weights_of(published_gpt(numbers))
     gpt = GPT(TINY_GPT, name="gpt")
     load_published_weights(gpt, {prefix + name: a for name, a in gpt_arrays(numbers).items()})
-    for name, array in weights_of(gpt).items():
-        np.testing.assert_array_equal(array, expected[name])
+    np.testing.assert_equal(weights_of(gpt), expected)
 
 
 def test_weights_in_half_precision_are_loaded(numbers):
@@ -132,8 +131,7 @@ def test_parameters_that_do_not_fit_are_named_and_no_weight_changes(numbers, cha
     before = weights_of(gpt)
     with pytest.raises(UserError, match=sentence):
         load_published_weights(gpt, broken(gpt_arrays(numbers), change), "x.npz")
-    for name, array in weights_of(gpt).items():
-        np.testing.assert_array_equal(array, before[name])
+    np.testing.assert_equal(weights_of(gpt), before)
 
 
 def test_stacked_projections_are_checked_in_their_published_shape(numbers):
@@ -153,10 +151,7 @@ def test_npz_and_safetensors_files_give_the_same_arrays(both, tmp_path):
         {name: np.ascontiguousarray(a) for name, a in both.items()}, tmp_path / "a.safetensors"
     )
     for name in ("a.npz", "a.safetensors"):
-        arrays = read_arrays(tmp_path / name)
-        assert arrays.keys() == both.keys()
-        for key in both:
-            np.testing.assert_array_equal(arrays[key], both[key])
+        np.testing.assert_equal(read_arrays(tmp_path / name), both)
 
 
 def test_unreadable_files_are_refused_and_never_unpickled(both, tmp_path):

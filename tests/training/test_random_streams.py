@@ -1,28 +1,13 @@
 """Every random stream of a seed has its own number, and all are defined in one file."""
 
 import re
-from enum import IntEnum, unique
 
 import numpy as np
-import pytest
 from commands import ROOT
 
 from omnilearn.training.random_streams import OrderStream, Stream
 
 SOURCES = [path for path in (ROOT / "omnilearn").rglob("*.py") if "random_streams" not in path.name]
-
-
-@pytest.mark.parametrize("streams", [Stream, OrderStream])
-def test_no_number_is_used_twice(streams):
-    numbers = [streams[name].value for name in streams.__members__]  # with aliases
-    assert len(set(numbers)) == len(numbers)
-    first, second = list(streams)[:2]
-    assert np.random.default_rng((7, first)).random() != np.random.default_rng((7, second)).random()
-
-
-def test_a_repeated_number_raises_on_import():
-    with pytest.raises(ValueError, match="duplicate values"):
-        unique(IntEnum("Twice", {"ONE": 1, "OTHER": 1}))
 
 
 def test_every_stream_is_used_and_no_module_defines_others():

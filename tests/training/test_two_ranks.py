@@ -62,9 +62,7 @@ def group(report: dict, name: str) -> dict[str, np.ndarray]:
 def test_both_ranks_have_the_same_weights_after_training(two):
     for name in ("descent", "weights"):
         first, second = (group(report, name) for report in two)
-        assert first.keys() == second.keys()
-        for key, array in first.items():
-            np.testing.assert_array_equal(array, second[key], err_msg=key)
+        np.testing.assert_equal(first, second)
 
 
 def test_ranks_have_different_numbers_of_constituents(two):

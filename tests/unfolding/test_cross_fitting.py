@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.errors import UserError
 from omnilearn.fit import load_best
-from omnilearn.model.checkpoint import model_weights
+from omnilearn.model.checkpoint import model_weights, weight_arrays
 from omnilearn.statistics.results import read_results
 from omnilearn.training.trainer import Trainer
 from omnilearn.unfolding.boosted_trees import TreeFit
@@ -67,7 +68,7 @@ def network(events, run, config=NETWORK):
         events,
         run,
         0,
-        make=lambda seed: deepsets(events, replace(config, seed=seed)),
+        make=partial(deepsets, SPEC),
         first=config,
         later=config,
         about={"task": "test"},
@@ -147,8 +148,7 @@ def test_step_1_of_a_later_iteration_keeps_the_body_and_resets_the_logits(few_ev
     trained = {}
     for fold in range(few_events.folds):
         load_best(fit.network, tmp_path / "iteration1_step1" / "seed0" / f"fold{fold}")
-        weights = model_weights(fit.network).items()
-        trained[fold] = {name: np.array(weight) for name, weight in weights}
+        trained[fold] = weight_arrays(fit.network)
     for fold, before in trained.items():
         folder = tmp_path / "iteration2_step1" / "seed0" / f"fold{fold}"
         assert fit.start(replace(step, name="iteration2_step1"), folder, 0)

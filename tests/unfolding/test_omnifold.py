@@ -5,7 +5,7 @@ import pytest
 from toy_unfolding import RESOLUTION, Gaussians
 
 from omnilearn.errors import UserError
-from omnilearn.unfolding.omnifold import Step, unfold
+from omnilearn.unfolding.omnifold import unfold
 
 EVENTS = 40_000
 
@@ -17,16 +17,6 @@ def unfolded(*arguments, **options):
 def mean_and_width(values, weights):
     mean = np.average(values, weights=weights)
     return mean, np.sqrt(np.average((values - mean) ** 2, weights=weights))
-
-
-def test_the_ratio_of_two_shifted_gaussians_is_the_known_one():
-    shift, toys = 0.4, Gaussians.of(EVENTS, 0.4)
-    ones = np.ones(EVENTS)
-    ratio = toys.fit(Step("ratio", "gen", ones, ones, against_data=True))
-    x = toys.simulation["gen"]
-    central = np.abs(x) < 2
-    expected = np.exp(shift * x - shift**2 / 2)
-    np.testing.assert_allclose(ratio[central], expected[central], rtol=0.06)
 
 
 def test_unfolding_recovers_a_gaussian_shift():
@@ -119,8 +109,7 @@ def test_an_interrupted_unfolding_resumes_after_its_last_step():
         toys.steps.clear()
         unfolded(toys.sample(), toys.fit, 2, stored)
         assert toys.steps == list(expected)[finished:]
-        for name, weights in expected.items():
-            np.testing.assert_array_equal(stored[name], weights)
+        np.testing.assert_equal(stored, expected)
 
 
 def test_ratios_of_step_1_multiply_the_push_weights_and_those_of_step_2_are_the_weights():

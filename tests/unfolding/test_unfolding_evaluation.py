@@ -12,7 +12,7 @@ from toy_events import SPEC, write_events
 from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.unfolding import evaluation
-from omnilearn.unfolding.likelihood_ratio import closure
+from omnilearn.unfolding.cross_fitting import closure
 from omnilearn.unfolding.spectrum_distances import BINNING
 from omnilearn.unfolding.two_sample_test import signed_auc
 from omnilearn.unfolding.unfolded_weights import read_weights
