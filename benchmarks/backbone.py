@@ -66,7 +66,8 @@ CURVE = """\
 ## Learning curve
 
 Validation cross-entropy and macro AUC against the number of pre-training jets, at the best epoch. \
-The trainings differ in the jets seen{schedule}:
+The trainings also differ in the jets seen and in the share of them at a constant learning rate, \
+after which it falls to zero:
 
 {table}
 ![Validation cross-entropy and AUC against pre-training jets]({name}_learning_curve.png)
@@ -192,15 +193,8 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
         classes=", ".join(backbone.class_names),
         table=metrics_table(results),
         test_jets=grouped(results["auc"].n),
-        curve=curve_section(name, [*curve, run], bool(before)) if curve else "",
+        curve=CURVE.format(name=name, table=curve_table([*curve, run])) if curve else "",
     )
-
-
-def curve_section(name: str, runs: list[Path], last_was_constant: bool) -> str:
-    """The learning curve as a section of the card; the rate of the last run may begin constant."""
-    schedule = " and in the learning rate, which in all but the last falls from the first epoch on"
-    table = curve_table(runs)
-    return CURVE.format(name=name, schedule=schedule if last_was_constant else "", table=table)
 
 
 def metrics_table(results: dict) -> str:
@@ -214,13 +208,16 @@ def metrics_table(results: dict) -> str:
 
 def curve_table(runs: list[Path]) -> str:
     """A line per number of pre-training jets."""
-    rows = [["pre-training jets", "jets seen", "validation cross-entropy", "macro AUC", "accuracy"]]
+    jets = ["pre-training jets", "jets seen", "at a constant rate"]
+    rows = [[*jets, "validation cross-entropy", "macro AUC", "accuracy"]]
     for run in runs:
-        results, best = read_results(run / "results.json"), best_epoch(read_history(run))
+        own = read_history(run)
+        results, best, seen = read_results(run / "results.json"), best_epoch(own), whole_history(run)
         rows.append(
             [
                 grouped(training_jets(run)),
-                grouped(jets_seen(whole_history(run))),
+                grouped(jets_seen(seen)),
+                f"{1 - jets_seen(own) / jets_seen(seen):.0%}",
                 f"{best['validation']['cross_entropy']:.4f}",
                 results["auc"].text,
                 results["accuracy"].text,
