@@ -91,13 +91,13 @@ def test_constituents_are_massless_and_jets_have_no_phi(columns):
 
 
 def test_the_class_is_that_of_the_file_and_the_classes_are_mixed(
-    toy_jets, preprocess, tmp_path, columns
+    toy_jets, convert, tmp_path, columns
 ):
     for seed, name in enumerate("gqtwz"):
         flat_files.write(
             tmp_path / f"raw/{name}.hdf5", flat_files.columns("jetnet30", toy_jets, seed=seed)
         )
-    assert preprocess("jetnet30", "--raw", tmp_path / "raw", "--out", tmp_path)[0] == 0
+    convert("jetnet30")
     with h5py.File(tmp_path / "jetnet30/train/jetnet30_train_000.h5") as file:
         assert file["pid"].shape[1] == 5
         label, source = file["pid"][:].argmax(axis=1), file["source"][:, 0]
@@ -109,14 +109,14 @@ def test_the_class_is_that_of_the_file_and_the_classes_are_mixed(
 
 def test_a_file_of_the_other_size_is_refused(columns, refused, tmp_path):
     flat_files.write(tmp_path / "raw/g150.hdf5", columns)
-    assert "has shape (50, 30, 4)" in refused("jetnet150", "--raw", tmp_path / "raw")
-    assert "holds none of g.hdf5" in refused("jetnet30", "--raw", tmp_path / "raw")
+    assert "has shape (50, 30, 4)" in refused("jetnet150")
+    assert "holds none of g.hdf5" in refused("jetnet30")
 
 
 def test_a_class_whose_link_is_broken_is_not_left_out(columns, refused, tmp_path):
     flat_files.write(tmp_path / "raw/g.hdf5", columns)
     (tmp_path / "raw/q.hdf5").symlink_to(tmp_path / "gone.hdf5")
-    assert "q.hdf5 is no file, or a link" in refused("jetnet30", "--raw", tmp_path / "raw")
+    assert "q.hdf5 is no file, or a link" in refused("jetnet30")
 
 
 def test_a_file_name_without_a_class_is_refused(columns, tmp_path):
@@ -131,7 +131,7 @@ def test_a_file_name_without_a_class_is_refused(columns, tmp_path):
 def test_columns_of_another_meaning_are_refused(columns, refused, tmp_path, column, value, message):
     columns["particle_features"][[9, 12], 0, column] = value
     flat_files.write(tmp_path / "raw/w.hdf5", columns)
-    text = refused("jetnet30", "--raw", tmp_path / "raw")
+    text = refused("jetnet30")
     assert f"{message}" in text
     assert "jet 9" in text
 

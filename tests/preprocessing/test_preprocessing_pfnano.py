@@ -12,7 +12,6 @@ import numpy as np
 import pfnano_files
 import pytest
 import uproot
-from commands import output_of
 from damaged_files import MUTATIONS, survives
 from golden import REAL
 
@@ -125,13 +124,11 @@ def test_jets_that_fail_a_cut_of_the_paper_are_counted(branches, tmp_path):
     assert any("Flag_BadPFMuonFilter" in sentence for sentence in selection)
 
 
-def test_rejected_jets_are_printed_and_stored(branches, tmp_path, preprocess):
+def test_rejected_jets_are_printed_and_stored(branches, tmp_path, convert):
     branches["FatJet_pt"] = pfnano_files.one_jet(branches["FatJet_pt"], 0, 0, 200.0)
     branches["Flag_eeBadScFilter"] = None
     pfnano_files.write(tmp_path / "raw/0000/nano_1.root", branches)
-    printed = output_of(
-        preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
-    )
+    printed = convert("aspen")
     assert "1 jets of pt <= 300 GeV: left out" in printed
     assert "filters that the file lacks: Flag_eeBadScFilter" in printed
     with h5py.File(tmp_path / "aspen/train/aspen_train_000.h5") as file:
@@ -184,7 +181,7 @@ def test_columns_that_a_file_lacks_are_nan_and_filters_it_lacks_are_named(branch
 def test_a_needed_branch_that_is_missing_is_named(branches, tmp_path, refused, lacking, message):
     branches[lacking] = None
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert message in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +198,7 @@ def test_wrong_numbers_are_refused_with_branch_and_event(
 ):
     branches[name] = pfnano_files.one_jet(branches[name], 4, 0, value)
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert message in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +214,7 @@ def test_columns_of_another_meaning_are_refused(branches, tmp_path, refused, nam
     key = f"PFCands_{name}"
     branches[key] = pfnano_files.one_jet(branches[key], 4, link, value)
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert message in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen")
 
 
 def test_the_same_jets_twice_are_refused(columns, branches, tmp_path, refused):
@@ -241,9 +238,9 @@ def test_small_files_share_an_output_up_to_a_limit(columns, tmp_path, monkeypatc
     assert groups == [tuple(paths[:2]), tuple(paths[2:4]), (paths[4],)]
 
 
-def test_extra_columns_stay_with_their_jets_through_the_shuffle(branches, tmp_path, preprocess):
+def test_extra_columns_stay_with_their_jets_through_the_shuffle(branches, tmp_path, convert):
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    convert("aspen")
     paths = sorted((tmp_path / "aspen").rglob("*.h5"))
     total = 0
     for path in paths:
@@ -279,17 +276,16 @@ def test_a_reader_without_extra_columns_leaves_nan(branches, tmp_path):
     assert np.isnan(prepared.records["jet_extra"]).all()
 
 
-def test_a_file_of_a_production_may_hold_no_event(branches, tmp_path, preprocess):
+def test_a_file_of_a_production_may_hold_no_event(branches, tmp_path, convert):
     pfnano_files.write(tmp_path / "raw/nano_1.root", branches)
     pfnano_files.write(tmp_path / "raw/nano_2.root", {k: v[:0] for k, v in branches.items()})
-    status, _, message = preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0, message
+    convert("aspen")
 
 
 def test_a_file_without_any_jet_is_refused(branches, tmp_path, refused):
     branches |= {name: values[:, :0] for name, values in branches.items() if name[:6] == "FatJet"}
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert "none of 0 rows is left" in refused("aspen", "--raw", tmp_path / "raw")
+    assert "none of 0 rows is left" in refused("aspen")
 
 
 def test_a_file_without_its_extra_columns_is_made_again(branches, tmp_path, preprocess):
