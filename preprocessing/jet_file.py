@@ -76,16 +76,11 @@ def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
                 return False
     except OSError:
         return False
-    expected = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "dataset": provenance.dataset,
-        "split": provenance.split,
-        "seed": provenance.seed,
+    expected = {"format": FORMAT, "format_version": FORMAT_VERSION} | {
+        key: getattr(provenance, key)
+        for key in ("dataset", "split", "seed", "sources", "fingerprints")
     }
-    return all(stored.get(key) == value for key, value in expected.items()) and all(
-        list(stored.get(key, [])) == getattr(provenance, key) for key in ("sources", "fingerprints")
-    )
+    return all(np.array_equal(stored.get(key), value) for key, value in expected.items())
 
 
 def stored_fingerprints(path: Path) -> list[str]:

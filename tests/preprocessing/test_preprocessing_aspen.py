@@ -8,7 +8,6 @@ import pytest
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import ASPEN
-from omnilearn.kinematics import to_cartesian
 from preprocessing import aspen
 from preprocessing.jet_chunk import prepare
 
@@ -102,15 +101,6 @@ def test_the_order_of_the_file_does_not_matter(columns):
     shuffled = prepare(chunk(columns), ASPEN, Path("aspen"))
     np.testing.assert_allclose(shuffled.features, expected.features, atol=1e-6)
     assert (np.diff(shuffled.features[: shuffled.kept[0], 3]) <= 0).all()
-
-
-def test_phi_across_the_seam_stays_close(columns):
-    counts = chunk(columns).counts
-    momenta = np.tile([[5.0, 0.1, 3.1, 6.0]], (counts.sum(), 1))
-    columns["PFCands"][..., :4] = flat_files.padded(to_cartesian(momenta), counts, 150)
-    columns["jet_kinematics"][:, 2] = -3.1
-    prepared = prepare(chunk(columns), ASPEN, Path("aspen"))
-    np.testing.assert_allclose(prepared.features[:, 1], 6.2 - 2 * np.pi, atol=1e-5)
 
 
 def test_jets_whose_weights_are_all_zero_are_left_out(columns):

@@ -9,7 +9,6 @@ import pytest
 from damaged_files import MUTATIONS, survives
 from public_order import in_public_order
 
-from omnilearn.data.catalogue import CMS
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import to_rapidity
 from preprocessing import cms
@@ -233,35 +232,6 @@ def test_a_file_of_no_kept_jet_is_refused_with_the_reasons(write, arrays, refuse
     public["jets_i"][:, 6] = 0
     write(**public)
     assert "none of 50 rows is left; 50 of no parton: left out" in refused("cms")
-
-
-def test_of_more_than_a_hundred_particles_the_hardest_stay(write, arrays, convert, tmp_path):
-    public = arrays()
-    hardness = np.random.default_rng(4).permutation(np.linspace(2, 9, 150))
-    more = np.zeros((150, 6))
-    more[:, 0], more[:, 4] = hardness, 22
-    public["pfcs"] = np.concatenate([more, public["pfcs"]])
-    public["pfcs_index"] = public["pfcs_index"] + 150
-    public["pfcs_index"][0] = 0
-    write(**public)
-    convert("cms")
-    jets = in_public_order(tmp_path / "cms")
-    soft = np.exp(jets["data"][0, :, 3])
-    assert jets["multiplicity"][0] > 150
-    assert soft.min() >= np.sort(hardness)[-100] - 1e-4
-    assert jets["data"].shape[1] == CMS.max_constituents == 100
-
-
-def test_a_rotation_across_the_seam_changes_no_feature(write, arrays, convert, tmp_path):
-    features = []
-    for turn in (0.0, np.pi - 0.1):
-        public = arrays()
-        public["pfcs"][:, 2] += turn
-        public["jets_f"][:, COLUMN["jets_f"]["jet_phi"]] += turn
-        write(**public)
-        convert("cms", "--out", tmp_path / str(turn))
-        features.append(in_public_order(tmp_path / str(turn) / "cms")["data"])
-    np.testing.assert_allclose(features[1], features[0], atol=2e-6)
 
 
 @pytest.mark.parametrize(

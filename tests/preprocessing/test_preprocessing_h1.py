@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from damaged_files import MUTATIONS, survives
 from golden import stored_arrays
+from public_order import in_public_order
 from root_trees import write_tree
 
 from omnilearn.data.catalogue import H1
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass
 from preprocessing import h1
-from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import dataset_arrays
+from preprocessing.jet_chunk import CHUNK_ROWS
 
 RAPGAP, DJANGO = "Rapgap_Eplus0607_0.root", "Django_Eplus0607_0.root"
 
@@ -89,16 +89,14 @@ def test_the_eighth_stored_feature_is_the_charge(write, convert, tmp_path):
     write(f"out_ep0607/{RAPGAP}")
     write(f"out_ep0607/{DJANGO}", seed=1)
     convert("h1")
-    rows = []
-    for path in sorted((tmp_path / "h1").rglob("*.h5")):
-        with h5py.File(path) as file:
-            assert file["data"].shape[1:] == (30, 8)
-            assert attributes(file)["features"][7] == "charge"
-            assert set(np.unique(file["data"][..., 7])) == {-1, 0, 1}
-            # source 0 is Djangoh, 1 Rapgap, in the order of the classes
-            np.testing.assert_array_equal(file["pid"], file["source"][:, 0])
-            rows += [tuple(row) for row in file["source"]]
-    assert len(rows) == len(set(rows)) == 100
+    jets = in_public_order(tmp_path / "h1")
+    assert jets["data"].shape == (100, 30, 8)
+    assert set(np.unique(jets["data"][..., 7])) == {-1, 0, 1}
+    # source 0 is Djangoh, 1 Rapgap, in the order of the classes
+    np.testing.assert_array_equal(jets["pid"], jets["source"][:, 0])
+    assert len(np.unique(jets["source"], axis=0)) == 100
+    with h5py.File(tmp_path / "h1/train/h1_train_000.h5") as file:
+        assert attributes(file)["features"][7] == "charge"
 
 
 CUTS = [
@@ -158,23 +156,6 @@ def test_a_jet_without_constituents_is_left_out_and_counted(branches, write, con
     write(DJANGO, seed=1)
     printed = convert("h1")
     assert printed.count("1 without constituents: left out") == 1
-
-
-def test_a_fraction_above_one_is_clipped_and_one_constituent_is_a_jet(branches, write):
-    arrays = branches()
-    for name in ("pt", "eta", "phi", "e", "charge", "idx"):
-        values = arrays[f"jet_part_{name}"]
-        fraction = ak.unflatten(np.array([{"pt": 1.001, "e": 0.98}.get(name, 0)], "f4"), [1])
-        arrays[f"jet_part_{name}"] = ak.values_astype(
-            ak.concatenate([fraction, values[1:]]), "i4" if name == "idx" else "f4"
-        )
-    path = write(**arrays)
-    prepared = prepare(next(h1.read(path)), H1, path)
-    stored = dataset_arrays(prepared, H1)
-    assert stored["multiplicity"][0] == 1
-    assert stored["data"][0, 0, 2] == pytest.approx(np.log(1e-6))
-    assert prepared.clipped == 1
-    assert np.isfinite(stored["data"]).all()
 
 
 def test_thirty_constituents_are_stored_and_all_are_counted(write):

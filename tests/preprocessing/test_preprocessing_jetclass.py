@@ -11,7 +11,6 @@ import uproot
 from golden import DATA
 
 from omnilearn.data.catalogue import JETCLASS
-from omnilearn.kinematics import from_cartesian, from_relative
 from preprocessing import jetclass, jetclass_files
 from preprocessing.jet_chunk import JetChunk, prepare
 
@@ -85,12 +84,6 @@ def test_file_numbers_decide_the_split_of_a_flat_folder(write_jetclass, convert,
         assert len(list((tmp_path / "jetclass" / split).iterdir())) == 2
 
 
-def test_the_folders_of_the_public_download_are_found(write_jetclass, tmp_path):
-    for folder, number in (("train_100M", "007"), ("val_5M", "124"), ("test_20M", "110")):
-        write_jetclass(tmp_path / f"Pythia/{folder}/WToQQ_{number}.root", "Wqq", n=10)
-    assert [shard.shares[0][0] for shard in jetclass.shards(tmp_path)] == ["train", "val", "test"]
-
-
 def test_a_file_of_mixed_classes_is_labelled_by_its_branches(write_jetclass, convert, tmp_path):
     names = np.array(JETCLASS.class_names)[np.arange(50) % 10]
     write_jetclass(tmp_path / "raw/train/mixed.root", names)
@@ -157,15 +150,6 @@ def test_constituents_without_pt_are_none_and_jets_without_constituents_are_drop
         np.testing.assert_array_equal(np.sort(file["multiplicity"]), np.sort(multiplicity))
 
 
-def test_the_jet_mass_is_that_of_the_jet_branches(write_jetclass, toy_jets, convert, tmp_path):
-    write_jetclass(tmp_path / "raw/train/ZToQQ_000.root", "Zqq")
-    convert("jetclass", *TRAIN)
-    _, _, jets = toy_jets(50)
-    mass = np.sqrt(jets[:, 3] ** 2 - (jets[:, 0] * np.cosh(jets[:, 1])) ** 2)
-    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
-        np.testing.assert_allclose(np.sort(file["jet"][:, 2]), np.sort(mass), rtol=1e-3)
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -228,16 +212,3 @@ def test_a_tree_of_another_name_or_without_jets_is_refused(refused, tmp_path):
         file.mktree("Events", {"x": "f4"})
         file["Events"].extend({"x": np.ones(3, np.float32)})
     assert "has no tree 'tree' but Events" in refused("jetclass", *TRAIN)
-
-
-def test_features_give_back_the_momenta_of_a_jet(write_jetclass, convert, tmp_path):
-    path = write_jetclass(tmp_path / "raw/train/HToBB_000.root", "Hbb", n=1)
-    convert("jetclass", *TRAIN)
-    with uproot.open(path) as file:
-        tree = file["tree"].arrays(library="ak")
-    names = ("px", "py", "pz", "energy")
-    momenta = from_cartesian(np.stack([tree[f"part_{name}"][0] for name in names], axis=-1))
-    jet = np.array([tree[f"jet_{name}"][0] for name in ("pt", "eta", "phi", "energy")])
-    with h5py.File(tmp_path / "jetclass/train/jetclass_train_000.h5") as file:
-        recovered = from_relative(file["data"][0, : len(momenta)], jet)
-    np.testing.assert_allclose(recovered, momenta, rtol=1e-5, atol=1e-5)

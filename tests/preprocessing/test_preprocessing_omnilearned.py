@@ -187,20 +187,6 @@ def test_an_impossible_number_names_its_jet(write, refused, column, value, words
     assert words in refused("jetclass", "--splits", "train")
 
 
-def test_the_recovered_energy_is_the_sum_of_the_constituents(jets):
-    momenta, counts, jet, _ = jets(50, seed=4)
-    owner = np.repeat(np.arange(50), counts)
-    recovered, known = omnilearned.recover_jets(
-        counts,
-        momenta[:, 0],
-        momenta[:, 1] - jet[owner, 1],
-        delta_phi(momenta[:, 2], jet[owner, 2]),
-        momenta[:, 3],
-    )
-    assert known.all()
-    np.testing.assert_allclose(recovered[:, 3], np.bincount(owner, momenta[:, 3]), rtol=1e-3)
-
-
 def test_columns_that_are_not_read_may_be_missing_numbers(write):
     path = write(columns=7, replace={"global": np.full((60, 2), np.nan)})
     (expected,) = omnilearned.Reader(JETCLASS).read(write("train/b.h5"))

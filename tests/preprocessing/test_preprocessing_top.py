@@ -153,13 +153,6 @@ def test_a_table_of_805_columns_is_refused(top_table, write_top, refused, tmp_pa
     assert "has 805 columns" in refused("top", *TRAIN)
 
 
-def test_megaelectronvolts_are_refused(top_table, write_top, refused, tmp_path):
-    table = top_table(50)
-    table[:, :804] *= 1000
-    write_top(tmp_path / "raw/train.h5", table)
-    assert "MeV" in refused("top", *TRAIN)
-
-
 def test_nan_names_column_and_jet(top_table, write_top, refused, tmp_path):
     table = top_table(50)
     table[[17, 30], 6] = np.nan
