@@ -76,11 +76,9 @@ def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
                 return False
     except OSError:
         return False
-    expected = {"format": FORMAT, "format_version": FORMAT_VERSION} | {
-        key: getattr(provenance, key)
-        for key in ("dataset", "split", "seed", "sources", "fingerprints")
-    }
-    return all(np.array_equal(stored.get(key), value) for key, value in expected.items())
+    expected = vars(provenance) | {"format": FORMAT, "format_version": FORMAT_VERSION}
+    compared = ("format", "format_version", "dataset", "split", "seed", "sources", "fingerprints")
+    return all(key in stored and np.array_equal(stored[key], expected[key]) for key in compared)
 
 
 def stored_fingerprints(path: Path) -> list[str]:
