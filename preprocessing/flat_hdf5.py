@@ -13,7 +13,6 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from preprocessing.gzip_file import uncompressed
-from preprocessing.jet_chunk import CHUNK_ROWS
 from preprocessing.sources import reading, refuse_row
 
 # the chunks of a reader need not agree with the stored ones: a stored chunk shared by two reads is
@@ -44,14 +43,11 @@ class Columns:
         """The key of a column in this file."""
         return self.datasets[name].name.removeprefix("/")
 
-    def read(self, first: int, last: int) -> dict[str, np.ndarray]:
-        """Rows first to last of every column, in the stored number types."""
-        return {name: column[first:last] for name, column in self.datasets.items()}
-
-    def chunks(self, chunk_rows: int = CHUNK_ROWS) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-        """The file, `chunk_rows` rows at a time: number of the first row, columns."""
+    def chunks(self, chunk_rows: int) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The file, `chunk_rows` rows at a time: number of the first row, columns as stored."""
         for first in range(0, self.rows, chunk_rows):
-            yield first, self.read(first, min(first + chunk_rows, self.rows))
+            rows = slice(first, first + chunk_rows)
+            yield first, {name: column[rows] for name, column in self.datasets.items()}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import numpy as np
 
 from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.kinematics import count_clipped, invariant_mass, relative_features
+from omnilearn.kinematics import count_clipped, from_cartesian, invariant_mass, relative_features
 
 CHUNK_ROWS = 4096  # jets read at a time; bounds the memory of a run
 MOMENTUM_LIMIT = 1e8  # GeV; above any collider, and its square is far from overflow
@@ -59,6 +59,12 @@ class JetChunk:
             shape = (len(self.constituents), len(spec.constituent_extra))
             extra = np.full(shape, np.nan, np.float32)
         return extra if self.identity is None else np.concatenate([self.identity, extra], axis=1)
+
+
+def summed_jets(cartesian: np.ndarray, owner: np.ndarray, jets: int) -> np.ndarray:
+    """Sums (jets, 4) pt, eta, phi, energy of the px, py, pz, energy (n, 4) of jets `owner` (n,)."""
+    sums = [np.bincount(owner, component, jets) for component in cartesian.T]
+    return from_cartesian(np.stack(sums, axis=-1))
 
 
 def record_type(spec: DatasetSpec) -> np.dtype:

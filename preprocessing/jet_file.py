@@ -76,16 +76,9 @@ def is_complete(path: Path, provenance: Provenance, spec: DatasetSpec) -> bool:
                 return False
     except OSError:
         return False
-    expected = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "dataset": provenance.dataset,
-        "split": provenance.split,
-        "seed": provenance.seed,
-    }
-    return all(stored.get(key) == value for key, value in expected.items()) and all(
-        list(stored.get(key, [])) == getattr(provenance, key) for key in ("sources", "fingerprints")
-    )
+    expected = vars(provenance) | {"format": FORMAT, "format_version": FORMAT_VERSION}
+    compared = ("format", "format_version", "dataset", "split", "seed", "sources", "fingerprints")
+    return all(key in stored and np.array_equal(stored[key], expected[key]) for key in compared)
 
 
 def stored_fingerprints(path: Path) -> list[str]:

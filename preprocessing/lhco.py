@@ -16,7 +16,7 @@ from omnilearn.clustering import cluster
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
-from omnilearn.kinematics import from_cartesian, invariant_mass, sum_constituents, to_cartesian
+from omnilearn.kinematics import from_cartesian, jet_mass, to_cartesian
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
 from preprocessing.pandas_table import Table, open_table
@@ -151,7 +151,7 @@ def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) ->
         jet=jets[selected.ravel()],
         label=label[row].astype(np.int64),
         rows=first_row + row,
-        observables=dijet_mass(jets[selected])[:, None, None],
+        observables=jet_mass(jets[selected])[:, None, None],
         rejected={reason: events for reason, events in rejected.items() if events},
     )
 
@@ -196,8 +196,3 @@ def leading_pairs(event: np.ndarray, pt: np.ndarray) -> np.ndarray:
     first = np.flatnonzero(np.diff(event, prepend=-1))  # jet of each event
     has_two = np.diff(first, append=len(event)) > 1
     return order[first[has_two, None] + np.arange(2)]
-
-
-def dijet_mass(jets: np.ndarray) -> np.ndarray:
-    """Mass (events,) [GeV] of the two jets (events, 2, 4): pt, eta, phi, energy."""
-    return invariant_mass(sum_constituents(jets))

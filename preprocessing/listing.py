@@ -12,6 +12,7 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.log import log
+from preprocessing.convert import unit
 from preprocessing.sources import SPLITS
 
 WIDTH = 100
@@ -93,5 +94,4 @@ def rows(spec: DatasetSpec, files: list[Path]) -> str:
             return str(error)
         total += layout.rows
         origins.add(layout.origin)
-    unit = "jets" if spec.jets_per_row == 1 else "events"
-    return f"{total} {unit} ({' and '.join(sorted(origins))})"
+    return f"{total} {unit(spec)} ({' and '.join(sorted(origins))})"

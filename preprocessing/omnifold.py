@@ -17,9 +17,9 @@ import numpy as np
 from omnilearn.clustering import angularity, softdrop, subjettiness
 from omnilearn.data.catalogue import OMNIFOLD
 from omnilearn.errors import UserError
-from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian
+from omnilearn.kinematics import from_rapidity, to_cartesian
 from preprocessing.identity import identity, masses
-from preprocessing.jet_chunk import CHUNK_ROWS, MOMENTUM_LIMIT, JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, MOMENTUM_LIMIT, JetChunk, summed_jets
 from preprocessing.npz_stream import open_npz
 from preprocessing.sources import (
     RemoteFile,
@@ -167,12 +167,10 @@ def chunk(arrays: dict[str, np.ndarray], label: int, path: Path, first_row: int)
     impossible = ~(np.abs(cartesian) < MOMENTUM_LIMIT).all(axis=1)
     bad = np.bincount(owner[impossible] // len(LEVELS), minlength=events) > 0
     refuse(bad, "a particle has an impossible momentum", path, first_row)
-    jets = [np.bincount(owner, component, counts.size) for component in cartesian.T]
-
     return JetChunk(
         constituents=constituents,
         counts=counts.ravel(),
-        jet=from_cartesian(np.stack(jets, axis=-1)),
+        jet=summed_jets(cartesian, owner, counts.size),
         label=np.full(events, label),
         rows=first_row + np.arange(events),
         identity=identity(pdg_id, path, "particles"),

@@ -19,13 +19,13 @@ from omnilearn.data.declared import FILE_NAME, write_declaration
 from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, MOST_SLOTS, DatasetSpec, JetLabel
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
-from omnilearn.kinematics import from_cartesian, to_cartesian
+from omnilearn.kinematics import to_cartesian
 from omnilearn.log import log
 from omnilearn.progress import progress
 from omnilearn.typed import LARGEST_SEED
 from preprocessing.convert import Job
 from preprocessing.identity import identity
-from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev, summed_jets
 from preprocessing.jet_file import Provenance
 from preprocessing.own_columns import class_numbers, group_numbers, weights_and_scale
 from preprocessing.own_constituents import PDG_ID, Constituents, constituents_of
@@ -151,12 +151,10 @@ class JetArrays:
         selected = slice(begin, begin + int(counts.sum()))
         momenta = self.constituents.momenta[selected]
         owner = np.repeat(np.arange(len(counts)), counts)
-        cartesian = to_cartesian(momenta)
-        total = [np.bincount(owner, column, len(counts)) for column in cartesian.T]
         return JetChunk(
             constituents=momenta,
             counts=counts,
-            jet=from_cartesian(np.stack(total, axis=-1)),
+            jet=summed_jets(to_cartesian(momenta), owner, len(counts)),
             label=self.label[first:stop],
             rows=first + np.arange(len(counts)),
             identity=None if pdg_id is None else identity(pdg_id[selected], source, PDG_ID),

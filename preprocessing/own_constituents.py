@@ -139,10 +139,6 @@ def records_of(table) -> ak.Array:
     return ak.zip(fields, depth_limit=1, with_name="Momentum4D" if is_vector else None)
 
 
-def is_vector_object(thing) -> bool:
-    return type(thing).__module__.startswith("vector.backends.object")
-
-
 def momentum_of(vector) -> dict[str, float] | None:
     """The components of a four-vector of the package vector; None for None."""
     return None if vector is None else {key: getattr(vector, key) for key in MOMENTUM}
@@ -172,7 +168,7 @@ def columns_of_jets(jets: list) -> tuple[Columns, np.ndarray]:
             raise UserError(f"constituents: jet {row} (counted from 0) is missing")
     jets = [records_of(jet) if column_names(jet) else jet for jet in jets]
     first = next((item for jet in jets for item in list(jet)[:1] if item is not None), None)
-    if is_vector_object(first):
+    if type(first).__module__.startswith("vector.backends.object"):
         return columns_of_awkward(
             ak.from_iter([[momentum_of(each) for each in jet] for jet in jets])
         )

@@ -14,7 +14,7 @@ import numpy as np
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.kinematics import from_cartesian, invariant_mass
 from preprocessing.identity import identity
-from preprocessing.jet_chunk import JetChunk
+from preprocessing.jet_chunk import JetChunk, summed_jets
 from preprocessing.sources import refuse_row
 
 # columns of a candidate: those of the public HDF5 files of Aspen Open Jets
@@ -46,9 +46,7 @@ def weighted_jets(
     real &= (candidates[:, 0] != 0) | (candidates[:, 1] != 0)
     flat, owner = candidates[real].astype(np.float64), owner[real]
     weighted = flat[:, :4] * flat[:, PUPPI_WEIGHT, None]
-    summed = from_cartesian(
-        np.stack([np.bincount(owner, column, len(jets)) for column in weighted.T], axis=-1)
-    )
+    summed = summed_jets(weighted, owner, len(jets))
     pt, eta, phi = jets.T.astype(np.float64)
     calibration = np.divide(pt, summed[:, 0], out=np.ones_like(pt), where=summed[:, 0] > 0)
     energy = np.hypot(pt * np.cosh(eta), calibration * invariant_mass(summed))

@@ -13,11 +13,11 @@ import numpy as np
 
 from omnilearn.data.catalogue import QG
 from omnilearn.errors import UserError
-from omnilearn.kinematics import from_cartesian, from_rapidity, to_cartesian
+from omnilearn.kinematics import from_rapidity, to_cartesian
 from preprocessing import converted
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.identity import identity, masses
-from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, summed_jets
 from preprocessing.npz_stream import NpzRows, open_npz
 from preprocessing.sources import (
     RemoteFile,
@@ -137,12 +137,10 @@ def chunk(particles: np.ndarray, label: np.ndarray, path: Path, first_row: int) 
     counts = real.sum(axis=1)
     pt, rapidity, phi, pdg_id = particles[real].T
     constituents = from_rapidity(pt, rapidity, phi, masses(pdg_id, path, "X"))
-    cartesian = np.zeros((*real.shape, 4))
-    cartesian[real] = to_cartesian(constituents)
     return JetChunk(
         constituents=constituents,
         counts=counts,
-        jet=from_cartesian(cartesian.sum(axis=1)),
+        jet=summed_jets(to_cartesian(constituents), np.nonzero(real)[0], len(label)),
         label=label.astype(np.int64),
         rows=first_row + np.arange(len(label)),
         identity=identity(pdg_id, path, "X"),

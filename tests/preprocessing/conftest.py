@@ -7,7 +7,8 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
-from commands import refusal_of
+from commands import output_of, refusal_of
+from flat_files import padded
 from root_trees import write_tree
 
 from omnilearn.data.catalogue import JETCLASS
@@ -31,9 +32,7 @@ def toy_jets():
         eta = rng.uniform(-1.5, 1.5, n)[owner] + rng.normal(0, 0.1, total)
         phi = wrap_phi(rng.uniform(-np.pi, np.pi, n)[owner] + rng.normal(0, 0.1, total))
         momenta = np.stack([pt[order], eta, phi, pt[order] * np.cosh(eta)], axis=-1)
-        padded = np.zeros((n, 40, 4))
-        padded[np.arange(40) < counts[:, None]] = momenta
-        return momenta, counts, sum_constituents(padded)
+        return momenta, counts, sum_constituents(padded(momenta, counts, 40))
 
     return make
 
@@ -74,8 +73,7 @@ def top_table(toy_jets):
     def make(n: int = 50, seed: int = 0) -> np.ndarray:
         momenta, counts, _ = toy_jets(n, seed)
         table = np.zeros((n, 806))
-        slots = np.zeros((n, 200, 4))
-        slots[np.arange(200) < counts[:, None]] = to_cartesian(momenta)[:, [3, 0, 1, 2]]
+        slots = padded(to_cartesian(momenta)[:, [3, 0, 1, 2]], counts, 200)
         table[:, :800] = slots.reshape(n, 800)
         table[:, 805] = np.random.default_rng(seed).integers(0, 2, n)
         return table
@@ -119,12 +117,25 @@ def preprocess(monkeypatch, capsys):
 
 
 @pytest.fixture
-def refused(preprocess, tmp_path):
-    """check(*arguments): the command fails with one sentence and leaves no file; the sentence."""
+def convert(preprocess, tmp_path):
+    """run(dataset, *flags): converts tmp_path / raw into tmp_path; what the command prints."""
 
-    def check(*arguments) -> str:
+    def run(dataset: str, *flags) -> str:
+        folders = ("--raw", tmp_path / "raw", "--out", tmp_path)
+        return output_of(preprocess(dataset, *folders, "--workers", 1, *flags))
+
+    return run
+
+
+@pytest.fixture
+def refused(preprocess, tmp_path):
+    """check(dataset, *flags): the conversion of tmp_path / raw fails with one sentence and leaves
+    no file; the sentence."""
+
+    def check(dataset: str, *flags) -> str:
         out = tmp_path / "refused"
-        message = refusal_of(preprocess(*arguments, "--out", out, "--workers", 1))
+        folders = ("--raw", tmp_path / "raw", "--out", out)
+        message = refusal_of(preprocess(dataset, *folders, "--workers", 1, *flags))
         assert message.startswith("error: ")
         assert message.count("\n") == 1
         assert not [path for path in out.rglob("*") if path.is_file()]

@@ -21,6 +21,14 @@ def released_arrays(name: str) -> dict[str, np.ndarray]:
         return dict(file)
 
 
+def assert_log_of_one_minus(logarithm: np.ndarray, rel: np.ndarray, real: np.ndarray) -> None:
+    """Assert that the logarithms (jets, slots) are log(1 - rel) in the real slots, well below 1."""
+    one_minus = (1 - rel)[real]
+    digits = one_minus > 1e-3
+    stored = np.exp(logarithm[real].astype(np.float64))
+    np.testing.assert_allclose(stored[digits], one_minus[digits], atol=3e-6)
+
+
 def stored_arrays(chunk: JetChunk, spec: DatasetSpec, path: Path) -> dict[str, np.ndarray]:
     """The arrays that our files hold of the jets of a chunk."""
     return dataset_arrays(prepare(chunk, spec, path), spec)

@@ -10,7 +10,6 @@ import pytest
 from omnilearn.data.catalogue import ASPEN, CATALOGUE, H1, LHCO, OMNIFOLD, dataset
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.errors import UserError
-from preprocessing import jets_in_memory
 from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own import write_dataset
 
@@ -99,4 +98,3 @@ def test_impossible_jets_are_named_as_those_of_files_are(jets):
     far = ak.with_field(far, far.pt * np.cosh(far.eta), "energy")
     with pytest.raises(UserError, match=r"constituents: jet 40 \(counted from 0\)"):
         JetsInMemory(far, spec).gather(np.arange(38, 42))
-    assert jets_in_memory.SOURCE.name == "constituents"

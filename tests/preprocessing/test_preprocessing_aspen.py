@@ -8,7 +8,6 @@ import pytest
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import ASPEN
-from omnilearn.kinematics import to_cartesian
 from preprocessing import aspen
 from preprocessing.jet_chunk import prepare
 
@@ -68,21 +67,21 @@ def test_impact_parameters_stay_as_stored_and_take_no_part_in_the_features(colum
     )
 
 
-def test_tagging_variables_and_event_numbers_stay_in_the_files(columns, tmp_path, preprocess):
+def test_tagging_variables_and_event_numbers_stay_in_the_files(columns, tmp_path, convert):
     columns["event_info"] = np.arange(150).reshape(50, 3) + 2**40  # more than a float32 holds
     columns["jet_tagging"] = np.random.default_rng(0).uniform(size=(50, 13)).astype(np.float32)
     flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
-    assert preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)[0] == 0
+    convert("aspen")
     extra = in_public_order(tmp_path / "aspen")["jet_extra"]
     np.testing.assert_array_equal(extra[:, :3], columns["event_info"])
     np.testing.assert_array_equal(extra[:, 3:5], columns["jet_kinematics"][:, 2:])
     np.testing.assert_array_equal(extra[:, 5:], columns["jet_tagging"])
 
 
-def test_tagging_variables_of_another_width_are_nan_and_reported(columns, tmp_path, preprocess):
+def test_tagging_variables_of_another_width_are_nan_and_reported(columns, tmp_path, convert):
     columns["jet_tagging"] = columns["jet_tagging"][:, :8]
     flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
-    _, printed, _ = preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)
+    printed = convert("aspen")
     assert "no jet_tagging of 13 columns: NaN is kept" in printed
     assert np.isnan(in_public_order(tmp_path / "aspen")["jet_extra"][:, 5:]).all()
 
@@ -104,15 +103,6 @@ def test_the_order_of_the_file_does_not_matter(columns):
     assert (np.diff(shuffled.features[: shuffled.kept[0], 3]) <= 0).all()
 
 
-def test_phi_across_the_seam_stays_close(columns):
-    counts = chunk(columns).counts
-    momenta = np.tile([[5.0, 0.1, 3.1, 6.0]], (counts.sum(), 1))
-    columns["PFCands"][..., :4] = flat_files.padded(to_cartesian(momenta), counts, 150)
-    columns["jet_kinematics"][:, 2] = -3.1
-    prepared = prepare(chunk(columns), ASPEN, Path("aspen"))
-    np.testing.assert_allclose(prepared.features[:, 1], 6.2 - 2 * np.pi, atol=1e-5)
-
-
 def test_jets_whose_weights_are_all_zero_are_left_out(columns):
     columns["PFCands"][5:9, :, 10] = 0
     assert prepare(chunk(columns), ASPEN, Path("aspen")).dropped_empty == 4
@@ -129,7 +119,7 @@ def test_jets_whose_weights_are_all_zero_are_left_out(columns):
 def test_columns_of_another_meaning_are_refused(columns, refused, tmp_path, column, value, message):
     columns["PFCands"][7, 0, column] = value
     flat_files.write(tmp_path / "raw/RunG_batch0.h5", columns)
-    assert message in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen")
 
 
 def test_a_public_file_keeps_its_number_however_many_have_arrived(columns, tmp_path):
@@ -141,4 +131,4 @@ def test_a_public_file_keeps_its_number_however_many_have_arrived(columns, tmp_p
 
 def test_another_file_name_is_refused(columns, refused, tmp_path):
     flat_files.write(tmp_path / "raw/RunG_batch40.h5", columns)
-    assert "is no public file name" in refused("aspen", "--raw", tmp_path / "raw")
+    assert "is no public file name" in refused("aspen")

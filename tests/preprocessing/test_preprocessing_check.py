@@ -68,10 +68,9 @@ def test_printed_numbers_are_those_of_the_file(preprocess, top_file, monkeypatch
     assert f"{len(real)} constituents" in out
 
 
-def test_the_provenance_of_a_file_is_printed(preprocess, write_top, tmp_path):
+def test_the_provenance_of_a_file_is_printed(preprocess, write_top, tmp_path, convert):
     write_top(tmp_path / "raw" / "train.h5", n=30)
-    command = ("top", "--splits", "train", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert preprocess(*command, "--seed", 4)[0] == 0
+    convert("top", "--splits", "train", "--seed", 4)
     (path,) = tmp_path.rglob("top_train_*.h5")
     out = output_of(preprocess("check", path))
     provenance = {"dataset": "top", "split": "train", "origin": "public", "seed": "4"}

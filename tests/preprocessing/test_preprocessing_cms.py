@@ -6,11 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from commands import output_of
 from damaged_files import MUTATIONS, survives
 from public_order import in_public_order
 
-from omnilearn.data.catalogue import CMS
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import to_rapidity
 from preprocessing import cms
@@ -63,11 +61,9 @@ def write(arrays, tmp_path):
     return write
 
 
-def test_light_quarks_and_gluons_stay_and_the_others_are_counted(
-    write, arrays, preprocess, tmp_path
-):
+def test_light_quarks_and_gluons_stay_and_the_others_are_counted(write, arrays, convert, tmp_path):
     write()
-    printed = output_of(preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path))
+    printed = convert("cms")
     assert "6 of no parton: left out; 12 of charm or beauty: left out" in printed
     jets = in_public_order(tmp_path / "cms")
     parton = arrays()["jets_i"][:, 6]
@@ -79,10 +75,10 @@ def test_light_quarks_and_gluons_stay_and_the_others_are_counted(
 
 
 def test_jets_are_corrected_and_keep_their_weight_and_pseudorapidity(
-    write, arrays, preprocess, tmp_path
+    write, arrays, convert, tmp_path
 ):
     write()
-    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    convert("cms")
     jets = in_public_order(tmp_path / "cms")
     public = arrays()["jets_f"][jets["source"][:, 1]]
     pt, mass, eta, jec, weight = (
@@ -95,9 +91,9 @@ def test_jets_are_corrected_and_keep_their_weight_and_pseudorapidity(
     np.testing.assert_allclose(jets["weight"], weight, rtol=1e-6)
 
 
-def test_particles_below_one_gev_are_left_out_and_not_counted(write, arrays, preprocess, tmp_path):
+def test_particles_below_one_gev_are_left_out_and_not_counted(write, arrays, convert, tmp_path):
     write()
-    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    convert("cms")
     jets, public = in_public_order(tmp_path / "cms"), arrays()
     edges = public["pfcs_index"].astype(int)
     for row, jet in enumerate(jets["source"][:, 1]):
@@ -150,12 +146,12 @@ def test_chunks_cover_a_file_longer_than_one(arrays, write):
     np.testing.assert_array_equal(pt, np.tile(first.constituents[:, 0], times))
 
 
-def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, preprocess, tmp_path):
+def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, convert, tmp_path):
     for number in range(2):
         write(number, seed=number)
     (tmp_path / "raw/SIM1800").mkdir()
     write(2, seed=2).rename(tmp_path / "raw/SIM1800" / NAME.format(0).replace("470", "1800"))
-    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    convert("cms")
     rows = set()
     for path in (tmp_path / "cms").rglob("*.h5"):
         with h5py.File(path) as file:
@@ -169,7 +165,7 @@ def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, prep
     assert len(list((tmp_path / "cms/train").glob("*.h5"))) == 2
 
 
-def test_slices_behind_linked_folders_are_found(write, preprocess, tmp_path):
+def test_slices_behind_linked_folders_are_found(write, tmp_path):
     write(0).parent.rename(tmp_path / "disk")
     raw = write(1, seed=1).parent
     (raw / "SIM470").symlink_to(tmp_path / "disk")
@@ -182,7 +178,7 @@ def test_the_same_public_file_twice_is_refused_by_its_name(write, refused, tmp_p
     path = write(0)
     (tmp_path / "raw/more").mkdir()
     shutil.copy(path, tmp_path / "raw/more" / path.name)
-    message = refused("cms", "--raw", tmp_path / "raw")
+    message = refused("cms")
     assert "are the same public file twice (slice 470, number 0)" in message
 
 
@@ -200,7 +196,7 @@ def test_a_repacked_copy_of_another_name_is_refused_by_its_jets(write, arrays, r
     copy = write(7, **repacked)
     write(3, seed=3)
     assert copy.stat().st_size != path.stat().st_size
-    message = refused("cms", "--raw", path.parent)
+    message = refused("cms")
     assert f"{path} and {copy} hold the same jets" in message
 
 
@@ -216,14 +212,14 @@ def test_a_copy_of_a_file_of_an_earlier_run_is_refused(write, preprocess, tmp_pa
 
 
 def test_jets_without_hard_particles_are_counted_and_single_ones_kept(
-    write, arrays, preprocess, tmp_path
+    write, arrays, convert, tmp_path
 ):
     public = arrays()
     edges = public["pfcs_index"].astype(int)
     public["pfcs"][edges[0] : edges[1], 0] = 0.5
     public["pfcs"][edges[1] + 1 : edges[2], 0] = 0.5
     write(**public)
-    _, printed, _ = preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
+    printed = convert("cms")
     assert "1 without constituents: left out" in printed
     jets = in_public_order(tmp_path / "cms")
     assert jets["source"][0, 1] == 1
@@ -231,42 +227,11 @@ def test_jets_without_hard_particles_are_counted_and_single_ones_kept(
     assert np.isfinite(jets["data"]).all()
 
 
-def test_a_file_of_no_kept_jet_is_refused_with_the_reasons(write, arrays, refused, tmp_path):
+def test_a_file_of_no_kept_jet_is_refused_with_the_reasons(write, arrays, refused):
     public = arrays()
     public["jets_i"][:, 6] = 0
     write(**public)
-    assert "none of 50 rows is left; 50 of no parton: left out" in refused(
-        "cms", "--raw", tmp_path / "raw"
-    )
-
-
-def test_of_more_than_a_hundred_particles_the_hardest_stay(write, arrays, preprocess, tmp_path):
-    public = arrays()
-    hardness = np.random.default_rng(4).permutation(np.linspace(2, 9, 150))
-    more = np.zeros((150, 6))
-    more[:, 0], more[:, 4] = hardness, 22
-    public["pfcs"] = np.concatenate([more, public["pfcs"]])
-    public["pfcs_index"] = public["pfcs_index"] + 150
-    public["pfcs_index"][0] = 0
-    write(**public)
-    preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path)
-    jets = in_public_order(tmp_path / "cms")
-    soft = np.exp(jets["data"][0, :, 3])
-    assert jets["multiplicity"][0] > 150
-    assert soft.min() >= np.sort(hardness)[-100] - 1e-4
-    assert jets["data"].shape[1] == CMS.max_constituents == 100
-
-
-def test_a_rotation_across_the_seam_changes_no_feature(write, arrays, preprocess, tmp_path):
-    features = []
-    for turn in (0.0, np.pi - 0.1):
-        public = arrays()
-        public["pfcs"][:, 2] += turn
-        public["jets_f"][:, COLUMN["jets_f"]["jet_phi"]] += turn
-        write(**public)
-        preprocess("cms", "--raw", tmp_path / "raw", "--out", tmp_path / str(turn))
-        features.append(in_public_order(tmp_path / str(turn) / "cms")["data"])
-    np.testing.assert_allclose(features[1], features[0], atol=2e-6)
+    assert "none of 50 rows is left; 50 of no parton: left out" in refused("cms")
 
 
 @pytest.mark.parametrize(
@@ -281,47 +246,47 @@ def test_a_rotation_across_the_seam_changes_no_feature(write, arrays, preprocess
     ],
 )
 def test_an_impossible_number_names_file_key_and_jet(
-    write, arrays, refused, tmp_path, key, row, column, value, message
+    write, arrays, refused, key, row, column, value, message
 ):
     public = arrays()
     public[key][row, COLUMN[key][column]] = value
     path = write(**public)
-    assert f"{path}: {message}" in refused("cms", "--raw", tmp_path / "raw")
+    assert f"{path}: {message}" in refused("cms")
 
 
 @pytest.mark.parametrize(("factor", "hint"), [(1000.0, "MeV"), (0.001, "TeV")])
-def test_other_units_are_refused(write, arrays, refused, tmp_path, factor, hint):
+def test_other_units_are_refused(write, arrays, refused, factor, hint):
     public = arrays()
     public["jets_f"][:, :5] *= factor
     public["pfcs"][:, [0, 3]] *= factor
     write(**public)
-    assert hint in refused("cms", "--raw", tmp_path / "raw")
+    assert hint in refused("cms")
 
 
 @pytest.mark.parametrize(
     "index", [np.arange(51) * -1, np.full(51, 10**6), np.arange(51)[::-1], np.zeros(51) + np.nan]
 )
-def test_an_index_that_does_not_fit_the_particles_is_refused(write, refused, tmp_path, index):
+def test_an_index_that_does_not_fit_the_particles_is_refused(write, refused, index):
     write(pfcs_index=index)
-    assert "pfcs_index does not fit the particles" in refused("cms", "--raw", tmp_path / "raw")
+    assert "pfcs_index does not fit the particles" in refused("cms")
 
 
-def test_missing_arrays_and_columns_are_named(write, arrays, refused, tmp_path):
-    public, raw = arrays(), tmp_path / "raw"
+def test_missing_arrays_and_columns_are_named(write, arrays, refused):
+    public = arrays()
     for key in public:
         write(**{key: None})
-        assert f"has no array {key} but" in refused("cms", "--raw", raw)
+        assert f"has no array {key} but" in refused("cms")
     write(jets_f=public["jets_f"][:, :-1])
-    assert "jets_f has 16 columns, but those of" in refused("cms", "--raw", raw)
+    assert "jets_f has 16 columns, but those of" in refused("cms")
     recorded = {**cms.COLUMNS, "jets_i": cms.COLUMNS["jets_i"][:-1]}
     write(names=recorded, jets_i=public["jets_i"][:, :-1])
-    assert "jets_i has no column hard_pid" in refused("cms", "--raw", raw)
+    assert "jets_i has no column hard_pid" in refused("cms")
     write(jets_f=public["jets_f"][:-1])
-    assert "do not belong together" in refused("cms", "--raw", raw)
+    assert "do not belong together" in refused("cms")
     write(pfcs_index=public["pfcs_index"][:-1])
-    assert "do not belong together" in refused("cms", "--raw", raw)
+    assert "do not belong together" in refused("cms")
     write(pfcs=public["pfcs"][:, 0])
-    assert "it must be a table" in refused("cms", "--raw", raw)
+    assert "it must be a table" in refused("cms")
 
 
 def test_folders_of_recorded_jets_and_empty_or_truncated_files_are_refused(
@@ -330,11 +295,11 @@ def test_folders_of_recorded_jets_and_empty_or_truncated_files_are_refused(
     raw = tmp_path / "raw"
     path = write()
     path.write_bytes(path.read_bytes()[:-1000])
-    assert "truncated or damaged" in refused("cms", "--raw", raw)
+    assert "truncated or damaged" in refused("cms")
     path.write_bytes(b"")
-    assert "is empty (0 bytes)" in refused("cms", "--raw", raw)
+    assert "is empty (0 bytes)" in refused("cms")
     path.rename(raw / "CMS_Jet300_pT375-infGeV_0_compressed.h5")
-    assert "recorded and generated files lack the parton" in refused("cms", "--raw", raw)
+    assert "recorded and generated files lack the parton" in refused("cms")
 
 
 def test_the_355_public_files_are_named():

@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 import pytest
 import uproot
-from commands import output_of
 from root_trees import write_tree
 
 from omnilearn.hdf5_sums import attributes
@@ -71,20 +70,20 @@ def test_jets_labels_and_identities_are_those_of_the_branches(
         np.testing.assert_array_equal(identity[:, 0], -identity[:, 1])
 
 
-def test_top_has_a_file_per_split(columns, preprocess, tmp_path):
+def test_top_has_a_file_per_split(columns, convert, tmp_path):
     for seed, split in enumerate(("train", "val", "test")):
         write(tmp_path / f"raw/{split}_file.root", columns(seed=seed))
-    output_of(preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path))
+    convert("top")
     for split in ("train", "val", "test"):
         with h5py.File(tmp_path / f"top/{split}/top_{split}_000.h5") as file:
             assert list(attributes(file)["sources"]) == [f"{split}_file.root"]
             assert len(file["pid"]) == 60
 
 
-def test_quark_gluon_training_files_give_validation_jets(columns, preprocess, tmp_path):
+def test_quark_gluon_training_files_give_validation_jets(columns, convert, tmp_path):
     for seed, name in enumerate(("train_file_0", "train_file_1", "test_file_0")):
         write(tmp_path / f"raw/{name}.root", columns(180, seed, 520.0))
-    output_of(preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path))
+    convert("qg")
     sizes = {}
     for split in ("train", "val", "test"):
         for path in (tmp_path / f"qg/{split}").glob("*.h5"):
@@ -100,18 +99,18 @@ def test_both_kinds_a_strange_name_and_a_wrong_branch_are_refused(
 ):
     raw = tmp_path / "raw"
     write(raw / "jets.root", columns())
-    assert "must begin with train, val or test" in refused("top", "--raw", raw)
+    assert "must begin with train, val or test" in refused("top")
     (raw / "jets.root").rename(raw / "train_file.root")
     write_top(raw / "train.h5")
-    assert "two versions of the same jets" in refused("top", "--raw", raw)
+    assert "two versions of the same jets" in refused("top")
     (raw / "train.h5").unlink()
     branches = columns()
     branches["label"] = np.full(60, 2)
     write(raw / "train_file.root", branches)
-    assert "label is 2 in jet 0" in refused("top", "--raw", raw)
+    assert "label is 2 in jet 0" in refused("top")
     del branches["label"]
     write(raw / "train_file.root", branches)
-    assert "lacks the branch label" in refused("top", "--raw", raw)
+    assert "lacks the branch label" in refused("top")
 
 
 def test_text_in_place_of_numbers_is_refused(columns, refused, tmp_path):
@@ -119,7 +118,7 @@ def test_text_in_place_of_numbers_is_refused(columns, refused, tmp_path):
     (tmp_path / "raw").mkdir()
     with uproot.recreate(tmp_path / "raw/train_file.root") as file:
         file.mkrntuple("tree", branches)
-    assert "label holds <U3, but numbers are expected" in refused("top", "--raw", tmp_path / "raw")
+    assert "label holds <U3, but numbers are expected" in refused("top")
 
 
 def test_without_pyarrow_the_message_names_it(refused, tmp_path, monkeypatch):
@@ -127,7 +126,7 @@ def test_without_pyarrow_the_message_names_it(refused, tmp_path, monkeypatch):
     path.parent.mkdir()
     path.write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    message = refused("qg", "--raw", path.parent)
+    message = refused("qg")
     assert "is a Parquet file, which pyarrow reads; install it with: pip install pyarrow" in message
 
 
@@ -137,13 +136,13 @@ def test_a_damaged_parquet_file_or_one_with_holes_is_refused(columns, refused, t
     branches = columns(jet_pt=520.0)
     branches["jet_pt"] = ak.mask(branches["jet_pt"], np.arange(60) != 7)
     write(path, branches)
-    assert "jet_pt is not a finite number in jet 7" in refused("qg", "--raw", path.parent)
+    assert "jet_pt is not a finite number in jet 7" in refused("qg")
     for name in converted.MOMENTUM:
         branches[name] = ak.mask(branches[name], np.arange(60) != 5)
     write(path, branches)
-    assert "part_px is missing in jet 5" in refused("qg", "--raw", path.parent)
+    assert "part_px is missing in jet 5" in refused("qg")
     del branches["part_charge"]
     write(path, branches)
-    assert "lacks the column part_charge" in refused("qg", "--raw", path.parent)
+    assert "lacks the column part_charge" in refused("qg")
     path.write_bytes(path.read_bytes()[:-200])
-    assert f"{path} cannot be read" in refused("qg", "--raw", path.parent)
+    assert f"{path} cannot be read" in refused("qg")

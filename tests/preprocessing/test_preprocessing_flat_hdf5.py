@@ -6,7 +6,6 @@ import flat_files
 import h5py
 import numpy as np
 import pytest
-from commands import output_of
 from damaged_files import MUTATIONS, survives
 
 from omnilearn.data.catalogue import dataset
@@ -57,39 +56,39 @@ def read_prepared(name: str, path):
 def test_a_missing_column_is_named_with_those_that_are_there(name, make, refused, raw):
     for key in READ[name]:
         make(name, {key: None})
-        message = refused(name, "--raw", raw)
+        message = refused(name)
         assert f"{raw / flat_files.FILES[name]} has no {key}" in message
         assert dataset(name).title in message
 
 
 @every_dataset
-def test_a_column_of_another_shape_is_refused(name, make, refused, raw, toy_jets):
+def test_a_column_of_another_shape_is_refused(name, make, refused, toy_jets):
     arrays = flat_files.columns(name, toy_jets)
     for key in READ[name]:
         wrong = arrays[key][..., :-1] if arrays[key].ndim > 1 else arrays[key][:, None]
         make(name, {key: wrong})
-        message = refused(name, "--raw", raw)
+        message = refused(name)
         assert f"{key} has shape {wrong.shape}" in message
 
 
 @every_dataset
-def test_columns_of_unequal_lengths_are_refused(name, make, refused, raw, toy_jets):
+def test_columns_of_unequal_lengths_are_refused(name, make, refused, toy_jets):
     key = list(READ[name])[1]
     make(name, {key: flat_files.columns(name, toy_jets)[key][:-1]})
-    assert f"{key} has 49 rows" in refused(name, "--raw", raw)
+    assert f"{key} has 49 rows" in refused(name)
 
 
 @every_dataset
-def test_words_in_place_of_numbers_are_refused(name, make, refused, raw):
+def test_words_in_place_of_numbers_are_refused(name, make, refused):
     key = next(iter(READ[name]))
     path = make(name, {key: None})
     with h5py.File(path, "a") as file:
         file[key] = ["gluon"] * 50
-    assert f"{key} holds no numbers" in refused(name, "--raw", raw)
+    assert f"{key} holds no numbers" in refused(name)
     with h5py.File(path, "a") as file:
         del file[key]
         file.create_group(key)
-    assert f"{key} holds no numbers" in refused(name, "--raw", raw)
+    assert f"{key} holds no numbers" in refused(name)
 
 
 @every_dataset
@@ -97,32 +96,32 @@ def test_an_empty_folder_an_empty_file_and_a_file_of_no_jets_are_refused(
     name, make, refused, raw, toy_jets
 ):
     raw.mkdir()
-    assert dataset(name).source in refused(name, "--raw", raw)
+    assert dataset(name).source in refused(name)
     (raw / flat_files.FILES[name]).touch()
-    assert "0 bytes" in refused(name, "--raw", raw)
+    assert "0 bytes" in refused(name)
     make(name, {key: values[:0] for key, values in flat_files.columns(name, toy_jets).items()})
-    assert "holds no jets" in refused(name, "--raw", raw)
+    assert "holds no jets" in refused(name)
 
 
 @every_dataset
-def test_nan_names_column_and_jet(name, make, refused, raw, toy_jets):
+def test_nan_names_column_and_jet(name, make, refused, toy_jets):
     for key, parts in READ[name].items():
         for part in parts:
             values = flat_files.columns(name, toy_jets)[key]
             values.reshape(len(values), -1)[[17, 30], part] = np.nan
             make(name, {key: values})
-            message = refused(name, "--raw", raw)
+            message = refused(name)
             assert key in message
             assert "is not a finite number in jet 17" in message
 
 
 @pytest.mark.parametrize("name", PT_COLUMNS)
-def test_momenta_in_mev_are_refused_with_the_hint(name, make, refused, raw, toy_jets):
+def test_momenta_in_mev_are_refused_with_the_hint(name, make, refused, toy_jets):
     arrays = flat_files.columns(name, toy_jets)
     for key, part in PT_COLUMNS[name]:
         arrays[key][..., part] *= 1000
     make(name, arrays)
-    assert "looks like MeV" in refused(name, "--raw", raw)
+    assert "looks like MeV" in refused(name)
 
 
 @every_dataset
@@ -142,7 +141,7 @@ def test_features_give_back_the_constituents(name, make, toy_jets):
 
 @every_dataset
 def test_jets_of_no_constituent_are_counted_and_those_of_one_are_kept(
-    name, make, toy_jets, preprocess, raw, tmp_path
+    name, make, toy_jets, convert, tmp_path
 ):
     arrays = flat_files.columns(name, toy_jets)
     for values in arrays.values():
@@ -150,7 +149,7 @@ def test_jets_of_no_constituent_are_counted_and_those_of_one_are_kept(
             values[:10] = 0
             values[10:20, 1:] = 0
     make(name, arrays)
-    printed = output_of(preprocess(name, "--raw", raw, "--out", tmp_path, "--workers", 1))
+    printed = convert(name)
     dropped, single = 0, 0
     for path in (tmp_path / name).rglob("*.h5"):
         with h5py.File(path) as file:
@@ -162,9 +161,9 @@ def test_jets_of_no_constituent_are_counted_and_those_of_one_are_kept(
 
 
 @every_dataset
-def test_every_jet_is_in_one_split(name, make, preprocess, raw, tmp_path):
+def test_every_jet_is_in_one_split(name, make, convert, tmp_path):
     make(name, n=400)
-    assert preprocess(name, "--raw", raw, "--out", tmp_path, "--workers", 1)[0] == 0
+    convert(name)
     rows, sizes = [], {}
     for split, _ in dataset(name).splits:
         (path,) = (tmp_path / name / split).glob("*.h5")

@@ -6,17 +6,16 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
-import uproot
-from commands import output_of
 from damaged_files import MUTATIONS, survives
 from golden import stored_arrays
+from public_order import in_public_order
+from root_trees import write_tree
 
 from omnilearn.data.catalogue import H1
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import delta_phi, invariant_mass
 from preprocessing import h1
-from preprocessing.jet_chunk import CHUNK_ROWS, prepare
-from preprocessing.jet_file import dataset_arrays
+from preprocessing.jet_chunk import CHUNK_ROWS
 
 RAPGAP, DJANGO = "Rapgap_Eplus0607_0.root", "Django_Eplus0607_0.root"
 
@@ -64,17 +63,8 @@ def write(branches, tmp_path):
     def write(
         name: str = RAPGAP, tree: str | None = None, n: int = 50, seed: int = 0, **replaced
     ) -> Path:
-        arrays = {k: v for k, v in (branches(n, seed) | replaced).items() if v is not None}
-        path = tmp_path / "raw" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         tree = tree or f"{Path(name).name.partition('_')[0]}/minitree"
-        with uproot.recreate(path) as file:
-            types = {
-                key: values.type.content if isinstance(values, ak.Array) else values.dtype
-                for key, values in arrays.items()
-            }
-            file.mktree(tree, types).extend(arrays)
-        return path
+        return write_tree(tmp_path / "raw" / name, tree, branches(n, seed) | replaced)
 
     return write
 
@@ -95,20 +85,18 @@ def test_constituents_of_the_leading_jet_have_their_absolute_momenta(branches, t
     np.testing.assert_array_equal(chunk.identity[:, 0], charge[leading])
 
 
-def test_the_eighth_stored_feature_is_the_charge(write, preprocess, tmp_path):
+def test_the_eighth_stored_feature_is_the_charge(write, convert, tmp_path):
     write(f"out_ep0607/{RAPGAP}")
     write(f"out_ep0607/{DJANGO}", seed=1)
-    output_of(preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path))
-    rows = []
-    for path in sorted((tmp_path / "h1").rglob("*.h5")):
-        with h5py.File(path) as file:
-            assert file["data"].shape[1:] == (30, 8)
-            assert attributes(file)["features"][7] == "charge"
-            assert set(np.unique(file["data"][..., 7])) == {-1, 0, 1}
-            # source 0 is Djangoh, 1 Rapgap, in the order of the classes
-            np.testing.assert_array_equal(file["pid"], file["source"][:, 0])
-            rows += [tuple(row) for row in file["source"]]
-    assert len(rows) == len(set(rows)) == 100
+    convert("h1")
+    jets = in_public_order(tmp_path / "h1")
+    assert jets["data"].shape == (100, 30, 8)
+    assert set(np.unique(jets["data"][..., 7])) == {-1, 0, 1}
+    # source 0 is Djangoh, 1 Rapgap, in the order of the classes
+    np.testing.assert_array_equal(jets["pid"], jets["source"][:, 0])
+    assert len(np.unique(jets["source"], axis=0)) == 100
+    with h5py.File(tmp_path / "h1/train/h1_train_000.h5") as file:
+        assert attributes(file)["features"][7] == "charge"
 
 
 CUTS = [
@@ -162,29 +150,12 @@ def test_an_event_without_a_jet_is_left_out_and_counted(branches, write):
     np.testing.assert_array_equal(chunk.rows, np.delete(np.arange(50), 5))
 
 
-def test_a_jet_without_constituents_is_left_out_and_counted(branches, write, preprocess, tmp_path):
+def test_a_jet_without_constituents_is_left_out_and_counted(branches, write, convert):
     index = branches()["jet_part_idx"]
     write(jet_part_idx=ak.where(ak.local_index(index, axis=0) == 5, index * 0 + 1, index))
     write(DJANGO, seed=1)
-    _, printed, _ = preprocess("h1", "--raw", tmp_path / "raw", "--out", tmp_path)
+    printed = convert("h1")
     assert printed.count("1 without constituents: left out") == 1
-
-
-def test_a_fraction_above_one_is_clipped_and_one_constituent_is_a_jet(branches, write):
-    arrays = branches()
-    for name in ("pt", "eta", "phi", "e", "charge", "idx"):
-        values = arrays[f"jet_part_{name}"]
-        fraction = ak.unflatten(np.array([{"pt": 1.001, "e": 0.98}.get(name, 0)], "f4"), [1])
-        arrays[f"jet_part_{name}"] = ak.values_astype(
-            ak.concatenate([fraction, values[1:]]), "i4" if name == "idx" else "f4"
-        )
-    path = write(**arrays)
-    prepared = prepare(next(h1.read(path)), H1, path)
-    stored = dataset_arrays(prepared, H1)
-    assert stored["multiplicity"][0] == 1
-    assert stored["data"][0, 0, 2] == pytest.approx(np.log(1e-6))
-    assert prepared.clipped == 1
-    assert np.isfinite(stored["data"]).all()
 
 
 def test_thirty_constituents_are_stored_and_all_are_counted(write):
@@ -213,53 +184,50 @@ def test_chunks_cover_a_file_longer_than_one(write):
         ({"Q2": np.full(50, 100.0)}, "100 with Q2 not above 150 GeV^2: left out; nothing"),
     ],
 )
-def test_wrong_branches_are_named(write, refused, tmp_path, change, words):
+def test_wrong_branches_are_named(write, refused, change, words):
     path = write(**change)
     write(DJANGO, **change)
-    message = refused("h1", "--raw", tmp_path / "raw")
+    message = refused("h1")
     assert words in message
     assert str(path.parent) in message
 
 
-def test_branches_of_unequal_lengths_are_refused(branches, write, refused, tmp_path):
+def test_branches_of_unequal_lengths_are_refused(branches, write, refused):
     write(jet_part_charge=branches()["jet_part_charge"][:, 1:])
     write(DJANGO)
-    assert "jet_part_charge and jet_part_pt have unequal lengths in jet 0" in refused(
-        "h1", "--raw", tmp_path / "raw"
-    )
+    assert "jet_part_charge and jet_part_pt have unequal lengths in jet 0" in refused("h1")
 
 
-def test_a_negative_fraction_is_refused(branches, write, refused, tmp_path):
+def test_a_negative_fraction_is_refused(branches, write, refused):
     values = branches()["jet_part_pt"]
     write(jet_part_pt=ak.where(ak.local_index(values, axis=0) == 7, -values, values))
     write(DJANGO)
-    assert "jet_part_pt is negative in event 7" in refused("h1", "--raw", tmp_path / "raw")
+    assert "jet_part_pt is negative in event 7" in refused("h1")
 
 
-def test_other_units_are_refused_before_the_cuts(branches, write, refused, tmp_path):
+def test_other_units_are_refused_before_the_cuts(branches, write, refused):
     for name, scale, unit in ((RAPGAP, 1000, "MeV"), (DJANGO, 1e-3, "TeV")):
         write(RAPGAP)
         write(DJANGO)
         values = branches()["jet_pt"]
         write(name, jet_pt=ak.values_astype(scale * values, "f4"))
-        assert f"looks like {unit}" in refused("h1", "--raw", tmp_path / "raw")
+        assert f"looks like {unit}" in refused("h1")
 
 
-def test_another_tree_or_the_other_generator_is_refused(write, refused, tmp_path):
-    raw = tmp_path / "raw"
+def test_another_tree_or_the_other_generator_is_refused(write, refused):
     write(DJANGO)
     write(RAPGAP, tree="Events")
-    assert "has no tree 'Django/minitree' or 'Rapgap/minitree'" in refused("h1", "--raw", raw)
+    assert "has no tree 'Django/minitree' or 'Rapgap/minitree'" in refused("h1")
     write(RAPGAP, tree="Django/minitree")
-    assert "its name is one of Rapgap" in refused("h1", "--raw", raw)
+    assert "its name is one of Rapgap" in refused("h1")
 
 
-def test_missing_and_truncated_files_are_refused(write, refused, tmp_path):
+def test_missing_and_truncated_files_are_refused(write, refused):
     path = write()
-    assert "holds no *Django_Eplus0607_*.root" in refused("h1", "--raw", tmp_path / "raw")
+    assert "holds no *Django_Eplus0607_*.root" in refused("h1")
     write(DJANGO)
     path.write_bytes(path.read_bytes()[:-3000])
-    assert "truncated or damaged" in refused("h1", "--raw", tmp_path / "raw")
+    assert "truncated or damaged" in refused("h1")
 
 
 # damaged counts and types make NumPy and uproot warn before they fail

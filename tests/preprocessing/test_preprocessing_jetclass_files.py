@@ -81,7 +81,9 @@ def test_all_twelve_archives_have_their_hash_and_their_folder():
 
 
 @pytest.mark.slow
-def test_the_public_archives_are_unpacked_converted_and_trained_on(archives, preprocess, tmp_path):
+def test_the_public_archives_are_unpacked_converted_and_trained_on(
+    archives, preprocess, tmp_path, convert
+):
     assert "2 files in" in output_of(preprocess("download", "jetclass", "--out", archives))
     names = [name for name in files_in(archives) if name.endswith(".root")]
     assert names == sorted(
@@ -90,7 +92,7 @@ def test_the_public_archives_are_unpacked_converted_and_trained_on(archives, pre
         for number in numbers
         for file in ("TTBar", "ZJetsToNuNu")
     )
-    printed = output_of(preprocess("jetclass", "--raw", archives, "--out", tmp_path / "data"))
+    printed = convert("jetclass", "--out", tmp_path / "data")
     for split, jets in (("train", 80), ("val", 40), ("test", 40)):
         assert f"{split}: {jets // 20} public files" in printed
         with JetFiles(find_files(tmp_path / "data", JETCLASS, split), JETCLASS) as files:
@@ -135,7 +137,7 @@ def test_unpacking_goes_on_where_it_stopped(archives, preprocess):
 def test_an_archive_that_is_not_unpacked_is_never_left_out_in_silence(
     archives, preprocess, refused
 ):
-    message = refused("jetclass", "--raw", archives)
+    message = refused("jetclass")
     assert "2 of its 2 files are not unpacked and would be left out" in message
     assert f"python -m preprocessing download jetclass --out {archives} --files" in message
     # as `tar -xf` of all archives in one place leaves them, but for one
@@ -146,7 +148,7 @@ def test_an_archive_that_is_not_unpacked_is_never_left_out_in_silence(
     counts = {split: len(files) for split, files in splits.items()}
     assert counts == {"train": 4, "val": 2, "test": 2}
     (archives / "TTBar_001.root").unlink()
-    message = refused("jetclass", "--raw", archives)
+    message = refused("jetclass")
     assert f"{archives / TRAIN_PARTS[1]}: 1 of its 2 files are not unpacked" in message
     assert f"tar -xf {archives / TRAIN_PARTS[1]} -C {archives / 'train_100M'}" in message
 
@@ -297,13 +299,13 @@ def test_copies_of_a_file_are_refused_under_any_name(write_jetclass, refused, tm
     first = write_jetclass(raw / "train_100M/ZToQQ_000.root", "Zqq", seed=1)
     write_jetclass(raw / "val_5M/ZToQQ_120.root", "Zqq", seed=2)
     shutil.copy(first, raw)
-    message = refused("jetclass", "--raw", raw)
+    message = refused("jetclass")
     assert f"{raw / 'ZToQQ_000.root'} and {first} are the same train file twice" in message
     # under another name, in another split
     (raw / "ZToQQ_000.root").rename(raw / "test_20M.root")
     (raw / "test_20M").mkdir()
     (raw / "test_20M.root").rename(raw / "test_20M/ZToQQ_100.root")
-    message = refused("jetclass", "--raw", raw)
+    message = refused("jetclass")
     assert "hold the same jets" in message
     assert "test_20M/ZToQQ_100.root" in message
 

@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from commands import output_of
 from damaged_files import MUTATIONS, survives
 from golden import released_arrays
+from public_order import in_public_order
 
 from omnilearn.data.catalogue import LHCO
 from omnilearn.data.reader import JetFiles
@@ -94,7 +94,7 @@ def test_dijet_mass_and_regions_equal_the_released_ones():
     pt, eta, phi, mass = np.moveaxis(released["in.jets"][..., :4], -1, 0)
     assert np.abs(phi).max() == np.pi  # a jet on the seam of phi
     energy = np.hypot(pt * np.cosh(eta), mass)
-    ours = lhco.dijet_mass(np.stack([pt, eta, wrap_phi(phi), energy], axis=-1))
+    ours = jet_mass(np.stack([pt, eta, wrap_phi(phi), energy], axis=-1))
     np.testing.assert_allclose(ours, released["out.get_dimass"], rtol=1e-12)
     masses = released["in.mjj"]
     edges = sorted({*LHCO.signal_region, *np.ravel(LHCO.sidebands)})
@@ -179,7 +179,7 @@ def test_the_jets_do_not_depend_on_the_chunks(tmp_path):
     assert lhco.count(path) == 20
 
 
-def test_events_below_the_trigger_or_without_two_jets_are_counted(raw, preprocess, tmp_path):
+def test_events_below_the_trigger_or_without_two_jets_are_counted(raw, convert, tmp_path):
     table = raw_events(30)
     table[:4, :2100:3] *= 0.7  # 1.05 TeV
     table[4:7, 1:2100:3] += np.where(table[4:7, :2100:3] > 0, 4.2, 0)  # beyond |eta| = 2.5
@@ -188,19 +188,16 @@ def test_events_below_the_trigger_or_without_two_jets_are_counted(raw, preproces
         table[event, :2100] = 0
         table[event, : particles.size] = particles.ravel()
     table[9, :2100] = 0
-    _, printed, _ = preprocess("lhco", "--raw", raw(table), "--out", tmp_path, "--workers", 1)
+    printed = convert("lhco", "--raw", raw(table))
     assert "3 events without two jets: left out" in printed
     assert "7 events without a leading jet above 1200 GeV in |eta| < 2.5: left out" in printed
-    rows = []
-    for path in tmp_path.rglob("lhco_*.h5"):
-        with h5py.File(path) as file:
-            rows += file["source"][:, 1].tolist()
-    assert sorted(rows) == list(range(10, 30))
+    rows = in_public_order(tmp_path / "lhco")["source"][:, 1]
+    np.testing.assert_array_equal(rows, np.arange(10, 30))
 
 
-def test_splits_share_no_event_and_events_are_complete(raw, preprocess, tmp_path):
+def test_splits_share_no_event_and_events_are_complete(raw, convert, tmp_path):
     table = raw_events(200, counts=5)
-    preprocess("lhco", "--raw", raw(table), "--out", tmp_path, "--workers", 1)
+    convert("lhco", "--raw", raw(table))
     rows_of_splits = []
     for split, share in LHCO.splits:
         path = tmp_path / f"lhco/{split}/lhco_{split}_000.h5"
@@ -231,8 +228,8 @@ def test_jets_across_the_seam_of_phi_are_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(("size", "kept"), [(1, 1), (279, 279), (330, 279)])
-def test_jets_of_one_constituent_and_of_more_than_the_slots(raw, preprocess, tmp_path, size, kept):
-    preprocess("lhco", "--raw", raw(raw_events(20, counts=size)), "--out", tmp_path)
+def test_jets_of_one_constituent_and_of_more_than_the_slots(raw, convert, tmp_path, size, kept):
+    convert("lhco", "--raw", raw(raw_events(20, counts=size)))
     with h5py.File(tmp_path / "lhco/train/lhco_train_000.h5") as file:
         assert (file["multiplicity"][:] == min(size, 279)).all() or size > 279
         assert (file["jet"][..., 4] == size).all()
@@ -295,26 +292,26 @@ def test_missing_and_duplicate_files_are_named(raw, refused, tmp_path):
     (tmp_path / "raw").mkdir()
     for name in ("events_anomalydetection_v2.features.h5", "events_LHCO2020_BlackBox1.h5"):
         (tmp_path / "raw" / name).touch()
-    message = refused("lhco", "--raw", tmp_path / "raw")
+    message = refused("lhco")
     assert "holds no events_anomalydetection*.h5 with the particles of the events" in message
     assert "but events_LHCO2020_BlackBox1.h5, events_anomalydetection_v2.features.h5" in message
     raw(raw_events())
     write(tmp_path / "raw/events_anomalydetection.h5", raw_events())
-    message = refused("lhco", "--raw", tmp_path / "raw")
+    message = refused("lhco")
     assert "are versions or parts of the same events" in message
 
 
-def test_a_file_without_a_table_or_with_two_or_cut_off_is_refused(raw, refused, tmp_path):
+def test_a_file_without_a_table_or_with_two_or_cut_off_is_refused(raw, refused):
     path = raw(raw_events()) / NAME
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    assert "truncated or damaged" in refused("lhco", "--raw", path.parent)
+    assert "truncated or damaged" in refused("lhco")
     path.write_bytes(content)
     pd.DataFrame(raw_events()).to_hdf(path, key="more")
-    assert "has several pandas tables: df, more" in refused("lhco", "--raw", path.parent)
+    assert "has several pandas tables: df, more" in refused("lhco")
     with h5py.File(path, "w") as file:
         file["released"] = np.zeros(3)
-    assert "has no pandas table: released" in refused("lhco", "--raw", path.parent)
+    assert "has no pandas table: released" in refused("lhco")
 
 
 def test_a_file_without_a_selected_event_is_refused(raw, refused):
@@ -331,10 +328,10 @@ def test_damaged_files_are_refused_in_a_sentence(tmp_path, layout):
     assert survives("lhco", path, tmp_path / "out") > MUTATIONS // 12
 
 
-def test_a_simulated_sample_becomes_pairs_of_jets_that_a_training_reads(preprocess, tmp_path):
+def test_a_simulated_sample_becomes_pairs_of_jets_that_a_training_reads(convert, tmp_path):
     path = tmp_path / "raw" / simulated.FILE_NAME
     produce(simulated.CARD, [OutputFile(path, "train", (6, 6, 0))], seed=2, workers=1)
-    printed = output_of(preprocess("lhco", "--raw", tmp_path / "raw", "--out", tmp_path))
+    printed = convert("lhco")
     assert "left out" not in printed  # the trigger was that of the reader
     assert " events (background " in printed
     events = 0

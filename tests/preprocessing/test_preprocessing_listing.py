@@ -21,10 +21,10 @@ def test_every_dataset_is_listed_with_its_origin_and_citation(preprocess, tmp_pa
         assert max(map(len, entry.splitlines())) <= 100
 
 
-def test_files_and_jets_of_every_split_are_counted(write_top, preprocess, tmp_path):
+def test_files_and_jets_of_every_split_are_counted(write_top, preprocess, tmp_path, convert):
     write_top(tmp_path / "raw/train.h5", n=50)
     write_top(tmp_path / "raw/val.h5", n=20)
-    preprocess("top", "--raw", tmp_path / "raw", "--out", tmp_path / "data", "--workers", 1)
+    convert("top", "--out", tmp_path / "data")
     _, printed, _ = preprocess("list", "--out", tmp_path / "data")
     line = " ".join(printed.split())
     assert "train 1 files, 50 jets (public)" in line

@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
-from commands import output_of
 from damaged_files import MUTATIONS, survives
+from flat_files import padded
 from golden import stored_arrays
+from public_order import in_public_order
 
 from omnilearn.data.catalogue import OMNIFOLD
-from omnilearn.kinematics import delta_phi, from_cartesian, to_cartesian, to_rapidity
+from omnilearn.kinematics import delta_phi, to_cartesian, to_rapidity
 from preprocessing import omnifold
 from preprocessing.identity import masses
-from preprocessing.jet_chunk import CHUNK_ROWS
+from preprocessing.jet_chunk import CHUNK_ROWS, summed_jets
 
 SIMULATION, DATA = "Pythia21_Zjet_pTZ-200GeV_{}.npz", "Herwig_Zjet_pTZ-200GeV_{}.npz"
 HERE = Path("toy")
@@ -32,18 +32,15 @@ def arrays(toy_jets):
             mass = masses(omnifold.PDG_IDS[code], HERE, "toy")
             momenta[:, 3] = np.hypot(momenta[:, 0] * np.cosh(momenta[:, 1]), mass)
             owner = np.repeat(np.arange(n), counts)
-            summed = [np.bincount(owner, component) for component in to_cartesian(momenta).T]
-            jets = to_rapidity(from_cartesian(np.stack(summed, axis=-1)))
+            jets = to_rapidity(summed_jets(to_cartesian(momenta), owner, n))
             rows = to_rapidity(momenta)
             rows[:, 0] /= 100
             rows[:, 1] -= jets[owner, 1]
             rows[:, 2] = delta_phi(rows[:, 2], jets[owner, 2])
             rows[:, 3] = code / 10
-            particles = np.zeros((n, 40 + index, 4))
-            particles[np.arange(40 + index) < counts[:, None]] = rows
             public |= {
                 f"{level}_jets": jets,
-                f"{level}_particles": particles,
+                f"{level}_particles": padded(rows, counts, 40 + index),
                 f"{level}_mults": counts.astype(float),
             }
             for name in ("lhas", "widths", "ang2s", "tau2s", "sdms", "zgs"):
@@ -72,28 +69,23 @@ def prepared(public: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return stored_arrays(omnifold.chunk(public, 0, HERE, 0), OMNIFOLD, HERE)
 
 
-def test_the_levels_of_an_event_are_stored_row_by_row(arrays, write, preprocess, tmp_path):
+def test_the_levels_of_an_event_are_stored_row_by_row(arrays, write, convert, tmp_path):
     write()
     write(DATA.format(0), seed=7)
-    output_of(preprocess("omnifold", "--raw", tmp_path / "raw", "--out", tmp_path))
-    rows = []
-    for split in ("train", "val", "test"):
-        with h5py.File(tmp_path / f"omnifold/{split}/omnifold_{split}_000.h5") as file:
-            stored = {key: file[key][:] for key in file}
-        rows += [tuple(row) for row in stored["source"]]
-        # source 0 is the simulation, 1 the data
-        np.testing.assert_array_equal(stored["pid"], stored["source"][:, 0])
-        for seed, number in ((0, 0), (7, 1)):
-            of_file = stored["source"][:, 0] == number
-            row = stored["source"][of_file, 1]
-            public = arrays(seed=seed)
-            for ours, theirs in (("reco", "sim"), ("gen", "gen")):
-                jets = stored[f"{ours}_jets"][of_file]
-                np.testing.assert_allclose(jets[:, 0], public[f"{theirs}_jets"][row, 0], rtol=1e-5)
-                np.testing.assert_allclose(jets[:, 2], public[f"{theirs}_jets"][row, 3], rtol=1e-3)
-                counts = public[f"{theirs}_mults"][row]
-                np.testing.assert_array_equal(stored[f"{ours}_multiplicity"][of_file], counts)
-    assert len(rows) == len(set(rows)) == 100
+    convert("omnifold")
+    stored = in_public_order(tmp_path / "omnifold")
+    # source 0 is the simulation, 1 the data
+    np.testing.assert_array_equal(stored["pid"], stored["source"][:, 0])
+    for number, seed in enumerate((0, 7)):
+        of_file = stored["source"][:, 0] == number
+        np.testing.assert_array_equal(stored["source"][of_file, 1], np.arange(50))
+        public = arrays(seed=seed)
+        for ours, theirs in (("reco", "sim"), ("gen", "gen")):
+            jets, expected = stored[f"{ours}_jets"][of_file], public[f"{theirs}_jets"]
+            np.testing.assert_allclose(jets[:, 0], expected[:, 0], rtol=1e-5)
+            np.testing.assert_allclose(jets[:, 2], expected[:, 3], rtol=1e-3)
+            multiplicity = stored[f"{ours}_multiplicity"][of_file]
+            np.testing.assert_array_equal(multiplicity, public[f"{theirs}_mults"])
 
 
 def test_photons_are_constituents_although_their_code_is_zero(arrays):
@@ -119,32 +111,6 @@ def test_codes_in_either_precision_give_the_electric_charge(arrays, kind):
     np.testing.assert_array_equal(
         stored[:, 8:].argmax(axis=1), [2, 0, 0, 1, 3, 3, 4, 4, 0, 0, 0, 0, 1, 1]
     )
-
-
-def test_observables_are_those_of_the_file(arrays):
-    public = arrays()
-    stored = prepared(public)
-    for ours, level in (("reco", "sim"), ("gen", "gen")):
-        pt, _, _, mass = public[f"{level}_jets"].T
-        sdm, width = public[f"{level}_sdms"], public[f"{level}_widths"]
-        expected = [
-            mass,
-            width,
-            public[f"{level}_mults"],
-            np.log(sdm**2 / pt**2),
-            public[f"{level}_zgs"],
-            public[f"{level}_tau2s"] / width,
-        ]
-        np.testing.assert_allclose(stored[f"{ours}_subs"], np.stack(expected, axis=-1), rtol=1e-5)
-
-
-def test_observables_of_a_jet_without_mass_or_width_are_finite(arrays):
-    public = arrays()
-    public["sim_sdms"][3] = public["gen_widths"][4] = 0.0
-    stored = prepared(public)
-    assert stored["reco_subs"][3, 3] == pytest.approx(2 * np.log(1e-6))
-    assert stored["gen_subs"][4, 5] == 0.0
-    assert np.isfinite(stored["reco_subs"]).all()
 
 
 def test_fastjet_supplies_what_a_file_lacks(arrays, write):
@@ -184,13 +150,13 @@ def test_an_event_that_the_detector_missed_is_kept_without_a_jet(arrays, write):
         assert len(stored["pid"]) == 50
 
 
-def test_an_event_without_any_jet_is_left_out_and_counted(arrays, write, preprocess, tmp_path):
+def test_an_event_without_any_jet_is_left_out_and_counted(arrays, write, convert):
     public = arrays()
     for key in public:
         public[key][3] = 0
     write(**public)
     write(DATA.format(0), seed=1)
-    _, printed, _ = preprocess("omnifold", "--raw", tmp_path / "raw", "--out", tmp_path)
+    printed = convert("omnifold")
     assert printed.count("1 without constituents: left out") == 1
 
 
@@ -248,15 +214,14 @@ def test_files_are_paired_by_number(write, tmp_path):
     assert names == [[SIMULATION.format(n), DATA.format(n)] for n in (2, 10)]
 
 
-def test_a_sample_missing_or_of_two_tunes_is_refused(write, refused, tmp_path):
-    raw = tmp_path / "raw"
+def test_a_sample_missing_or_of_two_tunes_is_refused(write, refused):
     write()
-    assert "holds no data file (Herwig or PythiaAlt" in refused("omnifold", "--raw", raw)
+    assert "holds no data file (Herwig or PythiaAlt" in refused("omnifold")
     write(DATA.format(0))
     write("Pythia25_Zjet_pTZ-200GeV_0.npz")
-    assert "Pythia21 and Pythia25, but the simulation is one" in refused("omnifold", "--raw", raw)
+    assert "Pythia21 and Pythia25, but the simulation is one" in refused("omnifold")
     write("Sherpa_Zjet_pTZ-200GeV_0.npz")
-    assert "GENERATOR one of Pythia21" in refused("omnifold", "--raw", raw)
+    assert "GENERATOR one of Pythia21" in refused("omnifold")
 
 
 @pytest.mark.parametrize(
@@ -272,10 +237,10 @@ def test_a_sample_missing_or_of_two_tunes_is_refused(write, refused, tmp_path):
         ({"sim_particles": np.array([None] * 50)}, "never unpickled"),
     ],
 )
-def test_wrong_arrays_are_named(write, refused, tmp_path, change, words):
+def test_wrong_arrays_are_named(write, refused, change, words):
     path = write(**change)
     write(DATA.format(0))
-    message = refused("omnifold", "--raw", tmp_path / "raw")
+    message = refused("omnifold")
     assert str(path) in message
     assert words in message
 
@@ -290,27 +255,27 @@ def test_wrong_arrays_are_named(write, refused, tmp_path, change, words):
         (2, np.nan, "sim_particles is not a finite number in event 7"),
     ],
 )
-def test_a_wrong_particle_names_its_event(arrays, write, refused, tmp_path, column, value, words):
+def test_a_wrong_particle_names_its_event(arrays, write, refused, column, value, words):
     public = arrays()
     public["sim_particles"][7, 0, column] = value
     write(**public)
     write(DATA.format(0))
-    assert words in refused("omnifold", "--raw", tmp_path / "raw")
+    assert words in refused("omnifold")
 
 
-def test_a_missing_array_is_named(write, refused, tmp_path):
+def test_a_missing_array_is_named(write, refused):
     write(without=("sim_particles",))
     write(DATA.format(0))
-    assert "has no array sim_particles" in refused("omnifold", "--raw", tmp_path / "raw")
+    assert "has no array sim_particles" in refused("omnifold")
 
 
-def test_megaelectronvolts_are_refused(arrays, write, refused, tmp_path):
+def test_megaelectronvolts_are_refused(arrays, write, refused):
     public = arrays()
     for level in omnifold.LEVELS:
         public[f"{level}_particles"][..., 0] *= 1000
     write(**public)
     write(DATA.format(0))
-    assert "MeV" in refused("omnifold", "--raw", tmp_path / "raw")
+    assert "MeV" in refused("omnifold")
 
 
 # damaged counts and types make NumPy warn before it fails

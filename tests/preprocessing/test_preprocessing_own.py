@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import awkward as ak
+import flat_files
 import h5py
 import numpy as np
 import pytest
@@ -28,8 +29,7 @@ def jets(toy_jets):
     """Awkward records, the same jets padded, and labels."""
     momenta, counts, total = toy_jets(JETS)
     label = np.random.default_rng(1).integers(0, 2, JETS)
-    padded = np.zeros((JETS, counts.max(), 4))
-    padded[np.arange(counts.max()) < counts[:, None]] = momenta
+    padded = flat_files.padded(momenta, counts, counts.max())
     columns = zip(("pt", "eta", "phi", "energy"), momenta.T, strict=True)
     return ak.zip({k: ak.unflatten(v, counts) for k, v in columns}), padded, label, total
 

@@ -12,9 +12,9 @@ import numpy as np
 import pfnano_files
 import pytest
 import uproot
-from commands import output_of
 from damaged_files import MUTATIONS, survives
 from golden import REAL
+from public_order import in_public_order
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.data.reader import JetFiles
@@ -125,13 +125,11 @@ def test_jets_that_fail_a_cut_of_the_paper_are_counted(branches, tmp_path):
     assert any("Flag_BadPFMuonFilter" in sentence for sentence in selection)
 
 
-def test_rejected_jets_are_printed_and_stored(branches, tmp_path, preprocess):
+def test_rejected_jets_are_printed_and_stored(branches, tmp_path, convert):
     branches["FatJet_pt"] = pfnano_files.one_jet(branches["FatJet_pt"], 0, 0, 200.0)
     branches["Flag_eeBadScFilter"] = None
     pfnano_files.write(tmp_path / "raw/0000/nano_1.root", branches)
-    printed = output_of(
-        preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
-    )
+    printed = convert("aspen")
     assert "1 jets of pt <= 300 GeV: left out" in printed
     assert "filters that the file lacks: Flag_eeBadScFilter" in printed
     with h5py.File(tmp_path / "aspen/train/aspen_train_000.h5") as file:
@@ -184,7 +182,7 @@ def test_columns_that_a_file_lacks_are_nan_and_filters_it_lacks_are_named(branch
 def test_a_needed_branch_that_is_missing_is_named(branches, tmp_path, refused, lacking, message):
     branches[lacking] = None
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert message in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +199,7 @@ def test_wrong_numbers_are_refused_with_branch_and_event(
 ):
     branches[name] = pfnano_files.one_jet(branches[name], 4, 0, value)
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert message in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen")
 
 
 @pytest.mark.parametrize(
@@ -217,7 +215,7 @@ def test_columns_of_another_meaning_are_refused(branches, tmp_path, refused, nam
     key = f"PFCands_{name}"
     branches[key] = pfnano_files.one_jet(branches[key], 4, link, value)
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert message in refused("aspen", "--raw", tmp_path / "raw")
+    assert message in refused("aspen")
 
 
 def test_the_same_jets_twice_are_refused(columns, branches, tmp_path, refused):
@@ -241,30 +239,25 @@ def test_small_files_share_an_output_up_to_a_limit(columns, tmp_path, monkeypatc
     assert groups == [tuple(paths[:2]), tuple(paths[2:4]), (paths[4],)]
 
 
-def test_extra_columns_stay_with_their_jets_through_the_shuffle(branches, tmp_path, preprocess):
+def test_extra_columns_stay_with_their_jets_through_the_shuffle(branches, tmp_path, convert):
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path, "--workers", 1)
+    convert("aspen")
     paths = sorted((tmp_path / "aspen").rglob("*.h5"))
-    total = 0
-    for path in paths:
-        with h5py.File(path) as file:
-            assert (
-                tuple(attributes(file["constituents_extra"])["columns"]) == ASPEN.constituent_extra
-            )
-            assert tuple(attributes(file["jet_extra"])["columns"]) == ASPEN.jet_extra
-            data, extra = file["data"][:], file["constituents_extra"][:]
-            jet_extra, source = file["jet_extra"][:], file["source"][:]
-        mass = jet_extra[:, ASPEN.jet_extra.index("soft_drop_mass")]
-        np.testing.assert_array_equal(mass, source[:, 1])  # each jet carries its own number
-        filled = data[..., 3] != 0
-        assert (extra[~filled] == 0).all()
-        pdg_id = np.abs(extra[filled][:, ASPEN.constituent_extra.index("pdg_id")])
-        for column, species in enumerate((211, 130, 22, 11, 13), 8):
-            np.testing.assert_array_equal(data[filled][:, column], pdg_id == species)
-        weight = extra[filled][:, ASPEN.constituent_extra.index("puppi_weight")]
-        assert set(weight) == {0.25, 1.0}
-        total += len(data)
-    assert total == 50
+    with h5py.File(paths[0]) as file:
+        columns, jet_columns = (
+            tuple(attributes(file[key])["columns"]) for key in ("constituents_extra", "jet_extra")
+        )
+    assert (columns, jet_columns) == (ASPEN.constituent_extra, ASPEN.jet_extra)
+    jets = in_public_order(tmp_path / "aspen")
+    data, extra = jets["data"], jets["constituents_extra"]
+    mass = jets["jet_extra"][:, jet_columns.index("soft_drop_mass")]
+    np.testing.assert_array_equal(mass, np.arange(50))  # each jet carries its own number
+    filled = data[..., 3] != 0
+    assert (extra[~filled] == 0).all()
+    pdg_id = np.abs(extra[filled][:, columns.index("pdg_id")])
+    for column, species in enumerate((211, 130, 22, 11, 13), 8):
+        np.testing.assert_array_equal(data[filled][:, column], pdg_id == species)
+    assert set(extra[filled][:, columns.index("puppi_weight")]) == {0.25, 1.0}
     with JetFiles(paths, ASPEN) as files:  # without the extra columns
         assert files.read(0, 50)["data"].shape == (50, 150, 13)
 
@@ -279,17 +272,16 @@ def test_a_reader_without_extra_columns_leaves_nan(branches, tmp_path):
     assert np.isnan(prepared.records["jet_extra"]).all()
 
 
-def test_a_file_of_a_production_may_hold_no_event(branches, tmp_path, preprocess):
+def test_a_file_of_a_production_may_hold_no_event(branches, tmp_path, convert):
     pfnano_files.write(tmp_path / "raw/nano_1.root", branches)
     pfnano_files.write(tmp_path / "raw/nano_2.root", {k: v[:0] for k, v in branches.items()})
-    status, _, message = preprocess("aspen", "--raw", tmp_path / "raw", "--out", tmp_path)
-    assert status == 0, message
+    convert("aspen")
 
 
 def test_a_file_without_any_jet_is_refused(branches, tmp_path, refused):
     branches |= {name: values[:, :0] for name, values in branches.items() if name[:6] == "FatJet"}
     pfnano_files.write(tmp_path / "raw/nano.root", branches)
-    assert "none of 0 rows is left" in refused("aspen", "--raw", tmp_path / "raw")
+    assert "none of 0 rows is left" in refused("aspen")
 
 
 def test_a_file_without_its_extra_columns_is_made_again(branches, tmp_path, preprocess):

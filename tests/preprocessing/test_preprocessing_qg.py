@@ -1,18 +1,18 @@
-"""The quark and gluon arrays: order, masses, charges, phi across the seam, splits by row."""
+"""The quark and gluon arrays: phi across the seam, splits by row, wrong files refused."""
 
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from commands import output_of
 from damaged_files import MUTATIONS, survives
+from flat_files import padded
 from golden import stored_arrays
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import QG
 from omnilearn.hdf5_sums import attributes
-from omnilearn.kinematics import from_rapidity, jet_mass, to_rapidity
+from omnilearn.kinematics import to_rapidity
 from preprocessing import qg
 from preprocessing.identity import masses
 from preprocessing.jet_chunk import CHUNK_ROWS
@@ -33,9 +33,7 @@ def arrays(toy_jets):
         particles = to_rapidity(momenta)
         particles[:, 3] = pdg_id
         order = np.lexsort((rng.random(len(momenta)), np.repeat(np.arange(n), counts)))
-        x = np.zeros((n, slots, 4))
-        x[np.arange(slots) < counts[:, None]] = particles[order]
-        return x, rng.integers(0, 2, n)
+        return padded(particles[order], counts, slots), rng.integers(0, 2, n)
 
     return make
 
@@ -54,41 +52,13 @@ def write(arrays, tmp_path):
     return write
 
 
-def test_constituents_are_ordered_and_keep_their_masses_and_charges(
-    arrays, write, preprocess, tmp_path
-):
-    x, y = arrays()
-    write()
-    printed = output_of(preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path))
-    assert "train: 1 public files" in printed
-    jets = in_public_order(tmp_path / "qg")
-    np.testing.assert_array_equal(jets["pid"], y)
-    counts = (x[..., 0] > 0).sum(axis=1)
-    np.testing.assert_array_equal(jets["multiplicity"], counts)
-    row = int(np.argmax(counts))
-    particles = x[row, : counts[row]]
-    particles = particles[np.argsort(-particles[:, 0])]
-    ours = jets["data"][row, : counts[row]]
-    np.testing.assert_allclose(ours[:, 3], np.log(particles[:, 0]), rtol=1e-5)
-    mass = masses(particles[:, 3], Path("toy"), "X")
-    energy = np.hypot(particles[:, 0], mass) * np.cosh(particles[:, 1])
-    np.testing.assert_allclose(ours[:, 5], np.log(energy), rtol=1e-5)
-    charge = dict(zip(IDS, (1, -1, 0, 0, 1, -1, 0, 0, 1, -1, -1, 1, -1, 1), strict=True))
-    np.testing.assert_array_equal(ours[:, 7], [charge[int(species)] for species in particles[:, 3]])
-    np.testing.assert_array_equal(ours[:, 8:].sum(axis=1), 1)
-    momenta = from_rapidity(*particles[:, :3].T, mass)
-    assert jets["jet"][row, 2] == pytest.approx(jet_mass(momenta), rel=1e-5)
-
-
-def test_splits_are_disjoint_shares_of_every_file_and_depend_on_the_seed(
-    write, preprocess, tmp_path
-):
+def test_splits_are_disjoint_shares_of_every_file_and_depend_on_the_seed(write, convert, tmp_path):
     write("QG_jets.npz", seed=1)
     write("QG_jets_1.npz", seed=2)
     rows_of_seeds = []
     for seed in (0, 1):
         out = tmp_path / str(seed)
-        preprocess("qg", "--raw", tmp_path / "raw", "--out", out, "--seed", seed, "--workers", 1)
+        convert("qg", "--out", out, "--seed", seed)
         rows = {}
         for split in ("train", "val", "test"):
             rows[split] = set()
@@ -114,28 +84,18 @@ def test_a_rotation_across_the_seam_changes_no_feature(arrays):
 
 
 def test_a_jet_of_one_constituent_is_kept_and_an_empty_one_counted(
-    write, arrays, preprocess, tmp_path
+    write, arrays, convert, tmp_path
 ):
     x, _ = arrays()
     x[3, 1:], x[3, 0, 0] = 0, 525.0
     x[4] = 0
     write(x=x)
-    _, printed, _ = preprocess("qg", "--raw", tmp_path / "raw", "--out", tmp_path)
+    printed = convert("qg")
     assert "1 without constituents: left out" in printed
     jets = in_public_order(tmp_path / "qg")
     np.testing.assert_array_equal(jets["source"][:, 1], np.delete(np.arange(50), 4))
     assert jets["multiplicity"][3] == 1
     assert np.isfinite(jets["data"]).all()
-
-
-def test_of_more_than_a_hundred_constituents_the_hardest_stay_and_all_are_counted(arrays):
-    x, y = arrays(n=2, slots=139)
-    x[0, :, 0] = np.random.default_rng(5).permutation(np.linspace(1, 9, 139))
-    x[0, :, 3] = 22
-    jets = stored_arrays(qg.chunk(x, y, Path("toy"), 0), QG, Path("toy"))
-    assert jets["multiplicity"][0] == 139
-    assert jets["data"].shape[1] == 100
-    np.testing.assert_allclose(jets["data"][0, :, 3], np.log(np.linspace(9, 1, 139)[:100]), 1e-5)
 
 
 def test_chunks_cover_a_file_longer_than_one(arrays, write):
@@ -149,12 +109,6 @@ def test_chunks_cover_a_file_longer_than_one(arrays, write):
     assert qg.count(path) == len(labels)
 
 
-def test_megaelectronvolts_are_refused(arrays, write, refused, tmp_path):
-    x, _ = arrays()
-    write(x=x * [1000, 1, 1, 1])
-    assert "MeV" in refused("qg", "--raw", tmp_path / "raw")
-
-
 @pytest.mark.parametrize(
     ("place", "value", "message"),
     [
@@ -165,22 +119,20 @@ def test_megaelectronvolts_are_refused(arrays, write, refused, tmp_path):
         ((7, 0, 1), 1e200, "jet 7 (counted from 0) has an impossible"),
     ],
 )
-def test_an_impossible_number_names_file_and_jet(
-    arrays, write, refused, tmp_path, place, value, message
-):
+def test_an_impossible_number_names_file_and_jet(arrays, write, refused, place, value, message):
     x, _ = arrays()
     x[place] = value
     path = write(x=x)
-    assert f"error: {path}: {message}" in refused("qg", "--raw", tmp_path / "raw")
+    assert f"error: {path}: {message}" in refused("qg")
 
 
 @pytest.mark.parametrize("label", [2, -1, 0.5])
-def test_a_label_other_than_quark_and_gluon_is_refused(arrays, write, refused, tmp_path, label):
+def test_a_label_other_than_quark_and_gluon_is_refused(arrays, write, refused, label):
     _, y = arrays()
     y = y.astype(float)
     y[9] = label
     write(y=y)
-    assert f"y is {label:g} in jet 9" in refused("qg", "--raw", tmp_path / "raw")
+    assert f"y is {label:g} in jet 9" in refused("qg")
 
 
 def test_wrong_shapes_and_missing_keys_are_refused(arrays, write, refused, tmp_path):
@@ -188,32 +140,32 @@ def test_wrong_shapes_and_missing_keys_are_refused(arrays, write, refused, tmp_p
     raw = tmp_path / "raw"
     write(x=x[..., :3])
     assert "X has shape (50, 60, 3), but files of Quark/Gluon have jets x slots x 4" in refused(
-        "qg", "--raw", raw
+        "qg"
     )
     write(y=np.eye(2)[y])
-    assert "y has shape (50, 2)" in refused("qg", "--raw", raw)
+    assert "y has shape (50, 2)" in refused("qg")
     write(y=y[:-1])
-    assert "y has 49 rows, but X has 50" in refused("qg", "--raw", raw)
+    assert "y has 49 rows, but X has 50" in refused("qg")
     write(x=np.array([None] * 50))
-    assert "never unpickled" in refused("qg", "--raw", raw)
+    assert "never unpickled" in refused("qg")
     np.savez(raw / "QG_jets.npz", jets=x, y=y)
-    assert "has no array X but jets, y" in refused("qg", "--raw", raw)
+    assert "has no array X but jets, y" in refused("qg")
 
 
 def test_empty_and_truncated_files_and_folders_are_refused(write, refused, tmp_path):
     (tmp_path / "raw").mkdir()
-    assert "holds no QG_jets*.npz" in refused("qg", "--raw", tmp_path / "raw")
+    assert "holds no QG_jets*.npz" in refused("qg")
     path = write()
     path.write_bytes(path.read_bytes()[:-1000])
-    assert "truncated or damaged" in refused("qg", "--raw", tmp_path / "raw")
+    assert "truncated or damaged" in refused("qg")
     path.write_bytes(b"")
-    assert "is empty (0 bytes)" in refused("qg", "--raw", tmp_path / "raw")
+    assert "is empty (0 bytes)" in refused("qg")
 
 
-def test_files_of_two_generators_are_not_mixed(write, refused, tmp_path):
+def test_files_of_two_generators_are_not_mixed(write, refused):
     write("QG_jets_3.npz")
     write("QG_jets_herwig_3.npz")
-    assert "would be mixed" in refused("qg", "--raw", tmp_path / "raw")
+    assert "would be mixed" in refused("qg")
 
 
 def test_public_files_are_numbered_and_hashed(tmp_path):
