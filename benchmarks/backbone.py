@@ -211,8 +211,8 @@ def curve_table(runs: list[Path]) -> str:
     jets = ["pre-training jets", "jets seen", "at a constant rate"]
     rows = [[*jets, "validation cross-entropy", "macro AUC", "accuracy"]]
     for run in runs:
-        own = read_history(run)
-        results, best, seen = read_results(run / "results.json"), best_epoch(own), whole_history(run)
+        own, seen = read_history(run), whole_history(run)
+        results, best = read_results(run / "results.json"), best_epoch(own)
         rows.append(
             [
                 grouped(training_jets(run)),

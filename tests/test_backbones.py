@@ -90,7 +90,7 @@ def test_runs_on_fewer_jets_are_a_learning_curve_on_the_card(trained, folder, tm
     make_backbone(trained, folder, "--curve", str(tmp_path / "fewer"))
     assert (folder / "tiny.h5").stat().st_mtime_ns == before  # the same weights, the same file
     card = (folder / "tiny.md").read_text()
-    assert card.count("| 16 | 16 | ") == 2
+    assert card.count("| 16 | 16 | 0% | ") == 2
     assert (folder / "tiny_learning_curve.png").is_file()
 
 
