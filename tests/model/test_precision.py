@@ -8,6 +8,7 @@ from keras import ops
 from tiny_training import ARCHITECTURE, set_scales_to_one, tiny_pet
 
 from omnilearn.model import layers
+from omnilearn.model.checkpoint import build_pet, load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.precision import FULL, REDUCED, biased, in_precision, product
 from omnilearn.training.gradients import compiled_for_batches, with_gradients
 from omnilearn.training.objective import PETObjective
@@ -123,6 +124,27 @@ def test_neighbours_are_those_of_float32(pet, batch, monkeypatch):
     for precision in (FULL, REDUCED):
         in_precision(pet.call, precision)(batch)
     np.testing.assert_array_equal(nearest[0], nearest[2])
+
+
+@pytest.mark.slow
+def test_weights_and_checkpoint_are_float32_and_load_under_either_precision(pet, batch, tmp_path):
+    path = tmp_path / "last.h5"
+    logits = {}
+    for precision in (FULL, REDUCED):
+        losses_and_gradients(pet, batch, precision)
+        weights = weight_arrays(pet)
+        assert {array.dtype for array in weights.values()} == {np.dtype("float32")}
+        save_checkpoint(path, ARCHITECTURE, weights, {})
+        checkpoint = load_checkpoint(path)
+        for name, array in checkpoint.weights.items():
+            np.testing.assert_array_equal(array, weights[name])
+        assert checkpoint.weights.keys() == weights.keys()
+        assert checkpoint.model_config == ARCHITECTURE
+        loaded = build_pet(checkpoint)
+        logits[precision] = [
+            np.asarray(in_precision(loaded.call, each)(batch)) for each in (FULL, REDUCED)
+        ]
+    np.testing.assert_array_equal(logits[FULL], logits[REDUCED])
 
 
 def test_float32_casts_nothing(pet, batch, monkeypatch):
