@@ -4,7 +4,7 @@
 #
 #   jobs/backbone_small.sh                                  in the checkout, after `make setup`
 #   WORK=/scratch/backbone jobs/backbone_small.sh
-#   CONSTANT=64 DECAY=16 jobs/backbone_small.sh             4 million jets seen
+#   CONSTANT=15 DECAY=5 jobs/backbone_small.sh              a million jets seen in place of 4 million
 #   CURVE="15000 100000 200000" jobs/backbone_small.sh      and trainings on fewer jets, for the card
 #   RANKS=2 jobs/backbone_small.sh                          two ranks, with 64 jets of a step each
 #
@@ -16,8 +16,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=.venv/bin/python
 work=${WORK:-work/backbone}
 samples=${SAMPLES:-4}
-constant=${CONSTANT:-15}
-decay=${DECAY:-5}
+constant=${CONSTANT:-37}
+decay=${DECAY:-43}
 workers=${WORKERS:-$(nproc)}
 curve=${CURVE:-}
 ranks=${RANKS:-1}
