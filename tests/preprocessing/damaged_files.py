@@ -60,27 +60,27 @@ def survives(name: str, path: Path, out: Path) -> int:
     """
     spec, content, rng = dataset(name), path.read_bytes(), np.random.default_rng(11)
     refused = 0
-    for index in range(MUTATIONS):
-        path.write_bytes(mutated(content, rng))
-        target = out / str(index)
-        jobs = plan(name, [Shard.whole("train", 0, (path,))], path.parent, target, 0)
-        message = None
-        try:
-            with without_garbage_collection():
+    with without_garbage_collection():
+        for index in range(MUTATIONS):
+            path.write_bytes(mutated(content, rng))
+            target = out / str(index)
+            jobs = plan(name, [Shard.whole("train", 0, (path,))], path.parent, target, 0)
+            message = None
+            try:
                 convert(jobs, 1)
-        except UserError as error:
-            message = str(error)
-        if message is None:
-            with h5py.File(jobs[0].outputs[0][0]) as file:
-                for level in spec.levels or ("",):
-                    for key in ("data", "jet"):
-                        assert np.isfinite(file[spec.key(key, level)][:]).all()
-                assert np.isfinite(file["weight"][:]).all()
-        else:
-            refused += 1
-            assert str(path) in message
-            assert "\n" not in message
-            assert not [left for left in target.rglob("*") if left.is_file()]
-        shutil.rmtree(target, ignore_errors=True)
-    path.write_bytes(content)
+            except UserError as error:
+                message = str(error)
+            if message is None:
+                with h5py.File(jobs[0].outputs[0][0]) as file:
+                    for level in spec.levels or ("",):
+                        for key in ("data", "jet"):
+                            assert np.isfinite(file[spec.key(key, level)][:]).all()
+                    assert np.isfinite(file["weight"][:]).all()
+            else:
+                refused += 1
+                assert str(path) in message
+                assert "\n" not in message
+                assert not [left for left in target.rglob("*") if left.is_file()]
+            shutil.rmtree(target, ignore_errors=True)
+        path.write_bytes(content)
     return refused
