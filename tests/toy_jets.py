@@ -5,17 +5,20 @@ collinear massless particles. The files have the layout of the suite, or that of
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from omnilearn.data.catalogue import TOP
 from omnilearn.data.catalogue import dataset as find_dataset
 from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
 
 PRONGS = (1, 3, 2, 2, 2)  # of class c % 5, as are the next two
 MASS = (60.0, 173.0, 125.0, 91.0, 80.0)  # GeV
 MULTIPLICITY = (28.0, 46.0, 40.0, 34.0, 52.0)
+TOP40 = replace(TOP, max_constituents=40)  # top tagging with 40 slots
 SPLITS = {"train": 2000, "val": 500, "test": 500}  # jets
 
 
@@ -140,3 +143,10 @@ def write_toy_dataset(
             count = (part + 1) * total // files - part * total // files
             write_toy_file(path, spec, count, (seed, stream, part), released, split)
     return folder
+
+
+def rewrite(path: Path, key: str, array: np.ndarray) -> None:
+    """Replace an array of a file."""
+    with h5py.File(path, "r+") as file:
+        del file[key]
+        file[key] = array

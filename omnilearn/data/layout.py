@@ -83,7 +83,7 @@ def stored_layout(file: h5py.File, path: Path, spec: DatasetSpec, level: str = "
     if spec.name in CATALOGUE and texts.get("dataset", spec.name) != spec.name:
         raise UserError(
             f"{path} holds jets of the dataset {texts['dataset']}, expected {spec.name}; "
-            f"move it to the folder of its dataset"
+            "move it to the folder of its dataset"
         )
     columns = {
         "classes": spec.class_names,

@@ -1,33 +1,17 @@
 """Files are found by their names; another layout, dataset or version is refused in a sentence."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from toy_jets import write_toy_file
+from toy_jets import TOP40, rewrite
 
 from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import FEATURES
 from omnilearn.errors import UserError
-
-SPEC = replace(TOP, max_constituents=40)
-
-
-@pytest.fixture
-def path(tmp_path):
-    path = tmp_path / "top_train_000.h5"
-    write_toy_file(path, SPEC, 60, seed=1)
-    return path
-
-
-def rewrite(path: Path, key: str, array: np.ndarray) -> None:
-    with h5py.File(path, "r+") as file:
-        del file[key]
-        file[key] = array
 
 
 def test_files_are_found_by_our_names_and_by_the_released_ones(tmp_path):
@@ -56,7 +40,7 @@ def test_a_missing_key_is_named(path, key):
     with h5py.File(path, "r+") as file:
         del file[key]
     with pytest.raises(UserError, match=rf"top_train_000\.h5: no numeric '{key}' among its keys"):
-        JetFiles([path], SPEC)
+        JetFiles([path], TOP40)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +58,7 @@ def test_a_missing_key_is_named(path, key):
 def test_a_wrong_shape_is_named(path, key, shape):
     rewrite(path, key, np.zeros(shape, np.float32))
     with pytest.raises(UserError, match=rf"'{key}' has shape .*, top expects"):
-        JetFiles([path], SPEC)
+        JetFiles([path], TOP40)
 
 
 def test_a_file_without_jets_is_refused(tmp_path):
@@ -83,7 +67,7 @@ def test_a_file_without_jets_is_refused(tmp_path):
         for key, shape in (("data", (0, 40, 7)), ("jet", (0, 4)), ("pid", (0,))):
             file[key] = np.zeros(shape)
     with pytest.raises(UserError, match=r"empty\.h5: 'data' holds 0 jets"):
-        JetFiles([path], SPEC)
+        JetFiles([path], TOP40)
 
 
 @pytest.mark.parametrize("attribute", ["classes", "features", "jet_features"])
@@ -91,22 +75,22 @@ def test_a_file_with_other_columns_or_classes_is_refused(path, attribute):
     with h5py.File(path, "r+") as file:
         file.attrs[attribute] = ["top", "QCD"]
     with pytest.raises(UserError, match=f"its {attribute} are top, QCD, top expects"):
-        JetFiles([path], SPEC)
+        JetFiles([path], TOP40)
 
 
 def test_a_file_of_another_dataset_with_the_same_classes_is_refused(path):
     with h5py.File(path, "r+") as file:
         file.attrs["dataset"] = "atlas"
     with pytest.raises(UserError, match="jets of the dataset atlas, expected top; move it"):
-        JetFiles([path], SPEC)
-    JetFiles([path], replace(SPEC, name="both_tops"))
+        JetFiles([path], TOP40)
+    JetFiles([path], replace(TOP40, name="both_tops"))
 
 
 def test_a_file_of_a_newer_suite_is_refused(path):
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 2
     with pytest.raises(UserError, match="format_version 2, this suite reads up to 1"):
-        JetFiles([path], SPEC)
+        JetFiles([path], TOP40)
 
 
 def test_attributes_of_bytes_are_read_as_text(path):
@@ -114,9 +98,9 @@ def test_attributes_of_bytes_are_read_as_text(path):
         file.attrs["classes"] = np.array([b"QCD", b"top"])
         file.attrs["features"] = np.array([name.encode() for name in FEATURES[:7]])
         file.attrs["origin"] = np.bytes_("simulated")
-    with JetFiles([path], SPEC) as files:
+    with JetFiles([path], TOP40) as files:
         assert files.origin == "simulated"
     with h5py.File(path, "r+") as file:
         file.attrs["classes"] = np.array([b"QCD", b"W"])
     with pytest.raises(UserError, match="its classes are QCD, W, top expects QCD, top"):
-        JetFiles([path], SPEC)
+        JetFiles([path], TOP40)

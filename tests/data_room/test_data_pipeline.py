@@ -3,12 +3,11 @@
 import threading
 import time
 import tracemalloc
-from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
-from toy_jets import write_toy_dataset, write_toy_file
+from toy_jets import TOP40, write_toy_dataset, write_toy_file
 
 from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.data.layout import find_files
@@ -16,7 +15,6 @@ from omnilearn.data.pipeline import Pipeline, padded_lengths, prefetched
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
 
-SPEC = replace(TOP, max_constituents=40)
 JETS = (517, 3, 260)  # in files of unequal length, the second shorter than a block
 RANKS = [1, 2, 3, 5]
 BATCH = 32
@@ -26,13 +24,13 @@ BATCH = 32
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jets")
     for part, jets in enumerate(JETS):
-        write_toy_file(folder / f"top_train_{part}.h5", SPEC, jets, seed=part)
+        write_toy_file(folder / f"top_train_{part}.h5", TOP40, jets, seed=part)
     return folder
 
 
 @pytest.fixture
 def files(folder):
-    with JetFiles(sorted(folder.glob("*.h5")), SPEC) as files:
+    with JetFiles(sorted(folder.glob("*.h5")), TOP40) as files:
         yield files
 
 
@@ -40,7 +38,7 @@ def epochs(files, size, epoch=0, **options) -> list[list[dict]]:
     """The batches of one epoch on each rank."""
     options = {"batch_size": BATCH, "window": 128, **options}
     return [
-        list(Pipeline(files, SPEC, rank=rank, size=size, **options).epoch(epoch))
+        list(Pipeline(files, TOP40, rank=rank, size=size, **options).epoch(epoch))
         for rank in range(size)
     ]
 
@@ -52,7 +50,7 @@ def indices(batches) -> np.ndarray:
 @pytest.mark.parametrize("size", RANKS)
 def test_evaluation_has_every_jet_exactly_once_over_all_ranks(files, size):
     shares = [
-        indices(Pipeline(files, SPEC, BATCH, rank, size, window=128).ordered())
+        indices(Pipeline(files, TOP40, BATCH, rank, size, window=128).ordered())
         for rank in range(size)
     ]
     np.testing.assert_array_equal(np.sort(np.concatenate(shares)), np.arange(sum(JETS)))
@@ -61,9 +59,9 @@ def test_evaluation_has_every_jet_exactly_once_over_all_ranks(files, size):
 
 
 def test_evaluation_works_on_fewer_jets_than_a_batch_or_than_ranks(folder):
-    with JetFiles([folder / "top_train_1.h5"], SPEC) as files:
-        assert len(indices(Pipeline(files, SPEC, BATCH).ordered())) == 3
-        shares = [list(Pipeline(files, SPEC, BATCH, rank, 5).ordered()) for rank in range(5)]
+    with JetFiles([folder / "top_train_1.h5"], TOP40) as files:
+        assert len(indices(Pipeline(files, TOP40, BATCH).ordered())) == 3
+        shares = [list(Pipeline(files, TOP40, BATCH, rank, 5).ordered()) for rank in range(5)]
         assert sum(len(batch["index"]) for share in shares for batch in share) == 3
 
 
@@ -72,7 +70,7 @@ def test_ranks_have_equal_steps_and_equal_slots_at_each_step(files, size):
     ranks = epochs(files, size)
     slots = [[batch["mask"].shape for batch in batches] for batches in ranks]
     assert slots == [slots[0]] * size
-    assert len(slots[0]) == Pipeline(files, SPEC, BATCH, size=size).steps_per_epoch
+    assert len(slots[0]) == Pipeline(files, TOP40, BATCH, size=size).steps_per_epoch
     assert {shape[1] for shape in slots[0]} <= set(padded_lengths(40))
 
 
@@ -100,7 +98,7 @@ def test_epochs_differ_and_the_same_seed_gives_the_same_order(files):
 
 
 def test_resuming_reads_no_completed_window(files, monkeypatch):
-    pipeline = Pipeline(files, SPEC, BATCH, window=128)
+    pipeline = Pipeline(files, TOP40, BATCH, window=128)
     rows_read = []
     gather = files.gather
     monkeypatch.setattr(files, "gather", lambda rows: rows_read.append(len(rows)) or gather(rows))
@@ -112,18 +110,18 @@ def test_classes_and_files_are_mixed_in_a_batch(tmp_path):
     """Even with one class per file, as in the released JetClass, batches hold both."""
     for label in range(2):
         path = tmp_path / f"class_{label}.h5"
-        write_toy_file(path, SPEC, 2000, seed=label, released=True)
+        write_toy_file(path, TOP40, 2000, seed=label, released=True)
         with h5py.File(path, "r+") as file:
             file["pid"][...] = label
-    with JetFiles(sorted(tmp_path.glob("*.h5")), SPEC) as files:
-        pipeline = Pipeline(files, SPEC, 128, window=1024)
+    with JetFiles(sorted(tmp_path.glob("*.h5")), TOP40) as files:
+        pipeline = Pipeline(files, TOP40, 128, window=1024)
         fractions = [batch["label"][:, 1].mean() for batch in pipeline.epoch(0)]
     assert 0.2 < min(fractions) < max(fractions) < 0.8
 
 
 def test_slots_hold_the_stored_jet_standardised_and_padding_is_exactly_zero(files):
     stored = files.read(0, files.num_jets)
-    constants = SPEC.normalisation
+    constants = TOP40.normalisation
     for batch in epochs(files, 1)[0]:
         slots, real = batch["mask"].shape[1], batch["mask"].astype(bool)
         raw = stored["data"][batch["index"]]
@@ -142,13 +140,13 @@ def test_slots_hold_the_stored_jet_standardised_and_padding_is_exactly_zero(file
 
 def test_values_in_padded_slots_do_not_reach_a_batch(tmp_path):
     path = tmp_path / "top_train_000.h5"
-    write_toy_file(path, SPEC, 64, seed=0)
+    write_toy_file(path, TOP40, 64, seed=0)
     with h5py.File(path, "r+") as file:
         data, multiplicity = file["data"][()], file["multiplicity"][()]
         data[np.arange(40) >= multiplicity[:, None]] = 7.0
         file["data"][...] = data
-    with JetFiles([path], SPEC) as files:
-        for batch in Pipeline(files, SPEC, 16).epoch(0):
+    with JetFiles([path], TOP40) as files:
+        for batch in Pipeline(files, TOP40, 16).epoch(0):
             assert not batch["constituents"][batch["mask"] == 0].any()
 
 
@@ -213,12 +211,12 @@ def test_a_dataset_of_released_files_gives_the_same_batches(tmp_path):
 
 def test_jets_without_constituents_are_counted_and_left_out(tmp_path, capsys):
     path = tmp_path / "top_train_000.h5"
-    write_toy_file(path, SPEC, 100, seed=0, released=True)
+    write_toy_file(path, TOP40, 100, seed=0, released=True)
     with h5py.File(path, "r+") as file:
         for row in (4, 50, 99):
             file["data"][row] = 0.0
-    with JetFiles([path], SPEC) as files:
-        pipeline = Pipeline(files, SPEC, 10)
+    with JetFiles([path], TOP40) as files:
+        pipeline = Pipeline(files, TOP40, 10)
         jets = indices(pipeline.ordered())
         assert min(batch["mask"].sum(axis=1).min() for batch in pipeline.epoch(0)) > 0
     assert set(range(100)) - set(jets) == {4, 50, 99}
@@ -231,29 +229,29 @@ def test_one_length_switches_grouping_off(files):
 
 
 def test_a_rank_without_a_full_batch_is_refused_before_training(files):
-    pipeline = Pipeline(files, SPEC, batch_size=400, rank=1, size=3)
+    pipeline = Pipeline(files, TOP40, batch_size=400, rank=1, size=3)
     message = "780 jets on 3 ranks are 260 per rank, less than one batch of 400; .* works is 260"
     with pytest.raises(UserError, match=message):
         pipeline.epoch(0)
     with pytest.raises(UserError, match="use fewer ranks"):
-        _ = Pipeline(files, SPEC, batch_size=1, size=1000).steps_per_epoch
+        _ = Pipeline(files, TOP40, batch_size=1, size=1000).steps_per_epoch
 
 
 def test_errors_of_the_reading_thread_are_raised(tmp_path):
     path = tmp_path / "top_train_000.h5"
-    write_toy_file(path, SPEC, 300, seed=0)
+    write_toy_file(path, TOP40, 300, seed=0)
     with h5py.File(path, "r+") as file:
         file["data"][250, 0, 0] = np.nan
     with (
-        JetFiles([path], SPEC) as files,
+        JetFiles([path], TOP40) as files,
         pytest.raises(UserError, match="'data' is nan in row 250"),
     ):
-        list(Pipeline(files, SPEC, 16, window=64).epoch(0))
+        list(Pipeline(files, TOP40, 16, window=64).epoch(0))
 
 
 def test_the_reading_thread_ends_when_the_batches_are_deleted(files):
     before = threading.active_count()
-    batches = Pipeline(files, SPEC, BATCH, window=BATCH).epoch(0)
+    batches = Pipeline(files, TOP40, BATCH, window=BATCH).epoch(0)
     next(batches)
     assert threading.active_count() == before + 1
     del batches
@@ -262,10 +260,10 @@ def test_the_reading_thread_ends_when_the_batches_are_deleted(files):
 
 def test_memory_is_a_few_windows_and_does_not_grow_with_the_files(tmp_path):
     path = tmp_path / "top_train_000.h5"
-    write_toy_file(path, SPEC, 16 * 512, seed=0)
+    write_toy_file(path, TOP40, 16 * 512, seed=0)
     window = 512 * 40 * 13 * 4  # bytes
-    with JetFiles([path], SPEC) as files:
-        pipeline = Pipeline(files, SPEC, BATCH, window=512)
+    with JetFiles([path], TOP40) as files:
+        pipeline = Pipeline(files, TOP40, BATCH, window=512)
         tracemalloc.start()
         for batch in pipeline.epoch(0):
             if batch["index"][0] % 4 == 0:  # lets the thread get as far ahead as it may
