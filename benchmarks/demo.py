@@ -41,7 +41,7 @@ def stages(folder: Path, repeats: int = 1) -> list[Stage]:
     The longest title of a stage is the first, which prints its progress bar to the terminal.
     """
     command = partial(words_of, raw=folder / "raw", data=folder / "data", runs=folder / "runs")
-    sizes = f"--jets {MANY} --val-jets 500 --test-jets 4000"
+    sizes = f"--jets {MANY} --val-jets 500 --test-jets 3000"
     models: Stage = {}
     for name, (model, jets, flags) in reversed(RUNS.items()):
         train = command(
