@@ -14,10 +14,10 @@ import numpy as np
 
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
 from preprocessing import pfnano
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
+from preprocessing.public_hdf5 import open_public
 from preprocessing.puppi import (
     CANDIDATE,
     EVENT,
@@ -26,14 +26,7 @@ from preprocessing.puppi import (
     require_weights,
     weighted_jets,
 )
-from preprocessing.sources import (
-    RemoteFile,
-    Shard,
-    files_below,
-    reading,
-    require_files,
-    require_finite,
-)
+from preprocessing.sources import RemoteFile, Shard, files_below, require_files, require_finite
 
 SLOTS = 150
 READ = (0, 1, 2, 3, PDG_ID, PUPPI_WEIGHT)
@@ -88,7 +81,7 @@ def shards(raw: Path) -> list[Shard]:
 def layout(path: Path) -> tuple[dict[str, Column], tuple[str, ...]]:
     """The columns to read of a file, and a message for each optional one that it lacks."""
     columns, messages = dict(LAYOUT), []
-    with reading(path), open_for_reading(path) as file:
+    with open_public(path) as file:
         for name, column in OPTIONAL.items():
             (key,) = column.keys
             shape = getattr(file.get(key), "shape", ())

@@ -16,18 +16,17 @@ import numpy as np
 
 from omnilearn.data.catalogue import CMS
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_rapidity
 from preprocessing.flat_hdf5 import CHUNK_CACHE
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
+from preprocessing.public_hdf5 import open_public
 from preprocessing.sources import (
     RemoteFile,
     Shard,
     files_below,
     mix_classes,
     names_in,
-    reading,
     refuse_row,
     require_files,
     require_finite,
@@ -182,7 +181,7 @@ def column_names(file: h5py.File, array: h5py.Dataset, key: str) -> list[str]:
 
 def count(path: Path) -> int:
     """Jets in the file, including those that `read` rejects."""
-    with reading(path), open_for_reading(path, **CHUNK_CACHE) as file:
+    with open_public(path, **CHUNK_CACHE) as file:
         return open_mod(file, path).jets
 
 
@@ -192,7 +191,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     Jets of no parton, of charm and of beauty are rejected. Raises UserError on numbers that are not
     finite, partons other than quarks and gluons, and an index that does not fit the particles.
     """
-    with reading(path), open_for_reading(path, **CHUNK_CACHE) as file:
+    with open_public(path, **CHUNK_CACHE) as file:
         mod = open_mod(file, path)
         for first in range(0, mod.jets, chunk_rows):
             yield chunk(mod, first, min(first + chunk_rows, mod.jets))

@@ -11,9 +11,8 @@ import numpy as np
 
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
-from preprocessing.gzip_file import uncompressed
-from preprocessing.sources import reading, refuse_row
+from preprocessing.public_hdf5 import open_public
+from preprocessing.sources import refuse_row
 
 # the chunks of a reader need not agree with the stored ones: a stored chunk shared by two reads is
 # decompressed once
@@ -57,7 +56,7 @@ def open_columns(path: Path, layout: dict[str, Column], title: str) -> Iterator[
     Raises UserError naming file and key for a missing or differently shaped column, columns of
     unequal lengths, and a file of no jets; `title` is the dataset's, for the message.
     """
-    with reading(path), open_for_reading(uncompressed(path), **CHUNK_CACHE) as file:
+    with open_public(path, **CHUNK_CACHE) as file:
         datasets = {name: find(file, column, path, title) for name, column in layout.items()}
         columns = Columns(datasets, path)
         for name, dataset in datasets.items():

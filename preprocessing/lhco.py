@@ -15,17 +15,16 @@ import numpy as np
 from omnilearn.clustering import cluster
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian, jet_mass, to_cartesian
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
 from preprocessing.pandas_table import Table, open_table
+from preprocessing.public_hdf5 import open_public
 from preprocessing.sources import (
     RemoteFile,
     Shard,
     named,
     names_in,
-    reading,
     refuse_row,
     require_files,
     require_finite,
@@ -106,7 +105,7 @@ def slot(name: str) -> int | None:
 
 def count(path: Path) -> int:
     """Events in the file."""
-    with reading(path), open_for_reading(path) as file:
+    with open_public(path) as file:
         table = open_table(file, path, LHCO.name)
         columns(table, path)
         return len(table)
@@ -117,7 +116,7 @@ def read(path: Path, chunk_rows: int = CHUNK_EVENTS) -> Iterator[JetChunk]:
 
     Raises UserError on impossible pt, eta and phi, and on labels other than 0 and 1.
     """
-    with reading(path), open_for_reading(path) as file:
+    with open_public(path) as file:
         table = open_table(file, path, LHCO.name)
         particles, label = columns(table, path)
         for first in range(0, len(table), chunk_rows):

@@ -8,19 +8,18 @@ import numpy as np
 
 from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
-from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import from_cartesian
 from preprocessing import converted, pandas_table
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.pandas_table import Table
+from preprocessing.public_hdf5 import open_public
 from preprocessing.sources import (
     SPLITS,
     RemoteFile,
     Shard,
     named,
     names_in,
-    reading,
     refuse_row,
     require_files,
     require_finite,
@@ -83,7 +82,7 @@ def count(path: Path) -> int:
     """Jets in the file."""
     if converted.is_converted(path):
         return converted.count(path, TOP)
-    with reading(path), open_for_reading(path) as file:
+    with open_public(path) as file:
         return len(open_table(file, path)[0])
 
 
@@ -96,7 +95,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     if converted.is_converted(path):
         yield from converted.read(path, TOP, chunk_rows)
         return
-    with reading(path), open_for_reading(path) as file:
+    with open_public(path) as file:
         table, order = open_table(file, path)
         for first in range(0, len(table), chunk_rows):
             rows = table.read(first, min(first + chunk_rows, len(table)))

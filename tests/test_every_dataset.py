@@ -3,6 +3,7 @@
 The sample is in the layout of the public files, so what works here works on them.
 """
 
+import gzip
 import re
 from dataclasses import replace
 from importlib import import_module
@@ -69,6 +70,7 @@ def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp
             out = output_of(python("-m preprocessing check", path))
             assert re.search(r"^  origin: +simulated$", out, re.MULTILINE)
             assert out.endswith(f"fits {name}\n")
+    require_same_jets_of_compressed_files(name, raw, data, tmp_path / "again")
 
     output_of(python(f"train.py {name} {ONE_STEP}", "--data", data, "--runs", runs))
     (line,) = read_history(runs / name)
@@ -81,6 +83,20 @@ def test_a_simulated_sample_becomes_files_that_train_and_are_evaluated(name, tmp
     assert measured
     assert all(np.isfinite(result.value) and result.n > 0 for result in measured)
     assert (runs / name / "loss.png").is_file()
+
+
+def require_same_jets_of_compressed_files(name: str, raw: Path, data: Path, again: Path):
+    """HDF5 files may be gzip-compressed as a whole, under any name."""
+    paths = list(raw.rglob("*.h5"))
+    for path in paths:
+        path.write_bytes(gzip.compress(path.read_bytes(), compresslevel=1))
+    if paths:
+        output_of(python(f"-m preprocessing {name} --workers 1 --raw", raw, "--out", again))
+        for path in find_files(data, CATALOGUE[name], "train"):
+            with h5py.File(path) as plain, h5py.File(again / path.relative_to(data)) as compressed:
+                assert set(plain) == set(compressed)
+                for key in plain:
+                    np.testing.assert_array_equal(plain[key][:], compressed[key][:])
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from golden import assert_log_of_one_minus, released_arrays, stored_arrays
 from omnilearn.data.catalogue import ATLAS
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import LOG_FLOOR
-from preprocessing import atlas, gzip_file
+from preprocessing import atlas, public_hdf5
 from preprocessing.jet_chunk import prepare
 
 
@@ -159,7 +159,7 @@ def test_one_file_at_a_time_is_decompressed_to_a_nameless_file(
     folder = second_release("train_nominal_000.h5", "train_nominal_001.h5")
     (tmp_path / "room").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "room"))
-    contents = [gzip_file.uncompressed(folder / f"train_nominal_00{i}.h5.gz") for i in (0, 0, 1)]
+    contents = [public_hdf5.uncompressed(folder / f"train_nominal_00{i}.h5.gz") for i in (0, 0, 1)]
     assert contents[0] is contents[1]
     assert [content.closed for content in contents] == [True, True, False]
     assert not list((tmp_path / "room").iterdir())

@@ -1,25 +1,37 @@
-"""HDF5 files that are gzip-compressed as a whole (.h5.gz): decompressed to a temporary file.
+"""Public HDF5 files, also those that are gzip-compressed as a whole (.h5.gz).
 
 The first bytes decide, since browsers decompress a download and keep its name, or the reverse. HDF5
-needs random access, which gzip has not. The temporary file in $TMPDIR has no name, so that it
-disappears with the process.
+needs random access, which gzip has not: the content goes to a temporary file in $TMPDIR, which has
+no name, so that it disappears with the process.
 """
 
 import gzip
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import h5py
+
 from omnilearn.errors import DISK_ERRORS, UserError
+from omnilearn.hdf5 import open_for_reading
+from preprocessing.sources import reading
 
 MAGIC = b"\x1f\x8b"  # first bytes of gzip
 BLOCK = 2**20  # bytes decompressed at a time
 
-
 # the last decompressed file, since a file is opened several times in turn
 _decompressed: dict[tuple, BinaryIO] = {}
+
+
+@contextmanager
+def open_public(path: Path, **options) -> Iterator[h5py.File]:
+    """The open file; `options` are those of h5py.File. Damage, also within the block, raises
+    UserError."""
+    with reading(path), open_for_reading(uncompressed(path), **options) as file:
+        yield file
 
 
 def uncompressed(path: Path) -> Path | BinaryIO:
