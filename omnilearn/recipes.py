@@ -87,7 +87,7 @@ FINETUNING: Recipes = {
     # 10 epochs on 1.2 million jets in the paper; unmeasured here
     ("top", "full"): LARGE_TAGGING,
     # python finetune.py top --preset small --backbone runs/jetclass
-    # make demo: rates chosen by validation loss, benchmarks/results/demo/rates.md
+    # rates chosen by the validation loss of 1000 simulated top jets
     ("top", "small"): SMALL_TAGGING,
     ("cms", "small"): {**SMALL_TAGGING, "weighted": False},
     # python finetune.py qg --backbone runs/jetclass, and so on: the released command lines,
