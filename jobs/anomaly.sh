@@ -7,9 +7,9 @@
 #
 # Search for a resonance in the LHC Olympics: cells of injected signal and repeats as an array.
 #
-#   sbatch --array=0-69 --ntasks=4 --gpus=4 jobs/anomaly.sh 0,500,600,800,1000,2000,5000 10 \
+#   sbatch --array=0-69 -N 1 -n 4 --gpus-per-node=4 jobs/anomaly.sh 0,500,600,800,1000,2000,5000 10 \
 #       --idealised --backbone runs/jetclass
-#   sbatch --ntasks=4 --gpus=4 jobs/anomaly.sh 0 1 --stage sample ...    # CATHODE: no array
+#   sbatch -N 1 -n 4 --gpus-per-node=4 jobs/anomaly.sh 0 1 --stage sample ...    # CATHODE: no array
 #
 # Element k trains cell k: all signals of the first repeat, then those of the next one. Without an
 # array all cells are trained in turn. For CATHODE, sample the reference first, and with

@@ -53,7 +53,8 @@ case "$OMNILEARN_SITE" in
         ;;
     perlmutter-podman)
         in_container=(podman-hpc run --rm --gpu --nccl --net=host --env-host
-            --volume "$PWD:$PWD" --workdir "$PWD" "$OMNILEARN_IMAGE")
+            --volume "$PWD:$PWD" ${SCRATCH:+--volume "$SCRATCH:$SCRATCH"} # the data
+            --workdir "$PWD" "$OMNILEARN_IMAGE")
         ;;
     cluster | laptop) ;;
     *)

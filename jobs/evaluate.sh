@@ -7,7 +7,7 @@
 #
 # Evaluate a run and its repeats: results.json and figures in its directory.
 #
-#   sbatch --ntasks=4 --gpus=4 jobs/evaluate.sh runs/top_finetuned
+#   sbatch -N 1 -n 4 --gpus-per-node=4 jobs/evaluate.sh runs/top_finetuned
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then

@@ -7,7 +7,7 @@
 #
 # Adapt PET to a dataset, from a backbone or from scratch; an array trains repeats.
 #
-#   sbatch --ntasks=4 --gpus=4 jobs/finetune.sh top --backbone runs/jetclass
+#   sbatch -N 1 -n 4 --gpus-per-node=4 jobs/finetune.sh top --backbone runs/jetclass
 #   sbatch --array=0-4 ... jobs/finetune.sh top --backbone runs/jetclass   # seeds 0 to 4
 #
 # Repeats are written to runs/<name>/seed<k>, like those of finetune.py --repeats, and evaluated

@@ -15,6 +15,8 @@ in_one_process() {
 on_all_ranks() {
     local ranks=${OMNILEARN_RANKS:-1}
     if [ -n "${SLURM_JOB_ID:-}" ]; then
+        # Slurm 22.05 and later do not pass --cpus-per-task on to srun: a rank would have one core
+        if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
         # a dead rank ends all others, which would wait for it
         run_or_print srun --kill-on-bad-exit=1 "${in_container[@]}" "$site_python" "$@"
     elif [ "$ranks" -gt 1 ]; then

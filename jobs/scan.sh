@@ -7,7 +7,7 @@
 #
 # Train on a dataset once per value of one setting, each in an element of an array.
 #
-#   sbatch --array=0-2 --ntasks=4 --gpus=4 jobs/scan.sh top train-jets=1000,3000,10000 \
+#   sbatch --array=0-2 -N 1 -n 4 --gpus-per-node=4 jobs/scan.sh top train-jets=1000,3000,10000 \
 #       --backbone runs/jetclass
 #
 # Element k trains with value k; its run is runs/<dataset>_<setting>_<value>. Without Slurm all values

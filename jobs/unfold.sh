@@ -7,7 +7,7 @@
 #
 # Unfold with OmniFold, from a backbone or from scratch.
 #
-#   sbatch --ntasks=4 --gpus=4 jobs/unfold.sh --backbone runs/jetclass
+#   sbatch -N 1 -n 4 --gpus-per-node=4 jobs/unfold.sh --backbone runs/jetclass
 
 cd "${SLURM_SUBMIT_DIR:-$(dirname "${BASH_SOURCE[0]}")/..}" || exit 2
 if [ ! -e jobs/resumable.sh ]; then

@@ -53,6 +53,20 @@ def test_perlmutter_runs_the_container(kind):
     assert command[-3:] == ["python", "train.py", "jetclass"]
 
 
+def test_the_container_sees_the_scratch_file_system():
+    site = {"OMNILEARN_SITE": "perlmutter-podman", "SCRATCH": "/pscratch/me"}
+    (command,) = printed("pretrain.sh", **slurm(**site))
+    assert "--volume /pscratch/me:/pscratch/me --workdir" in " ".join(command)
+
+
+def test_srun_gives_a_rank_the_cores_that_were_requested(tmp_path):
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\necho cores: $SRUN_CPUS_PER_TASK\n")
+    srun.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    assert bash("pretrain.sh", **slurm(PATH=path, SLURM_CPUS_PER_TASK="8")).stdout == "cores: 8\n"
+
+
 def test_an_unknown_site_is_refused():
     process = bash("pretrain.sh", OMNILEARN_SITE="moon")
     assert process.returncode == 2
