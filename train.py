@@ -4,7 +4,7 @@ python train.py jetclass --preset small
 python train.py aspen --model omnijet                    # tokeniser, then GPT
 python train.py aspen --model pet --mode generator       # collider data have no classes
 horovodrun -np 2 --gloo python train.py jetclass --preset small
-srun --mpi=pmix -n 128 python train.py jetclass          # one rank per GPU
+srun -n 128 python train.py jetclass                     # one rank per GPU
 """
 
 import argparse
