@@ -109,7 +109,7 @@ def test_the_examples_of_a_dataset_of_your_own_work(tmp_path, monkeypatch):
     assert all(len(example.splitlines()) < 30 for example in examples)
     (shell,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for example in examples:
-        exec(compile(example, "docs/own_dataset.md", "exec"), {})
+        exec(compile(example, "docs/own_dataset.md", "exec"), {"parts": []})
     path = "data/my_ntuple/train/my_ntuple_train_000.h5"
     assert output_of(python("-m preprocessing check", path)).endswith("fits my_ntuple\n")
     with h5py.File(path) as ntuple, h5py.File("data/my_tops/train/my_tops_train_000.h5") as arrays:

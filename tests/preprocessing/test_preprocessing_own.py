@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from commands import output_of
+from documented import run_example
 from public_order import in_public_order
 
 from omnilearn.content import is_as_written
@@ -19,6 +20,7 @@ from omnilearn.errors import UserError
 from preprocessing import own
 from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own import write_dataset
+from preprocessing.sources import SPLITS
 
 ABOUT = {"classes": ("QCD", "top"), "jet_radius": 0.8, "jet_pt_range": (550.0, 650.0)}
 JETS = 120
@@ -230,3 +232,16 @@ def test_more_jets_than_a_chunk_are_all_written(jets, tmp_path, monkeypatch):
     write_dataset(tmp_path, "mine", records, label, **ABOUT)
     jet_pt = in_public_order(tmp_path / "mine")["jet"][:, 0]
     np.testing.assert_allclose(jet_pt, total[:, 0], rtol=1e-6)
+
+
+def test_the_example_that_writes_parts_gives_one_dataset(jets, tmp_path, monkeypatch):
+    _, padded, label, total = jets
+    monkeypatch.chdir(tmp_path)
+    halves = [(padded[rows], label[rows]) for rows in np.split(np.arange(JETS), 2)]
+    run_example("docs/own_dataset.md", "in enumerate(parts)", parts=halves, about=ABOUT)
+    spec = dataset("my_parts", tmp_path / "data")
+    jet_pt = []
+    for split in SPLITS:
+        with JetFiles(find_files(tmp_path / "data", spec, split), spec) as files:
+            jet_pt += files.gather(np.arange(files.num_jets))["jet"][:, 0].tolist()
+    np.testing.assert_allclose(np.sort(jet_pt), np.sort(total[:, 0]), rtol=1e-6)
