@@ -95,8 +95,8 @@ class Tagger:
     def embed(self, jets) -> np.ndarray:
         """The class token (jets, dim) float32 after all layers of the classifier head.
 
-        Of a token model it is the sum over the sentence. The logits are linear functions of it; for
-        plots, clustering and heads of one's own.
+        For a token model, the sum of the vectors of all tokens of the jet. The logits are linear
+        functions of it; for plots, clustering and heads of your own.
 
         >>> len(tagger.embed(jets)) == len(jets)
         True
@@ -160,7 +160,7 @@ class Generator:
     ) -> ak.Array:
         """`number` new jets of a class: records of `jet` and of a list `constituents`.
 
-        jet: pt, eta, mass [GeV] and multiplicity, as the network of jet kinematics drew them.
+        jet: pt, eta, mass [GeV] and multiplicity, from the network of jet kinematics.
         constituents: massless pt, eta, phi, energy [GeV, radians] around phi = 0, hardest first,
         with the name Momentum4D of the package vector; `Tagger.probabilities` takes them. The same
         seed gives the same jets, and the first of them for a smaller number. solver: how noise
@@ -204,13 +204,12 @@ class Unfolding:
 def load(
     place: Path | str, *, data: Path | str = "", batch: int = 256
 ) -> Tagger | Generator | TokenGenerator | Unfolding:
-    """What was trained in a run directory; a tagger or a token model from its checkpoint file.
+    """Open a trained model: a Tagger, Generator, TokenGenerator or Unfolding, by its task.
 
-    A backbone that comes with the code is loaded by its name.
-
-    batch: jets evaluated together. A dataset of one's own is described by the run directory; data:
-    the folder of datasets that describes it instead, for a checkpoint outside its run. Raises
-    UserError where `place` holds no trained model.
+    place: a run directory; the checkpoint file of a tagger or token model; or the name of a
+    backbone that comes with the code, such as "small". batch: jets evaluated or made together.
+    data: the folder of datasets, which describes a dataset of your own to a checkpoint outside
+    its run; a run directory describes it itself. Raises UserError where `place` holds no model.
     """
     if keras.backend.backend() != "tensorflow":
         raise UserError(

@@ -227,7 +227,7 @@ def test_the_documented_example_runs(run, test_jets, tmp_path, monkeypatch, caps
     np.savez("jets.npz", momenta=padded(jets), is_top=label)
     names = run_example("docs/python.md", "tagger.probabilities(")
     assert names["scores"].shape == (len(jets), 2)
-    assert names["tokens"].shape == (len(jets), 8)
+    assert names["vectors"].shape == (len(jets), 8)
     assert "('QCD', 'top')" in capsys.readouterr().out
 
 
