@@ -263,16 +263,17 @@ def tasks(results: Path) -> str:
     tagger = read(results, "backbone_small")["auc"].text
     codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
-    distances = f"W1M x 1000: tops {jets}, inclusive {spectrum}"
-    separation = f"two-sample AUC {auc[0]}, before {auc[1]}"
+    distances = f"W1M x 1000: tops {jets}, without model {spectrum}"
+    separation = f"AUC to truth {auc[0]} (trees), from {auc[1]}"
     improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
+    restored = f"AUC of restored against true jets {codes}"
     rows = [
         ("pretraining", "pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
         ("tagging", "tagging", "finetune.py top", rejections),
         ("generation", "generation", "finetune.py jetnet30", distances),
         ("unfolding", "unfolding", "finetune.py omnifold", separation),
         ("anomaly", "search", "finetune.py lhco", improvement),
-        ("tokens", "tokens", "train.py aspen --model omnijet", f"AUC of restored jets {codes}"),
+        ("tokens", "tokens", "train.py aspen --model omnijet", restored),
     ]
     linked = [[f"[{name}](docs/{page}.md)", f"`{line}`", text] for page, name, line, text in rows]
     return markdown([["task", "command", "one number"], *linked], texts=3)
