@@ -73,8 +73,13 @@ def horovod():
 
 
 def limit_threads(tf, local_size: int) -> None:
-    """Share the cores of a node among its ranks, each of which would else use all."""
-    cores = max(1, len(os.sched_getaffinity(0)) // local_size)
+    """Share the cores of a node among its ranks, each of which would else use all.
+
+    Where Slurm has bound a rank to cores of its own, it uses these.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if cores * local_size > int(os.environ.get("SLURM_CPUS_ON_NODE") or 0):
+        cores = max(1, cores // local_size)
     tf.config.threading.set_intra_op_parallelism_threads(cores)
 
 
