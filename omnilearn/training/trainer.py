@@ -144,9 +144,10 @@ class Trainer:
         """
         sums, terms, batch = self.summed_gradients(batches, constituents_per_jet)
         terms = self.agree(terms)
-        self.apply(self.averaged(sums))
+        gradients = self.averaged(sums)
+        self.apply(gradients)
         step = self.position.epoch * self.steps_per_epoch + self.position.step + 1
-        self.objective.after_step(step, dict(zip(self.names, sums, strict=True)), batch)
+        self.objective.after_step(step, dict(zip(self.names, gradients, strict=True)), batch)
         return terms
 
     def summed_gradients(self, batches: list[dict], constituents_per_jet: float) -> tuple:
