@@ -189,7 +189,7 @@ def histograms(folder: Path) -> FileAndReader:
 
 
 def calibration(folder: Path) -> FileAndReader:
-    write_calibration(folder, [0.5], [-3.25, 1.5])
+    write_calibration(folder, [0.5], [-3.25, 1.5], {})
     return folder / CALIBRATION, lambda path: read_calibration(path.parent)
 
 

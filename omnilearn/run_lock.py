@@ -127,17 +127,18 @@ def read(path: Path) -> tuple[Holder, int] | None:
         return None
 
 
-def hold(run: Path, name: str = TRAINING) -> None:
+def hold(run: Path, name: str = TRAINING) -> bool:
     """Lock a directory for this kind of writing until `release` or the end of the process.
 
-    Raises UserError while another process holds the lock.
+    Returns False if this process held it before. Raises UserError while another one holds it.
     """
     path = Path(run).resolve() / name
     if path in _held:
-        return
+        return False
     lock = Lock(path)
     lock.take()
     _held[path] = lock
+    return True
 
 
 def release(run: Path, name: str = TRAINING) -> None:

@@ -36,8 +36,9 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     if distributed.rank() == 0:
         make_folder(run)
         refuse_links(run)
-        hold(run)
-        if config.overwrite:
+        is_new = hold(run)
+        # repeats of a search share runs: what this command has made is not deleted
+        if config.overwrite and is_new:
             empty_run(run)
         if (run / "config.json").exists():
             refuse_another(run, config, about)

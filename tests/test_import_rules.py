@@ -76,7 +76,7 @@ MAY_IMPORT = {
     "omnilearn.config": ("omnilearn.settings", "omnilearn.data.spec"),
     "omnilearn.recipes": (),
     **dict.fromkeys(NETWORK, (*NETWORK, "omnilearn.data.spec")),
-    "omnilearn.training.rendezvous": (),
+    "omnilearn.training.rendezvous": ("omnilearn.run_lock",),
     "omnilearn.training.distributed": RANKS,
     "omnilearn.training.gradients": (*RANKS, "omnilearn.model.precision"),
     "omnilearn.training.optimiser": (*RANKS, "omnilearn.config"),

@@ -87,12 +87,17 @@ def test_other_settings_are_refused_naming_what_differs(config, change, about, m
 
 
 def test_overwrite_deletes_this_run_and_no_other(config):
-    other, run = prepare_run(config, "other", ABOUT), prepare_run(config, "top", ABOUT)
+    with released():
+        other, run = prepare_run(config, "other", ABOUT), prepare_run(config, "top", ABOUT)
     for folder in (other, run):
         (folder / "last.h5").write_text("weights")
-    prepare_run(replace(config, lr=0.5, overwrite=True), "top", ABOUT)
+    again = replace(config, lr=0.5, overwrite=True)
+    prepare_run(again, "top", ABOUT)
     assert names(run) == ["config.json"]
     assert (other / "last.h5").exists()
+    (run / "last.h5").write_text("weights of the same command")
+    prepare_run(again, "top", ABOUT)  # as the repeats of a search, which share runs
+    assert (run / "last.h5").exists()
 
 
 def test_a_run_directory_behind_a_link_stays_where_it_is(config, tmp_path):
@@ -100,7 +105,8 @@ def test_a_run_directory_behind_a_link_stays_where_it_is(config, tmp_path):
     scratch.mkdir()
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "top").symlink_to(scratch)
-    prepare_run(config, "top", ABOUT)
+    with released():
+        prepare_run(config, "top", ABOUT)
     (scratch / "last.h5").write_text("weights")
     prepare_run(replace(config, overwrite=True), "top", ABOUT)
     assert names(scratch) == ["config.json"]

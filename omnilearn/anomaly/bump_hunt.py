@@ -37,8 +37,9 @@ def hunt(
     significances, spectra = {}, []
     for cut in CUTS:
         name = f"significance_{cut:g}"
-        threshold = np.quantile(scores[outside], 1 - cut) if cut < 1 else -np.inf
-        passing = masses[scores > threshold] if cut < 1 else masses
+        has_threshold = cut < 1 and outside.any()
+        threshold = np.quantile(scores[outside], 1 - cut) if has_threshold else -np.inf
+        passing = masses[scores > threshold]
         try:
             fit = FallingSpectrum.fitted(passing, spec.signal_region, limits(spec))
         except UserError as error:

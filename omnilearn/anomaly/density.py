@@ -26,9 +26,9 @@ from omnilearn.anomaly.dijet_kinematics import (
 )
 from omnilearn.anomaly.dijet_mass import FallingSpectrum
 from omnilearn.anomaly.dijet_sampling import (
-    CALIBRATION,
     LOG_REST,
     DijetSampler,
+    calibrated_for,
     calibration_of,
     write_calibration,
 )
@@ -153,9 +153,13 @@ def train_kinematics(
 
 
 def calibrate(events: Dijets, validation: np.ndarray, run: Path, solver: Solver, seed: int) -> None:
-    """Write quantiles of true and generated constituents of the jets of these events (N,) bool."""
-    if distributed.rank() == 0 and not (run / CALIBRATION).is_file():
-        sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
+    """Write quantiles of true and generated constituents of the jets of these events (N,) bool.
+
+    They are measured again for another solver or after more epochs.
+    """
+    sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
+    about = {**asdict(solver), "epochs": sampler.epochs}
+    if distributed.rank() == 0 and calibrated_for(run) != about:
         rows = np.flatnonzero(np.repeat(validation, 2))[:CALIBRATED]
         true = events.files.jets.gather(rows)
         label = np.zeros(len(rows), int)
@@ -163,7 +167,7 @@ def calibrate(events: Dijets, validation: np.ndarray, run: Path, solver: Solver,
         multiplicity = events.files.jets.multiplicity[rows, None]
         mask = np.arange(events.spec.max_constituents) < multiplicity
         pair = (array[..., LOG_REST][mask] for array in (generated, true["data"]))
-        write_calibration(run, *calibration_of(*pair))
+        write_calibration(run, *calibration_of(*pair), about)
     distributed.barrier()
 
 

@@ -32,6 +32,7 @@ PART = 1024  # events of a file, which one rank samples in one go
 ATTEMPTS = 20  # to sample an event that passes the trigger
 CENTRINGS = 4  # iterations that move constituents to the pT and axis of their jet
 CALIBRATION, QUANTILES = "calibration.json", 1025
+MEND = "remove it, and it is measured again with: python finetune.py lhco --stage density"
 LOG_REST = FEATURES.index("log_1_minus_pt_rel")
 
 
@@ -114,20 +115,28 @@ def calibration_of(generated: np.ndarray, true: np.ndarray) -> tuple[list[float]
     return np.quantile(generated, levels).tolist(), np.quantile(true, levels).tolist()
 
 
-def write_calibration(run: Path, generated: list[float], true: list[float]) -> None:
-    write_json(run / CALIBRATION, {"generated": generated, "true": true})
+def write_calibration(run: Path, generated: list[float], true: list[float], about: dict) -> None:
+    """Write the quantiles; about: solver and epochs of the generator that they are of."""
+    write_json(run / CALIBRATION, {"generated": generated, "true": true, "about": about})
+
+
+def calibrated_for(run: Path) -> dict | None:
+    """`about` of the calibration of a run; None where there is none."""
+    path = run / CALIBRATION
+    if not path.is_file():
+        return None
+    return read_json(path, "calibration of constituents", MEND).get("about")
 
 
 def read_calibration(run: Path) -> tuple[list[float], list[float]]:
     """The quantiles that `write_calibration` wrote, or the identity if there are none."""
     if not (run / CALIBRATION).is_file():
         return [-1e3, 1e3], [-1e3, 1e3]
-    mend = f"remove it, and it is measured again with: python evaluate.py {run}"
-    quantiles = read_json(run / CALIBRATION, "calibration of constituents", mend)
+    quantiles = read_json(run / CALIBRATION, "calibration of constituents", MEND)
     try:
         return tuple(as_type(list[float], quantiles.get(key), key) for key in ("generated", "true"))
     except ValueError as error:
-        raise UserError(f"{run / CALIBRATION}: {error}; {mend}") from error
+        raise UserError(f"{run / CALIBRATION}: {error}; {MEND}") from error
 
 
 def consistent(columns: np.ndarray, jets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -72,14 +72,14 @@ def scan_point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "initial_significance": float(np.mean([cell["initial_significance"] for cell in cells])),
     }
     for name in SCANNED:
-        values = np.array([cell[name].value for cell in cells])
-        values = values[np.isfinite(values)]
-        if not len(values):
+        finite = [cell[name] for cell in cells if np.isfinite(cell[name].value)]
+        if not finite:
             continue
+        values = np.array([result.value for result in finite])
         low, middle, high = np.quantile(values, (INTERVAL[0], 0.5, INTERVAL[1]))
-        error = float(high - low) / 2 if len(values) > 1 else cells[0][name].error
-        bound = "lower" if any(cell[name].bound for cell in cells) else None
-        point[name] = Result(float(middle), error, cells[0][name].n, bound)
+        error = float(high - low) / 2 if len(values) > 1 else finite[0].error
+        bound = "lower" if any(result.bound for result in finite) else None
+        point[name] = Result(float(middle), error, finite[0].n, bound)
         point[f"{name}_interval"] = [float(low), float(high)]
         point[f"{name}_values"] = values.tolist()
     return point

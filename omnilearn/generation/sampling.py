@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 
 from omnilearn.atomic import atomic_path
+from omnilearn.content import hashed
 from omnilearn.data.layout import class_files
 from omnilearn.data.mixing import evaluation_lengths, length_groups
 from omnilearn.data.pipeline import Standardisation
@@ -161,7 +162,7 @@ class Sampler:
             guided_velocity = guided(velocity, self.solver.guidance, labels, 0 * labels)
 
             def fresh_noise(step, noise=noise, index=index[rows]):
-                return self.noise_of_step(int(step), noise, index)
+                return self.noise_of_step(Stream.SOLVER_STEPS, int(step), noise, index)
 
             steps = self.solver.steps
             clean = sample(self.solver.name, guided_velocity, noise, steps, fresh_noise)
@@ -182,7 +183,10 @@ class Sampler:
         """Standardised kinematics (B, J) of jets `index` from noise (B, J), `given` (B, C)."""
         name, steps = self.solver.name, self.solver.jet_steps
         noisy_steps = steps if name == "stochastic" else 0
-        fresh = [self.noise_of_step(step, noise, index) for step in range(1, noisy_steps + 1)]
+        stream = Stream.SOLVER_STEPS_OF_KINEMATICS
+        fresh = [
+            self.noise_of_step(stream, step, noise, index) for step in range(1, noisy_steps + 1)
+        ]
         fresh_noise = np.reshape(fresh, (noisy_steps, *noise.shape)).astype("float32")
         return np.asarray(self._jets(name, steps)(noise, given, fresh_noise))
 
@@ -194,9 +198,11 @@ class Sampler:
 
         return sample(solver, velocity, noise, steps, lambda step: fresh_noise[step - 1])
 
-    def noise_of_step(self, step: int, noise: np.ndarray, index: np.ndarray) -> np.ndarray:
+    def noise_of_step(
+        self, stream: Stream, step: int, noise: np.ndarray, index: np.ndarray
+    ) -> np.ndarray:
         """The noise of one stochastic step, from the random streams of the jets."""
-        streams = JetStreams((self.seed, Stream.SOLVER_STEPS, step), index)
+        streams = JetStreams((self.seed, stream, step), index)
         return streams.standard_normal(noise.shape, "float32")
 
     def jet_set(self, index: np.ndarray, label: np.ndarray, jet: np.ndarray | None) -> JetSet:
@@ -229,6 +235,7 @@ def sampled_set(
         stored, stored_about = read_set(folder, spec)
         if stored_about == about:
             return stored
+        distributed.barrier()  # rank 0 deletes what the others may still read
     if rank == 0:
         prepare_folder(folder, about)
     distributed.barrier()
@@ -275,12 +282,14 @@ def sampling_rate(sampler: JetSampler, truth: JetSet) -> float:
 
 def description(sampler: JetSampler, truth: JetSet, ideal: bool, split: str) -> dict:
     """All that the jets of a set depend on: weights, solver, seed, and the true jets."""
+    given = (truth.label, truth.jets) if ideal else (truth.label,)
     return {
         **asdict(sampler.solver),
         "seed": sampler.seed,
         "jets": len(truth),
         "like": split,
         "true_kinematics": ideal,
+        "true_jets": hashed(*given),
         "epochs": sampler.epochs,
     }
 

@@ -112,7 +112,16 @@ def evaluate(
         Path(settings.data or config.data), spec, settings.split, settings.jets, config.classes
     )
     solver = Solver(settings.solver, settings.steps, guidance=settings.guidance)
-    sets = available_sets(run, spec, truth, settings, solver, config.seed)
+    if settings.from_predictions:
+        sets, sampled_by = stored_sets(run, spec, solver)
+    else:
+        sampled_by = asdict(solver)
+        sampler = Sampler(run, spec, solver, settings.batch, config.seed)
+        sets = {
+            name: sampled_set(run / name, sampler, truth, ideal, settings.split)
+            for name, ideal in SETS.items()
+            if settings.ideal or not ideal
+        }
     results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": origin}
     if settings.rate:
         sampler = Sampler(run, spec, solver, settings.batch, config.seed)
@@ -124,26 +133,29 @@ def evaluate(
         metrics = compare_observables(run, spec, truth, sets, config.seed)
     else:
         metrics = compare(run, spec, truth, sets, config.seed, settings.emd_jets)
-    return {**results, "sampler": asdict(solver), **metrics}
+    return {**results, "sampler": sampled_by, **metrics}
 
 
-def available_sets(
-    run: Path,
-    spec: DatasetSpec,
-    truth: JetSet,
-    settings: GenerationEvaluation,
-    solver: Solver,
-    seed: int,
-) -> dict[str, JetSet]:
-    """The sets of a run: those stored, with --from-predictions, else those of the settings."""
-    if settings.from_predictions:
-        folders = [name for name in SETS if (run / name).is_dir()]
-        if not folders:
-            raise UserError(f"{run} holds no generated jets; call without --from-predictions")
-        return {name: read_set(run / name, spec)[0] for name in folders}
-    sampler = Sampler(run, spec, solver, settings.batch, seed)
-    return {
-        name: sampled_set(run / name, sampler, truth, ideal, settings.split)
-        for name, ideal in SETS.items()
-        if settings.ideal or not ideal
-    }
+def stored_sets(run: Path, spec: DatasetSpec, solver: Solver) -> tuple[dict[str, JetSet], dict]:
+    """The sets that an earlier evaluation left, and the settings of the solver of the first.
+
+    Raises UserError without a set, and for a `solver` that is not the default.
+    """
+    stored = {name: read_set(run / name, spec) for name in SETS if (run / name).is_dir()}
+    if not stored:
+        raise UserError(f"{run} holds no generated jets; call without --from-predictions")
+    (_, about), *_ = stored.values()
+    return {name: jets for name, (jets, _) in stored.items()}, solver_of(about, solver)
+
+
+def solver_of(about: dict, solver: Any) -> dict:
+    """The settings of the solver in the description of a stored set.
+
+    Raises UserError for a `solver`, a dataclass, that flags have changed: nothing is sampled.
+    """
+    if solver != type(solver)():
+        raise UserError(
+            f"flags of sampling ({', '.join(asdict(solver))}) have no effect on stored jets; leave "
+            "them out, or call without --from-predictions"
+        )
+    return {name: about[name] for name in asdict(solver) if name in about}

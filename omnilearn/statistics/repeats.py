@@ -1,6 +1,7 @@
 """Several trainings of one model: mean and spread, as published tables quote them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ def over_trainings(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
     Each number becomes the mean over trainings with their sample standard deviation as its error;
     `statistical` holds the mean uncertainty that the test jets alone give, `trainings` the number
-    of trainings. If any training has only a limit, the lowest limit is taken. Texts must be equal,
-    except the name of the model; whole numbers are averaged.
+    of trainings. If any training has only a limit, the lowest value of all is a limit. Texts must
+    be equal, except the name of the model; whole numbers and lists of numbers are averaged.
     Raises UserError for fewer than two trainings, or if their keys or texts differ.
     """
     if len(results) < 2:
@@ -50,6 +51,8 @@ def _combined(name: str, values: list[Any]) -> Any:
     if isinstance(first, int | float) and not isinstance(first, bool):
         return float(np.mean(values))
     if any(value != first for value in values) and name != "model":
+        if isinstance(first, list):
+            return np.mean(values, axis=0).tolist()
         raise UserError(
             f"the trainings cannot be averaged: {name} is {', '.join(map(str, values))}; it must "
             "be the same in all of them"
@@ -61,7 +64,8 @@ def spread(results: list[Result]) -> Result:
     """Mean and sample standard deviation of a number over trainings."""
     if undefined := [result for result in results if not np.isfinite(result.value)]:
         return undefined[0]
-    if limits := [result for result in results if result.bound]:
-        return min(limits, key=lambda result: result.value)
+    if any(result.bound for result in results):
+        lowest = min(results, key=lambda result: result.value)
+        return replace(lowest, error=None, bound="lower")
     values = [result.value for result in results]
     return Result(float(np.mean(values)), float(np.std(values, ddof=1)), results[0].n)

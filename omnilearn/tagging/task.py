@@ -9,6 +9,7 @@ from omnilearn.config import Config, Evaluation, Start
 from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.selection import ChosenJets
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
 from omnilearn.fit import fit_pet, make_pet, open_data, open_pipeline
 from omnilearn.generation.denoising import denoising_metrics
 from omnilearn.model.checkpoint import build_pet, load_checkpoint
@@ -93,6 +94,11 @@ def evaluate(
     path = run / "predictions.h5"
     if settings.from_predictions:
         predicted, about = read_predictions(path)
+        if (split := about.get("split", settings.split)) != settings.split:
+            raise UserError(
+                f"{path} is of the split {split}, not {settings.split}; give --split {split}, or "
+                "call without --from-predictions"
+            )
         return {**description, "data": about["data"], **metrics(spec, predicted)}
     data, split = settings.data or config.data, settings.split
     pipeline = open_pipeline(spec, data, split, settings.batch, classes=config.classes)

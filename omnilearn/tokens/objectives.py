@@ -93,14 +93,14 @@ class TokeniserObjective(Objective):
         """Count the codes in use, those with a gradient; after REPLACE_EVERY steps replace others.
 
         The replacements are random latents of rank 0's batch, by seed and step. The counts are
-        weights of the model, so that a resumed run replaces the same codes.
+        those of all ranks and weights of the model, so that a resumed run replaces the same codes.
         """
         codebook = self.model.codebook
         used = np.any(np.asarray(gradients[CODES]) != 0, axis=1)
         codebook.usage.assign(np.asarray(codebook.usage) + used)
         if number % REPLACE_EVERY:
             return
-        unused = np.flatnonzero(distributed.total(np.asarray(codebook.usage)) == 0)
+        unused = np.flatnonzero(np.asarray(codebook.usage) == 0)
         if len(unused) and distributed.rank() == 0:
             rng = np.random.default_rng((self.seed, Stream.CODES, number))
             latents, codes = self.latents(batch), np.array(codebook.codes)

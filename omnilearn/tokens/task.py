@@ -20,6 +20,7 @@ from omnilearn.fit import open_data as open_jets
 from omnilearn.generation.comparison import compare_observables
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.sampling import sampled_set, sampling_rate
+from omnilearn.generation.task import solver_of
 from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.model.checkpoint import load_checkpoint
@@ -178,11 +179,13 @@ def evaluate(
     if settings.from_predictions:
         if not (run / "generated").is_dir():
             raise UserError(f"{run} holds no generated jets; call without --from-predictions")
-        generated = read_set(run / "generated", sample)[0]
+        generated, about = read_set(run / "generated", sample)
+        sampled_by = solver_of(about, solver)
     else:
         generated = sampled_set(run / "generated", sampler, truth, False, settings.split)
-    results: dict[str, Any]
-    results = {"dataset": spec.name, "model": run.name, "data": origin, "sampler": asdict(solver)}
+        sampled_by = asdict(solver)
+    results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": origin}
+    results["sampler"] = sampled_by
     if settings.rate:
         results["jets_per_second"] = sampling_rate(sampler, truth)
         results["parameters"] = sampler.omnijet.count_params()

@@ -27,10 +27,13 @@ def write_tokens(
         file.attrs["about"] = json.dumps(about)
 
 
-def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, np.ndarray]:
+def read_tokens(
+    path: Path, codebook: str, num_codes: int, about: dict | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Codes (N, P) and rows (N,) that `write_tokens` wrote.
 
-    Raises UserError when the file is missing, damaged, or its tokens are of another codebook.
+    Raises UserError when the file is missing, damaged, or its tokens are of another codebook, or of
+    other jets than those of `about` if it is given.
     """
     mend = f"write it again with: python evaluate.py {path.parent}"
     if not path.is_file():
@@ -38,11 +41,14 @@ def read_tokens(path: Path, codebook: str, num_codes: int) -> tuple[np.ndarray, 
     with stored_file(path, "a file of tokens", mend) as file:
         tokens, index = array(file, "tokens").astype(np.int32), array(file, "index")
         stored, codes = str(attributes(file)["codebook"]), int(file.attrs["num_codes"])
+        stored_about = json.loads(attributes(file)["about"])
     if (stored, codes) != (codebook, num_codes):
         raise UserError(
             f"{path} holds tokens of another codebook: {codes} codes, fingerprint {stored[:12]}, "
             f"the tokeniser has {num_codes}, {codebook[:12]}; {mend}"
         )
+    if about and stored_about != about:
+        raise UserError(f"{path} holds tokens of {stored_about}, expected {about}; {mend}")
     most, least = tokens.max(initial=0), tokens.min(initial=0)
     if tokens.ndim != 2 or index.shape != tokens.shape[:1] or least < 0 or most >= num_codes:
         raise UserError(

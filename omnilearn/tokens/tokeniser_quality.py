@@ -100,13 +100,13 @@ def tokeniser_quality(
     files, _ = selected_jets(paths, spec, min(settings.jets, QUALITY_JETS), config.classes)
     round_trip = RoundTrip(tokeniser, spec.max_constituents)
     codebook, num_codes = fingerprint(tokeniser), tokeniser.config.num_codes
+    about = {"dataset": spec.name, "split": settings.split, "jets": files.num_jets}
     if settings.from_predictions:
-        tokens, index = read_tokens(path, codebook, num_codes)
+        tokens, index = read_tokens(path, codebook, num_codes, about)
     else:
         pipeline = Pipeline(files, spec, settings.batch, *distributed.rank_and_size())
         tokens, index = tokens_of(pipeline, round_trip)
         if distributed.rank() == 0:
-            about = {"dataset": spec.name, "split": settings.split}
             write_tokens(path, tokens, index, codebook, num_codes, about)
     features, mask = read_constituents(files, spec, index, tokeniser.config)
     original = Standardisation(spec).original_constituents(features, mask, TOKEN_FEATURES)

@@ -53,7 +53,10 @@ class Objective(Protocol):
         """
 
     def after_step(self, step: int, gradients: dict, batch: dict) -> None:
-        """Called after each step of the optimiser, counted from one."""
+        """Called after each step of the optimiser, counted from one.
+
+        gradients: by name, averaged over ranks; batch: the last one of this rank.
+        """
         return
 
 

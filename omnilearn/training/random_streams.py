@@ -16,6 +16,7 @@ class Stream(IntEnum):
     SAMPLED_JETS = 11  # new jets: kinematics, constituents, and the noise of a step of the solver
     SAMPLED_CONSTITUENTS = 12
     SOLVER_STEPS = 13
+    SOLVER_STEPS_OF_KINEMATICS = 14
     BACKGROUND_ROLES = 21  # which events of a search are data, reference, test, signal
     SIGNAL_ROLES = 22
     BUMP_HUNT = 23

@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 from omnilearn.errors import Stopped, UserError
+from omnilearn.run_lock import release_all
 
 FIRST_PORT, PORTS = 15000, 17000  # below the ports that systems assign by themselves
 PATIENCE = 600.0  # seconds for all ranks of a job to start: containers load slowly
@@ -137,6 +138,7 @@ def start_again(reason: str) -> None:
     """Replace this process by a new one of the same command; never returns."""
     print(f"{reason}: starting again from the last checkpoint", flush=True)
     sys.stderr.flush()
+    release_all()  # the new process has the same number: a lock would be that of a living one
     for name in os.listdir("/proc/self/fd"):
         # close connections with this process, so that the other ends do not wait
         if int(name) > 2 and Path(f"/proc/self/fd/{name}").exists():

@@ -144,9 +144,10 @@ class Trainer:
         """
         sums, terms, batch = self.summed_gradients(batches, constituents_per_jet)
         terms = self.agree(terms)
-        self.apply(self.averaged(sums))
+        gradients = self.averaged(sums)
+        self.apply(gradients)
         step = self.position.epoch * self.steps_per_epoch + self.position.step + 1
-        self.objective.after_step(step, dict(zip(self.names, sums, strict=True)), batch)
+        self.objective.after_step(step, dict(zip(self.names, gradients, strict=True)), batch)
         return terms
 
     def summed_gradients(self, batches: list[dict], constituents_per_jet: float) -> tuple:
@@ -207,14 +208,15 @@ class Trainer:
         """Mean of every term over all validation jets of all ranks, each exactly once.
 
         A checkpoint is written after the first batch, so that the epoch is not lost when the
-        process ends during validation.
+        process ends during validation. After a signal to any rank, all raise Stopped.
         """
         sums: dict[str, float] = defaultdict(float)
         constituents = validation.constituents_per_jet
-        batches = jets = 0
+        batches = jets = stops = 0
         for batch in validation.ordered():
             if self.request.name and batches:
-                self.request.handle_stop(self.position, "validation")
+                stops = 1
+                break
             count, index = len(batch["mask"]), batch["index"]
             streams = JetStreams((self.config.seed, Stream.VALIDATION), index)
             batch = self.objective.prepare(batch, streams, False, constituents)
@@ -231,8 +233,10 @@ class Trainer:
             self.save_trained_epoch(sums["loss"])
         # a rank without validation jets adds zeros, for the terms in the same order
         names = list(self.position.sums)
-        totals = distributed.total([sums[name] for name in names] + [jets])
-        return {name: value / totals[-1] for name, value in zip(names, totals, strict=False)}
+        *totals, jets, stops = distributed.total([sums[name] for name in names] + [jets, stops])
+        if stops:
+            self.request.handle_stop(self.position, "validation")
+        return {name: value / jets for name, value in zip(names, totals, strict=True)}
 
     def save_trained_epoch(self, loss: float) -> None:
         """Write a checkpoint of an epoch before its validation if `loss` is finite on all ranks.
@@ -328,12 +332,8 @@ class Trainer:
                 f"{len(checkpoint.optimiser)} optimiser arrays, expected "
                 f"{len(self.optimiser.variables)}; use another --name"
             )
-        fingerprint.refuse_other_data(
-            path,
-            checkpoint.record.get("trained_on"),
-            self.trained_on,
-            self.config.accept_changed_data,
-        )
+        before, accepted = checkpoint.record.get("trained_on"), self.config.accept_changed_data
+        fingerprint.refuse_other_data(path, before, self.trained_on, accepted)
         for name, weight in model_weights(self.objective.model).items():
             weight.assign(checkpoint.weights[name])
         for index, variable in enumerate(self.optimiser.variables):

@@ -180,8 +180,9 @@ def write_result(
         "row": row[events.simulated],
         **{name: weights for name, weights in repeated.items() if len(weights)},
     }
-    weighted = sample.weight * sample.passes_gen
-    level = DETECTOR if about["step"] == "reweight" else PARTICLE
+    is_reweighting = about["step"] == "reweight"
+    level = DETECTOR if is_reweighting else PARTICLE
+    weighted = sample.weight * (sample.passes_reco if is_reweighting else sample.passes_gen)
     description = {
         **{key: value for key, value in about.items() if value is not None},
         "inputs": inputs,

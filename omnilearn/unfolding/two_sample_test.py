@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.content import hashed
 from omnilearn.log import log
 from omnilearn.recipes import TWO_SAMPLES
 from omnilearn.statistics.results import Result
@@ -51,7 +52,8 @@ def two_sample_test(
             against_data=True,
         )
         samples = fit.samples(step)
-        folder = run / step.name / f"seed{settings.seed}" / "whole"
+        # a finished training is that of other weights after more iterations
+        folder = run / step.name / f"seed{settings.seed}" / hashed(weights)
         fit.train(step, samples, rows, folder, settings.seed)
         total = samples[0] + samples[1]
         selected = events.within("test") & (total != 0)

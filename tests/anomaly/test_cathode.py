@@ -1,6 +1,9 @@
 """CATHODE from the sidebands to a classifier, on toy events of two jets."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -171,3 +174,28 @@ def test_samples_of_the_same_distribution_close_and_others_do_not():
     metrics, _ = closure(first, second | {"jet_mass_2": second["jet_mass_2"] + 1}, 0)
     assert metrics["auc_kinematics"].value > 0.65
     assert metrics["w1_jet_mass_2"].value == pytest.approx(1, abs=0.2)
+
+
+def test_constituents_are_calibrated_again_for_another_solver(tmp_path, monkeypatch):
+    measured: list[int] = []
+
+    class FewJets:
+        epochs: ClassVar = [1, 1]
+
+        def __init__(self, run, spec, solver, batch_size, seed):
+            self.steps = solver.steps
+
+        def features(self, rows, label, jet):
+            measured.append(self.steps)
+            return np.full((len(rows), 279, 3), -0.1), None
+
+    jets = SimpleNamespace(
+        gather=lambda rows: {"data": np.full((len(rows), 279, 7), -0.2), "jet": None},
+        multiplicity=np.full(4, 3),
+    )
+    monkeypatch.setattr(density, "DijetSampler", FewJets)
+    spec = replace(LHCO, max_constituents=279)
+    events = SimpleNamespace(spec=spec, files=SimpleNamespace(jets=jets))
+    for steps in (2, 2, 3):
+        density.calibrate(events, np.ones(2, bool), tmp_path, Solver(steps=steps), 0)
+    assert measured == [2, 3]

@@ -7,9 +7,11 @@ from toy_dijets import RESONANCE, WIDTH, falling_masses
 
 from omnilearn.anomaly.bump_hunt import hunt, limits
 from omnilearn.anomaly.dijet_mass import FallingSpectrum
+from omnilearn.anomaly.metrics import SCANNED, scan_point
 from omnilearn.anomaly.significance import Improvement, excess_significance, maximum_improvement
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
+from omnilearn.statistics.results import Result
 
 TOYS = 150
 
@@ -120,6 +122,22 @@ def test_a_resonance_is_significant_after_the_cut():
 def test_a_fit_with_too_few_events_in_the_sidebands_is_refused():
     with pytest.raises(UserError, match="9 events in the sidebands"):
         FallingSpectrum.fitted(np.full(9, 2500.0), LHCO.signal_region, limits(LHCO))
+
+
+def test_a_scan_point_with_one_defined_value_keeps_its_uncertainty():
+    undefined, defined = Result(np.nan, None, 7, reason="few events"), Result(2.0, 0.3, 8)
+    cells = [
+        {"signal": 5, "initial_significance": 1.0, **dict.fromkeys(SCANNED, result)}
+        for result in (undefined, defined)
+    ]
+    assert scan_point(cells)["max_sic"] == defined
+
+
+def test_a_hunt_without_sidebands_is_undefined():
+    significances, spectra = hunt(np.array([]), np.array([]), LHCO)
+    assert [result.n for result in significances.values()] == [0] * 4
+    assert "0 events in the sidebands" in significances["significance_0.1"].reason
+    assert not spectra
 
 
 def test_masses_in_the_signal_region_are_sampled_from_the_fitted_spectrum():

@@ -2,7 +2,9 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -31,6 +33,7 @@ from omnilearn.hdf5_sums import DIGEST
 from omnilearn.kinematics import relative_features
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.statistics.results import Result, read_results
+from omnilearn.training.random_streams import Stream
 from preprocessing import jetnet
 
 COMMON = "--preset small --epochs 1 --batch 16 --warmup-epochs 0"
@@ -266,3 +269,57 @@ def test_settings_that_do_not_fit_generation_are_refused(line, sentence, place):
 
 def test_a_solver_without_steps_is_refused(run):
     assert "--steps is 0" in refusal_of(python("evaluate.py", run, "--steps", 0))
+
+
+def test_the_stochastic_solver_has_other_noise_for_kinematics_than_for_constituents():
+    sampler = SimpleNamespace(seed=0, solver=Solver("stochastic", jet_steps=2))
+    sampler.noise_of_step = partial(Sampler.noise_of_step, sampler)
+    sampler._jets = lambda *_: lambda noise, given, fresh_noise: fresh_noise
+    noise, index = np.zeros((5, 4), "float32"), np.arange(5)
+    of_kinematics = Sampler.solve_jets(sampler, noise, noise, index)
+    for step, fresh in enumerate(of_kinematics, start=1):
+        of_constituents = sampler.noise_of_step(Stream.SOLVER_STEPS, step, noise, index)
+        assert (fresh != of_constituents).all()
+
+
+def jets_with(pt: float) -> JetSet:
+    jets = np.full((3, 4), pt, "float32")
+    return JetSet(np.ones((3, 30, 4), "float32"), jets, np.zeros(3, int))
+
+
+def test_a_set_of_other_true_jets_is_sampled_again(tmp_path):
+    def jet_set(index, label, jet):
+        return replace(jets_with(0), jets=jet)
+
+    sampler = SimpleNamespace(
+        spec=JETNET30, solver=Solver(), batch_size=4, seed=0, epochs=[1, 1], jet_set=jet_set
+    )
+    for pt in (500.0, 600.0):
+        sampled = sampling.sampled_set(tmp_path / "ideal", sampler, jets_with(pt), True, "test")
+        assert (sampled.jets == pt).all()
+
+
+def test_no_rank_deletes_a_set_that_another_reads(tmp_path, monkeypatch):
+    write_set(tmp_path / "set", jets_with(500), JETNET30, {"steps": 1})
+    calls: list[str] = []
+    monkeypatch.setattr(sampling.distributed, "barrier", lambda: calls.append("barrier"))
+    monkeypatch.setattr(sampling, "read_set", lambda *_: calls.append("read") or (None, {}))
+
+    def prepare_folder(*_):
+        calls.append("delete")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sampling, "prepare_folder", prepare_folder)
+    sampler = SimpleNamespace(spec=JETNET30, solver=Solver(), seed=0, epochs=[1, 1])
+    with pytest.raises(KeyboardInterrupt):
+        sampling.sampled_set(tmp_path / "set", sampler, jets_with(500), False, "test")
+    assert calls == ["read", "barrier", "delete"]
+
+
+def test_stored_sets_keep_the_settings_that_they_were_sampled_with(tmp_path):
+    write_set(tmp_path / "generated", jets_with(500), JETNET30, {"name": "released", "steps": 7})
+    sets, sampled_by = task.stored_sets(tmp_path, JETNET30, Solver())
+    assert list(sets) == ["generated"]
+    assert sampled_by == {"name": "released", "steps": 7}
+    with pytest.raises(UserError, match="no effect on stored jets"):
+        task.stored_sets(tmp_path, JETNET30, Solver(steps=3))

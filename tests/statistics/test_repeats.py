@@ -44,6 +44,18 @@ def test_a_limit_in_one_training_makes_the_mean_a_limit(trainings):
     trainings[1]["rejection_0.5"] = Result(40.0, None, 1000, bound="lower")
     rejection = over_trainings(trainings)["rejection_0.5"]
     assert (rejection.value, rejection.bound) == (40.0, "lower")
+    trainings[1]["rejection_0.5"] = Result(90.0, None, 1000, bound="lower")
+    rejection = over_trainings(trainings)["rejection_0.5"]
+    assert rejection == Result(50.0, None, 1000, bound="lower")
+
+
+def test_confusion_matrices_and_spectra_are_averaged(trainings):
+    for index, results in enumerate(trainings):
+        results["confusion"] = [[0.5 + 0.1 * index, 0.5 - 0.1 * index], [0.2, 0.8]]
+        results["spectra"] = {"jet_mass": {"edges": [0.0, 0.1], "density": [float(index)]}}
+    combined = over_trainings(trainings)
+    assert combined["confusion"][0] == pytest.approx([0.6, 0.4])
+    assert combined["spectra"]["jet_mass"] == {"edges": [0.0, 0.1], "density": [1.0]}
 
 
 def test_trainings_on_different_data_are_refused(trainings):

@@ -4,9 +4,12 @@ import h5py
 import numpy as np
 import pytest
 
+from omnilearn.config import Config, Evaluation
+from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
 from omnilearn.hdf5_sums import DIGEST
 from omnilearn.tagging.predictions import read_predictions, write_predictions
+from omnilearn.tagging.task import evaluate
 
 ABOUT = {"dataset": "top", "model": "top_scratch", "data": "simulated", "split": "test"}
 
@@ -49,3 +52,12 @@ def test_a_truncated_file_is_refused_with_the_command_that_mends_it(predicted, t
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(UserError, match=r"python evaluate\.py"):
         read_predictions(path)
+
+
+def test_predictions_of_another_split_are_refused(predicted, tmp_path):
+    write_predictions(tmp_path / "predictions.h5", predicted, ABOUT | {"split": "val"})
+    arguments = tmp_path, TOP, Config(), {}
+    results = evaluate(*arguments, Evaluation(from_predictions=True, split="val"))
+    assert results["accuracy"].n == 50
+    with pytest.raises(UserError, match="is of the split val, not test; give --split val"):
+        evaluate(*arguments, Evaluation(from_predictions=True))

@@ -21,7 +21,7 @@ from omnilearn.tokens import objectives as token_objectives
 from omnilearn.tokens.jet_gpt import OmniJetConfig
 from omnilearn.tokens.objectives import TokeniserObjective
 from omnilearn.tokens.task import as_one_class
-from omnilearn.tokens.token_files import read_tokens
+from omnilearn.tokens.token_files import read_tokens, write_tokens
 from omnilearn.tokens.token_models import fingerprint, load_tokeniser, token_spec
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 from omnilearn.tokens.tokeniser_quality import variance_restored
@@ -224,3 +224,11 @@ def test_invalid_settings_are_refused(line, sentence, run, workdir):
 @pytest.mark.parametrize(("flag", "value"), [("--temperature", 0), ("--top-k", -1), ("--jets", 0)])
 def test_invalid_settings_of_sampling_are_refused(run, flag, value):
     assert f"{flag} is {value}" in refusal_of(python("evaluate.py", run, flag, value))
+
+
+def test_tokens_of_other_jets_are_refused(tmp_path):
+    path, about = tmp_path / "tokens.h5", {"dataset": "jetclass", "split": "val", "jets": 2}
+    write_tokens(path, np.ones((2, 3), int), np.arange(2), "f" * 64, 64, about)
+    assert len(read_tokens(path, "f" * 64, 64, about)[1]) == 2
+    with pytest.raises(UserError, match=r"'split': 'val', .* expected .*'test'"):
+        read_tokens(path, "f" * 64, 64, about | {"split": "test"})

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import STOPPED, Stopped, UserError, run_cli
 from omnilearn.model.checkpoint import load_checkpoint, model_weights
-from omnilearn.training import resume
+from omnilearn.training import distributed, resume
 from omnilearn.training.resume import Clock, Position, StopRequest, latest_intact_checkpoint
+from omnilearn.training.trainer import Trainer
 
 BATCH, STEPS = 8, 3
 CONFIG = Config(
@@ -168,6 +170,23 @@ def test_a_run_stopped_during_validation_has_a_checkpoint_of_the_epoch(restarted
         restarted.fit(*data)
     restarted.evaluated, restarted.clock = evaluated, Clock(1)
     assert load_checkpoint(restarted.run / "last.h5").record["position"]["step"] == STEPS
+
+
+def test_a_signal_to_one_rank_during_validation_stops_all(monkeypatch):
+    """A rank that is not stopped hears of it with the sums of the terms."""
+    rank = SimpleNamespace(
+        position=Position(sums={"loss": 1.0}),
+        request=StopRequest(),
+        save_trained_epoch=lambda loss: None,
+    )
+    validation = SimpleNamespace(constituents_per_jet=1.0, ordered=lambda: [])
+    for other, is_stopped in (([8.0, 4.0, 0.0], False), ([8.0, 4.0, 1.0], True)):
+        monkeypatch.setattr(distributed, "total", lambda sums, other=other: np.add(sums, other))
+        if is_stopped:
+            with pytest.raises(Stopped, match=r"\(another rank was\) at epoch 1, validation"):
+                Trainer.validate(rank, validation)
+        else:
+            assert Trainer.validate(rank, validation) == {"loss": 2.0}
 
 
 def test_checkpoints_are_due_by_steps_or_after_ten_minutes(monkeypatch):

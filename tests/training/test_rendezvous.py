@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from omnilearn import run_lock
 from omnilearn.errors import Stopped, UserError
 from omnilearn.training import rendezvous
 
@@ -103,3 +104,14 @@ def test_a_launcher_that_does_not_answer_is_reported(driver, monkeypatch):
     monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", "9")
     with pytest.raises(UserError, match=r"127\.0\.0\.1:9 gave nid2:1 no new rank"):
         rendezvous.request_new_rank()
+
+
+def test_a_process_that_starts_again_does_not_lock_itself_out(tmp_path, monkeypatch):
+    monkeypatch.setenv(rendezvous.STARTED_AGAIN, "")
+    locked: list[bool] = []
+    monkeypatch.setattr(
+        os, "execv", lambda *_: locked.append((tmp_path / run_lock.TRAINING).exists())
+    )
+    run_lock.hold(tmp_path)
+    rendezvous.start_again("rank 0 lost another rank")
+    assert locked == [False]

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -320,3 +321,20 @@ def test_key_biases_are_not_trained(uninterrupted):
     assert all(name.endswith("attention.key.bias") for name in names)
     stored = load_checkpoint(uninterrupted.run / "last.h5").weights
     assert all(not stored[name].any() for name in names)
+
+
+def test_objectives_see_the_gradients_of_all_ranks():
+    """A state that they keep is then that of every rank, and resumed from the file of rank 0."""
+    seen: list[dict] = []
+    steps = SimpleNamespace(
+        summed_gradients=lambda *_: ([np.float32(1)], {"loss": 0.0}, {}),
+        agree=lambda terms: terms,
+        averaged=lambda sums: [np.float32(5)],
+        apply=lambda gradients: None,
+        position=Position(),
+        steps_per_epoch=1,
+        names=["codes"],
+        objective=SimpleNamespace(after_step=lambda step, gradients, batch: seen.append(gradients)),
+    )
+    Trainer.step(steps, [], 1.0)
+    assert seen == [{"codes": 5.0}]

@@ -1,6 +1,8 @@
 """evaluate.py of an unfolding: held-out truth, IBU, negative weights, data without truth."""
 
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -9,12 +11,14 @@ from commands import output_of, python, refusal_of
 from tiny_unfolding import EVENTS, finetuned
 from toy_events import SPEC, write_events
 
+from omnilearn.config import Config
 from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.unfolding import evaluation
+from omnilearn.unfolding import two_sample_test as two_sample
 from omnilearn.unfolding.cross_fitting import closure
 from omnilearn.unfolding.spectrum_distances import BINNING
-from omnilearn.unfolding.two_sample_test import signed_auc
+from omnilearn.unfolding.two_sample_test import signed_auc, two_sample_test
 from omnilearn.unfolding.unfolded_weights import read_weights
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -158,3 +162,33 @@ def test_a_perfect_ratio_closes_and_a_wrong_one_does_not():
     assert "no event" in ratio_quality(logit[:1], np.zeros(1), 2.0)["clipped_fraction"].reason
     assert "no event" in closure(logit[:0], (logit[:0],) * 2, 2.0).reason
     assert ratio_of(np.array([9.0, 0.0, -9.0]), 4.0).tolist() == pytest.approx([4, 1, 0.25])
+
+
+def test_the_two_sample_test_of_other_weights_trains_anew(tmp_path, monkeypatch):
+    """A finished training in the same folder would be taken as that of the new weights."""
+    half = np.arange(6) < 3
+    events = SimpleNamespace(
+        spec=SPEC, simulated=half, passes={"gen": np.ones(6, bool)}, weight=np.ones(6)
+    )
+    events.within = lambda split: np.ones(6, bool)
+    folders: list[Path] = []
+
+    class Fit:
+        def __init__(self, *_, **__):
+            pass
+
+        def samples(self, step):
+            return np.where(half, 1.0, 0.0), np.where(half, 0.0, 1.0)
+
+        def train(self, step, samples, rows, folder, seed):
+            folders.append(folder)
+
+        def log_ratio(self, level, rows):
+            return np.arange(6.0)
+
+    monkeypatch.setattr(two_sample, "NetworkFit", Fit)
+    for weight in (np.ones(3), np.full(3, 2.0), np.ones(3)):
+        two_sample_test(tmp_path, events, Config(), "gen", weight)
+    simulation, unfolded = folders[::2], folders[1::2]
+    assert len(set(simulation)) == 1
+    assert unfolded[0] == unfolded[2] != unfolded[1]

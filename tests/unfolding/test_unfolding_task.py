@@ -127,6 +127,9 @@ def test_reweighting_is_the_first_step_alone(workdir, spectra_alone):
     np.testing.assert_allclose(arrays["weight"], pull, rtol=1e-6)
     weight = arrays["event_weight"] * arrays["passes_reco"]
     assert np.average(arrays["weight"], weights=weight) == pytest.approx(1.0)
+    assert about["mean_weight"] == pytest.approx(1.0)
+    size = np.sum(weight * pull) ** 2 / np.sum((weight * pull) ** 2)
+    assert about["effective_size"] == pytest.approx(size, rel=1e-5)
     assert python("evaluate.py", run)[0] == 0
     results = read_results(run / "results.json")
     assert "triangular_detector_jet_mass_unfolded" in results
