@@ -23,6 +23,11 @@ from omnilearn.statistics.results import Result, read_results
 JETNET_CLASSES = ("g", "q", "t", "w", "z")
 SEARCH = ("0", "250")  # injected signal of the idealised search among the results
 UNFOLDED = "unfolding/events_64000"  # folder of the unfoldings of 64 000 events
+ALL_CONSTITUENTS = {  # run -> classifier, of those that see all constituents
+    "deepsets": "DeepSets",
+    "scratch": "PET from scratch",
+    "omnilearn": "PET from the backbone",
+}
 # those by the detector that measures the data
 RESPONSES = {"same detector": UNFOLDED, "other detector": f"{UNFOLDED}_shifted"}
 
@@ -98,13 +103,11 @@ def as_text(value: Result | float) -> str:
 
 def unfolded(results: Path, distance: str) -> str:
     """Distances to the truth at particle level of 64 000 events, a column per observable."""
-    trees, deepsets = (
-        read(results, f"{UNFOLDED}/omnifold_{name}") for name in ("trees", "deepsets")
-    )
-    rows = [
-        *rows_of_trees(trees, distance),
-        ("OmniFold, DeepSets, 3 iterations", deepsets, distance, "unfolded"),
-    ]
+    trees = read(results, f"{UNFOLDED}/omnifold_trees")
+    rows = rows_of_trees(trees, distance)
+    for name, title in ALL_CONSTITUENTS.items():
+        run = read(results, f"{UNFOLDED}/omnifold_{name}")
+        rows.append((f"OmniFold, {title}, 3 iterations", run, distance, "unfolded"))
     if distance == "triangular":
         rows.insert(1, ("noise floor", trees, "floor", "simulation"))
     return by_observable(rows)
@@ -254,8 +257,10 @@ def tasks(results: Path) -> str:
         scaled(read(results, f"generation/{run}")["generated"]["t"]["w1m"], 1000).text
         for run in ("jetnet30_scratch", "jetnet30_inclusive")
     )
-    events = read(results, f"{UNFOLDED}/omnifold_trees")
-    auc = [events[f"two_sample_{kind}"].text for kind in ("unfolded", "simulation")]
+    chi2 = [
+        read(results, f"{UNFOLDED}/omnifold_{run}")["chi2_particle_tau21_unfolded"].text
+        for run in ("omnilearn", "scratch")
+    ]
     sic = [
         read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
         for run in ("finetuned", "scratch")
@@ -264,14 +269,14 @@ def tasks(results: Path) -> str:
     codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
     distances = f"W1M x 1000: tops {jets}, without model {spectrum}"
-    separation = f"AUC to truth {auc[0]} (trees), from {auc[1]}"
+    distance = f"chi2 per bin of tau21 {chi2[0]}, from scratch {chi2[1]}"
     improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
     restored = f"AUC of restored against true jets {codes}"
     rows = [
         ("pretraining", "pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
         ("tagging", "tagging", "finetune.py top", rejections),
         ("generation", "generation", "finetune.py jetnet30", distances),
-        ("unfolding", "unfolding", "finetune.py omnifold", separation),
+        ("unfolding", "unfolding", "finetune.py omnifold", distance),
         ("anomaly", "search", "finetune.py lhco", improvement),
         ("tokens", "tokens", "train.py aspen --model omnijet", restored),
     ]
