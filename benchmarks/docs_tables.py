@@ -269,7 +269,7 @@ def tasks(results: Path) -> str:
     codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
     distances = f"W1M x 1000: tops {jets}, without model {spectrum}"
-    distance = f"chi2 per bin of tau21 {chi2[0]}, from scratch {chi2[1]}"
+    distance = f"chi2 of tau21 {chi2[0]}, from scratch {chi2[1]}"
     improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
     restored = f"AUC of restored against true jets {codes}"
     rows = [

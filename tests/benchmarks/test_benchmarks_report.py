@@ -42,7 +42,7 @@ def test_tables_without_a_run_are_left_out(page):
 
 def test_every_figure_is_on_the_page_once_with_the_name_of_its_run(page):
     names = re.findall(r'<img src="data:image/png;base64,[^"]+" alt="([^"]+)">', page)
-    assert len(set(names)) == len(names) == 7
+    assert len(set(names)) == len(names) == 10
     assert {"demo_full/roc", "demo_full/loss", "demo_full/top_finetuned/roc"} <= set(names)
 
 
