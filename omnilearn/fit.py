@@ -17,7 +17,7 @@ from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.selection import selected_jets
-from omnilearn.data.spec import DatasetSpec
+from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.log import log
 from omnilearn.model.checkpoint import (
@@ -110,12 +110,19 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
     layers are kept when it was trained for the same classes in the same order; released files do
     not name their classes, and ten are taken for those of JetClass. say: called with the load
     report, and with the sizes in which the preset differs. Raises UserError for a dataset of one
-    class, except in mode "generator", and for weights that cannot be loaded.
+    class, except in mode "generator", for one of too few slots, and for weights that cannot be
+    loaded.
     """
     if config.mode != "generator" and spec.num_classes < 2:
         raise UserError(
             f"{spec.name} has one class, {spec.class_names[0]}: nothing to classify; train the "
             "generator alone with --mode generator"
+        )
+    if spec.max_constituents <= PETConfig.neighbours:
+        raise UserError(
+            f"{spec.name} has {spec.max_constituents} slots per jet, but PET needs more than its "
+            f"{PETConfig.neighbours} neighbours; write it again with more max_constituents, which "
+            "may stay empty"
         )
     sizes: dict[str, Any] = {
         "num_classes": spec.num_classes,
@@ -140,6 +147,7 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
         report = load_released_weights(pet, start.released_weights, fresh_layers)
     else:
         return fresh(PET, preset, config.seed)
+    require_inputs(pet.config, start.path)
     say(report)
     differing = [
         f"{name} {value} (the preset has {getattr(preset, name)})"
@@ -152,6 +160,19 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
             f"{', '.join(differing)}"
         )
     return pet
+
+
+def require_inputs(config: PETConfig, path: str | None) -> None:
+    """Raise UserError for weights that take other features than the batches hold."""
+    for found, names, of in (
+        (config.num_features, FEATURES, "constituent"),
+        (config.num_jet, JET_FEATURES, "jet"),
+    ):
+        if found != len(names):
+            raise UserError(
+                f"{path} takes {found} features per {of}, expected {len(names)}: "
+                f"{', '.join(names)}; take weights that were trained with these"
+            )
 
 
 def fit(

@@ -31,6 +31,8 @@ from omnilearn.hdf5_sums import DIGEST, changed_keys, of_fixed_length, write_rec
 SUMMED_LAYOUT = {"libver": ("v110", "v110")}  # the oldest whose headers and indices carry sums
 COMPRESSED = {"compression": "gzip", "compression_opts": 1}  # a zeroed chunk fails to decompress
 MOST_COMPRESSION = 1032  # largest ratio that zlib reaches
+SMALL = 2**28  # bytes that a chunked array may claim in any file: Zstandard, bzip2 and Blosc pack
+# zeros to a hundred-thousandth, and a chunk may be larger than its array
 SLACK = 4096  # bytes that a file of headers alone may claim beyond its size
 NOT_READ = "such a file is not read, copy the content into one file"
 
@@ -166,8 +168,10 @@ def is_too_large(dataset: h5py.Dataset) -> bool:
     if dataset.shape is None:
         return False
     size = max(math.prod(dataset.shape), math.prod(dataset.chunks or ()))
-    ratio = MOST_COMPRESSION if dataset.chunks else 1
-    return size * dataset.dtype.itemsize > ratio * (dataset.file.id.get_filesize() + SLACK)
+    most = dataset.file.id.get_filesize() + SLACK
+    if dataset.chunks:
+        most = max(MOST_COMPRESSION * most, SMALL)
+    return size * dataset.dtype.itemsize > most
 
 
 def unknown_filter(dataset: h5py.Dataset) -> str:

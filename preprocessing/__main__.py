@@ -164,6 +164,20 @@ def select_shards(
     return selected
 
 
+def files_of_other_names(shards: list[Shard], raw: Path) -> list[str]:
+    """Names of files that the shards leave out, in `raw` and beside their sources, with an ending
+    of public files in capitals or small letters."""
+    sources = {source for shard in shards for source in shard.sources}
+    folders = {raw, *(source.parent for source in sources)}
+    others = {path for folder in folders for path in folder.iterdir() if path not in sources}
+    endings = omnilearned.PUBLIC_SUFFIXES
+    return sorted(
+        path.name
+        for path in others
+        if path.name.lower().endswith(endings) and path.name[0] != "." and path.is_file()
+    )
+
+
 def require_jets(jobs: list[Job], splits: tuple[str, ...]) -> None:
     """Raise UserError for the first of the splits without a jet."""
     outputs = [output for job in jobs for output in job.outputs]
@@ -201,6 +215,11 @@ def preprocess(arguments: argparse.Namespace) -> None:
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         log.info(f"{split}: {files} public files" if files else f"{split}: no public files found")
+    if others := files_of_other_names(shards, raw):
+        log.warning(
+            f"not read, their names are none of the public files of {spec.title}: "
+            f"{', '.join(others[:5])}{f' and {len(others) - 5} more' if others[5:] else ''}"
+        )
     shards = select_shards(shards, arguments.splits, spec, raw)
     digests = SourceDigests(folder)
     jobs = plan(spec.name, shards, raw, out, seed, repacked, digests, workers)

@@ -22,6 +22,7 @@ from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
 from preprocessing.public_hdf5 import open_public
 from preprocessing.sources import (
+    UNKNOWN_NAME,
     RemoteFile,
     Shard,
     files_below,
@@ -90,7 +91,7 @@ def shards(raw: Path) -> list[Shard]:
     """Output file i takes the i-th file of every slice, so each one covers the whole spectrum.
 
     All folders below `raw` are searched, also linked ones. Raises UserError if there is no
-    simulated file, or two copies of one.
+    simulated file, one of another name, or two copies of one.
     """
     slices: dict = defaultdict(dict)
     paths = files_below(raw, ".h5")
@@ -102,6 +103,8 @@ def shards(raw: Path) -> list[Shard]:
                     f"{first} and {path} are the same public file twice (slice {name[1]}, number "
                     f"{name[2]}), whose jets would count twice; remove one of them"
                 )
+        elif path.name.startswith("SIM"):
+            raise UserError(f"{path} {UNKNOWN_NAME}, such as {REMOTE[0].name}")
     if not slices:
         others = any(path.name.startswith(("GEN", "CMS")) for path in paths)
         hint = "recorded and generated files lack the parton or the detector; " if others else ""

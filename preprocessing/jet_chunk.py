@@ -214,8 +214,9 @@ def require_physical(
     for name in ("weight", "observables"):
         values = getattr(chunk, name)
         if values is not None:
-            bad = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
-            refuse(bad, f"has {name} that are not finite", chunk, path)
+            fits = np.abs(values) <= np.finfo(np.float32).max
+            bad = ~fits.all(axis=tuple(range(1, values.ndim)))
+            refuse(bad, f"has {name} that are not finite in float32", chunk, path)
 
 
 def refuse(bad: np.ndarray, problem: str, chunk: JetChunk, path: Path) -> None:

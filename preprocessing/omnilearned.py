@@ -9,6 +9,7 @@ eta. The jet's phi is lost and taken as 0; no feature depends on it.
 """
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,12 @@ from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, MOMENTUM_LIMIT, JetChunk
+from preprocessing.public_hdf5 import open_public, uncompressed
 from preprocessing.sources import (
     SPLITS,
     RemoteFile,
     Shard,
     files_below,
-    reading,
     refuse_row,
     require_files,
     require_finite,
@@ -71,21 +72,22 @@ def remote(spec: DatasetSpec) -> list[RemoteFile]:
 
 
 def files_of(raw: Path) -> dict[str, list[Path]]:
-    """The HDF5 files of each split folder of `raw` that are in this layout."""
+    """The HDF5 files of each split folder of `raw`, also damaged ones; empty unless one of them is
+    in this layout."""
     files = {}
     for split in SPLITS:
         paths = sorted(path for path in (raw / split).glob("*.h5") if path.name[0] != ".")
-        if paths and has_layout(paths[0]):
+        if paths:
             files[split] = paths
-    return files
+    return files if any(has_layout(path) for paths in files.values() for path in paths) else {}
 
 
 def has_layout(path: Path) -> bool:
     """Whether a file has the keys of this layout."""
     try:
-        with open_for_reading(path) as file:
+        with open_for_reading(uncompressed(path)) as file:
             return set(KEYS) <= set(file)
-    except OSError:  # the reader of the dataset refuses the file
+    except (OSError, EOFError, zlib.error):  # damaged; a reader refuses the file
         return False
 
 
@@ -118,7 +120,7 @@ class Reader:
 
     def count(self, path: Path) -> int:
         """Jets in the file."""
-        with reading(path), open_for_reading(path) as file:
+        with open_public(path) as file:
             return len(self.arrays(file, path)["data"])
 
     def read(self, path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
@@ -126,7 +128,7 @@ class Reader:
 
         Raises UserError on numbers that are not finite, and unknown labels and identities.
         """
-        with reading(path), open_for_reading(path) as file:
+        with open_public(path) as file:
             arrays = self.arrays(file, path)
             first_label = self.first_label(arrays["pid"], path)
             for first in range(0, len(arrays["data"]), chunk_rows):
@@ -135,7 +137,12 @@ class Reader:
                 for key, values in stored.items():
                     if key != "global" or values.shape[1:] == JET_COLUMNS:  # else it is not used
                         require_finite(values, path, key, first)
-                stored["pid"] = stored["pid"].reshape(-1).astype(np.int64) - first_label
+                label = stored["pid"].reshape(-1)
+                whole = label.astype(np.int64)
+                refuse_row(
+                    whole != label, path, "pid is no whole number", first, "expected a class"
+                )
+                stored["pid"] = whole - first_label
                 yield self.chunk(stored, path, first)
 
     def arrays(self, file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
@@ -143,6 +150,9 @@ class Reader:
         if missing := [key for key in KEYS if not isinstance(file.get(key), h5py.Dataset)]:
             raise UserError(f"{path} has no array {missing[0]} but {', '.join(file) or 'nothing'}")
         arrays = {key: file[key] for key in KEYS}
+        for key in ("data", "pid"):
+            if arrays[key].dtype.kind not in "biuf":
+                raise UserError(f"{path}: {key} holds {arrays[key].dtype}, expected numbers")
         shapes = {key: array.shape for key, array in arrays.items()}
         jets = (*shapes["data"], 0)[0]
         if len(shapes["data"]) != 3 or shapes["data"][2] < self.columns:

@@ -31,7 +31,10 @@ def as_array(name: str, values) -> np.ndarray:
             f"{int(jets.sum()) - 1} more; leave such jets out"
         )
     values = np.asarray(values.data)
-    return np.array(values.tolist()) if values.dtype == object else values
+    try:
+        return np.array(values.tolist()) if values.dtype == object else values
+    except ValueError as error:  # rows of unequal lengths
+        raise UserError(f"{name}: not understood ({error}); expected one for each jet") from error
 
 
 def is_missing(value) -> bool:
@@ -42,6 +45,8 @@ def is_missing(value) -> bool:
         return bool(value != value)
     except TypeError:  # pandas.NA has no truth value
         return True
+    except ValueError:  # an array, such as a one-hot row
+        return False
 
 
 def require_numbers(name: str, values, jets: int) -> np.ndarray:

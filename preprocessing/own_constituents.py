@@ -34,6 +34,8 @@ EXPECTED = (
     "(jets, slots, 4) of pt, eta, phi, energy, or 5 with the PDG id"
 )
 
+# what awkward and NumPy raise for such input
+UNEXPECTED = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 PART_JETS = 16384  # converted together
 
 Columns = dict[str, np.ma.MaskedArray]  # name -> (constituents,), masked where missing
@@ -100,7 +102,7 @@ def one_sentence_errors() -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
+    except UNEXPECTED as error:
         message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"constituents: not understood ({message}); {EXPECTED}") from error
 
@@ -172,6 +174,9 @@ def columns_of_jets(jets: list) -> tuple[Columns, np.ndarray]:
         return columns_of_awkward(
             ak.from_iter([[momentum_of(each) for each in jet] for jet in jets])
         )
+    if hasattr(first, "_asdict"):  # named tuples, as pandas gives the rows of a table
+        jets = [[None if each is None else each._asdict() for each in jet] for jet in jets]
+        first = {}
     if isinstance(first, Mapping) or any(isinstance(jet, Mapping) for jet in jets):
         return columns_of_awkward(ak.from_iter(jets))
     if any(isinstance(jet, ak.Array) and jet.fields for jet in jets):

@@ -20,6 +20,7 @@ from preprocessing.identity import identity, masses
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, summed_jets
 from preprocessing.npz_stream import NpzRows, open_npz
 from preprocessing.sources import (
+    UNKNOWN_NAME,
     RemoteFile,
     Shard,
     names_in,
@@ -63,13 +64,15 @@ REMOTE = tuple(
 def shards(raw: Path) -> list[Shard]:
     """Each public file is shared among the splits.
 
-    Converted files are read in their place. Raises UserError if there is none, both kinds, or
-    files of two of the four public sets.
+    Converted files are read in their place. Raises UserError if there is none, both kinds, a
+    QG_jets* of another name, or files of two of the four public sets.
     """
     sets: dict = defaultdict(dict)
-    for path in sorted(raw.glob("*.npz")):
-        if name := FILE_NAME.fullmatch(path.name):
-            sets[name[1]][int(name[2] or 0), path.name] = path
+    for path in sorted(raw.glob("QG_jets*.npz")):
+        name = FILE_NAME.fullmatch(path.name)
+        if name is None:
+            raise UserError(f"{path} {UNKNOWN_NAME}, such as QG_jets_1.npz")
+        sets[name[1]][int(name[2] or 0), path.name] = path
     converted_shards = converted.shards(raw)
     originals = [path for files in sets.values() for path in files.values()]
     converted.require_one_version(converted_shards, originals)

@@ -33,8 +33,9 @@ def open_tree(
         present = [name for name in names if name in keys]
         if len(present) != 1:
             raise UserError(
-                f"{path} has no tree {' or '.join(map(repr, names))} but "
-                f"{', '.join(keys[:5]) or 'nothing'}; {title} files have one"
+                f"{path} has {'more than one' if present else 'no'} tree "
+                f"{' or '.join(map(repr, names))} but {', '.join(keys[:5]) or 'nothing'}; {title} "
+                "files have one"
             )
         tree = file[present[0]]
         missing = [name for name in branches if name not in tree]

@@ -12,6 +12,7 @@ import numpy as np
 from omnilearn.errors import UserError
 
 SPLITS = ("train", "val", "test")
+UNKNOWN_NAME = "has no public name, and its jets would be left out; move it away, or name it as one"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Shard:
         It is a hash of seed, file name and row, so that splits are disjoint and do not depend on
         chunks, order or the number of processes.
         """
-        salt = np.random.SeedSequence([seed, zlib.crc32(source.name.encode())])
+        name = source.name.encode(errors="surrogateescape")  # may be any bytes
+        salt = np.random.SeedSequence([seed, zlib.crc32(name)])
         hashed = rows.astype(np.uint64) + salt.generate_state(1, np.uint64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
             # splitmix64 (S. Vigna, public domain): every bit of the row moves every bit of the hash

@@ -38,6 +38,7 @@ COLUMNS = (
     "ttv",
     "is_signal_new",
 )
+READ = (*COLUMNS[: 4 * SLOTS], COLUMNS[-1])
 
 
 def shards(raw: Path) -> list[Shard]:
@@ -60,16 +61,23 @@ def shards(raw: Path) -> list[Shard]:
 
 
 def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
-    """The public table, and the position of each of its columns; None for the public order.
+    """The public table, and the position of each of the columns READ; None for the public order.
 
-    Additional columns are ignored; a table without names is in the public order. Raises UserError
-    if there is no table, or it has not 806 columns.
+    Other columns are ignored; a table without names, or with numbers for them, is in the public
+    order. Raises UserError if there is no table, a column that is read is missing among the names,
+    or a table without them has not 806 columns.
     """
     table = pandas_table.open_table(file, path, TOP.name, KEY)
     names = tuple(table.names or ())
     position = {name: index for index, name in enumerate(names)}
-    if set(COLUMNS) <= set(position):
-        return table, None if names == COLUMNS else [position[name] for name in COLUMNS]
+    missing = [name for name in READ if name not in position]
+    if not missing:
+        return table, None if names == COLUMNS else [position[name] for name in READ]
+    if not all(name.isdecimal() for name in names):
+        raise UserError(
+            f"{path}: the table {KEY!r} has no column {missing[0]} but {', '.join(names[:5])} ...; "
+            f"name its columns as the public files of top do: {', '.join(READ[:4])} ... {READ[-1]}"
+        )
     if table.width != len(COLUMNS):
         raise UserError(
             f"{path}: the table {KEY!r} has {table.width} columns, but the public "
@@ -103,11 +111,12 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
 
 
 def chunk(table: np.ndarray, path: Path, first_row: int) -> JetChunk:
-    """Rows (jets, 806) of the table as jets."""
+    """Rows (jets, 806) of the table, or (jets, 801) of the columns READ, as jets."""
     finite = np.isfinite(table).all(axis=0)
     finite[4 * SLOTS : -1] = True  # truth: not read
     for column in np.flatnonzero(~finite)[:1]:
-        require_finite(table[:, column], path, f"{KEY}/{COLUMNS[column]}", first_row)
+        key = f"{KEY}/{READ[min(column, 4 * SLOTS)]}"
+        require_finite(table[:, column], path, key, first_row)
     momenta = table[:, : 4 * SLOTS].reshape(-1, SLOTS, 4)[..., [1, 2, 3, 0]]  # E comes first
     real = (momenta[..., 0] != 0) | (momenta[..., 1] != 0)
     counts = real.sum(axis=1)

@@ -1,11 +1,14 @@
 """Models from a backbone or a preset, and the message where the two differ."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_training import ARCHITECTURE
 
 from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import TOP
+from omnilearn.errors import UserError
 from omnilearn.fit import fresh, load_best, make_pet
 from omnilearn.model.checkpoint import save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
@@ -28,6 +31,25 @@ def test_a_backbone_of_another_size_than_the_preset_is_reported_in_one_line(
     size = {"small": 64, "full": 128}[preset]
     assert f"{tmp_path}, not of --preset {preset}: projection_dim " in message
     assert f"projection_dim {ARCHITECTURE.projection_dim} (the preset has {size})" in message
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found"),
+    [
+        ({"num_features": 7}, "7 features per constituent, "),
+        ({"num_jet": 5}, "5 features per jet, "),
+    ],
+)
+def test_a_backbone_for_other_features_is_refused(tmp_path, sizes, found):
+    config = replace(ARCHITECTURE, **sizes)
+    save_checkpoint(tmp_path / "best.h5", config, weight_arrays(PET(config)), {})
+    with pytest.raises(UserError, match=rf"{tmp_path} takes {found}, expected"):
+        make_pet(TOP, Config(mode="classifier"), Start(backbone=str(tmp_path)))
+
+
+def test_a_dataset_of_fewer_slots_than_neighbours_is_refused():
+    with pytest.raises(UserError, match="top has 10 slots per jet, but PET needs more than its 10"):
+        make_pet(replace(TOP, max_constituents=10), Config(mode="classifier"), Start())
 
 
 def test_the_weights_of_a_fresh_model_are_drawn_from_the_seed():

@@ -106,6 +106,14 @@ def test_registered_compressions_are_read(path, compression):
     assert printed_by(program).strip() == str(NUMBERS.sum())
 
 
+def test_a_chunk_may_be_much_larger_than_its_packed_file(path):
+    with h5py.File(path, "a") as file:
+        shape = {"shape": (1, 200), "maxshape": (None, 200), "chunks": (100_000, 200)}
+        file.create_dataset("packed", dtype="f4", **shape, **hdf5plugin.Zstd())[:] = 1.0
+    with open_for_reading(path) as file:
+        assert (file["packed"][:] == 1.0).all()
+
+
 def write_with_unknown_filter(path):
     """Write numbers with a compression whose filter code is not registered."""
     with h5py.File(path, "w") as file:

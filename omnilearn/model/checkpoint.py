@@ -110,7 +110,7 @@ def assign_weights(
 
     other_classes: the reason why the classes of the file differ from those of the model, if they
     do; then CLASS_WEIGHTS stay fresh. Raises UserError naming the first weight that is missing,
-    left over, of another shape or not finite.
+    left over, of another shape, no number or not finite.
     """
     report, weights = LoadReport(source, classes=other_classes), model_weights(model)
     left_over = [name for name in arrays if name not in weights]
@@ -130,7 +130,9 @@ def assign_weights(
                 f"{source}: weight {name} has shape {arrays[name].shape}, expected {shape}; "
                 f"{OTHER_ARCHITECTURE}"
             )
-        elif not np.isfinite(arrays[name]).all():
+        elif arrays[name].dtype.kind not in "biuf":
+            raise UserError(f"{source}: weight {name} holds {arrays[name].dtype} and no numbers")
+        elif not (np.abs(arrays[name]) <= np.finfo(np.float32).max).all():
             raise UserError(f"{source}: weight {name} holds NaN or infinite values")
         else:
             report.loaded.append(name)

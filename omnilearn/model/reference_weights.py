@@ -168,7 +168,7 @@ def released_config(path: Path | str) -> PETConfig:
             classifier_layers=counts["classifier"],
             generator_layers=counts["generator"],
         )
-    except (KeyError, ValueError, IndexError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path}: its arrays fit no architecture ({error})") from error
 
 
@@ -183,14 +183,27 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def layout_of(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dict[str, str]]:
-    """The arrays of the file by path, and its layout; raises UserError if none fits."""
+    """The arrays of the file by path, and its layout.
+
+    Raises UserError for a file of another kind, or of only some of the three parts.
+    """
     present: dict[str, h5py.Dataset] = {}
     file.visititems(
         lambda name, item: present.update({name: item}) if isinstance(item, h5py.Dataset) else None
     )
     for layout in LAYOUTS.values():
-        if all(any(name.startswith(f"{group}/") for name in present) for group in layout.values()):
+        absent = [
+            f"{part} ({group})"
+            for part, group in layout.items()
+            if not any(name.startswith(f"{group}/") for name in present)
+        ]
+        if not absent:
             return present, layout
+        if len(absent) < len(layout):
+            raise UserError(
+                f"{path} holds no weights of the {' and '.join(absent)}; expected body, classifier "
+                "and generator, as the released code saves them together"
+            )
     groups = ", ".join(sorted(file)) or "nothing"
     raise UserError(
         f"{path} is not a weights file of the released OmniLearn: it holds {groups}; "

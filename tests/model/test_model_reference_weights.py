@@ -39,12 +39,18 @@ def test_all_148_arrays_of_a_released_file_are_loaded(pet, path):
     np.testing.assert_equal(loaded, arrays_of(stored("forward_tiny"), "w"))
 
 
+def arrays_in(file, part="/"):
+    """The paths of all arrays below a group."""
+    names = []
+    file[part].visititems(lambda _, item: names.append(item.name) if "shape" in dir(item) else None)
+    return names
+
+
 @both_layouts
 def test_every_array_of_the_file_is_used_or_listed(pet, path):
     report = load_released_weights(pet, path)
     with h5py.File(path, "r") as file:
-        names = []
-        file.visititems(lambda name, item: names.append(name) if "shape" in dir(item) else None)
+        names = arrays_in(file)
     assert len(names) == 148 + len(report.unused)
     groups = ("optimizer", "ema", "functional", "metric", "tracker")
     assert all(any(group in name for group in groups) for name in report.unused)
@@ -134,17 +140,58 @@ def test_a_missing_array_is_named(pet, copied, missing):
         released_config(copied)
 
 
-def test_a_number_in_place_of_an_array_is_refused(copied):
-    key = "body/_layer_checkpoint_dependencies/dense_2/vars/0"
+@pytest.mark.parametrize(
+    ("layer", "value"),
+    [
+        ("dense_2", 1.0),
+        ("dense_2", h5py.Empty("f4")),
+        ("multi_head_attention/_query_dense", h5py.Empty("f4")),
+        ("multi_head_attention/_query_dense", np.zeros((16, 0, 8))),
+        ("multi_head_attention/_query_dense", np.zeros((16, 3, 5))),
+    ],
+)
+def test_an_array_of_impossible_shape_is_refused(copied, layer, value):
+    key = f"body/_layer_checkpoint_dependencies/{layer}/vars/0"
     with h5py.File(copied, "a") as file:
         del file[key]
-        file[key] = 1.0
+        file[key] = value
     with pytest.raises(UserError, match=r"copy\.weights\.h5: its arrays fit no architecture"):
         released_config(copied)
 
 
-def test_a_weight_that_is_not_finite_is_refused(pet, copied):
+@pytest.mark.parametrize("part", ["body", "classifier", "generator"])
+def test_a_missing_part_is_named(pet, copied, part):
     with h5py.File(copied, "a") as file:
-        file["classifier/_layer_checkpoint_dependencies/dense/vars/1"][2] = np.nan
-    with pytest.raises(UserError, match=r"copy\.weights\.h5: weight classifier\.jet_film\.bias "):
+        del file[part]
+    for read in (released_config, lambda path: load_released_weights(pet, path)):
+        with pytest.raises(UserError, match=rf"holds no weights of the {part} \({part}/_layer"):
+            read(copied)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [(np.nan, "NaN or infinite"), (1e300, "NaN or infinite"), (b"0.5", r"\|S3 and no numbers")],
+)
+def test_a_weight_that_is_no_finite_number_is_refused(pet, copied, value, problem):
+    key = "classifier/_layer_checkpoint_dependencies/dense/vars/1"
+    with h5py.File(copied, "a") as file:
+        shape = file[key].shape
+        del file[key]
+        file[key] = np.full(shape, value)
+    match = rf"copy\.weights\.h5: weight classifier\.jet_film\.bias holds {problem}"
+    with pytest.raises(UserError, match=match):
         load_released_weights(pet, copied)
+
+
+@pytest.mark.parametrize("kind", ["<f2", ">f4", "<f8"])
+def test_weights_of_every_precision_are_loaded(pet, copied, kind):
+    load_released_weights(pet, FILES[0])
+    expected = weight_arrays(pet)
+    with h5py.File(copied, "a") as file:
+        for name in [*arrays_in(file, "body"), *arrays_in(file, "classifier")]:
+            values = file[name][()].astype(kind)
+            del file[name]
+            file[name] = values
+    load_released_weights(pet, copied)
+    for name, values in weight_arrays(pet).items():
+        np.testing.assert_allclose(values, expected[name], atol=2e-3 if kind == "<f2" else 0)

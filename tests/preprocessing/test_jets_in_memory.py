@@ -98,3 +98,8 @@ def test_impossible_jets_are_named_as_those_of_files_are(jets):
     far = ak.with_field(far, far.pt * np.cosh(far.eta), "energy")
     with pytest.raises(UserError, match=r"constituents: jet 40 \(counted from 0\)"):
         JetsInMemory(far, spec).gather(np.arange(38, 42))
+
+
+def test_a_number_beyond_64_bits_is_refused_in_a_sentence():
+    with pytest.raises(UserError, match=r"constituents: not understood \(.*\); expected awkward"):
+        JetsInMemory([[{"pt": 10**30, "eta": 0.0, "phi": 0.0, "energy": 1.0}]], CATALOGUE["top"])

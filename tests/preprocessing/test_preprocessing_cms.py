@@ -165,6 +165,12 @@ def test_every_output_takes_from_every_slice_and_splits_share_no_row(write, conv
     assert len(list((tmp_path / "cms/train").glob("*.h5"))) == 2
 
 
+def test_a_slice_with_another_name_is_not_left_out_in_silence(write, refused):
+    path = write(0)
+    path = path.rename(path.with_name("SIM470 (1).h5"))
+    assert f"{path} has no public name, and its jets would be left out" in refused("cms")
+
+
 def test_slices_behind_linked_folders_are_found(write, tmp_path):
     write(0).parent.rename(tmp_path / "disk")
     raw = write(1, seed=1).parent

@@ -6,6 +6,7 @@ import awkward as ak
 import h5py
 import numpy as np
 import pytest
+import uproot
 from damaged_files import MUTATIONS, survives
 from golden import stored_arrays
 from public_order import in_public_order
@@ -218,8 +219,11 @@ def test_another_tree_or_the_other_generator_is_refused(write, refused):
     write(DJANGO)
     write(RAPGAP, tree="Events")
     assert "has no tree 'Django/minitree' or 'Rapgap/minitree'" in refused("h1")
-    write(RAPGAP, tree="Django/minitree")
+    path = write(RAPGAP, tree="Django/minitree")
     assert "its name is one of Rapgap" in refused("h1")
+    with uproot.update(path) as file:
+        file.mktree("Rapgap/minitree", {"Q2": "f4"})
+    assert "has more than one tree 'Django/minitree' or 'Rapgap/minitree'" in refused("h1")
 
 
 def test_missing_and_truncated_files_are_refused(write, refused):

@@ -1,5 +1,6 @@
 """OmniLearned's HDF5: jets recovered from relative constituents, labels of the mix, identities."""
 
+import gzip
 from pathlib import Path
 
 import h5py
@@ -102,6 +103,24 @@ def test_files_of_another_layout_beside_them_are_refused(write, write_jetclass, 
     assert f"{path} and {tmp_path / 'raw/train/a.h5'} are of two layouts" in message
 
 
+def test_a_damaged_file_before_a_good_one_is_named(write, refused):
+    path = write("train/a.h5")
+    path.write_bytes(path.read_bytes()[:1000])
+    write("val/a.h5")
+    message = refused("jetclass")
+    assert f"{path} cannot be read" in message
+    assert "truncated or damaged" in message
+
+
+def test_a_file_that_is_compressed_as_a_whole_is_read(write):
+    path = write()
+    (expected,) = omnilearned.Reader(JETCLASS).read(path)
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert omnilearned.files_of(path.parents[1]) == {"train": [path]}
+    (chunk,) = omnilearned.Reader(JETCLASS).read(path)
+    np.testing.assert_array_equal(chunk.constituents, expected.constituents)
+
+
 def test_stored_jet_features_are_read_if_consistent_with_the_constituents(write, jets):
     _, counts, jet, _ = jets()
     calibrated = np.column_stack([1.1 * jet[:, 0], jet[:, 1], np.full(60, 77.0), counts])
@@ -163,6 +182,8 @@ def test_the_jets_do_not_depend_on_the_chunks(write):
         ({"first": 2, "classes": 3}, "which does not identify the 10 classes"),
         ({"replace": {"pid": np.arange(7)}}, "which do not belong together"),
         ({"replace": {"pid": np.full(60, np.nan)}}, "pid runs from nan"),
+        ({"replace": {"pid": np.arange(60) % 10 * 0.5}}, "pid is no whole number in jet 1 "),
+        ({"replace": {"pid": np.full(60, b"QCD")}}, "pid holds |S3, expected numbers"),
     ],
 )
 def test_wrong_arrays_are_named(write, refused, change, words):

@@ -113,6 +113,7 @@ FORMS = {
     },
     "anything but pt in empty slots": lambda p: np.where(p[..., :1] > 0, p, [0, -999, 99, -999]),
     "a table per jet": frames,
+    "named tuples": lambda p: [list(frame.itertuples(index=False)) for frame in frames(p)],
     "a table of lists": lambda p: pd.DataFrame({k: [*records(p)[k]] for k in KEYS}),
     "a structured array per jet": lambda p: [
         np.rec.fromarrays(jet.T[::-1], names=",".join(KEYS[::-1])) for jet in lists(p)
@@ -253,6 +254,7 @@ LABELS = {
     "awkward texts": lambda y: ak.Array(np.array(["QCD", "top"])[y].tolist()),
     "one-hot": lambda y: np.eye(2)[y],
     "one-hot flags": lambda y: np.eye(2, dtype=bool)[y],
+    "rows in pandas": lambda y: pd.Series(list(np.eye(2)[y])),
     "column": lambda y: y[:, None],
     "flags": lambda y: y == 1,
     "floats": lambda y: y.astype("f4"),
@@ -270,6 +272,8 @@ def test_an_unknown_name_of_a_class_is_refused(padded, label, tmp_path):
     names[3] = "Higgs"
     with pytest.raises(UserError, match=r"label: Higgs in jet 3 .* expected one of QCD, top"):
         write_dataset(tmp_path, "mine", padded, names, **ABOUT)
+    with pytest.raises(UserError, match=r"label: not understood .* expected one for each jet"):
+        write_dataset(tmp_path, "mine", padded, pd.Series([[0, 1], [1]] * (JETS // 2)), **ABOUT)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-45, 1e-12, 1e39, 1e300])

@@ -168,6 +168,12 @@ def test_files_of_two_generators_are_not_mixed(write, refused):
     assert "would be mixed" in refused("qg")
 
 
+def test_a_copy_with_another_name_is_not_left_out_in_silence(write, refused):
+    write()
+    path = write("QG_jets_3 (1).npz")
+    assert f"{path} has no public name, and its jets would be left out" in refused("qg")
+
+
 def test_public_files_are_numbered_and_hashed(tmp_path):
     names = [file.name for file in qg.REMOTE]
     assert names[:2] + names[-1:] == ["QG_jets.npz", "QG_jets_1.npz", "QG_jets_19.npz"]

@@ -46,6 +46,10 @@ def test_every_row_has_one_split_in_the_requested_proportions():
     np.testing.assert_allclose(fractions, [0.7, 0.2, 0.1], atol=0.005)  # 3 sigma: 0.0043
 
 
+def test_the_name_of_a_file_may_be_any_bytes():
+    assert set(split_of(ROWS[:100], os.fsdecode(b"r\xe9sum\xe9.root"))) == {0, 1, 2}
+
+
 def test_the_split_of_a_row_does_not_depend_on_the_chunk():
     np.testing.assert_array_equal(split_of(ROWS)[500:700], split_of(ROWS[500:700]))
 
@@ -156,3 +160,11 @@ def test_a_chunk_without_a_jet_of_a_split_is_empty(spec):
     empty = prepare(chunk.take(np.zeros(4, bool)), spec, Path(spec.name))
     assert len(empty.records) == len(empty.features) == 0
     assert empty.records.dtype == record_type(spec)
+
+
+def test_a_weight_beyond_float32_is_refused():
+    chunk = jets(4, 1)
+    chunk.weight = np.array([1.0, 1e39, 1.0, 1.0])
+    spec = replace(QG, jet_pt_range=(500.0, 2000.0))
+    with pytest.raises(UserError, match=r"qg: jet 1 .* has weight that are not finite in float32"):
+        prepare(chunk, spec, Path("qg"))

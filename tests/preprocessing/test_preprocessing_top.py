@@ -71,6 +71,25 @@ def test_columns_of_another_order_are_found_by_their_names(top_table, write_top,
     assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
 
 
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+def test_columns_that_are_not_read_may_be_absent(top_table, write_top, tmp_path, layout):
+    table = top_table(40)
+    frame = as_frame(table).drop(columns=[*top.COLUMNS[800:804], "ttv"])
+    frame.to_hdf(tmp_path / "pandas.h5", key="table", format=layout)
+    assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
+
+
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+def test_columns_of_other_names_are_not_taken_by_their_order(top_table, refused, tmp_path, layout):
+    frame = as_frame(top_table(40)).rename(columns={"is_signal_new": "signal"})
+    (tmp_path / "raw").mkdir()
+    frame[["signal", *frame.columns[:-1]]].to_hdf(
+        tmp_path / "raw/train.h5", key="table", format=layout
+    )
+    message = refused("top", *TRAIN)
+    assert "train.h5: the table 'table' has no column is_signal_new but" in message
+
+
 @pytest.mark.parametrize("chunk_rows", [1, 7, 64])
 def test_the_size_of_the_stored_chunks_does_not_matter(top_table, tmp_path, chunk_rows):
     table = top_table(2 * 64 + 3)
@@ -124,6 +143,13 @@ def test_splits_are_the_public_files(write_top, convert, tmp_path):
         with h5py.File(tmp_path / f"top/{split}/top_{split}_000.h5") as file:
             assert attributes(file)["split"] == split
             assert list(attributes(file)["sources"]) == [f"{split}.h5"]
+
+
+def test_files_of_other_names_are_listed(write_top, convert, tmp_path):
+    for name in ("train.h5", "val.h5", "TEST.H5", "train (1).h5", "notes.txt"):
+        write_top(tmp_path / "raw" / name, seed=len(name))
+    printed = convert("top")
+    assert "names are none of the public files of Top tagging: TEST.H5, train (1).h5" in printed
 
 
 def test_a_link_to_a_file_that_is_gone_is_no_missing_split(write_top, refused, tmp_path):
