@@ -68,7 +68,7 @@ def tagging_study(results: Path, dataset: str) -> str:
 def tagging_datasets(results: Path) -> str:
     """The data sets of the tagging study with 1000 training jets, one line each."""
     rows = [["data set", *tagging.COLUMNS, "test jets"]]
-    for dataset in ("top", "atlas", "cms", "h1"):
+    for dataset in ("top", "atlas", "cms", "qg", "h1"):
         cells = tagging_cells(results, dataset)
         test_jets = cells[tagging.MODELS[0], 1000]["auc"].n
         columns = tagging.columns(cells, 1000, "rejection_0.5")

@@ -30,7 +30,7 @@ TRAINING = {
     "finetune.py, tokens": "finetune.py jetclass --model omnijet --mode generator",
 }
 EVALUATION = {
-    "evaluate.py, any run": "tagging/qg_scratch",
+    "evaluate.py, any run": "tagging/jetclass",
     "evaluate.py, generated jets": "generation/jetnet30_scratch",
     "evaluate.py, unfolding": "unfolding/omnifold_deepsets",
     "evaluate.py, generator of a search": "anomaly/density_h100",
