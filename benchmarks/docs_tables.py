@@ -83,10 +83,14 @@ def tagging_cells(results: Path, dataset: str) -> dict[tagging.Key, dict]:
 
 def generated(results: Path, metric: str) -> str:
     """A distance per class, in 10^-3: the generator, and samples to compare it with."""
-    scratch = read(results, "generation/jetnet30_scratch")
+    scratch, backbone = (
+        read(results, f"generation/jetnet30_{start}") for start in ("scratch", "finetuned")
+    )
     rows = {
-        "small generator": scratch["generated"],
-        "with true kinematics": scratch["ideal"],
+        "from scratch": scratch["generated"],
+        "from scratch, with true kinematics": scratch["ideal"],
+        "from the backbone": backbone["generated"],
+        "from the backbone, with true kinematics": backbone["ideal"],
         "inclusive spectrum": read(results, "generation/jetnet30_inclusive")["generated"],
         "true jets": read(results, "generation/jetnet30_truth")["generated"],
     }
