@@ -32,7 +32,7 @@ TRAINING = {
 EVALUATION = {
     "evaluate.py, any run": "tagging/jetclass",
     "evaluate.py, generated jets": "generation/jetnet30_scratch",
-    "evaluate.py, unfolding": "unfolding/omnifold_deepsets",
+    "evaluate.py, unfolding": "unfolding/events_64000/omnifold_deepsets",
     "evaluate.py, generator of a search": "anomaly/density_h100",
     "evaluate.py, tokens": "aspen/aspen_omnijet",
 }
