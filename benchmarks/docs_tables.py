@@ -273,14 +273,14 @@ def tasks(results: Path) -> str:
     codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
     distances = f"W1M x 1000: tops {jets}, without model {spectrum}"
-    distance = f"chi2 of tau21 {chi2[0]}, from scratch {chi2[1]}"
+    agreement = f"chi2 of tau21 {chi2[0]}, from scratch {chi2[1]}"
     improvement = f"max SIC {sic[0]}, from scratch {sic[1]}"
     restored = f"AUC of restored against true jets {codes}"
     rows = [
         ("pretraining", "pre-training", "train.py jetclass", f"AUC of ten classes {tagger}"),
         ("tagging", "tagging", "finetune.py top", rejections),
         ("generation", "generation", "finetune.py jetnet30", distances),
-        ("unfolding", "unfolding", "finetune.py omnifold", distance),
+        ("unfolding", "unfolding", "finetune.py omnifold", agreement),
         ("anomaly", "search", "finetune.py lhco", improvement),
         ("tokens", "tokens", "train.py aspen --model omnijet", restored),
     ]

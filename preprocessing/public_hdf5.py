@@ -28,8 +28,7 @@ _decompressed: dict[tuple, BinaryIO] = {}
 
 @contextmanager
 def open_public(path: Path, **options) -> Iterator[h5py.File]:
-    """The open file; `options` as for h5py. Damage, also within the block, raises
-    UserError."""
+    """The open file; `options` as for h5py. Damage, also within the block, raises UserError."""
     with reading(path), open_for_reading(uncompressed(path), **options) as file:
         yield file
 

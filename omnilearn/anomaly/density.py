@@ -157,18 +157,24 @@ def calibrate(events: Dijets, validation: np.ndarray, run: Path, solver: Solver,
 
     They are measured again for another solver or after more epochs.
     """
-    sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
-    about = {**asdict(solver), "epochs": sampler.epochs}
-    if distributed.rank() == 0 and calibrated_for(run) != about:
-        rows = np.flatnonzero(np.repeat(validation, 2))[:CALIBRATED]
-        true = events.files.jets.gather(rows)
-        label = np.zeros(len(rows), int)
-        generated, _ = sampler.features(rows, label, true["jet"])
-        multiplicity = events.files.jets.multiplicity[rows, None]
-        mask = np.arange(events.spec.max_constituents) < multiplicity
-        pair = (array[..., LOG_REST][mask] for array in (generated, true["data"]))
-        write_calibration(run, *calibration_of(*pair), about)
+    if distributed.rank() == 0:
+        sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
+        about = {**asdict(solver), "epochs": sampler.epochs}
+        if calibrated_for(run) != about:
+            write_calibration(run, *measured_calibration(events, validation, sampler), about)
     distributed.barrier()
+
+
+def measured_calibration(
+    events: Dijets, validation: np.ndarray, sampler: DijetSampler
+) -> tuple[list[float], list[float]]:
+    """`calibration_of` the constituents of the first jets of these events (N,) bool."""
+    rows = np.flatnonzero(np.repeat(validation, 2))[:CALIBRATED]
+    true = events.files.jets.gather(rows)
+    generated, _ = sampler.features(rows, np.zeros(len(rows), int), true["jet"])
+    multiplicity = events.files.jets.multiplicity[rows, None]
+    mask = np.arange(events.spec.max_constituents) < multiplicity
+    return calibration_of(*(array[..., LOG_REST][mask] for array in (generated, true["data"])))
 
 
 def sideband_fit(events: Dijets, recorded: np.ndarray) -> FallingSpectrum:

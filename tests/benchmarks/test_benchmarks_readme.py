@@ -40,7 +40,7 @@ def test_a_thousand_jets_with_the_backbone_give_more_than_ten_thousand_without()
     cells = tagging_cells(RESULTS, "top")
     ours, scratch = tagging.MODELS
     for jets, others in ((1000, 1000), (3000, 3000), (10_000, 10_000), (1000, 10_000)):
-        for metric, deviations in (("auc", 2), ("rejection_0.5", 1)):
+        for metric, deviations in (("auc", 2), ("rejection_0.5", 1.5 if jets == others else 1)):
             pair = cells[ours, jets][metric], cells[scratch, others][metric]
             ahead = pair[0].value - pair[1].value
             assert ahead > deviations * np.hypot(pair[0].error, pair[1].error)
