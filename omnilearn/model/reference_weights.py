@@ -138,7 +138,11 @@ def released_config(path: Path | str) -> PETConfig:
     path = Path(path)
     with opened(path) as file:
         present, layout = layout_of(file, path)
-        shapes = {name: item.shape for name, item in present.items()}
+        shapes = {
+            name: item.shape
+            for name, item in present.items()
+            if name.startswith(tuple(f"{container}/" for container in layout.values()))
+        }
     require_outputs(shapes, path)
     counts = {
         part: sum(
@@ -213,8 +217,8 @@ def layout_of(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dic
             )
     raise UserError(
         f"{path} is not a weights file of the released OmniLearn: it holds {described(file)}; "
-        f"expected the groups body/{INSIDE}, or layers/functional, as the released code writes "
-        "them with TensorFlow 2.14 or 2.15: take the file of its authors, or save it there again"
+        f"expected the groups body/{INSIDE}, or layers/functional, as TensorFlow 2.14 or 2.15 "
+        "wrote them; the file that the authors published has them"
     )
 
 

@@ -65,5 +65,8 @@ def described(file: h5py.File) -> str:
     if "model_weights" in file or {"layer_names", "model_config"} & set(file.attrs):
         return f"a Keras model in the HDF5 format of Keras 2 ({groups})"
     if any("vars" in name.split("/") for name in names):
-        return f"weights of a Keras model of another layout ({groups})"
+        return (
+            f"weights of a Keras model of another layout ({groups}), which does not tell their "
+            "places in PET"
+        )
     return groups
