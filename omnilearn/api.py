@@ -239,7 +239,10 @@ def load(
         raise backbones.unknown(place)
     if not os.path.isdir(place):
         raise UserError(f"{place} {problem}; expected a run directory or a checkpoint")
-    runs = trainings(place)
+    try:
+        runs = trainings(place)
+    except OSError as error:
+        raise UserError(f"{place} cannot be opened ({error.strerror})") from error
     if len(runs) > 1:
         raise UserError(f"{place} holds {len(runs)} trainings; load one of them, such as {runs[0]}")
     run = runs[0]

@@ -60,6 +60,9 @@ def problem_of(path: Path | str) -> str:
     """Why no file can be read at `path`, in words that follow it; empty where there is one."""
     try:
         mode = os.stat(path).st_mode
+        if stat.S_ISREG(mode):
+            with open(path, "rb"):
+                return ""
     except ValueError as error:
         return f"is no path ({error})"
     except OSError as error:
@@ -68,11 +71,7 @@ def problem_of(path: Path | str) -> str:
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return "not found"
         return f"cannot be opened ({error.strerror})"
-    if stat.S_ISDIR(mode):
-        return "is a folder and no file"
-    if not stat.S_ISREG(mode):
-        return "is a device or pipe and no file"
-    return "" if os.access(path, os.R_OK) else f"cannot be opened ({os.strerror(errno.EACCES)})"
+    return f"is a {'folder' if stat.S_ISDIR(mode) else 'device or pipe'} and no file"
 
 
 def recognised(path: Path | str) -> tuple[str, str]:

@@ -102,12 +102,13 @@ def test_a_path_without_a_file_is_described(tmp_path):
 
 
 def test_what_may_not_be_read_is_no_missing_file(tmp_path, monkeypatch):
-    def denied(path):
+    def denied(path, *mode):
         raise PermissionError(13, "Permission denied", path)
 
     path = tmp_path / "best.h5"
     path.write_text("")
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    assert problem_of(path) == "cannot be opened (Permission denied)"
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", denied)
+        assert problem_of(path) == "cannot be opened (Permission denied)"
     monkeypatch.setattr(os, "stat", denied)
     assert problem_of(path) == "cannot be opened (Permission denied)"
