@@ -5,6 +5,7 @@ in any of the forms that `preprocessing.own.write_dataset` takes, GeV and radian
 refuses raise the same `omnilearn.errors.UserError` here.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import problem_of
 from omnilearn.generation.jet_records import records, sampled_records
 from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import Sampler, Solver
@@ -37,6 +39,7 @@ from omnilearn.tokens.generator import TokenGenerator
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.token_models import built_omnijet, token_spec
 from omnilearn.training.gradients import compiled_for_batches
+from omnilearn.typed import as_type
 from omnilearn.unfolding.unfolded_weights import UnfoldedWeights
 from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own_columns import class_numbers, weights_and_scale
@@ -218,23 +221,28 @@ def load(
         )
     if batch < 1:
         raise UserError(f"batch is {batch}; expected 1 or more")
-    place = Path(place).expanduser()
+    place, data = Path(place).expanduser(), Path(data).expanduser() if data else ""
     if str(place) in backbones.names():
         place = backbones.checkpoint_file(str(place))
-    if place.is_file():
+    problem = problem_of(place)
+    if not problem:
         checkpoint = load_checkpoint(place, *TASKS)
-        config, about = checkpoint.record.get("config", {}), checkpoint.record
-        folder, mode = config.get("data", data_folder()), config.get("mode", "all")
-        if about.get("task") not in TASKS[type(checkpoint.model_config)]:
+        about, folder, mode = recorded(checkpoint)
+        if about["task"] not in TASKS[type(checkpoint.model_config)]:
             raise UserError(
-                f"{place} is one part of a run of the task {about.get('task')!r}; load the run "
+                f"{place} is one part of a run of the task {about['task']!r}; load the run "
                 f"directory, {place.parent}"
             )
         spec = described(about, place.parent, data, folder)
         return of_checkpoint(place.stem, checkpoint, spec, mode, batch)
-    if not place.is_dir():
+    if problem == "not found":
         raise backbones.unknown(place)
-    runs = trainings(place)
+    if not os.path.isdir(place):
+        raise UserError(f"{place} {problem}; expected a run directory or a checkpoint")
+    try:
+        runs = trainings(place)
+    except OSError as error:
+        raise UserError(f"{place} cannot be opened ({error.strerror})") from error
     if len(runs) > 1:
         raise UserError(f"{place} holds {len(runs)} trainings; load one of them, such as {runs[0]}")
     run = runs[0]
@@ -272,6 +280,26 @@ def read_jets(
     folder = Path(data or data_folder()).expanduser()
     jet_set, _ = read_split(folder, dataset(name, folder), split, jets)
     return records(jet_set)["constituents"], jet_set.label
+
+
+def recorded(checkpoint: Checkpoint) -> tuple[dict[str, str], str, str]:
+    """Task and dataset of a checkpoint by name, folder of its training data, and trained heads.
+
+    Raises UserError where its record lacks them, as that of a checkpoint written by hand may.
+    """
+    try:
+        about = {
+            name: as_type(str, checkpoint.record.get(name), f"record.{name}")
+            for name in ("task", "dataset")
+        }
+        config = as_type(dict, checkpoint.record.get("config", {}), "record.config")
+        folder = as_type(str, config.get("data", data_folder()), "record.config.data")
+        return about, folder, as_type(str, config.get("mode", "all"), "record.config.mode")
+    except ValueError as error:
+        raise UserError(
+            f"{checkpoint.path}: {error}; load the best.h5 of a run that was trained with "
+            "train.py or finetune.py"
+        ) from error
 
 
 def described(about: dict, run: Path, data: Path | str, training_data: str) -> DatasetSpec:

@@ -7,10 +7,12 @@ the best epoch, float32, without optimiser; SHA256SUMS holds the digest of every
 """
 
 import hashlib
+import os
 import sys
 from pathlib import Path
 
 from omnilearn.errors import UserError, run_cli
+from omnilearn.file_kinds import problem_of
 from omnilearn.log import log
 
 FOLDER = Path(__file__).parents[1] / "backbones"
@@ -56,7 +58,7 @@ def checkpoint_file(backbone: str | Path) -> Path:
     if str(backbone) in sums:
         return intact(str(backbone), sums[str(backbone)])
     path = Path(backbone)
-    if path.is_dir():
+    if os.path.isdir(path):
         best = path / "best.h5"
         trainings = sorted(path.glob("seed*/best.h5"))
         if trainings and not best.exists():
@@ -65,7 +67,7 @@ def checkpoint_file(backbone: str | Path) -> Path:
                 f"--backbone {trainings[0].parent}"
             )
         return best
-    if not path.is_file() and "/" not in str(backbone) and path.suffix != SUFFIX:
+    if problem_of(path) == "not found" and "/" not in str(backbone) and path.suffix != SUFFIX:
         raise unknown(f"--backbone {backbone}")
     return path
 
@@ -82,8 +84,8 @@ def intact(name: str, digest: str) -> Path:
     """The file of a backbone; raises UserError where it is missing or has another SHA-256."""
     path = FOLDER / f"{name}{SUFFIX}"
     mend = "it came with the code: restore it with git checkout, or install the package again"
-    if not path.is_file():
-        raise UserError(f"{path} not found; {mend}")
+    if problem := problem_of(path):
+        raise UserError(f"{path} {problem}; {mend}")
     if sha256(path) != digest:
         raise UserError(f"{path} does not have the SHA-256 that {FOLDER / SUMS} gives; {mend}")
     return path

@@ -25,8 +25,9 @@ import numpy as np
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import HDF5, recognised
 from omnilearn.hdf5_heap import refuse_endless_heaps
-from omnilearn.hdf5_sums import DIGEST, changed_keys, of_fixed_length, write_record
+from omnilearn.hdf5_sums import DIGEST, attributes, changed_keys, of_fixed_length, write_record
 
 SUMMED_LAYOUT = {"libver": ("v110", "v110")}  # the oldest whose headers and indices carry sums
 COMPRESSED = {"compression": "gzip", "compression_opts": 1}  # a zeroed chunk fails to decompress
@@ -85,7 +86,7 @@ def stored_file(path: Path | str, kind: str, mend: str) -> Iterator[h5py.File]:
     """The open file, a context manager; any error within the block becomes a UserError.
 
     kind: of the expected file, in words; mend: what helps. HDF5, h5py and zlib raise almost any
-    exception for a damaged file.
+    exception for a damaged file. A file of another kind is named with what helps there.
     """
     try:
         with open_for_reading(path) as file:
@@ -93,19 +94,33 @@ def stored_file(path: Path | str, kind: str, mend: str) -> Iterator[h5py.File]:
     except UserError:
         raise
     except Exception as error:
+        found, helps = recognised(path)
+        if found and found != HDF5:
+            raise UserError(f"{path} is {found}; expected {kind}; {helps}") from error
         raise UserError(f"{path} cannot be read as {kind} ({error}); {mend}") from error
 
 
 def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
-    """Numbers or text under a key, all or these rows; raises OSError naming the key."""
+    """Numbers or text under a key, all or these rows.
+
+    bfloat16, which Keras stores as opaque bytes with the attribute `dtype`, becomes float32. Raises
+    UserError for another type, and OSError naming the key for damage.
+    """
     if not isinstance(item := file.get(key), h5py.Dataset):
         raise OSError(f"no {key!r} among its keys: {', '.join(file) or 'none'}")
-    if item.dtype.kind not in "biufSO":
-        raise OSError(f"{key!r} holds {item.dtype} and no numbers")
     try:
-        return item[rows]
+        is_bfloat16 = item.dtype == "V2" and attributes(item).get("dtype") == "bfloat16"
+        values = item[rows] if item.dtype.kind in "biufSO" or is_bfloat16 else None
     except Exception as error:
         raise OSError(f"{key!r} cannot be read: {error}") from error
+    if values is None:
+        raise UserError(
+            f"{file.filename}: {key!r} holds {item.dtype}, expected numbers or text; write it "
+            "again as float32"
+        )
+    if is_bfloat16:  # the first half of the bytes of float32
+        values = (np.asarray(values).view("<u2").astype("u4") << 16).view("f4")
+    return values
 
 
 def stamp(path: Path) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ def ours(*names: str) -> tuple[str, ...]:
 EVERYWHERE = ours(
     *("errors", "log", "atomic", "hdf5", "hdf5_heap", "hdf5_sums", "content", "parent_process"),
     *("leftovers", "writing_process", "stored_json", "typed", "environment", "keras_settings"),
-    "progress",
+    *("progress", "file_kinds"),
     "training.random_streams",
 )
 DESCRIPTIONS = ours("data.spec", "data.declared", "data.catalogue", "data.layout")

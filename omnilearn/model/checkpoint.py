@@ -17,12 +17,13 @@ import numpy as np
 from omnilearn.atomic import atomic_path
 from omnilearn.data.spec import MOST_SLOTS
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import problem_of
 from omnilearn.hdf5 import array, stored_file, written_to
 from omnilearn.hdf5_sums import attributes
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.weight_layouts import FORMAT, described
 from omnilearn.typed import as_type, typed
 
-FORMAT = "omnilearn-checkpoint"
 OF_FLAG = {"pet", "omnijet"}  # kinds between which --model chooses
 OTHER_ARCHITECTURE = "the file was made by another architecture"
 # the weights that are fresh when the classes differ
@@ -74,7 +75,8 @@ class Checkpoint:
     def class_names(self) -> tuple[str, ...]:
         """Classes of the logits, in order; empty where the file does not name them."""
         names = self.record.get("class_names")
-        return tuple(names) if isinstance(names, list) else ()
+        is_named = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return tuple(names) if is_named else ()
 
 
 def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, keras.Variable]:
@@ -110,7 +112,7 @@ def assign_weights(
 
     other_classes: the reason why the classes of the file differ from those of the model, if they
     do; then CLASS_WEIGHTS stay fresh. Raises UserError naming the first weight that is missing,
-    left over, of another shape, no number or not finite.
+    left over, of another shape, not in floating point or not finite.
     """
     report, weights = LoadReport(source, classes=other_classes), model_weights(model)
     left_over = [name for name in arrays if name not in weights]
@@ -130,8 +132,11 @@ def assign_weights(
                 f"{source}: weight {name} has shape {arrays[name].shape}, expected {shape}; "
                 f"{OTHER_ARCHITECTURE}"
             )
-        elif arrays[name].dtype.kind not in "biuf":
-            raise UserError(f"{source}: weight {name} holds {arrays[name].dtype} and no numbers")
+        elif arrays[name].dtype.kind != "f":
+            raise UserError(
+                f"{source}: weight {name} holds {arrays[name].dtype}, expected floating-point "
+                "numbers; integers of a quantised model are not read"
+            )
         elif not (np.abs(arrays[name]) <= np.finfo(np.float32).max).all():
             raise UserError(f"{source}: weight {name} holds NaN or infinite values")
         else:
@@ -197,19 +202,21 @@ def load_checkpoint(path: Path | str, *architectures: type) -> Checkpoint:
     PETConfig if none is given. Older files without a kind are taken for the first one.
     """
     path, expected = Path(path), {of.kind: of for of in architectures or (PETConfig,)}
-    if not path.is_file():
+    if problem := problem_of(path):
         raise UserError(
-            f"{path} not found; a run directory holds best.h5 once it was trained "
+            f"{path} {problem}; a run directory holds best.h5 once it was trained "
             "with train.py or finetune.py"
         )
     with stored_file(path, "a checkpoint", "it is truncated or damaged") as file:
         if attributes(file).get("format") != FORMAT:
             raise UserError(
-                f"{path} is an HDF5 file but no checkpoint of this suite; weights "
-                "of the released code go through --released-weights"
+                f"{path} is an HDF5 file but no checkpoint of this suite: it holds "
+                f"{described(file)}; expected best.h5 of a run directory"
             )
         groups = {
-            group: {name: array(file, f"{group}/{name}") for name in file.get(group, {})}
+            group: {
+                name: np.asarray(array(file, f"{group}/{name}")) for name in file.get(group, {})
+            }
             for group in ("weights", "ema", "optimizer")
         }
         texts = ("kind", "architecture", "record")

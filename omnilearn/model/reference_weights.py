@@ -2,7 +2,6 @@
 
 The `.weights.h5` files hold one container per part, with layers named by class and a counter
 (dense, dense_1, ...) in the order of the released model, and arrays vars/0, vars/1 in each layer.
-TensorFlow 2.14 and 2.15 wrote different container names.
 """
 
 from collections import defaultdict
@@ -14,24 +13,19 @@ import h5py
 import numpy as np
 
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import problem_of
 from omnilearn.hdf5 import array, stored_file
 from omnilearn.model.checkpoint import OTHER_ARCHITECTURE, LoadReport, assign_weights
 from omnilearn.model.pet import PET, PETConfig
+from omnilearn.model.weight_layouts import (
+    INSIDE,
+    LAYOUTS,
+    absent_parts,
+    arrays_of,
+    described,
+    soft_link,
+)
 
-INSIDE = "_layer_checkpoint_dependencies"
-# part of the model -> container, by the version that wrote the file
-LAYOUTS = {
-    "TensorFlow 2.14": {
-        "body": f"body/{INSIDE}",
-        "classifier": f"classifier/{INSIDE}",
-        "generator": f"generator/{INSIDE}",
-    },
-    "TensorFlow 2.15": {
-        "body": "layers/functional/layers",
-        "classifier": "layers/functional_1/layers",
-        "generator": "layers/functional_2/layers",
-    },
-}
 # arrays of a layer: our name, path in the file
 ARRAYS = {
     "dense": (("kernel", "vars/0"), ("bias", "vars/1")),
@@ -145,38 +139,57 @@ def released_config(path: Path | str) -> PETConfig:
     with opened(path) as file:
         present, layout = layout_of(file, path)
         shapes = {
-            part: {
-                name.removeprefix(f"{container}/"): item.shape
-                for name, item in present.items()
-                if name.startswith(f"{container}/")
-            }
-            for part, container in layout.items()
+            name: item.shape
+            for name, item in present.items()
+            if name.startswith(tuple(f"{container}/" for container in layout.values()))
         }
+    require_outputs(shapes, path)
     counts = {
-        part: sum(name.endswith("_query_dense/vars/0") for name in arrays)
-        for part, arrays in shapes.items()
+        part: sum(
+            name.startswith(f"{container}/") and name.endswith("_query_dense/vars/0")
+            for name in shapes
+        )
+        for part, container in layout.items()
     }
+    body, classifier, generator = layout["body"], layout["classifier"], layout["generator"]
     try:
-        dim, heads, _ = shapes["body"]["multi_head_attention/_query_dense/vars/0"]
+        dim, heads, _ = shapes[f"{body}/multi_head_attention/_query_dense/vars/0"]
         return PETConfig(
             projection_dim=dim,
             num_heads=heads,
-            num_features=shapes["body"]["dense_2/vars/0"][0],
-            num_jet=shapes["classifier"]["dense/vars/0"][0],
-            num_classes=shapes["generator"]["dense_4/vars/0"][0],
+            num_features=shapes[f"{body}/dense_2/vars/0"][0],
+            num_jet=shapes[f"{classifier}/dense/vars/0"][0],
+            num_classes=shapes[f"{generator}/dense_4/vars/0"][0],
             num_layers=counts["body"],
             classifier_layers=counts["classifier"],
             generator_layers=counts["generator"],
         )
+    except KeyError as error:
+        raise UserError(f"{path}: its arrays fit no architecture: {error} is missing") from error
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UserError(f"{path}: its arrays fit no architecture ({error})") from error
+
+
+def require_outputs(shapes: dict[str, tuple[int, ...]], path: Path) -> None:
+    """Raise UserError naming a kernel (inputs, outputs) whose bias has another number of outputs.
+
+    shapes: of the arrays by path; those of a transposed kernel would give another architecture.
+    """
+    for name, kernel in shapes.items():
+        bias = shapes.get(f"{name[:-1]}1") if name.endswith("vars/0") else None
+        if kernel and bias and len(kernel) == 2 and len(bias) == 1 and kernel[1] != bias[0]:
+            hint = ", as if it was transposed" if kernel[0] == bias[0] else ""
+            raise UserError(
+                f"{path}: {name} has shape {kernel}, expected (inputs, {bias[0]}) by its "
+                f"bias{hint}; save it again as the released code does"
+            )
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
     """The open file; raises UserError when it is missing or cannot be read."""
-    if not path.is_file():
-        raise UserError(f"{path} not found; expected a .weights.h5 file of the released OmniLearn")
+    if problem := problem_of(path):
+        raise UserError(f"{path} {problem}; expected a .weights.h5 file of the released OmniLearn")
     mend = "it is truncated or damaged, download it again"
     with stored_file(path, "HDF5 weights of the released OmniLearn", mend) as file:
         yield file
@@ -185,18 +198,16 @@ def opened(path: Path) -> Iterator[h5py.File]:
 def layout_of(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dict[str, str]]:
     """The arrays of the file by path, and its layout.
 
-    Raises UserError for a file of another kind, or of only some of the three parts.
+    Raises UserError for a file of another kind, with links, or of only some of the three parts.
     """
-    present: dict[str, h5py.Dataset] = {}
-    file.visititems(
-        lambda name, item: present.update({name: item}) if isinstance(item, h5py.Dataset) else None
-    )
+    if link := soft_link(file):
+        raise UserError(
+            f"{path}: {link[0]!r} is a link to {link[1]!r}, which is not followed; copy the "
+            "content in its place"
+        )
+    present = arrays_of(file)
     for layout in LAYOUTS.values():
-        absent = [
-            f"{part} ({group})"
-            for part, group in layout.items()
-            if not any(name.startswith(f"{group}/") for name in present)
-        ]
+        absent = absent_parts(present, layout)
         if not absent:
             return present, layout
         if len(absent) < len(layout):
@@ -204,10 +215,10 @@ def layout_of(file: h5py.File, path: Path) -> tuple[dict[str, h5py.Dataset], dic
                 f"{path} holds no weights of the {' and '.join(absent)}; expected body, classifier "
                 "and generator, as the released code saves them together"
             )
-    groups = ", ".join(sorted(file)) or "nothing"
     raise UserError(
-        f"{path} is not a weights file of the released OmniLearn: it holds {groups}; "
-        "expected the groups body, classifier and generator, or layers/functional"
+        f"{path} is not a weights file of the released OmniLearn: it holds {described(file)}; "
+        f"expected the groups body/{INSIDE}, or layers/functional, as TensorFlow 2.14 or 2.15 "
+        "wrote them; the file that the authors published has them"
     )
 
 
@@ -226,7 +237,7 @@ def read_arrays(
             if dataset not in present:
                 raise UserError(f"{path}: {dataset} ({name}) is missing; {OTHER_ARCHITECTURE}")
             used.add(dataset)
-            arrays[name] = array(file, dataset)
+            arrays[name] = np.asarray(array(file, dataset))
         inside_part = [name for name in present if name.startswith(f"{layout[part]}/")]
         extra = [name for name in inside_part if name not in used]
         if extra:

@@ -2,7 +2,7 @@
 
 arXiv:2403.05618. Its linear layers store (out, in); query, key and value of the tokeniser are rows
 of one array. Prefixes of a name (`model.`, `state_dict.`) are ignored. The files are npz or
-safetensors; nothing is unpickled.
+safetensors, which their first bytes tell; nothing is unpickled.
 """
 
 import re
@@ -10,15 +10,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
+from safetensors import safe_open
 
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import NPZ, SAFETENSORS, problem_of, recognised
 from omnilearn.model.checkpoint import LoadReport, named_weights
 from omnilearn.tokens.jet_gpt import GPT, GPTConfig
 from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 
 GPT_HEADS, TOKENISER_HEADS = 8, 4  # published; shapes do not determine them
 SUFFIXES = (".npz", ".safetensors")
+UNREAD = ("F8", "F4", "F6", "C64")  # types of safetensors, by the beginnings of their names
+EXPECTED_TYPES = (
+    "expected floating-point numbers; write it as float32 (npz files do not keep bfloat16, "
+    "integers of a quantised model are not read)"
+)
 # part of the model -> pattern of the end of its parameters' names
 PARTS = {
     "gpt": r"embedding_table\.weight|head\.(?:weight|bias)|GPT_blocks\.\d+\..+",
@@ -62,20 +68,46 @@ def read_arrays(path: Path | str) -> dict[str, np.ndarray]:
     Raises UserError when the file is missing, damaged, or of another kind.
     """
     path = Path(path)
-    if path.suffix not in SUFFIXES:
+    if not has_published_suffix(path):
         raise UserError(
             f"{path}: weights of the public OmniJet-alpha are read from {' or '.join(SUFFIXES)} "
             "files, no other kind is opened; docs/tokens.md says how to write one from a checkpoint"
         )
-    if not path.is_file():
-        raise UserError(f"{path} not found; expected weights of the public OmniJet-alpha")
+    if problem := problem_of(path):
+        raise UserError(f"{path} {problem}; expected weights of the public OmniJet-alpha")
+    kind, helps = recognised(path)
+    if kind not in (NPZ, SAFETENSORS):
+        found = f"it is {kind}; {helps}" if kind else "it is damaged, or of another kind"
+        raise UserError(
+            f"{path} cannot be read as arrays: {found}; expected {NPZ} or {SAFETENSORS}"
+        )
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        if kind == SAFETENSORS:
+            with safe_open(path, framework="np") as file:
+                return {name: tensor(file, name, path) for name in file.keys()}  # noqa: SIM118
+        with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
+    except UserError:
+        raise
     except Exception as error:  # damaged bytes raise any kind in NumPy and safetensors
-        raise UserError(f"{path} cannot be read as arrays ({error})") from error
+        if "allow_pickle" in str(error):
+            error = ValueError("it holds pickled objects, which are never opened")
+        raise UserError(
+            f"{path} cannot be read as arrays ({error}); download or write it again"
+        ) from error
+
+
+def has_published_suffix(path: Path | str) -> bool:
+    """Whether the name of a file is one of weights of the public code, and not of a run."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def tensor(file: safe_open, name: str, path: Path) -> np.ndarray:
+    """An array of a safetensors file; raises UserError for a type that NumPy does not have."""
+    kind = file.get_slice(name).get_dtype()
+    if kind.startswith(UNREAD):
+        raise UserError(f"{path}: parameter {name} has type {kind}, {EXPECTED_TYPES}")
+    return file.get_tensor(name)
 
 
 def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndarray]]:
@@ -87,7 +119,7 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
     parts: dict[str, dict[str, np.ndarray]] = {}
     origin: dict[str, str] = {}
     for name, value in arrays.items():
-        array = as_floats(np.asarray(value), f"{source}: parameter {name}")
+        array = np.asarray(value)
         if is_causal_mask(array):
             continue
         part, parameter = identified(name)
@@ -107,20 +139,21 @@ def published_parts(arrays: Mapping, source: str) -> dict[str, dict[str, np.ndar
                 f"{source}: {origin[parameter]} and {name} are one parameter, {parameter}"
             )
         origin[parameter] = name
-        parts.setdefault(part, {})[parameter] = array
+        parts.setdefault(part, {})[parameter] = as_floats(array, f"{source}: parameter {name}")
     if not parts:
         raise UserError(f"{source} holds no parameter of the public OmniJet-alpha")
     return parts
 
 
 def as_floats(array: np.ndarray, description: str) -> np.ndarray:
-    """The array in float32; raises UserError where it holds no real numbers."""
-    try:
-        if array.dtype.kind in "cOSU":
-            raise TypeError("no real numbers")
+    """The array in float32; raises UserError where it holds no floating-point numbers.
+
+    Numbers beyond the range of float32 become infinite.
+    """
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise UserError(f"{description} has type {array.dtype}, {EXPECTED_TYPES}")
+    with np.errstate(over="ignore"):
         return array.astype("float32")
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{description} has type {array.dtype}, expected real numbers") from error
 
 
 def identified(name: str) -> tuple[str | None, str]:
@@ -135,7 +168,11 @@ def identified(name: str) -> tuple[str | None, str]:
 def is_causal_mask(array: np.ndarray) -> bool:
     """Whether the array is the lower triangle of ones that masks attention."""
     square = array.ndim >= 2 and array.shape[-1] == array.shape[-2] > 1
-    return square and bool((array == np.tril(np.ones(array.shape[-2:]))).all())
+    return (
+        square
+        and array.dtype.kind in "biuf"
+        and bool((array == np.tril(np.ones(array.shape[-2:]))).all())
+    )
 
 
 def published_gpt_config(arrays: dict[str, np.ndarray], source: str, heads: int) -> GPTConfig:

@@ -1,12 +1,11 @@
 """Flags of the three scripts for token models."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.generation.task import MOST_JETS
 from omnilearn.settings import Settings, flags_of, option, without_effect
-from omnilearn.tokens.published_weights import GPT_HEADS, SUFFIXES, TOKENISER_HEADS
+from omnilearn.tokens.published_weights import GPT_HEADS, TOKENISER_HEADS, has_published_suffix
 from omnilearn.tokens.recipes import TOKENISER
 from omnilearn.tokens.sampling import TokenSettings
 
@@ -36,7 +35,7 @@ class TokeniserChoice(Settings):
     @property
     def is_published(self) -> bool:
         """Whether the tokeniser is in a file of the public code."""
-        return Path(self.tokeniser).suffix in SUFFIXES
+        return has_published_suffix(self.tokeniser)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Initial token models: of a run, of weights of the public code, or a fresh GPT."""
 
-from pathlib import Path
-
 import keras
 
 from omnilearn.config import Config, Start
@@ -10,7 +8,7 @@ from omnilearn.data.spec import TOKEN_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.log import log
 from omnilearn.tokens.jet_gpt import OmniJet
-from omnilearn.tokens.published_weights import SUFFIXES
+from omnilearn.tokens.published_weights import has_published_suffix
 from omnilearn.tokens.settings import TokenFinetuning, TokeniserChoice
 from omnilearn.tokens.token_models import (
     fresh_omnijet,
@@ -74,7 +72,7 @@ def log_restored_variance(
     source, hint = settings.tokeniser or published, ""
     if share < LEAST_VARIANCE:
         hint = ", which is little: it was trained on other jets"
-        if Path(source).suffix in SUFFIXES:
+        if has_published_suffix(source):
             hint += f", or does not have {settings.tokeniser_heads} heads (--tokeniser-heads)"
     features = ", ".join(TOKEN_FEATURES)
     log.info(

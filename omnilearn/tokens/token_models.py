@@ -1,6 +1,7 @@
 """Tokenisers and jet GPTs: fresh, from runs, from public weights, and checks that they match."""
 
 import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def load_tokeniser(path: str) -> Tokeniser:
     suite.
     """
     file = checkpoint_file(path) if path in names() else Path(path)
-    if file.is_dir():
+    if os.path.isdir(file):
         alone = file / TOKENISER_FOLDER / "best.h5"
         file = alone if alone.is_file() else file / "best.h5"
     checkpoint = load_checkpoint(file, TokeniserConfig, OmniJetConfig)

@@ -142,6 +142,14 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
         load(changed(config={**config, "mode": "generator"}))
     with pytest.raises(UserError, match=r"for QCD, W in 24 slots, but mine has QCD, top in 24"):
         load(changed(class_names=["QCD", "W"]))
+    for record in ({"dataset": None}, {"task": 3}, {"config": []}, {"config": {"data": 3}}):
+        with pytest.raises(UserError, match=r"changed\.h5: 'record\..* is .*, expected .*; load"):
+            load(changed(**record))
+    (tmp_path / "gone.h5").symlink_to(tmp_path / "none.h5")
+    with pytest.raises(UserError, match=r"gone\.h5 is a link to .*none\.h5, which is gone; expec"):
+        load(tmp_path / "gone.h5")
+    with pytest.raises(UserError, match=r"cannot be opened \(File name too long\)"):
+        load("x" * 300)
     tagger = load(run)
     tagger.classes = (*tagger.classes, "W")
     with pytest.raises(UserError, match=r"classes, QCD, top, W; a rejection is that of one back"):

@@ -115,7 +115,7 @@ def test_other_files_are_refused_by_name(tmp_path):
         load_checkpoint(tmp_path / "jets.h5")
     with pytest.raises(UserError, match=r"none\.h5 not found"):
         load_checkpoint(tmp_path / "none.h5")
-    with pytest.raises(UserError, match="not found"):
+    with pytest.raises(UserError, match="is a folder and no file"):
         load_checkpoint(tmp_path)
 
 

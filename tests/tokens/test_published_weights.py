@@ -1,7 +1,9 @@
 """Weights of the public OmniJet-alpha: names, architectures from shapes, and refused files."""
 
+import shutil
 from dataclasses import replace
 
+import ml_dtypes
 import numpy as np
 import pytest
 from published_numbers import (
@@ -62,6 +64,28 @@ def test_weights_in_half_precision_are_loaded(numbers):
     np.testing.assert_allclose(gpt.token, numbers["gpt.w.embedding_table.weight"], atol=1e-3)
 
 
+def test_bfloat16_is_loaded_exactly_from_safetensors_and_refused_from_npz(numbers, tmp_path):
+    arrays = {
+        name: np.ascontiguousarray(array).astype(ml_dtypes.bfloat16)
+        for name, array in gpt_arrays(numbers).items()
+    }
+    save_file(arrays, tmp_path / "a.safetensors")
+    gpt = GPT(TINY_GPT)
+    load_published_weights(gpt, read_arrays(tmp_path / "a.safetensors"))
+    expected = arrays["embedding_table.weight"].astype("float32")
+    np.testing.assert_array_equal(gpt.token, expected)
+    np.savez(tmp_path / "a.npz", **arrays)  # which stores bytes without the name of their type
+    with pytest.raises(UserError, match=r"has type \|V2, expected .*npz files do not keep bfloat"):
+        load_published_weights(gpt, read_arrays(tmp_path / "a.npz"))
+
+
+def test_eight_bit_numbers_are_refused_with_their_type(numbers, tmp_path):
+    arrays = {"head.bias": np.zeros(34, ml_dtypes.float8_e4m3fn)}
+    save_file(arrays, tmp_path / "a.safetensors")
+    with pytest.raises(UserError, match=r"a\.safetensors: parameter head\.bias has type F8_E4M3"):
+        read_arrays(tmp_path / "a.safetensors")
+
+
 def test_a_causal_mask_among_the_arrays_is_no_parameter(numbers):
     arrays = gpt_arrays(numbers)
     arrays["GPT_blocks.0.mha_block.tril"] = np.tril(np.ones((13, 13), "float32"))
@@ -104,6 +128,9 @@ def broken(arrays: dict, change: str) -> dict:
         "affine": {"vqlayer.affine_transform.scale": np.zeros((1, 4))},
         "twice": {f"ema.{name}": arrays[name]},
         "words": {name: np.full((64, 16), "0.5")},
+        "integers": {name: np.ones((64, 16), "int8")},
+        "dates": {name: np.zeros((64, 16), "M8[s]")},
+        "beyond float32": {name: np.full((64, 16), 1e300)},
         "scalar": {"embedding_table.weight": np.zeros(())},
     }
     return {**arrays, **extra[change]}
@@ -122,7 +149,10 @@ def broken(arrays: dict, change: str) -> dict:
         ("unknown", r"optimizer\.momentum \(3,\) is none of the public OmniJet-alpha's"),
         ("affine", r"scale \(1, 4\) is none of .* store the codebook as the model uses it"),
         ("twice", r"weight and ema\.GPT.* are one parameter"),
-        ("words", r"net\.0\.weight has type <U3, expected real numbers"),
+        ("words", r"net\.0\.weight has type <U3, expected floating-point numbers"),
+        ("integers", r"net\.0\.weight has type int8, expected floating-point numbers"),
+        ("dates", r"net\.0\.weight has type datetime64\[s\], expected floating-point"),
+        ("beyond float32", r"net\.0\.weight holds NaN or infinite"),
         ("scalar", r"embedding_table\.weight has shape \(\), expected \(34, 16\)"),
     ],
 )
@@ -150,8 +180,12 @@ def test_npz_and_safetensors_files_give_the_same_arrays(both, tmp_path):
     save_file(
         {name: np.ascontiguousarray(a) for name, a in both.items()}, tmp_path / "a.safetensors"
     )
-    for name in ("a.npz", "a.safetensors"):
-        np.testing.assert_equal(read_arrays(tmp_path / name), both)
+    # the first bytes tell the kind, also under the name of the other
+    shutil.copy(tmp_path / "a.safetensors", tmp_path / "b.npz")
+    shutil.copy(tmp_path / "a.npz", tmp_path / "b.safetensors")
+    shutil.copy(tmp_path / "a.npz", tmp_path / "B.NPZ")
+    for path in tmp_path.iterdir():
+        np.testing.assert_equal(read_arrays(path), both)
 
 
 def test_unreadable_files_are_refused_and_never_unpickled(both, tmp_path):
@@ -171,8 +205,15 @@ def test_unreadable_files_are_refused_and_never_unpickled(both, tmp_path):
     with pytest.raises(UserError, match=r"a\.npz cannot be read as arrays"):
         read_arrays(tmp_path / "a.npz")
     np.savez(tmp_path / "objects.npz", weights=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(UserError, match=r"objects\.npz cannot be read as arrays"):
+    match = r"objects\.npz cannot be read as arrays \(it holds pickled objects, which are never"
+    with pytest.raises(UserError, match=match):
         read_arrays(tmp_path / "objects.npz")
+    (tmp_path / "pickled.npz").write_bytes(b"\x80\x04N.")
+    with pytest.raises(UserError, match=r"it is a pickle of Python, which is never opened"):
+        read_arrays(tmp_path / "pickled.npz")
+    (tmp_path / "d.npz").mkdir()
+    with pytest.raises(UserError, match=rf"{tmp_path}/d\.npz is a folder and no file"):
+        read_arrays(tmp_path / "d.npz")
     (tmp_path / "last.ckpt").write_bytes(b"\x80\x04N.")  # a pickled None
     with pytest.raises(UserError, match=r"last\.ckpt: .* from \.npz or \.safetensors files"):
         read_arrays(tmp_path / "last.ckpt")
