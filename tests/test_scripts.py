@@ -135,6 +135,20 @@ def test_ten_classes_have_a_confusion_matrix(folder, pretrained):
         (run / name).unlink()  # another test lists the files of pre-training
 
 
+def test_a_tagger_of_some_classes_is_evaluated_on_these(folder, folders):
+    line = "train.py jetclass --mode classifier --name three --classes Tbqq,QCD,Hbb --batch 8"
+    output_of(command(line, *folders, *COMMON[:4], *COMMON[6:]))
+    run = folder / "runs" / "three"
+    output_of(command("evaluate.py", run))
+    results = read_results(run / "results.json")
+    assert results["classes"] == ["QCD", "Hbb", "Tbqq"]
+    assert list(results["curves"]) == ["Hbb", "Tbqq"]
+    np.testing.assert_allclose(np.sum(results["confusion"], axis=1), np.ones(3))
+    assert set(read_predictions(run / "predictions.h5")[0]["label"]) == {0, 1, 8}
+    output_of(command("evaluate.py", run, "--from-predictions"))
+    assert read_results(run / "results.json") == results
+
+
 @pytest.mark.slow
 def test_repeated_trainings_are_evaluated_as_mean_and_spread(folder, folders):
     line = "finetune.py top --repeats 2 --name several --mode classifier"
@@ -210,6 +224,10 @@ MISTAKES = {
     "unknown dataset": ("train.py jets --preset small", "error: unknown dataset 'jets'; the suite"),
     "unknown preset": ("train.py jetclass --preset huge", "no recipe for dataset 'jetclass' with"),
     "one class": ("train.py aspen --preset small --mode all", "error: aspen has one class, data:"),
+    "one class of several": (
+        "train.py jetclass --preset small --classes Hbb",
+        "error: jetclass has one class of --classes, Hbb: nothing to classify",
+    ),
     "no batch": ("train.py jetclass --batch 0", "error: --batch is 0; expected 1 or more"),
     "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above 0"),
     "missing data": (

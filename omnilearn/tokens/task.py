@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from omnilearn.config import Config, Start, apart_from_epochs
-from omnilearn.data.selection import class_numbers
+from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec, JetLabel
 from omnilearn.errors import UserError
 from omnilearn.fit import Data, fit, load_best
@@ -202,7 +202,6 @@ def evaluate(
 
 def as_one_class(spec: DatasetSpec, truth: JetSet, classes: str) -> tuple[DatasetSpec, JetSet]:
     """Dataset and jets with a single class, since the GPT is not conditioned on classes."""
-    indices = class_numbers(spec, classes) if classes else range(spec.num_classes)
-    labels = [spec.labels[index] for index in indices]
+    labels = of_classes(spec, classes)[0].labels
     label = labels[0] if len(labels) == 1 else JetLabel(MIXTURE, "all classes", "#4d4d4d")
     return replace(spec, labels=(label,)), replace(truth, label=np.zeros(len(truth), int))
