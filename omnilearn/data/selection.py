@@ -131,7 +131,7 @@ def selected_jets(
     if not in_classes.any():
         raise UserError(
             f"{paths[0].parent} holds no jets of the classes {classes}; make it again with those, "
-            "or name others with --classes"
+            "or train on others with finetune.py --classes"
         )
     most, events = -(-limit // each), None
     if limit and most < np.count_nonzero(in_classes):

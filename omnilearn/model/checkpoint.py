@@ -205,8 +205,8 @@ def load_checkpoint(path: Path | str, *architectures: type) -> Checkpoint:
     with stored_file(path, "a checkpoint", "it is truncated or damaged") as file:
         if attributes(file).get("format") != FORMAT:
             raise UserError(
-                f"{path} is an HDF5 file but no checkpoint of this suite; weights "
-                "of the released code go through --released-weights"
+                f"{path} is an HDF5 file but no checkpoint of this suite; weights of the released "
+                "code are taken by finetune.py --released-weights"
             )
         groups = {
             group: {name: array(file, f"{group}/{name}") for name in file.get(group, {})}
@@ -219,7 +219,7 @@ def load_checkpoint(path: Path | str, *architectures: type) -> Checkpoint:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     if (kind := meta.get("kind", next(iter(expected)))) not in expected:
         kinds = " or ".join(map(repr, expected))
-        hint = f"; --model {kind} takes it" if {kind, *expected} <= OF_FLAG else ""
+        hint = f"; finetune.py --model {kind} takes it" if {kind, *expected} <= OF_FLAG else ""
         raise UserError(f"{path} holds a model of the kind {kind!r}, expected {kinds}{hint}")
     try:
         config = typed(expected[kind], json.loads(meta["architecture"]), "architecture")

@@ -89,7 +89,8 @@ def refuse_other_data(path: Path, before: dict | None, now: dict, accepted: bool
     if not accepted:
         raise UserError(
             f"{path} was trained on other data than there are now: {changed}; bring back the "
-            "former files, go on with these with --accept-changed-data, or use another --name"
+            "former files, or train on these with train.py or finetune.py: with another --name, or "
+            "going on with --accept-changed-data"
         )
     log.info(f"going on with other data than {path} was trained on: {changed}")
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from omnilearn.config import Config, Evaluation
 from omnilearn.data.spec import DatasetSpec
-from omnilearn.errors import UserError
 from omnilearn.settings import option, without_effect
 from omnilearn.statistics.results import read_results
 from omnilearn.unfolding.events import Events
@@ -66,11 +65,8 @@ def evaluate(
     arrays, attributes = read_weights(run / "weights.h5")
     data = settings.data or config.data
     events = Events(spec, data, config.train_jets, about["folds"], config.seed)
-    if len(arrays["weight"]) != events.simulated.sum():
-        raise UserError(
-            f"{run / 'weights.h5'} has {len(arrays['weight'])} simulated events, the data hold "
-            f"{events.simulated.sum()}; unfold again, or give the same --data"
-        )
+    steps = StepFiles(run, len(events.simulated), events.digest)
+    arrays["reweighted"] = steps["iteration1_step1"]
     results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": events.origin}
     levels = [DETECTOR]
     if about["step"] == "unfold" and events.has_truth:
@@ -79,8 +75,6 @@ def evaluate(
     ibu: dict[str, Spectrum] = {}
     if PARTICLE in levels:
         results["ibu_iterations"], ibu = ibu_spectra(events, settings.ibu_iterations, config.seed)
-    steps = StepFiles(run, len(events.simulated))
-    arrays["reweighted"] = steps["iteration1_step1"]
     for level in levels:
         distances, spectra = compare_level(events, level, arrays, ibu)
         results |= distances
