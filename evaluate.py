@@ -80,10 +80,13 @@ def command_line() -> tuple[Path, Evaluation]:
         parser.parse_args()
     known, _ = parser.parse_known_args()
     refuse_links(known.run)
-    task = task_of(trainings(known.run)[0])[0]
+    first = trainings(known.run)[0]
+    task = task_of(first)[0]
     flags = add_flags(parser, task.EVALUATION)
-    arguments = parsed(parser, flags, task.NOT_EVALUATED)
-    return arguments.run, configured(task.EVALUATION, {}, arguments)
+    known, _ = parser.parse_known_args()
+    settings = configured(task.EVALUATION, {}, known)
+    arguments = parsed(parser, flags, task.not_evaluated(first, settings))
+    return arguments.run, settings
 
 
 def task_of(run: Path) -> tuple:

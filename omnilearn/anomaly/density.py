@@ -193,9 +193,13 @@ class DensityEvaluation(Evaluation):
 
 
 EVALUATION = DensityEvaluation
-NOT_EVALUATED = without_effect(
-    "the closure test, which samples events for the test split", ["split", "from_predictions"]
-)
+
+
+def not_evaluated(run: Path, settings: DensityEvaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    return without_effect(
+        "the closure test, which samples events for the test split", ["split", "from_predictions"]
+    )
 
 
 def evaluate(

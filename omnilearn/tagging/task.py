@@ -35,8 +35,6 @@ OTHER_HEADS = {
     "classifier": ("label_drop", "diffused_pt"),
     "generator": ("regression_weight", "feature_drop"),
 }
-# flags of evaluate.py without effect, and the sentences that refuse them
-NOT_EVALUATED: dict[str, str] = {}
 
 
 def recipes(config: Config, flags: dict) -> tuple[dict, dict]:
@@ -50,6 +48,11 @@ def idle_flags(config: Config, start: Start, settings: Settings) -> dict[str, st
     return idle | {
         "published_weights": "--published-weights are a token model's: add --model omnijet"
     }
+
+
+def not_evaluated(run: Path, settings: Evaluation) -> dict[str, str]:
+    """Flags of evaluate.py without effect on this run, and the sentences that refuse them."""
+    return {}
 
 
 def finetune(

@@ -17,10 +17,10 @@ from omnilearn.tokens.start import initial_omnijet, log_restored_variance, start
 from omnilearn.tokens.task import open_data, recipes
 from omnilearn.tokens.token_models import built_omnijet, token_spec
 
-__all__ = ["idle_flags", "recipes"]
+__all__ = ["idle_flags", "not_evaluated", "recipes"]
 
 SETTINGS, EVALUATION = TokenFinetuning, Evaluation
-NOT_EVALUATED: dict[str, str] = {}
+not_evaluated = tagging.not_evaluated
 
 
 def finetune(

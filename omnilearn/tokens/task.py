@@ -5,7 +5,7 @@ arXiv:2412.10504. The run directory of train.py holds two trainings, tokeniser/b
 RUN/generated, and measures the tokeniser of a run that trained one.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from omnilearn.fit import open_data as open_jets
 from omnilearn.generation.comparison import compare_observables
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.sampling import sampled_set, sampling_rate
-from omnilearn.generation.task import solver_of
+from omnilearn.generation.task import settings_in
 from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.runs import prepare_run
+from omnilearn.settings import without_effect
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens.codebook import start_codebook
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
@@ -57,8 +58,20 @@ MIXTURE = "all"  # name of a sample of several classes
 
 __all__ = ["evaluate", "finetune", "idle_flags", "recipes", "train"]
 SETTINGS, EVALUATION = TokenFinetuning, TokenEvaluation
-NOT_EVALUATED: dict[str, str] = {}
 recipes = tagging.recipes
+
+
+def not_evaluated(run: Path, settings: TokenEvaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    sampling = [item.name for item in fields(TokenSettings)]
+    if holds_tokeniser_alone(run):
+        return without_effect("a tokeniser, which samples no jets", [*sampling, "rate"])
+    return without_effect("stored jets", sampling) if settings.from_predictions else {}
+
+
+def holds_tokeniser_alone(run: Path) -> bool:
+    """Whether a run has trained a tokeniser and no GPT."""
+    return not (run / "best.h5").is_file() and (run / TOKENISER_FOLDER / "best.h5").is_file()
 
 
 def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining) -> None:
@@ -164,7 +177,7 @@ def evaluate(
     tokeniser is measured in runs that trained one. Rank 0 has the results.
     """
     data = Path(settings.data or config.data)
-    if not (run / "best.h5").is_file() and (run / TOKENISER_FOLDER / "best.h5").is_file():
+    if holds_tokeniser_alone(run):
         tokeniser = load_tokeniser(str(run))
         spec = token_spec(spec, tokeniser.config)
         quality = tokeniser_quality(run, spec, tokeniser, config, settings)
@@ -180,7 +193,7 @@ def evaluate(
         if not (run / "generated").is_dir():
             raise UserError(f"{run} holds no generated jets; call without --from-predictions")
         generated, about = read_set(run / "generated", sample)
-        sampled_by = solver_of(about, solver)
+        sampled_by = settings_in(about, solver)
     else:
         generated = sampled_set(run / "generated", sampler, truth, False, settings.split)
         sampled_by = asdict(solver)
