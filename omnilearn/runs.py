@@ -6,6 +6,7 @@ config.json records configuration, data and versions; `evaluate.py` needs nothin
 """
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -182,6 +183,14 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return installed
+
+
+def cpu_model() -> str:
+    """The model of the CPU as Linux names it, or the architecture where it has no name."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def revision() -> str:

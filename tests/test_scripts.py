@@ -98,6 +98,7 @@ def test_evaluation_gives_numbers_with_uncertainties_and_figures(folder, evaluat
     measured = {name: value for name, value in results.items() if isinstance(value, Result)}
     assert {"accuracy", "auc"} <= measured.keys()
     assert measured["accuracy"].n == 50
+    assert re.fullmatch(r".+; ranks: 1", results["machine"])
     for name, result in measured.items():
         assert result.error is not None or result.bound or result.reason, name
         assert f"{name}: {result}" in evaluated

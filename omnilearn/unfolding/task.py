@@ -61,7 +61,10 @@ class UnfoldingSettings(Settings):
         choices=("pet", "deepsets", "trees"),
     )
     folds: int = option(
-        5, "parts of the events; each is weighted by a classifier trained on the others", least=2
+        5,
+        "parts of the events; each is weighted by a classifier trained on the others",
+        least=2,
+        most=100,
     )
     ensemble: int = option(1, "trainings per step, whose mean ratio is taken", least=1)
     replicas: int = option(
