@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from omnilearn.atomic import atomic_path
-from omnilearn.data.spec import MOST_SLOTS
+from omnilearn.data.spec import MOST_SLOTS, Normalisation
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import array, stored_file, written_to
 from omnilearn.hdf5_sums import attributes
@@ -75,6 +75,20 @@ class Checkpoint:
         """Classes of the logits, in order; empty where the file does not name them."""
         names = self.record.get("class_names")
         return tuple(names) if isinstance(names, list) else ()
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """The standardisation of the inputs in the training; None in files of earlier versions.
+
+        Raises UserError for one that is not understood.
+        """
+        fingerprint = self.record.get("trained_on")
+        if not isinstance(fingerprint, dict) or "standardisation" not in fingerprint:
+            return None
+        try:
+            return typed(Normalisation, fingerprint["standardisation"], "standardisation")
+        except ValueError as error:
+            raise UserError(f"{self.path}: {error}; train the model again") from error
 
 
 def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, keras.Variable]:
