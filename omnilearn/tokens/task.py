@@ -165,7 +165,8 @@ def train_gpt(data: Data, omnijet: OmniJet, config: Config, run: Path, about: di
     if checkpoint:
         stored, _ = load_omnijet(str(checkpoint))
         require_tokeniser(stored, omnijet.tokeniser, str(checkpoint), "the tokeniser of this run")
-    fit(TokenObjective(omnijet), config, data, run, about)
+    objective = TokenObjective(omnijet, data[0].spec.max_constituents)
+    fit(objective, config, data, run, about)
 
 
 def evaluate(
