@@ -122,8 +122,8 @@ def require_events(
     available = np.count_nonzero(signal)
     if search.signal > available:
         raise UserError(
-            f"{search.signal} signal events are searched (--signal), {name} has {available} "
-            f"{where}; expected at most {available}"
+            f"--signal is {search.signal}, {name} has {available} signal events {where}; "
+            f"expected at most {available}"
         )
     if search.kind == "supervised" and not available:
         raise UserError(f"{name}: no signal event {where}; a supervised search needs some")
