@@ -29,7 +29,7 @@ from omnilearn.history import read_history
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from omnilearn.report.run_report import write_report
-from omnilearn.runs import refuse_links, trainings
+from omnilearn.runs import cpu_model, refuse_links, trainings
 from omnilearn.settings import add_flags, configured, parsed
 from omnilearn.statistics.repeats import over_trainings
 from omnilearn.statistics.results import Result, write_results
@@ -38,6 +38,7 @@ from omnilearn.tagging.figures import evaluation_figures
 from omnilearn.tokens import tagging as token_tagging
 from omnilearn.tokens import task as tokens
 from omnilearn.training import distributed
+from omnilearn.training.gradients import gpu_name
 from omnilearn.unfolding import task as unfolding
 from omnilearn.unfolding.figures import unfolding_figures
 
@@ -62,7 +63,7 @@ def evaluate(run: Path, settings: Evaluation) -> dict:
     if distributed.rank() == 0:
         folders = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
         remove_leftovers(run, *folders)
-        write_results(run / "results.json", results)
+        write_results(run / "results.json", {**results, "machine": machine()})
         figures(run, spec, results, history)
     distributed.barrier()
     return results
@@ -80,10 +81,13 @@ def command_line() -> tuple[Path, Evaluation]:
         parser.parse_args()
     known, _ = parser.parse_known_args()
     refuse_links(known.run)
-    task = task_of(trainings(known.run)[0])[0]
+    first = trainings(known.run)[0]
+    task = task_of(first)[0]
     flags = add_flags(parser, task.EVALUATION)
-    arguments = parsed(parser, flags, task.NOT_EVALUATED)
-    return arguments.run, configured(task.EVALUATION, {}, arguments)
+    known, _ = parser.parse_known_args()
+    settings = configured(task.EVALUATION, {}, known)
+    arguments = parsed(parser, flags, task.not_evaluated(first, settings))
+    return arguments.run, settings
 
 
 def task_of(run: Path) -> tuple:
@@ -95,6 +99,11 @@ def task_of(run: Path) -> tuple:
             f"{', '.join(TASKS)}"
         )
     return TASKS[about["task"]]
+
+
+def machine() -> str:
+    """GPU or CPU of this rank, and the number of ranks."""
+    return f"{gpu_name() or cpu_model()}; ranks: {distributed.size()}"
 
 
 def named_results(results: dict, prefix: str = "") -> Iterator[tuple[str, Result]]:
@@ -118,7 +127,7 @@ def main() -> None:
             config, about = read_config(runs[0] / "config.json")
             summarise = scan if about["task"] == "anomaly" else over_trainings
             results = {**summarise(all_results), "model": run.name}
-            write_results(run / "results.json", results)
+            write_results(run / "results.json", {**results, "machine": machine()})
             spec = dataset(about["dataset"], settings.data or config.data)
             _, figures = task_of(runs[0])
             figures(run, spec, results, [])

@@ -23,8 +23,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import run_cli
 from omnilearn.generation import task as generation
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
-from omnilearn.run_lock import released
-from omnilearn.runs import repeated
+from omnilearn.runs import one_command, repeated
 from omnilearn.settings import add_flags, configured, given, parsed
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import tagging as token_tagging
@@ -44,7 +43,7 @@ def run_name(config: Config, dataset: str, kind: str) -> str:
     return "_".join(filter(None, (dataset, classes, model, kind)))
 
 
-@released()
+@one_command()
 @distributed.ranks_that_end()
 def main() -> None:
     parser = argparse.ArgumentParser(

@@ -16,7 +16,7 @@ from omnilearn.config import Config, Start, chosen
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import run_cli
 from omnilearn.recipes import PRETRAINING, recipe
-from omnilearn.run_lock import released
+from omnilearn.runs import one_command
 from omnilearn.settings import add_flags, configured, parsed
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import task as tokens
@@ -25,7 +25,7 @@ from omnilearn.tokens.settings import TokenTraining
 from omnilearn.training import distributed
 
 
-@released()
+@one_command()
 @distributed.ranks_that_end()
 def main() -> None:
     parser = argparse.ArgumentParser(

@@ -135,9 +135,9 @@ def write_figures(run: Path, curve: list[Path], name: str, out: Path) -> None:
 
 def draw_losses(run: Path, label: str, path_stem: Path) -> None:
     """Training and validation loss of a run by epoch, as PNG and PDF."""
-    history = whole_history(run)
+    earlier, own = histories(run)
     training, validation = (
-        [line[jets]["loss"] for line in history] for jets in ("training", "validation")
+        [line[jets]["loss"] for line in earlier + own] for jets in ("training", "validation")
     )
     loss_curves([LossHistory(label, training, validation)], path_stem)
 
@@ -148,14 +148,14 @@ def training_jets(run: Path, architecture: type = PETConfig) -> int:
     return sum(jets for _, jets, _ in files)
 
 
-def whole_history(run: Path) -> list[dict]:
-    """Every epoch of a run, those of the checkpoint that it began with first; counted from 1."""
+def histories(run: Path) -> tuple[list[dict], list[dict]]:
+    """The epochs of the checkpoint that a run began with, and its own, counted on from these."""
     _, about = read_config(run / "config.json")
     earlier: list[dict] = []
     if about.get("backbone"):
         earlier = position_of(load_checkpoint(checkpoint_file(about["backbone"]))).history
-    lines = [*earlier, *read_history(run)]
-    return [{**line, "epoch": number} for number, line in enumerate(lines, start=1)]
+    own = enumerate(read_history(run), start=len(earlier) + 1)
+    return earlier, [{**line, "epoch": number} for number, line in own]
 
 
 def jets_seen(history: list[dict]) -> int:
@@ -166,9 +166,8 @@ def jets_seen(history: list[dict]) -> int:
 def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str:
     """The text of NAME.md, with all numbers from the runs."""
     config, about = read_config(run / "config.json")
-    results, history = read_results(run / "results.json"), whole_history(run)
-    own = history[-len(read_history(run)) :]
-    best, before = best_epoch(own), len(history) - len(own)
+    results, (earlier, own) = read_results(run / "results.json"), histories(run)
+    history, best, before = earlier + own, best_epoch(own), len(earlier)
     backbone = load_checkpoint(out / f"{name}{SUFFIX}")
     sizes = asdict(backbone.model_config)
     return CARD.format(
@@ -211,13 +210,13 @@ def curve_table(runs: list[Path]) -> str:
     jets = ["pre-training jets", "jets seen", "at a constant rate"]
     rows = [[*jets, "validation cross-entropy", "macro AUC", "accuracy"]]
     for run in runs:
-        own, seen = read_history(run), whole_history(run)
+        earlier, own = histories(run)
         results, best = read_results(run / "results.json"), best_epoch(own)
         rows.append(
             [
                 grouped(training_jets(run)),
-                grouped(jets_seen(seen)),
-                f"{1 - jets_seen(own) / jets_seen(seen):.0%}",
+                grouped(jets_seen(earlier + own)),
+                f"{jets_seen(earlier) / jets_seen(earlier + own):.0%}",
                 f"{best['validation']['cross_entropy']:.4f}",
                 results["auc"].text,
                 results["accuracy"].text,

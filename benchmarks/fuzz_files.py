@@ -87,7 +87,7 @@ def predictions(folder: Path) -> FileAndReader:
 
 
 def step_weights(folder: Path) -> FileAndReader:
-    steps = StepFiles(folder, JETS)
+    steps = StepFiles(folder, JETS, "")
     steps["iteration1_step1"] = np.random.default_rng(2).uniform(0.5, 2, JETS)
     return steps.path("iteration1_step1"), lambda _: steps["iteration1_step1"]
 

@@ -7,6 +7,7 @@ refuses raise the same `omnilearn.errors.UserError` here.
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import omnilearn.keras_settings  # noqa: F401 - before anything loads Keras
@@ -316,7 +317,11 @@ def described(about: dict, run: Path, data: Path | str, training_data: str) -> D
 def of_checkpoint(
     name: str, checkpoint: Checkpoint, spec: DatasetSpec, mode: str, batch: int
 ) -> Tagger | TokenGenerator:
-    """The token model or the classifier of a checkpoint; raises UserError where it has neither."""
+    """The token model or the classifier of a checkpoint; raises UserError where it has neither.
+
+    Its inputs are standardised as in its training, also where the dataset was made again.
+    """
+    spec = replace(spec, normalisation=checkpoint.normalisation or spec.normalisation)
     if (
         isinstance(checkpoint.model_config, OmniJetConfig)
         and not checkpoint.model_config.num_classes

@@ -16,7 +16,7 @@ from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import JETCLASS
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline
-from omnilearn.data.selection import selected_jets
+from omnilearn.data.selection import of_classes, selected_jets
 from omnilearn.data.spec import FEATURES, JET_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.log import log
@@ -113,10 +113,12 @@ def make_pet(spec: DatasetSpec, config: Config, start: Start, say: Callable = lo
     class, except in mode "generator", for one of too few slots, and for weights that cannot be
     loaded.
     """
-    if config.mode != "generator" and spec.num_classes < 2:
+    selected, _ = of_classes(spec, config.classes)
+    if config.mode != "generator" and selected.num_classes < 2:
+        of_flag = " of --classes" if config.classes else ""
         raise UserError(
-            f"{spec.name} has one class, {spec.class_names[0]}: nothing to classify; train the "
-            "generator alone with --mode generator"
+            f"{spec.name} has one class{of_flag}, {selected.class_names[0]}: nothing to classify; "
+            "train the generator alone with --mode generator"
         )
     if spec.max_constituents <= PETConfig.neighbours:
         raise UserError(

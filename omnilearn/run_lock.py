@@ -127,18 +127,16 @@ def read(path: Path) -> tuple[Holder, int] | None:
         return None
 
 
-def hold(run: Path, name: str = TRAINING) -> bool:
+def hold(run: Path, name: str = TRAINING) -> None:
     """Lock a directory for this kind of writing until `release` or the end of the process.
 
-    Returns False if this process held it before. Raises UserError while another one holds it.
+    Raises UserError while another process holds it.
     """
     path = Path(run).resolve() / name
-    if path in _held:
-        return False
-    lock = Lock(path)
-    lock.take()
-    _held[path] = lock
-    return True
+    if path not in _held:
+        lock = Lock(path)
+        lock.take()
+        _held[path] = lock
 
 
 def release(run: Path, name: str = TRAINING) -> None:
@@ -150,7 +148,7 @@ def release(run: Path, name: str = TRAINING) -> None:
 
 @contextmanager
 def released() -> Iterator[None]:
-    """Release all locks at the end of the block; also a decorator of commands."""
+    """Release all locks at the end of the block."""
     try:
         yield
     finally:

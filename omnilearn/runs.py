@@ -6,10 +6,13 @@ config.json records configuration, data and versions; `evaluate.py` needs nothin
 """
 
 import os
+import platform
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,29 +20,45 @@ from pathlib import Path
 from omnilearn.config import FREE_TO_CHANGE, Config, read_config
 from omnilearn.errors import UserError
 from omnilearn.leftovers import remove_leftovers
-from omnilearn.run_lock import TRAINING, hold
+from omnilearn.run_lock import TRAINING, hold, released
 from omnilearn.stored_json import read_json, write_json
 from omnilearn.training import distributed
 
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
+_of_commands: list[set[Path]] = []  # for the command that is running: the runs that it trains
+
+
+@contextmanager
+def one_command() -> Iterator[None]:
+    """A command, which deletes a run once at most; all locks are released at its end."""
+    _of_commands.append(set())
+    try:
+        with released():
+            yield
+    finally:
+        _of_commands.pop()
 
 
 def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     """Make or reopen the run directory of a configuration; the same on all ranks.
 
-    The directory is locked for this process. A run of the same name and configuration is resumed.
-    Raises UserError, naming what differs, when the run has another configuration and `overwrite`
-    is not set, when another process trains in the folder, and when it cannot be made or holds
-    something else.
+    The directory is locked for this process. A run of the same name and configuration is resumed,
+    unless `overwrite` is set on all ranks and `one_command` has not trained it already. Raises
+    UserError, naming what differs, when the run has another configuration and is not overwritten,
+    when another process trains in the folder, and when it cannot be made or holds something else.
     """
     run = Path(config.runs) / (config.name or default_name)
+    # ranks that start again do not overwrite, and a rank that joins them has the flag
+    overwrite = bool(distributed.mean([config.overwrite]) == 1)
     if distributed.rank() == 0:
         make_folder(run)
         refuse_links(run)
-        is_new = hold(run)
-        # repeats of a search share runs: what this command has made is not deleted
-        if config.overwrite and is_new:
+        hold(run)
+        # repeats of a search share runs
+        trained = _of_commands[-1] if _of_commands else set()
+        if overwrite and run.resolve() not in trained:
             empty_run(run)
+        trained.add(run.resolve())
         if (run / "config.json").exists():
             refuse_another(run, config, about)
         write_description(run, config, about)
@@ -164,6 +183,14 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return installed
+
+
+def cpu_model() -> str:
+    """The model of the CPU as Linux names it, or the architecture where it has no name."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def revision() -> str:

@@ -26,7 +26,15 @@ from preprocessing.puppi import (
     require_weights,
     weighted_jets,
 )
-from preprocessing.sources import RemoteFile, Shard, files_below, require_files, require_finite
+from preprocessing.sources import (
+    RemoteFile,
+    Shard,
+    files_below,
+    named,
+    public_name,
+    require_files,
+    require_finite,
+)
 
 SLOTS = 150
 READ = (0, 1, 2, 3, PDG_ID, PUPPI_WEIGHT)
@@ -51,7 +59,7 @@ REMOTE = tuple(
 
 def shards(raw: Path) -> list[Shard]:
     """Every public file is shared among the splits; its name alone fixes its index."""
-    paths = sorted(raw.glob("Run*.h5"))
+    paths = named(raw, "Run*.h5")
     events = files_below(raw, ".root")
     if paths and events:
         raise UserError(
@@ -67,7 +75,7 @@ def shards(raw: Path) -> list[Shard]:
         )
     shards = []
     for path in paths:
-        name = FILE_NAME.fullmatch(path.name)
+        name = FILE_NAME.fullmatch(public_name(path))
         if name is None or int(name[2]) >= BATCHES:
             raise UserError(
                 f"{path} is no public file name; they are RunG_batch0.h5 to RunH_batch39.h5"

@@ -15,7 +15,7 @@ from omnilearn.data.catalogue import ATLAS
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns, require_classes
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import RemoteFile, Shard, names_in, require_files, require_finite
+from preprocessing.sources import RemoteFile, Shard, named, names_in, require_files, require_finite
 
 SLOTS = 200
 GEV = 1e-3  # per MeV
@@ -28,7 +28,7 @@ LAYOUT = {
     "weights": Column(("weights", "training_weights")),  # of records 15013 and 80030
 }
 # file names of each release; {} is train or test
-RELEASES = (("{}.h5",), ("{}-public.h5",), ("{}_nominal*.h5", "{}_nominal*.h5.gz"))
+RELEASES = ("{}.h5", "{}-public.h5", "{}_nominal*.h5")
 
 # addresses from the portal's file lists of both records
 PORTAL = "https://opendata.cern.ch/eos/opendata/atlas/datascience"
@@ -46,9 +46,7 @@ OTHER_SOURCES = {"80030": SECOND_RELEASE}
 
 def public_files(raw: Path, kind: str) -> list[Path]:
     """The train or test files; raises UserError for files of two releases."""
-    releases = [
-        sorted(path for name in names for path in raw.glob(name.format(kind))) for names in RELEASES
-    ]
+    releases = [named(raw, name.format(kind)) for name in RELEASES]
     releases = [files for files in releases if files] or [[]]
     if len(releases) > 1:
         raise UserError(

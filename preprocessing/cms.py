@@ -28,6 +28,7 @@ from preprocessing.sources import (
     files_below,
     mix_classes,
     names_in,
+    public_name,
     refuse_row,
     require_files,
     require_finite,
@@ -94,9 +95,9 @@ def shards(raw: Path) -> list[Shard]:
     simulated file, one of another name, or two copies of one.
     """
     slices: dict = defaultdict(dict)
-    paths = files_below(raw, ".h5")
+    paths = files_below(raw, ".h5", ".h5.gz")
     for path in paths:
-        if name := FILE_NAME.fullmatch(path.name):
+        if name := FILE_NAME.fullmatch(public_name(path)):
             first = slices[int(name[1])].setdefault(int(name[2]), path)
             if first != path:
                 raise UserError(

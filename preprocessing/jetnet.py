@@ -15,7 +15,15 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import Shard, named, names_in, refuse_row, require_files, require_finite
+from preprocessing.sources import (
+    Shard,
+    named,
+    names_in,
+    public_name,
+    refuse_row,
+    require_files,
+    require_finite,
+)
 
 
 def file_names(spec: DatasetSpec) -> dict[str, str]:
@@ -26,7 +34,7 @@ def file_names(spec: DatasetSpec) -> dict[str, str]:
 def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:
     """One output file per split, which contains all classes."""
     names = file_names(spec)
-    paths = tuple(named(raw, names))
+    paths = tuple(named(raw, *names))
     if not paths:
         raise UserError(
             f"{raw} holds none of {', '.join(names)} but {names_in(raw)}; get them from "
@@ -56,7 +64,7 @@ def read(path: Path, spec: DatasetSpec, chunk_rows: int = CHUNK_ROWS) -> Iterato
     Raises UserError on numbers that are not finite, masks other than 0 and 1, negative pt_rel and
     a file whose name is of no class.
     """
-    name = file_names(spec).get(path.name)
+    name = file_names(spec).get(public_name(path))
     if name is None:
         raise UserError(
             f"{path}: the file name gives the class of {spec.title} and must be one of "

@@ -25,6 +25,7 @@ from preprocessing.sources import (
     Shard,
     named,
     names_in,
+    public_name,
     refuse_row,
     require_files,
     require_finite,
@@ -55,13 +56,13 @@ def shards(raw: Path) -> list[Shard]:
 
     Raises UserError for two files of the challenge, which are versions or parts of the same events.
     """
-    paths = [path for path in sorted(raw.glob(EVENTS)) if FEATURES not in path.name]
+    paths = [path for path in named(raw, EVENTS) if FEATURES not in path.name]
     if len(paths) > 1:
         raise UserError(
             f"{' and '.join(map(str, paths))} are versions or parts of the same events, which "
             "would count twice; keep one of them in the folder"
         )
-    paths += named(raw, [EXTRA])
+    paths += named(raw, EXTRA)
     if not paths:
         raise UserError(
             f"{raw} holds no {EVENTS} with the particles of the events but {names_in(raw)}; "
@@ -87,7 +88,7 @@ def columns(table: Table, path: Path) -> tuple[list[int], int | None]:
         particles = [particles[rank] for rank in order]
     if not labels and len(particles) == 3 * SLOTS + 1:
         labels = [particles.pop()]
-    if len(particles) != 3 * SLOTS or (len(labels) != 1 and path.name != EXTRA):
+    if len(particles) != 3 * SLOTS or (len(labels) != 1 and public_name(path) != EXTRA):
         raise UserError(
             f"{path} has {table.width} columns, {len(particles)} of them of particles and "
             f"{len(labels)} of labels, but the public file has {3 * SLOTS} and 1"

@@ -29,6 +29,7 @@ from preprocessing.sources import (
     RemoteFile,
     Shard,
     files_below,
+    named,
     refuse_row,
     require_files,
     require_finite,
@@ -39,7 +40,7 @@ NAMES = ("jetclass", "top", "qg", "atlas", "h1", "aspen")  # on the server and h
 TIMEOUT = 30.0  # seconds without a byte
 LINK = re.compile(r'href="([\w.+-]+\.h5)"')
 KEYS = ("data", "pid", "global")
-PUBLIC_SUFFIXES = (".root", ".npz", ".h5", ".hdf5", ".h5.gz", ".parquet")
+PUBLIC_SUFFIXES = (".root", ".npz", ".h5", ".hdf5", ".h5.gz", ".hdf5.gz", ".parquet")
 IDENTITIES = np.array([-211, -13, -11, 0, 11, 13, 22, 130, 211])
 # label of class 0, in the data set itself and in the mix for pre-training
 FIRST_LABELS = {"jetclass": (0, 2), "aspen": (0, 200)}
@@ -76,8 +77,7 @@ def files_of(raw: Path) -> dict[str, list[Path]]:
     in this layout."""
     files = {}
     for split in SPLITS:
-        paths = sorted(path for path in (raw / split).glob("*.h5") if path.name[0] != ".")
-        if paths:
+        if paths := named(raw / split, "*.h5"):
             files[split] = paths
     return files if any(has_layout(path) for paths in files.values() for path in paths) else {}
 

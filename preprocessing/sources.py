@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -90,9 +91,21 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(paths)
 
 
-def named(folder: Path, names: Iterable[str]) -> list[Path]:
-    """The files of these names in a folder, also links to files that are gone."""
-    return [folder / name for name in names if os.path.lexists(folder / name)]
+def public_name(path: Path) -> str:
+    """The name of a public HDF5 file without the .gz of its compressed form."""
+    return path.name.removesuffix(".gz")
+
+
+def named(folder: Path, *patterns: str) -> list[Path]:
+    """The files in a folder with these public names or patterns, also compressed, each sorted.
+
+    Links to files that are gone are among them, names that begin with a dot are not.
+    """
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    paths = [folder / name for name in names if not name.startswith(".")]
+    return [
+        path for pattern in patterns for path in paths if fnmatchcase(public_name(path), pattern)
+    ]
 
 
 def names_in(folder: Path, most: int = 5) -> str:

@@ -20,6 +20,7 @@ from preprocessing.sources import (
     Shard,
     named,
     names_in,
+    public_name,
     refuse_row,
     require_files,
     require_finite,
@@ -46,7 +47,7 @@ def shards(raw: Path) -> list[Shard]:
 
     Raises UserError if there is none, or both kinds.
     """
-    paths = named(raw, (f"{split}.h5" for split in SPLITS))
+    paths = named(raw, *(f"{split}.h5" for split in SPLITS))
     converted_shards = converted.shards(raw)
     converted.require_one_version(converted_shards, paths)
     if converted_shards:
@@ -57,7 +58,7 @@ def shards(raw: Path) -> list[Shard]:
             f"{TOP.source}"
         )
     require_files(paths)
-    return [Shard.whole(path.stem, 0, (path,)) for path in paths]
+    return [Shard.whole(Path(public_name(path)).stem, 0, (path,)) for path in paths]
 
 
 def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:

@@ -127,7 +127,7 @@ MAY_IMPORT = {
         (
             *RANKS,
             *ours(*TASKS, "config", "settings", "history", "recipes", "run_lock", "runs"),
-            *ours("data.catalogue", "statistics", "plotting", "report"),
+            *ours("data.catalogue", "statistics", "plotting", "report", "training.gradients"),
         ),
     ),
     "tests": ("omnilearn", "preprocessing", "simulation", "benchmarks"),

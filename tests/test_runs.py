@@ -9,7 +9,8 @@ from omnilearn.config import Config, read_config
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.run_lock import TRAINING, released
-from omnilearn.runs import prepare_run, versions
+from omnilearn.runs import one_command, prepare_run, versions
+from omnilearn.training import distributed
 from omnilearn.writing_process import started
 
 ABOUT = {"task": "tagging", "dataset": "top", "backbone": None}
@@ -92,11 +93,27 @@ def test_overwrite_deletes_this_run_and_no_other(config):
     for folder in (other, run):
         (folder / "last.h5").write_text("weights")
     again = replace(config, lr=0.5, overwrite=True)
-    prepare_run(again, "top", ABOUT)
-    assert names(run) == ["config.json"]
-    assert (other / "last.h5").exists()
-    (run / "last.h5").write_text("weights of the same command")
-    prepare_run(again, "top", ABOUT)  # as the repeats of a search, which share runs
+    with one_command():
+        prepare_run(again, "top", ABOUT)
+        assert names(run) == ["config.json"]
+        assert (other / "last.h5").exists()
+        (run / "last.h5").write_text("weights of the same command")
+        prepare_run(again, "top", ABOUT)  # as the repeats of a search, which share runs
+        assert (run / "last.h5").exists()
+    prepare_run(config, "other", ABOUT)
+    for _ in range(2):  # from Python, with locks that are held: every call is a training
+        for name in ("other", "top"):
+            (run.parent / name / "last.h5").write_text("weights of an earlier call")
+            prepare_run(again, name, ABOUT)
+            assert names(run.parent / name) == ["config.json"]
+
+
+def test_a_rank_that_joins_others_does_not_overwrite_their_run(config, monkeypatch):
+    """Ranks that start again leave out --overwrite; a new one may be the first of all."""
+    run = prepare_run(config, "top", ABOUT)
+    (run / "last.h5").write_text("weights")
+    monkeypatch.setattr(distributed, "mean", lambda values: 0.5)
+    prepare_run(replace(config, overwrite=True), "top", ABOUT)
     assert (run / "last.h5").exists()
 
 

@@ -98,6 +98,7 @@ def test_evaluation_gives_numbers_with_uncertainties_and_figures(folder, evaluat
     measured = {name: value for name, value in results.items() if isinstance(value, Result)}
     assert {"accuracy", "auc"} <= measured.keys()
     assert measured["accuracy"].n == 50
+    assert re.fullmatch(r".+; ranks: 1", results["machine"])
     for name, result in measured.items():
         assert result.error is not None or result.bound or result.reason, name
         assert f"{name}: {result}" in evaluated
@@ -133,6 +134,20 @@ def test_ten_classes_have_a_confusion_matrix(folder, pretrained):
     assert (run / "confusion.png").stat().st_size > 1000
     for name in ("results.json", "predictions.h5"):
         (run / name).unlink()  # another test lists the files of pre-training
+
+
+def test_a_tagger_of_some_classes_is_evaluated_on_these(folder, folders):
+    line = "train.py jetclass --mode classifier --name three --classes Tbqq,QCD,Hbb --batch 8"
+    output_of(command(line, *folders, *COMMON[:4], *COMMON[6:]))
+    run = folder / "runs" / "three"
+    output_of(command("evaluate.py", run))
+    results = read_results(run / "results.json")
+    assert results["classes"] == ["QCD", "Hbb", "Tbqq"]
+    assert list(results["curves"]) == ["Hbb", "Tbqq"]
+    np.testing.assert_allclose(np.sum(results["confusion"], axis=1), np.ones(3))
+    assert set(read_predictions(run / "predictions.h5")[0]["label"]) == {0, 1, 8}
+    output_of(command("evaluate.py", run, "--from-predictions"))
+    assert read_results(run / "results.json") == results
 
 
 @pytest.mark.slow
@@ -210,6 +225,10 @@ MISTAKES = {
     "unknown dataset": ("train.py jets --preset small", "error: unknown dataset 'jets'; the suite"),
     "unknown preset": ("train.py jetclass --preset huge", "no recipe for dataset 'jetclass' with"),
     "one class": ("train.py aspen --preset small --mode all", "error: aspen has one class, data:"),
+    "one class of several": (
+        "train.py jetclass --preset small --classes Hbb",
+        "error: jetclass has one class of --classes, Hbb: nothing to classify",
+    ),
     "no batch": ("train.py jetclass --batch 0", "error: --batch is 0; expected 1 or more"),
     "bad setting": ("train.py jetclass --lr -1", "error: --lr is -1.0; expected above 0"),
     "missing data": (

@@ -28,7 +28,6 @@ from omnilearn.anomaly.dijet_mass import FallingSpectrum
 from omnilearn.anomaly.dijet_sampling import (
     LOG_REST,
     DijetSampler,
-    calibrated_for,
     calibration_of,
     write_calibration,
 )
@@ -160,7 +159,7 @@ def calibrate(events: Dijets, validation: np.ndarray, run: Path, solver: Solver,
     if distributed.rank() == 0:
         sampler = DijetSampler(run, events.spec, solver, CALIBRATED // 4, seed)
         about = {**asdict(solver), "epochs": sampler.epochs}
-        if calibrated_for(run) != about:
+        if sampler.calibrated_for != about:
             write_calibration(run, *measured_calibration(events, validation, sampler), about)
     distributed.barrier()
 
@@ -193,9 +192,13 @@ class DensityEvaluation(Evaluation):
 
 
 EVALUATION = DensityEvaluation
-NOT_EVALUATED = without_effect(
-    "the closure test, which samples events for the test split", ["split", "from_predictions"]
-)
+
+
+def not_evaluated(run: Path, settings: DensityEvaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    return without_effect(
+        "the closure test, which samples events for the test split", ["split", "from_predictions"]
+    )
 
 
 def evaluate(

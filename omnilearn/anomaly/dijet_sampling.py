@@ -43,7 +43,7 @@ class DijetSampler(Sampler):
         super().__init__(run, spec, solver, batch_size, seed)
         record = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig).record
         self.kinematics = KinematicsScale(**record["kinematics"])
-        self.calibration = read_calibration(run)
+        self.calibration, self.calibrated_for = read_calibration(run)
 
     def dijets(self, index: np.ndarray, mass: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Jets (n, 2, 4) of events `index` (n,) of these dijet masses (n,), and delta phi (n,)."""
@@ -120,23 +120,22 @@ def write_calibration(run: Path, generated: list[float], true: list[float], abou
     write_json(run / CALIBRATION, {"generated": generated, "true": true, "about": about})
 
 
-def calibrated_for(run: Path) -> dict | None:
-    """`about` of the calibration of a run; None where there is none."""
+def read_calibration(run: Path) -> tuple[tuple[list[float], list[float]], dict | None]:
+    """The quantiles that `write_calibration` wrote, and their `about`.
+
+    Without a file they are those of the identity, and None. Raises UserError for a damaged one.
+    """
     path = run / CALIBRATION
     if not path.is_file():
-        return None
-    return read_json(path, "calibration of constituents", MEND).get("about")
-
-
-def read_calibration(run: Path) -> tuple[list[float], list[float]]:
-    """The quantiles that `write_calibration` wrote, or the identity if there are none."""
-    if not (run / CALIBRATION).is_file():
-        return [-1e3, 1e3], [-1e3, 1e3]
-    quantiles = read_json(run / CALIBRATION, "calibration of constituents", MEND)
+        return ([-1e3, 1e3], [-1e3, 1e3]), None
+    stored = read_json(path, "calibration of constituents", MEND)
     try:
-        return tuple(as_type(list[float], quantiles.get(key), key) for key in ("generated", "true"))
+        generated, true = (
+            as_type(list[float], stored.get(key), key) for key in ("generated", "true")
+        )
     except ValueError as error:
-        raise UserError(f"{run / CALIBRATION}: {error}; {MEND}") from error
+        raise UserError(f"{path}: {error}; {MEND}") from error
+    return (generated, true), stored.get("about")
 
 
 def consistent(columns: np.ndarray, jets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

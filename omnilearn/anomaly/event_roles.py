@@ -126,7 +126,7 @@ def require_events(
             f"expected at most {available}"
         )
     if search.kind == "supervised" and not available:
-        raise UserError(f"{name}: no signal event {where}; --supervised needs some")
+        raise UserError(f"{name}: no signal event {where}; a supervised search needs some")
 
 
 def sampled(

@@ -119,9 +119,12 @@ class SidebandEvaluation(Evaluation):
 
 
 EVALUATION = SidebandEvaluation
-NOT_EVALUATED = without_effect(
-    "a classifier of the sidebands, which has test events of its own", ["split", "from_predictions"]
-)
+
+
+def not_evaluated(run: Path, settings: SidebandEvaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    sidebands = "a classifier of the sidebands, which has test events of its own"
+    return without_effect(sidebands, ["split", "from_predictions"])
 
 
 def files_of(run: Path, spec: DatasetSpec, about: dict) -> list[Path]:

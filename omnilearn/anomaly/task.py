@@ -115,7 +115,6 @@ class SearchSettings(Settings):
 
 
 SETTINGS, EVALUATION = SearchSettings, Evaluation
-NOT_EVALUATED = without_effect("a search, which has test events of its own", ["split"])
 OF_GENERATOR_HEAD = ("label_drop", "diffused_pt")
 OF_REFERENCE = ("stage", "density_seed")
 OF_GENERATOR = (
@@ -149,6 +148,11 @@ def idle_flags(config: Config, start: Start, settings: SearchSettings) -> dict[s
     if settings.supervised:
         idle["signal"] = "--supervised takes all signal; leave out --signal"
     return idle
+
+
+def not_evaluated(run: Path, settings: Evaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    return without_effect("a search, which has test events of its own", ["split"])
 
 
 def finetune(

@@ -339,6 +339,6 @@ def as_trained(spec: DatasetSpec, run: Path, slots: bool = True) -> DatasetSpec:
         if before != now:
             raise UserError(
                 f"{run} was trained on {spec.name} with {words} {before}, which now has {now}; "
-                "train again under another --name, or give the folder of the former one with --data"
+                "train again with finetune.py and another --name, or give the former data by --data"
             )
     return replace(spec, normalisation=trained.normalisation)

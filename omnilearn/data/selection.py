@@ -5,6 +5,7 @@ part of a result), and of a class equally many from every file, as far as the fi
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,14 +82,29 @@ class ChosenJets:
 
 
 def class_numbers(spec: DatasetSpec, names: str) -> list[int]:
-    """Numbers of the classes in a comma-separated text; raises UserError for unknown ones."""
-    selected = [name.strip() for name in names.split(",")]
+    """Numbers of the classes in a comma-separated text, or of all where it is empty.
+
+    Raises UserError for an unknown class, and for one that is named twice.
+    """
+    selected = [name.strip() for name in names.split(",")] if names else spec.class_names
     for name in selected:
-        if name not in spec.class_names:
+        if name not in spec.class_names or len(set(selected)) < len(selected):
             raise UserError(
-                f"--classes is {names!r}; {spec.name} has the classes {', '.join(spec.class_names)}"
+                f"--classes is {names!r}; {spec.name} has the classes "
+                f"{', '.join(spec.class_names)}, and each is named once"
             )
     return [spec.class_names.index(name) for name in selected]
+
+
+def of_classes(spec: DatasetSpec, names: str) -> tuple[DatasetSpec, list[int]]:
+    """The dataset with the classes of `class_numbers` alone, and their numbers, rising.
+
+    Of two classes among more, the second is the signal.
+    """
+    numbers = sorted(class_numbers(spec, names))
+    if len(numbers) < spec.num_classes:
+        spec = replace(spec, labels=tuple(spec.labels[number] for number in numbers), signal=1)
+    return spec, numbers
 
 
 def selected_jets(
@@ -105,7 +121,7 @@ def selected_jets(
     Events of several jets are kept whole. A class without a jet is named in a warning. Raises
     UserError when there is no jet at all.
     """
-    numbers = class_numbers(spec, classes) if classes else list(range(spec.num_classes))
+    numbers = class_numbers(spec, classes)
     if len(numbers) == spec.num_classes == 1 and not limit:
         return JetFiles(paths, spec, level=level), None
     files = JetFiles(paths, spec, level=level, counted=False)
@@ -115,7 +131,7 @@ def selected_jets(
     if not in_classes.any():
         raise UserError(
             f"{paths[0].parent} holds no jets of the classes {classes}; make it again with those, "
-            "or name others with --classes"
+            "or train on others with finetune.py --classes"
         )
     most, events = -(-limit // each), None
     if limit and most < np.count_nonzero(in_classes):

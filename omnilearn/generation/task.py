@@ -20,7 +20,7 @@ from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.recipes import JET_NETWORK
 from omnilearn.generation.sampling import Sampler, Solver, sampled_set, sampling_rate
 from omnilearn.runs import prepare_run
-from omnilearn.settings import Settings, option
+from omnilearn.settings import Settings, option, without_effect
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 
@@ -62,8 +62,17 @@ class GenerationEvaluation(Evaluation):
 
 
 SETTINGS, EVALUATION = GenerationSettings, GenerationEvaluation
-NOT_EVALUATED: dict[str, str] = {}
 recipes, idle_flags = tagging.recipes, tagging.idle_flags
+
+
+def not_evaluated(run: Path, settings: GenerationEvaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    idle = {}
+    if settings.from_predictions:
+        idle = without_effect("stored jets", ["ideal", "steps", "solver", "guidance"])
+    if settings.observables:
+        idle |= without_effect("--observables, without coverage and MMD", ["emd_jets"])
+    return idle
 
 
 def jet_network_config(config: Config, flags: dict) -> Config:
@@ -113,7 +122,7 @@ def evaluate(
     )
     solver = Solver(settings.solver, settings.steps, guidance=settings.guidance)
     if settings.from_predictions:
-        sets, sampled_by = stored_sets(run, spec, solver)
+        sets, sampled_by = stored_sets(run, spec)
     else:
         sampled_by = asdict(solver)
         sampler = Sampler(run, spec, solver, settings.batch, config.seed)
@@ -136,26 +145,18 @@ def evaluate(
     return {**results, "sampler": sampled_by, **metrics}
 
 
-def stored_sets(run: Path, spec: DatasetSpec, solver: Solver) -> tuple[dict[str, JetSet], dict]:
+def stored_sets(run: Path, spec: DatasetSpec) -> tuple[dict[str, JetSet], dict]:
     """The sets that an earlier evaluation left, and the settings of the solver of the first.
 
-    Raises UserError without a set, and for a `solver` that is not the default.
+    Raises UserError without a set.
     """
     stored = {name: read_set(run / name, spec) for name in SETS if (run / name).is_dir()}
     if not stored:
         raise UserError(f"{run} holds no generated jets; call without --from-predictions")
     (_, about), *_ = stored.values()
-    return {name: jets for name, (jets, _) in stored.items()}, solver_of(about, solver)
+    return {name: jets for name, (jets, _) in stored.items()}, settings_in(about, Solver())
 
 
-def solver_of(about: dict, solver: Any) -> dict:
-    """The settings of the solver in the description of a stored set.
-
-    Raises UserError for a `solver`, a dataclass, that flags have changed: nothing is sampled.
-    """
-    if solver != type(solver)():
-        raise UserError(
-            f"flags of sampling ({', '.join(asdict(solver))}) have no effect on stored jets; leave "
-            "them out, or call without --from-predictions"
-        )
-    return {name: about[name] for name in asdict(solver) if name in about}
+def settings_in(about: dict, settings: Any) -> dict:
+    """The values of these settings, a dataclass, in the description of a stored set."""
+    return {name: about[name] for name in asdict(settings) if name in about}

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from omnilearn.atomic import atomic_path
-from omnilearn.data.spec import MOST_SLOTS
+from omnilearn.data.spec import MOST_SLOTS, Normalisation
 from omnilearn.errors import UserError
 from omnilearn.file_kinds import problem_of
 from omnilearn.hdf5 import array, stored_file, written_to
@@ -77,6 +77,20 @@ class Checkpoint:
         names = self.record.get("class_names")
         is_named = isinstance(names, list) and all(isinstance(name, str) for name in names)
         return tuple(names) if is_named else ()
+
+    @property
+    def normalisation(self) -> Normalisation | None:
+        """The standardisation of the inputs in the training; None in files of earlier versions.
+
+        Raises UserError for one that is not understood.
+        """
+        fingerprint = self.record.get("trained_on")
+        if not isinstance(fingerprint, dict) or "standardisation" not in fingerprint:
+            return None
+        try:
+            return typed(Normalisation, fingerprint["standardisation"], "standardisation")
+        except ValueError as error:
+            raise UserError(f"{self.path}: {error}; train the model again") from error
 
 
 def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, keras.Variable]:
@@ -226,7 +240,7 @@ def load_checkpoint(path: Path | str, *architectures: type) -> Checkpoint:
         raise UserError(f"{path} is damaged: its checksum does not match its content")
     if (kind := meta.get("kind", next(iter(expected)))) not in expected:
         kinds = " or ".join(map(repr, expected))
-        hint = f"; --model {kind} takes it" if {kind, *expected} <= OF_FLAG else ""
+        hint = f"; finetune.py --model {kind} takes it" if {kind, *expected} <= OF_FLAG else ""
         raise UserError(f"{path} holds a model of the kind {kind!r}, expected {kinds}{hint}")
     try:
         config = typed(expected[kind], json.loads(meta["architecture"]), "architecture")

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.plotting.scans import confusion_figure
 from omnilearn.plotting.style import LIMIT_COLOUR, class_style, figure, model_colour, sample_title
@@ -170,7 +171,8 @@ def evaluation_figures(
         title = sample_title(spec.title, origin, test_jets, "test jets")
         roc_curves(curves, Path(run) / "roc", title=title)
     if isinstance(results.get("confusion"), list):
-        confusion_figure(spec, results["confusion"], Path(run) / "confusion")
+        shown, _ = of_classes(spec, ",".join(results.get("classes", ())))
+        confusion_figure(shown, results["confusion"], Path(run) / "confusion")
     loss_figure(run, spec.title, origin, history)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from omnilearn.config import Config, Evaluation, Start
 from omnilearn.data.pipeline import Pipeline, pad_batch
-from omnilearn.data.selection import ChosenJets
+from omnilearn.data.selection import ChosenJets, of_classes
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fit_pet, make_pet, open_data, open_pipeline
@@ -35,8 +35,6 @@ OTHER_HEADS = {
     "classifier": ("label_drop", "diffused_pt"),
     "generator": ("regression_weight", "feature_drop"),
 }
-# flags of evaluate.py without effect, and the sentences that refuse them
-NOT_EVALUATED: dict[str, str] = {}
 
 
 def recipes(config: Config, flags: dict) -> tuple[dict, dict]:
@@ -50,6 +48,11 @@ def idle_flags(config: Config, start: Start, settings: Settings) -> dict[str, st
     return idle | {
         "published_weights": "--published-weights are a token model's: add --model omnijet"
     }
+
+
+def not_evaluated(run: Path, settings: Evaluation) -> dict[str, str]:
+    """Flags of evaluate.py without effect on this run, and the sentences that refuse them."""
+    return {}
 
 
 def finetune(
@@ -87,10 +90,13 @@ def evaluate(
 ) -> dict:
     """Results of a run: tagging metrics, or the velocity loss if it trained the generator alone.
 
-    Logits are written to predictions.h5, and read from there with `settings.from_predictions`.
+    Logits are written to predictions.h5, and read from there with `settings.from_predictions`. A
+    run on some classes of a dataset is evaluated on these.
     `best` loads the model of the run.
     """
-    description = {"dataset": spec.name, "model": run.name}
+    description: dict = {"dataset": spec.name, "model": run.name}
+    if config.classes:
+        description["classes"] = list(of_classes(spec, config.classes)[0].class_names)
     path = run / "predictions.h5"
     if settings.from_predictions:
         predicted, about = read_predictions(path)
@@ -99,7 +105,7 @@ def evaluate(
                 f"{path} is of the split {split}, not {settings.split}; give --split {split}, or "
                 "call without --from-predictions"
             )
-        return {**description, "data": about["data"], **metrics(spec, predicted)}
+        return {**description, "data": about["data"], **metrics(spec, predicted, config.classes)}
     data, split = settings.data or config.data, settings.split
     pipeline = open_pipeline(spec, data, split, settings.batch, classes=config.classes)
     pet, description["data"] = best(run), pipeline.files.origin
@@ -110,7 +116,7 @@ def evaluate(
         predicted["index"] = pipeline.files.rows[predicted["index"]]
     if distributed.rank() == 0:
         write_predictions(path, predicted, {**description, "split": split})
-    return {**description, **metrics(spec, predicted)}
+    return {**description, **metrics(spec, predicted, config.classes)}
 
 
 def predict(
@@ -143,13 +149,16 @@ def predict(
     return {name: values[order] for name, values in predicted.items()}
 
 
-def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray]) -> dict:
+def metrics(spec: DatasetSpec, predicted: dict[str, np.ndarray], classes: str = "") -> dict:
     """Accuracy, AUC, rejections at the dataset's working points, ROC curves, confusion matrix.
 
+    classes: those of the jets, comma-separated, between which alone is chosen; empty: all.
     If the jets have different weights, the numbers are also given with equal weights, as papers
     print them: accuracy_unweighted and so on.
     """
-    logits, label, weight = (predicted[name] for name in ("logits", "label", "weight"))
+    spec, numbers = of_classes(spec, classes)
+    logits, weight = predicted["logits"][:, numbers], predicted["weight"]
+    label = np.searchsorted(numbers, predicted["label"])
     results: dict = {**tagging_metrics(logits, label, weight, spec)}
     if np.ptp(weight) > 0:
         unweighted = tagging_metrics(logits, label, None, spec)

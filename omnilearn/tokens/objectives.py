@@ -122,7 +122,13 @@ class OmniJetObjective(Objective):
 
 @dataclass
 class TokenObjective(OmniJetObjective):
-    """The next token of every sentence; the tokeniser stays fixed."""
+    """The next token of every sentence; the tokeniser stays fixed.
+
+    slots: that the jets have, at most those of the model; one that fills them may have had more
+    constituents.
+    """
+
+    slots: int
 
     def trained(self) -> dict:
         weights = model_weights(self.model).items()
@@ -131,9 +137,8 @@ class TokenObjective(OmniJetObjective):
     def losses(self, batch: dict) -> dict:
         """Mean cross-entropy over the tokens of all constituents and one stop per jet."""
         tokens, mask = (ops.stop_gradient(array) for array in self.model.sentences(batch))
-        config = self.model.config.gpt
-        was_cut = ops.sum(batch["mask"], axis=1) >= config.max_constituents
-        following, counted = targets(tokens, mask, was_cut, config)
+        was_cut = ops.sum(batch["mask"], axis=1) >= self.slots
+        following, counted = targets(tokens, mask, was_cut, self.model.config.gpt)
         logits = self.model.gpt(tokens)
         entropy = ops.sparse_categorical_crossentropy(following, logits, from_logits=True)
         per_jet = ops.sum(entropy * counted, axis=1) / (batch["constituents_per_jet"] + 1)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from omnilearn.config import Config, Evaluation, Start
+from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fit
@@ -16,10 +17,10 @@ from omnilearn.tokens.start import initial_omnijet, log_restored_variance, start
 from omnilearn.tokens.task import open_data, recipes
 from omnilearn.tokens.token_models import built_omnijet, token_spec
 
-__all__ = ["idle_flags", "recipes"]
+__all__ = ["idle_flags", "not_evaluated", "recipes"]
 
 SETTINGS, EVALUATION = TokenFinetuning, Evaluation
-NOT_EVALUATED: dict[str, str] = {}
+not_evaluated = tagging.not_evaluated
 
 
 def finetune(
@@ -29,9 +30,10 @@ def finetune(
 
     Raises UserError for other modes and for datasets with one class.
     """
-    if config.mode != "classifier" or spec.num_classes < 2:
+    names = of_classes(spec, config.classes)[0].class_names
+    if config.mode != "classifier" or len(names) < 2:
         raise UserError(
-            f"--mode is {config.mode!r} and {spec.name} has {spec.num_classes} classes; a token "
+            f"--mode is {config.mode!r} and the classes are {', '.join(names)}; a token "
             "model tags with --mode classifier and two classes or more"
         )
     omnijet = initial_omnijet(spec, config, start, settings, spec.num_classes)

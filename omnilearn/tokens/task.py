@@ -5,14 +5,14 @@ arXiv:2412.10504. The run directory of train.py holds two trainings, tokeniser/b
 RUN/generated, and measures the tokeniser of a run that trained one.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from omnilearn.config import Config, Start, apart_from_epochs
-from omnilearn.data.selection import class_numbers
+from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec, JetLabel
 from omnilearn.errors import UserError
 from omnilearn.fit import Data, fit, load_best
@@ -20,11 +20,12 @@ from omnilearn.fit import open_data as open_jets
 from omnilearn.generation.comparison import compare_observables
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
 from omnilearn.generation.sampling import sampled_set, sampling_rate
-from omnilearn.generation.task import solver_of
+from omnilearn.generation.task import settings_in
 from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.runs import prepare_run
+from omnilearn.settings import without_effect
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens.codebook import start_codebook
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
@@ -57,8 +58,20 @@ MIXTURE = "all"  # name of a sample of several classes
 
 __all__ = ["evaluate", "finetune", "idle_flags", "recipes", "train"]
 SETTINGS, EVALUATION = TokenFinetuning, TokenEvaluation
-NOT_EVALUATED: dict[str, str] = {}
 recipes = tagging.recipes
+
+
+def not_evaluated(run: Path, settings: TokenEvaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    sampling = [item.name for item in fields(TokenSettings)]
+    if holds_tokeniser_alone(run):
+        return without_effect("a tokeniser, which samples no jets", [*sampling, "rate"])
+    return without_effect("stored jets", sampling) if settings.from_predictions else {}
+
+
+def holds_tokeniser_alone(run: Path) -> bool:
+    """Whether a run has trained a tokeniser and no GPT."""
+    return not (run / "best.h5").is_file() and (run / TOKENISER_FOLDER / "best.h5").is_file()
 
 
 def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining) -> None:
@@ -152,7 +165,8 @@ def train_gpt(data: Data, omnijet: OmniJet, config: Config, run: Path, about: di
     if checkpoint:
         stored, _ = load_omnijet(str(checkpoint))
         require_tokeniser(stored, omnijet.tokeniser, str(checkpoint), "the tokeniser of this run")
-    fit(TokenObjective(omnijet), config, data, run, about)
+    objective = TokenObjective(omnijet, data[0].spec.max_constituents)
+    fit(objective, config, data, run, about)
 
 
 def evaluate(
@@ -164,7 +178,7 @@ def evaluate(
     tokeniser is measured in runs that trained one. Rank 0 has the results.
     """
     data = Path(settings.data or config.data)
-    if not (run / "best.h5").is_file() and (run / TOKENISER_FOLDER / "best.h5").is_file():
+    if holds_tokeniser_alone(run):
         tokeniser = load_tokeniser(str(run))
         spec = token_spec(spec, tokeniser.config)
         quality = tokeniser_quality(run, spec, tokeniser, config, settings)
@@ -180,7 +194,7 @@ def evaluate(
         if not (run / "generated").is_dir():
             raise UserError(f"{run} holds no generated jets; call without --from-predictions")
         generated, about = read_set(run / "generated", sample)
-        sampled_by = solver_of(about, solver)
+        sampled_by = settings_in(about, solver)
     else:
         generated = sampled_set(run / "generated", sampler, truth, False, settings.split)
         sampled_by = asdict(solver)
@@ -202,7 +216,6 @@ def evaluate(
 
 def as_one_class(spec: DatasetSpec, truth: JetSet, classes: str) -> tuple[DatasetSpec, JetSet]:
     """Dataset and jets with a single class, since the GPT is not conditioned on classes."""
-    indices = class_numbers(spec, classes) if classes else range(spec.num_classes)
-    labels = [spec.labels[index] for index in indices]
+    labels = of_classes(spec, classes)[0].labels
     label = labels[0] if len(labels) == 1 else JetLabel(MIXTURE, "all classes", "#4d4d4d")
     return replace(spec, labels=(label,)), replace(truth, label=np.zeros(len(truth), int))

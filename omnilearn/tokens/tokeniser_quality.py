@@ -4,12 +4,14 @@ As in arXiv:2403.05618: use of the codebook, resolution of jet mass, pT and subs
 AUC of a DeepSets classifier between original and reconstructed jets, which are different jets.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from omnilearn.config import Config
+from omnilearn.content import hashed
 from omnilearn.data.jet_source import JetSource
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import Pipeline, Standardisation, pad_batch
@@ -193,7 +195,9 @@ def two_sample_auc(run: Path, spec: DatasetSpec, round_trip: RoundTrip, data: st
     sizes = DeepSetsConfig(max_constituents=spec.max_constituents)
     network = fresh(DeepSets, sizes, config.seed)
     about = {"task": "two samples", "dataset": spec.name}
-    run = run / "two_samples"
+    # a finished training is that of other jets with another --data
+    sources = json.dumps([training.sources(), validation.sources()])
+    run = run / "two_samples" / hashed(sources.encode())
     fit(pet_objective(network, settings), settings, (training, validation), run, about)
     load_best(network, run)
     predicted = predict(network, test)

@@ -6,6 +6,7 @@ checkpoint and is compared when a training is resumed.
 
 import json
 import socket
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
@@ -24,12 +25,15 @@ MOST_NAMED = 3  # files in a message
 
 
 def fingerprint(training: Pipeline, validation: Pipeline) -> dict:
-    """Data set, files by name with their rows and digests, code; plain JSON.
+    """Data set, standardisation, files by name with their rows and digests, code; plain JSON.
 
-    Folders are not included, so data may be moved.
+    Folders are not included, so data may be moved. The standardisation is a constant of the code
+    for datasets of the suite; that of one's own may be another when it is made again.
     """
+    constants = asdict(training.spec.normalisation).items()
     return {
         "dataset": training.spec.name,
+        "standardisation": {name: list(values) for name, values in constants},
         "training": training.sources(),
         "validation": validation.sources(),
         "code": code(),
@@ -89,7 +93,8 @@ def refuse_other_data(path: Path, before: dict | None, now: dict, accepted: bool
     if not accepted:
         raise UserError(
             f"{path} was trained on other data than there are now: {changed}; bring back the "
-            "former files, go on with these with --accept-changed-data, or use another --name"
+            "former files, or train on these with train.py or finetune.py: with another --name, or "
+            "going on with --accept-changed-data"
         )
     log.info(f"going on with other data than {path} was trained on: {changed}")
 
@@ -99,6 +104,9 @@ def what_differs(before: dict, now: dict) -> str:
     differences = []
     if before.get("dataset") != now["dataset"]:
         differences.append(f"data set ({before.get('dataset')}, now {now['dataset']})")
+    scaling = now["standardisation"]
+    if before.get("standardisation", scaling) != scaling:  # earlier versions did not record it
+        differences.append("standardisation of the inputs (of dataset.json)")
     for name in JETS:
         if before.get(name) != now[name]:
             files = files_that_differ(before.get(name) or [], now[name])

@@ -137,7 +137,7 @@ def optimiser_steps(batches: int, accumulate: int) -> int:
     """
     if batches < accumulate:
         raise UserError(
-            f"an epoch has {batches} batches per rank, less than one step of --accumulate "
-            f"{accumulate}; the most that works is {batches}"
+            f"--accumulate is {accumulate}, but an epoch has {batches} batches per rank; the most "
+            f"that works is {batches}"
         )
     return batches // accumulate

@@ -61,8 +61,8 @@ class Position:
                 raise ValueError(f"'position.epoch' is {position.epoch}, its history has {epochs}")
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(
-                f"{path} holds no position of a training ({error}); remove it, or start again "
-                "with --overwrite"
+                f"{path} holds no position of a training ({error}); remove it, or train "
+                "again in another folder"
             ) from error
         if stored["best_loss"] is None:
             position.best_loss = math.inf
@@ -120,7 +120,7 @@ def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path 
     if selected == -2:
         raise UserError(
             f"{'; '.join(damage) or f'the checkpoints in {run} are damaged'}: no intact checkpoint "
-            "is left; start again with --overwrite, or use another --name"
+            f"is left; move {run} away, and the same command trains anew"
         )
     return None if selected == -1 else run / names[selected]
 

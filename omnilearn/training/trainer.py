@@ -200,8 +200,8 @@ class Trainer:
         state = f"{last} holds the last good state" if last.is_file() else "no checkpoint was made"
         raise UserError(
             f"the loss is {loss} at epoch {self.position.epoch + 1}, {stage}; {state}, "
-            f"{self.run / 'not_a_number.*.npz'} the jets: start again with a lower --lr, and "
-            "--overwrite or another --name"
+            f"{self.run / 'not_a_number.*.npz'} the jets: start again with a lower learning "
+            "rate (train.py and finetune.py: --lr, with --overwrite or another --name)"
         )
 
     def validate(self, validation: Pipeline) -> dict[str, float]:
@@ -321,16 +321,13 @@ class Trainer:
         if path is None:
             return
         checkpoint = load_checkpoint(path, type(self.objective.model.config))
-        if checkpoint.model_config != self.objective.model.config:
+        stored = checkpoint.model_config, len(checkpoint.optimiser)
+        expected = self.objective.model.config, len(self.optimiser.variables)
+        if stored != expected:
             raise UserError(
-                f"{path} was made by another architecture, {checkpoint.model_config}, expected "
-                f"{self.objective.model.config}; use another --name"
-            )
-        if len(checkpoint.optimiser) != len(self.optimiser.variables):
-            raise UserError(
-                f"{path} belongs to another training: it holds "
-                f"{len(checkpoint.optimiser)} optimiser arrays, expected "
-                f"{len(self.optimiser.variables)}; use another --name"
+                f"{path} belongs to another training: its architecture and number of optimiser "
+                f"arrays are {stored}, expected {expected}; move {self.run} away, and the same "
+                "command trains anew"
             )
         before, accepted = checkpoint.record.get("trained_on"), self.config.accept_changed_data
         fingerprint.refuse_other_data(path, before, self.trained_on, accepted)

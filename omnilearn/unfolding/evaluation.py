@@ -48,10 +48,14 @@ class UnfoldingEvaluation(Evaluation):
 
 
 EVALUATION = UnfoldingEvaluation
-NOT_EVALUATED = without_effect(
-    "an unfolding, which is measured on all events, from its weights.h5",
-    ["split", "from_predictions", "batch"],
-)
+
+
+def not_evaluated(run: Path, settings: UnfoldingEvaluation) -> dict[str, str]:
+    """As `tagging.task.not_evaluated`."""
+    return without_effect(
+        "an unfolding, which is measured on all events, from its weights.h5",
+        ["split", "from_predictions", "batch"],
+    )
 
 
 def evaluate(
@@ -61,16 +65,14 @@ def evaluate(
 
     Per level and observable: triangular discriminator and chi2 of the simulation, of the unfolded
     simulation and of iterative Bayesian unfolding, against held-out data; AUC of a two-sample test.
-    A value that signed weights leave undefined is null, with the reason.
+    A value that signed weights leave undefined is null, with the reason. Raises UserError for a
+    number of IBU iterations without particle level, and for weights of other events.
     """
     arrays, attributes = read_weights(run / "weights.h5")
     data = settings.data or config.data
     events = Events(spec, data, config.train_jets, about["folds"], config.seed)
-    if len(arrays["weight"]) != events.simulated.sum():
-        raise UserError(
-            f"{run / 'weights.h5'} has {len(arrays['weight'])} simulated events, the data hold "
-            f"{events.simulated.sum()}; unfold again, or give the same --data"
-        )
+    steps = StepFiles(run, len(events.simulated), events.digest)
+    arrays["reweighted"] = steps["iteration1_step1"]
     results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": events.origin}
     levels = [DETECTOR]
     if about["step"] == "unfold" and events.has_truth:
@@ -79,8 +81,11 @@ def evaluate(
     ibu: dict[str, Spectrum] = {}
     if PARTICLE in levels:
         results["ibu_iterations"], ibu = ibu_spectra(events, settings.ibu_iterations, config.seed)
-    steps = StepFiles(run, len(events.simulated))
-    arrays["reweighted"] = steps["iteration1_step1"]
+    elif settings.ibu_iterations:
+        raise UserError(
+            f"--ibu-iterations has no effect on {run}, which has no truth at particle level; leave "
+            "it out"
+        )
     for level in levels:
         distances, spectra = compare_level(events, level, arrays, ibu)
         results |= distances

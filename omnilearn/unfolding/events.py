@@ -4,10 +4,12 @@ Memory holds a few numbers per event; the pipelines stream the constituents. Thi
 decides which events train a classifier, which stop a training and which are held out.
 """
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from omnilearn.content import content, hashed
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.data.reader import JetFiles
@@ -105,12 +107,21 @@ class Events:
         return self.files[level].observable(name)[self.selected]
 
     def file_rows(self) -> tuple[np.ndarray, np.ndarray, list[dict]]:
-        """File number (N,) and row (N,) of every event, and the files' names and sizes."""
+        """File number (N,) and row (N,) of every event; names, sizes and digests of the files."""
         files = list(self.files[self.spec.levels[0]].rows_per_file())
         sizes = [len(rows) for _, rows in files]
         owner = np.repeat(np.arange(len(files), dtype=np.int16), sizes)[self.selected]
         row = np.concatenate([rows.astype(np.int32) for _, rows in files])[self.selected]
-        return owner, row, [{"file": str(path), "events": len(rows)} for path, rows in files]
+        inputs = [
+            {"file": str(path), "events": len(rows), "digest": content(path)}
+            for path, rows in files
+        ]
+        return owner, row, inputs
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the content of all files, by which other events are noticed."""
+        return hashed(*(item["digest"].encode() for item in self.file_rows()[2]))
 
     def scatter(self, simulation: np.ndarray | None, data: np.ndarray | None) -> np.ndarray:
         """Values of all events (N,) from those of simulation (S,) and data (D,); None gives 0."""

@@ -57,7 +57,7 @@ class Unfolding:
         iteration is logged at `level`.
         """
         sample = sample_of(self.events, counts)
-        steps = StepFiles(run, len(self.events.simulated))
+        steps = self.step_files(run)
         self.fit.run = run
         before = np.ones(len(sample.weight))
         if self.step == "reweight":
@@ -79,6 +79,10 @@ class Unfolding:
                 )
         distributed.barrier()
         return before, sample
+
+    def step_files(self, run: Path) -> StepFiles:
+        """The weights after each step in the directory `run`."""
+        return StepFiles(run, len(self.events.simulated), self.events.digest)
 
     def repeat(self, run: Path, name: str, repetitions: int, counts_of: Callable) -> np.ndarray:
         """Weights (repetitions, S), on rank 0; each is done by one rank alone, in RUN/<name><k>.
@@ -109,7 +113,7 @@ class Unfolding:
         """Weights (S,) of a finished unfolding in the directory `run`."""
         last = f"iteration{self.iterations}_step2"
         name = last if self.step == "unfold" else "iteration1_step1"
-        return StepFiles(run, len(self.events.simulated))[name]
+        return self.step_files(run)[name]
 
 
 def iteration_report(events: Events, sample: Sample, push: np.ndarray, before: np.ndarray) -> dict:

@@ -11,10 +11,14 @@ from omnilearn.training.resume import LAST, PREVIOUS
 
 
 class StepFiles:
-    """Weights of the simulated events after each step, in RUN/<step>/weights.h5."""
+    """Weights of the simulated events after each step, in RUN/<step>/weights.h5.
 
-    def __init__(self, run: Path, events: int):
-        self.run, self.events = run, events
+    events: their number; digest: that of their files. Raises UserError for weights of other events;
+    those of earlier versions have no digest, which is then not compared.
+    """
+
+    def __init__(self, run: Path, events: int, digest: str):
+        self.run, self.events, self.digest = run, events, digest
 
     def path(self, name: str) -> Path:
         return self.run / name / "weights.h5"
@@ -27,15 +31,17 @@ class StepFiles:
         mend = "remove it, and the step is repeated"
         with stored_file(path, "weights of a step", mend) as file:
             events, weights = int(file.attrs["events"]), array(file, "weight")
+            digest = file.attrs.get("files_digest", self.digest)
         if weights.ndim != 1 or not np.isfinite(weights).all():
             raise UserError(
                 f"{path}: 'weight' has the shape {weights.shape}, or numbers that are not finite; "
                 f"expected one finite weight per event; {mend}"
             )
-        if events != self.events:
+        if (events, digest) != (self.events, self.digest):
             raise UserError(
-                f"{path} is of {events} events, the data folder holds {self.events}; choose "
-                "another --name, or replace the run with --overwrite"
+                f"{path} is of {events} simulated events, the folder of --data holds "
+                f"{self.events} or others; give the folder of the former ones, or unfold these "
+                "with finetune.py and another --name"
             )
         return weights
 
@@ -43,7 +49,7 @@ class StepFiles:
         if distributed.rank() == 0:
             with atomic_file(self.path(name)) as file:
                 file["weight"] = weights
-                file.attrs["events"] = self.events
+                file.attrs.update({"events": self.events, "files_digest": self.digest})
             # a finished training needs no state to resume from
             for state in (LAST, PREVIOUS):
                 for path in (self.run / name).glob(f"seed*/fold*/{state}"):

@@ -23,7 +23,7 @@ from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 from omnilearn.unfolding.boosted_trees import TreeFit
 from omnilearn.unfolding.cross_fitting import CrossFit
-from omnilearn.unfolding.evaluation import EVALUATION, NOT_EVALUATED, evaluate
+from omnilearn.unfolding.evaluation import EVALUATION, evaluate, not_evaluated
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import DETECTOR, PARTICLE, Sample
 from omnilearn.unfolding.recipes import CLASSIFIERS, CLASSIFIERS_UNFOLDING, UNFOLDING
@@ -31,7 +31,7 @@ from omnilearn.unfolding.repetitions import Unfolding
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 from omnilearn.unfolding.unfolded_weights import write_weights
 
-__all__ = ["EVALUATION", "NOT_EVALUATED", "SETTINGS", "evaluate", "finetune", "idle_flags"]
+__all__ = ["EVALUATION", "SETTINGS", "evaluate", "finetune", "idle_flags", "not_evaluated"]
 
 OF_PIPELINES = ("jets_per_epoch", "classes", "val_jets", "weighted")  # its pipelines have none
 OF_LATER_STEPS = ("iterations", "later_epochs", "later_lr", "misses")
@@ -61,7 +61,10 @@ class UnfoldingSettings(Settings):
         choices=("pet", "deepsets", "trees"),
     )
     folds: int = option(
-        5, "parts of the events; each is weighted by a classifier trained on the others", least=2
+        5,
+        "parts of the events; each is weighted by a classifier trained on the others",
+        least=2,
+        most=100,
     )
     ensemble: int = option(1, "trainings per step, whose mean ratio is taken", least=1)
     replicas: int = option(

@@ -18,6 +18,7 @@ from omnilearn.anomaly.dijet_sampling import (
     DijetSampler,
     calibration_of,
     consistent,
+    read_calibration,
     sampled_reference,
 )
 from omnilearn.anomaly.dijets import SAMPLED, Dijets
@@ -184,6 +185,7 @@ def test_constituents_are_calibrated_again_for_another_solver(tmp_path, monkeypa
 
         def __init__(self, run, spec, solver, batch_size, seed):
             self.steps = solver.steps
+            _, self.calibrated_for = read_calibration(run)
 
         def features(self, rows, label, jet):
             measured.append(self.steps)

@@ -318,8 +318,20 @@ def test_no_rank_deletes_a_set_that_another_reads(tmp_path, monkeypatch):
 
 def test_stored_sets_keep_the_settings_that_they_were_sampled_with(tmp_path):
     write_set(tmp_path / "generated", jets_with(500), JETNET30, {"name": "released", "steps": 7})
-    sets, sampled_by = task.stored_sets(tmp_path, JETNET30, Solver())
+    sets, sampled_by = task.stored_sets(tmp_path, JETNET30)
     assert list(sets) == ["generated"]
     assert sampled_by == {"name": "released", "steps": 7}
-    with pytest.raises(UserError, match="no effect on stored jets"):
-        task.stored_sets(tmp_path, JETNET30, Solver(steps=3))
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [
+        ({"observables": True}, "emd_jets"),
+        ({"from_predictions": True}, "ideal steps solver guidance"),
+        ({"ideal": True}, ""),
+    ],
+)
+def test_flags_without_effect_on_an_evaluation_are_refused(settings, idle, tmp_path):
+    refused = task.not_evaluated(tmp_path, task.GenerationEvaluation(**settings))
+    assert [*refused] == idle.split()
+    assert all("has no effect on" in sentence for sentence in refused.values())

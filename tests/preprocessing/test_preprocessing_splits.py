@@ -3,13 +3,14 @@
 import errno
 import os
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from omnilearn.data.catalogue import LHCO, OMNIFOLD, QG
+from omnilearn.data.catalogue import CATALOGUE, LHCO, OMNIFOLD, QG
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
 from preprocessing import jet_file
@@ -168,3 +169,14 @@ def test_a_weight_beyond_float32_is_refused():
     spec = replace(QG, jet_pt_range=(500.0, 2000.0))
     with pytest.raises(UserError, match=r"qg: jet 1 .* has weight that are not finite in float32"):
         prepare(chunk, spec, Path("qg"))
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_compressed_public_files_are_found_like_the_others(name, tmp_path):
+    module = import_module(f"preprocessing.{name}")
+    file = next((each.name for each in getattr(module, "REMOTE", ())), "")
+    if Path(file).suffix not in (".h5", ".hdf5"):
+        pytest.skip("no public HDF5 files")
+    (tmp_path / f"{file}.gz").write_bytes(b"compressed")
+    (shard,) = module.shards(tmp_path)
+    assert shard.sources == (tmp_path / f"{file}.gz",)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from omnilearn.config import Config, Evaluation
-from omnilearn.data.catalogue import TOP
+from omnilearn.data.catalogue import JETCLASS, TOP
 from omnilearn.errors import UserError
 from omnilearn.hdf5_sums import DIGEST
 from omnilearn.tagging.predictions import read_predictions, write_predictions
-from omnilearn.tagging.task import evaluate
+from omnilearn.tagging.task import evaluate, metrics
 
 ABOUT = {"dataset": "top", "model": "top_scratch", "data": "simulated", "split": "test"}
 
@@ -61,3 +61,17 @@ def test_predictions_of_another_split_are_refused(predicted, tmp_path):
     assert results["accuracy"].n == 50
     with pytest.raises(UserError, match="is of the split val, not test; give --split val"):
         evaluate(*arguments, Evaluation(from_predictions=True))
+
+
+def test_two_classes_of_ten_have_the_numbers_of_a_dataset_of_two(predicted, tmp_path):
+    """The second of them is the signal; logits of the other classes do not matter."""
+    expected = metrics(TOP, predicted)
+    columns = [JETCLASS.class_names.index(name) for name in ("Hcc", "Tbqq")]
+    logits = np.full((50, 10), 9.0, "float32")
+    logits[:, columns] = predicted["logits"]
+    of_ten = {**predicted, "logits": logits, "label": np.take(columns, predicted["label"])}
+    of_two = metrics(JETCLASS, of_ten, "Tbqq, Hcc")
+    assert of_two.pop("curves")["Tbqq"] == expected.pop("curves")["top"]
+    names = expected.keys() & of_two.keys()
+    assert {"auc", "accuracy", "rejection_0.5"} <= names
+    assert {name: of_two[name] for name in names} == {name: expected[name] for name in names}

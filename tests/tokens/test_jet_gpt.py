@@ -198,15 +198,16 @@ def test_a_sentence_ends_with_stop_unless_it_was_cut():
     assert counted.tolist() == [[1, 1, 1, 0], [1, 1, 1, 0]]
 
 
-def test_the_loss_is_the_mean_cross_entropy_of_the_next_tokens(omnijet):
+@pytest.mark.parametrize("slots", [SLOTS, SLOTS // 2])  # of the model, and of a dataset with fewer
+def test_the_loss_is_the_mean_cross_entropy_of_the_next_tokens(omnijet, slots):
     batch = jets(6)
     batch["constituents_per_jet"] = np.float32(batch["mask"].sum() / 6)
-    loss = float(token_objectives.TokenObjective(omnijet).losses(batch)["loss"])
+    loss = float(token_objectives.TokenObjective(omnijet, slots).losses(batch)["loss"])
     tokens = np.asarray(omnijet.sentences(batch)[0])
     logits = np.float64(omnijet.gpt(tokens))
     terms = []
     for jet, count in enumerate(batch["mask"].sum(axis=1).astype(int)):
-        sentence = [*tokens[jet, 1 : count + 1], *([CODES + 1] if count < SLOTS else [])]
+        sentence = [*tokens[jet, 1 : count + 1], *([CODES + 1] if count < slots else [])]
         for position, token in enumerate(sentence):
             scores = logits[jet, position]
             terms.append(np.log(np.exp(scores).sum()) - scores[token])

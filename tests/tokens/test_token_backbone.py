@@ -63,4 +63,7 @@ def test_the_temperature_changes_the_jets_and_impossible_ones_are_refused(run):
 
 def test_a_token_model_is_no_backbone_of_pet(run, workdir):
     err = refusal_of(python("finetune.py top --backbone", run, "--data", workdir / "data"))
-    assert "holds a model of the kind 'omnijet', expected 'pet'; --model omnijet takes it" in err
+    assert (
+        "holds a model of the kind 'omnijet', expected 'pet'; finetune.py --model omnijet takes it"
+        in err
+    )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from commands import output_of, python, refusal_of
 from tiny_tokens import COMMON, SLOTS, call
+from toy_jets import write_toy_dataset
 
 from omnilearn.api import load, read_jets
 from omnilearn.data.catalogue import ASPEN, JETCLASS
@@ -108,6 +109,17 @@ def test_evaluation_from_predictions_gives_the_same_results(run, evaluated):
     after = read_results(run / "results.json")
     assert after["generated"] == before["generated"]
     assert after["tokeniser"] == before["tokeniser"]
+    err = refusal_of(python("evaluate.py", run, "--from-predictions", "--top-k", 3))
+    assert "--top-k has no effect on stored jets" in err
+
+
+def test_other_jets_have_a_two_sample_classifier_of_their_own(run, evaluated, tmp_path):
+    write_toy_dataset(tmp_path, "aspen", {"train": 96, "val": 40, "test": 40}, seed=9)
+    before = read_results(run / "results.json")["tokeniser"]["two_sample_auc"]
+    for data in (("--data", tmp_path), ()):
+        output_of(python("evaluate.py", run, "--batch", 32, *data))
+        after = read_results(run / "results.json")["tokeniser"]["two_sample_auc"]
+        assert (after == before) == (not data)
 
 
 def test_tokens_of_another_codebook_are_refused(run, evaluated):
@@ -166,6 +178,8 @@ def test_a_tokeniser_other_than_that_of_the_gpt_is_refused(run, workdir):
     )
     assert f"{tokeniser} is not the tokeniser that {run} was trained with" in err
     output_of(python("evaluate.py", tokeniser, "--batch", 32))  # without a GPT
+    err = refusal_of(python("evaluate.py", tokeniser, "--temperature", 1))
+    assert "--temperature has no effect on a tokeniser, which samples no jets" in err
     assert "two_sample_auc" in read_results(tokeniser / "results.json")["tokeniser"]
 
 

@@ -145,5 +145,5 @@ def test_an_interrupted_run_of_accumulated_batches_ends_bit_for_bit_the_same(
 
 def test_fewer_batches_than_one_step_are_refused():
     assert optimiser_steps(7, 2) == 3
-    with pytest.raises(UserError, match="2 batches per rank, less than one step of --accumulate 3"):
+    with pytest.raises(UserError, match="--accumulate is 3, but an epoch has 2 batches per rank"):
         optimiser_steps(2, 3)

@@ -6,9 +6,11 @@ from dataclasses import replace
 import h5py
 import numpy as np
 import pytest
+import tiny_training
 from tiny_training import opened, tiny_trainer, write_jets
 
 from omnilearn.config import Config
+from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.training import distributed, fingerprint
@@ -72,6 +74,13 @@ def test_other_jets_are_refused_with_the_numbers_of_rows(interrupted, folder):
         resume(interrupted, folder)
 
 
+def test_another_standardisation_of_the_same_jets_is_refused(interrupted, folder, monkeypatch):
+    constants = replace(TOP.normalisation, jet_mean=(1.0, 0.0, 1.0, 1.0))
+    monkeypatch.setattr(tiny_training, "SPEC", replace(tiny_training.SPEC, normalisation=constants))
+    with pytest.raises(UserError, match="there are now: standardisation of the inputs"):
+        resume(interrupted, folder)
+
+
 def test_accepted_changes_are_logged_and_in_the_next_checkpoint(interrupted, folder, capsys):
     flip_labels(folder / "train.h5")
     resume(interrupted, folder, accept_changed_data=True)
@@ -119,7 +128,7 @@ def test_ranks_with_other_jets_or_code_are_refused_on_every_rank(
         """Digests in the first call, then lengths, then texts, of both ranks."""
         sent.append(rows)
         text = json.dumps({**second, "host": "node2"}).encode()
-        rows_of_second = {1: rows ^ 1, 2: rows * 0 + len(text), 3: list(text)}[len(sent)]
+        rows_of_second = {1: rows ^ 1, 2: rows * 0 + np.int64(len(text)), 3: list(text)}[len(sent)]
         return np.concatenate([rows, np.array(rows_of_second, rows.dtype)])
 
     monkeypatch.setattr(distributed, "size", lambda: 2)

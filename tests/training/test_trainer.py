@@ -296,8 +296,8 @@ def test_a_full_file_system_leaves_the_last_checkpoint_intact(trainer, data, sma
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"projection_dim": 16}, r"last\.h5 was made by another architecture"),
-        ({}, r"last\.h5 belongs to another training: it holds 1 optimiser arrays"),
+        ({"projection_dim": 16}, r"last\.h5 belongs to another training: .*projection_dim=16, "),
+        ({}, r"last\.h5 belongs to another training: its architecture and number .*\), 1\), exp"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(trainer, data, change, message):

@@ -22,7 +22,6 @@ from omnilearn.unfolding.omnifold import Step, unfold
 from omnilearn.unfolding.recipes import TREES
 from omnilearn.unfolding.repetitions import Unfolding, sample_of
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
-from omnilearn.unfolding.step_files import StepFiles
 
 NETWORK = Config(
     epochs=1,
@@ -227,7 +226,7 @@ def test_replicas_contain_their_counts_and_trainings_differ_by_their_seeds(folde
         counts = events.resampled(7, index)
         np.testing.assert_array_equal(weights == 0, counts[0] == 0)
         # the weights contain the normalisation of the replica to its own data at detector level
-        steps = StepFiles(tmp_path / f"replica{index}", len(events.simulated))
+        steps = unfolding.step_files(tmp_path / f"replica{index}")
         replica = sample_of(events, counts)
         pulled = replica.weight * replica.passes_reco * steps["iteration1_step1"]
         assert pulled.sum() * replica.normalisation == pytest.approx(np.sum(data * counts[1]))

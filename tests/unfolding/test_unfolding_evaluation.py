@@ -49,6 +49,8 @@ def test_data_without_a_truth_are_compared_at_detector_level_alone(tmp_path, spe
     assert python("evaluate.py", tmp_path / "runs" / "toy")[0] == 0
     results = read_results(tmp_path / "runs" / "toy" / "results.json")
     assert list(results["spectra"]) == ["detector"]
+    err = refusal_of(python("evaluate.py", tmp_path / "runs" / "toy", "--ibu-iterations", 3))
+    assert "--ibu-iterations has no effect on" in err
 
 
 def test_the_particle_level_of_unfolded_data_is_never_used(workdir, tmp_path, spectra_alone):

@@ -2,13 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from commands import ROOT, output_of, python, refusal_of
 from tiny_unfolding import EVENTS, NETWORK, finetuned
-from toy_events import SPEC
+from toy_events import SPEC, write_events
 
 from omnilearn.config import read_config
 from omnilearn.statistics.results import read_results
@@ -19,6 +20,12 @@ from omnilearn.unfolding.step_files import StepFiles
 from omnilearn.unfolding.unfolded_weights import read_weights
 
 pytestmark = pytest.mark.usefixtures("tiny")
+
+
+def steps_of(workdir: Path) -> StepFiles:
+    """The weights after each step of runs/toy."""
+    events = Events(SPEC, str(workdir / "data"))
+    return StepFiles(workdir / "runs" / "toy", sum(EVENTS.values()), events.digest)
 
 
 def test_a_run_holds_the_weights_of_every_step_and_their_convergence(workdir):
@@ -47,7 +54,7 @@ def test_the_weights_file_holds_settings_inputs_and_rows_of_its_events(workdir):
     first = arrays["file"] == 0
     np.testing.assert_array_equal(arrays["row"][first], simulated)
     np.testing.assert_allclose(arrays["event_weight"][first], stored)
-    last = StepFiles(run, sum(EVENTS.values()))["iteration2_step2"]
+    last = steps_of(workdir)["iteration2_step2"]
     np.testing.assert_array_equal(arrays["weight"], last)
     assert json.loads(about["config"])["seed"] == 0
     assert [item["events"] for item in json.loads(about["inputs"])] == list(EVENTS.values())
@@ -105,12 +112,22 @@ def test_an_interrupted_unfolding_resumes_after_the_last_finished_step(workdir, 
     np.testing.assert_allclose(resumed["weight"], expected["weight"], rtol=1e-6)
 
 
+def test_weights_of_other_events_are_neither_evaluated_nor_resumed(workdir, tmp_path):
+    """Also where there are equally many, which would be weighted as the former ones."""
+    write_events(tmp_path / "data", EVENTS, seed=1)
+    run, folder = workdir / "runs" / "toy", ("--data", tmp_path / "data")
+    for result in (python("evaluate.py", run, *folder), finetuned(workdir, *folder)):
+        message = refusal_of(result)
+        assert f"weights.h5 is of {sum(EVENTS.values())} simulated events, the folder" in message
+        assert "with finetune.py and another --name" in message
+
+
 def test_other_settings_are_refused_in_a_finished_run(workdir):
     assert "clip 100.0 (now 10.0)" in refusal_of(finetuned(workdir, "--clip", "10"))
 
 
 def test_fewer_iterations_give_the_stored_weights_of_that_iteration(workdir):
-    steps = StepFiles(workdir / "runs" / "toy", sum(EVENTS.values()))
+    steps = steps_of(workdir)
     for flags, name in ((("--iterations", 1), "iteration1_step2"), ((), "iteration2_step2")):
         output_of(finetuned(workdir, *flags))
         arrays, _ = read_weights(workdir / "runs" / "toy" / "weights.h5")
@@ -123,7 +140,7 @@ def test_reweighting_is_the_first_step_alone(workdir, spectra_alone):
     run = workdir / "runs" / "reweighted"
     arrays, about = read_weights(run / "weights.h5")
     assert about["level"] == "reco"
-    pull = StepFiles(workdir / "runs" / "toy", sum(EVENTS.values()))["iteration1_step1"]
+    pull = steps_of(workdir)["iteration1_step1"]
     np.testing.assert_allclose(arrays["weight"], pull, rtol=1e-6)
     weight = arrays["event_weight"] * arrays["passes_reco"]
     assert np.average(arrays["weight"], weights=weight) == pytest.approx(1.0)
@@ -192,7 +209,8 @@ def test_deep_sets_have_settings_of_their_own_which_flags_override(workdir):
         (("--clip", "1"), "--clip is 1.0; expected above 1"),
         (("--classifier", "deepsets", "--backbone", "runs/x"), "is trained from scratch"),
         (("--backbone", "runs/x"), "--classifier trees is trained from scratch; leave out runs/x"),
-        (("--folds", "1"), "--folds is 1; expected 2 or more"),
+        (("--folds", "1"), "--folds is 1; expected 2 to 100"),
+        (("--folds", "128"), "--folds is 128; expected 2 to 100"),
         (("--later-lr", "1e-4"), "--later-lr has no effect on trees"),
         (("--no-decay",), "--decay has no effect on trees"),
         (
