@@ -83,18 +83,22 @@ class Unfolding:
     def repeat(self, run: Path, name: str, repetitions: int, counts_of: Callable) -> np.ndarray:
         """Weights (repetitions, S), on rank 0; each is done by one rank alone, in RUN/<name><k>.
 
+        Its trainings have the jets per step and the learning rates of the nominal unfolding on its
+        ranks.
+
         counts_of: repetition -> Counts, or None where all events count once. The weights multiply
         the event weights and the normalisation of the nominal unfolding: they contain the counts
         of the events and the normalisation of the repetition.
         """
         events, fit = self.events, self.fit
         nominal, seed = sample_of(events).normalisation, fit.seed
+        fit.ranks = fit.ranks_of(run) if repetitions else 1
         for repetition in range(distributed.rank(), repetitions, distributed.size()):
             with distributed.single_process():
                 fit.seed = seed + fit.ensemble * (repetition + 1)
                 log.info(f"{name} {repetition + 1} of {repetitions}")
                 self(run / f"{name}{repetition}", counts_of(repetition), logging.DEBUG)
-        fit.seed = seed
+        fit.seed, fit.ranks = seed, 1
         distributed.barrier()
         rows = repetitions if distributed.rank() == 0 else 0
         weights = np.zeros((rows, int(events.simulated.sum())), np.float32)

@@ -10,7 +10,12 @@ from omnilearn.config import Config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, fresh, load_best, pet_objective
 from omnilearn.log import log
-from omnilearn.model.checkpoint import assign_weights, model_weights, weight_arrays
+from omnilearn.model.checkpoint import (
+    assign_weights,
+    load_checkpoint,
+    model_weights,
+    weight_arrays,
+)
 from omnilearn.model.pet import PET
 from omnilearn.tagging.metrics import pair_score
 from omnilearn.tagging.task import predict
@@ -49,6 +54,11 @@ class NetworkFit(CrossFit):
         slots = self.network.config.max_constituents
         self.logits_of = compiled_for_batches(self.network.call, slots)
 
+    def ranks_of(self, run: Path) -> int:
+        """As `CrossFit.ranks_of`, from the first training of the run."""
+        path = run / "iteration1_step1" / f"seed{self.seed}" / "fold0" / "best.h5"
+        return int(load_checkpoint(path, type(self.network.config)).record["ranks"])
+
     def start(self, step: Step, folder: Path, seed: int) -> bool:
         """Set the initial weights of a training; returns whether it is of a later iteration.
 
@@ -77,7 +87,8 @@ class NetworkFit(CrossFit):
     ) -> dict[str, int]:
         """Fit the network to the two samples and load its best epoch."""
         is_later = self.start(step, folder, seed)
-        config = replace(self.later if is_later else self.first, seed=seed)
+        config = self.later if is_later else self.first
+        config = replace(config, seed=seed, accumulate=config.accumulate * self.ranks)
         training, validation = (
             self.events.pipeline(step.level, samples, selected, config.batch, config.seed)
             for selected in rows

@@ -13,6 +13,7 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.errors import UserError
 from omnilearn.fit import load_best
+from omnilearn.history import read_history
 from omnilearn.model.checkpoint import model_weights, weight_arrays
 from omnilearn.statistics.results import read_results
 from omnilearn.training.trainer import Trainer
@@ -212,6 +213,20 @@ def test_trees_write_their_losses_and_those_up_to_the_smallest_are_used(events, 
     # without a tree the ratio is one
     fit.best = 0
     assert not fit.log_ratio("reco", events.simulated).any()
+
+
+def test_a_repetition_after_several_ranks_has_their_jets_per_step(few_events, tmp_path):
+    fit = network(few_events, tmp_path)
+    fit.ranks_of = lambda run: 2
+    unfolding = Unfolding(few_events, fit, "reweight", 1, "prior")
+    unfolding(tmp_path)
+    unfolding.repeat(tmp_path, "training", 1, lambda index: None)
+    (nominal,), (repeated,) = (
+        read_history(path.parent) for path in sorted(tmp_path.rglob("fold0/history.jsonl"))
+    )
+    assert nominal["steps"] // 2 == repeated["steps"] > 0
+    assert repeated["jets"] == 2 * NETWORK.batch * repeated["steps"]
+    assert fit.ranks == 1
 
 
 def test_replicas_contain_their_counts_and_trainings_differ_by_their_seeds(folder, tmp_path):
