@@ -23,6 +23,7 @@ from omnilearn.unfolding.spectrum_distances import (
     Spectrum,
     chi2_per_bin,
     noise_floor,
+    of_equal_total,
     triangular_discriminator,
 )
 from omnilearn.unfolding.step_files import StepFiles
@@ -122,7 +123,8 @@ def compare_level(
                 np.histogram(values[simulated], edges, weights=prior * weight)[0]
                 for weight in replicas
             ]
-            unfolded = replace(unfolded, variances=np.var(sums, axis=0, ddof=1))
+            shapes = of_equal_total(sums, unfolded.total)
+            unfolded = replace(unfolded, variances=np.var(shapes, axis=0, ddof=1))
         spectra = {"simulation": Spectrum.of(values[simulated], prior, edges), "unfolded": unfolded}
         if level == DETECTOR:  # after the first step
             weights = prior * arrays["reweighted"]

@@ -10,12 +10,7 @@ from omnilearn.config import Config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, fresh, load_best, pet_objective
 from omnilearn.log import log
-from omnilearn.model.checkpoint import (
-    assign_weights,
-    load_checkpoint,
-    model_weights,
-    weight_arrays,
-)
+from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.tagging.metrics import pair_score
 from omnilearn.tagging.task import predict
