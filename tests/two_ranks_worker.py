@@ -155,7 +155,9 @@ def unfolded(data: Path, run: Path) -> dict:
     pull, _ = unfolding(run)
     unfolding.repeat(run, "training", 2, lambda index: None)
     first = Path("iteration1_step1", "seed0", "fold0")
-    repeated = [run / f"training{k}" / first.parent.parent / f"seed{k + 1}/fold0" for k in (0, 1)]
+    repeated = [
+        path.parent for path in sorted(run.glob("training_*/iteration1_step1/seed*/fold0/best.h5"))
+    ]
     jets = [
         [(line["steps"], line["jets"]) for line in read_history(folder)]
         for folder in (run / first, *repeated)

@@ -242,7 +242,7 @@ def test_replicas_contain_their_counts_and_trainings_differ_by_their_seeds(folde
         counts = events.resampled(7, index)
         np.testing.assert_array_equal(weights == 0, counts[0] == 0)
         # the weights contain the normalisation of the replica to its own data at detector level
-        steps = StepFiles(tmp_path / f"replica{index}", len(events.simulated))
+        steps = StepFiles(tmp_path / f"replica_{index}", len(events.simulated))
         replica = sample_of(events, counts)
         pulled = replica.weight * replica.passes_reco * steps["iteration1_step1"]
         assert pulled.sum() * replica.normalisation == pytest.approx(np.sum(data * counts[1]))

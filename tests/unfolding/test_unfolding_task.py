@@ -150,9 +150,14 @@ def test_replicas_trainings_and_ensembles_are_part_of_the_result(replicas_run):
     assert not np.allclose(*arrays["replicas"])
     assert (arrays["replicas"] == 0).any()  # events with a count of zero
     assert arrays["trainings"].shape == (1, sum(EVENTS.values()) // 2)
-    for folder, seeds in (("", {"seed0", "seed1"}), ("replica1", {"seed4", "seed5"})):
-        paths = (replicas_run / folder / "iteration1_step1").glob("seed*")
-        assert {path.name for path in paths} == seeds
+    seeds = [
+        int(path.name.removeprefix("seed"))
+        for folder in ("", "replica_0", "replica_1", "training_0")
+        for path in sorted((replicas_run / folder / "iteration1_step1").glob("seed*"))
+    ]
+    assert seeds[:2] == [0, 1]
+    assert (np.diff(seeds)[::2] == 1).all()  # an ensemble of two
+    assert len(set(seeds)) == 8  # none is trained with the seed of another
     reports = read_results(replicas_run / "iteration1_step1" / "report.json")
     assert set(reports) == {"seed0", "seed1"}
 
