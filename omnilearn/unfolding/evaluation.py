@@ -80,7 +80,7 @@ def evaluate(
     ibu: dict[str, Spectrum] = {}
     if PARTICLE in levels:
         results["ibu_iterations"], ibu = ibu_spectra(events, settings.ibu_iterations, config.seed)
-    steps = StepFiles(run, len(events.simulated))
+    steps = StepFiles(run, len(events.simulated), events.digest)
     arrays["reweighted"] = steps["iteration1_step1"]
     for level in levels:
         distances, spectra = compare_level(events, level, arrays, ibu)
@@ -88,7 +88,8 @@ def evaluate(
         results["spectra"][LEVEL_NAMES[level]] = spectra
     results |= two_sample_test(run, events, config, levels[-1], arrays["weight"])
     results["effective_size"] = float(attributes["effective_size"])
-    results["by_iteration"] = by_iteration(steps, events, about) if PARTICLE in levels else {}
+    iterations = int(attributes.get("iterations", about["iterations"]))
+    results["by_iteration"] = by_iteration(steps, events, iterations) if PARTICLE in levels else {}
     report = run / "iteration1_step1" / "report.json"
     results["first_step"] = read_results(report)[f"seed{config.seed}"]
     return results
@@ -167,12 +168,12 @@ def ibu_spectra(
     return counts, spectra
 
 
-def by_iteration(steps: StepFiles, events: Events, about: dict) -> dict[str, list]:
+def by_iteration(steps: StepFiles, events: Events, iterations: int) -> dict[str, list]:
     """Triangular discriminator at particle level after 0, 1, 2 ... iterations, per observable."""
     simulated, data = events.simulated, reference(events, PARTICLE)
     prior = (events.weight * events.passes[PARTICLE])[simulated]
     weights = [np.ones(len(prior))]
-    weights += [steps[f"iteration{index}_step2"] for index in range(1, about["iterations"] + 1)]
+    weights += [steps[f"iteration{index}_step2"] for index in range(1, iterations + 1)]
     distances = {}
     for name, edges in BINNING.items():
         values = events.observable(PARTICLE, name)

@@ -4,10 +4,12 @@ Memory holds a few numbers per event; the pipelines stream the constituents. Thi
 decides which events train a classifier, which stop a training and which are held out.
 """
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from omnilearn.content import hashed
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.data.reader import JetFiles
@@ -95,6 +97,12 @@ class Events:
     def held_out(self) -> np.ndarray:
         """Events of the data (N,) bool that no classifier is trained on."""
         return ~self.simulated & (self.truth | self.within("val"))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of sample, weight, multiplicities and fold of all events; other events have another."""
+        counts = [files.multiplicity[self.selected] for files in self.files.values()]
+        return hashed(self.simulated, self.weight, self.fold, *counts)
 
     @property
     def origin(self) -> str:

@@ -93,7 +93,7 @@ class Binned:
 
         spectra = [unfold(simulation * counts[0], data * counts[1]) for counts in toys]
         nominal = unfold(simulation, data)
-        shapes = of_equal_total(np.array(spectra), nominal.sum())
+        shapes = of_equal_total(spectra, nominal.sum())
         low, high = np.percentile(shapes, (15.87, 84.13), axis=0)
         return Spectrum(
             self.edges,

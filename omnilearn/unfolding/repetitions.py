@@ -59,7 +59,7 @@ class Unfolding:
         iteration is logged at `level`.
         """
         sample = sample_of(self.events, counts)
-        steps = StepFiles(run, len(self.events.simulated))
+        steps = self.steps(run)
         self.fit.run = run
         before = np.ones(len(sample.weight))
         if self.step == "reweight":
@@ -114,7 +114,11 @@ class Unfolding:
         """Weights (S,) of a finished unfolding in the directory `run`."""
         last = f"iteration{self.iterations}_step2"
         name = last if self.step == "unfold" else "iteration1_step1"
-        return StepFiles(run, len(self.events.simulated))[name]
+        return self.steps(run)[name]
+
+    def steps(self, run: Path) -> StepFiles:
+        """The weights of all steps in the directory `run`."""
+        return StepFiles(run, len(self.events.simulated), self.events.digest)
 
 
 def iteration_report(events: Events, sample: Sample, push: np.ndarray, before: np.ndarray) -> dict:

@@ -6,15 +6,20 @@ import numpy as np
 
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import array, atomic_file, stored_file
+from omnilearn.hdf5_sums import attributes
 from omnilearn.training import distributed
 from omnilearn.training.resume import LAST, PREVIOUS
 
 
 class StepFiles:
-    """Weights of the simulated events after each step, in RUN/<step>/weights.h5."""
+    """Weights of the simulated events after each step, in RUN/<step>/weights.h5.
 
-    def __init__(self, run: Path, events: int):
-        self.run, self.events = run, events
+    events: number of all events; digest: of them (`Events.digest`). Weights of other events are
+    refused; with an empty digest, and files of earlier versions, the number alone is compared.
+    """
+
+    def __init__(self, run: Path, events: int, digest: str = ""):
+        self.run, self.events, self.digest = run, events, digest
 
     def path(self, name: str) -> Path:
         return self.run / name / "weights.h5"
@@ -27,15 +32,17 @@ class StepFiles:
         mend = "remove it, and the step is repeated"
         with stored_file(path, "weights of a step", mend) as file:
             events, weights = int(file.attrs["events"]), array(file, "weight")
+            digest = attributes(file).get("digest_of_events", self.digest)
         if weights.ndim != 1 or not np.isfinite(weights).all():
             raise UserError(
                 f"{path}: 'weight' has the shape {weights.shape}, or numbers that are not finite; "
                 f"expected one finite weight per event; {mend}"
             )
-        if events != self.events:
+        if (events, digest) != (self.events, self.digest or digest):
+            others = "others" if events == self.events else str(self.events)
             raise UserError(
-                f"{path} is of {events} events, the data folder holds {self.events}; choose "
-                "another --name, or replace the run with --overwrite"
+                f"{path} is of {events} events, the data folder holds {others}; give the --data "
+                "of the run, choose another --name, or replace the run with --overwrite"
             )
         return weights
 
@@ -44,6 +51,7 @@ class StepFiles:
             with atomic_file(self.path(name)) as file:
                 file["weight"] = weights
                 file.attrs["events"] = self.events
+                file.attrs["digest_of_events"] = self.digest
             # a finished training needs no state to resume from
             for state in (LAST, PREVIOUS):
                 for path in (self.run / name).glob(f"seed*/fold*/{state}"):

@@ -16,7 +16,7 @@ from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.unfolding import evaluation
 from omnilearn.unfolding import two_sample_test as two_sample
-from omnilearn.unfolding.cross_fitting import closure
+from omnilearn.unfolding.cross_fitting import CrossFit, closure
 from omnilearn.unfolding.evaluation import compare_level
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import DETECTOR
@@ -94,6 +94,25 @@ def test_spectra_without_a_shape_keep_their_sums():
     spectra = np.array([[1.0, 3.0], [2.0, 2.0], [1.0, -2.0]])
     np.testing.assert_allclose(of_equal_total(spectra, 8.0), [[2, 6], [4, 4], [1, -2]])
     np.testing.assert_array_equal(of_equal_total(spectra, -1.0), spectra)
+
+
+def test_an_unfolding_is_evaluated_with_the_iterations_of_its_weights(
+    workdir, tmp_path, spectra_alone, monkeypatch
+):
+    run = shutil.copytree(workdir / "runs" / "toy", tmp_path / "runs" / "toy")
+    (tmp_path / "data").symlink_to(workdir / "data")
+
+    def interrupted(self, step):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CrossFit, "__call__", interrupted)
+    assert finetuned(tmp_path, "--iterations", "3")[0] == 130
+    output_of(python("evaluate.py", run))
+    distances = read_results(run / "results.json")["by_iteration"]["jet_mass"]
+    assert len(distances) == 3  # before, and after two iterations
+    assert finetuned(tmp_path, name="unfinished")[0] == 130
+    err = refusal_of(python("evaluate.py", tmp_path / "runs" / "unfinished"))
+    assert "or its unfolding the last step; give its command again" in err
 
 
 def test_the_iterations_of_ibu_change_ibu_alone(workdir, spectra_alone):

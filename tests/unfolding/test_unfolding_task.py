@@ -2,15 +2,17 @@
 
 import json
 import re
+import shutil
 
 import h5py
 import numpy as np
 import pytest
 from commands import ROOT, output_of, python, refusal_of
 from tiny_unfolding import EVENTS, NETWORK, finetuned
-from toy_events import SPEC
+from toy_events import SPEC, write_events
 
 from omnilearn.config import read_config
+from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
 from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.events import Events
@@ -107,6 +109,22 @@ def test_an_interrupted_unfolding_resumes_after_the_last_finished_step(workdir, 
 
 def test_other_settings_are_refused_in_a_finished_run(workdir):
     assert "clip 100.0 (now 10.0)" in refusal_of(finetuned(workdir, "--clip", "10"))
+
+
+def test_weights_of_other_events_of_the_same_number_are_refused(workdir, tmp_path):
+    write_events(tmp_path / "data", EVENTS, seed=1)
+    run, total = shutil.copytree(workdir / "runs" / "toy", tmp_path / "runs" / "toy"), 200
+    for command in (finetuned(tmp_path, "--iterations", "3"), python("evaluate.py", run)):
+        assert "is of 200 events, the data folder holds others; give" in refusal_of(command)
+    assert not (run / "iteration3_step1").exists()
+    # those of earlier versions have no digest
+    steps = StepFiles(run, total, "of other events")
+    with h5py.File(steps.path("iteration1_step1"), "w") as file:
+        file["weight"] = np.ones(100)
+        file.attrs["events"] = total
+    assert steps["iteration1_step1"].sum() == 100
+    with pytest.raises(UserError, match="holds others"):
+        steps["iteration1_step2"]
 
 
 def test_fewer_iterations_give_the_stored_weights_of_that_iteration(workdir):
