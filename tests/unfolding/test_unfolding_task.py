@@ -1,13 +1,13 @@
 """finetune.py omnifold and evaluate.py on toy events: files, resume, refusals, replicas."""
 
 import json
-import re
 import shutil
 
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, output_of, python, refusal_of
+from commands import output_of, python, refusal_of
+from documented import example
 from tiny_unfolding import EVENTS, NETWORK, finetuned
 from toy_events import SPEC, write_events
 
@@ -63,8 +63,7 @@ def test_the_weights_file_holds_settings_inputs_and_rows_of_its_events(workdir):
 def test_the_reader_in_the_docs_gives_spectrum_and_covariance(
     workdir, replicas_run, monkeypatch, capsys
 ):
-    text = (ROOT / "docs" / "unfolding.md").read_text()
-    (reader,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    reader = example("docs/unfolding.md", "weights.h5")
     assert len([line for line in reader.splitlines() if line]) <= 13  # with import and print
     monkeypatch.chdir(workdir)
     names = {}
