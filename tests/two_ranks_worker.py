@@ -25,6 +25,7 @@ from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import AveragedOptimiser
+from omnilearn.unfolding import reweighting
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.repetitions import Unfolding
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
@@ -149,6 +150,7 @@ def unfolded(data: Path, run: Path) -> dict:
     events = Events(EVENTS_SPEC, str(data))
     settings = replace(CONFIG, mode="classifier", epochs=1, checkpoint_every=500)
     keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps without an effect
+    reweighting.CROSS_ENTROPY_OF_ONE = np.inf  # the ratio is that of the network in any case
     make = partial(deepsets, EVENTS_SPEC)
     fit = NetworkFit(events, run, 0, make=make, first=keep, later=keep, about={})
     unfolding = Unfolding(events, fit, "reweight", iterations=1, misses="prior")

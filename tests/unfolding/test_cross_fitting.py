@@ -215,6 +215,26 @@ def test_trees_write_their_losses_and_those_up_to_the_smallest_are_used(events, 
     assert not fit.log_ratio("reco", events.simulated).any()
 
 
+@pytest.mark.parametrize("loss", [0.6930, 0.6932])
+def test_a_network_worse_than_a_ratio_of_one_changes_no_weight(
+    loss, few_events, tmp_path, monkeypatch
+):
+    def fitted(self, *_):
+        self.position.history = [{"validation": {"cross_entropy": loss}}]
+        self.position.epoch = self.position.best_epoch = 1
+        self.save("best.h5")
+
+    monkeypatch.setattr(Trainer, "fit", fitted)
+    fit, step = network(few_events, tmp_path), step_1(few_events)
+    ratio = fit(step)
+    assert (np.std(ratio) > 1e-3) == (loss < np.log(2))
+    report = read_results(tmp_path / step.name / "report.json")["seed0"]
+    assert report["best_epoch"] == (loss < np.log(2))
+    # the weights themselves are those of the iteration before: their network is kept
+    ratio = fit(replace(step, name="iteration1_step2", multiplies=False))
+    assert np.std(ratio) > 1e-3
+
+
 def test_a_repetition_after_several_ranks_has_their_jets_per_step(few_events, tmp_path):
     fit = network(few_events, tmp_path)
     fit.ranks_of = lambda run: 2
