@@ -47,7 +47,10 @@ def read_history(run: Path) -> list[dict]:
     """
     path = run / FILE
     if not path.is_file():
-        raise UserError(f"{path} not found: the run has not finished an epoch")
+        raise UserError(
+            f"{path} not found: the run has not finished an epoch, or its unfolding the last step; "
+            "give its command again"
+        )
     lines = read_lines(path, "history of a training", MEND)
     try:
         require_epochs(lines)

@@ -3,7 +3,8 @@
 A. Andreassen et al., arXiv:1911.09107. Constituents are stored as pt / 100, rapidity and phi
 relative to the jet, and a code of their PDG id, which gives the mass. The jet is the sum of its
 constituents; the six observables come from arrays of the file, with the calibrated pt of
-detector-level jets. FastJet computes an observable that a file lacks.
+detector-level jets. FastJet computes an observable that a file lacks. A file of your own may have
+`weights` of its events (docs/unfolding.md).
 """
 
 import re
@@ -39,6 +40,7 @@ GENERATORS = {"simulation": ("Pythia21", "Pythia25", "Pythia26"), "data": ("Herw
 PDG_IDS = np.array([22, 211, -211, 130, 11, -11, 13, -13, 321, -321, 2212, -2212, 2112, -2112])
 CODE_STEP = 0.1  # the code of an id is this times its index
 PT_UNIT = 100.0  # GeV
+WEIGHTS = "weights"  # of the events; the public files have none
 SUBSTRUCTURE = ("mults", "widths", "sdms", "zgs", "tau2s")
 LOWEST_RHO = 1e-6  # lower limit of soft-drop mass / pt, which is 0 for a single photon
 LOWEST_WIDTH = 1e-6  # tau21 is 0 below, where all momentum lies on the axis
@@ -95,11 +97,12 @@ def shards(raw: Path) -> list[Shard]:
 
 
 def arrays_of(path: Path) -> tuple[str, ...]:
-    """The arrays to read: jets and particles of both levels, and the substructure in the file."""
+    """The arrays to read: jets and particles of both levels, and those of the substructure and the
+    weights that are in the file."""
     with reading(path), zipfile.ZipFile(path) as archive:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
     required = [f"{level}_{key}" for level in LEVELS for key in ("jets", "particles")]
-    optional = [f"{level}_{key}" for level in LEVELS for key in SUBSTRUCTURE]
+    optional = [WEIGHTS, *(f"{level}_{key}" for level in LEVELS for key in SUBSTRUCTURE)]
     return (*required, *(key for key in optional if key in names))
 
 
@@ -174,6 +177,7 @@ def chunk(arrays: dict[str, np.ndarray], label: int, path: Path, first_row: int)
         label=np.full(events, label),
         rows=first_row + np.arange(events),
         identity=identity(pdg_id, path, "particles"),
+        weight=arrays.get(WEIGHTS),
         observables=observables(arrays, cartesian, counts, path, first_row),
     )
 

@@ -126,7 +126,7 @@ def level_columns(part: ak.Array) -> dict[str, np.ndarray]:
         ak.unflatten(delta_phi(part_phi, np.repeat(phi, size)), size),
         ak.unflatten(code, size),
     )
-    longest = int(ak.max(size, initial=1))
+    longest = int(ak.max(size, initial=1, mask_identity=False))
     softdrop_mass, z_g = softdrop(part, radius)
     arrays = {
         "jets": np.stack([pt, y, phi % (2 * np.pi), mass], axis=-1),

@@ -19,14 +19,15 @@ from toy_events import SPEC as EVENTS_SPEC
 
 from omnilearn.config import Config
 from omnilearn.errors import Stopped, UserError
+from omnilearn.history import read_history
 from omnilearn.model.checkpoint import weight_arrays
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
 from omnilearn.training.objective import PETObjective
 from omnilearn.training.optimiser import AveragedOptimiser
+from omnilearn.unfolding import reweighting
 from omnilearn.unfolding.events import Events
-from omnilearn.unfolding.omnifold import pulled
-from omnilearn.unfolding.repetitions import sample_of
+from omnilearn.unfolding.repetitions import Unfolding
 from omnilearn.unfolding.reweighting import NetworkFit, deepsets
 
 JETS = 12  # per step, of both ranks together
@@ -149,13 +150,23 @@ def unfolded(data: Path, run: Path) -> dict:
     events = Events(EVENTS_SPEC, str(data))
     settings = replace(CONFIG, mode="classifier", epochs=1, checkpoint_every=500)
     keep = replace(settings, lr=1e-12, weight_decay=0.0)  # steps without an effect
+    reweighting.CROSS_ENTROPY_OF_ONE = np.inf  # the ratio is that of the network in any case
     make = partial(deepsets, EVENTS_SPEC)
     fit = NetworkFit(events, run, 0, make=make, first=keep, later=keep, about={})
-    sample = sample_of(events)
-    pull = pulled(sample, np.ones(len(sample.weight)), fit, "iteration1_step1", "prior")
+    unfolding = Unfolding(events, fit, "reweight", iterations=1, misses="prior")
+    pull, _ = unfolding(run)
+    unfolding.repeat(run, "training", 2, lambda index: None)
+    first = Path("iteration1_step1", "seed0", "fold0")
+    repeated = [
+        path.parent for path in sorted(run.glob("training_*/iteration1_step1/seed*/fold0/best.h5"))
+    ]
+    jets = [
+        [(line["steps"], line["jets"]) for line in read_history(folder)]
+        for folder in (run / first, *repeated)
+    ]
     with distributed.single_process():
         single = [distributed.rank(), distributed.size(), float(distributed.total(1))]
-    return {"pull": pull, "single_process": single}
+    return {"pull": pull, "single_process": single, "jets": jets}
 
 
 def main(data: Path, out: Path) -> None:
@@ -175,6 +186,7 @@ def main(data: Path, out: Path) -> None:
         "broadcast": distributed.broadcast(rank + 5),
         "total": float(distributed.total(rank + 1)),
         "single_process": unfolding["single_process"],
+        "jets_of_trainings": unfolding["jets"],
     }
     groups = {
         "descent": descent,

@@ -6,6 +6,8 @@ jet that it is for. The numbers must not change, or resumed runs would draw othe
 
 from enum import IntEnum, unique
 
+import numpy as np
+
 
 @unique
 class Stream(IntEnum):
@@ -26,6 +28,9 @@ class Stream(IntEnum):
     DIJET_MASSES = 32
     CODES = 41  # new values of unused codes of a tokeniser
     TOKENS = 42  # the next token of a generated jet
+    REPLICA_COUNTS = 51  # how often a bootstrap replica of an unfolding has an event
+    REPLICA_SEED = 52  # seeds of the trainings of a replica, and of a repeated unfolding
+    REPETITION_SEED = 53
 
 
 @unique
@@ -36,3 +41,8 @@ class OrderStream(IntEnum):
     BATCHES = 2
     JETS = 3
     SAMPLE = 4  # the selection of some jets; the epoch is 0
+
+
+def derived_seed(*words: int) -> int:
+    """A seed below 2^31 from a seed, a stream and the number of its use."""
+    return int(np.random.SeedSequence(words).generate_state(1)[0] >> 1)

@@ -28,6 +28,8 @@ class CrossFit(ABC):
 
     Each is trained on the other folds and gives the ratios of its own. The ratio is the mean over
     `ensemble` such sets, with seeds counted up from `seed`. Folders: RUN/<step>/seed<k>/fold<i>.
+    ranks: of the unfolding that this process repeats alone; a training then has as many jets per
+    step as on these ranks together.
     """
 
     events: Events
@@ -35,6 +37,11 @@ class CrossFit(ABC):
     seed: int
     ensemble: int = 1
     clip: float = 100.0
+    ranks: int = 1
+
+    def ranks_of(self, run: Path) -> int:
+        """Ranks whose batches made one step in the unfolding in `run`; 1 without batches."""
+        return 1
 
     @abstractmethod
     def train(

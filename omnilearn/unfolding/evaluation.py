@@ -23,6 +23,7 @@ from omnilearn.unfolding.spectrum_distances import (
     Spectrum,
     chi2_per_bin,
     noise_floor,
+    of_equal_total,
     triangular_discriminator,
 )
 from omnilearn.unfolding.step_files import StepFiles
@@ -92,7 +93,8 @@ def evaluate(
         results["spectra"][LEVEL_NAMES[level]] = spectra
     results |= two_sample_test(run, events, config, levels[-1], arrays["weight"])
     results["effective_size"] = float(attributes["effective_size"])
-    results["by_iteration"] = by_iteration(steps, events, about) if PARTICLE in levels else {}
+    iterations = int(attributes.get("iterations", about["iterations"]))
+    results["by_iteration"] = by_iteration(steps, events, iterations) if PARTICLE in levels else {}
     report = run / "iteration1_step1" / "report.json"
     results["first_step"] = read_results(report)[f"seed{config.seed}"]
     return results
@@ -127,7 +129,8 @@ def compare_level(
                 np.histogram(values[simulated], edges, weights=prior * weight)[0]
                 for weight in replicas
             ]
-            unfolded = replace(unfolded, variances=np.var(sums, axis=0, ddof=1))
+            shapes = of_equal_total(sums, unfolded.total)
+            unfolded = replace(unfolded, variances=np.var(shapes, axis=0, ddof=1))
         spectra = {"simulation": Spectrum.of(values[simulated], prior, edges), "unfolded": unfolded}
         if level == DETECTOR:  # after the first step
             weights = prior * arrays["reweighted"]
@@ -170,12 +173,12 @@ def ibu_spectra(
     return counts, spectra
 
 
-def by_iteration(steps: StepFiles, events: Events, about: dict) -> dict[str, list]:
+def by_iteration(steps: StepFiles, events: Events, iterations: int) -> dict[str, list]:
     """Triangular discriminator at particle level after 0, 1, 2 ... iterations, per observable."""
     simulated, data = events.simulated, reference(events, PARTICLE)
     prior = (events.weight * events.passes[PARTICLE])[simulated]
     weights = [np.ones(len(prior))]
-    weights += [steps[f"iteration{index}_step2"] for index in range(1, about["iterations"] + 1)]
+    weights += [steps[f"iteration{index}_step2"] for index in range(1, iterations + 1)]
     distances = {}
     for name, edges in BINNING.items():
         values = events.observable(PARTICLE, name)

@@ -17,6 +17,7 @@ from omnilearn.data.selection import balanced_sample
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.training import distributed
+from omnilearn.training.random_streams import Stream
 
 SPLITS = ("train", "val", "test")
 DATA = 1  # class of the data; that of the simulation is 0
@@ -135,7 +136,7 @@ class Events:
 
         They are Poisson-distributed with mean one, and depend on seed and replica alone.
         """
-        rng = np.random.default_rng((seed, replica))
+        rng = np.random.default_rng((seed, Stream.REPLICA_COUNTS, replica))
         counts = rng.poisson(1.0, len(self.simulated)).astype(np.float64)
         return counts[self.simulated], counts[~self.simulated]
 

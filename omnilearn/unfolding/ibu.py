@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from omnilearn.statistics.results import Result
-from omnilearn.unfolding.spectrum_distances import Spectrum, chi2_per_bin
+from omnilearn.unfolding.spectrum_distances import Spectrum, chi2_per_bin, of_equal_total
 
 MOST_ITERATIONS = 30  # that detector level may choose
 OUTSIDE = -1  # the bin of an event that is not accepted, or lies outside the edges
@@ -82,8 +82,9 @@ class Binned:
         """The unfolded spectrum from weights of simulated events (S,) and data (D,).
 
         toys: counts of each simulated event (S,) and of each data event (D,). The variances are
-        those over the toys, of data and response together: the square of half the central 68 % of
-        a bin, which is robust against toys in which the signed weights of a sparse bin cancel.
+        those of the shape over the toys, of data and response together: the square of half the
+        central 68 % of a bin, which is robust against toys in which the signed weights of a sparse
+        bin cancel.
         """
 
         def unfold(simulated_weights, data_weights):
@@ -91,10 +92,12 @@ class Binned:
             return unfolded(self.sums(self.data, data_weights), response, iterations)
 
         spectra = [unfold(simulation * counts[0], data * counts[1]) for counts in toys]
-        low, high = np.percentile(spectra, (15.87, 84.13), axis=0)
+        nominal = unfold(simulation, data)
+        shapes = of_equal_total(spectra, nominal.sum())
+        low, high = np.percentile(shapes, (15.87, 84.13), axis=0)
         return Spectrum(
             self.edges,
-            unfold(simulation, data),
+            nominal,
             ((high - low) / 2) ** 2,
             int(np.count_nonzero((self.data != OUTSIDE) & (data != 0))),
         )

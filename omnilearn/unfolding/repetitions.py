@@ -16,6 +16,7 @@ from omnilearn.log import log
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.statistics.uncertainty import effective_size
 from omnilearn.training import distributed
+from omnilearn.training.random_streams import Stream, derived_seed
 from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.events import Events
 from omnilearn.unfolding.omnifold import DETECTOR, PARTICLE, Sample, pulled, unfold
@@ -23,6 +24,7 @@ from omnilearn.unfolding.spectrum_distances import BINNING, Spectrum, chi2_per_b
 from omnilearn.unfolding.step_files import StepFiles
 
 Counts = tuple[np.ndarray, np.ndarray]  # of simulated events (S,) and of data (D,)
+SEEDS = {"replica": Stream.REPLICA_SEED, "training": Stream.REPETITION_SEED}
 
 
 def sample_of(events: Events, counts: Counts | None = None) -> Sample:
@@ -85,20 +87,23 @@ class Unfolding:
         return StepFiles(run, len(self.events.simulated), self.events.digest)
 
     def repeat(self, run: Path, name: str, repetitions: int, counts_of: Callable) -> np.ndarray:
-        """Weights (repetitions, S), on rank 0; each is done by one rank alone, in RUN/<name><k>.
+        """Weights (repetitions, S), on rank 0; each is done by one rank alone, in RUN/<name>_<k>.
 
-        counts_of: repetition -> Counts, or None where all events count once. The weights multiply
-        the event weights and the normalisation of the nominal unfolding: they contain the counts
-        of the events and the normalisation of the repetition.
+        Its trainings have the jets per step and the learning rates of the nominal unfolding on its
+        ranks. name: "replica" or "training". counts_of: repetition -> Counts, or None where all
+        events count once. The weights multiply the event weights and the normalisation of the
+        nominal unfolding: they contain the counts of the events and the normalisation of the
+        repetition.
         """
         events, fit = self.events, self.fit
         nominal, seed = sample_of(events).normalisation, fit.seed
+        fit.ranks = fit.ranks_of(run) if repetitions else 1
         for repetition in range(distributed.rank(), repetitions, distributed.size()):
             with distributed.single_process():
-                fit.seed = seed + fit.ensemble * (repetition + 1)
+                fit.seed = derived_seed(seed, SEEDS[name], repetition)
                 log.info(f"{name} {repetition + 1} of {repetitions}")
-                self(run / f"{name}{repetition}", counts_of(repetition), logging.DEBUG)
-        fit.seed = seed
+                self(run / f"{name}_{repetition}", counts_of(repetition), logging.DEBUG)
+        fit.seed, fit.ranks = seed, 1
         distributed.barrier()
         rows = repetitions if distributed.rank() == 0 else 0
         weights = np.zeros((rows, int(events.simulated.sum())), np.float32)
@@ -106,7 +111,7 @@ class Unfolding:
             counts = counts_of(repetition)
             scale = sample_of(events, counts).normalisation / nominal
             event_counts = 1.0 if counts is None else counts[0]
-            weights[repetition] = event_counts * scale * self.result(run / f"{name}{repetition}")
+            weights[repetition] = event_counts * scale * self.result(run / f"{name}_{repetition}")
         return weights
 
     def result(self, run: Path) -> np.ndarray:

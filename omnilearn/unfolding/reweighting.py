@@ -1,5 +1,6 @@
 """Likelihood ratios by a network over all constituents: PET or DeepSets, trained for each step."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from omnilearn.config import Config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, fresh, load_best, pet_objective
 from omnilearn.log import log
-from omnilearn.model.checkpoint import assign_weights, model_weights, weight_arrays
+from omnilearn.model.checkpoint import assign_weights, load_checkpoint, model_weights, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.tagging.metrics import pair_score
 from omnilearn.tagging.task import predict
@@ -22,6 +23,7 @@ from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 from omnilearn.unfolding.omnifold import Step
 
 Network = PET | DeepSets
+CROSS_ENTROPY_OF_ONE = math.log(2)  # of a ratio of one everywhere
 LOGITS = "classifier.logits."  # the layer whose output is the logarithm of the ratio
 
 
@@ -43,11 +45,17 @@ class NetworkFit(CrossFit):
     later: Config = field(kw_only=True)
     about: dict = field(kw_only=True)
     trainer: Trainer | None = field(default=None, init=False)
+    separates: bool = field(default=True, init=False)  # False: the ratio of the last step is one
 
     def __post_init__(self):
         self.network = self.make(self.seed)
         slots = self.network.config.max_constituents
         self.logits_of = compiled_for_batches(self.network.call, slots)
+
+    def ranks_of(self, run: Path) -> int:
+        """As `CrossFit.ranks_of`, from the first training of the run."""
+        path = run / "iteration1_step1" / f"seed{self.seed}" / "fold0" / "best.h5"
+        return int(load_checkpoint(path, type(self.network.config)).record["ranks"])
 
     def start(self, step: Step, folder: Path, seed: int) -> bool:
         """Set the initial weights of a training; returns whether it is of a later iteration.
@@ -75,9 +83,14 @@ class NetworkFit(CrossFit):
         folder: Path,
         seed: int,
     ) -> dict[str, int]:
-        """Fit the network to the two samples and load its best epoch."""
+        """Fit the network to the two samples and load its best epoch.
+
+        A ratio that multiplies push weights is one if no epoch has a lower validation loss than
+        that, the start of its training: the network would add noise to the weights.
+        """
         is_later = self.start(step, folder, seed)
-        config = replace(self.later if is_later else self.first, seed=seed)
+        config = self.later if is_later else self.first
+        config = replace(config, seed=seed, accumulate=config.accumulate * self.ranks)
         training, validation = (
             self.events.pipeline(step.level, samples, selected, config.batch, config.seed)
             for selected in rows
@@ -90,14 +103,16 @@ class NetworkFit(CrossFit):
         objective, data = pet_objective(self.network, config), (training, validation)
         self.trainer = fit(objective, config, data, folder, self.about, self.trainer)
         position = self.trainer.position
+        losses = [line["validation"]["cross_entropy"] for line in position.history]
+        self.separates = not step.multiplies or min(losses, default=math.inf) < CROSS_ENTROPY_OF_ONE
         load_best(self.network, folder)
         distributed.barrier()
-        return {"epochs": position.epoch, "best_epoch": position.best_epoch}
+        return {"epochs": position.epoch, "best_epoch": self.separates * position.best_epoch}
 
     def log_ratio(self, level: str, rows: Rows) -> np.ndarray:
         """As `CrossFit.log_ratio`."""
         ratios = np.zeros(len(rows))
-        if not (rows & self.events.passes[level]).any():
+        if not self.separates or not (rows & self.events.passes[level]).any():
             return ratios
         samples = (rows.astype("float64"),) * 2
         pipeline = self.events.pipeline(level, samples, rows, self.first.batch)

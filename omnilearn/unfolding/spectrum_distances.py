@@ -80,6 +80,18 @@ class Spectrum:
         return float(self.sums.sum())
 
 
+def of_equal_total(spectra: Sequence[np.ndarray], total: float) -> np.ndarray:
+    """Spectra (R, bins), each scaled to the sum `total`: their spread is that of the shape.
+
+    Those whose sum is not above zero have no shape and stay as they are; so do all if `total` is
+    not above zero.
+    """
+    sums = np.stack(spectra)
+    totals = sums.sum(axis=1, keepdims=True)
+    scaled = (totals > 0) & (total > 0)
+    return sums * np.where(scaled, total / np.where(scaled, totals, 1.0), 1.0)
+
+
 def undefined_distance(*spectra: Spectrum) -> Result | None:
     """The undefined result where a spectrum cannot be scaled to an area of one, else None."""
     problems = [spectrum.problem for spectrum in spectra if spectrum.problem]

@@ -6,6 +6,7 @@ import numpy as np
 
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import array, atomic_file, stored_file
+from omnilearn.hdf5_sums import attributes
 from omnilearn.training import distributed
 from omnilearn.training.resume import LAST, PREVIOUS
 
@@ -31,7 +32,7 @@ class StepFiles:
         mend = "remove it, and the step is repeated"
         with stored_file(path, "weights of a step", mend) as file:
             events, weights = int(file.attrs["events"]), array(file, "weight")
-            digest = file.attrs.get("files_digest", self.digest)
+            digest = attributes(file).get("files_digest", self.digest)
         if weights.ndim != 1 or not np.isfinite(weights).all():
             raise UserError(
                 f"{path}: 'weight' has the shape {weights.shape}, or numbers that are not finite; "
@@ -39,7 +40,7 @@ class StepFiles:
             )
         if (events, digest) != (self.events, self.digest):
             raise UserError(
-                f"{path} is of {events} simulated events, the folder of --data holds "
+                f"{path} is of {events} events, the folder of --data holds "
                 f"{self.events} or others; give the folder of the former ones, or unfold these "
                 "with finetune.py and another --name"
             )

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import output_of, python
 from damaged_files import MUTATIONS, survives
+from documented import run_example
 from flat_files import padded
 from golden import stored_arrays
 from public_order import in_public_order
 
 from omnilearn.data.catalogue import OMNIFOLD
+from omnilearn.errors import UserError
 from omnilearn.kinematics import delta_phi, to_cartesian, to_rapidity
 from preprocessing import omnifold
 from preprocessing.identity import masses
@@ -288,3 +291,55 @@ def test_damaged_files_are_refused_in_a_sentence(arrays, tmp_path, complete):
     path = tmp_path / SIMULATION.format(0)
     np.savez(path, **public)  # a compressed file is refused by its checksums
     assert survives("omnifold", path, tmp_path / "out") > MUTATIONS // 8
+
+
+def test_weights_of_events_are_kept_and_one_where_a_file_has_none(arrays, write):
+    weight = np.random.default_rng(0).normal(size=50)
+    chunk = next(omnifold.read(write(weights=weight)))
+    np.testing.assert_array_equal(chunk.weight, weight)
+    stored = prepared(arrays() | {"weights": weight})
+    np.testing.assert_allclose(stored["weight"], weight, rtol=1e-6)
+    assert (prepared(arrays())["weight"] == 1).all()
+    with pytest.raises(UserError, match=r"weights has shape \(50, 1\), but \(events,\)"):
+        omnifold.count(write(weights=weight[:, None]))
+    weight[3] = np.nan
+    with pytest.raises(UserError, match="weights"):
+        next(omnifold.read(write(weights=weight)))
+
+
+def own_events(seed: int, has_gen: bool) -> dict[str, np.ndarray]:
+    """Arrays of 60 events with 12 constituents, as in docs/unfolding.md."""
+    rng = np.random.default_rng(seed)
+    arrays = {"weight": rng.uniform(-0.5, 2, 60)}
+    for level in ("reco", "gen"):
+        pt = rng.exponential(20, (60, 12)) * (np.arange(12) < rng.integers(5, 13, (60, 1)))
+        eta, phi = rng.normal(0, 0.1, (2, 60, 12))
+        momenta = np.stack([pt, eta, phi, np.hypot(pt * np.cosh(eta), 0.13957 * (pt > 0))], axis=-1)
+        arrays[f"momenta_{level}"] = momenta
+        arrays[f"pdg_id_{level}"] = np.full((60, 12), 211)
+        arrays[f"passes_{level}"] = (rng.random(60) < 0.8) & (has_gen or level == "reco")
+    return arrays
+
+
+def test_the_documented_example_writes_events_of_your_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = {"simulation": own_events(1, True), "data": own_events(2, False)}
+    for name, arrays in own.items():
+        np.savez(f"{name}.npz", **arrays)
+    run_example("docs/unfolding.md", "level_columns")
+    output_of(python("-m preprocessing omnifold --raw raw --out data --workers 1"))
+    stored = in_public_order(tmp_path / "data" / "omnifold")
+    for number, arrays in enumerate(own.values()):
+        of_sample = stored["pid"] == number
+        accepted = arrays["passes_reco"] | arrays["passes_gen"]  # others are left out
+        arrays = {name: values[accepted] for name, values in arrays.items()}
+        assert of_sample.sum() == accepted.sum() < 60
+        np.testing.assert_allclose(stored["weight"][of_sample], arrays["weight"], rtol=1e-6)
+        for level in ("reco", "gen"):
+            counts = (arrays[f"momenta_{level}"][..., 0] > 0).sum(axis=1)
+            expected = np.where(arrays[f"passes_{level}"], counts, 0)
+            np.testing.assert_array_equal(stored[f"{level}_multiplicity"][of_sample], expected)
+            jet_pt = stored[f"{level}_jets"][of_sample, 0]
+            total = to_cartesian(arrays[f"momenta_{level}"]).sum(axis=1)
+            expected = np.hypot(total[:, 0], total[:, 1]) * arrays[f"passes_{level}"]
+            np.testing.assert_allclose(jet_pt, expected, rtol=1e-5)

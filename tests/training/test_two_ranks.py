@@ -92,6 +92,14 @@ def test_weights_of_an_unfolding_do_not_depend_on_the_number_of_ranks(single, tw
     assert np.std(single["unfolding/pull"]) > 1e-4
 
 
+def test_a_repeated_unfolding_takes_as_many_jets_per_step_as_the_nominal_one(single, two):
+    for report in (single, *two):
+        nominal, *repeated = report["jets_of_trainings"]
+        assert repeated == [nominal] * 2
+    ((steps, jets),) = two[0]["jets_of_trainings"][0]
+    assert jets == 16 * steps  # batches of 8 on two ranks
+
+
 def test_within_single_process_every_rank_is_the_only_one(two):
     for report in two:
         assert report["single_process"] == [0, 1, 1]

@@ -13,6 +13,7 @@ from omnilearn.config import Config
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.errors import UserError
 from omnilearn.fit import load_best
+from omnilearn.history import read_history
 from omnilearn.model.checkpoint import model_weights, weight_arrays
 from omnilearn.statistics.results import read_results
 from omnilearn.training.trainer import Trainer
@@ -213,6 +214,40 @@ def test_trees_write_their_losses_and_those_up_to_the_smallest_are_used(events, 
     assert not fit.log_ratio("reco", events.simulated).any()
 
 
+@pytest.mark.parametrize("loss", [0.6930, 0.6932])
+def test_a_network_worse_than_a_ratio_of_one_changes_no_weight(
+    loss, few_events, tmp_path, monkeypatch
+):
+    def fitted(self, *_):
+        self.position.history = [{"validation": {"cross_entropy": loss}}]
+        self.position.epoch = self.position.best_epoch = 1
+        self.save("best.h5")
+
+    monkeypatch.setattr(Trainer, "fit", fitted)
+    fit, step = network(few_events, tmp_path), step_1(few_events)
+    ratio = fit(step)
+    assert (np.std(ratio) > 1e-3) == (loss < np.log(2))
+    report = read_results(tmp_path / step.name / "report.json")["seed0"]
+    assert report["best_epoch"] == (loss < np.log(2))
+    # the weights themselves are those of the iteration before: their network is kept
+    ratio = fit(replace(step, name="iteration1_step2", multiplies=False))
+    assert np.std(ratio) > 1e-3
+
+
+def test_a_repetition_after_several_ranks_has_their_jets_per_step(few_events, tmp_path):
+    fit = network(few_events, tmp_path)
+    fit.ranks_of = lambda run: 2
+    unfolding = Unfolding(few_events, fit, "reweight", 1, "prior")
+    unfolding(tmp_path)
+    unfolding.repeat(tmp_path, "training", 1, lambda index: None)
+    (nominal,), (repeated,) = (
+        read_history(path.parent) for path in sorted(tmp_path.rglob("fold0/history.jsonl"))
+    )
+    assert nominal["steps"] // 2 == repeated["steps"] > 0
+    assert repeated["jets"] == 2 * NETWORK.batch * repeated["steps"]
+    assert fit.ranks == 1
+
+
 def test_replicas_contain_their_counts_and_trainings_differ_by_their_seeds(folder, tmp_path):
     events = Events(SPEC, folder)
     fit = trees(events, tmp_path)
@@ -226,7 +261,7 @@ def test_replicas_contain_their_counts_and_trainings_differ_by_their_seeds(folde
         counts = events.resampled(7, index)
         np.testing.assert_array_equal(weights == 0, counts[0] == 0)
         # the weights contain the normalisation of the replica to its own data at detector level
-        steps = unfolding.step_files(tmp_path / f"replica{index}")
+        steps = unfolding.step_files(tmp_path / f"replica_{index}")
         replica = sample_of(events, counts)
         pulled = replica.weight * replica.passes_reco * steps["iteration1_step1"]
         assert pulled.sum() * replica.normalisation == pytest.approx(np.sum(data * counts[1]))

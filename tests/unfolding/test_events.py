@@ -6,6 +6,7 @@ import pytest
 from toy_events import SPEC, write_events
 
 from omnilearn.errors import UserError
+from omnilearn.training.random_streams import Stream
 from omnilearn.unfolding.events import Events, select_events
 
 EVENTS = {"train": 90, "val": 40, "test": 30}
@@ -101,6 +102,13 @@ def test_folds_depend_on_the_seed(tmp_path):
     assert (first != other_seed).any()
 
 
+def test_every_event_is_in_one_of_many_folds(tmp_path):
+    events = Events(SPEC, write_events(tmp_path, {"train": 300, "val": 4, "test": 4}), folds=140)
+    assert (events.fold.min(), events.fold.max()) == (0, 139)
+    predicted = sum(events.roles(fold)[2].astype(int) for fold in range(140))
+    assert (predicted == 1).all()
+
+
 def test_no_classifier_is_trained_on_the_truth_which_is_data_of_the_test_split(events):
     np.testing.assert_array_equal(events.truth, events.within("test") & ~events.simulated)
     for fold in range(events.folds):
@@ -128,6 +136,9 @@ def test_a_bootstrap_replica_resamples_both_samples_reproducibly(events):
     for first, second in zip((simulation, data), events.resampled(0, 3), strict=True):
         np.testing.assert_array_equal(first, second)
     assert (events.resampled(0, 4)[0] != simulation).any()
+    for seeded in ((0, 3), (0, Stream.VALIDATION, 3)):  # folds, and other uses of the same seed
+        other = np.random.default_rng(seeded).poisson(1.0, len(events.simulated))
+        assert (other[events.simulated] != simulation).any()
 
 
 def test_two_samples_have_equal_sums_of_weights_and_a_mean_weight_of_one(events):

@@ -82,6 +82,16 @@ def test_the_uncertainty_from_toys_is_the_spread_over_repeated_experiments():
     assert (np.sqrt(data_only.variances) < 0.75 * spread).all()
 
 
+def test_toys_that_differ_in_their_total_alone_have_no_variance_of_the_shape():
+    reco, gen = smeared(500, 0.0, 1)
+    data, _ = smeared(400, 0.3, 2)
+    bins = Binned.of(*map(all_accepted, (reco, gen, data)), np.linspace(-2, 2, 6))
+    totals = np.random.default_rng(3).uniform(0.5, 2.0, 20)
+    toys = [(np.ones(500), np.full(400, total)) for total in totals]
+    spectrum = bins.unfolded(np.ones(500), np.ones(400), 3, toys)
+    np.testing.assert_allclose(np.sqrt(spectrum.variances) / spectrum.sums, 0, atol=1e-12)
+
+
 def test_signed_weights_unfold_to_the_spectrum_of_positive_ones():
     edges = np.linspace(-2, 2, 9)
     rng = np.random.default_rng(5)

@@ -16,8 +16,11 @@ from omnilearn.statistics.likelihood_ratio import ratio_of, ratio_quality
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.unfolding import evaluation
 from omnilearn.unfolding import two_sample_test as two_sample
-from omnilearn.unfolding.cross_fitting import closure
-from omnilearn.unfolding.spectrum_distances import BINNING
+from omnilearn.unfolding.cross_fitting import CrossFit, closure
+from omnilearn.unfolding.evaluation import compare_level
+from omnilearn.unfolding.events import Events
+from omnilearn.unfolding.omnifold import DETECTOR
+from omnilearn.unfolding.spectrum_distances import BINNING, of_equal_total
 from omnilearn.unfolding.two_sample_test import signed_auc, two_sample_test
 from omnilearn.unfolding.unfolded_weights import read_weights
 
@@ -73,6 +76,45 @@ def test_the_particle_level_of_unfolded_data_is_never_used(workdir, tmp_path, sp
     for key, result in before.items():
         if key.startswith(("chi2_", "triangular_")):
             assert result.value == pytest.approx(after[key].value, nan_ok=True), key
+
+
+def test_replicas_that_differ_in_their_total_alone_have_no_variance_of_the_shape(workdir):
+    events = Events(SPEC, str(workdir / "data"))
+    rng = np.random.default_rng(0)
+    weight = rng.uniform(0.5, 2.0, events.simulated.sum())
+    totals = rng.uniform(0.5, 2.0, (12, 1))
+    for kind, replicas in (("scaled", totals * weight), ("other", totals * weight[::-1])):
+        arrays = {"weight": weight, "replicas": replicas, "reweighted": weight}
+        arrays["replicas"][0] = 3 * weight
+        _, histograms = compare_level(events, DETECTOR, arrays, {})
+        for name in BINNING:
+            error = np.array(histograms[name]["unfolded"]["uncertainty"])
+            assert (error.max() < 1e-9) == (kind == "scaled"), name
+
+
+def test_spectra_without_a_shape_keep_their_sums():
+    spectra = np.array([[1.0, 3.0], [2.0, 2.0], [1.0, -2.0]])
+    np.testing.assert_allclose(of_equal_total(spectra, 8.0), [[2, 6], [4, 4], [1, -2]])
+    np.testing.assert_array_equal(of_equal_total(spectra, -1.0), spectra)
+
+
+def test_an_unfolding_is_evaluated_with_the_iterations_of_its_weights(
+    workdir, tmp_path, spectra_alone, monkeypatch
+):
+    run = shutil.copytree(workdir / "runs" / "toy", tmp_path / "runs" / "toy")
+    (tmp_path / "data").symlink_to(workdir / "data")
+
+    def interrupted(self, step):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CrossFit, "__call__", interrupted)
+    assert finetuned(tmp_path, "--iterations", "3")[0] == 130
+    output_of(python("evaluate.py", run))
+    distances = read_results(run / "results.json")["by_iteration"]["jet_mass"]
+    assert len(distances) == 3  # before, and after two iterations
+    assert finetuned(tmp_path, name="unfinished")[0] == 130
+    err = refusal_of(python("evaluate.py", tmp_path / "runs" / "unfinished"))
+    assert "or its unfolding the last step; give its command again" in err
 
 
 def test_the_iterations_of_ibu_change_ibu_alone(workdir, spectra_alone):

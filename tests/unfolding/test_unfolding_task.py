@@ -1,17 +1,18 @@
 """finetune.py omnifold and evaluate.py on toy events: files, resume, refusals, replicas."""
 
 import json
-import re
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from commands import ROOT, output_of, python, refusal_of
+from commands import output_of, python, refusal_of
+from documented import example
 from tiny_unfolding import EVENTS, NETWORK, finetuned
 from toy_events import SPEC, write_events
 
 from omnilearn.config import read_config
+from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
 from omnilearn.unfolding.cross_fitting import CrossFit
 from omnilearn.unfolding.events import Events
@@ -68,8 +69,7 @@ def test_the_weights_file_holds_settings_inputs_and_rows_of_its_events(workdir):
 def test_the_reader_in_the_docs_gives_spectrum_and_covariance(
     workdir, replicas_run, monkeypatch, capsys
 ):
-    text = (ROOT / "docs" / "unfolding.md").read_text()
-    (reader,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    reader = example("docs/unfolding.md", "weights.h5")
     assert len([line for line in reader.splitlines() if line]) <= 13  # with import and print
     monkeypatch.chdir(workdir)
     names = {}
@@ -118,8 +118,19 @@ def test_weights_of_other_events_are_neither_evaluated_nor_resumed(workdir, tmp_
     run, folder = workdir / "runs" / "toy", ("--data", tmp_path / "data")
     for result in (python("evaluate.py", run, *folder), finetuned(workdir, *folder)):
         message = refusal_of(result)
-        assert f"weights.h5 is of {sum(EVENTS.values())} simulated events, the folder" in message
+        assert f"weights.h5 is of {sum(EVENTS.values())} events, the folder of --data" in message
         assert "with finetune.py and another --name" in message
+
+
+def test_weights_of_earlier_versions_are_told_from_others_by_their_number_alone(tmp_path):
+    steps = StepFiles(tmp_path, 100, "of their files")
+    steps["iteration1_step1"] = np.ones(100)
+    others = StepFiles(tmp_path, 100, "of other files")
+    with pytest.raises(UserError, match="holds 100 or others"):
+        others["iteration1_step1"]
+    with h5py.File(others.path("iteration1_step1"), "a") as file:
+        del file.attrs["files_digest"]
+    assert others["iteration1_step1"].sum() == 100
 
 
 def test_other_settings_are_refused_in_a_finished_run(workdir):
@@ -167,9 +178,14 @@ def test_replicas_trainings_and_ensembles_are_part_of_the_result(replicas_run):
     assert not np.allclose(*arrays["replicas"])
     assert (arrays["replicas"] == 0).any()  # events with a count of zero
     assert arrays["trainings"].shape == (1, sum(EVENTS.values()) // 2)
-    for folder, seeds in (("", {"seed0", "seed1"}), ("replica1", {"seed4", "seed5"})):
-        paths = (replicas_run / folder / "iteration1_step1").glob("seed*")
-        assert {path.name for path in paths} == seeds
+    seeds = [
+        int(path.name.removeprefix("seed"))
+        for folder in ("", "replica_0", "replica_1", "training_0")
+        for path in sorted((replicas_run / folder / "iteration1_step1").glob("seed*"))
+    ]
+    assert seeds[:2] == [0, 1]
+    assert (np.diff(seeds)[::2] == 1).all()  # an ensemble of two
+    assert len(set(seeds)) == 8  # none is trained with the seed of another
     reports = read_results(replicas_run / "iteration1_step1" / "report.json")
     assert set(reports) == {"seed0", "seed1"}
 
