@@ -54,7 +54,7 @@ def absent_parts(names, layout: dict[str, str]) -> list[str]:
 def described(file: h5py.File) -> str:
     """What an open file holds, and the flag that takes it if there is one, in words."""
     if attributes(file).get("format") == FORMAT:
-        return "a checkpoint of this suite, which --backbone takes"
+        return "a checkpoint of this suite, which finetune.py --backbone takes"
     names = arrays_of(file)
     if any(not absent_parts(names, layout) for layout in LAYOUTS.values()):
         return (

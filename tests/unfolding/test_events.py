@@ -102,13 +102,6 @@ def test_folds_depend_on_the_seed(tmp_path):
     assert (first != other_seed).any()
 
 
-def test_every_event_is_in_one_of_many_folds(tmp_path):
-    events = Events(SPEC, write_events(tmp_path, {"train": 300, "val": 4, "test": 4}), folds=140)
-    assert (events.fold.min(), events.fold.max()) == (0, 139)
-    predicted = sum(events.roles(fold)[2].astype(int) for fold in range(140))
-    assert (predicted == 1).all()
-
-
 def test_no_classifier_is_trained_on_the_truth_which_is_data_of_the_test_split(events):
     np.testing.assert_array_equal(events.truth, events.within("test") & ~events.simulated)
     for fold in range(events.folds):
