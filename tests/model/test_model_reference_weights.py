@@ -159,7 +159,7 @@ def other_files(pet, tmp_path_factory):
         ("layers", r"weights of a Keras model of another layout \(layers"),
         ("containers", r"weights of a Keras model of another layout \(_metrics, body"),
         ("whole", r"a Keras model in the HDF5 format of Keras 2 \(model_weights\)"),
-        ("checkpoint", "a checkpoint of this suite, which --backbone takes"),
+        ("checkpoint", "a checkpoint of this suite, which finetune.py --backbone takes"),
     ],
 )
 def test_weights_of_another_layout_are_refused_with_what_they_are(pet, other_files, program, found):
