@@ -9,6 +9,7 @@ those of --curve were trained on fewer jets. A run that began with the weights o
 epochs of both. jobs/backbone_small.sh has all steps.
 """
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -23,12 +24,13 @@ from omnilearn.model.checkpoint import Checkpoint, checksum, load_checkpoint, sa
 from omnilearn.model.pet import PETConfig
 from omnilearn.plotting.scans import confusion_figure, learning_curve
 from omnilearn.plotting.style import grouped
-from omnilearn.statistics.results import Result, read_results
+from omnilearn.statistics.results import read_results
 from omnilearn.tagging.figures import LossHistory, loss_curves
 from omnilearn.training.resume import position_of
 
 RECORD_KEYS = ("task", "dataset", "class_names", "trained_on")  # kept of a checkpoint's record
 METRICS = {"accuracy": "accuracy", "auc": "AUC, mean over pairs of classes"}
+REJECTION = re.compile(r"rejection_(.+)_([0-9.]+)")  # key in results.json: class, efficiency
 CARD = """\
 # {name}
 
@@ -47,7 +49,7 @@ rate {lr:g}{constant}, Lion; best validation loss {best:.4f} after epoch {best_e
 
 {table}
 {test_jets} test jets; uncertainties are those of the test sample. AUC: of every ordered pair of \
-classes, averaged.
+classes, averaged; 1/eB: jets of QCD per one that passes a cut with signal efficiency eS.
 
 ![Loss against epochs]({name}_loss.png)
 
@@ -197,11 +199,11 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
 
 
 def metrics_table(results: dict) -> str:
-    """A line per metric of results.json."""
-    rows = [["metric", "value"]]
+    """A line per metric of results.json that the card explains."""
+    rows = [["metric", "value"], *([title, results[key].text] for key, title in METRICS.items())]
     for key, value in results.items():
-        if isinstance(value, Result):
-            rows.append([METRICS.get(key, key), value.text])
+        if found := REJECTION.fullmatch(key):
+            rows.append([f"1/eB of {found[1]} against QCD, eS = {found[2]}", value.text])
     return markdown(rows, texts=1)
 
 

@@ -39,6 +39,7 @@ def trained(tmp_path_factory):
         trainer.fit(training, validation)
     results = {"dataset": "top", "model": "run", "data": "simulated"}
     results |= {"accuracy": Result(0.7, 0.1, 8), "auc": Result(0.8, 0.1, 8)}
+    results |= {"auc_one_vs_rest": Result(0.8, 0.1, 8), "rejection_top_0.5": Result(9.0, 1.0, 8)}
     write_results(run / "results.json", {**results, "confusion": [[0.7, 0.3], [0.2, 0.8]]})
     about = {"config": trainer.about["config"], "revision": "0123abc", "task": "pretraining"}
     write_json(run / "config.json", about)
@@ -72,6 +73,8 @@ def test_a_run_becomes_a_backbone_with_its_card_and_digest(trained, folder, caps
     assert digest in card
     assert (folder / "SHA256SUMS").read_text() == f"{digest}  tiny.h5\n"
     assert "0.70 ± 0.10" in card
+    assert "| 1/eB of top against QCD, eS = 0.5 | 9.0 ± 1.0 |" in card
+    assert "one_vs_rest" not in card
     for figure in ("loss", "confusion"):
         assert (folder / f"tiny_{figure}.png").is_file()
     assert "Learning curve" not in card
