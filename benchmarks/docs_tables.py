@@ -21,7 +21,6 @@ from omnilearn.report.meanings import meanings
 from omnilearn.statistics.results import Result, read_results
 
 JETNET_CLASSES = ("g", "q", "t", "w", "z")
-SEARCH = ("0", "250")  # injected signal of the idealised search among the results
 UNFOLDED = "unfolding/events_64000"  # folder of the unfoldings of 64 000 events
 ALL_CONSTITUENTS = {  # run -> classifier, of those that see all constituents
     "deepsets": "DeepSets",
@@ -146,21 +145,6 @@ def by_observable(rows: Sequence[Row]) -> str:
     return markdown([["", *(OBSERVABLE_NAMES[name] for name in OBSERVABLES)], *cells], texts=1)
 
 
-def search(results: Path) -> str:
-    """The idealised search, from the backbone and from scratch."""
-    models = {"OmniLearn": "lhco_finetuned", "from scratch": "lhco_scratch"}
-    scans = {name: read(results, f"anomaly/{run}")["scan"] for name, run in models.items()}
-    head = ["injected signal", "S / sqrt(B)"]
-    head += [text for name in models for text in (f"{name}: max SIC", "bump hunt")]
-    rows: list[Sequence[str]] = [head]
-    for signal in SEARCH:
-        points = [scan["idealised"][f"signal{signal}"] for scan in scans.values()]
-        initial = f"{points[0]['initial_significance']:.3g}"
-        cells = [point[key].text for point in points for key in ("max_sic", "significance_0.01")]
-        rows.append([signal, initial, *cells])
-    return markdown(rows, texts=0)
-
-
 def aspen(results: Path) -> str:
     """Number of metrics in which a fine-tuned model is ahead of one from scratch."""
     (study,) = studies([], [results / "aspen"])
@@ -265,10 +249,10 @@ def tasks(results: Path) -> str:
         read(results, f"{UNFOLDED}/omnifold_{run}")["chi2_particle_tau21_unfolded"].text
         for run in ("omnilearn", "scratch")
     ]
-    sic = [
-        read(results, f"anomaly/lhco_{run}")["scan"]["idealised"]["signal250"]["max_sic"].text
-        for run in ("finetuned", "scratch")
+    scans = [
+        read(results, f"anomaly/idealised/lhco_{run}")["scan"] for run in ("finetuned", "scratch")
     ]
+    sic = [scan["idealised"]["signal250"]["max_sic"].text for scan in scans]
     tagger = read(results, "backbone_small")["auc"].text
     codes = read(results, "backbone_small_tokens")["tokeniser"]["two_sample_auc"].text
     rejections = f"1/eB {tagged[0]} from 1000 jets, from scratch {tagged[1]}"
@@ -298,7 +282,6 @@ TABLES: dict[str, Callable[..., str]] = {
     "generated": generated,
     "unfolded": unfolded,
     "unfolded_responses": unfolded_responses,
-    "search": search,
     "aspen": aspen,
     "preprocessing": preprocessing_rates,
     "throughput": throughput,

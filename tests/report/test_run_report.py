@@ -120,7 +120,9 @@ def test_html_in_the_settings_of_a_run_is_shown_as_text(run, about):
 
 
 def test_several_trainings_have_one_report(tmp_path):
-    page = report_of(shutil.copytree(RESULTS / "anomaly" / "lhco_finetuned", tmp_path / "lhco"))
+    page = report_of(
+        shutil.copytree(RESULTS / "anomaly" / "salad" / "lhco_finetuned", tmp_path / "lhco")
+    )
     assert "idealised_signal250/seed1" in page.text
     assert "Search, cathode" in page.text
 
