@@ -24,7 +24,7 @@ from omnilearn.model.checkpoint import Checkpoint, checksum, load_checkpoint, sa
 from omnilearn.model.pet import PETConfig
 from omnilearn.plotting.scans import confusion_figure, learning_curve
 from omnilearn.plotting.style import grouped
-from omnilearn.statistics.results import read_results
+from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.figures import LossHistory, loss_curves
 from omnilearn.training.resume import position_of
 
@@ -199,11 +199,13 @@ def card(run: Path, curve: list[Path], name: str, out: Path, digest: str) -> str
 
 
 def metrics_table(results: dict) -> str:
-    """A line per metric of results.json that the card explains."""
-    rows = [["metric", "value"], *([title, results[key].text] for key, title in METRICS.items())]
+    """A line per metric of results.json but the AUC that repeats another one on equal classes."""
+    rows = [["metric", "value"]]
     for key, value in results.items():
-        if found := REJECTION.fullmatch(key):
-            rows.append([f"1/eB of {found[1]} against QCD, eS = {found[2]}", value.text])
+        if isinstance(value, Result) and key != "auc_one_vs_rest":
+            found = REJECTION.fullmatch(key)
+            title = f"1/eB of {found[1]} against QCD, eS = {found[2]}" if found else key
+            rows.append([METRICS.get(key, title), value.text])
     return markdown(rows, texts=1)
 
 
