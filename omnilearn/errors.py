@@ -100,10 +100,17 @@ def with_home_folder(argument: str) -> str:
     return os.path.expanduser(argument)
 
 
+def broken_link(path: str | os.PathLike[str]) -> str:
+    """The words "a link to TARGET, which is gone" where a path is one, else an empty text."""
+    if os.path.islink(path) and not os.path.exists(path):
+        return f"a link to {os.readlink(path)}, which is gone"
+    return ""
+
+
 def path_message(error: OSError) -> str:
     """The path of an error, what is wrong with it, and the missing target if it is a link."""
     path = os.fspath(error.filename)
     message = f"{path}: {PATH_ERRORS[error.errno]}"
-    if os.path.islink(path) and not os.path.exists(path):
-        message += f" (it is a link to {os.readlink(path)}, which is gone)"
+    if link := broken_link(path):
+        message += f" (it is {link})"
     return message

@@ -12,6 +12,8 @@ import stat
 import zipfile
 from pathlib import Path
 
+from omnilearn.errors import broken_link
+
 HDF5, NPZ, SAFETENSORS = "an HDF5 file", "an npz file", "a safetensors file"
 PICKLED = "which is never opened because it can run any code"
 CONVERT = "docs/tokens.md says how to write the arrays of a token model to an npz file"
@@ -66,8 +68,8 @@ def problem_of(path: Path | str) -> str:
     except ValueError as error:
         return f"is no path ({error})"
     except OSError as error:
-        if os.path.islink(path) and error.errno == errno.ENOENT:
-            return f"is a link to {os.readlink(path)}, which is gone"
+        if error.errno == errno.ENOENT and (link := broken_link(path)):
+            return f"is {link}"
         if error.errno in (errno.ENOENT, errno.ENOTDIR):
             return "not found"
         return f"cannot be opened ({error.strerror})"

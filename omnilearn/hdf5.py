@@ -24,7 +24,7 @@ import hdf5plugin  # noqa: F401 - registers its filters with h5py
 import numpy as np
 
 from omnilearn.atomic import atomic_path
-from omnilearn.errors import UserError
+from omnilearn.errors import UserError, broken_link
 from omnilearn.file_kinds import HDF5, recognised
 from omnilearn.hdf5_heap import refuse_endless_heaps
 from omnilearn.hdf5_sums import DIGEST, attributes, changed_keys, of_fixed_length, write_record
@@ -55,8 +55,8 @@ def open_for_reading(path: Path | str | BinaryIO, checked: bool = False, **optio
                 raise
             file = h5py.File(path, "r", locking=False, **options)
     except OSError as error:
-        if isinstance(path, str | Path) and os.path.islink(path) and not os.path.exists(path):
-            raise UserError(f"{path} is a link to {os.readlink(path)}, which is gone") from error
+        if isinstance(path, str | Path) and (link := broken_link(path)):
+            raise UserError(f"{path} is {link}") from error
         if reason := obstacle(error):
             raise UserError(f"{path} {reason}") from error
         raise

@@ -122,7 +122,8 @@ class Events:
     @cached_property
     def digest(self) -> str:
         """Of the content of all files, by which other events are noticed."""
-        return hashed(*(item["digest"].encode() for item in self.file_rows()[2]))
+        files = self.files[self.spec.levels[0]].rows_per_file()
+        return hashed(*(content(path).encode() for path, _ in files))
 
     def scatter(self, simulation: np.ndarray | None, data: np.ndarray | None) -> np.ndarray:
         """Values of all events (N,) from those of simulation (S,) and data (D,); None gives 0."""
