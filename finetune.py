@@ -18,7 +18,7 @@ from typing import Any
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
 from omnilearn.anomaly import task as anomaly
-from omnilearn.config import Config, Start, chosen
+from omnilearn.config import Config, Start, chosen, idle_flags
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import run_cli
 from omnilearn.generation import task as generation
@@ -85,7 +85,8 @@ def main() -> None:
     config_defaults, task_defaults = task.recipes(config, given(task.SETTINGS, known))
     config = configured(Config, {**defaults, **config_defaults}, known)
     settings = configured(task.SETTINGS, task_defaults, known)
-    arguments = parsed(parser, flags, task.idle_flags(config, start, settings), config, settings)
+    idle = idle_flags(spec) | task.idle_flags(config, start, settings)
+    arguments = parsed(parser, flags, idle, config, settings)
     name = run_name(config, spec.name, "finetuned" if start.path else "scratch")
     distributed.horovod()
     for repeat in repeated(config, name, arguments.repeats):

@@ -12,7 +12,7 @@ import sys
 from typing import cast
 
 import omnilearn.environment  # noqa: F401 - before anything loads Keras or matplotlib
-from omnilearn.config import Config, Start, chosen
+from omnilearn.config import Config, Start, chosen, idle_flags
 from omnilearn.data.catalogue import dataset
 from omnilearn.errors import run_cli
 from omnilearn.recipes import PRETRAINING, recipe
@@ -46,7 +46,8 @@ def main() -> None:
     config = configured(Config, recipe(table, spec.name, chosen(known, "preset")), known)
     settings = configured(tagging.SETTINGS if is_pet else TokenTraining, {}, known)
     task = tagging if is_pet else tokens
-    parsed(parser, flags, task.idle_flags(config, Start(), settings), config, settings)
+    idle = idle_flags(spec) | task.idle_flags(config, Start(), settings)
+    parsed(parser, flags, idle, config, settings)
     distributed.horovod()
     if is_pet:
         tagging.pretrain(spec, config, spec.name)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from omnilearn.data.spec import DIFFUSED_PT
+from omnilearn.data.spec import DIFFUSED_PT, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.settings import Settings, given, option
+from omnilearn.settings import Settings, given, option, without_effect
 from omnilearn.stored_json import read_json
 from omnilearn.typed import LARGEST_SEED, typed
 
@@ -232,6 +232,12 @@ FREE_TO_CHANGE = (
 def chosen(arguments: argparse.Namespace, name: str):
     """A setting on the command line, or its default, before there is a recipe."""
     return given(Config, arguments).get(name, getattr(Config, name))
+
+
+def idle_flags(spec: DatasetSpec) -> dict[str, str]:
+    """Flags without effect on every training with a dataset, and sentences that refuse them."""
+    jets = f"{spec.name}, whose constituents have no identity"
+    return {} if spec.has_identity else without_effect(jets, ["feature_drop"])
 
 
 @dataclass

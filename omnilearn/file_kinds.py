@@ -19,6 +19,7 @@ PICKLED = "which is never opened because it can run any code"
 CONVERT = "docs/tokens.md says how to write the arrays of a token model to an npz file"
 PUBLISHED = "token models start from one with --published-weights or --tokeniser"
 UNPACK = "unpack it with: {} -dc {{path}} > NEW"
+HDF5_WEIGHTS = "give the weights in HDF5, as model.save_weights('NAME.weights.h5') writes them"
 FIRST_BYTES = 512
 # pattern of the first bytes -> what the file is, and what helps
 KINDS: dict[bytes, tuple[str, str]] = {
@@ -44,6 +45,15 @@ KINDS: dict[bytes, tuple[str, str]] = {
     rb".{4}\x00{4}\{": (SAFETENSORS, PUBLISHED),
     rb"\s*\{": ("JSON text", "give the file with the numbers themselves"),
     rb"\x93NUMPY": ("an npy file, which has one array without a name", CONVERT),
+    rb"model_checkpoint_path:|\x00{2}.\x08.\x1a\x02": (
+        "part of a TensorFlow checkpoint",
+        HDF5_WEIGHTS,
+    ),
+    rb"\x08\x01\x12": ("a SavedModel of TensorFlow", HDF5_WEIGHTS),
+    rb"\x08[\x03-\x14][\x12:]": (
+        "an ONNX model",
+        "give the run or the checkpoint that it was exported from",
+    ),
     rb"root": ("a ROOT file", "jets in ROOT files are read by: python -m preprocessing"),
 }
 # end of the name of a file within a zip file -> what the zip file is, and what helps

@@ -13,7 +13,7 @@ from pathlib import Path
 import awkward as ak
 import numpy as np
 
-from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian
 from preprocessing.flat_hdf5 import require_classes
@@ -73,7 +73,7 @@ def require_one_version(converted: list[Shard], originals: list[Path]) -> None:
 
 def branches(spec: DatasetSpec) -> tuple[str, ...]:
     """The branches to read."""
-    flags = IDENTITY if spec.num_features > len(KINEMATIC_FEATURES) else ()
+    flags = IDENTITY if spec.has_identity else ()
     return (*MOMENTUM, *flags, *JET, LABEL)
 
 

@@ -50,7 +50,7 @@ class JetsInMemory:
         """
         flat = constituents_of(constituents)
         is_given = flat.pdg_id is not None
-        if can_hide_identity and not is_given and spec.num_features > len(KINEMATIC_FEATURES):
+        if can_hide_identity and not is_given and spec.has_identity:
             log.info(f"no {PDG_ID}: the identity of the constituents is hidden from the model")
             spec = replace(spec, num_features=len(KINEMATIC_FEATURES))
         require_identity(is_given, spec)
@@ -86,7 +86,7 @@ class JetsInMemory:
 
 def require_identity(is_given: bool, spec: DatasetSpec) -> None:
     """Raise UserError where the model needs PDG ids that are not given, or has no use for them."""
-    needed = spec.num_features > len(KINEMATIC_FEATURES)
+    needed = spec.has_identity
     if needed and not is_given:
         raise UserError(
             f"constituents: no {PDG_ID}; the model was trained on jets of {spec.title} with the "

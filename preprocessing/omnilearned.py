@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 import requests
 
-from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from preprocessing.identity import identity
@@ -100,7 +100,7 @@ class Reader:
     @property
     def columns(self) -> int:
         """Columns of `data` that are read."""
-        return 5 if self.spec.num_features > len(KINEMATIC_FEATURES) else 4
+        return 5 if self.spec.has_identity else 4
 
     def shards(self, raw: Path) -> list[Shard]:
         """One output file per file; raises UserError for further files of another layout."""
@@ -202,7 +202,7 @@ class Reader:
         eta_rel, phi_rel = flat[:, :2].T
         pt, energy = np.exp(flat[:, 2:4]).T
         flags = None
-        if self.spec.num_features > len(KINEMATIC_FEATURES):
+        if self.spec.has_identity:
             pdg_id = pdg_ids(flat[:, 4], owner, path, first_row)
             flags = identity(pdg_id, path, "data")[:, : self.spec.num_features - 7]
         jet, known = recover_jets(counts, pt, eta_rel, phi_rel, energy)

@@ -33,9 +33,9 @@ class Shard:
         """Index of the share of each row (rows,) of a file.
 
         It is a hash of seed, file name and row, so that splits are disjoint and do not depend on
-        chunks, order or the number of processes.
+        chunks, order, the number of processes, or whether the file is compressed.
         """
-        name = source.name.encode(errors="surrogateescape")  # may be any bytes
+        name = public_name(source).encode(errors="surrogateescape")  # may be any bytes
         salt = np.random.SeedSequence([seed, zlib.crc32(name)])
         hashed = rows.astype(np.uint64) + salt.generate_state(1, np.uint64)
         for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):

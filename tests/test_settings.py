@@ -28,7 +28,8 @@ COMMANDS = {
         "tokeniser-lr tokeniser-epochs tokeniser-only clip-norm",
         "body-factor padding label-drop tokeniser-heads tokeniser-body-factor",
     ),
-    "finetune.py top": ("backbone feature-drop padding", "label-drop published-weights jet-epochs"),
+    "finetune.py top": ("backbone padding", "feature-drop label-drop published-weights"),
+    "finetune.py qg": ("backbone feature-drop padding", "label-drop published-weights jet-epochs"),
     "finetune.py jetnet30": (
         "jet-network-lr jet-network-batch jet-epochs label-drop",
         "feature-drop jet-network-body-factor",

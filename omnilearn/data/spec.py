@@ -78,6 +78,11 @@ class DatasetSpec:
         return self.jets_per_event * max(1, len(self.levels))
 
     @property
+    def has_identity(self) -> bool:
+        """Whether charge, or charge and kind, of the constituents are stored."""
+        return self.num_features > len(KINEMATIC_FEATURES)
+
+    @property
     def constituent_columns(self) -> int:
         """Numbers kept of a constituent: its features, then its extra columns."""
         return self.num_features + len(self.constituent_extra)

@@ -51,6 +51,11 @@ def test_the_name_of_a_file_may_be_any_bytes():
     assert set(split_of(ROWS[:100], os.fsdecode(b"r\xe9sum\xe9.root"))) == {0, 1, 2}
 
 
+def test_the_split_of_a_row_does_not_depend_on_the_compression_of_its_file():
+    compressed = split_of(ROWS, name="train.h5.gz")
+    np.testing.assert_array_equal(compressed, split_of(ROWS, name="train.h5"))
+
+
 def test_the_split_of_a_row_does_not_depend_on_the_chunk():
     np.testing.assert_array_equal(split_of(ROWS)[500:700], split_of(ROWS[500:700]))
 
