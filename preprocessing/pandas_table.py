@@ -6,6 +6,7 @@ unpickle the attributes of the file, which may run any code.
 """
 
 import pickletools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ BLOCK = "values_block"  # prefix of a field of several columns
 TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1"}
 LISTS = {"LIST", "EMPTY_LIST"}
+CATEGORIES = re.compile(r"/meta/[^/]+/meta$")  # a table beside another one, of a column's values
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Table:
     blocks: list[tuple[h5py.Dataset, str | None]]  # dataset, and its field in a compound table
     widths: list[int]  # columns of each block
     names: list[str] | None  # in the stored order; None if the file has none
+    # values of the codes of each block, NaN last; None for a block that holds the values themselves
+    categories: list[np.ndarray | None]
 
     def __len__(self) -> int:
         return len(self.blocks[0][0])
@@ -41,10 +45,13 @@ class Table:
         """Rows first to last in the stored order of columns: (rows, width) float64."""
         table = np.empty((last - first, self.width))
         stop, stored = 0, {}
-        for (dataset, name), width in zip(self.blocks, self.widths, strict=True):
+        for (dataset, name), width, values in zip(
+            self.blocks, self.widths, self.categories, strict=True
+        ):
             if dataset.name not in stored:
                 stored[dataset.name] = dataset[first:last]
             block = stored[dataset.name] if name is None else stored[dataset.name][name]
+            block = block if values is None else values[block]  # a missing value has the code -1
             start, stop = stop, stop + width
             table[:, start:stop] = block.reshape(len(block), width)
         return table
@@ -62,6 +69,7 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     dataset's, for the message.
     """
     group = table_group(file, path, title, key)
+    categories: list[np.ndarray | None]
     if is_compound(group):  # pandas format='table'
         dataset = group["table"]
         kinds = {
@@ -76,12 +84,14 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
             pickled_names(kinds[name]) or ([] if name.startswith(BLOCK) else [name])
             for name in fields
         ]
+        categories = [stored_categories(group, name, path) for name in fields]
     else:  # pandas format='fixed': one dataset per block
         fields = sorted(name[: -len("_values")] for name in group if name.endswith("_values"))
         blocks = [(group[f"{name}_values"], None) for name in fields]
         types = [dataset.dtype for dataset, _ in blocks]
         widths = [(*dataset.shape, 0, 0)[1] for dataset, _ in blocks]
         names = [stored_names(group[f"{name}_items"][:]) for name in fields]
+        categories = [None] * len(fields)  # pandas writes none in this layout
     for name, kind in zip(fields, types, strict=True):
         if kind.kind not in "biuf":
             raise UserError(
@@ -95,7 +105,13 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     if not blocks or len(blocks[0][0]) == 0:
         raise UserError(f"{path} holds no jets; download it again")
     flat = [name for block in names for name in block]
-    return Table(blocks, widths, flat if len(flat) == sum(widths) else None)
+    if flat and len(flat) != sum(widths):
+        raise UserError(
+            f"{path}: the {sum(widths)} columns of {group.name[1:]!r} have no plain names but "
+            f"{', '.join(flat[:4])} ...; give each one text or number (not several levels), and "
+            "write the table again"
+        )
+    return Table(blocks, widths, flat or None, categories)
 
 
 def is_compound(group: h5py.Group) -> bool:
@@ -108,7 +124,8 @@ def table_group(file: h5py.File, path: Path, title: str, key: str | None) -> h5p
     tables = []
 
     def add_table(name: str, item: h5py.HLObject) -> None:
-        if isinstance(item, h5py.Group) and (is_compound(item) or "axis0" in item):
+        is_table = isinstance(item, h5py.Group) and (is_compound(item) or "axis0" in item)
+        if is_table and not CATEGORIES.search(name):
             tables.append(name)
 
     file.visititems(add_table)
@@ -120,6 +137,22 @@ def table_group(file: h5py.File, path: Path, title: str, key: str | None) -> h5p
         f"{path} {problem}: {', '.join(tables or file) or 'nothing'}; the public files of {title} "
         "have one"
     )
+
+
+def stored_categories(group: h5py.Group, field: str, path: Path) -> np.ndarray | None:
+    """The values of the codes of a field, then NaN; None for a field that is not categorical.
+
+    Raises UserError for values that are no numbers.
+    """
+    if bytes_of(group["table"].attrs.get(f"{field}_meta", b"")) != b"category":
+        return None
+    values = group[f"meta/{field}/meta/table"]["values"]
+    if values.dtype.kind not in "biuf":
+        raise UserError(
+            f"{path}: {group.name[1:]}/{field} holds categories of {values.dtype} and no numbers; "
+            "drop that column or make it a number, and write the table again"
+        )
+    return np.append(values.astype(np.float64), np.nan)
 
 
 def is_index(name: str, kind: bytes) -> bool:

@@ -64,9 +64,9 @@ def shards(raw: Path) -> list[Shard]:
 def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
     """The public table, and the position of each of the columns READ; None for the public order.
 
-    Other columns are ignored; a table without names, or with numbers for them, is in the public
-    order. Raises UserError if there is no table, a column that is read is missing among the names,
-    or a table without them has not 806 columns.
+    Other columns are ignored. A table without names is in the public order, and so are the numbers
+    in place of names. Raises UserError if there is no table, a column that is read is missing among
+    the names, or a table without them has not 806 columns.
     """
     table = pandas_table.open_table(file, path, TOP.name, KEY)
     names = tuple(table.names or ())
@@ -84,7 +84,8 @@ def open_table(file: h5py.File, path: Path) -> tuple[Table, list[int] | None]:
             f"{path}: the table {KEY!r} has {table.width} columns, but the public "
             f"files of top have {len(COLUMNS)}"
         )
-    return table, None
+    order = sorted(range(len(names)), key=lambda index: int(names[index]))
+    return table, [order[COLUMNS.index(name)] for name in READ] if names else None
 
 
 def count(path: Path) -> int:

@@ -71,6 +71,59 @@ def test_columns_of_another_order_are_found_by_their_names(top_table, write_top,
     assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
 
 
+@pytest.mark.parametrize("key", ["table", "events"])
+def test_categories_are_read_by_their_values_and_not_by_their_codes(
+    top_table, write_top, tmp_path, key
+):
+    table = top_table(40)
+    frame = as_frame(table)
+    frame["is_signal_new"] = pd.Categorical(frame["is_signal_new"], categories=[1, 0])
+    frame.to_hdf(tmp_path / "pandas.h5", key=key, format="table")
+    assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
+
+
+@pytest.mark.parametrize(
+    ("categories", "words"),
+    [
+        ([1], "table/is_signal_new is not a finite number in jet"),  # 0 is a missing value
+        (["top", "QCD"], "holds categories of |S3 and no numbers; drop that column or make it"),
+    ],
+)
+def test_categories_that_are_missing_or_text_are_refused(
+    top_table, refused, tmp_path, categories, words
+):
+    frame = as_frame(top_table(40))
+    labels = frame["is_signal_new"]
+    labels = labels[labels == 1] if categories == [1] else labels.map({0: "QCD", 1: "top"})
+    frame["is_signal_new"] = labels.astype(pd.CategoricalDtype(categories))
+    (tmp_path / "raw").mkdir()
+    frame.to_hdf(tmp_path / "raw/train.h5", key="table", format="table")
+    assert words in refused("top", *TRAIN)
+
+
+@pytest.mark.parametrize("layout", ["table", "fixed"])
+@pytest.mark.parametrize("order", ["types", "any"])
+def test_columns_with_numbers_in_place_of_names_are_in_the_public_order(
+    top_table, write_top, tmp_path, layout, order
+):
+    table = top_table(40)
+    frame = pd.DataFrame(table.astype("f4"))
+    if order == "types":  # the label is stored before ttv, whose type came later
+        frame = frame.astype({804: "i8"}).astype({805: "i4"})
+    else:
+        frame = frame[list(np.random.default_rng(3).permutation(806))]
+    frame.to_hdf(tmp_path / "pandas.h5", key="table", format=layout)
+    assert_same_jets(tmp_path / "pandas.h5", read_all(write_top(tmp_path / "plain.h5", table)))
+
+
+def test_names_of_several_levels_are_refused(top_table, refused, tmp_path):
+    frame = as_frame(top_table(40))
+    frame.columns = pd.MultiIndex.from_product([["jet"], frame.columns])
+    (tmp_path / "raw").mkdir()
+    frame.to_hdf(tmp_path / "raw/train.h5", key="table", format="table")
+    assert "806 columns of 'table' have no plain names but jet, E_0" in refused("top", *TRAIN)
+
+
 @pytest.mark.parametrize("layout", ["table", "fixed"])
 def test_columns_that_are_not_read_may_be_absent(top_table, write_top, tmp_path, layout):
     table = top_table(40)
