@@ -15,7 +15,15 @@ from omnilearn.data.catalogue import ATLAS
 from omnilearn.errors import UserError
 from preprocessing.flat_hdf5 import Column, open_columns, require_classes
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
-from preprocessing.sources import RemoteFile, Shard, named, names_in, require_files, require_finite
+from preprocessing.sources import (
+    RemoteFile,
+    Shard,
+    named,
+    names_in,
+    refuse_row,
+    require_files,
+    require_finite,
+)
 
 SLOTS = 200
 GEV = 1e-3  # per MeV
@@ -105,7 +113,10 @@ def chunk(stored: dict[str, np.ndarray], path: Path, first_row: int) -> JetChunk
     """Columns of the file as jets in GeV."""
     require_classes(stored["labels"], ATLAS, path, "labels", first_row)
     unit = np.array([GEV, 1.0, 1.0, GEV])  # pt, eta, phi and energy or mass
-    real = stored["fjet_clus_pt"] > 0
+    pt = stored["fjet_clus_pt"]
+    problem, remedy = "fjet_clus_pt is below 0", "empty slots must be 0"
+    refuse_row((pt < 0).any(axis=1), path, problem, first_row, remedy)
+    real = pt > 0
     constituents = np.stack([stored[key][real] for key in CONSTITUENT], axis=-1) * unit
     jet = np.stack([stored[key] for key in JET], axis=-1) * unit
     pt, eta, _, mass = jet.T

@@ -21,7 +21,7 @@ from omnilearn.parent_process import end_with_parent
 from omnilearn.progress import progress
 from preprocessing import jet_file, omnilearned
 from preprocessing.copies import FirstJets, require_different
-from preprocessing.jet_chunk import prepare, require_gev
+from preprocessing.jet_chunk import prepare, require_consistent, require_gev
 from preprocessing.jet_file import Provenance
 from preprocessing.shuffle import Buckets
 from preprocessing.sources import SPLITS, Shard
@@ -136,15 +136,19 @@ class Job:
         for chunk in self.reader.read(source):
             advance(len(chunk.label) + sum(chunk.rejected.values()))
             jet_pt = chunk.jet[chunk.jet[:, 0] != 0, 0]
-            if len(jet_pt) and not checked:
+            is_first = len(jet_pt) > 0 and not checked
+            if is_first:
                 require_gev(jet_pt, spec, source)
+            split, chunks = self.shard.split_of(chunk.rows, source, self.seed), [chunk]
+            if len(self.outputs) > 1:
+                chunks = [chunk.take(split == share) for share in range(len(self.outputs))]
+            parts = [prepare(part, spec, source) for part in chunks]
+            if is_first:  # after `prepare`, which names the first impossible jet
+                require_consistent(chunk, spec, source)
                 checked = True
-            split = self.shard.split_of(chunk.rows, source, self.seed)
-            for share, (_, provenance) in enumerate(self.outputs):
-                selected = chunk if len(self.outputs) == 1 else chunk.take(split == share)
-                prepared = prepare(selected, spec, source)
+            for (_, provenance), bucket, prepared in zip(self.outputs, buckets, parts, strict=True):
                 prepared.records["source"][:, 0] = index
-                buckets[share].scatter(prepared)
+                bucket.scatter(prepared)
                 provenance.jets_per_class += np.bincount(
                     prepared.records["label"], minlength=spec.num_classes
                 )

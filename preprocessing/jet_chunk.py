@@ -7,12 +7,23 @@ import numpy as np
 
 from omnilearn.data.spec import KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.kinematics import count_clipped, from_cartesian, invariant_mass, relative_features
+from omnilearn.kinematics import (
+    count_clipped,
+    delta_phi,
+    from_cartesian,
+    invariant_mass,
+    relative_features,
+    to_cartesian,
+)
 
 CHUNK_ROWS = 4096  # jets read at a time; bounds the memory of a run
 MOMENTUM_LIMIT = 1e8  # GeV; above any collider, and its square is far from overflow
 ETA_LIMIT = 20.0
 PHI_LIMIT = 7.0  # a jet's phi may run from -pi to pi or from 0 to 2 pi
+# the sum of the constituents over their jet, which may be calibrated, groomed or cut to its slots
+SUM_LIMITS = {"pt": (1 / 3, 3.0), "energy": (1 / 3, 3.0), "mass": (1 / 5, 5.0)}
+LEAST_MASS = 1.0  # GeV, of a sum; the mass of a jet of one constituent has no ratio
+LEAST_ENERGY = 0.9  # over the momentum of a constituent; the rest is rounding
 
 
 @dataclass
@@ -192,6 +203,53 @@ def require_gev(jet_pt: np.ndarray, spec: DatasetSpec, path: Path) -> None:
     )
 
 
+def require_consistent(chunk: JetChunk, spec: DatasetSpec, path: Path) -> None:
+    """Raise UserError where the constituents do not add up to about their jets, in the median.
+
+    It notices units and columns that differ between both, angles in degrees, and jets in another
+    order than their constituents. Constituents of impossible eta are left to `require_physical`.
+    """
+    owner = np.repeat(np.arange(len(chunk.counts)), chunk.counts)
+    real = (chunk.constituents[:, 0] > 0) & (np.abs(chunk.constituents[:, 1]) <= ETA_LIMIT)
+    pt, eta, _, energy = chunk.constituents[real].T
+    summed = summed_jets(to_cartesian(chunk.constituents[real]), owner[real], len(chunk.counts))
+    filled = (summed[:, 0] > 0) & (chunk.jet[:, 0] > 0)
+    if not filled.any():
+        return
+    summed, jet = summed[filled], chunk.jet[filled]
+    angles = summed[:, 1] - jet[:, 1], delta_phi(summed[:, 2], jet[:, 2])
+    distance = float(np.median(np.hypot(*angles)))
+    if not distance <= spec.jet_radius / 2:
+        raise UserError(
+            f"{path}: the sum of the constituents is {distance:.3g} away from their jet in eta and "
+            "phi (median), expected about 0; both must be in radians, in the columns of the public "
+            "files, and jets in the order of their constituents"
+        )
+    expected = "expected about 1; both must be in the same unit, in the columns of the public files"
+    mass = invariant_mass(summed)
+    massive = mass > LEAST_MASS
+    sums = {
+        "pt": (summed[:, 0], jet[:, 0]),
+        "energy": (summed[:, 3], jet[:, 3]),
+        "mass": (mass[massive], invariant_mass(jet)[massive]),
+    }
+    for name, (of_sum, of_jet) in sums.items():
+        low, high = SUM_LIMITS[name]
+        with np.errstate(divide="ignore"):  # of a jet whose rounded mass is 0
+            ratio = float(np.median(of_sum / of_jet)) if len(of_jet) else 1.0
+        if not low <= ratio <= high:
+            raise UserError(
+                f"{path}: the sum of the constituents has {ratio:.3g} times the {name} of their "
+                f"jet (median), {expected}"
+            )
+    ratio = float(np.median(energy / (pt * np.cosh(eta))))
+    if not ratio >= LEAST_ENERGY:
+        raise UserError(
+            f"{path}: the energy of a constituent is {ratio:.3g} times its momentum (median), "
+            f"{expected}"
+        )
+
+
 def require_physical(
     chunk: JetChunk,
     constituents: np.ndarray,
@@ -206,11 +264,9 @@ def require_physical(
     refuse(filled & ~good_jet, "has an impossible jet pt, eta, phi or energy", chunk, path)
     bad_label = (chunk.label < 0) | (chunk.label >= spec.num_classes)
     refuse(bad_label, f"has a label outside 0-{spec.num_classes - 1}", chunk, path)
-    pt, energy = constituents[:, 0], constituents[:, 3]
-    possible = np.isfinite(constituents).all(axis=1) & (energy > 0)
-    possible &= (energy < MOMENTUM_LIMIT) & (pt < MOMENTUM_LIMIT)
+    possible = (np.abs(constituents) < limit).all(axis=1) & (constituents[:, 3] > 0)
     bad = np.bincount(owner[~possible], minlength=len(filled)) > 0
-    refuse(bad, "has a constituent of impossible pt or energy", chunk, path)
+    refuse(bad, "has a constituent of impossible pt, eta, phi or energy", chunk, path)
     for name in ("weight", "observables"):
         values = getattr(chunk, name)
         if values is not None:

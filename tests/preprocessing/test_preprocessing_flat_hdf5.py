@@ -199,3 +199,78 @@ def test_the_downloads_are_the_files_that_are_read():
         assert flat_files.FILES[name] in [file.name for file in reader.REMOTE]
         assert isinstance(reader.REMOTE, tuple)
         assert all(file.url.startswith("https://") for file in reader.REMOTE)
+
+
+# what is changed alone, while the rest of the file stays -> words of the refusal
+INCONSISTENT = {
+    "constituents in GeV": (
+        "atlas",
+        {"fjet_clus_pt": lambda v: v / 1000, "fjet_clus_E": lambda v: v / 1000},
+        "has 0.001 times the pt of their jet",
+    ),
+    "energies in GeV": (
+        "atlas",
+        {"fjet_clus_E": lambda v: v / 1000},
+        "has 0.001 times the energy of their jet",
+    ),
+    "jet masses in GeV": (
+        "atlas",
+        {"fjet_m": lambda v: v / 1000},
+        "has 1e+03 times the mass of their jet",
+    ),
+    "degrees": ("atlas", {"fjet_clus_phi": np.degrees}, "has a constituent of impossible"),
+    "jets in another order": (
+        "atlas",
+        {f"fjet_{name}": lambda v: v[::-1] for name in ("pt", "eta", "phi", "m")},
+        "jets in the order of their constituents",
+    ),
+    "energies below the momenta": (
+        "atlas",
+        {"fjet_clus_E": lambda v: v / 2},
+        "the energy of a constituent is 0.5 times its momentum",
+    ),
+    "pt that is not relative": (
+        "jetnet30",
+        {"particle_features": lambda v: v * [1, 1, 1000, 1]},
+        "has 1e+03 times the pt of their jet",
+    ),
+    "eta and phi exchanged": (
+        "aspen",
+        {"jet_kinematics": lambda v: v[:, [0, 2, 1, 3]]},
+        "away from their jet",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", INCONSISTENT)
+def test_constituents_that_do_not_fit_their_jets_are_refused(toy_jets, make, refused, raw, mistake):
+    name, changes, words = INCONSISTENT[mistake]
+    arrays = flat_files.columns(name, toy_jets)
+    make(name, {key: change(arrays[key]) for key, change in changes.items()})
+    message = refused(name)
+    assert f"{raw / flat_files.FILES[name]}: " in message
+    assert words in message
+
+
+def test_calibrated_jets_of_some_of_their_constituents_are_read(toy_jets, make, convert):
+    arrays = flat_files.columns("atlas", toy_jets)
+    soft = {key: values * (np.arange(200) < 8) for key, values in arrays.items() if "clus" in key}
+    make("atlas", {"fjet_pt": arrays["fjet_pt"] * 1.2, "fjet_m": arrays["fjet_m"] * 1.4} | soft)
+    assert "jets (QCD" in convert("atlas")
+
+
+@pytest.mark.parametrize(
+    ("key", "filler", "words"),
+    [
+        ("fjet_clus_eta", -999, "jet 7 (counted from 0) has a constituent of impossible pt, eta"),
+        ("fjet_clus_phi", 400, "jet 7 (counted from 0) has a constituent of impossible pt, eta"),
+        ("fjet_clus_pt", -999, "fjet_clus_pt is below 0 in jet 7"),
+    ],
+)
+def test_an_impossible_constituent_is_refused_with_its_jet(
+    toy_jets, make, refused, key, filler, words
+):
+    values = flat_files.columns("atlas", toy_jets)[key].copy()
+    values[7, 1] = filler
+    make("atlas", {key: values})
+    assert words in refused("atlas")
