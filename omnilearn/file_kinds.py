@@ -15,20 +15,16 @@ from pathlib import Path
 from omnilearn.errors import broken_link
 
 HDF5, NPZ, SAFETENSORS = "an HDF5 file", "an npz file", "a safetensors file"
+ROOT, GZIP, DAMAGED_ZIP = "a ROOT file", "compressed with gzip", "a truncated or damaged zip file"
 PICKLED = "which is never opened because it can run any code"
 CONVERT = "docs/tokens.md says how to write the arrays of a token model to an npz file"
 PUBLISHED = "token models start from one with --published-weights or --tokeniser"
 UNPACK = "unpack it with: {} -dc {{path}} > NEW"
 HDF5_WEIGHTS = "give the weights in HDF5, as model.save_weights('NAME.weights.h5') writes them"
 FIRST_BYTES = 512
-# pattern of the first bytes -> what the file is, and what helps
-KINDS: dict[bytes, tuple[str, str]] = {
+# pattern of the first bytes -> what the file is, and what helps whatever was expected
+KINDS_OF_ANY: dict[bytes, tuple[str, str]] = {
     rb"$": ("empty", "it is truncated or damaged: download or copy it again"),
-    rb"\x89HDF\r\n\x1a\n": (
-        HDF5,
-        "--backbone takes checkpoints of this suite, --released-weights files of the released "
-        "OmniLearn",
-    ),
     rb"version https://git-lfs": (
         "a pointer of Git LFS, which stands for the file",
         "get the file itself with: git lfs pull",
@@ -37,10 +33,19 @@ KINDS: dict[bytes, tuple[str, str]] = {
         "a web page",
         "download the file itself; the page, opened in a browser, may say why it was sent",
     ),
-    rb"\x1f\x8b": ("compressed with gzip", UNPACK.format("gzip")),
+    rb"\x1f\x8b": (GZIP, UNPACK.format("gzip")),
     rb"BZh\d": ("compressed with bzip2", UNPACK.format("bzip2")),
     rb"\xfd7zXZ\x00": ("compressed with xz", UNPACK.format("xz")),
     rb"\x28\xb5\x2f\xfd": ("compressed with zstd", UNPACK.format("zstd")),
+}
+# the same where weights were expected
+KINDS: dict[bytes, tuple[str, str]] = {
+    **KINDS_OF_ANY,
+    rb"\x89HDF\r\n\x1a\n": (
+        HDF5,
+        "--backbone takes checkpoints of this suite, --released-weights files of the released "
+        "OmniLearn",
+    ),
     rb"\x80[\x02-\x05]": (f"a pickle of Python, {PICKLED}", CONVERT),
     rb".{4}\x00{4}\{": (SAFETENSORS, PUBLISHED),
     rb"\s*\{": ("JSON text", "give the file with the numbers themselves"),
@@ -54,7 +59,7 @@ KINDS: dict[bytes, tuple[str, str]] = {
         "an ONNX model",
         "give the run or the checkpoint that it was exported from",
     ),
-    rb"root": ("a ROOT file", "jets in ROOT files are read by: python -m preprocessing"),
+    rb"root": (ROOT, "jets in ROOT files are read by: python -m preprocessing"),
 }
 # end of the name of a file within a zip file -> what the zip file is, and what helps
 ZIP_KINDS = {
@@ -113,7 +118,7 @@ def kind_of_zip(path: Path | str) -> tuple[str, str]:
         with zipfile.ZipFile(path) as file:
             names = file.namelist()
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-        return "a truncated or damaged zip file", "download or write it again"
+        return DAMAGED_ZIP, "download or write it again"
     for end, kind in ZIP_KINDS.items():
         if any(name.endswith(end) for name in names):
             return kind

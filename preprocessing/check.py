@@ -17,6 +17,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.data.layout import StoredLayout, remedy, stored_layout
 from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import HDF5, problem_of
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.hdf5_sums import attributes
 from omnilearn.kinematics import count_clipped
@@ -50,10 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print a summary of the file; raises UserError if the suite cannot train on it."""
     path = arguments.file
-    if not path.is_file():
-        raise UserError(f"{path} not found; expected an HDF5 file of jets")
+    if problem := problem_of(path):
+        raise UserError(f"{path} {problem}; expected an HDF5 file of jets")
     problems, figures = [], []
-    with reading(path, MEND), open_for_reading(path) as file:
+    with reading(path, MEND, HDF5), open_for_reading(path) as file:
         if DIGEST in attributes(file) and not is_as_written(path):
             problems.append("it does not hold what was written any more: damaged, or changed since")
         log.info(description(file, path))

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import DAMAGED_ZIP, GZIP, HDF5, KINDS_OF_ANY, NPZ, ROOT, recognised
 
 SPLITS = ("train", "val", "test")
+# suffix of a public file, without .gz -> what it is
+FORMATS = {".h5": HDF5, ".hdf5": HDF5, ".npz": NPZ, ".root": ROOT, ".tar": "a tar archive"}
 UNKNOWN_NAME = "has no public name, and its jets would be left out; move it away, or name it as one"
 
 
@@ -130,19 +133,38 @@ def mix_classes(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
 
 
 @contextmanager
-def reading(path: Path, remedy: str = "download it again") -> Iterator[None]:
-    """Turn any exception of a file library about a damaged file into a UserError with `remedy`."""
+def reading(path: Path, remedy: str = "download it again", expected: str = "") -> Iterator[None]:
+    """Turn any exception of a file library about a damaged file into a UserError with `remedy`.
+
+    expected: the format of the file, where it is not that of the suffix.
+    """
     try:
         yield
     except UserError:
         raise
     except Exception as error:
+        if other := of_another_kind(path, remedy, expected):
+            raise UserError(f"{path} is {other}") from error
         # the type of the exception depends on the damaged bytes
         first_line = (str(error).strip().splitlines() or [""])[0][:200]
         reason = f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
         raise UserError(
             f"{path} cannot be read ({reason}); it is truncated or damaged, {remedy}"
         ) from error
+
+
+def of_another_kind(path: Path, remedy: str, expected: str = "") -> str:
+    """What a file is in place of the format `expected`, or that of its suffix, and what helps.
+
+    Empty for a damaged file. Servers send pages in place of files, repositories their pointers.
+    """
+    expected = expected or FORMATS.get(Path(public_name(path)).suffix.lower(), "")
+    found, helps = recognised(path)
+    # an HDF5 file may be compressed as a whole
+    if not expected or found in ("", expected, DAMAGED_ZIP) or (expected, found) == (HDF5, GZIP):
+        return ""
+    of_any_file = found in [kind for kind, _ in KINDS_OF_ANY.values()] or helps.startswith("unpack")
+    return f"{found}; expected {expected}; {helps if of_any_file else remedy}"
 
 
 def unexpected_files(folder: Path, expected: set[Path]) -> list[Path]:
