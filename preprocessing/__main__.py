@@ -8,6 +8,7 @@ python -m preprocessing check DATA/top/train/FILE           inspect a converted 
 
 import argparse
 import os
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -25,9 +26,14 @@ from preprocessing.convert import Job, convert, reader_of
 from preprocessing.finished_files import damaged_files
 from preprocessing.jet_file import Provenance, is_complete, stored_fingerprints
 from preprocessing.source_digests import SourceDigests
-from preprocessing.sources import SPLITS, Shard, names_in, unexpected_files
+from preprocessing.sources import SPLITS, Shard, names_in, unexpected_files, visible_files
 
 NEEDED = ("train", "val")  # splits that a training needs
+# endings of public files in capitals or small letters, alone or before that of a partial download
+# or a copy, and of archives
+MAY_HOLD_JETS = re.compile(
+    r"\.(root|npz|h5|hdf5|parquet)(\W.*)?$|\.(tar|tgz|zip|7z|rar)(\.\w+)?$", re.IGNORECASE
+)
 # first argument that is no dataset -> module with add_arguments(parser) and run(arguments)
 COMMANDS = {"list": "listing", "download": "download", "check": "check"}
 
@@ -114,6 +120,13 @@ def require_no_unexpected_files(jobs: list[Job], folder: Path) -> None:
     """
     outputs = [output for job in jobs for output in job.outputs]
     expected = {path for path, _ in outputs}
+    folders = {path.parent.resolve() for path in expected}
+    for source in (source for job in jobs for source in job.shard.sources):
+        if source.suffix == ".h5" and source.parent.resolve() in folders:
+            raise UserError(
+                f"{source} is a public file where the new files belong, and a training would read "
+                "both; choose another --out"
+            )
     splits = {path.parent.name for path in expected}
     fingerprints = {text for _, provenance in outputs for text in provenance.fingerprints}
     spec = dataset(folder.name)
@@ -164,17 +177,26 @@ def select_shards(
     return selected
 
 
-def files_of_other_names(shards: list[Shard], raw: Path) -> list[str]:
-    """Names of files that the shards leave out, in `raw` and beside their sources, with an ending
-    of public files in capitals or small letters."""
-    sources = {source for shard in shards for source in shard.sources}
-    folders = {raw, *(source.parent for source in sources)}
-    others = {path for folder in folders for path in folder.iterdir() if path not in sources}
-    endings = omnilearned.PUBLIC_SUFFIXES
+def files_of_other_names(shards: list[Shard], raw: Path, folder: Path) -> list[str]:
+    """Names below `raw` of the files that the shards leave out and that may hold jets.
+
+    `folder` has the converted files of an earlier run, and archives that the reader finds unpacked
+    are no such files.
+    """
+    sources = {source.resolve() for shard in shards for source in shard.sources}
+    public = getattr(import_module(f"preprocessing.{folder.name}"), "REMOTE", ())
+    archives = {file.name for file in public if file.folder}
+    converted = {(folder / split).resolve() for split in SPLITS}
+    others = (
+        path
+        for path in visible_files(raw)
+        if MAY_HOLD_JETS.search(path.name) and path.name not in archives and path.is_file()
+    )
     return sorted(
-        path.name
+        str(path.relative_to(raw))
         for path in others
-        if path.name.lower().endswith(endings) and path.name[0] != "." and path.is_file()
+        if path.resolve() not in sources
+        and not (path.parent.resolve() in converted and path.name.startswith(f"{folder.name}_"))
     )
 
 
@@ -215,7 +237,7 @@ def preprocess(arguments: argparse.Namespace) -> None:
     for split in SPLITS:
         files = sum(len(shard.sources) for shard in shards if split in dict(shard.shares))
         log.info(f"{split}: {files} public files" if files else f"{split}: no public files found")
-    if others := files_of_other_names(shards, raw):
+    if others := files_of_other_names(shards, raw, folder):
         log.warning(
             f"not read, their names are none of the public files of {spec.title}: "
             f"{', '.join(others[:5])}{f' and {len(others) - 5} more' if others[5:] else ''}"

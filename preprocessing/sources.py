@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -80,7 +80,19 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
             "out; make it readable or move it away"
         ) from error
 
-    paths, visited = [], set()
+    found = list(visible_files(folder, refuse))
+    require_files([path for path in found if path.is_symlink() and not path.exists()])
+    return sorted(path for path in found if path.name.endswith(suffixes))
+
+
+def visible_files(
+    folder: Path, refuse: Callable[[OSError], object] | None = None
+) -> Iterator[Path]:
+    """The files of `files_below` of any suffix, also broken links, in no order.
+
+    `refuse` is called with the error of a folder that cannot be listed.
+    """
+    visited = set()
     for parent, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
         real = os.path.realpath(parent)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -88,10 +100,7 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
             folders.clear()
             continue
         visited.add(real)
-        found = [Path(parent) / name for name in files if not name.startswith(".")]
-        require_files([path for path in found if path.is_symlink() and not path.exists()])
-        paths += [path for path in found if path.name.endswith(suffixes)]
-    return sorted(paths)
+        yield from (Path(parent) / name for name in files if not name.startswith("."))
 
 
 def public_name(path: Path) -> str:

@@ -185,3 +185,48 @@ def test_compressed_public_files_are_found_like_the_others(name, tmp_path):
     (tmp_path / f"{file}.gz").write_bytes(b"compressed")
     (shard,) = module.shards(tmp_path)
     assert shard.sources == (tmp_path / f"{file}.gz",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test.h5.part",
+        "test.h5.crdownload",
+        "test.h5.1",
+        "test.H5",
+        "test.h5~",
+        "more/test.h5",
+        "top.tar.gz",
+        "TOP.ZIP",
+    ],
+)
+def test_what_may_hold_jets_and_is_not_read_is_listed(write_top, convert, tmp_path, name):
+    write_top(tmp_path / "raw/train.h5")
+    write_top(tmp_path / "raw/val.h5", seed=1)
+    write_top(tmp_path / "raw" / name, seed=2)
+    for other in ("train.json", "train.h5py", "__MACOSX/._train.h5", ".test.h5.0123.partial"):
+        write_top(tmp_path / "raw" / other, seed=3)
+    assert f"names are none of the public files of Top tagging: {name}\n" in convert("top")
+
+
+def test_sources_and_converted_files_are_not_listed_as_left_out(
+    write_jetclass, preprocess, tmp_path
+):
+    raw = tmp_path / "jetclass"  # below which the converted files are written, too
+    write_jetclass(tmp_path / "elsewhere/HToBB_000.root", "Hbb")
+    write_jetclass(raw / "val/HToBB_120.root", "Hbb", seed=1)
+    (raw / "train").symlink_to(tmp_path / "elsewhere")
+    for _ in range(2):
+        status, printed, _ = preprocess("jetclass", "--raw", raw, "--out", tmp_path)
+        assert status == 0
+        assert "not read" not in printed
+
+
+def test_public_files_are_not_mixed_with_the_converted_ones(write_top, preprocess, tmp_path):
+    for split in ("train", "val"):
+        with h5py.File(write_top(tmp_path / f"top/{split}/a.h5"), "w") as file:
+            file["data"], file["pid"], file["global"] = np.zeros((3, 4, 4)), [0, 1, 1], np.zeros(3)
+    status, _, message = preprocess("top", "--raw", tmp_path / "top", "--out", tmp_path)
+    assert status == 2
+    assert "top/train/a.h5 is a public file where the new files belong" in message
+    assert "choose another --out" in message
