@@ -71,9 +71,9 @@ def require_length(name: str, values: np.ndarray, jets: int) -> None:
 def class_numbers(labels, classes: Sequence[str], jets: int) -> np.ndarray:
     """Labels (jets,) counting `classes` from 0, from numbers, names of classes, or one-hot rows.
 
-    Raises UserError for the first jet of no class.
+    Raises UserError for the first jet of no class, and for columns that are not named as they are.
     """
-    values = as_array("label", labels)
+    values = as_array("label", in_order_of(classes, labels))
     if values.ndim == 2 and values.shape[1] == 1:
         is_one_hot = len(classes) == 1 and values.dtype.kind in "biuf" and (values == 1).all()
         values = np.zeros(len(values), int) if is_one_hot else values[:, 0]
@@ -93,6 +93,25 @@ def class_numbers(labels, classes: Sequence[str], jets: int) -> np.ndarray:
     expected = f"0 to {len(classes) - 1}, for {', '.join(classes)}"
     require_classes(np.isin(label, np.arange(len(classes))), label, expected)
     return label.astype(np.int64)
+
+
+def in_order_of(classes: Sequence[str], labels):
+    """Labels with a column for each class, as pandas.get_dummies gives them, in the order of the
+    classes; other forms as they are.
+
+    The columns have the names or numbers of the classes; raises UserError for other ones.
+    """
+    names = [*getattr(labels, "columns", ())]
+    if len(names) < 2:
+        return labels
+    column = {str(name): name for name in names}
+    for known in (list(classes), [str(number) for number in range(len(classes))]):
+        if len(names) == len(known) and set(column) == set(known):
+            return labels[[column[name] for name in known]]
+    raise UserError(
+        f"label: the columns {', '.join(map(str, names))}; expected one column, or those of the "
+        f"classes {', '.join(classes)}"
+    )
 
 
 def require_classes(valid: np.ndarray, values: np.ndarray, expected: str) -> None:

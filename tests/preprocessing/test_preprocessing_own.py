@@ -7,6 +7,7 @@ import awkward as ak
 import flat_files
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from commands import output_of
 from documented import run_example
@@ -20,6 +21,7 @@ from omnilearn.errors import UserError
 from preprocessing import own
 from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own import write_dataset
+from preprocessing.own_columns import class_numbers
 from preprocessing.sources import SPLITS
 
 ABOUT = {"classes": ("QCD", "top"), "jet_radius": 0.8, "jet_pt_range": (550.0, 650.0)}
@@ -245,3 +247,20 @@ def test_the_example_that_writes_parts_gives_one_dataset(jets, tmp_path, monkeyp
         with JetFiles(find_files(tmp_path / "data", spec, split), spec) as files:
             jet_pt += files.gather(np.arange(files.num_jets))["jet"][:, 0].tolist()
     np.testing.assert_allclose(np.sort(jet_pt), np.sort(total[:, 0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("names", [("QCD", "top"), (0, 1), ("0", "1")])
+def test_columns_of_labels_are_those_of_the_classes_and_not_their_order(names):
+    labels = np.array([0, 1, 1, 0])
+    table = pd.DataFrame({name: labels == number for number, name in enumerate(names)})
+    for columns in (names, names[::-1]):
+        found = class_numbers(table[[*columns]], ("QCD", "top"), 4)
+        np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize("names", [("is_QCD", "is_top"), ("QCD", "QCD"), ("QCD", "top", "W")])
+def test_columns_of_labels_of_other_names_are_refused(names):
+    table = pd.DataFrame(np.eye(len(names), dtype=int), columns=names)
+    words = f"label: the columns {', '.join(names)}; expected one column, or those of the classes"
+    with pytest.raises(UserError, match=words):
+        class_numbers(table, ("QCD", "top"), len(names))
