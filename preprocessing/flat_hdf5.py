@@ -81,11 +81,13 @@ def find(file: h5py.File, column: Column, path: Path, title: str) -> h5py.Datase
         )
     dataset = file[key]
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
-        raise UserError(f"{path}: {key} holds no numbers; is this a file of {title}?")
+        found = getattr(dataset, "dtype", "a group")
+        raise UserError(f"{path}: {key} holds no numbers but {found}; is this a file of {title}?")
     if dataset.ndim == 0 or dataset.shape[1:] != column.shape:
         expected = " x ".join(["jets", *map(str, column.shape)])
         raise UserError(
-            f"{path}: {key} has shape {dataset.shape}, but files of {title} have {expected}"
+            f"{path}: {key} has shape {dataset.shape}, but files of {title} have ({expected}); "
+            "write it again in that shape, or download it again"
         )
     return dataset
 

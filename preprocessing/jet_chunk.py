@@ -20,6 +20,7 @@ CHUNK_ROWS = 4096  # jets read at a time; bounds the memory of a run
 MOMENTUM_LIMIT = 1e8  # GeV; above any collider, and its square is far from overflow
 ETA_LIMIT = 20.0
 PHI_LIMIT = 7.0  # a jet's phi may run from -pi to pi or from 0 to 2 pi
+HIGHEST_CHARGE = 2  # of a hadron
 # the sum of the constituents over their jet, which may be calibrated, groomed or cut to its slots
 SUM_LIMITS = {"pt": (1 / 3, 3.0), "energy": (1 / 3, 3.0), "mass": (1 / 5, 5.0)}
 LEAST_MASS = 1.0  # GeV, of a sum; the mass of a jet of one constituent has no ratio
@@ -133,6 +134,8 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
         constituents, further, owner = constituents[real], further[real], owner[real]
     multiplicity = np.bincount(owner, minlength=jets)
     require_physical(chunk, constituents, owner, multiplicity > 0, spec, path)
+    if chunk.identity is not None:
+        require_identity(chunk, further[:, : chunk.identity.shape[1]], owner, path)
     shape = (len(chunk.label), max(1, len(spec.levels)), spec.jets_per_event)
     filled = (multiplicity > 0).reshape(shape).all(axis=2)  # (rows, levels)
     # an event that lacks a jet at a level has none there
@@ -273,6 +276,17 @@ def require_physical(
             fits = np.abs(values) <= np.finfo(np.float32).max
             bad = ~fits.all(axis=tuple(range(1, values.ndim)))
             refuse(bad, f"has {name} that are not finite in float32", chunk, path)
+
+
+def require_identity(chunk: JetChunk, identity: np.ndarray, owner: np.ndarray, path: Path) -> None:
+    """Raise UserError for the first jet with a charge or flag (constituents, 1 or 6) that no
+    particle has, such as a filler."""
+    charge, flags = identity[:, 0], identity[:, 1:]
+    known = np.abs(charge) <= HIGHEST_CHARGE
+    known &= ((flags == 0) | (flags == 1)).all(axis=1)
+    bad = np.bincount(owner[~known], minlength=len(chunk.counts)) > 0
+    problem = f"has a constituent of a charge above {HIGHEST_CHARGE} or a flag other than 0 and 1"
+    refuse(bad, problem, chunk, path)
 
 
 def refuse(bad: np.ndarray, problem: str, chunk: JetChunk, path: Path) -> None:

@@ -212,3 +212,18 @@ def test_a_tree_of_another_name_or_without_jets_is_refused(refused, tmp_path):
         file.mktree("Events", {"x": "f4"})
         file["Events"].extend({"x": np.ones(3, np.float32)})
     assert "has no tree 'tree' but Events" in refused("jetclass", *TRAIN)
+
+
+@pytest.mark.parametrize(
+    ("branch", "value"), [("part_charge", -99), ("part_isPhoton", 7), ("part_isMuon", -1)]
+)
+def test_a_filler_in_place_of_an_identity_is_refused(
+    write_jetclass, toy_jets, refused, tmp_path, branch, value
+):
+    _, counts, _ = toy_jets(50, 0)
+    values = np.zeros(counts.sum(), np.float32)
+    values[counts[:3].sum()] = value
+    path = tmp_path / "raw/HToBB_000.root"
+    write_jetclass(path, "Hbb", **{branch: ak.unflatten(values, counts)})
+    message = refused("jetclass", *TRAIN)
+    assert f"{path}: jet 3 (counted from 0) has a constituent of a charge above 2 or a" in message
