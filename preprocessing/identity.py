@@ -6,6 +6,7 @@ import numpy as np
 
 from omnilearn.errors import UserError
 
+DEPOSITS = (1, 2)  # see SPECIES; -1 and -2 are quarks, or charges in place of ids
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 # |PDG id| -> (flag, electric charge of the positive id, mass in GeV); Review of Particle Physics,
 # where a lepton with positive id is negative. 1 and 2 are the hadronic and electromagnetic
@@ -58,7 +59,8 @@ def species_of(
     unique, inverse = np.unique(pdg_id, return_inverse=True)
     species = []
     for value in unique:
-        if not np.isfinite(value) or value != int(value) or abs(int(value)) not in SPECIES:
+        is_id = np.isfinite(value) and value == int(value) and abs(int(value)) in SPECIES
+        if not is_id or -int(value) in DEPOSITS:
             raise UserError(
                 f"{path}: {key} holds the particle {value:g}, which is no PDG id of a jet "
                 f"constituent ({', '.join(map(str, SPECIES))} are); is this file of another "

@@ -36,3 +36,8 @@ def test_masses_are_those_of_the_particle_data_tables():
 def test_an_impossible_particle_is_named(impossible):
     with pytest.raises(UserError, match=r"file\.npz: X holds the particle"):
         identity(np.array([211.0, impossible]), HERE, "X")
+
+
+def test_charges_in_place_of_ids_are_refused():
+    with pytest.raises(UserError, match="X holds the particle -1, which is no PDG id of a jet"):
+        identity(np.array([-1, 0, 1, 1]), Path("QG_jets.npz"), "X")
