@@ -50,6 +50,7 @@ FIT_TOLERANCE = 0.03  # relative distance of the energies to those of the fitted
 CENTRAL = 0.1  # |eta| below which the sign may be wrong
 # largest median differences of `global` and the recovered jets: relative in pt, in eta
 CONSISTENT = (0.3, 0.02)
+MOST_LOST = 2 / 3  # of the jets of a file; with exchanged columns few but central jets are left
 LOST = "jets whose eta cannot be recovered from their energies"
 
 
@@ -126,8 +127,10 @@ class Reader:
     def read(self, path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
         """The jets of one file, `chunk_rows` rows at a time.
 
-        Raises UserError on numbers that are not finite, and unknown labels and identities.
+        Raises UserError on numbers that are not finite, unknown labels and identities, and after
+        the last chunk where most of the jets were left out.
         """
+        lost = 0
         with open_public(path) as file:
             arrays = self.arrays(file, path)
             first_label = self.first_label(arrays["pid"], path)
@@ -143,7 +146,14 @@ class Reader:
                     whole != label, path, "pid is no whole number", first, "expected a class"
                 )
                 stored["pid"] = whole - first_label
-                yield self.chunk(stored, path, first)
+                jets = self.chunk(stored, path, first)
+                lost += jets.rejected.get(LOST, 0)
+                yield jets
+            if lost > MOST_LOST * len(arrays["data"]):
+                raise UserError(
+                    f"{path}: data has {lost} of {len(arrays['data'])} {LOST}; its columns must be "
+                    "eta_rel, phi_rel, log pt, log E"
+                )
 
     def arrays(self, file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
         """The arrays of an open file; raises UserError if they do not fit the dataset."""

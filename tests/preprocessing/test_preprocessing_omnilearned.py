@@ -215,3 +215,15 @@ def test_columns_that_are_not_read_may_be_missing_numbers(write):
         file["data"][:, :, 5:] = np.nan  # impact parameters
     (chunk,) = omnilearned.Reader(JETCLASS).read(path)
     np.testing.assert_array_equal(chunk.jet, expected.jet)
+
+
+@pytest.mark.parametrize("order", [[1, 0, 2, 3], [0, 1, 3, 2]], ids=["eta, phi", "pt, energy"])
+def test_a_file_of_exchanged_columns_is_refused_although_central_jets_are_left(
+    write, refused, order
+):
+    path = write("train/a.h5", columns=4, classes=2)
+    with h5py.File(path, "r+") as file:
+        file["data"][...] = file["data"][:][..., order]
+    message = refused("top", "--splits", "train")
+    assert f"{path}: data has " in message
+    assert "of 60 jets whose eta cannot be recovered from their energies; its columns" in message
