@@ -79,9 +79,9 @@ def find(file: h5py.File, column: Column, path: Path, title: str) -> h5py.Datase
             f"{path} has no {' or '.join(column.keys)} but {', '.join(file) or 'nothing'}; "
             f"is this a file of {title}?"
         )
-    dataset = file[key]
+    dataset = file.get(key)  # None for a link within the file whose target is gone
     if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
-        found = getattr(dataset, "dtype", "a group")
+        found = "a link to nothing" if dataset is None else getattr(dataset, "dtype", "a group")
         raise UserError(f"{path}: {key} holds no numbers but {found}; is this a file of {title}?")
     if dataset.ndim == 0 or dataset.shape[1:] != column.shape:
         expected = " x ".join(["jets", *map(str, column.shape)])

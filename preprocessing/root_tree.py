@@ -38,6 +38,11 @@ def open_tree(
                 "files have one"
             )
         tree = file[present[0]]
+        if not hasattr(tree, "num_entries"):
+            raise UserError(
+                f"{path}: {present[0]} is a {file.classname_of(present[0])} and no tree; is this "
+                f"{title}?"
+            )
         missing = [name for name in branches if name not in tree]
         if missing:
             raise UserError(f"{path}: the tree lacks the branch {missing[0]}; is this {title}?")

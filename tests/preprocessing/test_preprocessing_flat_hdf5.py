@@ -88,7 +88,11 @@ def test_words_in_place_of_numbers_are_refused(name, make, refused):
     with h5py.File(path, "a") as file:
         del file[key]
         file.create_group(key)
-    assert f"{key} holds no numbers" in refused(name)
+    assert f"{key} holds no numbers but a group" in refused(name)
+    with h5py.File(path, "a") as file:
+        del file[key]
+        file[key] = h5py.SoftLink("/elsewhere")
+    assert f"{key} holds no numbers but a link to nothing" in refused(name)
 
 
 @every_dataset

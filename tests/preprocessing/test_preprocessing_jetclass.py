@@ -212,6 +212,9 @@ def test_a_tree_of_another_name_or_without_jets_is_refused(refused, tmp_path):
         file.mktree("Events", {"x": "f4"})
         file["Events"].extend({"x": np.ones(3, np.float32)})
     assert "has no tree 'tree' but Events" in refused("jetclass", *TRAIN)
+    with uproot.recreate(tmp_path / "raw/HToBB_000.root") as file:
+        file["tree"] = np.histogram(np.ones(3))
+    assert "HToBB_000.root: tree is a TH1D and no tree" in refused("jetclass", *TRAIN)
 
 
 @pytest.mark.parametrize(
