@@ -28,6 +28,7 @@ from omnilearn.generation.figures import generation_figures
 from omnilearn.history import read_history
 from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
+from omnilearn.plotting.style import require_drawable
 from omnilearn.report.run_report import write_report
 from omnilearn.runs import cpu_model, refuse_links, trainings
 from omnilearn.settings import add_flags, configured, parsed
@@ -57,6 +58,7 @@ def evaluate(run: Path, settings: Evaluation) -> dict:
     config, about = read_config(run / "config.json")
     spec = dataset(about["dataset"] or "", settings.data or config.data)
     spec = as_trained(spec, run, slots=config.model == "pet")
+    require_drawable(spec)
     history = read_history(run)
     task, figures = task_of(run)
     results = task.evaluate(run, spec, config, about, settings)

@@ -11,6 +11,7 @@ the fine-tuned model reaches the best validation loss of the model from scratch.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from benchmarks import anomaly, unfolding
 from benchmarks.aspen_cells import cell_of
@@ -19,6 +20,8 @@ from benchmarks.published import OBSERVABLES
 from benchmarks.runs import Run, amount, read_run, read_runs
 from benchmarks.unfolding_tables import CLASSIFIERS, classifier_of
 from omnilearn.data.catalogue import CATALOGUE
+from omnilearn.data.declared import FILE_NAME, read_declaration
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.plotting.style import sample_title
@@ -81,13 +84,24 @@ def pairs(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
     """
     by_name: dict[str, dict[str, Path]] = {}
     for run in runs:
-        folder, spec = run.path.parent, CATALOGUE.get(run.dataset)
-        if not spec or run.network != "pet" or not trainings(folder):
+        folder = run.path.parent
+        if run.network != "pet" or not trainings(folder):
+            continue
+        spec = spec_of(run)
+        if not spec:
             continue
         if run.is_generation or (run.is_tagging and spec.num_classes == 2):
             name = run.dataset + (f"_{run.train_jets}" if run.train_jets else "")
             keep_first(by_name.setdefault(name, {}), model_of(run), folder)
     return {name: runs for name, runs in by_name.items() if len(runs) == 2}
+
+
+def spec_of(run: Run) -> DatasetSpec | None:
+    """The dataset of a run: that of the catalogue, or the one that the run declares."""
+    declaration = trainings(run.path.parent)[0] / FILE_NAME
+    if run.dataset not in CATALOGUE and declaration.is_file():
+        return read_declaration(declaration, run.dataset)
+    return CATALOGUE.get(run.dataset)
 
 
 def model_of(run: Run) -> str:
@@ -108,7 +122,7 @@ def keep_first(runs: dict[str, Path], label: str, folder: Path) -> None:
 def draw_pair(name: str, runs: dict[str, Path], out: Path) -> None:
     """Draw losses of a pair, and ROC curves of taggers; print the gain in convergence."""
     scratch = read_run(runs[SCRATCH])
-    spec = CATALOGUE[scratch.dataset]
+    spec = cast(DatasetSpec, spec_of(scratch))
     if scratch.is_generation:
         compare_losses(runs, out, f"{name}_", sample_title(spec.title, scratch.data, None))
     else:

@@ -23,6 +23,7 @@ from omnilearn.config import data_folder, read_config
 from omnilearn.data.catalogue import CATALOGUE, as_trained, dataset
 from omnilearn.data.declared import FILE_NAME, read_declaration
 from omnilearn.data.pipeline import Pipeline, pad_batch
+from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.file_kinds import problem_of
@@ -60,8 +61,10 @@ class Tagger:
     def __init__(self, name: str, checkpoint: Checkpoint, spec: DatasetSpec, batch: int = 256):
         """batch: jets evaluated together; raises UserError where the model is not one of `spec`."""
         self.name, self.batch = name, batch
-        self.classes = checkpoint.class_names or spec.class_names
         require_same_dataset(checkpoint, spec)
+        config = checkpoint.record.get("config", {})
+        spec, self._columns = of_classes(spec, config.get("classes", ""))  # those of the training
+        self.classes = spec.class_names
         self.model: PET | OmniJet
         if isinstance(checkpoint.model_config, OmniJetConfig):
             self.spec = token_spec(spec, checkpoint.model_config.tokeniser)
@@ -69,7 +72,7 @@ class Tagger:
         else:
             self.spec, self.model = spec, build_pet(checkpoint)
             # where it was hidden in a share of the training jets
-            self.can_hide_identity = bool(checkpoint.record.get("config", {}).get("feature_drop"))
+            self.can_hide_identity = bool(config.get("feature_drop"))
         slots = self.spec.max_constituents
         self._logits = compiled_for_batches(self.model.call, slots)
         self._tokens = compiled_for_batches(self.model.embed, slots)
@@ -94,7 +97,7 @@ class Tagger:
 
     def logits(self, jets) -> np.ndarray:
         """Logits (jets, classes) float32, whose softmax are the probabilities."""
-        return self._evaluated(self._logits, jets)
+        return self._evaluated(self._logits, jets)[:, self._columns]
 
     def embed(self, jets) -> np.ndarray:
         """The class token (jets, dim) float32 after all layers of the classifier head.
@@ -111,8 +114,7 @@ class Tagger:
         """1 / eB at this signal efficiency, with its statistical uncertainty.
 
         labels (jets,): numbers or names of the two classes, or one-hot; weight (jets,) or None.
-        See `omnilearn.tagging.metrics.rejection_curve` for definition and uncertainty. Raises
-        UserError for more than two classes.
+        Defined in `omnilearn.tagging.metrics.rejection_curve`. Raises UserError for more classes.
 
         >>> result = tagger.rejection(jets, labels, signal_efficiency=0.3)
         >>> result.value >= 1.0, result.n == len(jets)
@@ -138,7 +140,7 @@ class Tagger:
         """
         if not isinstance(self.model, PET):
             raise UserError(f"{self.name} is a token model; only PET is written as ONNX")
-        return write_onnx(Path(path).expanduser(), self.model, self.spec, self.classes, self.name)
+        return write_onnx(Path(path).expanduser(), self.model, self.spec, self._columns, self.name)
 
     def _evaluated(self, model: Callable, jets) -> np.ndarray:
         """Output (jets, ...) of the compiled model, computed batch by batch."""
@@ -154,9 +156,9 @@ class Tagger:
 class Generator:
     """A source of new jets: the network of jet kinematics and PET, with averaged weights."""
 
-    def __init__(self, run: Path, spec: DatasetSpec, batch: int = 256):
-        """batch: jets made together."""
-        self.name, self.classes = run.name, spec.class_names
+    def __init__(self, run: Path, spec: DatasetSpec, batch: int = 256, classes: str = ""):
+        """batch: jets made together; classes: those of the training, empty for all."""
+        self.name, self.classes = run.name, of_classes(spec, classes)[0].class_names
         self._sampler = Sampler(run, spec, Solver(), batch)
 
     def sample(
@@ -180,8 +182,8 @@ class Generator:
             raise UserError(
                 f"class_name {class_name!r}: {self.name} generates {', '.join(self.classes)}"
             )
-        label = self.classes.index(class_name)
         sampler = self._sampler
+        label = sampler.spec.class_names.index(class_name)
         sampler.seed, sampler.solver = seed, solver or Solver()
         return sampled_records(
             number, seed, lambda index: sampler.jet_set(index, np.full(len(index), label), None)
@@ -255,7 +257,7 @@ def load(
             spec = described(about, run, data, config.data)
             return of_checkpoint(run.name, checkpoint, spec, config.mode, batch)
     if task == "generation":
-        return Generator(run, described(about, run, data, config.data), batch)
+        return Generator(run, described(about, run, data, config.data), batch, config.classes)
     if task == "unfolding":
         return Unfolding(run)
     raise UserError(
@@ -322,10 +324,8 @@ def of_checkpoint(
     Its inputs are standardised as in its training, also where the dataset was made again.
     """
     spec = replace(spec, normalisation=checkpoint.normalisation or spec.normalisation)
-    if (
-        isinstance(checkpoint.model_config, OmniJetConfig)
-        and not checkpoint.model_config.num_classes
-    ):
+    config = checkpoint.model_config
+    if isinstance(config, OmniJetConfig) and not config.num_classes:
         return TokenGenerator(name, checkpoint, spec, batch)
     if mode == "generator":
         raise UserError(

@@ -79,11 +79,11 @@ def open_data(spec: DatasetSpec, config: Config) -> Data:
         spec, config.data, "val", config.batch, config.seed, config.val_jets, **common
     )
     validation.require_weights()
-    if config.classes and training.num_jets < config.train_jets:
+    if training.num_jets < config.train_jets:
+        of_classes = f" of the classes {config.classes}" if config.classes else ""
         raise UserError(
             f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "
-            f"{spec.name} jets of the classes {config.classes} for training; give so many, or "
-            "make more"
+            f"{spec.name} jets{of_classes} for training; give so many, or make more"
         )
     batches = training.steps_per_epoch
     steps = optimiser_steps(batches, config.accumulate)

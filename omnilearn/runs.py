@@ -24,6 +24,7 @@ from omnilearn.run_lock import TRAINING, hold, released
 from omnilearn.stored_json import read_json, write_json
 from omnilearn.training import distributed
 
+MEND = "make one with train.py or finetune.py"
 PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "horovod", "numpy", "h5py")
 _of_commands: list[set[Path]] = []  # for the command that is running: the runs that it trains
 
@@ -84,15 +85,15 @@ def trainings(run: Path) -> list[Path]:
     """
     if (run / "config.json").is_file():
         return [run]
-    runs = [
-        path.parent
-        for pattern in ("seed*", "*/seed*")
-        for path in run.glob(f"{pattern}/config.json")
-    ]
+    below = list(run.glob("*/seed*/config.json"))
+    cells = [path for path in below if read_config(path)[1].get("task") == "anomaly"]
+    runs = [path.parent for path in (*run.glob("seed*/config.json"), *cells)]
     if not runs:
+        several = [path.parent for path in run.glob("*/config.json")]
+        several += [path.parents[1] for path in below]
         raise UserError(
-            f"{run} is no run directory (no config.json, no seed*/config.json); make "
-            "one with train.py or finetune.py"
+            f"{run} is not a run directory (no config.json, no seed*/config.json); "
+            + (f"give one, such as {min(several)}" if several else MEND)
         )
     refuse_links(run)
     return sorted(runs, key=lambda path: (path.parent, len(path.name), path.name))

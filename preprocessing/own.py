@@ -242,10 +242,13 @@ def require_declaration(
         label.decode(errors="replace") if isinstance(label, bytes) else str(label)
         for label in given
     )
-    printable = all(label.isprintable() and label for label in names)
+    # they are in names of files, and separated by commas in --classes
+    fit = all(re.fullmatch("[^,/ ]|[^,/ ][^,/]*[^,/ ]", label) for label in names)
+    printable = fit and all(label.isprintable() for label in names)
     if not 1 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names) or not printable:
         raise UserError(
-            f"classes {names}: expected 1 to {MOST_CLASSES} printable names, all different"
+            f"classes {names}: expected 1 to {MOST_CLASSES} printable names, all different, "
+            "without commas, slashes, and spaces at the ends"
         )
     if not is_number(jet_radius) or not jet_radius > 0:
         raise UserError(f"jet_radius {jet_radius!r}: expected a number above zero")

@@ -20,6 +20,8 @@ def as_array(name: str, values) -> np.ndarray:
         values = np.ma.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name}: not understood ({error}); expected one for each jet") from error
+    if values.ndim == 0:
+        raise UserError(f"{name}: {values.item()!r} is a single value; expected one for each jet")
     missing = np.ma.getmaskarray(values)
     if values.dtype == object:
         is_none = np.array([is_missing(value) for value in values.ravel()])

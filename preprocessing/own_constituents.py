@@ -264,19 +264,19 @@ def plain_counts(counts) -> np.ndarray:
 
 def standard_names(columns: Columns) -> Columns:
     """The columns by our names; raises UserError for an unknown, doubled or missing one."""
+    names = {field: NAMES.get(field.lower().replace("_", "")) for field in columns}
+    known = [field for field, name in names.items() if name]
+    momenta = [{*three, last} for three in (MOMENTUM[:3], CARTESIAN) for last in ("energy", "mass")]
     renamed: Columns = {}
     for key, values in columns.items():
-        name = NAMES.get(key.lower().replace("_", ""))
+        name = names[key]
         if name is None:
-            raise UserError(
-                f"constituents: the field {key!r} is not known; leave it out, for instance with "
-                f"constituents[[{', '.join(repr(other) for other in columns if other != key)}]]; "
-                f"{EXPECTED}"
-            )
+            is_whole = {names[field] for field in known} - {PDG_ID} in momenta
+            mend = f"leave it out, for instance with constituents[{known}]; " if is_whole else ""
+            raise UserError(f"constituents: the field {key!r} is not known; {mend}{EXPECTED}")
         if name in renamed:
             raise UserError(f"constituents: {name} is there twice, once as {key!r}; keep one")
         renamed[name] = values
-    momenta = [{*three, last} for three in (MOMENTUM[:3], CARTESIAN) for last in ("energy", "mass")]
     if set(renamed) - {PDG_ID} not in momenta:
         raise UserError(
             f"constituents: {', '.join(columns)} with 2 axes are not one four-momentum; {EXPECTED}"

@@ -23,9 +23,9 @@ TASKS = (tagging, generation, unfolding, anomaly, tokens)
 # "--lr is -1" is no advice: the flag was given
 FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]+)(?![\w-]| is )")
 PROGRAM = re.compile(
-    r"train\.py|finetune\.py|evaluate\.py|python -m (\w+)|horovodrun|ptrepack|h5clear"
+    r"train\.py|finetune\.py|evaluate\.py|python -m (\w+)|horovodrun|ptrepack|h5clear|pip"
 )
-FOREIGN = ("horovodrun", "ptrepack", "h5clear")  # whose flags are not checked
+FOREIGN = ("horovodrun", "ptrepack", "h5clear", "pip")  # whose flags are not checked
 # raised by every program: evaluate.py reads jets and models, and trains classifiers of two samples
 SHARED = ("data", "model", "training", "statistics")
 OF_SCRIPTS = {

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from tiny_training import ARCHITECTURE
+from toy_jets import write_toy_dataset
 
 from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
-from omnilearn.fit import fresh, load_best, make_pet
+from omnilearn.fit import fresh, load_best, make_pet, open_data
 from omnilearn.model.checkpoint import save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
@@ -47,6 +48,15 @@ def test_a_backbone_for_other_features_is_refused(tmp_path, sizes, found):
 def test_a_dataset_of_fewer_slots_than_neighbours_is_refused():
     with pytest.raises(UserError, match="top has 10 slots per jet, but PET needs more than its 10"):
         make_pet(replace(TOP, max_constituents=10), Config(mode="classifier"), Start())
+
+
+def test_more_training_jets_than_there_are_are_refused(tmp_path):
+    """The number is that of tables and curves, also where all classes are used."""
+    write_toy_dataset(tmp_path, "top", {"train": 40, "val": 20})
+    config = Config(data=str(tmp_path), batch=10, train_jets=50, val_jets=50)
+    with pytest.raises(UserError, match=r"--train-jets is 50; .* holds 40 top jets for training"):
+        open_data(TOP, config)
+    assert open_data(TOP, replace(config, train_jets=40))[1].num_jets == 20
 
 
 def test_the_weights_of_a_fresh_model_are_drawn_from_the_seed():

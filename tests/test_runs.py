@@ -9,7 +9,7 @@ from omnilearn.config import Config, read_config
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.run_lock import TRAINING, released
-from omnilearn.runs import one_command, prepare_run, versions
+from omnilearn.runs import one_command, prepare_run, trainings, versions
 from omnilearn.training import distributed
 from omnilearn.writing_process import started
 
@@ -148,6 +148,19 @@ def test_a_folder_that_cannot_be_made_is_named(config, tmp_path, overwrite):
     for runs, name in ((tmp_path / "a_file", "top"), (tmp_path, "a_file"), ("/proc/here", "top")):
         with pytest.raises(UserError, match=rf"{runs}/{name} cannot be made .*--runs"):
             prepare_run(replace(config, runs=str(runs), name=name), "", ABOUT)
+
+
+def test_the_folder_of_all_runs_is_refused_with_the_name_of_a_run(config, tmp_path):
+    message = "is not a run directory .*"
+    with pytest.raises(UserError, match=message + r"; make one with train\.py"):
+        trainings(tmp_path)
+    run = prepare_run(config, "top", ABOUT)
+    with pytest.raises(UserError, match=f"{message}; give one, such as {run}"):
+        trainings(run.parent)
+    repeat = prepare_run(replace(config, runs=str(tmp_path / "all/top"), name="seed0"), "", ABOUT)
+    assert trainings(repeat.parent) == [repeat]
+    with pytest.raises(UserError, match=f"{message}; give one, such as {repeat.parent}"):
+        trainings(tmp_path / "all")
 
 
 def test_history_is_read_back_and_a_missing_one_is_named(tmp_path):

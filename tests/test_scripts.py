@@ -239,7 +239,7 @@ MISTAKES = {
         "finetune.py top --preset small --backbone {tmp}/runs/jetclass",
         "error: .*runs/jetclass not found",
     ),
-    "no run": ("evaluate.py {tmp}", "error: .* is no run directory"),
+    "no run": ("evaluate.py {tmp}", "error: .* is not a run directory"),
     "runs below a file": (
         "train.py jetclass --preset small --batch 8 --runs {data}/../file",
         "error: .*/file/jetclass cannot be made .*--runs",

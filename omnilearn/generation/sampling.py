@@ -22,7 +22,7 @@ from omnilearn.data.mixing import evaluation_lengths, length_groups
 from omnilearn.data.pipeline import Standardisation
 from omnilearn.data.spec import DIFFUSED, DatasetSpec
 from omnilearn.data.streams import JetStreams
-from omnilearn.diffusion import guided, sample
+from omnilearn.diffusion import EVALUATIONS, guided, sample
 from omnilearn.errors import UserError
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_kinematics import MULTIPLICITY
@@ -53,6 +53,12 @@ class Solver:
     steps: int = 20
     jet_steps: int = 128  # the network of jet kinematics is cheap
     guidance: float = 0.0
+
+    def __post_init__(self):
+        if self.name not in EVALUATIONS or min(self.steps, self.jet_steps) < 1:
+            raise UserError(
+                f"solver {self}: expected the name {' or '.join(EVALUATIONS)}, and 1 step or more"
+            )
 
 
 RELEASED = Solver("released", 300, 512)

@@ -11,10 +11,14 @@ from pathlib import Path
 import matplotlib
 import mplhep
 from matplotlib.axes import Axes
+from matplotlib.cbook import is_math_text
+from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 
 from omnilearn.atomic import atomic_path
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
 
 # Colours of trainings, distinct for colour-blind readers (arXiv:2107.02270).
 MODEL_COLOURS = {"OmniLearn": "#bd1f01", "from scratch": "#3f90da"}
@@ -69,6 +73,28 @@ def class_style(spec: DatasetSpec, name: str) -> dict[str, str]:
         if label.name == name:
             return {"label": label.latex, "color": label.colour}
     raise ValueError(f"{spec.name} has no class {name!r}, only {', '.join(spec.class_names)}")
+
+
+def require_drawable(spec: DatasetSpec) -> None:
+    """Raise UserError for a title, label or colour of your own that matplotlib cannot draw."""
+    texts = [("'title'", spec.title)]
+    texts += [(f"'latex' of the class {label.name}", label.latex) for label in spec.labels]
+    mend = f"; change it in the dataset.json of {spec.name}"
+    for what, text in texts:
+        try:
+            if is_math_text(text):
+                MathTextParser("path").parse(text)
+        except ValueError as error:
+            raise UserError(
+                f"{spec.name}: {what} is {text!r}; expected text, with mathematics that matplotlib "
+                f"knows between two dollar signs{mend}"
+            ) from error
+    for label in spec.labels:
+        if not is_color_like(label.colour):
+            raise UserError(
+                f"{spec.name}: 'colour' of the class {label.name} is {label.colour!r}; expected a "
+                f"colour of matplotlib, such as '#3f90da'{mend}"
+            )
 
 
 @contextmanager

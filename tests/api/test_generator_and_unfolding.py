@@ -100,6 +100,21 @@ def test_an_unknown_class_is_answered_with_those_that_there_are(generator):
         generator.sample(0, "t")
 
 
+def test_classes_that_a_training_left_out_are_not_sampled(generated, generator):
+    some = Generator(generated, JETNET30, 8, "t,g")
+    assert some.classes == ("g", "t")
+    with pytest.raises(UserError, match="class_name 'q': jetnet30_scratch generates g, t"):
+        some.sample(1, "q")
+    jets, expected = (each.sample(4, "t", seed=1, solver=FEW_STEPS) for each in (some, generator))
+    np.testing.assert_array_equal(jets.jet.pt, expected.jet.pt)
+
+
+@pytest.mark.parametrize("wrong", [("euler", 20), ("multistep", 0), ("multistep", 20, 0)])
+def test_an_unknown_solver_or_no_step_is_refused(wrong):
+    with pytest.raises(UserError, match="expected the name released or multistep or stochastic"):
+        Solver(*wrong)
+
+
 def test_unfolded_weights_come_with_their_replicas(unfolded):
     unfolding = load(unfolded)
     assert isinstance(unfolding, Unfolding)
@@ -129,7 +144,7 @@ def test_keras_with_another_backend_is_refused(unfolded, monkeypatch):
 
 
 def test_what_cannot_be_loaded_is_refused_in_a_sentence(generated, unfolded, tmp_path):
-    with pytest.raises(UserError, match=r"no run directory .* make one with train\.py"):
+    with pytest.raises(UserError, match=r"not a run directory .* make one with train\.py"):
         load(tmp_path)
     with pytest.raises(UserError, match=r"nowhere: no such run directory .* there is small, "):
         load(tmp_path / "nowhere")

@@ -98,7 +98,7 @@ def test_the_metadata_turn_features_into_inputs(checkpoint, tmp_path, monkeypatc
 
 def test_the_metadata_say_what_a_file_without_identity_holds():
     spec = replace(QG, num_features=7)
-    about = {k: json.loads(v) for k, v in onnx_file.metadata(spec, ("a", "b"), "run", 9).items()}
+    about = {k: json.loads(v) for k, v in onnx_file.metadata(spec, "run", 9).items()}
     assert len(about["constituents_mean"]) == len(about["constituents_std"]) == 7
     assert len(about["constituents"]) == 13
 
@@ -106,7 +106,7 @@ def test_the_metadata_say_what_a_file_without_identity_holds():
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     pytest.importorskip("tf2onnx")
     with pytest.raises(UserError, match="nowhere is no folder; choose another place for tagger"):
-        onnx_file.write_onnx(tmp_path / "nowhere/tagger.onnx", None, QG, QG.class_names)
+        onnx_file.write_onnx(tmp_path / "nowhere/tagger.onnx", None, QG, range(2))
 
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch, tmp_path):
@@ -114,5 +114,5 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(onnx_file, "import_module", absent)
-    with pytest.raises(UserError, match=r"tf2onnx is missing.*requirements-onnx\.txt"):
-        onnx_file.write_onnx(tmp_path / "tagger.onnx", None, QG, QG.class_names)
+    with pytest.raises(UserError, match=r"tf2onnx is missing.*--no-deps -r requirements-onnx\.txt"):
+        onnx_file.write_onnx(tmp_path / "tagger.onnx", None, QG, range(2))

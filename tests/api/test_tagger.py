@@ -60,6 +60,25 @@ def test_jets_in_memory_get_the_probabilities_that_evaluation_gives_their_files(
     assert np.ptp(probabilities[:, 0]) > 1e-4  # not all alike
 
 
+def test_a_training_on_some_classes_has_these_alone(tmp_path):
+    """As in evaluate.py: the other logits are those of no training."""
+    jets, label = toy_momenta()
+    label = np.where(label == 1, 2, np.arange(len(label)) % 2)
+    write_mine(tmp_path / "data", jets, label, classes=("QCD", "W", "top"))
+    line = f"finetune.py mine --data {tmp_path / 'data'} --runs {tmp_path} {SETTINGS}"
+    output_of(python(line, "--classes", "top,QCD"))
+    output_of(python("evaluate.py", tmp_path / "mine_top_QCD_scratch"))
+    some = load(tmp_path / "mine_top_QCD_scratch")
+    assert some.classes == ("QCD", "top")
+    with h5py.File(tmp_path / "data/mine/test/mine_test_000.h5") as file:
+        selected = file["source"][:, 1][file["pid"][:] != 1]
+    logits = read_predictions(tmp_path / "mine_top_QCD_scratch/predictions.h5")[0]["logits"]
+    expected = softmax(logits[:, [0, 2]], axis=1)
+    np.testing.assert_allclose(some.probabilities(jets[selected]), expected, atol=1e-6)
+    rejection = some.rejection(jets[selected], np.array(["QCD", "", "top"])[label[selected]])
+    assert rejection.n == len(selected)
+
+
 def test_every_form_of_jets_gives_the_same_numbers(tagger, test_jets):
     jets = test_jets[0][:5]
     expected = tagger.probabilities(jets)

@@ -1,11 +1,14 @@
 """Pairs of fine-tuned runs and runs from scratch: their figures and their convergence."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from benchmarks.figures import FINETUNED, SCRATCH, convergence, main, pairs
 from benchmarks.runs import read_runs
+from omnilearn.data.catalogue import TOP
+from omnilearn.data.declared import FILE_NAME, write_declaration
 from omnilearn.errors import UserError
 from omnilearn.history import write_history
 from omnilearn.statistics.results import Result, write_results
@@ -59,6 +62,15 @@ def test_figures_of_each_pair_are_drawn_and_the_gain_is_printed(make_run, tmp_pa
         "top_roc.png",
     }
     assert "2 epochs, 2.0 times fewer" in capsys.readouterr().out
+
+
+def test_a_dataset_of_your_own_is_drawn_as_its_runs_declare_it(make_run, tmp_path):
+    for name, backbone in (("a", "small"), ("b", None)):
+        run = make_run(name, backbone, [0.4, 0.3], dataset="my_tops")
+        write_declaration(run / FILE_NAME, replace(TOP, name="my_tops", title="My tops"))
+    main(["--runs", str(tmp_path), "--out", str(tmp_path / "figures")])
+    names = {path.name for path in (tmp_path / "figures").glob("*.png")}
+    assert names == {"my_tops_loss.png", "my_tops_roc.png"}
 
 
 def test_a_second_run_of_the_same_kind_is_reported_as_not_drawn(make_run, tmp_path, capsys):

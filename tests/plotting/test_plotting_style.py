@@ -1,10 +1,20 @@
 """Labels and colours come from the catalogue; a figure is written completely or not at all."""
 
+from dataclasses import replace
+
 import pytest
 from matplotlib import pyplot
 
 from omnilearn.data.catalogue import CATALOGUE, TOP
-from omnilearn.plotting.style import OTHER_COLOURS, class_style, figure, model_colour, sample_title
+from omnilearn.errors import UserError
+from omnilearn.plotting.style import (
+    OTHER_COLOURS,
+    class_style,
+    figure,
+    model_colour,
+    require_drawable,
+    sample_title,
+)
 
 
 def test_the_classes_of_a_dataset_have_distinct_colours():
@@ -17,6 +27,28 @@ def test_the_classes_of_a_dataset_have_distinct_colours():
 def test_an_unknown_class_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match="QCD, top"):
         class_style(TOP, "gluon")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"latex": "$H_$"},
+            r"'latex' of the class top is '\$H_\$'; expected .* dataset\.json of top",
+        ),
+        ({"latex": r"$\ttbar$"}, "'latex' of the class top"),
+        ({"colour": "tomato red"}, "'colour' of the class top is 'tomato red'"),
+    ],
+)
+def test_what_matplotlib_cannot_draw_is_refused_in_a_sentence(change, message):
+    background, signal = TOP.labels
+    with pytest.raises(UserError, match=message):
+        require_drawable(replace(TOP, labels=(background, replace(signal, **change))))
+    with pytest.raises(UserError, match="'title' is"):
+        require_drawable(replace(TOP, title="$H_$"))
+    for spec in CATALOGUE.values():
+        require_drawable(spec)
+    require_drawable(replace(TOP, title="worth 5$"))
 
 
 def test_a_known_model_has_one_colour_and_others_take_colours_by_position():

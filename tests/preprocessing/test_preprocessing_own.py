@@ -18,7 +18,7 @@ from omnilearn.data.catalogue import JETCLASS_NORMALISATION, TOP, dataset
 from omnilearn.data.layout import find_files
 from omnilearn.data.reader import JetFiles
 from omnilearn.errors import UserError
-from preprocessing import own
+from preprocessing import own, own_constituents
 from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own import write_dataset
 from preprocessing.own_columns import class_numbers
@@ -125,6 +125,22 @@ MISTAKES = {
         "constituents: pt, eta, phi, energy differ in length",
     ),
     "no energy": ({"constituents": lambda p: ak.Array([[{"pt": 1.0}]])}, "constituents: pt with"),
+    "prefixed fields": (
+        {
+            "constituents": lambda p: ak.Array(
+                [[{f"part_{key}": 1.0 for key in own_constituents.MOMENTUM}]]
+            )
+        },
+        "'part_pt' is not known; expected awkward jets",
+    ),
+    "two unknown fields": (
+        {
+            "constituents": lambda p: ak.Array(
+                [[dict.fromkeys((*own_constituents.MOMENTUM, "d0", "dz"), 1.0)]]
+            )
+        },
+        r"leave it out, for instance with constituents\[\['pt', 'eta', 'phi', 'energy'\]\]",
+    ),
     "nan": ({"constituents": lambda p: changed(p, 7, 1, np.nan)}, "jet 7 .* not finite"),
     "negative": ({"constituents": lambda p: changed(p, 3, 0, -1.0)}, "jet 3 .* negative pt; empty"),
     "degrees": ({"constituents": lambda p: changed(p, 5, 2, 90.0)}, "jet 5 .* radians"),
@@ -148,6 +164,11 @@ MISTAKES = {
     "numbered classes": ({"classes": {"top": 1, "QCD": 0}}, "expected a sequence of names"),
     "a number of classes": ({"classes": 2}, "classes 2: expected a sequence of names"),
     "unprintable class": ({"classes": ("QCD\n", "top")}, "expected 1 to 100 printable names"),
+    "comma in a class": ({"classes": ("q,g", "top")}, "all different, without commas, slashes"),
+    "slash in a class": ({"classes": ("q/g", "top")}, "without commas, slashes, and spaces"),
+    "space after a class": ({"classes": ("QCD ", "top")}, "and spaces at the ends"),
+    "no labels": ({"label": None}, "label: None is a single value; expected one for each jet"),
+    "one weight": ({"weight": 2.5}, "weight: 2.5 is a single value; expected one for each jet"),
     "numbers as classes": ({"classes": (0, 1)}, "classes .*: expected a sequence of names"),
     "one number": ({"jet_pt_range": 550.0}, "jet_pt_range 550.0: expected two rising numbers"),
     "half a slot": ({"max_constituents": 60.5}, "max_constituents 60.5: expected a whole number"),

@@ -127,7 +127,7 @@ def test_several_trainings_have_one_report(tmp_path):
 
 
 def test_a_report_of_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(UserError, match="no run directory"):
+    with pytest.raises(UserError, match="not a run directory"):
         write_report(tmp_path)
 
 
