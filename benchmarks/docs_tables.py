@@ -21,6 +21,16 @@ from omnilearn.report.meanings import meanings
 from omnilearn.statistics.results import Result, read_results
 
 JETNET_CLASSES = ("g", "q", "t", "w", "z")
+JETNET_RUNS = {  # row -> run of JetNet30
+    "from scratch": "scratch",
+    "from scratch, `--lr 4e-4`": "scratch_4e-4",
+    "from the backbone": "finetuned",
+    "from the backbone, `--lr 4e-4`": "finetuned_4e-4",
+    "from the backbone, `--lr 1e-3`": "finetuned_1e-3",
+    "from scratch, `--diffused-pt log_pt`": "scratch_log_pt",
+    "inclusive spectrum": "inclusive",
+    "true jets": "truth",
+}
 UNFOLDED = "unfolding/events_64000"  # folder of the unfoldings of 64 000 events
 ALL_CONSTITUENTS = {  # run -> classifier, of those that see all constituents
     "deepsets": "DeepSets",
@@ -65,13 +75,14 @@ def tagging_study(results: Path, dataset: str) -> str:
 
 
 def tagging_datasets(results: Path) -> str:
-    """The data sets of the tagging study with 1000 training jets, one line each."""
-    rows = [["data set", *tagging.COLUMNS, "test jets"]]
+    """The data sets of the tagging study, a line for each of 1000 and 10 000 training jets."""
+    rows = [["data set", "training jets", *tagging.COLUMNS, "test jets"]]
     for dataset in ("top", "atlas", "cms", "qg", "h1"):
         cells = tagging_cells(results, dataset)
-        test_jets = cells[tagging.MODELS[0], 1000]["auc"].n
-        columns = tagging.columns(cells, 1000, "rejection_0.5")
-        rows.append([f"`{dataset}`", *columns, str(test_jets)])
+        for jets in sorted({jets for _, jets in cells} & {1000, 10_000}):
+            test_jets = cells[tagging.MODELS[0], jets]["auc"].n
+            columns = tagging.columns(cells, jets, "rejection_0.5")
+            rows.append([f"`{dataset}`", str(jets), *columns, str(test_jets)])
     return markdown(rows, texts=1)
 
 
@@ -80,24 +91,18 @@ def tagging_cells(results: Path, dataset: str) -> dict[tagging.Key, dict]:
     return {(cell["model"], cell["training_jets"]): cell["metrics"] for cell in record["cells"]}
 
 
-def generated(results: Path, metric: str) -> str:
-    """A distance per class, in 10^-3: the generator, and samples to compare it with."""
-    scratch, backbone = (
-        read(results, f"generation/jetnet30_{start}") for start in ("scratch", "finetuned")
-    )
-    rows = {
-        "from scratch": scratch["generated"],
-        "from scratch, with true kinematics": scratch["ideal"],
-        "from the backbone": backbone["generated"],
-        "from the backbone, with true kinematics": backbone["ideal"],
-        "inclusive spectrum": read(results, "generation/jetnet30_inclusive")["generated"],
-        "true jets": read(results, "generation/jetnet30_truth")["generated"],
-    }
-    cells = [
-        [name, *(scaled(metrics[label][metric], 1000).text for label in JETNET_CLASSES)]
-        for name, metrics in rows.items()
-    ]
-    return markdown([[f"{metric.upper()} (10⁻³)", *JETNET_CLASSES], *cells], texts=1)
+def generated(results: Path, metric: str, kinematics: str = "generated") -> str:
+    """A distance per class, in 10^-3: the generators, and samples to compare them with.
+
+    kinematics: those of the jets are `generated`, or true (`ideal`); without a model they are true.
+    """
+    rows = [[f"{metric.upper()} (10⁻³)", *JETNET_CLASSES]]
+    for name, run in JETNET_RUNS.items():
+        sets = read(results, f"generation/jetnet30_{run}")
+        metrics = sets.get(kinematics, sets["generated"])
+        values = (scaled(metrics[label][metric], 1000).text for label in JETNET_CLASSES)
+        rows.append([name, *values])
+    return markdown(rows, texts=1)
 
 
 def as_text(value: Result | float) -> str:
