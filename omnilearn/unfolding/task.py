@@ -17,7 +17,7 @@ from omnilearn.fit import make_pet, require_training_jets
 from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.runs import prepare_run, revision, versions
-from omnilearn.settings import Settings, option, without_effect
+from omnilearn.settings import Settings, flag, option, without_effect
 from omnilearn.statistics.uncertainty import effective_size
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
@@ -105,8 +105,8 @@ def idle_flags(config: Config, start: Start, settings: UnfoldingSettings) -> dic
     if settings.step == "reweight":
         idle |= without_effect("the first step alone", OF_LATER_STEPS)
     if settings.classifier != "pet":
-        scratch = f"--classifier {settings.classifier} is trained from scratch; leave out "
-        idle |= {name: scratch + str(start.path) for name in ("backbone", "released_weights")}
+        scratch = f"--classifier {settings.classifier} is trained from scratch; leave out --"
+        idle |= {name: scratch + flag(name) for name in ("backbone", "released_weights")}
         idle |= without_effect("DeepSets", ["padding"])
     if settings.classifier == "trees":
         idle |= without_effect("trees, which are grown anew in every step", OF_NETWORKS)

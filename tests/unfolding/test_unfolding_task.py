@@ -224,7 +224,7 @@ def test_deep_sets_have_settings_of_their_own_which_flags_override(workdir):
         ),
         (("--clip", "1"), "--clip is 1.0; expected above 1"),
         (("--classifier", "deepsets", "--backbone", "runs/x"), "is trained from scratch"),
-        (("--backbone", "runs/x"), "--classifier trees is trained from scratch; leave out runs/x"),
+        (("--backbone", "runs/x"), "trees is trained from scratch; leave out --backbone"),
         (("--folds", "1"), "--folds is 1; expected 2 to 100"),
         (("--folds", "128"), "--folds is 128; expected 2 to 100"),
         (("--later-lr", "1e-4"), "--later-lr has no effect on trees"),
