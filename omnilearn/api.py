@@ -41,7 +41,7 @@ from omnilearn.tokens.generator import TokenGenerator
 from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.token_models import built_omnijet, token_spec
 from omnilearn.training.gradients import compiled_for_batches
-from omnilearn.typed import as_type
+from omnilearn.typed import as_type, with_typed_arguments
 from omnilearn.unfolding.unfolded_weights import UnfoldedWeights
 from preprocessing.jets_in_memory import JetsInMemory
 from preprocessing.own_columns import class_numbers, weights_and_scale
@@ -102,14 +102,14 @@ class Tagger:
     def embed(self, jets) -> np.ndarray:
         """The class token (jets, dim) float32 after all layers of the classifier head.
 
-        For a token model, the sum of the vectors of all tokens of the jet. The logits are linear
-        functions of it; for plots, clustering and heads of your own.
+        For a token model, the sum of the vectors of all tokens. The logits are linear in it.
 
         >>> len(tagger.embed(jets)) == len(jets)
         True
         """
         return self._evaluated(self._tokens, jets)
 
+    @with_typed_arguments
     def rejection(self, jets, labels, signal_efficiency: float = 0.5, weight=None) -> Result:
         """1 / eB at this signal efficiency, with its statistical uncertainty.
 
@@ -133,11 +133,9 @@ class Tagger:
         scores = pair_score(logits, signal, 1 - signal)
         return background_rejection(scores, labels == signal, weight, signal_efficiency)
 
+    @with_typed_arguments
     def export_onnx(self, path: Path | str) -> Path:
-        """Write the classifier as ONNX and return its path; see `onnx_file.write_onnx`.
-
-        Raises UserError for a token model.
-        """
+        """Write PET's classifier as ONNX, return its path; raises as `onnx_file.write_onnx`."""
         if not isinstance(self.model, PET):
             raise UserError(f"{self.name} is a token model; only PET is written as ONNX")
         return write_onnx(Path(path).expanduser(), self.model, self.spec, self._columns, self.name)
@@ -161,6 +159,7 @@ class Generator:
         self.name, self.classes = run.name, of_classes(spec, classes)[0].class_names
         self._sampler = Sampler(run, spec, Solver(), batch)
 
+    @with_typed_arguments
     def sample(
         self, number: int, class_name: str, *, seed: int = 0, solver: Solver | None = None
     ) -> ak.Array:
@@ -182,8 +181,7 @@ class Generator:
             raise UserError(
                 f"class_name {class_name!r}: {self.name} generates {', '.join(self.classes)}"
             )
-        sampler = self._sampler
-        label = sampler.spec.class_names.index(class_name)
+        sampler, label = self._sampler, self._sampler.spec.class_names.index(class_name)
         sampler.seed, sampler.solver = seed, solver or Solver()
         return sampled_records(
             number, seed, lambda index: sampler.jet_set(index, np.full(len(index), label), None)
@@ -207,6 +205,7 @@ class Unfolding:
 
 
 @float32_layers()
+@with_typed_arguments
 def load(
     place: Path | str, *, data: Path | str = "", batch: int = 256
 ) -> Tagger | Generator | TokenGenerator | Unfolding:
@@ -266,6 +265,7 @@ def load(
     )
 
 
+@with_typed_arguments
 def read_jets(
     name: str, split: str = "test", jets: int = 1000, data: Path | str = ""
 ) -> tuple[ak.Array, np.ndarray]:

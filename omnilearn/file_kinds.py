@@ -48,7 +48,10 @@ KINDS: dict[bytes, tuple[str, str]] = {
     ),
     rb"\x80[\x02-\x05]": (f"a pickle of Python, {PICKLED}", CONVERT),
     rb".{4}\x00{4}\{": (SAFETENSORS, PUBLISHED),
-    rb"\s*\{": ("JSON text", "give the file with the numbers themselves"),
+    rb"\s*\{": (
+        "JSON text",
+        "give the run directory that it is in, or the file with the numbers themselves",
+    ),
     rb"\x93NUMPY": ("an npy file, which has one array without a name", CONVERT),
     rb"model_checkpoint_path:|\x00{2}.\x08.\x1a\x02": (
         "part of a TensorFlow checkpoint",

@@ -79,12 +79,8 @@ def open_data(spec: DatasetSpec, config: Config) -> Data:
         spec, config.data, "val", config.batch, config.seed, config.val_jets, **common
     )
     validation.require_weights()
-    if training.num_jets < config.train_jets:
-        of_classes = f" of the classes {config.classes}" if config.classes else ""
-        raise UserError(
-            f"--train-jets is {config.train_jets}; {config.data} holds {training.num_jets} "
-            f"{spec.name} jets{of_classes} for training; give so many, or make more"
-        )
+    of_classes = f" of the classes {config.classes}" if config.classes else ""
+    require_training_jets(config, training.num_jets, f"{spec.name} jets{of_classes}")
     batches = training.steps_per_epoch
     steps = optimiser_steps(batches, config.accumulate)
     unused = batches - steps * config.accumulate
@@ -94,6 +90,15 @@ def open_data(spec: DatasetSpec, config: Config) -> Data:
         + f", {validation.num_jets} validation jets"
     )
     return training, validation
+
+
+def require_training_jets(config: Config, found: int, name: str) -> None:
+    """Raise UserError where there are fewer jets for training than --train-jets asks for."""
+    if found < config.train_jets:
+        raise UserError(
+            f"--train-jets is {config.train_jets}; {config.data} holds {found} {name} for "
+            "training; give so many, or make more"
+        )
 
 
 def fresh(model: Callable[..., Model], config, seed: int) -> Model:

@@ -7,6 +7,7 @@ config.json records configuration, data and versions; `evaluate.py` needs nothin
 
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -114,7 +115,15 @@ def refuse_links(run: Path) -> None:
 
 
 def make_folder(run: Path) -> None:
-    """Make the folder of a run; raises UserError where it holds files but no config.json."""
+    """Make the folder of a run.
+
+    Raises UserError where it holds files but no config.json, and for a repeat in a single training.
+    """
+    if re.fullmatch(r"seed\d+", run.name) and (run.parent / "config.json").is_file():
+        raise UserError(
+            f"{run.parent} holds a single training, and evaluate.py would pass over {run.name} in "
+            f"it; choose another name for the repeats, or delete {run.parent}"
+        )
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -125,6 +134,11 @@ def make_folder(run: Path) -> None:
     remove_leftovers(run)
     others = (path for path in run.iterdir() if not path.name.startswith(TRAINING))
     if not (run / "config.json").is_file() and any(others):
+        if repeats := sorted(path.parent.name for path in run.glob("seed*/config.json")):
+            raise UserError(
+                f"{run} holds the trainings of --repeats ({', '.join(repeats)}); give --repeats, "
+                "or choose another --name"
+            )
         raise UserError(
             f"{run} is not a run directory (no config.json) and is left alone; choose "
             "another --name"

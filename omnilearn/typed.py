@@ -1,17 +1,33 @@
-"""Dataclasses from stored JSON, whose values must have the types that the fields declare."""
+"""Values that must have the declared types: of stored JSON, and arguments from Python."""
 
 import dataclasses
+import functools
+import inspect
 import math
+import os
 import types
 import typing
+from collections.abc import Callable
+from numbers import Integral, Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from omnilearn.errors import UserError
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Kind = TypeVar("Kind", bound="DataclassInstance")
+Function = TypeVar("Function", bound=Callable)
 LARGEST = 2**53  # floats hold all whole numbers up to here
 LARGEST_SEED = 2**32 - 1  # that Keras can set
+# declared type of an argument -> types that are taken for it, of Python or NumPy, and their name
+ARGUMENTS: dict[Any, tuple[tuple[type, ...], str]] = {
+    int: ((Integral,), "a whole number"),
+    float: ((Real,), "a number"),
+    str: ((str,), "text"),
+    Path | str: ((str, os.PathLike), "a path"),
+}
 
 
 def typed(kind: type[Kind], stored: Any, path: str = "") -> Kind:
@@ -87,3 +103,32 @@ def short(value: Any) -> str:
 
 def below(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
+
+
+def with_typed_arguments(function: Function) -> Function:
+    """The function, which raises UserError naming an argument of another type than it declares.
+
+    Arguments without a declared type, or with another than those of `require_type`, are left alone.
+    """
+    hints, signature = typing.get_type_hints(function), inspect.signature(function)
+
+    @functools.wraps(function)
+    def checked(*arguments, **named):
+        for name, value in signature.bind(*arguments, **named).arguments.items():
+            require_type(hints.get(name), value, name)
+        return function(*arguments, **named)
+
+    return typing.cast(Function, checked)
+
+
+def require_type(hint: Any, value: Any, name: str) -> None:
+    """Raise UserError where a value given from Python is not a number, text, path or dataclass that
+    is declared; a bool is no number."""
+    if hint not in ARGUMENTS and value is None:
+        return
+    classes: list[type] = [kind for kind in typing.get_args(hint) if inspect.isclass(kind)]
+    kinds = tuple(filter(dataclasses.is_dataclass, classes))
+    words = " or ".join(kind.__name__ for kind in kinds)
+    accepted, expected = ARGUMENTS.get(hint, (kinds, f"a {words}"))
+    if accepted and (isinstance(value, bool) or not isinstance(value, accepted)):
+        raise UserError(f"{name} is {short(value)}; expected {expected}")

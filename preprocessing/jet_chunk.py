@@ -189,20 +189,28 @@ def prepare(chunk: JetChunk, spec: DatasetSpec, path: Path) -> PreparedJets:
     )
 
 
-def require_gev(jet_pt: np.ndarray, spec: DatasetSpec, path: Path) -> None:
-    """Raise UserError when the median of jet_pt (jets,) lies far outside the dataset's range."""
+def require_gev(
+    jet_pt: np.ndarray,
+    spec: DatasetSpec,
+    path: Path,
+    advice: str = "is this file of another dataset?",
+) -> None:
+    """Raise UserError when the median of jet_pt (jets,) lies far outside the dataset's range.
+
+    advice: the end of its message where the unit is not the cause.
+    """
     low, high = spec.jet_pt_range
     median = float(np.median(jet_pt))
     if low / 2 <= median <= 2 * high:  # the median of a few jets fluctuates
         return
-    hint = ""
+    hint = f"; {advice}"
     if median >= 100 * high:
         hint = "; the file looks like MeV, divide its momenta by 1000"
     elif median <= low / 100:
         hint = "; the file looks like TeV, multiply its momenta by 1000"
     raise UserError(
         f"{path}: the median jet pt is {median:g}, but jets of {spec.title} have "
-        f"{low:g}-{high:g} GeV{hint or '; is this file of another dataset?'}"
+        f"{low:g}-{high:g} GeV{hint}"
     )
 
 

@@ -64,7 +64,7 @@ class JetsInMemory:
         self.multiplicity = np.minimum(flat.counts, spec.max_constituents)
         self.edges = np.append(np.arange(0, jets, BLOCK_ROWS), jets)
         self._arrays = JetArrays(flat, np.zeros(jets, np.int64), None)
-        self._arrays.require_gev(spec, SOURCE)
+        self._arrays.require_gev(spec, SOURCE, "load a model that was trained on such jets")
 
     def gather(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Float32 arrays of the jets at increasing `rows`, as from `JetFiles.gather`.

@@ -16,7 +16,14 @@ import numpy as np
 
 from omnilearn.data.catalogue import CATALOGUE, JETCLASS_NORMALISATION
 from omnilearn.data.declared import FILE_NAME, write_declaration
-from omnilearn.data.spec import FEATURES, KINEMATIC_FEATURES, MOST_SLOTS, DatasetSpec, JetLabel
+from omnilearn.data.spec import (
+    FEATURES,
+    KINEMATIC_FEATURES,
+    LEAST_SLOTS,
+    MOST_SLOTS,
+    DatasetSpec,
+    JetLabel,
+)
 from omnilearn.errors import UserError
 from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import to_cartesian
@@ -94,7 +101,7 @@ def write_dataset(
         signal=len(classes) - 1,
     )
     jets = JetArrays(flat, labels, weight)
-    jets.require_gev(spec, SOURCE)
+    jets.require_gev(spec, SOURCE, "give the range of their pT in GeV as jet_pt_range")
     job = OwnJob.of(spec, jets, data, int(seed), group_numbers(group, count), scale)
     paths = [path for path, _ in job.outputs]
     if unexpected := unexpected_files(data / name, set(paths)):
@@ -131,8 +138,9 @@ class JetArrays:
         for first in range(0, len(self.label), CHUNK_ROWS):
             yield self.chunk(source, first, first + CHUNK_ROWS)
 
-    def require_gev(self, spec: DatasetSpec, source: Path) -> None:
-        """Raise UserError where the median pT of a chunk is far from the range of `spec`.
+    def require_gev(self, spec: DatasetSpec, source: Path, advice: str) -> None:
+        """Raise UserError, ending with the advice, where the median pT of a chunk is far from the
+        range of `spec`.
 
         Samples of different units may follow each other. Jets without constituents do not count.
         """
@@ -141,7 +149,7 @@ class JetArrays:
         for first, stop in pairwise(bounds.tolist()):
             pt = self.chunk(source, first, stop).jet[:, 0]
             if (pt > 0).any():
-                require_gev(pt[pt > 0], spec, source)
+                require_gev(pt[pt > 0], spec, source, advice)
 
     def chunk(self, source: Path, first: int, stop: int) -> JetChunk:
         """The jets first to stop, each the sum of its constituents."""
@@ -259,12 +267,15 @@ def require_declaration(
             f"jet_pt_range {jet_pt_range!r}: expected two rising numbers in GeV, for instance "
             "(550.0, 650.0)"
         )
-    for argument, value, least, most in (
-        ("max_constituents", max_constituents, 1, MOST_SLOTS),
-        ("seed", seed, 0, LARGEST_SEED),
+    why = "; slots may stay empty, and PET looks at the 10 nearest constituents of each"
+    for argument, value, least, most, reason in (
+        ("max_constituents", max_constituents, LEAST_SLOTS, MOST_SLOTS, why),
+        ("seed", seed, 0, LARGEST_SEED, ""),
     ):
         if not is_number(value) or value != int(value) or not least <= value <= most:
-            raise UserError(f"{argument} {value!r}: expected a whole number, {least} to {most}")
+            raise UserError(
+                f"{argument} {value!r}: expected a whole number, {least} to {most}{reason}"
+            )
     if not isinstance(splits, Mapping) or not all(map(is_number, splits.values())):
         raise UserError(f"splits {splits!r}: expected shares by name, as {SHARES}")
     if not {"train", "val"} <= set(splits) <= set(SPLITS) or min(splits.values()) <= 0:

@@ -52,7 +52,7 @@ CONTENT = {
     npz(): ("an npz file", "--published-weights"),
     npz()[:60]: ("a truncated or damaged zip file", "download or write it again"),
     save({"weight": np.zeros(3)}): ("a safetensors file", "--published-weights"),
-    b'{"weight_map": {}}': ("JSON text", "give the file with the numbers"),
+    b'{"weight_map": {}}': ("JSON text", "give the run directory that it is in"),
     b'model_checkpoint_path: "ck-1"': ("part of a TensorFlow checkpoint", "weights in HDF5"),
     b"\x00\x00\x06\x08\x01\x1a\x02\x08\x01": ("part of a TensorFlow checkpoint", "weights.h5"),
     b"\x08\x01\x12\x99:\n": ("a SavedModel of TensorFlow", "weights in HDF5"),

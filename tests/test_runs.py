@@ -9,7 +9,7 @@ from omnilearn.config import Config, read_config
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
 from omnilearn.run_lock import TRAINING, released
-from omnilearn.runs import one_command, prepare_run, trainings, versions
+from omnilearn.runs import one_command, prepare_run, repeated, trainings, versions
 from omnilearn.training import distributed
 from omnilearn.writing_process import started
 
@@ -106,6 +106,17 @@ def test_overwrite_deletes_this_run_and_no_other(config):
             (run.parent / name / "last.h5").write_text("weights of an earlier call")
             prepare_run(again, name, ABOUT)
             assert names(run.parent / name) == ["config.json"]
+
+
+def test_a_single_training_and_repeats_do_not_share_a_name(config):
+    """evaluate.py would take the single one and pass over the others."""
+    prepare_run(config, "one", ABOUT)
+    with pytest.raises(UserError, match=r"one holds a single training, .* another name for the"):
+        prepare_run(repeated(config, "one", 2)[0], "one", ABOUT)
+    for repeat in repeated(config, "several", 2):
+        prepare_run(repeat, "several", ABOUT)
+    with pytest.raises(UserError, match=r"trainings of --repeats \(seed0, seed1\); give --repeat"):
+        prepare_run(config, "several", ABOUT)
 
 
 def test_a_rank_that_joins_others_does_not_overwrite_their_run(config, monkeypatch):

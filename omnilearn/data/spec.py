@@ -18,6 +18,7 @@ FEATURES = (
 JET_FEATURES = ("jet_pt", "jet_eta", "jet_mass", "multiplicity")  # that the model is conditioned on
 DIFFUSED_PT = ("log_1_minus_pt_rel", "log_pt")  # published, and one that resolves soft constituents
 DIFFUSED = 3  # features that the generator head diffuses: eta_rel, phi_rel and one of DIFFUSED_PT
+LEAST_SLOTS = 11  # PET looks at the 10 nearest constituents of each; empty slots count
 MOST_SLOTS = 10_000  # per jet; limits the memory that a file can claim
 TOKEN_FEATURES = ("log_pt", "eta_rel", "phi_rel")  # features that become a token
 

@@ -7,7 +7,7 @@ are not made again.
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +41,7 @@ from omnilearn.training.gradients import compiled, compiled_for_batches
 from omnilearn.training.optimiser import EMA_MOMENTUM
 from omnilearn.training.random_streams import Stream
 from omnilearn.training.resume import position_of
+from omnilearn.typed import require_type
 
 PART = 2048  # jets of a part: an interruption loses at most one part per rank
 
@@ -55,6 +56,8 @@ class Solver:
     guidance: float = 0.0
 
     def __post_init__(self):
+        for item in fields(self):
+            require_type(item.type, getattr(self, item.name), f"{item.name} of a solver")
         if self.name not in EVALUATIONS or min(self.steps, self.jet_steps) < 1:
             raise UserError(
                 f"solver {self}: expected the name {' or '.join(EVALUATIONS)}, and 1 step or more"

@@ -69,7 +69,7 @@ def not_evaluated(run: Path, settings: GenerationEvaluation) -> dict[str, str]:
     """As `tagging.task.not_evaluated`."""
     idle = {}
     if settings.from_predictions:
-        idle = without_effect("stored jets", ["ideal", "steps", "solver", "guidance"])
+        idle = without_effect("stored jets", ["ideal", "steps", "solver", "guidance", "rate"])
     if settings.observables:
         idle |= without_effect("--observables, without coverage and MMD", ["emd_jets"])
     return idle

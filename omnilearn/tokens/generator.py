@@ -8,6 +8,7 @@ from omnilearn.generation.jet_records import sampled_records
 from omnilearn.model.checkpoint import Checkpoint
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
 from omnilearn.tokens.token_models import token_spec
+from omnilearn.typed import with_typed_arguments
 
 
 class TokenGenerator:
@@ -21,6 +22,7 @@ class TokenGenerator:
         self.name, spec = name, token_spec(spec, checkpoint.model_config.tokeniser)
         self._sampler = TokenSampler(checkpoint, spec, TokenSettings(), batch, seed=0)
 
+    @with_typed_arguments
     def sample(
         self, number: int, *, seed: int = 0, temperature: float = 1.0, top_k: int = 0
     ) -> ak.Array:

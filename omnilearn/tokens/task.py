@@ -66,7 +66,7 @@ def not_evaluated(run: Path, settings: TokenEvaluation) -> dict[str, str]:
     sampling = [item.name for item in fields(TokenSettings)]
     if holds_tokeniser_alone(run):
         return without_effect("a tokeniser, which samples no jets", [*sampling, "rate"])
-    return without_effect("stored jets", sampling) if settings.from_predictions else {}
+    return without_effect("stored jets", [*sampling, "rate"]) if settings.from_predictions else {}
 
 
 def holds_tokeniser_alone(run: Path) -> bool:

@@ -13,11 +13,11 @@ import numpy as np
 from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.fit import make_pet
+from omnilearn.fit import make_pet, require_training_jets
 from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.runs import prepare_run, revision, versions
-from omnilearn.settings import Settings, option, without_effect
+from omnilearn.settings import Settings, flag, option, without_effect
 from omnilearn.statistics.uncertainty import effective_size
 from omnilearn.tagging import task as tagging
 from omnilearn.training import distributed
@@ -105,8 +105,8 @@ def idle_flags(config: Config, start: Start, settings: UnfoldingSettings) -> dic
     if settings.step == "reweight":
         idle |= without_effect("the first step alone", OF_LATER_STEPS)
     if settings.classifier != "pet":
-        scratch = f"--classifier {settings.classifier} is trained from scratch; leave out "
-        idle |= {name: scratch + str(start.path) for name in ("backbone", "released_weights")}
+        scratch = f"--classifier {settings.classifier} is trained from scratch; leave out --"
+        idle |= {name: scratch + flag(name) for name in ("backbone", "released_weights")}
         idle |= without_effect("DeepSets", ["padding"])
     if settings.classifier == "trees":
         idle |= without_effect("trees, which are grown anew in every step", OF_NETWORKS)
@@ -139,6 +139,7 @@ def finetune(
     if not spec.levels:
         raise UserError(f"{spec.name} has one level; unfolding needs detector and particle level")
     events = Events(spec, config.data, config.train_jets, settings.folds, config.seed)
+    require_training_jets(config, int(events.within("train").sum()), f"{spec.name} events")
     about = {"task": "unfolding", "dataset": spec.name, "backbone": start.path}
     about |= asdict(settings)
     fit = make_fit(events, config, settings, start, about)

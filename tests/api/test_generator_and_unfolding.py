@@ -109,6 +109,22 @@ def test_classes_that_a_training_left_out_are_not_sampled(generated, generator):
     np.testing.assert_array_equal(jets.jet.pt, expected.jet.pt)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"number": 2.0}, "number is 2.0; expected a whole number"),
+        ({"seed": None}, "seed is None; expected a whole number"),
+        ({"solver": "released"}, "solver is 'released'; expected a Solver"),
+        ({"class_name": 1}, "class_name is 1; expected text"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(generator, wrong, sentence):
+    with pytest.raises(UserError, match=sentence):
+        generator.sample(**{"number": 2, "class_name": "t", **wrong})
+    with pytest.raises(UserError, match="steps of a solver is '20'; expected a whole number"):
+        Solver("multistep", "20")
+
+
 @pytest.mark.parametrize("wrong", [("euler", 20), ("multistep", 0), ("multistep", 20, 0)])
 def test_an_unknown_solver_or_no_step_is_refused(wrong):
     with pytest.raises(UserError, match="expected the name released or multistep or stochastic"):

@@ -136,6 +136,7 @@ def test_jets_of_a_dataset_are_all_of_them_or_a_number_above(run):
     ("change", "sentence"),
     [
         (lambda jets: ak.with_field(jets, 1e3 * jets.pt, "pt"), "looks like MeV"),
+        (lambda jets: ak.with_field(jets, 3 * jets.pt, "pt"), "GeV; load a model that was trained"),
         (lambda jets: ak.with_field(jets, jets.phi + 90, "phi"), "radians are expected"),
         (lambda jets: ak.with_field(jets, 22, "pdg_id"), "without the identity of constituents"),
         (lambda jets: ak.with_field(jets, jets.pt, "colour"), "the field 'colour' is not known"),
@@ -175,6 +176,28 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
         tagger.rejection(None, None)
     with pytest.raises(UserError, match="unknown dataset 'mine'"):
         load(run, data=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda run, _: load(run, batch=1.5), "batch is 1.5; expected a whole number"),
+        (lambda run, _: load(run, batch=True), "batch is True; expected a whole number"),
+        (lambda run, _: load(3), "place is 3; expected a path"),
+        (lambda run, _: load(run, data=3), "data is 3; expected a path"),
+        (lambda run, _: read_jets("mine", jets="all"), "jets is 'all'; expected a whole number"),
+        (lambda run, _: read_jets("mine", split=1), "split is 1; expected text"),
+        (
+            lambda _, tagger: tagger.rejection(None, None, signal_efficiency="a"),
+            "signal_efficiency is 'a'; expected a number",
+        ),
+        (lambda _, tagger: tagger.export_onnx(None), "path is None; expected a path"),
+        (lambda run, _: load(run / "results.json"), "JSON text.*give the run directory that it"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_named(run, tagger, call, sentence):
+    with pytest.raises(UserError, match=sentence):
+        call(run, tagger)
 
 
 def test_a_run_is_loaded_wherever_it_is_taken(run, tagger, test_jets, tmp_path, monkeypatch):

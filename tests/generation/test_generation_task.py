@@ -327,7 +327,7 @@ def test_stored_sets_keep_the_settings_that_they_were_sampled_with(tmp_path):
     ("settings", "idle"),
     [
         ({"observables": True}, "emd_jets"),
-        ({"from_predictions": True}, "ideal steps solver guidance"),
+        ({"from_predictions": True}, "ideal steps solver guidance rate"),
         ({"ideal": True}, ""),
     ],
 )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from released_numbers import TINY, pet_with, stored, tiny_jets
 
+from omnilearn.data.spec import LEAST_SLOTS
 from omnilearn.model.pet import PET, PETConfig
 
 SMALL = {"projection_dim": 16, "num_layers": 2, "num_heads": 2, "num_classes": 3}
@@ -28,6 +29,12 @@ def heads(pet: PET, jets: dict, slots: int | None = None) -> list[np.ndarray]:
 def test_weights_are_counted_as_published_plus_the_class_token():
     counts = {name: part.count_params() for name, part in PET(PETConfig()).parts().items()}
     assert counts == {"body": 1_318_784, "classifier": 269_326 + 128, "generator": 417_165}
+
+
+def test_jets_are_written_with_the_slots_that_the_model_needs():
+    assert PETConfig(max_constituents=LEAST_SLOTS).neighbours == LEAST_SLOTS - 1
+    with pytest.raises(ValueError, match="leaves no 10 neighbours"):
+        PETConfig(max_constituents=LEAST_SLOTS - 1)
 
 
 def test_order_of_constituents_does_not_matter():

@@ -109,8 +109,9 @@ def test_evaluation_from_predictions_gives_the_same_results(run, evaluated):
     after = read_results(run / "results.json")
     assert after["generated"] == before["generated"]
     assert after["tokeniser"] == before["tokeniser"]
-    err = refusal_of(python("evaluate.py", run, "--from-predictions", "--top-k", 3))
-    assert "--top-k has no effect on stored jets" in err
+    for flag in (["--top-k", 3], ["--rate"]):
+        err = refusal_of(python("evaluate.py", run, "--from-predictions", *flag))
+        assert f"{flag[0]} has no effect on stored jets" in err
 
 
 def test_other_jets_have_a_two_sample_classifier_of_their_own(run, evaluated, tmp_path):
