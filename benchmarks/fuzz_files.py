@@ -47,7 +47,7 @@ def own_dataset(folder: Path) -> tuple[Path, list[Path]]:
         classes=("QCD", "top"),
         jet_radius=0.8,
         jet_pt_range=(100.0, 1000.0),
-        max_constituents=10,
+        max_constituents=11,
         weight=rng.uniform(0.5, 2, JETS),
     )
     return path, files
