@@ -19,8 +19,7 @@ from benchmarks.programs import command_parser
 from benchmarks.published import OBSERVABLES
 from benchmarks.runs import Run, amount, read_run, read_runs
 from benchmarks.unfolding_tables import CLASSIFIERS, classifier_of
-from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.data.declared import FILE_NAME, read_declaration
+from omnilearn.data.catalogue import described_in
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.history import read_history
@@ -97,11 +96,8 @@ def pairs(runs: Sequence[Run]) -> dict[str, dict[str, Path]]:
 
 
 def spec_of(run: Run) -> DatasetSpec | None:
-    """The dataset of a run: that of the catalogue, or the one that the run declares."""
-    declaration = trainings(run.path.parent)[0] / FILE_NAME
-    if run.dataset not in CATALOGUE and declaration.is_file():
-        return read_declaration(declaration, run.dataset)
-    return CATALOGUE.get(run.dataset)
+    """The dataset of a run, as its first training describes it."""
+    return described_in(trainings(run.path.parent)[0], run.dataset)
 
 
 def model_of(run: Run) -> str:

@@ -20,8 +20,7 @@ from scipy.special import softmax
 
 from omnilearn import backbones
 from omnilearn.config import data_folder, read_config
-from omnilearn.data.catalogue import CATALOGUE, as_trained, dataset
-from omnilearn.data.declared import FILE_NAME, read_declaration
+from omnilearn.data.catalogue import CATALOGUE, as_trained, dataset, described_in
 from omnilearn.data.pipeline import Pipeline, pad_batch
 from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec
@@ -310,9 +309,9 @@ def described(about: dict, run: Path, data: Path | str, training_data: str) -> D
 
     Raises UserError where none of them describes it.
     """
-    name, declaration = about["dataset"], run / FILE_NAME
-    if not data and name not in CATALOGUE and declaration.is_file():
-        return read_declaration(declaration, name)
+    name = about["dataset"]
+    if not data and name not in CATALOGUE and (spec := described_in(run, name)):
+        return spec
     return as_trained(dataset(name, data or training_data), run, slots=False)
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from omnilearn.errors import broken_link
 
 HDF5, NPZ, SAFETENSORS = "an HDF5 file", "an npz file", "a safetensors file"
-ROOT, GZIP, DAMAGED_ZIP = "a ROOT file", "compressed with gzip", "a truncated or damaged zip file"
+ROOT, GZIP = "a ROOT file", "compressed with gzip"
+ZIP, DAMAGED_ZIP = "a zip file", "a truncated or damaged zip file"
 PICKLED = "which is never opened because it can run any code"
 CONVERT = "docs/tokens.md says how to write the arrays of a token model to an npz file"
 PUBLISHED = "token models start from one with --published-weights or --tokeniser"
@@ -126,7 +127,7 @@ def kind_of_zip(path: Path | str) -> tuple[str, str]:
         if any(name.endswith(end) for name in names):
             return kind
     return (
-        ("a zip file", "unpack it with: unzip {path}")
+        (ZIP, "unpack it with: unzip {path}")
         if names
         else ("a zip file without content", "write it again")
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.file_kinds import DAMAGED_ZIP, GZIP, HDF5, KINDS_OF_ANY, NPZ, ROOT, recognised
+from omnilearn.file_kinds import DAMAGED_ZIP, GZIP, HDF5, KINDS_OF_ANY, NPZ, ROOT, ZIP, recognised
 
 SPLITS = ("train", "val", "test")
 # suffix of a public file, without .gz -> what it is
@@ -172,8 +172,8 @@ def of_another_kind(path: Path, remedy: str, expected: str = "") -> str:
     # an HDF5 file may be compressed as a whole
     if not expected or found in ("", expected, DAMAGED_ZIP) or (expected, found) == (HDF5, GZIP):
         return ""
-    of_any_file = found in [kind for kind, _ in KINDS_OF_ANY.values()] or helps.startswith("unpack")
-    return f"{found}; expected {expected}; {helps if of_any_file else remedy}"
+    of_any_file = {ZIP, *(kind for kind, _ in KINDS_OF_ANY.values())}
+    return f"{found}; expected {expected}; {helps if found in of_any_file else remedy}"
 
 
 def unexpected_files(folder: Path, expected: set[Path]) -> list[Path]:

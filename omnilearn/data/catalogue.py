@@ -321,16 +321,20 @@ def describe_in(run: Path, spec: DatasetSpec) -> None:
         declared.write_declaration(run / declared.FILE_NAME, spec)
 
 
+def described_in(run: Path, name: str) -> DatasetSpec | None:
+    """The dataset of a run: that of the catalogue, or the one that the run declares, if any."""
+    return CATALOGUE.get(name) or declared.declared_in(run, name)
+
+
 def as_trained(spec: DatasetSpec, run: Path, slots: bool = True) -> DatasetSpec:
     """`spec` as a run takes it, with the standardisation that the run was trained with.
 
     A dataset of one's own that was made again has another one. slots: the model needs the number of
     slots that it was trained with. Raises UserError where classes, features or slots differ.
     """
-    path = run / declared.FILE_NAME
-    if not path.is_file():
+    trained = declared.declared_in(run, spec.name)
+    if trained is None:
         return spec
-    trained = declared.read_declaration(path, spec.name)
     of_model = {"class_names": "the classes", "num_features": "features per constituent"}
     if slots:
         of_model["max_constituents"] = "slots per jet"

@@ -72,6 +72,12 @@ def write_declaration(path: Path, spec: DatasetSpec) -> None:
     write_json(path, content, indent=2)
 
 
+def declared_in(folder: Path, name: str) -> DatasetSpec | None:
+    """The dataset `name` that a folder declares; None where it declares none."""
+    path = folder / FILE_NAME
+    return read_declaration(path, name) if path.is_file() else None
+
+
 def read_declaration(path: Path, name: str = "") -> DatasetSpec:
     """The dataset declared in `path`, named by its folder unless `name` is given.
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.data.declared import FILE_NAME, read_declaration
+from omnilearn.data.catalogue import described_in
 from omnilearn.history import FILE as HISTORY
 from omnilearn.history import best_epoch, read_history
 from omnilearn.report.pages import figures_in, write_page
@@ -82,10 +81,8 @@ def task_of(about: Mapping[str, Any]) -> str:
 
 def data_of(run: Path, about: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
     """Title of the dataset and rows that describe it, from the catalogue or from the run."""
-    name, path = results["dataset"], run / FILE_NAME
-    spec = CATALOGUE.get(name)
-    if spec is None and path.is_file():
-        spec = read_declaration(path, name)
+    name = results["dataset"]
+    spec = described_in(run, name)
     config = about.get("config") or {}
     rows = {"Data set": name, "Origin": ORIGINS.get(str(results.get("data")), "unknown")}
     if spec is not None:

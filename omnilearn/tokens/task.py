@@ -63,10 +63,10 @@ recipes = tagging.recipes
 
 def not_evaluated(run: Path, settings: TokenEvaluation) -> dict[str, str]:
     """As `tagging.task.not_evaluated`."""
-    sampling = [item.name for item in fields(TokenSettings)]
+    sampling = [*(item.name for item in fields(TokenSettings)), "rate"]
     if holds_tokeniser_alone(run):
-        return without_effect("a tokeniser, which samples no jets", [*sampling, "rate"])
-    return without_effect("stored jets", [*sampling, "rate"]) if settings.from_predictions else {}
+        return without_effect("a tokeniser, which samples no jets", sampling)
+    return without_effect("stored jets", sampling) if settings.from_predictions else {}
 
 
 def holds_tokeniser_alone(run: Path) -> bool:
