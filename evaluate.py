@@ -20,6 +20,7 @@ from omnilearn.anomaly import density, sideband_weights
 from omnilearn.anomaly import task as anomaly
 from omnilearn.anomaly.figures import anomaly_figures, closure_figures
 from omnilearn.anomaly.metrics import scan
+from omnilearn.anomaly.regions import with_regions
 from omnilearn.config import Evaluation, read_config
 from omnilearn.data.catalogue import as_trained, dataset
 from omnilearn.errors import UserError, run_cli
@@ -57,7 +58,7 @@ def evaluate(run: Path, settings: Evaluation) -> dict:
     """The results of one training; files are written on rank 0."""
     config, about = read_config(run / "config.json")
     spec = dataset(about["dataset"] or "", settings.data or config.data)
-    spec = as_trained(spec, run, slots=config.model == "pet")
+    spec = with_regions(as_trained(spec, run, slots=config.model == "pet"), about)
     require_drawable(spec)
     history = read_history(run)
     task, figures = task_of(run)

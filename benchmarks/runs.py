@@ -105,7 +105,7 @@ class Run:
 
     @property
     def is_search(self) -> bool:
-        return "scan" in self.metrics or "max_sic" in self.metrics
+        return "scan" in self.metrics or "significance_1" in self.metrics
 
     def result(self, name: str, metrics: dict | None = None) -> Result | None:
         """A metric, None if the run does not have it; raises UserError if it is no Result."""

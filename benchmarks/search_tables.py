@@ -66,9 +66,11 @@ def cells(run: Run, name: str, kind: str, point: dict[str, Any]) -> list[str]:
 
 
 def signal_texts(kind: str, point: dict[str, Any]) -> list[str]:
-    """Signal events and S / sqrt(B) of the data, which a supervised search does not have."""
+    """Signal events and S / sqrt(B) of the data, where they are known."""
     if kind == "supervised":
         return ["all", BLANK]
+    if "initial_significance" not in point:
+        return [BLANK, BLANK]
     return [str(point["signal"]), f"{point['initial_significance']:.2f}"]
 
 

@@ -80,7 +80,9 @@ def open_data(spec: DatasetSpec, config: Config) -> Data:
     )
     validation.require_weights()
     of_classes = f" of the classes {config.classes}" if config.classes else ""
-    require_training_jets(config, training.num_jets, f"{spec.name} jets{of_classes}")
+    jets = f"{spec.name} jets{of_classes}"
+    require_jets("--train-jets", config.train_jets, training.num_jets, f"{jets} for training")
+    require_jets("--val-jets", config.val_jets, validation.num_jets, f"{jets} for validation")
     batches = training.steps_per_epoch
     steps = optimiser_steps(batches, config.accumulate)
     unused = batches - steps * config.accumulate
@@ -92,13 +94,13 @@ def open_data(spec: DatasetSpec, config: Config) -> Data:
     return training, validation
 
 
-def require_training_jets(config: Config, found: int, name: str) -> None:
-    """Raise UserError where there are fewer jets for training than --train-jets asks for."""
-    if found < config.train_jets:
-        raise UserError(
-            f"--train-jets is {config.train_jets}; {config.data} holds {found} {name} for "
-            "training; give so many, or make more"
-        )
+def require_jets(flag: str, asked: int, found: int, name: str) -> None:
+    """Raise UserError where a flag asks for more jets, or events, than were `found`.
+
+    name: what was counted, like "top jets for training".
+    """
+    if found < asked:
+        raise UserError(f"{flag} is {asked}; there are {found} {name}: ask for less, or make more")
 
 
 def fresh(model: Callable[..., Model], config, seed: int) -> Model:

@@ -1,12 +1,14 @@
 """LHC Olympics R&D (doi 10.5281/zenodo.6466204): events of up to 700 particles -> two jets each.
 
 G. Kasieczka et al., arXiv:2101.08320: 700 massless (pt, eta, phi) per event, zero-padded, then the
-label. Jets are anti-kT, R = 1; a row is an event, with the dijet mass as its observable. The
-public trigger, leading jet above 1.2 TeV within |eta| < 2.5, is applied to these jets.
+label, which the black boxes (doi 10.5281/zenodo.4536624) lack. Jets are anti-kT, R = 1; a row is
+an event, with the dijet mass as its observable. The public trigger, leading jet above 1.2 TeV
+within |eta| < 2.5, is applied to these jets.
 """
 
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import awkward as ak
@@ -16,6 +18,7 @@ from omnilearn.clustering import cluster
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, jet_mass, to_cartesian
+from omnilearn.log import log
 from preprocessing.flat_hdf5 import require_classes
 from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
 from preprocessing.pandas_table import Table, open_table
@@ -39,6 +42,7 @@ LOWEST_JET_PT = 20.0  # GeV
 
 EVENTS = "events_anomalydetection*.h5"  # _v2 is the public one, _tiny its first 1000 events
 EXTRA = "events_anomalydetection_qcd_extra_inneronly_4vecs_and_features.h5"  # background only
+BLACK_BOX = "events_LHCO2020_*.h5"  # without labels, as data are: BlackBox1 to 3
 FEATURES = "features"  # in the names of tables without particles
 SHA256 = "5da8fda2ca78edf8fa5acc0af92fcb6a2d464ba7bf0fd75e3944a169b88cecc6"
 REMOTE = (
@@ -52,9 +56,10 @@ PARTICLE = re.compile(r"p([xyz])_?(\d+)")
 
 
 def shards(raw: Path) -> list[Shard]:
-    """The events of the challenge and the extra background of the signal region, one file each.
+    """The R&D events and the extra background of the signal region, one file each, or a black box.
 
-    Raises UserError for two files of the challenge, which are versions or parts of the same events.
+    Raises UserError for two files of R&D events, which are versions or parts of the same, and for a
+    black box beside another file.
     """
     paths = [path for path in named(raw, EVENTS) if FEATURES not in path.name]
     if len(paths) > 1:
@@ -63,20 +68,30 @@ def shards(raw: Path) -> list[Shard]:
             "would count twice; keep one of them in the folder"
         )
     paths += named(raw, EXTRA)
+    boxes = named(raw, BLACK_BOX)
+    if len(boxes) > 1 or (boxes and paths):
+        raise UserError(
+            f"{boxes[0]} and {(paths or boxes)[-1]} are different samples, and events of one would "
+            "be taken for background of the other; put each into a folder of its own"
+        )
+    if boxes:
+        log.info(f"{boxes[0]}: where it has no labels, every event is stored as background")
+    paths += boxes
     if not paths:
         raise UserError(
-            f"{raw} holds no {EVENTS} with the particles of the events but {names_in(raw)}; "
-            f"get it with: python -m preprocessing download lhco --out {raw}"
+            f"{raw} holds no {EVENTS} or {BLACK_BOX} with the particles of the events but "
+            f"{names_in(raw)}; get one with: python -m preprocessing download lhco --out {raw}"
         )
     require_files(paths)
     return [Shard(LHCO.splits, index, (path,)) for index, path in enumerate(paths)]
 
 
 def columns(table: Table, path: Path) -> tuple[list[int], int | None]:
-    """Positions of the 2100 particle columns and of the label; None for the extra background.
+    """Positions of the 2100 particle columns and of the label.
 
-    That file calls the particles' pt, eta, phi px, py, pz, and has further columns of the two jets,
-    with j1 or j2 in their names. Raises UserError for another number of columns.
+    The label is None for the extra background and for black boxes. The former calls the particles'
+    pt, eta, phi px, py, pz, and has further columns of the two jets, with j1 or j2 in their names.
+    Raises UserError for another number of columns.
     """
     names = table.names or [str(index) for index in range(table.width)]
     low_level = [index for index, name in enumerate(names) if not HIGH_LEVEL.search(name)]
@@ -88,10 +103,12 @@ def columns(table: Table, path: Path) -> tuple[list[int], int | None]:
         particles = [particles[rank] for rank in order]
     if not labels and len(particles) == 3 * SLOTS + 1:
         labels = [particles.pop()]
-    if len(particles) != 3 * SLOTS or (len(labels) != 1 and public_name(path) != EXTRA):
+    unlabelled = any(fnmatchcase(public_name(path), name) for name in (EXTRA, BLACK_BOX))
+    if len(particles) != 3 * SLOTS or not (len(labels) == 1 or (unlabelled and not labels)):
         raise UserError(
             f"{path} has {table.width} columns, {len(particles)} of them of particles and "
-            f"{len(labels)} of labels, but the public file has {3 * SLOTS} and 1"
+            f"{len(labels)} of labels, but the public file has {3 * SLOTS} and 1; events without "
+            f"labels are read from files named as the black boxes, {BLACK_BOX}"
         )
     return particles, labels[0] if labels else None
 

@@ -50,13 +50,14 @@ def test_a_dataset_of_fewer_slots_than_neighbours_is_refused():
         make_pet(replace(TOP, max_constituents=10), Config(mode="classifier"), Start())
 
 
-def test_more_training_jets_than_there_are_are_refused(tmp_path):
+def test_more_jets_than_there_are_are_refused(tmp_path):
     """The number is that of tables and curves, also where all classes are used."""
     write_toy_dataset(tmp_path, "top", {"train": 40, "val": 20})
-    config = Config(data=str(tmp_path), batch=10, train_jets=50, val_jets=50)
-    with pytest.raises(UserError, match=r"--train-jets is 50; .* holds 40 top jets for training"):
-        open_data(TOP, config)
-    assert open_data(TOP, replace(config, train_jets=40))[1].num_jets == 20
+    config = Config(data=str(tmp_path), batch=10, train_jets=40, val_jets=20)
+    assert open_data(TOP, config)[1].num_jets == 20
+    for flag, number, found in (("train", 50, "40 top"), ("val", 21, "20 top")):
+        with pytest.raises(UserError, match=f"--{flag}-jets is {number}; there are {found} jets"):
+            open_data(TOP, replace(config, **{f"{flag}_jets": number}))
 
 
 def test_the_weights_of_a_fresh_model_are_drawn_from_the_seed():

@@ -206,17 +206,19 @@ def closure_figures(
 def anomaly_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
-    """Figures of one cell, improvement, dijet_mass and loss, or of a scan over its cells."""
+    """Figures of one cell, dijet_mass, loss and with truth improvement, or of a scan."""
     run = Path(run)
     origin = results.get("data")
     if "scan" in results:
         title = sample_title(spec.title, origin, None)
         scan_figure({model_name(results): results["scan"]}, run / "scan", title)
         return
-    name = f"{spec.title}, {results['signal']} signal events"
-    tested = sum(results["events"][f"test_{kind}"] for kind in ("background", "signal"))
-    title = sample_title(name, origin, tested, "test events")
-    improvement_curves({model_name(results): results["curve"]}, run / "improvement", title)
+    name = spec.title
+    if "curve" in results:  # the truth is known
+        name += f", {results['signal']} signal events"
+        tested = sum(results["events"][f"test_{kind}"] for kind in ("background", "signal"))
+        title = sample_title(name, origin, tested, "test events")
+        improvement_curves({model_name(results): results["curve"]}, run / "improvement", title)
     if results["spectra"]:
         events = int(sum(results["spectra"][0]["counts"]))
         title = sample_title(name, origin, events, "events")

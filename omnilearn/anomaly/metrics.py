@@ -21,33 +21,42 @@ def cell_metrics(
 ) -> dict[str, Any]:
     """Metrics of one training, from logits, labels, masses and roles of its test events.
 
-    max_sic: largest eS / sqrt(eB) with more than 1e-4 and 10 events of background; sic_<eB>: that
-    at eB; initial_significance: S / sqrt(B) of the data; significance_<cut>: that of the bump hunt.
+    significance_<cut>: that of the bump hunt. Where test events are signal, also max_sic: largest
+    eS / sqrt(eB) with more than 1e-4 and 10 events of background; sic_<eB>: that at eB;
+    initial_significance: S / sqrt(B) of the data. Without, as in unlabelled data, nothing else.
     """
     score = predicted["logits"][:, 1] - predicted["logits"][:, 0]
     test, in_hunt = (predicted[name].astype(bool) for name in ("test", "hunted"))
-    sample = score[test], predicted["label"][test]
-    improvement = Improvement.of(*sample)
+    is_signal = predicted["label"] == spec.signal
     significances, spectra = hunt(predicted["mass"][in_hunt], score[in_hunt], spec)
+    if not is_signal[test].any():
+        return {**significances, "spectra": spectra}
     low, high = spec.signal_region
     region = in_hunt & (predicted["mass"] >= low) & (predicted["mass"] < high)
-    is_signal = predicted["label"] == spec.signal
     events = about["events"]
     initial = events["data_signal"] / np.sqrt(max(1, events["data_background"]))
     return {
-        "max_sic": maximum_improvement(*sample, seed),
+        **truth_metrics(score[test], is_signal[test].astype(int), seed),
+        **significances,
+        "initial_significance": 0.0 if about["kind"] == "supervised" else initial,
+        "hunted_signal": int(np.count_nonzero(region & is_signal)),
+        "hunted_background": int(np.count_nonzero(region & ~is_signal)),
+        "spectra": spectra,
+    }
+
+
+def truth_metrics(score: np.ndarray, label: np.ndarray, seed: int) -> dict[str, Any]:
+    """Metrics that need true labels (N,), 1 for signal, of the test events."""
+    improvement = Improvement.of(score, label)
+    return {
+        "max_sic": maximum_improvement(score, label, seed),
         "background_efficiency_floor": improvement.floor,
         **{
             f"sic_{point:g}": improvement.at_background_efficiency(point)
             for point in WORKING_POINTS
         },
-        "auc": auc(*sample),
-        **significances,
-        "initial_significance": 0.0 if about["kind"] == "supervised" else initial,
-        "hunted_signal": int(np.count_nonzero(region & is_signal)),
-        "hunted_background": int(np.count_nonzero(region & ~is_signal)),
+        "auc": auc(score, label),
         "curve": improvement.curve(),
-        "spectra": spectra,
     }
 
 
@@ -66,13 +75,13 @@ def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def scan_point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The point of trainings with the same injected signal."""
-    point: dict[str, Any] = {
-        "signal": cells[0]["signal"],
-        "trainings": len(cells),
-        "initial_significance": float(np.mean([cell["initial_significance"] for cell in cells])),
-    }
+    point: dict[str, Any] = {"signal": cells[0]["signal"], "trainings": len(cells)}
+    initial = "initial_significance"
+    if initial in cells[0]:
+        point[initial] = float(np.mean([cell[initial] for cell in cells]))
     for name in SCANNED:
-        finite = [cell[name] for cell in cells if np.isfinite(cell[name].value)]
+        measured = [cell[name] for cell in cells if name in cell]
+        finite = [result for result in measured if np.isfinite(result.value)]
         if not finite:
             continue
         values = np.array([result.value for result in finite])

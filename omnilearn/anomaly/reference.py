@@ -4,6 +4,7 @@ FOLDER/density is the generator of CATHODE with its events, FOLDER/sidebands_KIN
 that weights a reference. All cells of a search, and all its repeats, share them.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from omnilearn.anomaly.event_roles import FROM_FILES, WEIGHTED, SearchConfig, re
 from omnilearn.config import Config, Start, read_config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.fit import require_jets
 from omnilearn.generation.sampling import Solver
 
 SAMPLING_BATCH = 256  # jets
@@ -26,10 +28,19 @@ FIRST_OF_SIDEBANDS = 1 << 40  # number of the first event sampled there
 class Reference:
     """The stages of a reference: train the generator, sample it, weight it."""
 
-    def __init__(self, spec: DatasetSpec, config: Config, folder: Path, start: Start, settings):
-        """settings: SearchSettings; folder: of the search."""
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        config: Config,
+        folder: Path,
+        start: Start,
+        settings,
+        regions: Mapping,
+    ):
+        """settings: SearchSettings; folder: of the search; regions: as `recorded_regions`."""
         self.spec, self.config, self.folder = spec, config, folder
         self.start, self.settings, self.kind = start, settings, settings.kind
+        self.regions = regions
         self.run, self.classifier = folder / "density", folder / f"sidebands_{self.kind}"
 
     def does(self, stage: str) -> bool:
@@ -60,6 +71,10 @@ class Reference:
         solver = Solver(steps=settings.sampling_steps)
         if self.does("density"):
             seed, flags = settings.density_seed, settings.density
+            found = self.spec.jets_per_event * density.sidebands(events, recorded, "train").sum()
+            require_jets(
+                "--train-jets", self.config.train_jets, found, "jets for training in the sidebands"
+            )
             own = density.density_config(self.config, self.folder, seed, flags)
             density.train(events, recorded, own, self.start, settings.jet_network, solver, about)
         masses = events.mass[recorded & events.in_sidebands]
@@ -120,7 +135,7 @@ class Reference:
             self.kind, signal or 0, settings.data_background, settings.reference_background
         )
         recorded = recorded_events(events, search, settings.density_seed)
-        return recorded, {"sideband_signal": signal}
+        return recorded, {"sideband_signal": signal, **self.regions}
 
 
 def quantiles(values: np.ndarray, levels: np.ndarray) -> np.ndarray:

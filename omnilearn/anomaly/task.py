@@ -25,6 +25,7 @@ from omnilearn.anomaly.event_roles import (
 from omnilearn.anomaly.metrics import cell_metrics
 from omnilearn.anomaly.recipes import ANOMALY
 from omnilearn.anomaly.reference import Reference
+from omnilearn.anomaly.regions import recorded_regions, with_regions
 from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -61,6 +62,12 @@ class SearchSettings(Settings):
         False,
         "all signal against all background by their true labels, for comparison",
         exclusive="reference",
+    )
+    signal_region: str = option(
+        "", "lowest and highest dijet mass of it in GeV, like 3300,3700; without, the data set's"
+    )
+    mass_range: str = option(
+        "", "lowest and highest dijet mass of the sidebands in GeV, like 2300,5000; likewise"
     )
     sideband_weights: bool = option(
         False,
@@ -167,9 +174,11 @@ def finetune(
     if settings.stage not in stages:
         raise UserError(
             f"--stage is {settings.stage}, which the {kind} search does not have; expected "
-            f"{', '.join(stages)}"
+            f"{', '.join(stages)}" + ("; --sideband-weights adds it" if kind == "cathode" else "")
         )
-    reference = Reference(spec, config, folder, start, settings)
+    regions = recorded_regions(spec, settings.signal_region, settings.mass_range)
+    spec = with_regions(spec, regions)
+    reference = Reference(spec, config, folder, start, settings, regions)
     files = reference.files()
     if settings.stage not in ("all", "weight", "classify"):
         return
@@ -178,7 +187,7 @@ def finetune(
     if settings.stage == "weight":
         return
     classifications = Classifications(spec, events, start, weights)
-    about = {"task": "anomaly", "dataset": spec.name, "backbone": start.path}
+    about = {"task": "anomaly", "dataset": spec.name, "backbone": start.path, **regions}
     ranks = distributed.size() if settings.cells_by_rank else 1
     for index, (signal, cell) in enumerate(cells(config, folder, kind, signals)):
         search = SearchConfig(kind, signal, settings.data_background, settings.reference_background)

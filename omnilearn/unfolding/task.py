@@ -13,7 +13,7 @@ import numpy as np
 from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
-from omnilearn.fit import make_pet, require_training_jets
+from omnilearn.fit import make_pet, require_jets
 from omnilearn.history import read_history, write_history
 from omnilearn.log import log
 from omnilearn.runs import prepare_run, revision, versions
@@ -139,7 +139,8 @@ def finetune(
     if not spec.levels:
         raise UserError(f"{spec.name} has one level; unfolding needs detector and particle level")
     events = Events(spec, config.data, config.train_jets, settings.folds, config.seed)
-    require_training_jets(config, int(events.within("train").sum()), f"{spec.name} events")
+    found = int(events.within("train").sum())
+    require_jets("--train-jets", config.train_jets, found, f"{spec.name} events for training")
     about = {"task": "unfolding", "dataset": spec.name, "backbone": start.path}
     about |= asdict(settings)
     fit = make_fit(events, config, settings, start, about)

@@ -135,6 +135,10 @@ def test_a_scan_has_median_and_interval_of_every_signal_and_a_figure(model, eval
         (["--density-lr", "-1"], "--density-lr is -1.0; expected above 0"),
         (["--feature-drop", "0.1"], "--feature-drop has no effect on the classifier of events"),
         (["--sampling-steps", "0"], "--sampling-steps is 0"),
+        (["--idealised", "--signal-region", "3700,3300"], "--signal-region is '3700,3300'"),
+        (["--idealised", "--mass-range", "2300"], "--mass-range is '2300'; expected two rising"),
+        (["--idealised", "--signal-region", "2400,2600"], "a sideband on both sides"),
+        (["--idealised", "--mass-range", "3400,5000"], "between 3400 and 5000 GeV"),
     ],
 )
 def test_invalid_settings_are_refused(flags, sentence, workdir):

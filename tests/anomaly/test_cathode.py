@@ -65,6 +65,12 @@ def test_stages_without_the_files_they_need_are_refused(workdir):
         assert sentence in refusal_of(finetuned(workdir, "--stage", stage, runs="other"))
 
 
+def test_more_jets_than_the_sidebands_have_are_refused(workdir):
+    err = refusal_of(finetuned(workdir, "--signal", "20", "--train-jets", "5000", "--name", "more"))
+    assert "--train-jets is 5000; there are" in err
+    assert "jets for training in the sidebands" in err
+
+
 def test_all_stages_write_a_density_a_reference_and_a_classifier(model):
     assert json.loads((model / "density" / "config.json").read_text())["task"] == "density"
     assert (model / "density" / "jets" / "best.h5").is_file()

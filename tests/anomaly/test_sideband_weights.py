@@ -210,6 +210,7 @@ def test_a_stage_that_the_search_does_not_have_is_refused(tmp_path, flags, stage
     command = "finetune.py lhco --preset small --stage"
     err = refusal_of(python(command, stage, *flags.split(), "--runs", tmp_path))
     assert f"--stage is {stage}, which the" in err
+    assert ("--sideband-weights adds it" in err) == (stage == "weight")
     assert not list(tmp_path.iterdir())
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import norm
 from toy_dijets import RESONANCE, WIDTH, falling_masses
 
-from omnilearn.anomaly.bump_hunt import hunt, limits
+from omnilearn.anomaly.bump_hunt import CUTS, hunt, limits
 from omnilearn.anomaly.dijet_mass import FallingSpectrum
-from omnilearn.anomaly.metrics import SCANNED, scan_point
+from omnilearn.anomaly.metrics import SCANNED, cell_metrics, scan, scan_point
 from omnilearn.anomaly.significance import Improvement, excess_significance, maximum_improvement
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
@@ -131,6 +131,27 @@ def test_a_scan_point_with_one_defined_value_keeps_its_uncertainty():
         for result in (undefined, defined)
     ]
     assert scan_point(cells)["max_sic"] == defined
+
+
+def test_events_without_truth_have_a_bump_hunt_alone():
+    rng = np.random.default_rng(6)
+    count = 5000
+    everywhere = np.ones(count, bool)
+    predicted = {
+        "logits": rng.normal(size=(count, 2)),
+        "label": np.zeros(count, int),
+        "mass": falling_masses(count, rng),
+        "test": everywhere,
+        "hunted": everywhere,
+    }
+    about = {"kind": "cathode", "events": {"data_signal": 0, "data_background": count}}
+    metrics = cell_metrics(predicted, about, LHCO, seed=0)
+    assert metrics.keys() == {*(f"significance_{cut:g}" for cut in CUTS), "spectra"}
+    point = scan(
+        [{**metrics, "kind": "cathode", "signal": 0, "dataset": "lhco", "data": "", "backbone": ""}]
+    )["scan"]["cathode"]
+    assert point["signal0"]["significance_1"] == metrics["significance_1"]
+    assert "max_sic" not in point["signal0"]
 
 
 def test_a_hunt_without_sidebands_is_undefined():

@@ -20,6 +20,7 @@ from simulation.plan import OutputFile
 from simulation.runner import produce
 
 NAME = "events_anomalydetection_v2.h5"
+BLACK_BOX = "events_LHCO2020_BlackBox1.h5"
 
 
 def raw_events(n: int = 40, seed: int = 0, pt: float = 1500.0, counts=None) -> np.ndarray:
@@ -290,15 +291,33 @@ def test_any_name_of_the_events_is_found_beside_tables_of_features(tmp_path, nam
 
 def test_missing_and_duplicate_files_are_named(raw, refused, tmp_path):
     (tmp_path / "raw").mkdir()
-    for name in ("events_anomalydetection_v2.features.h5", "events_LHCO2020_BlackBox1.h5"):
+    for name in ("events_anomalydetection_v2.features.h5", "events.h5"):
         (tmp_path / "raw" / name).touch()
     message = refused("lhco")
-    assert "holds no events_anomalydetection*.h5 with the particles of the events" in message
-    assert "but events_LHCO2020_BlackBox1.h5, events_anomalydetection_v2.features.h5" in message
+    assert "holds no events_anomalydetection*.h5 or events_LHCO2020_*.h5 with the part" in message
+    assert "but events.h5, events_anomalydetection_v2.features.h5" in message
     raw(raw_events())
     write(tmp_path / "raw/events_anomalydetection.h5", raw_events())
     message = refused("lhco")
     assert "are versions or parts of the same events" in message
+
+
+@pytest.mark.parametrize("columns", [2100, 2101])
+def test_a_black_box_has_all_events_and_labels_where_they_were_added(tmp_path, columns):
+    table = raw_events()
+    path = write(tmp_path / BLACK_BOX, table[:, :columns])
+    assert [shard.sources for shard in lhco.shards(tmp_path)] == [(path,)]
+    assert lhco.count(path) == len(table)
+    (chunk,) = lhco.read(path)
+    np.testing.assert_array_equal(chunk.label, table[:, 2100] if columns == 2101 else 0)
+
+
+@pytest.mark.parametrize("other", [NAME, lhco.EXTRA, "events_LHCO2020_BlackBox2.h5"])
+def test_a_black_box_beside_another_sample_is_refused(refused, tmp_path, other):
+    for name in (BLACK_BOX, other):
+        write(tmp_path / "raw" / name, raw_events(2)[:, :2100])
+    message = refused("lhco")
+    assert f"{BLACK_BOX} and {tmp_path / 'raw' / other} are different samples" in message
 
 
 def test_a_file_without_a_table_or_with_two_or_cut_off_is_refused(raw, refused):

@@ -234,7 +234,7 @@ def test_deep_sets_have_settings_of_their_own_which_flags_override(workdir):
             "--padding has no effect on DeepSets",
         ),
         (("--val-jets", "10"), "--val-jets has no effect on an unfolding"),
-        (("--train-jets", "100000"), " omnifold events for training; give so many, or make more"),
+        (("--train-jets", "100000"), " omnifold events for training: ask for less, or make more"),
         (("--step", "reweight"), "--iterations has no effect on the first step alone"),
         (("--mode", "all"), "--mode is 'all'; an unfolding trains the classifier"),
         (("--trainings", "-1"), "--trainings is -1; expected 0 or more"),

@@ -1,0 +1,54 @@
+"""Signal region and sidebands of a search: those of the data set, or others that flags give."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from omnilearn.anomaly.bump_hunt import FALLING_FROM
+from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
+
+FLAGS = ("signal_region", "mass_range")  # also the keys in the record of a run
+
+
+def recorded_regions(spec: DatasetSpec, signal_region: str, mass_range: str) -> dict:
+    """What a run records: both ranges [low, high] of dijet mass in GeV, None where not given.
+
+    The texts are like "3300,3700"; the sidebands are the rest of the mass range. Raises UserError
+    for other texts, and for a signal region that leaves no sideband below or above.
+    """
+    texts = dict(zip(FLAGS, (signal_region, mass_range), strict=True))
+    about = {key: parsed_range(key, text) if text else None for key, text in texts.items()}
+    spec = with_regions(spec, about)
+    low, high = spec.signal_region
+    lowest, highest = max(spec.sidebands[0][0], FALLING_FROM), spec.sidebands[-1][1]
+    if not lowest < low < high < highest:
+        raise UserError(
+            f"the signal region is {low:g} to {high:g} GeV; expected a sideband on both sides of "
+            f"it between {lowest:g} and {highest:g} GeV, where the spectrum falls; change "
+            "--signal-region or --mass-range"
+        )
+    return about
+
+
+def parsed_range(key: str, text: str) -> list[float]:
+    """Two rising numbers, comma-separated; raises UserError for other text."""
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = math.nan
+    if not 0 <= low < high < math.inf:
+        flag = key.replace("_", "-")
+        raise UserError(f"--{flag} is {text!r}; expected two rising numbers in GeV, like 3300,3700")
+    return [low, high]
+
+
+def with_regions(spec: DatasetSpec, about: Mapping) -> DatasetSpec:
+    """The data set with the regions that a run records; its own where the run has none."""
+    region, mass_range = (about.get(key) for key in FLAGS)
+    if not (region or mass_range):
+        return spec
+    low, high = region or spec.signal_region
+    lowest, highest = mass_range or (spec.sidebands[0][0], spec.sidebands[-1][1])
+    sidebands = ((float(lowest), float(low)), (float(high), float(highest)))
+    return replace(spec, signal_region=(float(low), float(high)), sidebands=sidebands)

@@ -1,0 +1,86 @@
+"""A search in events without labels, in a signal region of one's own."""
+
+import json
+
+import numpy as np
+import pytest
+from commands import output_of, python, refusal_of
+from tiny_search import tiny_search
+from toy_dijets import write_dijets
+
+from omnilearn.anomaly.regions import recorded_regions, with_regions
+from omnilearn.data.catalogue import LHCO
+from omnilearn.statistics.results import read_results
+
+COMMAND = (
+    "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 --repeats 2 "
+    "--data-background 10000 --signal 0 --sideband-events 200"
+)
+REGION = "--signal-region", "3000,3300"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_seconds():
+    with tiny_search():
+        yield
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unlabelled")
+    for seed, name in enumerate(("data", "simulation")):
+        write_dijets(folder / name, {"train": 600, "val": 120, "test": 150}, signal=0, seed=seed)
+    return folder
+
+
+def searched(workdir, *flags):
+    folders = ("--data", workdir / "data", "--runs", workdir / "runs")
+    return python(COMMAND, *folders, "--simulation", workdir / "simulation", *flags)
+
+
+@pytest.fixture(scope="module")
+def model(workdir):
+    output_of(searched(workdir, *REGION))
+    return workdir / "runs" / "lhco_scratch"
+
+
+def test_the_regions_of_every_stage_are_those_of_the_flags(model):
+    for run in ("salad_signal0/seed0", "salad_signal0/seed1", "sidebands_salad"):
+        about = json.loads((model / run / "config.json").read_text())
+        assert about["signal_region"] == [3000.0, 3300.0]
+        assert about["mass_range"] is None
+
+
+def test_all_events_of_the_region_are_data(model):
+    events = json.loads((model / "salad_signal0/seed0/config.json").read_text())["events"]
+    assert events["data_background"] > 20
+    assert events["test_background"] < events["data_background"]  # the test split alone
+
+
+def test_the_bump_hunt_is_the_result(model):
+    output_of(python("evaluate.py", model))
+    results = read_results(model / "salad_signal0" / "seed0" / "results.json")
+    assert np.isfinite(results["significance_1"].value)
+    edges = results["spectra"][0]["edges"]
+    assert {3000.0, 3300.0} < set(edges)
+    assert not {"max_sic", "auc", "hunted_signal", "initial_significance"} & results.keys()
+    names = {path.stem for path in (model / "salad_signal0" / "seed0").glob("*.pdf")}
+    assert names == {"dijet_mass", "loss"}
+    point = read_results(model / "results.json")["scan"]["salad"]["signal0"]
+    assert point["trainings"] == 2
+    assert (model / "scan.pdf").stat().st_size > 1000
+
+
+def test_another_region_is_another_search(model, workdir):
+    for flags in ((), ("--signal-region", "3000,3400")):
+        assert "signal_region [3000.0, 3300.0] (now" in refusal_of(searched(workdir, *flags))
+
+
+def test_the_sidebands_are_the_rest_of_the_mass_range():
+    spec = with_regions(LHCO, recorded_regions(LHCO, "4000,4500", "2000,6000"))
+    assert spec.signal_region == (4000.0, 4500.0)
+    assert spec.sidebands == ((2000.0, 4000.0), (4500.0, 6000.0))
+    spec = with_regions(LHCO, recorded_regions(LHCO, "4000,4500", ""))
+    assert spec.sidebands == ((2300.0, 4000.0), (4500.0, 5000.0))
+    assert with_regions(LHCO, recorded_regions(LHCO, "", "")) is LHCO
+    assert with_regions(LHCO, {}) is LHCO  # a run of an earlier version
