@@ -126,7 +126,7 @@ def main() -> None:
     all_results = [evaluate(training, settings) for training in runs]
     if distributed.rank() == 0:
         results = all_results[0]
-        if len(runs) > 1:
+        if runs != [run]:  # repeats, or the cells of a search
             config, about = read_config(runs[0] / "config.json")
             summarise = scan if about["task"] == "anomaly" else over_trainings
             results = {**summarise(all_results), "model": run.name}

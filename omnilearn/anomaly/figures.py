@@ -13,7 +13,12 @@ from omnilearn.plotting.spectra import spectra
 from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour, sample_title
 from omnilearn.tagging.figures import loss_figure
 
-KIND_LINES = {"idealised": "-", "cathode": "--"}
+KIND_LINES: dict[str, Any] = {
+    "idealised": "-",
+    "cathode": "--",
+    "cathode_weighted": (0, (3, 1, 1, 1, 1, 1)),
+    "salad": "-.",
+}
 SCAN_CUT = "0.01"  # sideband efficiency of the cut in a scan
 DATA_COLOUR = "#4d4d4d"
 
@@ -150,7 +155,7 @@ def scan_figure(
         lower.legend(loc="upper left")
 
 
-def draw_points(axes, points: Sequence[dict], name: str, label: str, colour: str, line: str):
+def draw_points(axes, points: Sequence[dict], name: str, label: str, colour: str, line):
     """Medians with a band of 68 %, where they are measured."""
     points = [point for point in points if name in point]
     if not points:
@@ -210,6 +215,9 @@ def anomaly_figures(
     run = Path(run)
     origin = results.get("data")
     if "scan" in results:
+        points = (point for cells in results["scan"].values() for point in cells.values())
+        if not any("max_sic" in point for point in points):
+            return  # without truth, the amount of signal is not known
         title = sample_title(spec.title, origin, None)
         scan_figure({model_name(results): results["scan"]}, run / "scan", title)
         return

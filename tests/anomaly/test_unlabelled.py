@@ -13,7 +13,7 @@ from omnilearn.data.catalogue import LHCO
 from omnilearn.statistics.results import read_results
 
 COMMAND = (
-    "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 --repeats 2 "
+    "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 "
     "--data-background 10000 --signal 0 --sideband-events 200"
 )
 REGION = "--signal-region", "3000,3300"
@@ -45,7 +45,7 @@ def model(workdir):
 
 
 def test_the_regions_of_every_stage_are_those_of_the_flags(model):
-    for run in ("salad_signal0/seed0", "salad_signal0/seed1", "sidebands_salad"):
+    for run in ("salad_signal0/seed0", "sidebands_salad"):
         about = json.loads((model / run / "config.json").read_text())
         assert about["signal_region"] == [3000.0, 3300.0]
         assert about["mass_range"] is None
@@ -67,8 +67,9 @@ def test_the_bump_hunt_is_the_result(model):
     names = {path.stem for path in (model / "salad_signal0" / "seed0").glob("*.pdf")}
     assert names == {"dijet_mass", "loss"}
     point = read_results(model / "results.json")["scan"]["salad"]["signal0"]
-    assert point["trainings"] == 2
-    assert (model / "scan.pdf").stat().st_size > 1000
+    assert point["trainings"] == 1
+    assert not (model / "scan.pdf").exists()  # against the amount of signal
+    assert "significance" in (model / "report.html").read_text()
 
 
 def test_another_region_is_another_search(model, workdir):
