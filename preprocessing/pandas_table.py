@@ -23,37 +23,53 @@ LISTS = {"LIST", "EMPTY_LIST"}
 CATEGORIES = re.compile(r"/meta/[^/]+/meta$")  # a table beside another one, of a column's values
 
 
-@dataclass
+@dataclass(frozen=True)
+class Block:
+    """Columns of one type that are stored together."""
+
+    dataset: h5py.Dataset
+    field: str | None  # in a compound dataset
+    label: str  # for messages
+    dtype: np.dtype
+    width: int  # number of columns
+    names: list[str]  # of the columns; empty where the file has none
+    # values of the stored codes, NaN last; None where the values themselves are stored
+    categories: np.ndarray | None = None
+
+    def values(self, rows: np.ndarray) -> np.ndarray:
+        """The columns (n, width) of n rows of the dataset."""
+        stored = rows if self.field is None else rows[self.field]
+        # a missing value has the code -1
+        return (stored if self.categories is None else self.categories[stored]).reshape(
+            len(rows), self.width
+        )
+
+
+@dataclass(frozen=True)
 class Table:
     """A pandas frame: blocks of columns in the stored order, and the names of all columns."""
 
-    blocks: list[tuple[h5py.Dataset, str | None]]  # dataset, and its field in a compound table
-    widths: list[int]  # columns of each block
+    blocks: list[Block]
     names: list[str] | None  # in the stored order; None if the file has none
-    # values of the codes of each block, NaN last; None for a block that holds the values themselves
-    categories: list[np.ndarray | None]
 
     def __len__(self) -> int:
-        return len(self.blocks[0][0])
+        return len(self.blocks[0].dataset)
 
     @property
     def width(self) -> int:
         """Number of columns."""
-        return sum(self.widths)
+        return sum(block.width for block in self.blocks)
 
     def read(self, first: int, last: int) -> np.ndarray:
         """Rows first to last in the stored order of columns: (rows, width) float64."""
         table = np.empty((last - first, self.width))
         stop, stored = 0, {}
-        for (dataset, name), width, values in zip(
-            self.blocks, self.widths, self.categories, strict=True
-        ):
-            if dataset.name not in stored:
-                stored[dataset.name] = dataset[first:last]
-            block = stored[dataset.name] if name is None else stored[dataset.name][name]
-            block = block if values is None else values[block]  # a missing value has the code -1
-            start, stop = stop, stop + width
-            table[:, start:stop] = block.reshape(len(block), width)
+        for block in self.blocks:
+            name = block.dataset.name
+            if name not in stored:
+                stored[name] = block.dataset[first:last]
+            start, stop = stop, stop + block.width
+            table[:, start:stop] = block.values(stored[name])
         return table
 
 
@@ -69,49 +85,55 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     dataset's, for the message.
     """
     group = table_group(file, path, title, key)
-    categories: list[np.ndarray | None]
-    if is_compound(group):  # pandas format='table'
-        dataset = group["table"]
-        kinds = {
-            name: bytes_of(dataset.attrs.get(f"{name}_kind", b""))
-            for name in dataset.dtype.names or ()
-        }
-        fields = [name for name, kind in kinds.items() if not is_index(name, kind)]
-        blocks = [(dataset, name) for name in fields]
-        types = [dataset.dtype[name].base for name in fields]
-        widths = [int(np.prod(dataset.dtype[name].shape)) for name in fields]
-        names = [
-            pickled_names(kinds[name]) or ([] if name.startswith(BLOCK) else [name])
-            for name in fields
-        ]
-        categories = [stored_categories(group, name, path) for name in fields]
-    else:  # pandas format='fixed': one dataset per block
-        fields = sorted(name[: -len("_values")] for name in group if name.endswith("_values"))
-        blocks = [(group[f"{name}_values"], None) for name in fields]
-        types = [dataset.dtype for dataset, _ in blocks]
-        widths = [(*dataset.shape, 0, 0)[1] for dataset, _ in blocks]
-        names = [stored_names(group[f"{name}_items"][:]) for name in fields]
-        categories = [None] * len(fields)  # pandas writes none in this layout
-    for name, kind in zip(fields, types, strict=True):
-        if kind.kind not in "biuf":
+    blocks = compound_blocks(group, path) if is_compound(group) else fixed_blocks(group)
+    for block in blocks:
+        if block.dtype.kind not in "biuf":
             raise UserError(
-                f"{path}: {group.name[1:]}/{name} holds {kind} and no numbers; drop that column or "
-                "make it a number, and write the table again"
+                f"{path}: {group.name[1:]}/{block.label} holds {block.dtype} and no numbers; drop "
+                "that column or make it a number, and write the table again"
             )
-    if len({len(dataset) for dataset, _ in blocks}) > 1:
+    if len({len(block.dataset) for block in blocks}) > 1:
         raise UserError(
             f"{path}: the columns of {group.name[1:]!r} have unequal lengths; download it again"
         )
-    if not blocks or len(blocks[0][0]) == 0:
+    if not blocks or len(blocks[0].dataset) == 0:
         raise UserError(f"{path} holds no jets; download it again")
-    flat = [name for block in names for name in block]
-    if flat and len(flat) != sum(widths):
+    names = [name for block in blocks for name in block.names]
+    table = Table(blocks, names or None)
+    if names and len(names) != table.width:
         raise UserError(
-            f"{path}: the {sum(widths)} columns of {group.name[1:]!r} have no plain names but "
-            f"{', '.join(flat[:4])} ...; give each one text or number (not several levels), and "
+            f"{path}: the {table.width} columns of {group.name[1:]!r} have no plain names but "
+            f"{', '.join(names[:4])} ...; give each one text or number (not several levels), and "
             "write the table again"
         )
-    return Table(blocks, widths, flat or None, categories)
+    return table
+
+
+def compound_blocks(group: h5py.Group, path: Path) -> list[Block]:
+    """The blocks of pandas format='table': fields of one dataset."""
+    dataset = group["table"]
+    blocks = []
+    for field in dataset.dtype.names or ():
+        kind = bytes_of(dataset.attrs.get(f"{field}_kind", b""))
+        if is_index(field, kind):
+            continue
+        dtype = dataset.dtype[field]
+        names = pickled_names(kind) or ([] if field.startswith(BLOCK) else [field])
+        categories = stored_categories(group, field, path)
+        width = int(np.prod(dtype.shape))
+        blocks.append(Block(dataset, field, field, dtype.base, width, names, categories))
+    return blocks
+
+
+def fixed_blocks(group: h5py.Group) -> list[Block]:
+    """The blocks of pandas format='fixed', a dataset each; pandas writes no categories there."""
+    blocks = []
+    for label in sorted(name[: -len("_values")] for name in group if name.endswith("_values")):
+        dataset = group[f"{label}_values"]
+        width = (*dataset.shape, 0, 0)[1]
+        names = stored_names(group[f"{label}_items"][:])
+        blocks.append(Block(dataset, None, label, dataset.dtype, width, names))
+    return blocks
 
 
 def is_compound(group: h5py.Group) -> bool:
