@@ -7,6 +7,7 @@ from dataclasses import replace
 from omnilearn.anomaly.bump_hunt import FALLING_FROM
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.settings import flag
 
 FLAGS = ("signal_region", "mass_range")  # also the keys in the record of a run
 
@@ -38,8 +39,9 @@ def parsed_range(key: str, text: str) -> list[float]:
     except ValueError:
         low = high = math.nan
     if not 0 <= low < high < math.inf:
-        flag = key.replace("_", "-")
-        raise UserError(f"--{flag} is {text!r}; expected two rising numbers in GeV, like 3300,3700")
+        raise UserError(
+            f"--{flag(key)} is {text!r}; expected two rising numbers in GeV, like 3300,3700"
+        )
     return [low, high]
 
 

@@ -293,7 +293,7 @@ def test_a_column_of_text_is_named(top_table, refused, tmp_path, layout):
     (tmp_path / "raw").mkdir()
     frame.to_hdf(tmp_path / "raw/train.h5", key="table", format=layout, data_columns=["comment"])
     message = refused("top", *TRAIN)
-    assert "and no numbers; drop that column" in message
+    assert "and no numbers; drop these columns" in message
 
 
 def test_of_several_tables_the_public_key_is_read(top_table, write_top, refused, tmp_path):
