@@ -88,9 +88,9 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
     blocks = compound_blocks(group, path) if is_compound(group) else fixed_blocks(group)
     for block in blocks:
         if block.dtype.kind not in "biuf":
-            names = ", ".join(block.names[:4]) or "without names"
+            of_block = ", ".join(block.names[:4]) or "without names"
             raise UserError(
-                f"{path}: {group.name[1:]}/{block.label} (columns {names}) holds {block.dtype} and "
+                f"{path}: {group.name[1:]}/{block.label} (columns {of_block}) holds {block.dtype} and "
                 "no numbers; drop these columns or make them numbers, and write the table again"
             )
     if len({len(block.dataset) for block in blocks}) > 1:

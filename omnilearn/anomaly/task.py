@@ -30,6 +30,7 @@ from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.generation.sampling import Solver
+from omnilearn.log import log
 from omnilearn.settings import Settings, flags_of, option, without_effect
 from omnilearn.tagging import task as tagging
 from omnilearn.tagging.predictions import read_predictions, write_predictions
@@ -183,6 +184,11 @@ def finetune(
     if settings.stage not in ("all", "weight", "classify"):
         return
     events = Dijets(spec, config.data, files)
+    if kind == "idealised" and not events.signal.any():
+        log.warning(
+            "no event is labelled signal: the idealised reference is a part of the data, so that a "
+            "signal that hides in both is not found; for data without labels leave out --idealised"
+        )
     weights = reference.weights(events)
     if settings.stage == "weight":
         return

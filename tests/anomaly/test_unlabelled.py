@@ -14,7 +14,7 @@ from omnilearn.statistics.results import read_results
 
 COMMAND = (
     "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 "
-    "--data-background 10000 --signal 0 --sideband-events 200"
+    "--data-background 10000 --signal 0"
 )
 REGION = "--signal-region", "3000,3300"
 
@@ -35,7 +35,8 @@ def workdir(tmp_path_factory):
 
 def searched(workdir, *flags):
     folders = ("--data", workdir / "data", "--runs", workdir / "runs")
-    return python(COMMAND, *folders, "--simulation", workdir / "simulation", *flags)
+    reference = ("--simulation", workdir / "simulation", "--sideband-events", 200)
+    return python(COMMAND, *folders, *reference, *flags)
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,13 @@ def test_the_bump_hunt_is_the_result(model):
 def test_another_region_is_another_search(model, workdir):
     for flags in ((), ("--signal-region", "3000,3400")):
         assert "signal_region [3000.0, 3300.0] (now" in refusal_of(searched(workdir, *flags))
+
+
+def test_an_idealised_search_in_them_is_warned_of(workdir):
+    folders = ("--data", workdir / "data", "--runs", workdir / "idealised")
+    code, _, err = python(COMMAND, *folders, "--idealised", "--reference-background", 10000)
+    assert code == 0
+    assert "the idealised reference is a part of the data" in err
 
 
 def test_the_sidebands_are_the_rest_of_the_mass_range():
