@@ -90,8 +90,8 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
         if block.dtype.kind not in "biuf":
             of_block = ", ".join(block.names[:4]) or "without names"
             raise UserError(
-                f"{path}: {group.name[1:]}/{block.label} (columns {of_block}) holds {block.dtype} and "
-                "no numbers; drop these columns or make them numbers, and write the table again"
+                f"{path}: {group.name[1:]}/{block.label} (columns {of_block}) holds {block.dtype} "
+                "and no numbers; drop these columns or make them numbers, and write the table again"
             )
     if len({len(block.dataset) for block in blocks}) > 1:
         raise UserError(
