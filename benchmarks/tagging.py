@@ -6,7 +6,9 @@ The claim of arXiv:2404.16091v2 (Table I): a backbone needs a tenth of the jets.
 of finetune.py and evaluate.py, all on the same test jets; finished cells are not repeated. The
 learning rate stays constant, and a training ends once the validation loss has not fallen for some
 epochs (more of them for fewer jets); its best epoch counts. Repeats draw other training jets; an
-uncertainty is their spread and the statistics of the test jets, in quadrature.
+uncertainty is their spread and the statistics of the test jets, in quadrature. The difference of
+the AUC has an uncertainty of its own, in which what both models share cancels: they have the same
+training jets in each repeat, and the same test jets.
 Writes DATASET.json and a figure into --out.
 """
 
@@ -18,16 +20,19 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.figures import trainings
-from benchmarks.markdown import markdown
+from benchmarks.markdown import BLANK, markdown
 from benchmarks.programs import absolute, backbone, command_parser
 from benchmarks.scripts import ROOT, execute, words_of
 from omnilearn.data.catalogue import dataset
+from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.history import best_epoch, read_history
 from omnilearn.plotting.scans import Scan, training_size_scan
 from omnilearn.plotting.style import sample_title
 from omnilearn.statistics.repeats import spread
 from omnilearn.statistics.results import Result, read_results, write_results
+from omnilearn.tagging.metrics import auc_difference, pair_score
+from omnilearn.tagging.predictions import read_predictions
 
 MODELS = ("OmniLearn", "from scratch")
 LARGE = 10_000  # training jets at which PATIENCE epochs are waited for a better loss
@@ -36,8 +41,10 @@ LEAST_PATIENCE = 3
 LONGEST = 8  # times the patience: the epochs at most
 
 COLUMNS = [
-    text for model in MODELS for text in (f"{model}: AUC", "1/eB", "validation loss", "steps")
+    *(text for model in MODELS for text in (f"{model}: AUC", "1/eB", "validation loss", "steps")),
+    "difference of AUC",
 ]
+AHEAD = "auc_difference"  # of the backbone's AUC from that from scratch, where it was measured
 Key = tuple[str, int]  # model, training jets
 
 
@@ -102,6 +109,9 @@ def main(arguments: list[str]) -> None:
         key: with_test_statistics(of_run) | convergence(study[key][0], key[1])
         for key, of_run in results.items()
     }
+    for jets in flags.train_jets:
+        if difference := auc_ahead(study, jets, spec):
+            metrics[MODELS[0], jets][AHEAD] = difference
     first = next(iter(results.values()))
     rows = [
         {"model": model, "training_jets": jets, "metrics": values}
@@ -154,6 +164,31 @@ def convergence(run: Path, jets: int) -> dict[str, Result]:
     return {name: spread(of) if len(of) > 1 else of[0] for name, of in numbers.items()}
 
 
+def auc_ahead(
+    study: dict[Key, tuple[Path, list[str]]], jets: int, spec: DatasetSpec
+) -> Result | None:
+    """AUC of the backbone minus that from scratch; None where a training has no predictions."""
+    runs = [trainings(study[model, jets][0]) for model in MODELS]
+    paths = [[run / "predictions.h5" for run in pair] for pair in zip(*runs, strict=True)]
+    if not all(path.is_file() for pair in paths for path in pair):
+        return None
+    samples = [[ordered_predictions(path) for path in pair] for pair in paths]
+    pairs = [(scores_of(first, spec), scores_of(second, spec)) for first, second in samples]
+    tested = samples[0][0]
+    return auc_difference(pairs, tested["label"] == spec.signal, tested["weight"])
+
+
+def ordered_predictions(path: Path) -> dict[str, np.ndarray]:
+    """The predictions of a training in the order of the jets in the split."""
+    predicted, _ = read_predictions(path)
+    order = np.argsort(predicted["index"])
+    return {name: values[order] for name, values in predicted.items()}
+
+
+def scores_of(predicted: dict[str, np.ndarray], spec: DatasetSpec) -> np.ndarray:
+    return pair_score(predicted["logits"], spec.signal, 1 - spec.signal)
+
+
 def scratch_jets(metrics: dict[Key, dict[str, Result]], jets: int) -> str:
     """Training jets from scratch that give the AUC of the backbone with `jets`.
 
@@ -180,7 +215,11 @@ def scratch_jets(metrics: dict[Key, dict[str, Result]], jets: int) -> str:
 def columns(metrics: dict[Key, dict[str, Result]], jets: int, metric: str) -> list[str]:
     """The cells of one training size below COLUMNS; `metric` stands for 1/eB."""
     names = ("auc", metric, "cross_entropy", "steps")
-    return [metrics[model, jets][name].text for model in MODELS for name in names]
+    difference = metrics[MODELS[0], jets].get(AHEAD)
+    return [
+        *(metrics[model, jets][name].text for model in MODELS for name in names),
+        difference.text if difference else BLANK,
+    ]
 
 
 def table(jets: list[int], metrics: dict[Key, dict[str, Result]], metric: str) -> str:

@@ -61,12 +61,39 @@ def auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = Non
     placements; None if the formula gives zero, since the uncertainty of a finite sample is not
     zero. Raises UserError as `RocCounts.of`.
     """
+    return _auc_result(*_auc_and_influence(scores, labels, weights))
+
+
+def auc_difference(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
+    labels: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> Result:
+    """AUC of one model minus that of another on the same jets, the mean over pairs of trainings.
+
+    pairs: scores (N,) of both models, for instance trained with the same jets. The uncertainty is
+    that of `auc` for the difference, in which what both models share cancels, and in quadrature
+    that of the mean over the pairs. Raises UserError as `RocCounts.of`.
+    """
+    differences, influence = [], np.zeros(len(labels))
+    for pair in pairs:
+        (first, of_first), (second, of_second) = (
+            _auc_and_influence(scores, labels, weights) for scores in pair
+        )
+        differences.append(first - second)
+        influence += (of_first - of_second) / len(pairs)
+    of_mean = np.var(differences, ddof=1) / len(pairs) if len(pairs) > 1 else 0.0
+    error = float(np.sqrt(np.sum(influence**2) + of_mean))
+    return Result(float(np.mean(differences)), error or None, len(labels))
+
+
+def _auc_and_influence(scores, labels, weights) -> tuple[float, np.ndarray]:
+    """The AUC and the influence of each jet on it (N,)."""
     scores, labels, weights = checked_sample(scores, labels, weights)
     refuse_missing_classes(labels, 2)
     influence = np.zeros(len(scores))
     signal, background = np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)
-    value = _add_influence(influence, scores, signal, background, weights)
-    return _auc_result(value, influence)
+    return _add_influence(influence, scores, signal, background, weights), influence
 
 
 def auc_one_vs_one(

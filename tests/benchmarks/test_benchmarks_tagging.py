@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.stats import norm
 
 from benchmarks import tagging
 from omnilearn.errors import UserError
 from omnilearn.history import write_history
 from omnilearn.statistics.results import Result, read_results, write_results
+from omnilearn.tagging.predictions import write_predictions
 
 
 @pytest.fixture
@@ -27,6 +30,8 @@ def commands(monkeypatch):
                 for number, loss in enumerate((0.5, 0.4 - 0.1 * seed, 0.45), start=1)
             ]
             write_history(run / f"seed{seed}", epochs)
+            (run / f"seed{seed}" / "config.json").write_text("{}")
+            write_predictions(run / f"seed{seed}" / "predictions.h5", predicted(factor, seed), {})
         results = {
             "dataset": "top",
             "model": run.name,
@@ -38,6 +43,21 @@ def commands(monkeypatch):
 
     monkeypatch.setattr(tagging, "execute", execute)
     return commands
+
+
+def predicted(shift: float, seed: int) -> dict[str, np.ndarray]:
+    """Predictions of 400 jets in another order for each seed, the signal shifted."""
+    rng = np.random.default_rng(0)
+    label = np.arange(400) % 2
+    score = rng.normal(size=400) + shift * label
+    order = np.random.default_rng(seed).permutation(400)
+    arrays = {
+        "logits": np.column_stack([np.zeros(400), score]),
+        "label": label,
+        "weight": np.ones(400),
+        "index": np.arange(400),
+    }
+    return {name: values[order] for name, values in arrays.items()}
 
 
 def test_every_cell_is_trained_once_to_convergence(commands, tmp_path, capsys):
@@ -62,6 +82,15 @@ def test_every_cell_is_trained_once_to_convergence(commands, tmp_path, capsys):
     }
     assert values["OmniLearn", 100] == 300
     assert values["from scratch", 30] == 30
+    ahead = {
+        (cell["model"], cell["training_jets"]): cell["metrics"].get("auc_difference")
+        for cell in record["cells"]
+    }
+    assert ahead["from scratch", 100] is None
+    # 3 standard deviations and 1 between signal and background, with the same noise
+    expected = norm.cdf(3 / np.sqrt(2)) - norm.cdf(1 / np.sqrt(2))
+    assert ahead["OmniLearn", 100].value == pytest.approx(expected, abs=0.04)
+    assert 0 < ahead["OmniLearn", 100].error < 0.04
     assert (tmp_path / "top.png").is_file()
     assert "| 300.0 ± 5.0 | 0.350 ± 0.071 | 20.00 ± 0.00 |" in capsys.readouterr().out
     commands.clear()
