@@ -162,7 +162,7 @@ def draw(rows: list[dict], path_stem: Path) -> None:
 def table(rows: list[dict]) -> str:
     """A line per candidate, the lowest validation loss first."""
     sizes = ["channels x blocks", "weights", "jets/s", "jets seen"]
-    lines = [[*sizes, "validation loss", "cross-entropy", "macro AUC", "accuracy"]]
+    lines = [[*sizes, "validation loss", "cross-entropy", "AUC", "accuracy"]]
     for of in sorted(rows, key=lambda of: of["loss"]):
         sizes = [of["name"], grouped(of["weights"]), f"{of['jets_per_second']:.0f}"]
         losses = [grouped(of["jets_seen"]), f"{of['loss']:.4f}", f"{of['cross_entropy']:.4f}"]

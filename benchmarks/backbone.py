@@ -67,7 +67,7 @@ from `--released-weights`, or train the full preset.
 CURVE = """\
 ## Learning curve
 
-Validation cross-entropy and macro AUC against the number of pre-training jets, at the best epoch. \
+Validation cross-entropy and AUC against the number of pre-training jets, at the best epoch. \
 The trainings also differ in the jets seen and in the share of them at a constant learning rate, \
 after which it falls to zero:
 
@@ -212,7 +212,7 @@ def metrics_table(results: dict) -> str:
 def curve_table(runs: list[Path]) -> str:
     """A line per number of pre-training jets."""
     jets = ["pre-training jets", "jets seen", "at a constant rate"]
-    rows = [[*jets, "validation cross-entropy", "macro AUC", "accuracy"]]
+    rows = [[*jets, "validation cross-entropy", "AUC", "accuracy"]]
     for run in runs:
         earlier, own = histories(run)
         results, best = read_results(run / "results.json"), best_epoch(own)

@@ -271,7 +271,7 @@ def tasks(results: Path) -> str:
         ("tagging", "tagging", "finetune.py top", rejections),
         ("generation", "generation", "finetune.py jetnet30", distances),
         ("unfolding", "unfolding", "finetune.py omnifold", agreement),
-        ("anomaly", "search", "finetune.py lhco", improvement),
+        ("anomaly", "search", "finetune.py lhco --idealised", improvement),
         ("tokens", "tokens", "train.py aspen --model omnijet", restored),
     ]
     linked = [[f"[{name}](docs/{page}.md)", f"`{line}`", text] for page, name, line, text in rows]

@@ -51,8 +51,7 @@ Uncertainties are those of the samples. What the names mean: docs/tokens.md, doc
 
 - Its jets are simulated with Pythia 8 and a parametrised detector; they are no collider data, and \
 no numbers of the papers can be expected.
-- Its tokens know the transverse momentum and the position of a constituent, no charge and no kind \
-of particle.
+- Its tokens contain pT and position of a constituent, not its charge or kind.
 - It is small. The published model was trained on 180 million jets; where a result matters, start \
 from `--published-weights`, or train the full preset.
 """

@@ -58,7 +58,7 @@ def training_size_scan(
 def learning_curve(
     jets: Sequence[int], loss: Sequence[float], auc: Sequence[Result], path_stem: Path | str
 ) -> None:
-    """Validation cross-entropy and macro AUC against pre-training jets, side by side.
+    """Validation cross-entropy and AUC against pre-training jets, side by side.
 
     All arguments have one entry per training. Writes PNG and PDF.
     """
