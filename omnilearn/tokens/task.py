@@ -92,20 +92,20 @@ def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining)
         "tokeniser_training": apart_from_epochs(flags),
     }
     if settings.tokeniser:
-        tokeniser = given_tokeniser(settings)
-        run = prepare_run(config, name, about)
+        tokeniser, of_tokeniser = given_tokeniser(settings), None
     else:
         tokeniser = fresh_tokeniser(spec, config.preset, config.seed)
-        data = open_data(spec, tokeniser_config, tokeniser.config)
-        run = prepare_run(config, name, about)
-        train_tokeniser(data, tokeniser, tokeniser_config, run / TOKENISER_FOLDER, about)
-    if settings.tokeniser_only:
+        of_tokeniser = open_data(spec, tokeniser_config, tokeniser.config)
+    data = None if settings.tokeniser_only else open_data(spec, config, tokeniser.config)
+    run = prepare_run(config, name, about)
+    if of_tokeniser:
+        train_tokeniser(of_tokeniser, tokeniser, tokeniser_config, run / TOKENISER_FOLDER, about)
+    if data is None:
         if distributed.rank() == 0:
             write_history(run, read_history(run / TOKENISER_FOLDER))
         distributed.barrier()
         return
     omnijet = fresh_omnijet(tokeniser, config.preset, config.seed)
-    data = open_data(spec, config, tokeniser.config)
     if settings.tokeniser:
         log_restored_variance(tokeniser, data[1], settings)
     train_gpt(data, omnijet, config, run, about)
