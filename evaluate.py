@@ -31,8 +31,9 @@ from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from omnilearn.plotting.style import require_drawable
 from omnilearn.report.run_report import write_report
+from omnilearn.run_lock import EVALUATION, hold, released
 from omnilearn.runs import cpu_model, refuse_links, trainings
-from omnilearn.settings import add_flags, configured, parsed
+from omnilearn.settings import add_flags, configured, known_arguments, parsed
 from omnilearn.statistics.repeats import over_trainings
 from omnilearn.statistics.results import Result, write_results
 from omnilearn.tagging import task as tagging
@@ -62,6 +63,8 @@ def evaluate(run: Path, settings: Evaluation) -> dict:
     require_drawable(spec)
     history = read_history(run)
     task, figures = task_of(run)
+    if distributed.rank() == 0:
+        hold(run, EVALUATION)
     results = task.evaluate(run, spec, config, about, settings)
     if distributed.rank() == 0:
         folders = [path for path in run.iterdir() if path.is_dir() and not path.is_symlink()]
@@ -82,7 +85,7 @@ def command_line() -> tuple[Path, Evaluation]:
         add_flags(parser, Evaluation)
         parser.add_argument("--help", action="help", help="the task of a run may have more flags")
         parser.parse_args()
-    known, _ = parser.parse_known_args()
+    known = known_arguments(parser, (task.EVALUATION for task, _ in TASKS.values()))
     refuse_links(known.run)
     first = trainings(known.run)[0]
     task = task_of(first)[0]
@@ -118,6 +121,7 @@ def named_results(results: dict, prefix: str = "") -> Iterator[tuple[str, Result
             yield from named_results(value, f"{prefix}{name} ")
 
 
+@released()
 @distributed.ranks_that_end()
 def main() -> None:
     run, settings = command_line()

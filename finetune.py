@@ -24,7 +24,7 @@ from omnilearn.errors import run_cli
 from omnilearn.generation import task as generation
 from omnilearn.recipes import FINETUNING, SCRATCH, recipe
 from omnilearn.runs import one_command, repeated
-from omnilearn.settings import add_flags, configured, given, parsed
+from omnilearn.settings import add_flags, configured, given, known_arguments, parsed
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import tagging as token_tagging
 from omnilearn.tokens import task as tokens
@@ -34,6 +34,7 @@ from omnilearn.unfolding import task as unfolding
 
 TASKS = {task: tagging for task in ("pretraining", "tagging")}
 TASKS |= {"generation": generation, "unfolding": unfolding, "anomaly": anomaly}
+OF_TOKENS = tokens, token_tagging
 
 
 def run_name(config: Config, dataset: str, kind: str) -> str:
@@ -62,7 +63,7 @@ def main() -> None:
         parser.print_help()
         return
     # the data set, the model and the mode determine the further flags
-    known, _ = parser.parse_known_args()
+    known = known_arguments(parser, (task.SETTINGS for task in (*TASKS.values(), *OF_TOKENS)))
     spec = dataset(known.dataset, chosen(known, "data"))
     preset, mode = chosen(known, "preset"), chosen(known, "mode")
     start = configured(Start, {}, known)
@@ -71,7 +72,7 @@ def main() -> None:
     if chosen(known, "model") == "omnijet":
         is_tagging = mode == "classifier" or (spec.task == "tagging" and mode != "generator")
         tables = [TOKEN_TAGGING] if is_tagging else [TOKEN_FINETUNING, TOKEN_SCRATCH]
-        generator, other_heads = tokens, token_tagging
+        generator, other_heads = OF_TOKENS
     else:
         tables = [FINETUNING, SCRATCH]
         generator, other_heads = generation, TASKS[spec.task]

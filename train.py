@@ -17,7 +17,7 @@ from omnilearn.data.catalogue import dataset
 from omnilearn.errors import run_cli
 from omnilearn.recipes import PRETRAINING, recipe
 from omnilearn.runs import one_command
-from omnilearn.settings import add_flags, configured, parsed
+from omnilearn.settings import add_flags, configured, known_arguments, parsed
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens import task as tokens
 from omnilearn.tokens.recipes import TOKEN_PRETRAINING
@@ -36,7 +36,7 @@ def main() -> None:
     if set(sys.argv[1:]) == {"--help"}:
         parser.print_help()
         return
-    known, _ = parser.parse_known_args()
+    known = known_arguments(parser, [TokenTraining])
     is_pet = chosen(known, "model") == "pet"
     if not is_pet:
         flags |= add_flags(parser, TokenTraining)

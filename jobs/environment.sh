@@ -15,11 +15,8 @@ if [ -z "${OMNILEARN_SITE:-}" ]; then
 fi
 OMNILEARN_IMAGE=${OMNILEARN_IMAGE:-omnilearn:latest}
 
-# a rank that is frozen ends the job after the first of these times, a rank that hangs in its own
-# computation after the last
+# a rank that is frozen ends the job after this time
 export HOROVOD_GLOO_TIMEOUT_SECONDS=${HOROVOD_GLOO_TIMEOUT_SECONDS:-120}
-export HOROVOD_STALL_CHECK_TIME_SECONDS=${HOROVOD_STALL_CHECK_TIME_SECONDS:-60}
-export HOROVOD_STALL_SHUTDOWN_TIME_SECONDS=${HOROVOD_STALL_SHUTDOWN_TIME_SECONDS:-600}
 
 # Kernels that TensorFlow compiles at their first use (on newer GPUs than it was built for: H100,
 # H200) are cached in the checkout, which containers mount; the default of 1 GiB is too small.

@@ -103,6 +103,11 @@ def require_jets(flag: str, asked: int, found: int, name: str) -> None:
         raise UserError(f"{flag} is {asked}; there are {found} {name}: ask for less, or make more")
 
 
+def batch_of_rank(batch: int, train_jets: int) -> int:
+    """`batch` jets, or where --train-jets leaves fewer for a rank, all of them."""
+    return min(batch, max(1, train_jets // distributed.size())) if train_jets else batch
+
+
 def fresh(model: Callable[..., Model], config, seed: int) -> Model:
     """An untrained model of this architecture, its weights drawn from `seed`."""
     keras.utils.set_random_seed(seed)

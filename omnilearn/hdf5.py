@@ -100,8 +100,8 @@ def stored_file(path: Path | str, kind: str, mend: str) -> Iterator[h5py.File]:
         raise UserError(f"{path} cannot be read as {kind} ({error}); {mend}") from error
 
 
-def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
-    """Numbers or text under a key, all or these rows.
+def array(file: h5py.File, key: str) -> np.ndarray:
+    """Numbers or text under a key.
 
     bfloat16, which Keras stores as opaque bytes with the attribute `dtype`, becomes float32. Raises
     UserError for another type, and OSError naming the key for damage.
@@ -110,7 +110,7 @@ def array(file: h5py.File, key: str, rows: slice | tuple = ()) -> np.ndarray:
         raise OSError(f"no {key!r} among its keys: {', '.join(file) or 'none'}")
     try:
         is_bfloat16 = item.dtype == "V2" and attributes(item).get("dtype") == "bfloat16"
-        values = item[rows] if item.dtype.kind in "biufSO" or is_bfloat16 else None
+        values = item[()] if item.dtype.kind in "biufSO" or is_bfloat16 else None
     except Exception as error:
         raise OSError(f"{key!r} cannot be read: {error}") from error
     if values is None:

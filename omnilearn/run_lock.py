@@ -46,6 +46,7 @@ class Lock:
         process, token = os.getpid(), secrets.token_hex(8)
         self.holder = Holder(socket.gethostname(), process, started(process), token)
         self.released = threading.Event()
+        self.heartbeat = threading.Thread(target=self.beat, daemon=True)
 
     def take(self) -> None:
         """Create the lock file, in place of a dead holder's; UserError while a holder lives."""
@@ -58,7 +59,7 @@ class Lock:
             with os.fdopen(descriptor, "w") as file:
                 file.write(self.text())
             break
-        threading.Thread(target=self.beat, daemon=True).start()
+        self.heartbeat.start()
 
     def remove_dead(self) -> None:
         """Remove the lock file of a dead holder; raises UserError while the holder lives."""
@@ -72,7 +73,8 @@ class Lock:
         if lives:
             raise UserError(
                 f"{self.path.parent} is written to by process {holder.process} on {holder.host}; "
-                "wait for its end or stop it, or choose another --name"
+                "wait for its end or stop it"
+                + (", or choose another --name" if self.path.name == TRAINING else "")
             )
         self.remove_file(holder)
 
@@ -108,6 +110,7 @@ class Lock:
 
     def release(self) -> None:
         self.released.set()
+        self.heartbeat.join()  # a count that is being written would create the file again
         self.remove_file(self.holder)
 
     def remove_file(self, holder: Holder) -> None:

@@ -61,9 +61,8 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
         if overwrite and run.resolve() not in trained:
             empty_run(run)
         trained.add(run.resolve())
-        if (run / "config.json").exists():
-            refuse_another(run, config, about)
-        write_description(run, config, about)
+        if not (run / "config.json").exists() or refuse_another(run, config, about):
+            write_description(run, config, about)
     distributed.barrier()
     return run
 
@@ -168,19 +167,24 @@ def empty_run(run: Path) -> None:
             item.unlink()
 
 
-def refuse_another(run: Path, config: Config, about: dict) -> None:
-    """Raise UserError when the run in this directory is another training."""
+def refuse_another(run: Path, config: Config, about: dict) -> bool:
+    """Raise UserError when the run in this directory is another training.
+
+    Returns whether settings differ that may: a run that is asked for again as it is keeps its
+    description, with the code and the command that trained it.
+    """
     stored, stored_about = read_config(run / "config.json")
     before = {**asdict(stored), **{key: stored_about.get(key) for key in about}}
     now = {**asdict(config), **about}
     free = FREE_TO_CHANGE if config.decay else (*FREE_TO_CHANGE, "epochs")
-    differing = [key for key in now if key not in free and before[key] != now[key]]
-    if differing:
-        listed = ", ".join(f"{key} {before[key]!r} (now {now[key]!r})" for key in differing)
+    differing = [key for key in now if before[key] != now[key]]
+    if refused := [key for key in differing if key not in free]:
+        listed = ", ".join(f"{key} {before[key]!r} (now {now[key]!r})" for key in refused)
         raise UserError(
             f"{run} holds a run with {listed}; choose another --name, or throw it "
             "away with --overwrite"
         )
+    return bool(differing)
 
 
 def write_description(run: Path, config: Config, about: dict) -> None:

@@ -146,6 +146,22 @@ def without_effect(target: str, names: Iterable[str]) -> dict[str, str]:
     return {name: f"--{flag(name)} has no effect on {target}; leave it out" for name in names}
 
 
+def known_arguments(
+    parser: argparse.ArgumentParser, kinds: Iterable[type[Settings]]
+) -> argparse.Namespace:
+    """The command line as far as it is known before the task, which has one of `kinds` of flags.
+
+    Flags of a task may precede the data set or run; their values are not checked yet.
+    """
+    everything = argparse.ArgumentParser(
+        parents=[parser], allow_abbrev=False, add_help=False, conflict_handler="resolve"
+    )
+    for kind in dict.fromkeys(kinds):
+        for action in add_flags(everything, kind).values():
+            action.type = None
+    return everything.parse_known_args()[0]
+
+
 def parsed(
     parser: argparse.ArgumentParser, actions: dict, idle: dict, *settings: Settings
 ) -> argparse.Namespace:

@@ -16,6 +16,7 @@ from omnilearn.file_kinds import DAMAGED_ZIP, GZIP, HDF5, KINDS_OF_ANY, NPZ, ROO
 SPLITS = ("train", "val", "test")
 # suffix of a public file, without .gz -> what it is
 FORMATS = {".h5": HDF5, ".hdf5": HDF5, ".npz": NPZ, ".root": ROOT, ".tar": "a tar archive"}
+SHOWN = 5  # names in a message about missing files
 UNKNOWN_NAME = "has no public name, and its jets would be left out; move it away, or name it as one"
 
 
@@ -120,11 +121,11 @@ def named(folder: Path, *patterns: str) -> list[Path]:
     ]
 
 
-def names_in(folder: Path, most: int = 5) -> str:
+def names_in(folder: Path) -> str:
     """The first names in a folder, for a message about missing files."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join(names[:most] + more) or "nothing"
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return ", ".join(names[:SHOWN] + more) or "nothing"
 
 
 def mix_classes(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:

@@ -10,9 +10,10 @@ from toy_jets import write_toy_dataset
 from omnilearn.config import Config, Start
 from omnilearn.data.catalogue import TOP
 from omnilearn.errors import UserError
-from omnilearn.fit import fresh, load_best, make_pet, open_data
+from omnilearn.fit import batch_of_rank, fresh, load_best, make_pet, open_data
 from omnilearn.model.checkpoint import save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
+from omnilearn.training import distributed
 from omnilearn.unfolding.deepsets import DeepSets, DeepSetsConfig
 
 SIZES = DeepSetsConfig(widths=(4,), classifier_widths=(4,), max_constituents=12)
@@ -58,6 +59,11 @@ def test_more_jets_than_there_are_are_refused(tmp_path):
     for flag, number, found in (("train", 50, "40 top"), ("val", 21, "20 top")):
         with pytest.raises(UserError, match=f"--{flag}-jets is {number}; there are {found} jets"):
             open_data(TOP, replace(config, **{f"{flag}_jets": number}))
+
+
+def test_a_batch_of_few_jets_is_that_of_every_rank(monkeypatch):
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    assert [batch_of_rank(128, jets) for jets in (0, 1000, 100, 1)] == [128, 128, 50, 1]
 
 
 def test_the_weights_of_a_fresh_model_are_drawn_from_the_seed():

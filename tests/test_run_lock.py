@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,32 @@ def test_the_holder_counts_up_and_does_not_remove_the_lock_of_another_holder(tmp
     time.sleep(0.1)
     run_lock.release(tmp_path)
     assert json.loads(path.read_text()) == lock
+
+
+def test_a_count_that_is_being_written_does_not_outlive_the_release(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, "HEARTBEAT", 0.01)
+    writing, atomic_path = threading.Event(), run_lock.atomic_path
+
+    @contextmanager
+    def slow(path):
+        with atomic_path(path) as temporary:
+            yield temporary
+            writing.set()
+            time.sleep(0.2)
+
+    monkeypatch.setattr(run_lock, "atomic_path", slow)
+    run_lock.hold(tmp_path)
+    assert writing.wait(10)
+    run_lock.release(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_second_evaluation_is_refused_without_the_advice_of_another_name(tmp_path, monkeypatch):
+    written_by(tmp_path)
+    (tmp_path / run_lock.TRAINING).rename(tmp_path / run_lock.EVALUATION)
+    monkeypatch.setattr(run_lock.Lock, "counts", lambda *_: True)
+    with pytest.raises(UserError, match=r"or stop it$"):
+        run_lock.hold(tmp_path, run_lock.EVALUATION)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"count": 1}', '{"count": "x", "host": 1}'])

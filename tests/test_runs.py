@@ -63,6 +63,14 @@ def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
     assert read_config(run / "config.json")[0].data == "there"
 
 
+def test_the_same_run_again_keeps_the_code_and_the_command_that_trained_it(config, monkeypatch):
+    run = prepare_run(config, "top", ABOUT)
+    before = (run / "config.json").read_bytes()
+    monkeypatch.setattr("omnilearn.runs.revision", lambda: "another")
+    prepare_run(config, "top", ABOUT)
+    assert (run / "config.json").read_bytes() == before
+
+
 def test_without_a_decay_of_the_rate_the_same_run_takes_more_epochs(config):
     run = prepare_run(replace(config, decay=False), "top", ABOUT)
     prepare_run(replace(config, decay=False, epochs=9), "top", ABOUT)

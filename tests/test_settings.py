@@ -12,6 +12,12 @@ from omnilearn.generation.task import GenerationEvaluation, GenerationSettings
 from omnilearn.tokens.settings import TokenEvaluation, TokenTraining
 from omnilearn.unfolding.task import UnfoldingSettings
 
+BEFORE = (  # flags of a task before the data set or run, and the complaint about what follows
+    ("finetune.py --signal 0,500 lhco --idealised", "no train files of lhco"),
+    ("finetune.py --iterations 2 omnifold", "no train files of omnifold"),
+    ("train.py --tokeniser-epochs 2 aspen --model omnijet", "no train files of aspen"),
+    ("evaluate.py --steps 20 nowhere", "nowhere is not a run directory"),
+)
 KINDS = (
     Config,
     SearchSettings,
@@ -80,3 +86,9 @@ def test_every_field_has_help_and_a_default_in_its_range(kind):
         for inner in item.metadata.get("names", ()):
             assert hasattr(TrainingSettings, inner)
         assert item.default in (getattr(settings, item.name), None, MISSING)
+
+
+@pytest.mark.parametrize(("command", "complaint"), BEFORE)
+def test_flags_of_a_task_may_precede_the_data_set_or_run(command, complaint, tmp_path):
+    data = () if command.startswith("evaluate") else ("--data", tmp_path)
+    assert complaint in refusal_of(python(command, *data))

@@ -99,10 +99,11 @@ class Dijets:
         self.signal = files.labels()[::count] == spec.signal
         split_of = {path: split for split, group in enumerate(paths) for path in group}
         split, natural, start = [], [], 0
+        in_signal_region = self.in_signal_region
         for path, rows in files.rows_per_file():
             events = len(rows) // count
             split.append(np.full(events, split_of.get(path, SAMPLED), np.int8))
-            inside = self.in_signal_region[start : start + events]
+            inside = in_signal_region[start : start + events]
             natural.append(np.full(events, not inside.all() and path in split_of))
             start += events
         self.split, self.natural = np.concatenate(split), np.concatenate(natural)

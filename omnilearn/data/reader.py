@@ -338,6 +338,7 @@ class JetFiles:
                     self._read(file.path, key, start, stop, chunk[: stop - start])
                     selected = rows[begin:end]
                     filled = count_filled(chunk[selected - start], file.path, key, selected)
+                    self.longer += int((filled > most).sum())
                     counts[begin:end] = np.minimum(filled, most)
                     bar.update(end - begin)
         return counts

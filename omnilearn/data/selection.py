@@ -27,7 +27,7 @@ class ChosenJets:
 
     def __init__(self, files: JetFiles, rows: np.ndarray):
         self.files, self.rows, self.num_jets = files, rows, len(rows)
-        self.spec, self.level, self.origin = files.spec, files.level, files.origin
+        self.spec, self.origin = files.spec, files.origin
         self.multiplicity = files.count(rows)
         step = block_rows(len(rows), files.spec.jets_per_event)
         self.edges = np.append(np.arange(0, len(rows), step), len(rows))
@@ -108,12 +108,7 @@ def of_classes(spec: DatasetSpec, names: str) -> tuple[DatasetSpec, list[int]]:
 
 
 def selected_jets(
-    paths: list[Path],
-    spec: DatasetSpec,
-    limit: int = 0,
-    classes: str = "",
-    seed: int = 0,
-    level: str = "",
+    paths: list[Path], spec: DatasetSpec, limit: int = 0, classes: str = "", seed: int = 0
 ) -> tuple[JetFiles | ChosenJets, np.ndarray | None]:
     """`limit` jets (0, or more than there are: all) of these classes (empty: all), by this seed.
 
@@ -123,8 +118,8 @@ def selected_jets(
     """
     numbers = class_numbers(spec, classes)
     if len(numbers) == spec.num_classes == 1 and not limit:
-        return JetFiles(paths, spec, level=level), None
-    files = JetFiles(paths, spec, level=level, counted=False)
+        return JetFiles(paths, spec), None
+    files = JetFiles(paths, spec, counted=False)
     each = spec.jets_per_event
     label = files.labels()[::each]
     in_classes = np.isin(label, numbers)

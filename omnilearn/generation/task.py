@@ -12,7 +12,7 @@ from omnilearn.config import Config, Evaluation, Start, apart_from_epochs, secon
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.diffusion import EVALUATIONS
 from omnilearn.errors import UserError
-from omnilearn.fit import fit, fit_pet, fresh, make_pet, open_data
+from omnilearn.fit import batch_of_rank, fit, fit_pet, fresh, make_pet, open_data
 from omnilearn.generation.comparison import compare, compare_observables
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig
 from omnilearn.generation.jet_kinematics import MULTIPLICITY, JetObjective
@@ -91,8 +91,9 @@ def finetune(
         raise UserError(f"--mode is {config.mode!r}; generation trains the generator")
     pet = make_pet(spec, config, start)
     jet_config = jet_network_config(config, settings.jet_network)
-    if config.train_jets and "batch" not in settings.jet_network:  # at most the training jets
-        jet_config = replace(jet_config, batch=min(jet_config.batch, config.train_jets))
+    if "batch" not in settings.jet_network:
+        batch = batch_of_rank(jet_config.batch, config.train_jets)
+        jet_config = replace(jet_config, batch=batch)
     about = {
         "task": "generation",
         "dataset": spec.name,
@@ -132,8 +133,7 @@ def evaluate(
             if settings.ideal or not ideal
         }
     results: dict[str, Any] = {"dataset": spec.name, "model": run.name, "data": origin}
-    if settings.rate:
-        sampler = Sampler(run, spec, solver, settings.batch, config.seed)
+    if settings.rate:  # not of stored jets
         results["jets_per_second"] = sampling_rate(sampler, truth)
         results["parameters"] = sampler.count_params()
     if distributed.rank():

@@ -35,10 +35,10 @@ class Sample:
         return cls(label, sums, squares, float(weights.sum()), colour)
 
     @classmethod
-    def of_counts(cls, label, counts, total, colour=None) -> "Sample":
+    def of_counts(cls, label, counts, total) -> "Sample":
         """A sample of `total` jets of unit weight with these counts (bins,)."""
         counts = np.asarray(counts, np.float64)
-        return cls(label, counts, counts, float(total), colour)
+        return cls(label, counts, counts, float(total))
 
     def density(self, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Share of the sample in each bin per unit of the observable, and its uncertainty."""

@@ -37,15 +37,15 @@ def fraction(passed: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     return value, error
 
 
-def efficiency_upper_limit(passing: float, total: float, confidence: float = ONE_SIGMA) -> float:
-    """One-sided upper limit on an efficiency, `passing` of `total` jets.
+def efficiency_upper_limit(passing: float, total: float) -> float:
+    """One-sided upper limit of one sigma on an efficiency, `passing` of `total` jets.
 
     Clopper and Pearson, Biometrika 26 (1934) 404, as a quantile of the beta distribution, defined
     also for the effective (fractional) counts of weighted samples. 1 if all jets pass.
     """
     if passing >= total:
         return 1.0
-    return float(beta.ppf(confidence, passing + 1.0, total - passing))
+    return float(beta.ppf(ONE_SIGMA, passing + 1.0, total - passing))
 
 
 def bootstrap_error(

@@ -75,16 +75,16 @@ def auc_difference(
     that of `auc` for the difference, in which what both models share cancels, and in quadrature
     that of the mean over the pairs. Raises UserError as `RocCounts.of`.
     """
-    differences, influence = [], np.zeros(len(labels))
+    differences, influence = [], np.float64(0.0)
     for pair in pairs:
         (first, of_first), (second, of_second) = (
             _auc_and_influence(scores, labels, weights) for scores in pair
         )
         differences.append(first - second)
-        influence += (of_first - of_second) / len(pairs)
+        influence = influence + (of_first - of_second) / len(pairs)
     of_mean = np.var(differences, ddof=1) / len(pairs) if len(pairs) > 1 else 0.0
     error = float(np.sqrt(np.sum(influence**2) + of_mean))
-    return Result(float(np.mean(differences)), error or None, len(labels))
+    return Result(float(np.mean(differences)), error or None, np.size(influence))
 
 
 def _auc_and_influence(scores, labels, weights) -> tuple[float, np.ndarray]:

@@ -1,7 +1,8 @@
 """Metrics of a tokeniser: use of the codes, resolution of constituents, jets and substructure.
 
 arXiv:2403.05618, Section 4. A resolution is half the width that holds the central 68 % of the
-deviations, a bias their median; uncertainties are the spread over bootstrap samples of the jets.
+deviations, a bias their median; uncertainties are the spread over bootstrap samples of the values,
+of jets or of constituents, which are taken as independent.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ from omnilearn.config import Config, Start, apart_from_epochs
 from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec, JetLabel
 from omnilearn.errors import UserError
-from omnilearn.fit import Data, fit, load_best
+from omnilearn.fit import Data, batch_of_rank, fit, load_best
 from omnilearn.fit import open_data as open_jets
 from omnilearn.generation.comparison import compare_observables
 from omnilearn.generation.jet_sets import JetSet, read_set, read_split
@@ -80,8 +80,8 @@ def train(spec: DatasetSpec, config: Config, name: str, settings: TokenTraining)
         raise UserError(f"--mode is {config.mode!r}; token models are trained as a generator")
     flags = settings.tokeniser_training
     changes = {**TOKENISER[config.preset], **flags}
-    if config.train_jets and "batch" not in flags:  # at most the jets of the sample
-        changes["batch"] = min(changes["batch"], config.train_jets)
+    if "batch" not in flags:
+        changes["batch"] = batch_of_rank(changes["batch"], config.train_jets)
     tokeniser_config = replace(config, **changes)
     about = {
         "task": "tokens",

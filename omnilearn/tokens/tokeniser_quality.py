@@ -184,7 +184,7 @@ def two_sample_auc(run: Path, spec: DatasetSpec, round_trip: RoundTrip, data: st
     ranks = distributed.rank_and_size()
 
     def opened(split: str, jets: int) -> HalfReconstructed:
-        files, _ = selected_jets(find_files(Path(data), spec, split), spec, jets)
+        files, _ = selected_jets(find_files(Path(data), spec, split), spec, jets, config.classes)
         batch = min(settings.batch, files.num_jets // ranks[1])
         return HalfReconstructed(round_trip, files, spec, batch, *ranks, config.seed)
 

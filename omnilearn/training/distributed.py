@@ -162,7 +162,7 @@ def is_lost_rank(error: Exception) -> bool:
 def ranks_that_end() -> Iterator[None]:
     """Turn the error of a lost rank into a UserError; also a decorator of commands.
 
-    Horovod notices a rank that ended within seconds, and one that hangs after
+    Horovod notices a rank that ended within seconds, and one that is frozen after
     HOROVOD_GLOO_TIMEOUT_SECONDS (30 where unset). Where horovodrun may change the number of ranks,
     this one starts again from the last checkpoint with the ranks that are left.
     """

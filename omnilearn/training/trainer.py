@@ -84,9 +84,8 @@ class Trainer:
             lambda first, second: [a + b for a, b in zip(first, second, strict=True)]
         )
         # communication has its own graph, since XLA cannot compile it
-        self.averaged = compiled(
-            lambda sums: distributed.average([g / config.accumulate for g in sums])
-        )
+        mean = compiled(lambda sums: distributed.average([g / config.accumulate for g in sums]))
+        self.averaged = mean if config.accumulate * self.ranks > 1 else list
         self.apply = compiled(
             lambda gradients: self.optimiser.apply(gradients, self.variables), xla=uses_xla()
         )
@@ -105,7 +104,8 @@ class Trainer:
             self.class_names = training.spec.class_names
             self.trained_on = fingerprint.same_on_all_ranks(training, validation)
             self.resume()
-            if self.rank == 0:  # not before other data were refused
+            # not before other data were refused; a finished run keeps what it was trained with
+            if self.rank == 0 and not self.position.finished:
                 describe_in(self.run, training.spec)
             distributed.broadcast_variables(
                 [*model_weights(self.objective.model).values(), *self.optimiser.variables]

@@ -42,6 +42,7 @@ class Events:
         and sample, so that all folds have equally many of each.
         """
         self.spec, self.folds = spec, folds
+        self._observables: dict[tuple[str, str], np.ndarray] = {}
         paths = {split: find_files(Path(folder), spec, split) for split in SPLITS}
         all_paths = [path for split in SPLITS for path in paths[split]]
         self.files = {level: JetFiles(all_paths, spec, level=level) for level in spec.levels}
@@ -104,8 +105,10 @@ class Events:
         return self.files[self.spec.levels[0]].origin
 
     def observable(self, level: str, name: str) -> np.ndarray:
-        """One observable of all events at one level (N,)."""
-        return self.files[level].observable(name)[self.selected]
+        """One observable of all events at one level (N,), read once."""
+        if (level, name) not in self._observables:
+            self._observables[level, name] = self.files[level].observable(name)[self.selected]
+        return self._observables[level, name]
 
     def file_rows(self) -> tuple[np.ndarray, np.ndarray, list[dict]]:
         """File number (N,) and row (N,) of every event; names, sizes and digests of the files."""

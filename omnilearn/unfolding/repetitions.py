@@ -69,9 +69,8 @@ class Unfolding:
             return steps[name], sample
         report = []
         for push in unfold(sample, self.fit, self.iterations, steps, self.misses):
-            report.append(iteration_report(self.events, sample, push, before))
-            before = push
             if distributed.rank() == 0:
+                report.append(iteration_report(self.events, sample, push, before))
                 write_results(run / "iterations.json", {"iterations": report})
                 chi2 = ", ".join(f"{key} {value.text}" for key, value in report[-1]["chi2"].items())
                 log.log(
@@ -79,6 +78,7 @@ class Unfolding:
                     f"iteration {len(report)}: weights changed by {report[-1]['change'].text}, "
                     f"chi2 per bin with held-out data at detector level {chi2}",
                 )
+            before = push
         distributed.barrier()
         return before, sample
 

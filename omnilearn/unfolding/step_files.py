@@ -51,8 +51,8 @@ class StepFiles:
             with atomic_file(self.path(name)) as file:
                 file["weight"] = weights
                 file.attrs.update({"events": self.events, "files_digest": self.digest})
-            # a finished training needs no state to resume from
+            # finished trainings, also those of misses or fakes, need no state to resume from
             for state in (LAST, PREVIOUS):
-                for path in (self.run / name).glob(f"seed*/fold*/{state}"):
+                for path in self.run.glob(f"{name}*/seed*/fold*/{state}"):
                     path.unlink()
         distributed.barrier()

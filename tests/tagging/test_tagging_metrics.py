@@ -12,7 +12,6 @@ from omnilearn.statistics.uncertainty import ONE_SIGMA, bootstrap_error
 from omnilearn.tagging.metrics import (
     accuracy,
     auc,
-    auc_difference,
     auc_one_vs_one,
     auc_one_vs_rest,
     background_rejection,
@@ -118,35 +117,6 @@ def test_weighted_auc_error_agrees_with_the_bootstrap():
 
     expected = bootstrap_error(areas, weights, seed=8, replicas=400)
     assert auc(scores, labels, weights).error == pytest.approx(expected, rel=0.15)
-
-
-def test_the_error_of_a_difference_of_aucs_contains_what_the_models_share():
-    rng = np.random.default_rng(12)
-    first, labels = gaussian_tagger(rng, 400)
-    second = first + rng.normal(0.0, 0.3, 400)
-    weights = rng.gamma(1.0, 1.0, 400)
-
-    def differences(replicas):
-        pairs = ((auc(first, labels, row), auc(second, labels, row)) for row in replicas)
-        return np.array([one.value - other.value for one, other in pairs])
-
-    difference = auc_difference([(first, second)], labels, weights)
-    assert difference.value == pytest.approx(differences([weights])[0], rel=1e-12)
-    expected = bootstrap_error(differences, weights, seed=8, replicas=400)
-    assert difference.error == pytest.approx(expected, rel=0.15)
-    assert difference.error < 0.6 * auc(second, labels, weights).error
-    assert auc_difference([(first, first)], labels).error is None
-
-
-def test_the_error_of_a_mean_difference_has_the_spread_over_trainings():
-    scores, labels = gaussian_tagger(np.random.default_rng(13), 4000)
-    noise = np.random.default_rng(14).normal(size=4000)
-    pairs = [(scores, scores + width * noise) for width in (0.5, 1.0, 1.5)]
-    single = [auc_difference([pair], labels).value for pair in pairs]
-    mean = auc_difference(pairs, labels)
-    assert mean.value == pytest.approx(np.mean(single))
-    of_jets = mean.error**2 - np.var(single, ddof=1) / 3
-    assert 0 < np.sqrt(of_jets) < auc_difference([pairs[-1]], labels).error
 
 
 def test_random_tagger_has_rejection_one_over_efficiency():

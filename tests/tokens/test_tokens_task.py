@@ -114,6 +114,18 @@ def test_evaluation_from_predictions_gives_the_same_results(run, evaluated):
         assert f"{flag[0]} has no effect on stored jets" in err
 
 
+def test_a_run_is_not_overwritten_before_its_data_were_found(tmp_path):
+    run = tmp_path / "runs" / "x"
+    run.mkdir(parents=True)
+    described = {"config": {}, "revision": "", "task": "tokens"}
+    (run / "config.json").write_text(json.dumps(described))
+    (run / "best.h5").write_text("weights")
+    flags = ("--runs", tmp_path / "runs", "--name", "x", "--overwrite", "--data", tmp_path)
+    command = "train.py aspen --model omnijet --preset small --tokeniser small_tokens"
+    assert "no train files of aspen" in refusal_of(python(command, *flags))
+    assert (run / "best.h5").read_text() == "weights"
+
+
 def test_other_jets_have_a_two_sample_classifier_of_their_own(run, evaluated, tmp_path):
     write_toy_dataset(tmp_path, "aspen", {"train": 96, "val": 40, "test": 40}, seed=9)
     before = read_results(run / "results.json")["tokeniser"]["two_sample_auc"]
@@ -197,6 +209,10 @@ def test_the_summation_head_is_fine_tuned_for_tagging(run, workdir):
     np.testing.assert_array_equal(final["gpt.next_token.kernel"], initial["gpt.next_token.kernel"])
 
     jets, _ = read_jets("top", data=workdir / "data")
+    (tagger / "best.h5").rename(workdir / "best.h5")
+    output_of(python("evaluate.py", tagger, "--from-predictions"))
+    assert read_results(tagger / "results.json")["auc"] == results["auc"]
+    (workdir / "best.h5").rename(tagger / "best.h5")
     model = load(tagger, batch=16)
     logits, predicted = model.logits(jets), read_predictions(tagger / "predictions.h5")[0]["logits"]
     np.testing.assert_allclose(np.sort(logits[:, 1]), np.sort(predicted[:, 1]), atol=1e-4)

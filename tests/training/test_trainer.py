@@ -208,6 +208,16 @@ def test_a_finished_run_is_not_changed(trainer, data, capsys):
     np.testing.assert_equal(arrays_of(trainer.run), before)
 
 
+def test_a_finished_run_keeps_the_description_of_its_data(trainer, data, monkeypatch):
+    described = []
+    monkeypatch.setattr("omnilearn.training.trainer.describe_in", lambda *_: described.append(1))
+    trainer.config = replace(CONFIG, epochs=1)
+    for _ in range(2):
+        trainer.position = Position()
+        trainer.fit(*data)
+    assert len(described) == 1
+
+
 def test_a_finished_run_goes_on_with_more_epochs_as_if_it_had_never_ended(
     trainer, complete_run, data
 ):

@@ -29,6 +29,18 @@ def steps_of(workdir: Path) -> StepFiles:
     return StepFiles(workdir / "runs" / "toy", sum(EVENTS.values()), events.digest)
 
 
+def test_finished_trainings_of_a_step_and_of_its_misses_keep_no_state_to_resume(tmp_path):
+    steps = StepFiles(tmp_path, 3, "digest")
+    folds = [tmp_path / f"{name}/seed0/fold1" for name in ("step1", "step1_misses", "step2")]
+    for fold in folds:
+        fold.mkdir(parents=True)
+        for state in ("last.h5", "previous.h5", "best.h5"):
+            (fold / state).touch()
+    steps["step1"] = np.ones(3)
+    left = [sorted(path.name for path in fold.iterdir()) for fold in folds]
+    assert left == [["best.h5"], ["best.h5"], ["best.h5", "last.h5", "previous.h5"]]
+
+
 def test_a_run_holds_the_weights_of_every_step_and_their_convergence(workdir):
     run = workdir / "runs" / "toy"
     for iteration in (1, 2):
