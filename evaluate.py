@@ -31,7 +31,7 @@ from omnilearn.leftovers import remove_leftovers
 from omnilearn.log import log
 from omnilearn.plotting.style import require_drawable
 from omnilearn.report.run_report import write_report
-from omnilearn.run_lock import EVALUATION, hold, released
+from omnilearn.run_lock import EVALUATION, hold, release, released
 from omnilearn.runs import cpu_model, refuse_links, trainings
 from omnilearn.settings import add_flags, configured, known_arguments, parsed
 from omnilearn.statistics.repeats import over_trainings
@@ -71,6 +71,7 @@ def evaluate(run: Path, settings: Evaluation) -> dict:
         remove_leftovers(run, *folders)
         write_results(run / "results.json", {**results, "machine": machine()})
         figures(run, spec, results, history)
+        release(run, EVALUATION)
     distributed.barrier()
     return results
 

@@ -1,9 +1,11 @@
 """The three commands, end to end on toy jets, and one sentence for every mistake."""
 
+import json
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
+from socket import gethostname
 
 import h5py
 import numpy as np
@@ -18,8 +20,10 @@ from omnilearn.data import pipeline
 from omnilearn.history import read_history
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint, weight_arrays
 from omnilearn.model.pet import PET
+from omnilearn.run_lock import EVALUATION
 from omnilearn.statistics.results import Result, read_results
 from omnilearn.tagging.predictions import read_predictions
+from omnilearn.writing_process import started
 
 COMMON = ("--preset", "small", "--epochs", "1", "--batch", "32", "--warmup-epochs", "0")
 
@@ -90,6 +94,15 @@ def test_the_generator_is_unchanged_where_only_the_classifier_is_trained(folder,
     name = "generator.velocity.kernel"
     np.testing.assert_array_equal(after[name], before[name])
     assert (after["body.embedding.first.kernel"] != before["body.embedding.first.kernel"]).any()
+
+
+def test_a_run_has_one_evaluation_at_a_time(folder, finetuned):
+    run = folder / "runs" / "top_finetuned"
+    holder = {"host": gethostname(), "process": 1, "started": started(1), "token": "", "count": 0}
+    (run / EVALUATION).write_text(json.dumps(holder))
+    error = refusal_of(command("evaluate.py", run))
+    assert f"{run} is written to by process 1 on {gethostname()}; wait for its end" in error
+    (run / EVALUATION).unlink()
 
 
 def test_evaluation_gives_numbers_with_uncertainties_and_figures(folder, evaluated):
