@@ -234,7 +234,8 @@ def require_declaration(
     name, classes, jet_radius, jet_pt_range, max_constituents, splits, seed
 ) -> tuple[str, ...]:
     """The names of the classes as texts; raises UserError about the first wrong argument."""
-    if name in CATALOGUE or not re.fullmatch(r"[a-z][a-z0-9_]*", str(name)):
+    is_text = isinstance(name, str)
+    if name in CATALOGUE or not is_text or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise UserError(
             f"name {name!r}: expected small letters, digits and _, and none of "
             f"{', '.join(CATALOGUE)}"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from tiny_models import FewSteps, tiny_and_eager
 
-from omnilearn.anomaly import density, dijet_sampling, reference, significance
+from omnilearn.anomaly import density, dijet_closure, dijet_sampling, reference, significance
 
 
 @contextmanager
@@ -18,6 +18,7 @@ def tiny_search() -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(reference, "SAMPLING_BATCH", 16)
         patch.setattr(density, "CALIBRATED", 32)
         patch.setattr(significance, "REPLICAS", 5)
+        patch.setattr(dijet_closure, "LEAST_EVENTS", 8)
         for module in (reference, density):
             patch.setattr(module, "Solver", FewSteps)
         yield patch

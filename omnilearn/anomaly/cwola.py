@@ -14,7 +14,7 @@ import numpy as np
 
 from omnilearn.anomaly.dijet_classifier import DijetClassifier, DijetConfig
 from omnilearn.anomaly.dijets import Dijets
-from omnilearn.anomaly.event_roles import EventRoles, SearchConfig, assign_roles
+from omnilearn.anomaly.event_roles import EventRoles, SearchConfig, assign_roles, require_samples
 from omnilearn.config import Config, Start
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.fit import fit, make_pet
@@ -25,6 +25,7 @@ from omnilearn.runs import prepare_run
 from omnilearn.training import losses
 from omnilearn.training.gradients import compiled_for_batches
 from omnilearn.training.objective import Objective
+from omnilearn.training.optimiser import optimiser_steps
 from omnilearn.training.trainer import Trainer
 
 UNTRAINED = "classifier.regression"  # regression of jet kinematics: not trained on events
@@ -77,6 +78,7 @@ class Classifications:
     def train(self, config: Config, search: SearchConfig, about: dict) -> None:
         """Train one cell, from the backbone or from scratch, to its last epoch."""
         roles = assign_roles(self.events, search, config.seed)
+        require_samples(self.events, roles)
         counts = event_counts(self.events, roles)
         about = {**about, **asdict(search), "events": counts}
         summary = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
@@ -86,6 +88,9 @@ class Classifications:
             self.events.pipeline(data, reference * self.weights, config.batch, config.seed)
             for data, reference in pairs
         )
+        optimiser_steps(
+            training.steps_per_epoch, config.accumulate
+        )  # refused before there is a run
         model = self.initial_model(config)
         run = prepare_run(config, "", about)
         objective, data = DijetObjective(model), (training, validation)

@@ -225,5 +225,7 @@ def evaluate(
         truth = stored_observables(events, rows)
         generated = of_all_ranks(dijet_observables(sampled["data"], jet, sampled["multiplicity"]))
         if distributed.rank() == 0:
-            results[region], spectra[region] = closure(truth, generated, config.seed)
+            results[region], histograms = closure(truth, generated, config.seed)
+            if histograms:
+                spectra[region] = histograms
     return {**description, "sampler": asdict(solver), **results, "spectra": spectra}

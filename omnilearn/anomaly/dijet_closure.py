@@ -16,6 +16,7 @@ from omnilearn.training import distributed
 
 KINEMATICS = tuple(f"{name}_{jet}" for jet in (1, 2) for name in JET_FEATURES)
 CONSTITUENTS = ("eta_rel", "phi_rel", "log_pt")
+LEAST_EVENTS = 40  # of a closure test
 FOLDS = 4
 
 
@@ -54,8 +55,13 @@ def closure(
     """W1 of every observable and auc_kinematics, and histograms of both samples.
 
     auc_kinematics: cross-validated AUC of boosted trees on KINEMATICS between the samples; 0.5
-    where the trees cannot separate them. legend: name of the second sample in the histograms.
+    where the trees cannot separate them. legend: name of the second sample in the histograms. Of
+    fewer than LEAST_EVENTS events the AUC is undefined, with the reason, and there is nothing else.
     """
+    count = min(len(sample[KINEMATICS[0]]) for sample in (truth, generated))
+    if count < LEAST_EVENTS:
+        reason = f"{count} events are left, fewer than {LEAST_EVENTS}"
+        return {"auc_kinematics": Result(np.nan, None, count, reason=reason)}, {}
     metrics = {f"w1_{name}": wasserstein(truth[name], generated[name], seed) for name in truth}
     columns, generated_columns = (
         np.column_stack([sample[name] for name in KINEMATICS]) for sample in (truth, generated)

@@ -27,6 +27,7 @@ class FallingSpectrum:
 
     inside (bins,) bool: bins of the region, which the fit excludes. counts (bins,) are those
     of the data; design (bins, parameters) and covariance (parameters, parameters) of ln expected.
+    The spectrum is per BIN_WIDTH: wider bins have more events.
     """
 
     edges: np.ndarray
@@ -55,15 +56,17 @@ class FallingSpectrum:
                 f"{region[1]:g} GeV; a fit needs {LEAST_EVENTS}"
             )
         columns = basis(centres, ~inside)
+        log_width = np.log(np.diff(edges) / BIN_WIDTH)
+        fitted = counts[~inside], log_width[~inside]
         design = columns[:, :LEAST_PARAMETERS]
-        parameters, likelihood = maximum(design[~inside], counts[~inside])
+        parameters, likelihood = maximum(design[~inside], *fitted)
         for count in range(LEAST_PARAMETERS + 1, MOST_PARAMETERS + 1):
             larger = columns[:, :count]
-            refitted, higher = maximum(larger[~inside], counts[~inside])
+            refitted, higher = maximum(larger[~inside], *fitted)
             if chi2.sf(2 * (higher - likelihood), 1) > P_VALUE:
                 break
             design, parameters, likelihood = larger, refitted, higher
-        expected = np.exp(design @ parameters)
+        expected = np.exp(design @ parameters + log_width)
         information = design[~inside].T @ (expected[~inside, None] * design[~inside])
         return cls(edges, counts, inside, expected, design, np.linalg.inv(information))
 
@@ -101,7 +104,7 @@ class FallingSpectrum:
         edges = self.edges[inside[0] : inside[-1] + 2]
         fine = np.linspace(edges[0], edges[-1], 64 * len(inside) + 1)
         centres = (self.edges[1:] + self.edges[:-1]) / 2
-        density = np.exp(np.interp(fine, centres, np.log(self.expected)))
+        density = np.exp(np.interp(fine, centres, np.log(self.expected / np.diff(self.edges))))
         steps = (density[1:] + density[:-1]) / 2
         summed = np.concatenate([[0.0], np.cumsum(steps)])
         return np.interp(uniform, summed / summed[-1], fine)
@@ -123,13 +126,18 @@ def basis(masses: np.ndarray, fitted: np.ndarray) -> np.ndarray:
     return columns @ np.linalg.inv(np.linalg.qr(columns[fitted])[1]) * np.sqrt(fitted.sum())
 
 
-def maximum(design: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, float]:
-    """Parameters of ln expected = design @ parameters, and the logarithm of the likelihood."""
+def maximum(
+    design: np.ndarray, counts: np.ndarray, log_width: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Parameters of ln expected = design @ parameters + ln width of the bins (bins,).
+
+    Returns them and the logarithm of the likelihood, up to a constant.
+    """
 
     def expected(parameters):
-        return np.exp(np.minimum(design @ parameters, 50.0))
+        return np.exp(np.minimum(design @ parameters + log_width, 50.0))
 
-    start = np.linalg.lstsq(design, np.log(np.maximum(counts, 0.3)), rcond=None)[0]
+    start = np.linalg.lstsq(design, np.log(np.maximum(counts, 0.3)) - log_width, rcond=None)[0]
     result = minimize(
         lambda p: np.sum(expected(p) - counts * (design @ p)),
         start,

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.data.reader import JetFiles
@@ -99,11 +100,12 @@ class Dijets:
         self.signal = files.labels()[::count] == spec.signal
         split_of = {path: split for split, group in enumerate(paths) for path in group}
         split, natural, start = [], [], 0
-        in_signal_region = self.in_signal_region
+        low, high = CATALOGUE.get(spec.name, spec).signal_region  # that files are selected in
+        selected = (self.mass >= low) & (self.mass < high)
         for path, rows in files.rows_per_file():
             events = len(rows) // count
             split.append(np.full(events, split_of.get(path, SAMPLED), np.int8))
-            inside = in_signal_region[start : start + events]
+            inside = selected[start : start + events]
             natural.append(np.full(events, not inside.all() and path in split_of))
             start += events
         self.split, self.natural = np.concatenate(split), np.concatenate(natural)

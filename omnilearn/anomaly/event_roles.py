@@ -94,6 +94,18 @@ def assign_roles(events: Dijets, search: SearchConfig, seed: int) -> EventRoles:
     return EventRoles(data, reference, test, hunted, validation)
 
 
+def require_samples(events: Dijets, roles: EventRoles) -> None:
+    """Raise UserError where data or reference have no event for training or for validation."""
+    low, high = events.spec.signal_region
+    for is_validation, use in ((False, "training"), (True, "validation")):
+        for sample, name in zip(roles.samples(is_validation), ("data", "reference"), strict=True):
+            if not sample.any():
+                raise UserError(
+                    f"{events.spec.name}: no event of the {name} for {use} between {low:g} and "
+                    f"{high:g} GeV of dijet mass; more events or a wider signal region are needed"
+                )
+
+
 def background_counts(search: SearchConfig, available: int) -> list[int]:
     """Background events of data and of a reference among the same events, of so many."""
     from_files = search.kind in FROM_FILES

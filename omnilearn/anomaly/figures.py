@@ -208,6 +208,12 @@ def closure_figures(
     loss_figure(run, spec.title, results.get("data"), history)
 
 
+def remove_figure(path_stem: Path) -> None:
+    """Remove a figure of an earlier evaluation, which these results do not have."""
+    for suffix in (".png", ".pdf"):
+        path_stem.with_name(path_stem.name + suffix).unlink(missing_ok=True)
+
+
 def anomaly_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
@@ -217,7 +223,8 @@ def anomaly_figures(
     if "scan" in results:
         points = (point for cells in results["scan"].values() for point in cells.values())
         if not any("max_sic" in point for point in points):
-            return  # without truth, the amount of signal is not known
+            remove_figure(run / "scan")  # without truth, the amount of signal is not known
+            return
         title = sample_title(spec.title, origin, None)
         scan_figure({model_name(results): results["scan"]}, run / "scan", title)
         return
@@ -227,8 +234,12 @@ def anomaly_figures(
         tested = sum(results["events"][f"test_{kind}"] for kind in ("background", "signal"))
         title = sample_title(name, origin, tested, "test events")
         improvement_curves({model_name(results): results["curve"]}, run / "improvement", title)
+    else:
+        remove_figure(run / "improvement")
     if results["spectra"]:
         events = int(sum(results["spectra"][0]["counts"]))
         title = sample_title(name, origin, events, "events")
         bump_figure(results["spectra"], spec.signal_region, run / "dijet_mass", title)
+    else:
+        remove_figure(run / "dijet_mass")
     loss_figure(run, spec.title, origin, history, what="events per epoch")

@@ -76,9 +76,9 @@ def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def scan_point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The point of trainings with the same injected signal."""
     point: dict[str, Any] = {"signal": cells[0]["signal"], "trainings": len(cells)}
-    initial = "initial_significance"
-    if initial in cells[0]:
-        point[initial] = float(np.mean([cell[initial] for cell in cells]))
+    initial = [cell["initial_significance"] for cell in cells if "initial_significance" in cell]
+    if initial:
+        point["initial_significance"] = float(np.mean(initial))
     for name in SCANNED:
         measured = [cell[name] for cell in cells if name in cell]
         finite = [result for result in measured if np.isfinite(result.value)]

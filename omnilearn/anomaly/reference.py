@@ -15,6 +15,7 @@ from omnilearn.anomaly import density, sideband_weights
 from omnilearn.anomaly.dijet_sampling import DijetSampler, reference_files, sampled_reference
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import FROM_FILES, WEIGHTED, SearchConfig, recorded_events
+from omnilearn.anomaly.regions import require_same
 from omnilearn.config import Config, Start, read_config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -77,6 +78,8 @@ class Reference:
             )
             own = density.density_config(self.config, self.folder, seed, flags)
             density.train(events, recorded, own, self.start, settings.jet_network, solver, about)
+        else:
+            require_same(self.run, self.regions)
         masses = events.mass[recorded & events.in_sidebands]
         in_region, in_sidebands = (self.run / name for name in sideband_weights.FOLDERS)
         counts = {in_region: settings.reference_background}
@@ -118,6 +121,8 @@ class Reference:
             )
             most = settings.sideband_events
             sideband_weights.train(events, recorded, most, own, self.start, about)
+        else:
+            require_same(run, {**self.regions, "simulation": settings.simulation})
         most, batch = settings.reference_background, self.config.batch
         return sideband_weights.reference_weights(run, events, most, batch)
 

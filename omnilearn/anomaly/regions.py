@@ -3,8 +3,13 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 
 from omnilearn.anomaly.bump_hunt import FALLING_FROM
+from omnilearn.anomaly.dijet_mass import BIN_WIDTH, COLLISION_ENERGY, MOST_PARAMETERS, bin_edges
+from omnilearn.config import read_config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.settings import flag
@@ -29,7 +34,27 @@ def recorded_regions(spec: DatasetSpec, signal_region: str, mass_range: str) -> 
             f"it between {lowest:g} and {highest:g} GeV, where the spectrum falls; change "
             "--signal-region or --mass-range"
         )
+    edges = bin_edges((low, high), (lowest, highest))
+    bins = np.count_nonzero((edges[:-1] < low) | (edges[:-1] >= high))
+    if bins <= MOST_PARAMETERS or highest > COLLISION_ENERGY:
+        raise UserError(
+            f"the sidebands from {lowest:g} to {low:g} and from {high:g} to {highest:g} GeV have "
+            f"{bins} bins of about {BIN_WIDTH:g} GeV; a fit needs {MOST_PARAMETERS + 1} or more, "
+            f"below {COLLISION_ENERGY:g} GeV: change --signal-region or --mass-range"
+        )
     return about
+
+
+def require_same(run: Path, about: Mapping) -> None:
+    """Raise UserError where a run, if there is one, records other values of these settings."""
+    path = run / "config.json"
+    stored = read_config(path)[1] if path.is_file() else about
+    for key, value in about.items():
+        if stored.get(key) != value:
+            raise UserError(
+                f"{run} has {key} {stored.get(key)!r}, not {value!r}: one search has one; give "
+                "the same, or choose another --name"
+            )
 
 
 def parsed_range(key: str, text: str) -> list[float]:

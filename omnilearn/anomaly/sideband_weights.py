@@ -16,7 +16,7 @@ import numpy as np
 
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijet_classifier import DijetClassifier
-from omnilearn.anomaly.dijet_closure import KINEMATICS, closure, stored_observables
+from omnilearn.anomaly.dijet_closure import closure, stored_observables
 from omnilearn.anomaly.dijets import SAMPLED, SPLITS, Dijets
 from omnilearn.anomaly.event_roles import TEST, VALIDATION, events_of_files, last_of, natural_events
 from omnilearn.config import Config, Evaluation, Start
@@ -36,7 +36,6 @@ from omnilearn.training import distributed
 from omnilearn.training.random_streams import Stream
 
 CLIP = 30.0  # weights are between 1 / CLIP and CLIP before they are normalised
-LEAST_EVENTS = 40  # of a closure test
 LEGEND = {"reference": "reference", "weighted": "weighted reference"}
 FOLDERS = ("reference", "sidebands")  # folders of generated events in the run of the density
 
@@ -99,11 +98,18 @@ def predicted_logits(
 def reference_weights(run: Path, events: Dijets, most: int, batch: int) -> np.ndarray:
     """Weights (N,) of the reference in the signal region, its first `most` events: mean one.
 
-    All other events have the weight 1. Raises UserError where the run has no trained classifier.
+    All other events have the weight 1. Raises UserError where the run has no trained classifier,
+    and where the reference has no event there.
     """
     if not (run / "best.h5").is_file():
         raise UserError(f"{run} holds no trained classifier; train it with --stage weight")
     selected = events_of_files(events, most)
+    if not selected.any():
+        low, high = events.spec.signal_region
+        raise UserError(
+            f"{events.spec.name}: no event of the reference between {low:g} and {high:g} GeV of "
+            "dijet mass; more events of it or a wider signal region are needed"
+        )
     logit, rows = predicted_logits(run, events, (np.zeros_like(selected), selected), batch)
     ratio = ratio_of(logit, CLIP)
     weights = np.ones(len(selected))
@@ -185,18 +191,13 @@ def evaluate(
 def closures(
     observables: dict[str, dict[str, np.ndarray]], seed: int
 ) -> tuple[dict[str, dict[str, Result]], dict[str, dict]]:
-    """Closure tests of the samples of LEGEND against "truth", and their histograms.
+    """Closure tests of the samples of LEGEND against "truth", and the histograms that they have.
 
-    observables: `dijet_observables` by sample. Of fewer than LEAST_EVENTS events the AUC is
-    undefined, with the reason.
+    observables: `dijet_observables` by sample.
     """
     results, spectra = {}, {}
     for name, legend in LEGEND.items():
-        count = len(observables[name][KINEMATICS[0]])
-        if count < LEAST_EVENTS:
-            reason = f"{count} events are left, fewer than {LEAST_EVENTS}"
-            results[name] = {"auc_kinematics": Result(np.nan, None, count, reason=reason)}
-        else:
-            truth, sample = observables["truth"], observables[name]
-            results[name], spectra[name] = closure(truth, sample, seed, legend)
+        results[name], histograms = closure(observables["truth"], observables[name], seed, legend)
+        if histograms:
+            spectra[name] = histograms
     return results, spectra

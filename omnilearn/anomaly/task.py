@@ -25,7 +25,7 @@ from omnilearn.anomaly.event_roles import (
 from omnilearn.anomaly.metrics import cell_metrics
 from omnilearn.anomaly.recipes import ANOMALY
 from omnilearn.anomaly.reference import Reference
-from omnilearn.anomaly.regions import recorded_regions, with_regions
+from omnilearn.anomaly.regions import recorded_regions, require_same, with_regions
 from omnilearn.config import Config, Evaluation, Start, second_training
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
@@ -179,6 +179,9 @@ def finetune(
         )
     regions = recorded_regions(spec, settings.signal_region, settings.mass_range)
     spec = with_regions(spec, regions)
+    if not config.overwrite:
+        for path in sorted(folder.glob("*/seed*/config.json")):
+            require_same(path.parent, regions)
     reference = Reference(spec, config, folder, start, settings, regions)
     files = reference.files()
     if settings.stage not in ("all", "weight", "classify"):

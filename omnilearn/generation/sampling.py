@@ -6,6 +6,7 @@ are not made again.
 """
 
 import json
+import math
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, partial
@@ -62,6 +63,8 @@ class Solver:
             raise UserError(
                 f"solver {self}: expected the name {' or '.join(EVALUATIONS)}, and 1 step or more"
             )
+        if not math.isfinite(self.guidance):
+            raise UserError(f"guidance is {self.guidance}; expected a finite number")
 
 
 RELEASED = Solver("released", 300, 512)

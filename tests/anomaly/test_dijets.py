@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from toy_dijets import LIGHT, dijets, write_dijets
@@ -9,6 +10,7 @@ from toy_dijets import LIGHT, dijets, write_dijets
 from omnilearn.anomaly.dijet_kinematics import KinematicsScale, decoded, encoded
 from omnilearn.anomaly.dijets import DijetPipeline, Dijets
 from omnilearn.anomaly.event_roles import SearchConfig, assign_roles
+from omnilearn.data.catalogue import LHCO
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.spec import JET_FEATURES
 from omnilearn.errors import UserError
@@ -135,10 +137,24 @@ def test_the_bump_hunt_has_the_signal_per_background_of_the_data(events):
     assert not (without_signal.bump_hunt & events.signal).any()
 
 
-def test_files_without_sidebands_are_left_out_of_the_bump_hunt(tmp_path):
-    write_dijets(tmp_path, {"train": 50, "val": 50, "test": 50})
-    spec = replace(LIGHT, signal_region=(2000.0, 9000.0))
-    events = Dijets(spec, str(tmp_path))
+def keep_the_signal_region(path) -> None:
+    """Leave the events of the signal region alone in a file, as in that of extra background."""
+    with h5py.File(path, "r+") as file:
+        masses = file["observables"][:, 0]
+        inside = (masses >= LHCO.signal_region[0]) & (masses < LHCO.signal_region[1])
+        for key in list(file):
+            values = file[key][:][inside]
+            del file[key]
+            file[key] = values
+
+
+@pytest.mark.parametrize("region", [LHCO.signal_region, (3400.0, 3600.0), (3500.0, 4100.0)])
+def test_files_without_sidebands_are_left_out_of_the_bump_hunt_of_any_region(tmp_path, region):
+    write_dijets(tmp_path, {"train": 400, "val": 400, "test": 400})
+    for path in tmp_path.rglob("*.h5"):
+        keep_the_signal_region(path)
+    events = Dijets(replace(LIGHT, signal_region=region), str(tmp_path))
+    assert len(events.mass) > 100
     assert not assign_roles(events, SearchConfig("idealised", 0, 20, 20), 0).bump_hunt.any()
 
 

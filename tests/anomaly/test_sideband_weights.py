@@ -25,8 +25,7 @@ COMMON = (
 
 @pytest.fixture(scope="module", autouse=True)
 def in_seconds():
-    with tiny_search() as patch:
-        patch.setattr(sideband_weights, "LEAST_EVENTS", 8)
+    with tiny_search():
         yield
 
 

@@ -1,5 +1,7 @@
 """Significance improvement of known distributions; bump hunts with and without a resonance."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -90,6 +92,17 @@ def share_in_region() -> float:
     masses = falling_masses(400_000, np.random.default_rng(9))
     low, high = LHCO.signal_region
     return float(np.mean((masses >= low) & (masses < high)))
+
+
+@pytest.mark.parametrize("region", [(3500.0, 4120.0), (3310.0, 3370.0), (3510.0, 3585.0)])
+def test_regions_that_fit_no_bins_of_50_gev_have_no_significance_of_their_own(region):
+    spec = replace(LHCO, signal_region=region)
+    values = []
+    for seed in range(6):
+        masses = falling_masses(60_000, np.random.default_rng(seed))
+        significances, _ = hunt(masses, np.zeros(len(masses)), spec)
+        values.append(significances["significance_1"].value)
+    assert abs(np.mean(values)) < 1.2  # 4 and -9 where bins of all widths count alike
 
 
 def test_background_alone_has_significances_of_a_standard_normal():

@@ -10,6 +10,7 @@ from toy_dijets import write_dijets
 
 from omnilearn.anomaly.regions import recorded_regions, with_regions
 from omnilearn.data.catalogue import LHCO
+from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
 
 COMMAND = (
@@ -59,6 +60,7 @@ def test_all_events_of_the_region_are_data(model):
 
 
 def test_the_bump_hunt_is_the_result(model):
+    (model / "salad_signal0" / "seed0" / "improvement.pdf").touch()
     output_of(python("evaluate.py", model))
     results = read_results(model / "salad_signal0" / "seed0" / "results.json")
     assert np.isfinite(results["significance_1"].value)
@@ -66,16 +68,40 @@ def test_the_bump_hunt_is_the_result(model):
     assert {3000.0, 3300.0} < set(edges)
     assert not {"max_sic", "auc", "hunted_signal", "initial_significance"} & results.keys()
     names = {path.stem for path in (model / "salad_signal0" / "seed0").glob("*.pdf")}
-    assert names == {"dijet_mass", "loss"}
+    assert names == {"dijet_mass", "loss"}  # none of an earlier evaluation
     point = read_results(model / "results.json")["scan"]["salad"]["signal0"]
     assert point["trainings"] == 1
     assert not (model / "scan.pdf").exists()  # against the amount of signal
     assert "significance" in (model / "report.html").read_text()
 
 
-def test_another_region_is_another_search(model, workdir):
-    for flags in ((), ("--signal-region", "3000,3400")):
-        assert "signal_region [3000.0, 3300.0] (now" in refusal_of(searched(workdir, *flags))
+@pytest.mark.parametrize("stage", ["all", "weight", "classify"])
+def test_another_region_is_another_search(model, workdir, stage):
+    for flags in ((), ("--signal-region", "3000,3400"), ("--seed", 1)):
+        error = refusal_of(searched(workdir, "--stage", stage, *flags))
+        assert "has signal_region [3000.0, 3300.0], not" in error
+        assert "choose another --name" in error
+
+
+def test_weights_of_another_simulation_are_not_used(model, workdir):
+    flags = ("--simulation", workdir / "data" / ".." / "simulation", "--stage", "classify")
+    error = refusal_of(searched(workdir, *REGION, *flags))
+    assert "sidebands_salad has simulation" in error
+
+
+def test_a_region_without_events_is_refused_before_the_training(workdir):
+    flags = ("--signal-region", "4890,4900", "--mass-range", "2300,6000", "--name", "none")
+    error = refusal_of(searched(workdir, *flags))
+    assert "no event" in error or "background events" in error
+    assert not list((workdir / "runs" / "none").glob("salad*"))
+
+
+@pytest.mark.parametrize(
+    ("region", "range_"), [("2600,4900", ""), ("3000,3500", "2900,3600"), ("", "2300,14000")]
+)
+def test_sidebands_that_cannot_be_fitted_are_refused(region, range_):
+    with pytest.raises(UserError, match="a fit needs 6 or more, below 13000 GeV"):
+        recorded_regions(LHCO, region, range_)
 
 
 def test_an_idealised_search_in_them_is_warned_of(workdir, caplog):
