@@ -28,6 +28,7 @@ JETNET_RUNS = {  # row -> run of JetNet30
     "from the backbone, `--lr 4e-4`": "finetuned_4e-4",
     "from the backbone, `--lr 1e-3`": "finetuned_1e-3",
     "from scratch, `--diffused-pt log_pt`": "scratch_log_pt",
+    "the same, `--epochs 120`": "scratch_log_pt_3M",
     "from the backbone, `--lr 4e-4 --diffused-pt log_pt`": "finetuned_log_pt",
     "inclusive spectrum": "inclusive",
     "true jets": "truth",
