@@ -9,6 +9,7 @@ import pytest
 from damaged_files import MUTATIONS, survives
 from golden import released_arrays
 from public_order import in_public_order
+from raw_dijets import raw_events, write
 
 from omnilearn.data.catalogue import LHCO
 from omnilearn.data.reader import JetFiles
@@ -20,33 +21,6 @@ from simulation.plan import OutputFile
 from simulation.runner import produce
 
 NAME = "events_anomalydetection_v2.h5"
-BLACK_BOX = "events_LHCO2020_BlackBox1.h5"
-
-
-def raw_events(n: int = 40, seed: int = 0, pt: float = 1500.0, counts=None) -> np.ndarray:
-    """(n, 2101): jets of pt and 0.9 pt, back to back, each within 0.3 of its axis, then labels."""
-    rng = np.random.default_rng(seed)
-    counts = rng.integers(3, 60, (n, 2)) if counts is None else np.broadcast_to(counts, (n, 2))
-    table = np.zeros((n, 2101))
-    axis = rng.uniform(-np.pi, np.pi, n)
-    for event in range(n):
-        particles = []
-        for jet, jet_pt in enumerate((pt, 0.9 * pt)):
-            size = counts[event, jet]
-            share = rng.exponential(1.0, size) + 0.05
-            eta = rng.uniform(-1.5, 1.5) + rng.uniform(-0.2, 0.2, size)
-            phi = wrap_phi(axis[event] + jet * np.pi + rng.uniform(-0.2, 0.2, size))
-            particles.append(np.stack([jet_pt * 1.05 * share / share.sum(), eta, phi], axis=1))
-        mixed = rng.permutation(np.concatenate(particles))
-        table[event, : 3 * len(mixed)] = mixed.ravel()
-    table[:, 2100] = np.arange(n) % 4 == 0
-    return table
-
-
-def write(path: Path, table: np.ndarray, columns=None, **options) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(table, columns=columns).to_hdf(path, key="df", **options)
-    return path
 
 
 @pytest.fixture
@@ -300,24 +274,6 @@ def test_missing_and_duplicate_files_are_named(raw, refused, tmp_path):
     write(tmp_path / "raw/events_anomalydetection.h5", raw_events())
     message = refused("lhco")
     assert "are versions or parts of the same events" in message
-
-
-@pytest.mark.parametrize("columns", [2100, 2101])
-def test_a_black_box_has_all_events_and_labels_where_they_were_added(tmp_path, columns):
-    table = raw_events()
-    path = write(tmp_path / BLACK_BOX, table[:, :columns])
-    assert [shard.sources for shard in lhco.shards(tmp_path)] == [(path,)]
-    assert lhco.count(path) == len(table)
-    (chunk,) = lhco.read(path)
-    np.testing.assert_array_equal(chunk.label, table[:, 2100] if columns == 2101 else 0)
-
-
-@pytest.mark.parametrize("other", [NAME, lhco.EXTRA, "events_LHCO2020_BlackBox2.h5"])
-def test_a_black_box_beside_another_sample_is_refused(refused, tmp_path, other):
-    for name in (BLACK_BOX, other):
-        write(tmp_path / "raw" / name, raw_events(2)[:, :2100])
-    message = refused("lhco")
-    assert f"{BLACK_BOX} and {tmp_path / 'raw' / other} are different samples" in message
 
 
 def test_a_file_without_a_table_or_with_two_or_cut_off_is_refused(raw, refused):
