@@ -234,8 +234,8 @@ def require_declaration(
     name, classes, jet_radius, jet_pt_range, max_constituents, splits, seed
 ) -> tuple[str, ...]:
     """The names of the classes as texts; raises UserError about the first wrong argument."""
-    is_text = isinstance(name, str)
-    if name in CATALOGUE or not is_text or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    is_name = isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]*", name)
+    if not is_name or name in CATALOGUE:
         raise UserError(
             f"name {name!r}: expected small letters, digits and _, and none of "
             f"{', '.join(CATALOGUE)}"

@@ -39,10 +39,9 @@ class Block:
     def values(self, rows: np.ndarray) -> np.ndarray:
         """The columns (n, width) of n rows of the dataset."""
         stored = rows if self.field is None else rows[self.field]
-        # a missing value has the code -1
-        return (stored if self.categories is None else self.categories[stored]).reshape(
-            len(rows), self.width
-        )
+        if self.categories is not None:
+            stored = self.categories[stored]  # a missing value has the code -1
+        return stored.reshape(len(rows), self.width)
 
 
 @dataclass(frozen=True)

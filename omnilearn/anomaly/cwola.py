@@ -88,9 +88,8 @@ class Classifications:
             self.events.pipeline(data, reference * self.weights, config.batch, config.seed)
             for data, reference in pairs
         )
-        optimiser_steps(
-            training.steps_per_epoch, config.accumulate
-        )  # refused before there is a run
+        # raises for a batch that is too large, before there is a run
+        optimiser_steps(training.steps_per_epoch, config.accumulate)
         model = self.initial_model(config)
         run = prepare_run(config, "", about)
         objective, data = DijetObjective(model), (training, validation)

@@ -10,7 +10,14 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.figures import LABELS, panel
 from omnilearn.plotting.spectra import spectra
-from omnilearn.plotting.style import LIMIT_COLOUR, canvas, figure, model_colour, sample_title
+from omnilearn.plotting.style import (
+    LIMIT_COLOUR,
+    canvas,
+    figure,
+    model_colour,
+    remove_figure,
+    sample_title,
+)
 from omnilearn.tagging.figures import loss_figure
 
 KIND_LINES: dict[str, Any] = {
@@ -206,12 +213,6 @@ def closure_figures(
         }
         spectra(Path(run) / f"closure_{region}", panels, title)
     loss_figure(run, spec.title, results.get("data"), history)
-
-
-def remove_figure(path_stem: Path) -> None:
-    """Remove a figure of an earlier evaluation, which these results do not have."""
-    for suffix in (".png", ".pdf"):
-        path_stem.with_name(path_stem.name + suffix).unlink(missing_ok=True)
 
 
 def anomaly_figures(

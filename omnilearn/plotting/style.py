@@ -104,6 +104,12 @@ def figure(path_stem: Path | str, inches: tuple[float, float] | None = None) -> 
         yield drawing.add_subplot()
 
 
+def remove_figure(path_stem: Path) -> None:
+    """Remove the files of a figure that an earlier call of `canvas` wrote, if there are any."""
+    for suffix in METADATA:
+        path_stem.with_name(path_stem.name + suffix).unlink(missing_ok=True)
+
+
 @contextmanager
 def canvas(path_stem: Path | str, inches: tuple[float, float] | None = None) -> Iterator[Figure]:
     """Yield an empty figure; on exit, save it as `path_stem`.png and .pdf, atomically.
