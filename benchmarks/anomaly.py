@@ -11,6 +11,7 @@ significance improvement into --out.
 
 import argparse
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ FOOTNOTE = """
 Median over trainings (each with its own draw of background and signal), ± half of the interval
 that holds 68 % of them; of a single training ± its statistical uncertainty. Max SIC: largest
 eS / sqrt(eB) with more than 1e-4 and 10 events of background ({floors}). Z: local significance of
-the bump hunt on events of the test split, at 1 % efficiency of the sidebands.
+the bump hunt on events of the test split, or of all folds, at 1 % efficiency of the sidebands.
 """
 
 REFERENCE_HEAD = [
@@ -60,7 +61,7 @@ def command(model: str, kind: str, flags: argparse.Namespace, extra_words: list[
     """The command that trains all cells of a kind."""
     words = words_of(
         "{python} finetune.py lhco --preset {preset} --data {data} --runs {runs} --name {name} "
-        "--repeats {repeats}",
+        "--repeats {repeats} --folds {folds}",
         name=MODELS[model],
         **vars(flags),
     )
@@ -82,7 +83,10 @@ def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
     names = [f"{kind}_signal{signal}" for signal in flags.signal]
     if kind == "supervised":
         names = [kind]
-    return [folder / name / f"seed{seed}" for name in names for seed in seeds]
+    parts = [""] if flags.folds == 1 else [f"_fold{fold}" for fold in range(flags.folds)]
+    return [
+        folder / name / f"seed{seed}{part}" for name in names for seed in seeds for part in parts
+    ]
 
 
 def references(folder: Path) -> list[Path]:
@@ -128,7 +132,8 @@ def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dic
     curves: dict = {}
     for model, run in runs.items():
         scans[model] = read_results(run / "results.json")["scan"]
-        for path in sorted(run.glob(f"*/seed{seed}/results.json")):
+        paths = (run.glob(f"*/seed{seed}{part}/results.json") for part in ("", "_fold0"))
+        for path in sorted(chain.from_iterable(paths)):
             cell = read_results(path)
             floors.add(
                 f"{cell['background_efficiency_floor']:.2g} of "
@@ -165,6 +170,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--backbone", type=backbone, default="small", help="name or run")
     parser.add_argument("--signal", type=signals, default=signals("0,500,600,800,1000,2000,5000"))
     parser.add_argument("--repeats", type=int, default=1, help="trainings per cell")
+    parser.add_argument("--folds", type=int, default=1, help="as that of finetune.py")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["idealised", "supervised"])
     parser.add_argument(
         "--simulation", type=absolute, help="data folder of the other simulation, for --kinds salad"

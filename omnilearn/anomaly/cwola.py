@@ -2,10 +2,11 @@
 
 E. Metodiev, B. Nachman, J. Thaler, arXiv:1708.02949; with PET arXiv:2502.14652, Section VIII. A
 cell of a scan has a number of injected signal events and a seed. Its run directory is
-RUNS/<name>/<kind>_signal<N>/seed<k>; a finished cell is not repeated.
+RUNS/<name>/<kind>_signal<N>/seed<k>, or seed<k>_fold<f> where each fold of the events has a
+classifier of its own; a finished cell is not repeated.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -57,13 +58,12 @@ def model_folder(config: Config, name: str) -> Path:
     return Path(config.runs) if is_repeat else Path(config.runs) / (config.name or name)
 
 
-def cells(
-    config: Config, folder: Path, kind: str, signals: list[int]
-) -> Iterator[tuple[int, Config]]:
-    """(injected signal, its configuration) of every cell of one seed."""
-    for signal in signals:
-        cell = kind if kind == "supervised" else f"{kind}_signal{signal}"
-        yield signal, replace(config, runs=str(folder / cell), name=f"seed{config.seed}")
+def cell_config(config: Config, folder: Path, search: SearchConfig) -> Config:
+    """The configuration of the cell of a search, whose seed is that of `config`."""
+    kind = search.kind
+    cell = kind if kind == "supervised" else f"{kind}_signal{search.signal}"
+    fold = "" if search.fold is None else f"_fold{search.fold}"
+    return replace(config, runs=str(folder / cell), name=f"seed{config.seed}{fold}")
 
 
 class Classifications:

@@ -41,14 +41,20 @@ class FallingSpectrum:
     def fitted(
         cls, masses: np.ndarray, region: tuple[float, ...], limits: tuple[float, float]
     ) -> "FallingSpectrum":
-        """The fit to masses (N,) within `limits` but not in `region` [GeV].
+        """The fit to masses (N,) within `limits` but not in `region` [GeV]; raises as of_counts."""
+        edges = bin_edges(region, limits)
+        return cls.of_counts(edges, np.histogram(masses, edges)[0], region)
+
+    @classmethod
+    def of_counts(
+        cls, edges: np.ndarray, counts: np.ndarray, region: tuple[float, ...]
+    ) -> "FallingSpectrum":
+        """The fit to events (bins,) between `edges` but not in `region` [GeV].
 
         Parameters are added one by one as long as each improves the likelihood significantly.
         Raises UserError below LEAST_EVENTS events in the sidebands.
         """
-        edges = bin_edges(region, limits)
         centres = (edges[1:] + edges[:-1]) / 2
-        counts = np.histogram(masses, edges)[0]
         inside = (centres > region[0]) & (centres < region[1])
         if counts[~inside].sum() < LEAST_EVENTS:
             raise UserError(

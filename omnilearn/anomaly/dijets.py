@@ -3,6 +3,7 @@
 Memory holds a few numbers per event; the pipelines stream the constituents.
 """
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -15,9 +16,11 @@ from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.training import distributed
+from omnilearn.training.random_streams import Stream
 
 SPLITS = ("train", "val", "test")
 SAMPLED = len(SPLITS)  # split of generated events
+VALIDATION_OF_FOLDS = 10  # one in so many events of the other folds is for validation
 WINDOW = 2048  # events shuffled together; their slots are 30 kB each
 
 
@@ -109,6 +112,21 @@ class Dijets:
             natural.append(np.full(events, not inside.all() and path in split_of))
             start += events
         self.split, self.natural = np.concatenate(split), np.concatenate(natural)
+
+    def with_test_fold(self, folds: int, fold: int) -> "Dijets":
+        """The same events, where the test split is one of `folds` equal parts, drawn at random.
+
+        The other parts are for training and validation. Generated events keep their split.
+        """
+        stored = np.flatnonzero(self.split != SAMPLED)
+        place = np.random.default_rng((0, Stream.FOLDS)).permutation(len(stored))
+        is_validation = place // folds % VALIDATION_OF_FOLDS == 0
+        divided = np.where(is_validation, SPLITS.index("val"), SPLITS.index("train"))
+        divided[place % folds == fold] = SPLITS.index("test")
+        other = copy.copy(self)
+        other.split = self.split.copy()
+        other.split[stored] = divided
+        return other
 
     @property
     def in_signal_region(self) -> np.ndarray:

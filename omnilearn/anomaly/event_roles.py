@@ -34,21 +34,24 @@ class SearchConfig:
 
     kind: idealised, where the reference is background of the same simulation; cathode, where it is
     generated; salad, where it is background of another simulation; supervised, where all signal is
-    classified against all background.
+    classified against all background. fold: of `folds` parts of all events, the one that is tested;
+    None for the test split.
     """
 
     kind: str
     signal: int = 0
     data_background: int = 100_000
     reference_background: int = 350_000
+    folds: int | None = None
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
 class EventRoles:
     """Roles of the events, each (N,) bool; an event has one of data, reference and test.
 
-    bump_hunt: events of the test split in a natural spectrum, sidebands and signal region, with as
-    much signal per background as in the data.
+    bump_hunt: events of the test split, or of the fold, in a natural spectrum, sidebands and signal
+    region, with as much signal per background as in the data.
     """
 
     data: np.ndarray
@@ -69,6 +72,8 @@ def assign_roles(events: Dijets, search: SearchConfig, seed: int) -> EventRoles:
     If there is less background than the search has, data and reference shrink by the same factor.
     Raises UserError where there is too little signal, or no background.
     """
+    if search.folds is not None and search.fold is not None:
+        events = events.with_test_fold(search.folds, search.fold)
     inside, stored = events.in_signal_region, events.split != SAMPLED
     pool = inside & stored & (events.split != TEST)
     background, signal = pool & ~events.signal, pool & events.signal

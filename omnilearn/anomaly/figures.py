@@ -69,11 +69,13 @@ def bump_figure(
 ) -> None:
     """Dijet masses before and after cuts, the fit to the sidebands and its band, as PNG and PDF.
 
-    Open points are in the signal region, which the fit excludes. Raises ValueError if there is no
-    spectrum.
+    Open points are in the signal region, which the fit excludes. Spectra with too few events for a
+    fit are left out; without another there is no figure, and an earlier one is removed.
     """
+    spectra = [spectrum for spectrum in spectra if "expected" in spectrum]
     if not spectra:
-        raise ValueError("no spectrum to draw")
+        remove_figure(Path(path_stem))
+        return
     with figure(path_stem) as axes:
         for position, spectrum in enumerate(spectra):
             colour = model_colour(f"cut {position}", position)
@@ -173,7 +175,7 @@ def draw_points(axes, points: Sequence[dict], name: str, label: str, colour: str
     axes.errorbar(
         x,
         middle,
-        (middle - low, high - middle),
+        np.stack([middle - low, high - middle]),
         color=colour,
         linestyle=line,
         marker="o",
@@ -218,11 +220,22 @@ def closure_figures(
 def anomaly_figures(
     run: Path, spec: DatasetSpec, results: dict[str, Any], history: Sequence[dict[str, Any]]
 ) -> None:
-    """Figures of one cell, dijet_mass, loss and with truth improvement, or of a scan."""
+    """Figures of one cell, dijet_mass, loss and with truth improvement, or of a scan.
+
+    A scan has the dijet masses of a kind and signal, dijet_mass_<kind>_<signal>, where each fold of
+    the events was tested.
+    """
     run = Path(run)
     origin = results.get("data")
     if "scan" in results:
-        points = (point for cells in results["scan"].values() for point in cells.values())
+        points = []
+        for kind, by_signal in results["scan"].items():
+            for signal, point in by_signal.items():
+                points.append(point)
+                if "spectra" in point:
+                    title = bump_title(spec.title, origin, point["spectra"])
+                    stem = run / f"dijet_mass_{kind}_{signal}"
+                    bump_figure(point["spectra"], spec.signal_region, stem, title)
         if not any("max_sic" in point for point in points):
             remove_figure(run / "scan")  # without truth, the amount of signal is not known
             return
@@ -237,10 +250,11 @@ def anomaly_figures(
         improvement_curves({model_name(results): results["curve"]}, run / "improvement", title)
     else:
         remove_figure(run / "improvement")
-    if results["spectra"]:
-        events = int(sum(results["spectra"][0]["counts"]))
-        title = sample_title(name, origin, events, "events")
-        bump_figure(results["spectra"], spec.signal_region, run / "dijet_mass", title)
-    else:
-        remove_figure(run / "dijet_mass")
+    title = bump_title(name, origin, results["spectra"])
+    bump_figure(results["spectra"], spec.signal_region, run / "dijet_mass", title)
     loss_figure(run, spec.title, origin, history, what="events per epoch")
+
+
+def bump_title(name: str, origin: str | None, spectra: Sequence[dict[str, Any]]) -> str:
+    """The title of a bump hunt, with the number of its events before a cut."""
+    return sample_title(name, origin, sum(spectra[0]["counts"]), "events")

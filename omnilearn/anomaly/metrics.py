@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from omnilearn.anomaly.bump_hunt import CUTS, hunt
+from omnilearn.anomaly.bump_hunt import CUTS, Hunt, hunt, hunt_of_folds
 from omnilearn.anomaly.significance import Improvement, maximum_improvement
 from omnilearn.data.spec import DatasetSpec
+from omnilearn.errors import UserError
 from omnilearn.statistics.results import Result
 from omnilearn.tagging.metrics import auc
 
@@ -64,7 +65,8 @@ def scan(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Cells of one model as a scan: median and 68 % interval of SCANNED, by kind and signal.
 
     The uncertainty of a median is half the interval between the quantiles INTERVAL, which are in
-    the scan too.
+    the scan too. Folds of one seed have one bump hunt, in all of their events; its spectra for the
+    first seed are in the scan. Raises UserError where a fold is missing.
     """
     points: dict[str, dict] = {}
     for kind, signal in sorted({(cell["kind"], cell["signal"]) for cell in cells}):
@@ -79,8 +81,14 @@ def scan_point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
     initial = [cell["initial_significance"] for cell in cells if "initial_significance" in cell]
     if initial:
         point["initial_significance"] = float(np.mean(initial))
+    of_folds = hunts_of_folds(cells)
+    if of_folds:
+        point["spectra"] = of_folds[0][1]
+    whole = [cell for cell in cells if not cell.get("folds")]
+    hunts = [*whole, *(significances for significances, _ in of_folds)]
     for name in SCANNED:
-        measured = [cell[name] for cell in cells if name in cell]
+        searches = cells if name == "max_sic" else hunts
+        measured = [search[name] for search in searches if name in search]
         finite = [result for result in measured if np.isfinite(result.value)]
         if not finite:
             continue
@@ -92,3 +100,23 @@ def scan_point(cells: Sequence[dict[str, Any]]) -> dict[str, Any]:
         point[f"{name}_interval"] = [float(low), float(high)]
         point[f"{name}_values"] = values.tolist()
     return point
+
+
+def hunts_of_folds(cells: Sequence[dict[str, Any]]) -> list[Hunt]:
+    """The bump hunt of every seed whose cells are folds; raises UserError where one is missing."""
+    by_seed: dict[int, dict[int, dict]] = {}
+    for cell in cells:
+        if cell.get("folds"):
+            by_seed.setdefault(cell["seed"], {})[cell["fold"]] = cell
+    hunts = []
+    for seed, by_fold in by_seed.items():
+        first = next(iter(by_fold.values()))
+        folds = first["folds"]
+        if missing := sorted(set(range(folds)) - by_fold.keys()):
+            raise UserError(
+                f"seed {seed} of {first['kind']}, {first['signal']} signal events, has no "
+                f"fold {missing[0]} of {folds}; the command of the search trains it"
+            )
+        spectra = [cell["spectra"] for cell in by_fold.values()]
+        hunts.append(hunt_of_folds(spectra, first["region"]))
+    return hunts

@@ -8,11 +8,11 @@ arXiv:2001.05001). --stage does one of the stages that the kind has, by default 
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from omnilearn.anomaly.cwola import Classifications, cells, model_folder, trained_classifier
+from omnilearn.anomaly.cwola import Classifications, cell_config, model_folder, trained_classifier
 from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.event_roles import (
     FROM_FILES,
@@ -98,6 +98,13 @@ class SearchSettings(Settings):
     )
     jet_network: dict = second_training("the network of kinematics", alias="jet-epochs")
     sampling_steps: int = option(Solver.steps, "steps of the solver for constituents", least=1)
+    folds: int = option(
+        1,
+        "parts of all events; the bump hunt has the events of every part, cut by a classifier that "
+        "is trained on the others; 1: the test split alone",
+        least=1,
+        most=100,
+    )
     cells_by_rank: bool = option(False, "each cell is trained by one rank, instead of by all ranks")
 
     @property
@@ -120,6 +127,19 @@ class SearchSettings(Settings):
                 f"--signal is {self.signal!r}; expected numbers of events, like 0,500,1000"
             )
         return counts
+
+    @property
+    def searches(self) -> list[SearchConfig]:
+        """The search of every cell of one seed."""
+        sizes = self.data_background, self.reference_background
+        parts: list = [(None, None)]
+        if self.folds > 1:
+            parts = [(self.folds, fold) for fold in range(self.folds)]
+        return [
+            SearchConfig(self.kind, signal, *sizes, *part)
+            for signal in self.signals
+            for part in parts
+        ]
 
 
 SETTINGS, EVALUATION = SearchSettings, Evaluation
@@ -169,7 +189,7 @@ def finetune(
     """Run the stages of the settings; the classifier is trained in all cells of this seed."""
     if config.mode != "classifier":
         raise UserError(f"--mode is {config.mode!r}; the search trains the classifier")
-    signals, kind = settings.signals, settings.kind
+    searches, kind = settings.searches, settings.kind
     folder = model_folder(config, name)
     stages = STAGES.get(kind, ("all",))
     if settings.stage not in stages:
@@ -198,8 +218,8 @@ def finetune(
     classifications = Classifications(spec, events, start, weights)
     about = {"task": "anomaly", "dataset": spec.name, "backbone": start.path, **regions}
     ranks = distributed.size() if settings.cells_by_rank else 1
-    for index, (signal, cell) in enumerate(cells(config, folder, kind, signals)):
-        search = SearchConfig(kind, signal, settings.data_background, settings.reference_background)
+    for index, search in enumerate(searches):
+        cell = cell_config(config, folder, search)
         if ranks == 1:
             classifications.train(cell, search, about)
         elif (index + config.seed) % ranks == distributed.rank():
@@ -227,10 +247,17 @@ def evaluate(
         "kind": about["kind"],
         "backbone": about["backbone"] or "",
         "signal": about["signal"],
+        "region": list(spec.signal_region),
         "seed": config.seed,
         "events": about["events"],
     }
-    return {**description, **cell_metrics(predicted, about, spec, config.seed)}
+    metrics = cell_metrics(predicted, about, spec, config.seed)
+    return {**description, **fold_of(about), **metrics}
+
+
+def fold_of(about: dict) -> dict[str, Any]:
+    """The fold of the events that a cell tests, and the number of folds; empty without folds."""
+    return {name: about[name] for name in ("folds", "fold") if about.get(name) is not None}
 
 
 def scores(
@@ -239,7 +266,8 @@ def scores(
     """Logits, labels, masses and roles of the events of test and bump hunt, and their origin."""
     events = Dijets(spec, settings.data or config.data)
     names = ("kind", "signal", "data_background", "reference_background")
-    search = SearchConfig(**{name: about[name] for name in names})
+    # a run of an earlier version has no folds
+    search = SearchConfig(**{name: about[name] for name in names}, **fold_of(about))
     roles = assign_roles(events, search, config.seed)
     selected = roles.test | roles.bump_hunt
     pipeline = events.pipeline(selected & events.signal, selected & ~events.signal, settings.batch)

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     BUMP_HUNT = 23
     SIDEBAND_SIGNAL = 24  # signal in the sidebands; events that their weights accept
     UNWEIGHTING = 25
+    FOLDS = 26  # which fold of a search has an event
     DIJETS = 31  # generated events of two jets, and their dijet masses
     DIJET_MASSES = 32
     CODES = 41  # new values of unused codes of a tokeniser

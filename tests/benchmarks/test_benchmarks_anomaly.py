@@ -1,5 +1,6 @@
 """The search from a backbone and from scratch: every cell once, one table, the figures."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,12 @@ def test_every_cell_is_trained_once_and_all_are_in_the_table(scripts, tmp_path, 
     scripts.clear()
     anomaly.main(flags)
     assert scripts == []
+
+
+def test_folds_are_cells_of_their_own():
+    flags = Namespace(runs=Path("runs"), repeats=2, signal=[500], folds=2)
+    names = [run.name for run in anomaly.cells("OmniLearn", "idealised", flags)]
+    assert names == ["seed0_fold0", "seed0_fold1", "seed1_fold0", "seed1_fold1"]
 
 
 def test_text_that_is_no_number_of_signal_events_is_refused():
