@@ -14,7 +14,7 @@ import numpy as np
 from omnilearn.data.catalogue import H1
 from omnilearn.errors import UserError
 from omnilearn.kinematics import wrap_phi
-from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev, require_one_unit
 from preprocessing.root_tree import jagged, open_tree, per_row
 from preprocessing.sources import Shard, mix_classes, names_in, refuse_row, require_files
 
@@ -90,9 +90,13 @@ def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
     problem = f"{CONSTITUENT[0]} is negative"
     refuse_row(negative, path, problem, first_row, "make the file again", "event")
 
+    has_jet = num_jets > 0
     leading = np.full((len(arrays), 4), np.nan)  # NaN passes no cut
-    leading[num_jets > 0] = jets[(np.cumsum(num_jets) - num_jets)[num_jets > 0]]
-    selected, rejected = select(event, leading, num_jets > 0)
+    leading[has_jet] = jets[(np.cumsum(num_jets) - num_jets)[has_jet]]
+    rows = first_row + np.flatnonzero(has_jet)
+    # before the cuts, which leave no jet in larger units
+    require_one_unit(leading[has_jet, 0], rows, H1, path, first_row == 0, "event")
+    selected, rejected = select(event, leading, has_jet)
     in_jet = selected[owner] & (part[JET_INDEX] == 0)
     owner = owner[in_jet]
     pt, eta, phi, energy, charge = (part[name][in_jet].astype(np.float64) for name in CONSTITUENT)

@@ -20,7 +20,14 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, jet_mass, to_cartesian
 from omnilearn.log import log
 from preprocessing.flat_hdf5 import require_classes
-from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
+from preprocessing.jet_chunk import (
+    ETA_LIMIT,
+    MOMENTUM_LIMIT,
+    PHI_LIMIT,
+    JetChunk,
+    require_gev,
+    require_one_unit,
+)
 from preprocessing.pandas_table import Table, open_table
 from preprocessing.public_hdf5 import open_public
 from preprocessing.sources import (
@@ -149,6 +156,8 @@ def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) ->
     real = momenta[..., 0] > 0
     # about the pt of each of two jets; after the trigger, no event in smaller units would be left
     jet_pt = momenta[..., 0].sum(axis=1) / 2
+    rows = first_row + np.arange(len(jet_pt))
+    require_one_unit(jet_pt, rows, LHCO, path, first_row == 0, "event")
     if first_row == 0 and (jet_pt > 0).any():
         require_gev(jet_pt[jet_pt > 0], LHCO, path)
     constituents, jets, event = cluster_events(momenta[real], real.sum(axis=1))
