@@ -53,7 +53,7 @@ def shards(raw: Path) -> list[Shard]:
 
 def count(path: Path) -> int:
     """Events in the file."""
-    with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, _):
+    with open_tree(path, tuple(TREES), BRANCHES, H1.title, row="event") as (tree, _):
         return tree.num_entries
 
 
@@ -63,7 +63,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     Raises UserError on branches of unequal lengths, numbers that are not finite, a negative pt and
     a tree of another generator than that in the file name.
     """
-    with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, name):
+    with open_tree(path, tuple(TREES), BRANCHES, H1.title, row="event") as (tree, name):
         generator, first_row = TREES[name], 0
         named = [key for key, pattern in PATTERNS.items() if path.match(pattern)]
         if named and generator not in named:
@@ -79,9 +79,9 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
 
 def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
     """The leading jets of the events of some entries of the tree that pass the cuts."""
-    event = per_row(arrays, EVENT, path, first_row)
-    num_jets, jets = jagged(arrays, JET, path, first_row)
-    num_constituents, part = jagged(arrays, (*CONSTITUENT, JET_INDEX), path, first_row)
+    event = per_row(arrays, EVENT, path, first_row, "event")
+    num_jets, jets = jagged(arrays, JET, path, first_row, "event")
+    num_constituents, part = jagged(arrays, (*CONSTITUENT, JET_INDEX), path, first_row, "event")
     jets = np.stack([jets[name] for name in JET], axis=-1).astype(np.float64)
     if first_row == 0 and len(jets):
         require_gev(jets[:, 0], H1, path)

@@ -131,7 +131,7 @@ def slot(name: str) -> int | None:
 def count(path: Path) -> int:
     """Events in the file."""
     with open_public(path) as file:
-        table = open_table(file, path, LHCO.name)
+        table = open_table(file, path, LHCO.name, row="event")
         columns(table, path)
         return len(table)
 
@@ -142,7 +142,7 @@ def read(path: Path, chunk_rows: int = CHUNK_EVENTS) -> Iterator[JetChunk]:
     Raises UserError on impossible pt, eta and phi, and on labels other than 0 and 1.
     """
     with open_public(path) as file:
-        table = open_table(file, path, LHCO.name)
+        table = open_table(file, path, LHCO.name, row="event")
         particles, label = columns(table, path)
         for first in range(0, len(table), chunk_rows):
             rows = table.read(first, min(first + chunk_rows, len(table)))
@@ -185,7 +185,7 @@ def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) ->
 def require_events(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) -> None:
     """Raise UserError for impossible particles (events, 700, 3) and labels (events,)."""
     for column, name in enumerate(("pt", "eta", "phi")):
-        require_finite(momenta[..., column], path, f"{name} of a particle", first_row)
+        require_finite(momenta[..., column], path, f"{name} of a particle", first_row, row="event")
     limits = np.array([MOMENTUM_LIMIT, ETA_LIMIT, PHI_LIMIT])
     bad = (np.abs(momenta) > limits).any(axis=(1, 2)) | (momenta[..., 0] < 0).any(axis=1)
     problem = "a particle has an impossible pt, eta or phi"

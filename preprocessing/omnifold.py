@@ -108,7 +108,7 @@ def arrays_of(path: Path) -> tuple[str, ...]:
 
 def count(path: Path) -> int:
     """Events in the file."""
-    with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
+    with open_npz(path, arrays_of(path), OMNIFOLD.title, "event") as stored:
         require_columns(stored.shapes, path)
         return stored.rows
 
@@ -119,7 +119,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     Raises UserError on numbers that are not finite, negative pt and unknown codes.
     """
     label = OMNIFOLD.class_names.index(generator(path)[0])
-    with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
+    with open_npz(path, arrays_of(path), OMNIFOLD.title, "event") as stored:
         require_columns(stored.shapes, path)
         for first_row, arrays in stored.chunks(chunk_rows):
             for key, values in arrays.items():
