@@ -16,7 +16,7 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import wrap_phi
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev, require_one_unit
 from preprocessing.root_tree import jagged, open_tree, per_row
-from preprocessing.sources import Shard, mix_classes, names_in, refuse_row, require_files
+from preprocessing.sources import Shard, mix_classes, other_files_in, refuse_row, require_files
 
 FOLDER = "out_ep0607"
 TREES = {"Django/minitree": "Djangoh", "Rapgap/minitree": "Rapgap"}
@@ -43,8 +43,8 @@ def shards(raw: Path) -> list[Shard]:
         files = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         if not files:
             raise UserError(
-                f"{folder} holds no {pattern} file of {name} but {names_in(folder)}; {H1.title} "
-                f"comes from {H1.source}"
+                f"{folder} holds no {pattern} file of {name} but "
+                f"{other_files_in(folder)}; {H1.title} comes from {H1.source}"
             )
         groups.append(files)
     require_files([path for files in groups for path in files])

@@ -34,7 +34,7 @@ from preprocessing.sources import (
     RemoteFile,
     Shard,
     named,
-    names_in,
+    other_files_in,
     public_name,
     refuse_row,
     require_files,
@@ -87,7 +87,8 @@ def shards(raw: Path) -> list[Shard]:
     if not paths:
         raise UserError(
             f"{raw} holds no {EVENTS} or {BLACK_BOX} with the particles of the events but "
-            f"{names_in(raw)}; get one with: python -m preprocessing download lhco --out {raw}"
+            f"{other_files_in(raw)}; get one with: python -m preprocessing download lhco "
+            f"--out {raw}"
         )
     require_files(paths)
     return [Shard(LHCO.splits, index, (path,)) for index, path in enumerate(paths)]

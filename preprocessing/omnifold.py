@@ -26,7 +26,7 @@ from preprocessing.sources import (
     RemoteFile,
     Shard,
     mix_classes,
-    names_in,
+    other_files_in,
     reading,
     refuse_row,
     require_files,
@@ -80,7 +80,7 @@ def shards(raw: Path) -> list[Shard]:
         if not samples:
             raise UserError(
                 f"{raw} holds no {label} file ({' or '.join(GENERATORS[label])}_Zjet_pTZ-200GeV_"
-                f"0.npz ...) but {names_in(raw)}; get them from {OMNIFOLD.source}"
+                f"0.npz ...) but {other_files_in(raw)}; get them from {OMNIFOLD.source}"
             )
         if len(samples) > 1:
             raise UserError(

@@ -1,6 +1,7 @@
 """The public files of a run: their assignment to output files, and checks for damage."""
 
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,12 @@ SPLITS = ("train", "val", "test")
 # suffix of a public file, without .gz -> what it is
 FORMATS = {".h5": HDF5, ".hdf5": HDF5, ".npz": NPZ, ".root": ROOT, ".tar": "a tar archive"}
 SHOWN = 5  # names in a message about missing files
+# endings of public files in capitals or small letters, alone or before that of a partial download
+# or a copy, and of archives
+MAY_HOLD_JETS = re.compile(
+    r"\.(root|npz|h5|hdf5|parquet)(\W.*)?$|\.(tar|tgz|zip|7z|rar)(\.\w+)?$", re.IGNORECASE
+)
+TO_BE_FOUND = "unpack archives, give files their public names, and their folder as --raw"
 UNKNOWN_NAME = "has no public name, and its jets would be left out; move it away, or name it as one"
 
 
@@ -126,6 +133,19 @@ def names_in(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
     return ", ".join(names[:SHOWN] + more) or "nothing"
+
+
+def other_files_in(folder: Path) -> str:
+    """The first files in a folder and below it, and what helps if they are the public ones, for a
+    message where none of these was found."""
+    names = sorted(str(path.relative_to(folder)) for path in visible_files(folder))
+    if not names:
+        return names_in(folder)
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    listed = ", ".join(names[:SHOWN] + more)
+    if any(MAY_HOLD_JETS.search(name) for name in names):
+        listed += f" (if they are among these: {TO_BE_FOUND})"
+    return listed
 
 
 def mix_classes(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
