@@ -116,6 +116,19 @@ def recognised(path: Path | str) -> tuple[str, str]:
     return kind, helps.format(path=shlex.quote(str(path)))
 
 
+def of_another_kind(path: Path | str, remedy: str, *expected: str) -> str:
+    """What a file of jets is in place of the `expected` kinds, and what helps; empty for a damaged
+    one, or where nothing is expected.
+
+    Servers send pages in place of files, repositories their pointers.
+    """
+    found, helps = recognised(path)
+    if not expected or found in ("", DAMAGED_ZIP, *expected):
+        return ""
+    of_any_file = {ZIP, *(kind for kind, _ in KINDS_OF_ANY.values())}
+    return f"{found}; expected {expected[0]}; {helps if found in of_any_file else remedy}"
+
+
 def kind_of_zip(path: Path | str) -> tuple[str, str]:
     """What a zip file is by the names in it, and what helps."""
     try:
