@@ -15,7 +15,7 @@ from pathlib import Path
 from omnilearn.errors import broken_link
 
 HDF5, NPZ, SAFETENSORS = "an HDF5 file", "an npz file", "a safetensors file"
-ROOT, GZIP = "a ROOT file", "compressed with gzip"
+ROOT, GZIP, TAR = "a ROOT file", "compressed with gzip", "a tar archive"
 ZIP, DAMAGED_ZIP = "a zip file", "a truncated or damaged zip file"
 PICKLED = "which is never opened because it can run any code"
 CONVERT = "docs/tokens.md says how to write the arrays of a token model to an npz file"
@@ -38,6 +38,7 @@ KINDS_OF_ANY: dict[bytes, tuple[str, str]] = {
     rb"BZh\d": ("compressed with bzip2", UNPACK.format("bzip2")),
     rb"\xfd7zXZ\x00": ("compressed with xz", UNPACK.format("xz")),
     rb"\x28\xb5\x2f\xfd": ("compressed with zstd", UNPACK.format("zstd")),
+    rb".{257}ustar": (TAR, "unpack it with: tar -xf {path}"),
 }
 # the same where weights were expected
 KINDS: dict[bytes, tuple[str, str]] = {

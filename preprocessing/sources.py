@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.file_kinds import GZIP, HDF5, NPZ, ROOT, of_another_kind
+from omnilearn.file_kinds import GZIP, HDF5, NPZ, ROOT, TAR, of_another_kind
 
 SPLITS = ("train", "val", "test")
 # suffix of a public file, without .gz -> what it is; HDF5 may be compressed as a whole
@@ -21,7 +21,7 @@ FORMATS: dict[str, tuple[str, ...]] = {
     ".hdf5": (HDF5, GZIP),
     ".npz": (NPZ,),
     ".root": (ROOT,),
-    ".tar": ("a tar archive",),
+    ".tar": (TAR,),
 }
 SHOWN = 5  # names in a message about missing files
 # endings of public files in capitals or small letters, alone or before that of a partial download
