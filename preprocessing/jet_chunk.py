@@ -234,9 +234,9 @@ def require_one_unit(
     low, high = spec.jet_pt_range
     above = (jet_pt > OTHER_UNIT * high) & (jet_pt < MOMENTUM_LIMIT)
     below = (jet_pt > 0) & (jet_pt < low / OTHER_UNIT)
-    unit = above.astype(int) - below
+    unit: np.ndarray = above.astype(int) - below
     usual = np.bincount(unit + 1, minlength=3).argmax() - 1 if is_first else 0
-    other = unit != usual
+    other: np.ndarray = unit != usual
     if np.count_nonzero(other) > max(1, MOST_OF_OTHER_UNIT * len(jet_pt)):
         raise UserError(
             f"{path}: the file mixes units: the pt of {row} {rows[np.argmax(other)]} (counted from "
