@@ -229,6 +229,8 @@ def preprocess(arguments: argparse.Namespace) -> None:
         raise UserError(f"--workers is {workers}; at least 1 process is needed")
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is no folder; {spec.title} comes from {spec.source}")
+    if not os.access(raw, os.R_OK | os.X_OK):
+        raise UserError(f"--raw {raw} may not be read; permit it with: chmod u+rx {raw}")
     folder = out / spec.name
     for path in (out, folder):
         if path.exists() and not path.is_dir():

@@ -258,3 +258,9 @@ def test_files_that_are_not_found_are_named_with_what_helps(tmp_path, refused, d
     message = refused(dataset)
     assert "notes.txt" in message
     assert "if they" not in message
+
+
+def test_a_folder_of_public_files_that_may_not_be_read_is_named(tmp_path, refused, monkeypatch):
+    (tmp_path / "raw").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "raw")
+    assert f"--raw {tmp_path / 'raw'} may not be read; permit it with: chmod" in refused("top")
