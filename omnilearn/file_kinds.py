@@ -15,7 +15,7 @@ from pathlib import Path
 from omnilearn.errors import broken_link
 
 HDF5, NPZ, SAFETENSORS = "an HDF5 file", "an npz file", "a safetensors file"
-ROOT, GZIP = "a ROOT file", "compressed with gzip"
+ROOT, GZIP, TAR = "a ROOT file", "compressed with gzip", "a tar archive"
 ZIP, DAMAGED_ZIP = "a zip file", "a truncated or damaged zip file"
 PICKLED = "which is never opened because it can run any code"
 CONVERT = "docs/tokens.md says how to write the arrays of a token model to an npz file"
@@ -38,6 +38,7 @@ KINDS_OF_ANY: dict[bytes, tuple[str, str]] = {
     rb"BZh\d": ("compressed with bzip2", UNPACK.format("bzip2")),
     rb"\xfd7zXZ\x00": ("compressed with xz", UNPACK.format("xz")),
     rb"\x28\xb5\x2f\xfd": ("compressed with zstd", UNPACK.format("zstd")),
+    rb".{257}ustar": (TAR, "unpack it with: tar -xf {path}"),
 }
 # the same where weights were expected
 KINDS: dict[bytes, tuple[str, str]] = {
@@ -114,6 +115,19 @@ def recognised(path: Path | str) -> tuple[str, str]:
             ("", ""),
         )
     return kind, helps.format(path=shlex.quote(str(path)))
+
+
+def of_another_kind(path: Path | str, remedy: str, *expected: str) -> str:
+    """What a file of jets is in place of the `expected` kinds, and what helps; empty for a damaged
+    one, or where nothing is expected.
+
+    Servers send pages in place of files, repositories their pointers.
+    """
+    found, helps = recognised(path)
+    if not expected or found in ("", DAMAGED_ZIP, *expected):
+        return ""
+    of_any_file = {ZIP, *(kind for kind, _ in KINDS_OF_ANY.values())}
+    return f"{found}; expected {expected[0]}; {helps if found in of_any_file else remedy}"
 
 
 def kind_of_zip(path: Path | str) -> tuple[str, str]:

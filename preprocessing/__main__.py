@@ -8,7 +8,6 @@ python -m preprocessing check DATA/top/train/FILE           inspect a converted 
 
 import argparse
 import os
-import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -26,14 +25,16 @@ from preprocessing.convert import Job, convert, reader_of
 from preprocessing.finished_files import damaged_files
 from preprocessing.jet_file import Provenance, is_complete, stored_fingerprints
 from preprocessing.source_digests import SourceDigests
-from preprocessing.sources import SPLITS, Shard, names_in, unexpected_files, visible_files
+from preprocessing.sources import (
+    MAY_HOLD_JETS,
+    SPLITS,
+    Shard,
+    names_in,
+    unexpected_files,
+    visible_files,
+)
 
 NEEDED = ("train", "val")  # splits that a training needs
-# endings of public files in capitals or small letters, alone or before that of a partial download
-# or a copy, and of archives
-MAY_HOLD_JETS = re.compile(
-    r"\.(root|npz|h5|hdf5|parquet)(\W.*)?$|\.(tar|tgz|zip|7z|rar)(\.\w+)?$", re.IGNORECASE
-)
 # first argument that is no dataset -> module with add_arguments(parser) and run(arguments)
 COMMANDS = {"list": "listing", "download": "download", "check": "check"}
 
@@ -228,6 +229,8 @@ def preprocess(arguments: argparse.Namespace) -> None:
         raise UserError(f"--workers is {workers}; at least 1 process is needed")
     if not raw.is_dir():
         raise UserError(f"--raw {raw} is no folder; {spec.title} comes from {spec.source}")
+    if not os.access(raw, os.R_OK | os.X_OK):
+        raise UserError(f"--raw {raw} may not be read; permit it with: chmod u+rx {raw}")
     folder = out / spec.name
     for path in (out, folder):
         if path.exists() and not path.is_dir():

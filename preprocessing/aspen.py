@@ -31,6 +31,7 @@ from preprocessing.sources import (
     Shard,
     files_below,
     named,
+    other_files_in,
     public_name,
     require_files,
     require_finite,
@@ -70,8 +71,8 @@ def shards(raw: Path) -> list[Shard]:
         return pfnano.shards(events)
     if not paths:
         raise UserError(
-            f"{raw} holds no RunG_batch0.h5 or the like and no PFNano .root file; get them from "
-            f"{ASPEN.source}"
+            f"{raw} holds no RunG_batch0.h5 or the like and no PFNano .root file but "
+            f"{other_files_in(raw)}; get them from {ASPEN.source}"
         )
     shards = []
     for path in paths:

@@ -19,7 +19,7 @@ from preprocessing.sources import (
     RemoteFile,
     Shard,
     named,
-    names_in,
+    other_files_in,
     refuse_row,
     require_files,
     require_finite,
@@ -71,7 +71,7 @@ def shards(raw: Path) -> list[Shard]:
     if not train + test:
         raise UserError(
             f"{raw} holds neither train.h5 nor test.h5 nor *_nominal_*.h5.gz but "
-            f"{names_in(raw)}; get them from {ATLAS.source}"
+            f"{other_files_in(raw)}; get them from {ATLAS.source}"
         )
     return [Shard(ATLAS.splits, i, (path,)) for i, path in enumerate(train)] + [
         Shard.whole("test", i, (path,)) for i, path in enumerate(test)

@@ -27,7 +27,7 @@ from preprocessing.sources import (
     Shard,
     files_below,
     mix_classes,
-    names_in,
+    other_files_in,
     public_name,
     refuse_row,
     require_files,
@@ -110,7 +110,7 @@ def shards(raw: Path) -> list[Shard]:
         others = any(path.name.startswith(("GEN", "CMS")) for path in paths)
         hint = "recorded and generated files lack the parton or the detector; " if others else ""
         raise UserError(
-            f"{raw} holds no simulated SIM*.h5 but {names_in(raw)}; {hint}get them from "
+            f"{raw} holds no simulated SIM*.h5 but {other_files_in(raw)}; {hint}get them from "
             f"{CMS.source}"
         )
     files = [[slices[pt][number] for number in sorted(slices[pt])] for pt in sorted(slices)]

@@ -21,7 +21,13 @@ from omnilearn.parent_process import end_with_parent
 from omnilearn.progress import progress
 from preprocessing import jet_file, omnilearned
 from preprocessing.copies import FirstJets, require_different
-from preprocessing.jet_chunk import prepare, require_consistent, require_gev
+from preprocessing.jet_chunk import (
+    LEAST_JETS,
+    prepare,
+    require_consistent,
+    require_gev,
+    require_one_unit,
+)
 from preprocessing.jet_file import Provenance
 from preprocessing.shuffle import Buckets
 from preprocessing.sources import SPLITS, Shard
@@ -135,17 +141,21 @@ class Job:
         checked = False
         for chunk in self.reader.read(source):
             advance(len(chunk.label) + sum(chunk.rejected.values()))
-            jet_pt = chunk.jet[chunk.jet[:, 0] != 0, 0]
+            filled = chunk.jet[:, 0] != 0
+            jet_pt = chunk.jet[filled, 0]
             is_first = len(jet_pt) > 0 and not checked
+            jet_rows = np.repeat(chunk.rows, spec.jets_per_row)[filled]
+            require_one_unit(jet_pt, jet_rows, spec, source, not checked, unit(spec)[:-1])
             if is_first:
                 require_gev(jet_pt, spec, source)
             split, chunks = self.shard.split_of(chunk.rows, source, self.seed), [chunk]
             if len(self.outputs) > 1:
                 chunks = [chunk.take(split == share) for share in range(len(self.outputs))]
             parts = [prepare(part, spec, source) for part in chunks]
-            if is_first:  # after `prepare`, which names the first impossible jet
+            # after `prepare`, which names the first impossible jet
+            if is_first or len(jet_pt) >= LEAST_JETS:
                 require_consistent(chunk, spec, source)
-                checked = True
+            checked |= is_first
             for (_, provenance), bucket, prepared in zip(self.outputs, buckets, parts, strict=True):
                 prepared.records["source"][:, 0] = index
                 bucket.scatter(prepared)

@@ -14,9 +14,9 @@ import numpy as np
 from omnilearn.data.catalogue import H1
 from omnilearn.errors import UserError
 from omnilearn.kinematics import wrap_phi
-from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev
+from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev, require_one_unit
 from preprocessing.root_tree import jagged, open_tree, per_row
-from preprocessing.sources import Shard, mix_classes, names_in, refuse_row, require_files
+from preprocessing.sources import Shard, mix_classes, other_files_in, refuse_row, require_files
 
 FOLDER = "out_ep0607"
 TREES = {"Django/minitree": "Djangoh", "Rapgap/minitree": "Rapgap"}
@@ -43,8 +43,8 @@ def shards(raw: Path) -> list[Shard]:
         files = sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
         if not files:
             raise UserError(
-                f"{folder} holds no {pattern} file of {name} but {names_in(folder)}; {H1.title} "
-                f"comes from {H1.source}"
+                f"{folder} holds no {pattern} file of {name} but "
+                f"{other_files_in(folder)}; {H1.title} comes from {H1.source}"
             )
         groups.append(files)
     require_files([path for files in groups for path in files])
@@ -53,7 +53,7 @@ def shards(raw: Path) -> list[Shard]:
 
 def count(path: Path) -> int:
     """Events in the file."""
-    with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, _):
+    with open_tree(path, tuple(TREES), BRANCHES, H1.title, row="event") as (tree, _):
         return tree.num_entries
 
 
@@ -63,7 +63,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     Raises UserError on branches of unequal lengths, numbers that are not finite, a negative pt and
     a tree of another generator than that in the file name.
     """
-    with open_tree(path, tuple(TREES), BRANCHES, H1.title) as (tree, name):
+    with open_tree(path, tuple(TREES), BRANCHES, H1.title, row="event") as (tree, name):
         generator, first_row = TREES[name], 0
         named = [key for key, pattern in PATTERNS.items() if path.match(pattern)]
         if named and generator not in named:
@@ -79,9 +79,9 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
 
 def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
     """The leading jets of the events of some entries of the tree that pass the cuts."""
-    event = per_row(arrays, EVENT, path, first_row)
-    num_jets, jets = jagged(arrays, JET, path, first_row)
-    num_constituents, part = jagged(arrays, (*CONSTITUENT, JET_INDEX), path, first_row)
+    event = per_row(arrays, EVENT, path, first_row, "event")
+    num_jets, jets = jagged(arrays, JET, path, first_row, "event")
+    num_constituents, part = jagged(arrays, (*CONSTITUENT, JET_INDEX), path, first_row, "event")
     jets = np.stack([jets[name] for name in JET], axis=-1).astype(np.float64)
     if first_row == 0 and len(jets):
         require_gev(jets[:, 0], H1, path)
@@ -90,9 +90,13 @@ def chunk(arrays: ak.Array, label: int, path: Path, first_row: int) -> JetChunk:
     problem = f"{CONSTITUENT[0]} is negative"
     refuse_row(negative, path, problem, first_row, "make the file again", "event")
 
+    has_jet = num_jets > 0
     leading = np.full((len(arrays), 4), np.nan)  # NaN passes no cut
-    leading[num_jets > 0] = jets[(np.cumsum(num_jets) - num_jets)[num_jets > 0]]
-    selected, rejected = select(event, leading, num_jets > 0)
+    leading[has_jet] = jets[(np.cumsum(num_jets) - num_jets)[has_jet]]
+    rows = first_row + np.flatnonzero(has_jet)
+    # before the cuts, which leave no jet in larger units
+    require_one_unit(leading[has_jet, 0], rows, H1, path, first_row == 0, "event")
+    selected, rejected = select(event, leading, has_jet)
     in_jet = selected[owner] & (part[JET_INDEX] == 0)
     owner = owner[in_jet]
     pt, eta, phi, energy, charge = (part[name][in_jet].astype(np.float64) for name in CONSTITUENT)

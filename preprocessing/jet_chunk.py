@@ -25,6 +25,9 @@ HIGHEST_CHARGE = 2  # of a hadron
 SUM_LIMITS = {"pt": (1 / 3, 3.0), "energy": (1 / 3, 3.0), "mass": (1 / 5, 5.0)}
 LEAST_MASS = 1.0  # GeV, of a sum; the mass of a jet of one constituent has no ratio
 LEAST_ENERGY = 0.9  # over the momentum of a constituent; the rest is rounding
+LEAST_JETS = 100  # with a median that means something
+OTHER_UNIT = 100.0  # times the range of pt of a dataset: jets beyond it are in MeV or TeV
+MOST_OF_OTHER_UNIT = 0.01  # of the jets of a chunk; single ones may be soft
 
 
 @dataclass
@@ -204,14 +207,42 @@ def require_gev(
     if low / 2 <= median <= 2 * high:  # the median of a few jets fluctuates
         return
     hint = f"; {advice}"
-    if median >= 100 * high:
+    if median >= OTHER_UNIT * high:
         hint = "; the file looks like MeV, divide its momenta by 1000"
-    elif median <= low / 100:
+    elif median <= low / OTHER_UNIT:
         hint = "; the file looks like TeV, multiply its momenta by 1000"
     raise UserError(
         f"{path}: the median jet pt is {median:g}, but jets of {spec.title} have "
         f"{low:g}-{high:g} GeV{hint}"
     )
+
+
+def require_one_unit(
+    jet_pt: np.ndarray,
+    rows: np.ndarray,
+    spec: DatasetSpec,
+    path: Path,
+    is_first: bool,
+    row: str = "jet",
+) -> None:
+    """Raise UserError where some of jet_pt (jets,) are in another unit than the rest of the file.
+
+    rows (jets,): their numbers in the file; `row` is the word for one. is_first: nothing was read
+    before, so that the unit of most jets is that of the file; `require_gev` decides whether it is
+    GeV.
+    """
+    low, high = spec.jet_pt_range
+    above = (jet_pt > OTHER_UNIT * high) & (jet_pt < MOMENTUM_LIMIT)
+    below = (jet_pt > 0) & (jet_pt < low / OTHER_UNIT)
+    unit: np.ndarray = above.astype(int) - below
+    usual = np.bincount(unit + 1, minlength=3).argmax() - 1 if is_first else 0
+    other: np.ndarray = unit != usual
+    if np.count_nonzero(other) > max(1, MOST_OF_OTHER_UNIT * len(jet_pt)):
+        raise UserError(
+            f"{path}: the file mixes units: the pt of {row} {rows[np.argmax(other)]} (counted from "
+            "0) and others is about 1000 times smaller or larger than that of most; write it again "
+            "with all momenta in one unit, as in the public files"
+        )
 
 
 def require_consistent(chunk: JetChunk, spec: DatasetSpec, path: Path) -> None:

@@ -16,7 +16,7 @@ from preprocessing.sources import (
     Shard,
     files_below,
     mix_classes,
-    names_in,
+    other_files_in,
     require_files,
 )
 
@@ -121,8 +121,8 @@ def files_per_split(raw: Path) -> dict[str | None, list[Path]]:
     require_unpacked(raw, files)
     if not files:
         raise UserError(
-            f"{raw} holds no .root file of JetClass but {names_in(raw)}; get them with: python "
-            f"-m preprocessing download jetclass --out {raw}"
+            f"{raw} holds no .root file of JetClass but {other_files_in(raw)}; get them with: "
+            f"python -m preprocessing download jetclass --out {raw}"
         )
     if None in files and len(files) > 1:
         numbered = next(paths[0] for split, paths in files.items() if split)

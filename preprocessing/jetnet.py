@@ -18,7 +18,7 @@ from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk
 from preprocessing.sources import (
     Shard,
     named,
-    names_in,
+    other_files_in,
     public_name,
     refuse_row,
     require_files,
@@ -37,7 +37,7 @@ def shards(raw: Path, spec: DatasetSpec) -> list[Shard]:
     paths = tuple(named(raw, *names))
     if not paths:
         raise UserError(
-            f"{raw} holds none of {', '.join(names)} but {names_in(raw)}; get them from "
+            f"{raw} holds none of {', '.join(names)} but {other_files_in(raw)}; get them from "
             f"{spec.source}"
         )
     require_files(list(paths))

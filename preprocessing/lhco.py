@@ -20,14 +20,21 @@ from omnilearn.errors import UserError
 from omnilearn.kinematics import from_cartesian, jet_mass, to_cartesian
 from omnilearn.log import log
 from preprocessing.flat_hdf5 import require_classes
-from preprocessing.jet_chunk import ETA_LIMIT, MOMENTUM_LIMIT, PHI_LIMIT, JetChunk, require_gev
+from preprocessing.jet_chunk import (
+    ETA_LIMIT,
+    MOMENTUM_LIMIT,
+    PHI_LIMIT,
+    JetChunk,
+    require_gev,
+    require_one_unit,
+)
 from preprocessing.pandas_table import Table, open_table
 from preprocessing.public_hdf5 import open_public
 from preprocessing.sources import (
     RemoteFile,
     Shard,
     named,
-    names_in,
+    other_files_in,
     public_name,
     refuse_row,
     require_files,
@@ -80,7 +87,8 @@ def shards(raw: Path) -> list[Shard]:
     if not paths:
         raise UserError(
             f"{raw} holds no {EVENTS} or {BLACK_BOX} with the particles of the events but "
-            f"{names_in(raw)}; get one with: python -m preprocessing download lhco --out {raw}"
+            f"{other_files_in(raw)}; get one with: python -m preprocessing download lhco "
+            f"--out {raw}"
         )
     require_files(paths)
     return [Shard(LHCO.splits, index, (path,)) for index, path in enumerate(paths)]
@@ -124,7 +132,7 @@ def slot(name: str) -> int | None:
 def count(path: Path) -> int:
     """Events in the file."""
     with open_public(path) as file:
-        table = open_table(file, path, LHCO.name)
+        table = open_table(file, path, LHCO.name, row="event")
         columns(table, path)
         return len(table)
 
@@ -135,7 +143,7 @@ def read(path: Path, chunk_rows: int = CHUNK_EVENTS) -> Iterator[JetChunk]:
     Raises UserError on impossible pt, eta and phi, and on labels other than 0 and 1.
     """
     with open_public(path) as file:
-        table = open_table(file, path, LHCO.name)
+        table = open_table(file, path, LHCO.name, row="event")
         particles, label = columns(table, path)
         for first in range(0, len(table), chunk_rows):
             rows = table.read(first, min(first + chunk_rows, len(table)))
@@ -149,6 +157,8 @@ def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) ->
     real = momenta[..., 0] > 0
     # about the pt of each of two jets; after the trigger, no event in smaller units would be left
     jet_pt = momenta[..., 0].sum(axis=1) / 2
+    rows = first_row + np.arange(len(jet_pt))
+    require_one_unit(jet_pt, rows, LHCO, path, first_row == 0, "event")
     if first_row == 0 and (jet_pt > 0).any():
         require_gev(jet_pt[jet_pt > 0], LHCO, path)
     constituents, jets, event = cluster_events(momenta[real], real.sum(axis=1))
@@ -176,7 +186,7 @@ def chunk(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) ->
 def require_events(momenta: np.ndarray, label: np.ndarray, path: Path, first_row: int) -> None:
     """Raise UserError for impossible particles (events, 700, 3) and labels (events,)."""
     for column, name in enumerate(("pt", "eta", "phi")):
-        require_finite(momenta[..., column], path, f"{name} of a particle", first_row)
+        require_finite(momenta[..., column], path, f"{name} of a particle", first_row, row="event")
     limits = np.array([MOMENTUM_LIMIT, ETA_LIMIT, PHI_LIMIT])
     bad = (np.abs(momenta) > limits).any(axis=(1, 2)) | (momenta[..., 0] < 0).any(axis=1)
     problem = "a particle has an impossible pt, eta or phi"

@@ -71,11 +71,12 @@ class NpzRows:
 
 
 @contextmanager
-def open_npz(path: Path, keys: tuple[str, ...], title: str) -> Iterator[NpzRows]:
+def open_npz(path: Path, keys: tuple[str, ...], title: str, row: str = "jet") -> Iterator[NpzRows]:
     """The checked arrays `keys`; within the block, damage of the file raises UserError.
 
     Raises UserError naming file and key for a missing array, one of objects or text, arrays of
-    unequal lengths, and a file of no rows; `title` is the dataset's, for the message.
+    unequal lengths, and a file of no rows; `title` is the dataset's and `row` the word for a row,
+    for the message.
     """
     with reading(path), zipfile.ZipFile(path) as archive, ExitStack() as stack:
         names = {name.removesuffix(".npy") for name in archive.namelist()}
@@ -96,7 +97,7 @@ def open_npz(path: Path, keys: tuple[str, ...], title: str) -> Iterator[NpzRows]
                     "download it again"
                 )
         if rows[keys[0]] == 0:
-            raise UserError(f"{path} holds no jets; download it again")
+            raise UserError(f"{path} holds no {row}s; download it again")
         yield NpzRows(members)
 
 

@@ -26,7 +26,7 @@ from preprocessing.sources import (
     RemoteFile,
     Shard,
     mix_classes,
-    names_in,
+    other_files_in,
     reading,
     refuse_row,
     require_files,
@@ -80,7 +80,7 @@ def shards(raw: Path) -> list[Shard]:
         if not samples:
             raise UserError(
                 f"{raw} holds no {label} file ({' or '.join(GENERATORS[label])}_Zjet_pTZ-200GeV_"
-                f"0.npz ...) but {names_in(raw)}; get them from {OMNIFOLD.source}"
+                f"0.npz ...) but {other_files_in(raw)}; get them from {OMNIFOLD.source}"
             )
         if len(samples) > 1:
             raise UserError(
@@ -108,7 +108,7 @@ def arrays_of(path: Path) -> tuple[str, ...]:
 
 def count(path: Path) -> int:
     """Events in the file."""
-    with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
+    with open_npz(path, arrays_of(path), OMNIFOLD.title, "event") as stored:
         require_columns(stored.shapes, path)
         return stored.rows
 
@@ -119,7 +119,7 @@ def read(path: Path, chunk_rows: int = CHUNK_ROWS) -> Iterator[JetChunk]:
     Raises UserError on numbers that are not finite, negative pt and unknown codes.
     """
     label = OMNIFOLD.class_names.index(generator(path)[0])
-    with open_npz(path, arrays_of(path), OMNIFOLD.title) as stored:
+    with open_npz(path, arrays_of(path), OMNIFOLD.title, "event") as stored:
         require_columns(stored.shapes, path)
         for first_row, arrays in stored.chunks(chunk_rows):
             for key, values in arrays.items():

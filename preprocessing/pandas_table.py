@@ -77,11 +77,13 @@ def bytes_of(attribute: bytes | str) -> bytes:
     return attribute.encode() if isinstance(attribute, str) else bytes(attribute)
 
 
-def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) -> Table:
+def open_table(
+    file: h5py.File, path: Path, title: str, key: str | None = None, row: str = "jet"
+) -> Table:
     """The only table of the file, or the one under `key`; pandas format 'table' or 'fixed'.
 
     Raises UserError if it is missing, empty, of unequal columns or not of numbers; `title` is the
-    dataset's, for the message.
+    dataset's and `row` the word for a row, for the message.
     """
     group = table_group(file, path, title, key)
     blocks = compound_blocks(group, path) if is_compound(group) else fixed_blocks(group)
@@ -96,8 +98,8 @@ def open_table(file: h5py.File, path: Path, title: str, key: str | None = None) 
         raise UserError(
             f"{path}: the columns of {group.name[1:]!r} have unequal lengths; download it again"
         )
-    if not blocks or len(blocks[0].dataset) == 0:
-        raise UserError(f"{path} holds no jets; download it again")
+    if not blocks or any(is_without_rows(block.dataset) for block in blocks):
+        raise UserError(f"{path}: the table {group.name[1:]!r} has no {row}s; download it again")
     names = [name for block in blocks for name in block.names]
     table = Table(blocks, names or None)
     if names and len(names) != table.width:
@@ -134,6 +136,12 @@ def fixed_blocks(group: h5py.Group) -> list[Block]:
         names = stored_names(group[f"{label}_items"][:])
         blocks.append(Block(dataset, None, label, dataset.dtype, width, names))
     return blocks
+
+
+def is_without_rows(dataset: h5py.Dataset) -> bool:
+    """Whether the columns of a dataset are empty; where they are fixed, pandas stores a single
+    number and the shape in its place."""
+    return len(dataset) == 0 or (dataset.size == 1 and "shape" in dataset.attrs)
 
 
 def is_compound(group: h5py.Group) -> bool:

@@ -19,7 +19,7 @@ import uproot
 from omnilearn.data.catalogue import ASPEN
 from omnilearn.errors import UserError
 from omnilearn.kinematics import to_cartesian
-from preprocessing.jet_chunk import JetChunk
+from preprocessing.jet_chunk import JetChunk, require_one_unit
 from preprocessing.puppi import EVENT, require_weights, weighted_jets
 from preprocessing.root_tree import jagged, open_tree, per_row
 from preprocessing.sources import Shard, require_files
@@ -278,6 +278,8 @@ def select(arrays: ak.Array, names: Branches, path: Path, first_event: int) -> S
     jets_of, jet = jagged(arrays, names.of_jets(JET_NEEDED), path, first_event, "event")
     event = np.repeat(np.arange(len(arrays)), jets_of)
     pt, eta, phi, jet_id = (jet[name] for name in names.of_jets(JET_NEEDED))
+    # before the cuts, which leave no jet in larger units
+    require_one_unit(pt, first_event + event, ASPEN, path, first_event == 0, "event")
     good_event = np.ones(len(arrays), bool)
     if names.filters:
         flags = per_row(arrays, tuple(names.filters), path, first_event, "event")

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import h5py
 
 from omnilearn.errors import DISK_ERRORS, UserError
+from omnilearn.file_kinds import HDF5, recognised
 from omnilearn.hdf5 import open_for_reading
 from preprocessing.sources import reading
 
@@ -51,7 +52,8 @@ def uncompressed(path: Path) -> Path | BinaryIO:
 
 
 def decompress(path: Path) -> BinaryIO:
-    """The content of a compressed file in a temporary file; raises as `uncompressed` does."""
+    """The content of a compressed file in a temporary file; raises as `uncompressed` does, and
+    UserError for a content that is of another kind, such as a file compressed twice."""
     with ExitStack() as stack:
         content = stack.enter_context(tempfile.TemporaryFile())
         try:
@@ -65,5 +67,11 @@ def decompress(path: Path) -> BinaryIO:
                 f"{path} cannot be unpacked into {tempfile.gettempdir()}: "
                 f"{DISK_ERRORS[error.errno]}; make room or set TMPDIR to a larger folder"
             ) from error
+        found, _ = recognised(f"/dev/fd/{content.fileno()}")
+        if found not in ("", HDF5):
+            raise UserError(
+                f"{path} is compressed with gzip and holds, unpacked, {found}; "
+                f"expected {HDF5}; unpack it by hand, or download it again"
+            )
         stack.pop_all()  # leaves the file open
     return content

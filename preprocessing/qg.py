@@ -23,7 +23,7 @@ from preprocessing.sources import (
     UNKNOWN_NAME,
     RemoteFile,
     Shard,
-    names_in,
+    other_files_in,
     refuse_row,
     require_files,
     require_finite,
@@ -80,7 +80,7 @@ def shards(raw: Path) -> list[Shard]:
         return converted_shards
     if not sets:
         raise UserError(
-            f"{raw} holds no QG_jets*.npz but {names_in(raw)}; get them from {QG.source}"
+            f"{raw} holds no QG_jets*.npz but {other_files_in(raw)}; get them from {QG.source}"
         )
     if len(sets) > 1:
         first, second = (next(iter(sets[name].values())) for name in sorted(sets)[:2])

@@ -22,11 +22,12 @@ def open_tree(
     branches: tuple[str, ...],
     title: str,
     may_be_empty: bool = False,
+    row: str = "jet",
 ) -> Iterator[tuple[uproot.TTree, str]]:
     """The one tree of the file among `names`, and its name; damage of the file raises UserError.
 
     Raises UserError if the tree, one of its `branches` or, unless it may be empty, every row is
-    missing.
+    missing; `row` is the word for a row in the message.
     """
     with reading(path), uproot.open(path, **PLAIN) as file:
         keys = file.keys(cycle=False)
@@ -47,7 +48,7 @@ def open_tree(
         if missing:
             raise UserError(f"{path}: the tree lacks the branch {missing[0]}; is this {title}?")
         if tree.num_entries == 0 and not may_be_empty:
-            raise UserError(f"{path} holds no jets; download it again")
+            raise UserError(f"{path} holds no {row}s; download it again")
         yield tree, present[0]
 
 

@@ -1,6 +1,7 @@
 """The public files of a run: their assignment to output files, and checks for damage."""
 
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,12 +12,24 @@ from pathlib import Path
 import numpy as np
 
 from omnilearn.errors import UserError
-from omnilearn.file_kinds import DAMAGED_ZIP, GZIP, HDF5, KINDS_OF_ANY, NPZ, ROOT, ZIP, recognised
+from omnilearn.file_kinds import GZIP, HDF5, NPZ, ROOT, TAR, of_another_kind
 
 SPLITS = ("train", "val", "test")
-# suffix of a public file, without .gz -> what it is
-FORMATS = {".h5": HDF5, ".hdf5": HDF5, ".npz": NPZ, ".root": ROOT, ".tar": "a tar archive"}
+# suffix of a public file, without .gz -> what it is; HDF5 may be compressed as a whole
+FORMATS: dict[str, tuple[str, ...]] = {
+    ".h5": (HDF5, GZIP),
+    ".hdf5": (HDF5, GZIP),
+    ".npz": (NPZ,),
+    ".root": (ROOT,),
+    ".tar": (TAR,),
+}
 SHOWN = 5  # names in a message about missing files
+# endings of public files in capitals or small letters, alone or before that of a partial download
+# or a copy, and of archives
+MAY_HOLD_JETS = re.compile(
+    r"\.(root|npz|h5|hdf5|parquet)(\W.*)?$|\.(tar|tgz|zip|7z|rar)(\.\w+)?$", re.IGNORECASE
+)
+TO_BE_FOUND = "unpack archives, give files their public names, and their folder as --raw"
 UNKNOWN_NAME = "has no public name, and its jets would be left out; move it away, or name it as one"
 
 
@@ -128,6 +141,19 @@ def names_in(folder: Path) -> str:
     return ", ".join(names[:SHOWN] + more) or "nothing"
 
 
+def other_files_in(folder: Path) -> str:
+    """The first files in a folder and below it, and what helps if they are the public ones, for a
+    message where none of these was found."""
+    names = sorted(str(path.relative_to(folder)) for path in visible_files(folder))
+    if not names:
+        return names_in(folder)
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    listed = ", ".join(names[:SHOWN] + more)
+    if any(MAY_HOLD_JETS.search(name) for name in names):
+        listed += f" (if they are among these: {TO_BE_FOUND})"
+    return listed
+
+
 def mix_classes(classes: Iterable[list[Path]]) -> list[tuple[Path, ...]]:
     """The sources of each output file, so that each one contains all classes as far as possible.
 
@@ -153,7 +179,8 @@ def reading(path: Path, remedy: str = "download it again", expected: str = "") -
     except UserError:
         raise
     except Exception as error:
-        if other := of_another_kind(path, remedy, expected):
+        kinds = (expected,) if expected else FORMATS.get(Path(public_name(path)).suffix.lower(), ())
+        if other := of_another_kind(path, remedy, *kinds):
             raise UserError(f"{path} is {other}") from error
         # the type of the exception depends on the damaged bytes
         first_line = (str(error).strip().splitlines() or [""])[0][:200]
@@ -161,20 +188,6 @@ def reading(path: Path, remedy: str = "download it again", expected: str = "") -
         raise UserError(
             f"{path} cannot be read ({reason}); it is truncated or damaged, {remedy}"
         ) from error
-
-
-def of_another_kind(path: Path, remedy: str, expected: str = "") -> str:
-    """What a file is in place of the format `expected`, or that of its suffix, and what helps.
-
-    Empty for a damaged file. Servers send pages in place of files, repositories their pointers.
-    """
-    expected = expected or FORMATS.get(Path(public_name(path)).suffix.lower(), "")
-    found, helps = recognised(path)
-    # an HDF5 file may be compressed as a whole
-    if not expected or found in ("", expected, DAMAGED_ZIP) or (expected, found) == (HDF5, GZIP):
-        return ""
-    of_any_file = {ZIP, *(kind for kind, _ in KINDS_OF_ANY.values())}
-    return f"{found}; expected {expected}; {helps if found in of_any_file else remedy}"
 
 
 def unexpected_files(folder: Path, expected: set[Path]) -> list[Path]:

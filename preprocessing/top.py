@@ -19,7 +19,7 @@ from preprocessing.sources import (
     RemoteFile,
     Shard,
     named,
-    names_in,
+    other_files_in,
     public_name,
     refuse_row,
     require_files,
@@ -54,8 +54,8 @@ def shards(raw: Path) -> list[Shard]:
         return converted_shards
     if not paths:
         raise UserError(
-            f"{raw} holds none of train.h5, val.h5, test.h5 but {names_in(raw)}; get them from "
-            f"{TOP.source}"
+            f"{raw} holds none of train.h5, val.h5, test.h5 but {other_files_in(raw)}; get them "
+            f"from {TOP.source}"
         )
     require_files(paths)
     return [Shard.whole(Path(public_name(path)).stem, 0, (path,)) for path in paths]

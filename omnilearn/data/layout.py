@@ -10,6 +10,7 @@ import numpy as np
 from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.spec import FEATURES, MOST_SLOTS, DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.file_kinds import HDF5, of_another_kind
 from omnilearn.hdf5_sums import attributes
 
 FORMAT_VERSION = 1
@@ -55,10 +56,25 @@ def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
             # a name that begins with a dot is a file still being written
             if paths := [path for path in folder.glob(pattern) if path.name[0] != "."]:
                 return sorted(paths, key=_natural)
+    folders = [Path(data) / name for name in spec.folders]
+    present = [
+        str(path)
+        for folder in folders
+        for path in sorted([*folder.glob(f"{split}*"), *folder.glob(f"{split}/*")])
+        if path.is_file() and path.name[0] != "."
+    ]
+    found = f", found {', '.join(present[:3])}" if present else ""
     raise UserError(
-        f"no {split} files of {spec.name} (expected {Path(data) / spec.folders[0] / split}/*.h5); "
+        f"no {split} files of {spec.name} (expected {folders[0] / split}/*.h5{found}); "
         f"make them with{maker(spec, data)}"
     )
+
+
+def unreadable(path: Path, error: OSError, spec: DatasetSpec) -> UserError:
+    """What is wrong with a file that HDF5 cannot open: damage, or a file of another kind."""
+    if other := of_another_kind(path, remedy(spec), HDF5):
+        return UserError(f"{path} is {other}")
+    return UserError(f"{path}: no readable HDF5 file ({error}), {remedy(spec)}")
 
 
 def _natural(path: Path) -> list:

@@ -15,7 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from omnilearn.data.layout import StoredLayout, remedy, stored_layout
+from omnilearn.data.layout import StoredLayout, remedy, stored_layout, unreadable
 from omnilearn.data.mixing import BLOCK_ROWS, block_rows
 from omnilearn.data.spec import JET_FEATURES, DatasetSpec
 from omnilearn.data.stored_values import check_finite, count_filled, move_to_front, one_hot
@@ -303,9 +303,7 @@ class JetFiles:
                 self._handles[path] = open_for_reading(path, checked=self._stamps.get(path) == now)
                 self._stamps[path] = now
             except OSError as error:
-                raise UserError(
-                    f"{path}: no readable HDF5 file ({error}), {remedy(self.spec)}"
-                ) from error
+                raise unreadable(path, error, self.spec) from error
             if len(self._handles) > OPEN_FILES:
                 self._handles.popitem(last=False)[1].close()
         self._handles.move_to_end(path)

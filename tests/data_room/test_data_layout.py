@@ -33,6 +33,12 @@ def test_files_are_found_by_our_names_and_by_the_released_ones(tmp_path):
 def test_missing_files_are_reported_with_the_command_that_makes_them(tmp_path):
     with pytest.raises(UserError, match=r"no test files of top.*python -m preprocessing top"):
         find_files(tmp_path, TOP, "test")
+    for name in ("TOP/test.hdf5", "top/test/.a.h5.partial", "top/test/a.h5.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = f"found {tmp_path / 'top/test/a.h5.gz'}, {tmp_path / 'TOP/test.hdf5'}\\); make"
+    with pytest.raises(UserError, match=found):
+        find_files(tmp_path, TOP, "test")
 
 
 @pytest.mark.parametrize("key", ["data", "jet", "pid"])

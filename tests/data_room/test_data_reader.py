@@ -211,6 +211,20 @@ def test_a_truncated_file_is_named(path):
         JetFiles([path], TOP40)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<html>404</html>", "a web page; expected an HDF5 file; download the file itself"),
+        (b"\x1f\x8b\x08", "compressed with gzip; expected an HDF5 file; unpack it with: gzip -dc"),
+        (b"root" + bytes(99), "a ROOT file; expected an HDF5 file; make it again with: python -m"),
+    ],
+)
+def test_a_file_of_another_kind_is_named_with_what_helps(path, content, words):
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=rf"top_train_000\.h5 is {words}"):
+        JetFiles([path], TOP40)
+
+
 def test_damaged_jets_are_named(path):
     with h5py.File(path) as file:
         chunk = file["data"].id.get_chunk_info(0)

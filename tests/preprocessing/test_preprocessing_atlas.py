@@ -3,6 +3,7 @@
 import errno
 import gzip
 import shutil
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -174,6 +175,19 @@ def test_a_truncated_or_invalid_compressed_file_is_refused(second_release, refus
         message = refused("atlas")
         assert f"{path} cannot be read" in message
         assert "truncated or damaged" in message
+
+
+def test_a_compressed_file_of_another_kind_is_named(second_release, refused, tmp_path):
+    path = second_release("train_nominal_000.h5") / "train_nominal_000.h5.gz"
+    with tarfile.open(tmp_path / "jets.tar", "w") as archive:
+        archive.add(tmp_path / "train_nominal_000.h5", "train_nominal_000.h5")
+    for content, words in (
+        (path.read_bytes(), "compressed with gzip"),
+        (b"<html>404</html>", "a web page"),
+        ((tmp_path / "jets.tar").read_bytes(), "a tar archive"),
+    ):
+        path.write_bytes(gzip.compress(content))
+        assert f"{path} is compressed with gzip and holds, unpacked, {words}" in refused("atlas")
 
 
 def test_a_full_disk_names_the_folder_of_temporary_files(second_release, refused, monkeypatch):

@@ -179,7 +179,7 @@ def test_chunks_cover_a_file_longer_than_one(write):
     [
         ({"ptmiss": None}, "the tree lacks the branch ptmiss"),
         ({"jet_e": None}, "the tree lacks the branch jet_e"),
-        ({"y": np.full(50, np.nan)}, "y is not a finite number in jet 0"),
+        ({"y": np.full(50, np.nan)}, "y is not a finite number in event 0"),
         ({"jet_pt": np.full(50, 20.0)}, "jet_pt has not several numbers per row"),
         ({"Q2": ak.Array([[200.0]] * 50)}, "Q2 has not one number per row"),
         ({"Q2": np.full(50, 100.0)}, "100 with Q2 not above 150 GeV^2: left out; nothing"),
@@ -196,7 +196,7 @@ def test_wrong_branches_are_named(write, refused, change, words):
 def test_branches_of_unequal_lengths_are_refused(branches, write, refused):
     write(jet_part_charge=branches()["jet_part_charge"][:, 1:])
     write(DJANGO)
-    assert "jet_part_charge and jet_part_pt have unequal lengths in jet 0" in refused("h1")
+    assert "jet_part_charge and jet_part_pt have unequal lengths in event 0" in refused("h1")
 
 
 def test_a_negative_fraction_is_refused(branches, write, refused):

@@ -234,8 +234,8 @@ def test_cartesian_momenta_are_refused(raw, refused):
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        (30, np.nan, "pt of a particle is not a finite number in jet 11"),
-        (31, np.inf, "eta of a particle is not a finite number in jet 11"),
+        (30, np.nan, "pt of a particle is not a finite number in event 11"),
+        (31, np.inf, "eta of a particle is not a finite number in event 11"),
         (31, 1e3, "a particle has an impossible pt, eta or phi in event 11"),
         (30, 1e300, "a particle has an impossible pt, eta or phi in event 11"),
         (2100, 2.0, "the label is 2 in event 11"),
@@ -246,6 +246,11 @@ def test_an_impossible_number_names_its_event(raw, refused, column, value, words
     table = raw_events()
     table[11, column] = value
     assert words in refused("lhco", "--raw", raw(table))
+
+
+def test_a_table_without_events_is_named_as_such(raw, refused):
+    message = refused("lhco", "--raw", raw(raw_events()[:0]))
+    assert "events_anomalydetection_v2.h5: the table 'df' has no events" in message
 
 
 @pytest.mark.parametrize("columns", [2100, 2098, 2104])

@@ -230,3 +230,37 @@ def test_public_files_are_not_mixed_with_the_converted_ones(write_top, preproces
     assert status == 2
     assert "top/train/a.h5 is a public file where the new files belong" in message
     assert "choose another --out" in message
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("top", "v0/train.h5"),
+        ("jetclass", "train_100M/HToBB_000.ROOT"),
+        ("qg", "QG_jets.npz.gz"),
+        ("cms", "3341498/SIM300_Jet300_pT375-infGeV_0_compressed.hdf5"),
+        ("atlas", "TRAIN.H5"),
+        ("h1", "h1.tar.gz"),
+        ("jetnet30", "t.h5"),
+        ("jetnet150", "t.hdf5"),
+        ("omnifold", "3548091.zip"),
+        ("lhco", "events_anomalydetection_v2.hdf5"),
+        ("aspen", "RunG_batch0.hdf5"),
+    ],
+)
+def test_files_that_are_not_found_are_named_with_what_helps(tmp_path, refused, dataset, name):
+    path = tmp_path / "raw" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"jets")
+    message = refused(dataset)
+    assert f"{name} (if they are among these: unpack archives, give files their" in message
+    path.rename(path.with_name("notes.txt"))
+    message = refused(dataset)
+    assert "notes.txt" in message
+    assert "if they" not in message
+
+
+def test_a_folder_of_public_files_that_may_not_be_read_is_named(tmp_path, refused, monkeypatch):
+    (tmp_path / "raw").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "raw")
+    assert f"--raw {tmp_path / 'raw'} may not be read; permit it with: chmod" in refused("top")

@@ -319,7 +319,12 @@ def test_an_empty_folder_and_an_empty_table_are_refused(top_table, write_top, re
     (tmp_path / "raw").mkdir()
     assert "none of train.h5, val.h5, test.h5" in refused("top", *TRAIN)
     write_top(tmp_path / "raw/train.h5", top_table(50)[:0])
-    assert "holds no jets" in refused("top", *TRAIN)
+    assert "the table 'table' has no jets" in refused("top", *TRAIN)
+    frame = pd.DataFrame(top_table(1), columns=top.COLUMNS)
+    frame[:0].to_hdf(tmp_path / "raw/train.h5", key="table", mode="w")
+    assert "the table 'table' has no jets" in refused("top", *TRAIN)
+    frame.to_hdf(tmp_path / "raw/train.h5", key="table", mode="w")
+    assert top.count(tmp_path / "raw/train.h5") == 1
 
 
 def test_jets_that_are_all_empty_are_refused(top_table, write_top, refused, tmp_path):
