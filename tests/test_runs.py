@@ -63,6 +63,17 @@ def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
     assert read_config(run / "config.json")[0].data == "there"
 
 
+def test_a_run_is_resumed_under_its_own_name_and_after_it_was_renamed(config):
+    """A refusal would advise --overwrite, which deletes the run."""
+    with released():
+        run = prepare_run(config, "top", ABOUT)
+        (run / "last.h5").write_text("weights")
+        prepare_run(replace(config, name="top"), "top", ABOUT)
+    renamed = run.rename(run.with_name("renamed"))
+    assert prepare_run(replace(config, name="renamed"), "top", ABOUT) == renamed
+    assert (renamed / "last.h5").read_text() == "weights"
+
+
 def test_the_same_run_again_keeps_the_code_and_the_command_that_trained_it(config, monkeypatch):
     run = prepare_run(config, "top", ABOUT)
     before = (run / "config.json").read_bytes()
