@@ -47,7 +47,8 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     The directory is locked for this process. A run of the same name and configuration is resumed,
     unless `overwrite` is set on all ranks and `one_command` has not trained it already. Raises
     UserError, naming what differs, when the run has another configuration and is not overwritten,
-    when another process trains in the folder, and when it cannot be made or holds something else.
+    when the weights that an overwritten one starts from are in it, when another process trains in
+    the folder, and when it cannot be made or holds something else.
     """
     run = Path(config.runs) / (config.name or default_name)
     # ranks that start again do not overwrite, and a rank that joins them has the flag
@@ -59,6 +60,7 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
         # repeats of a search share runs
         trained = _of_commands[-1] if _of_commands else set()
         if overwrite and run.resolve() not in trained:
+            refuse_own_start(run, about)
             empty_run(run)
         trained.add(run.resolve())
         if not (run / "config.json").exists() or refuse_another(run, config, about):
@@ -142,6 +144,16 @@ def make_folder(run: Path) -> None:
             f"{run} is not a run directory (no config.json) and is left alone; choose "
             "another --name"
         )
+
+
+def refuse_own_start(run: Path, about: dict) -> None:
+    """Raise UserError where the weights that a training starts from are in this run."""
+    for start in filter(None, (about.get("backbone"), about.get("tokeniser"))):
+        if Path(start).resolve().is_relative_to(run.resolve()):
+            raise UserError(
+                f"{run} holds {start}, from which the training starts: --overwrite would delete "
+                "it; choose another --name"
+            )
 
 
 def empty_run(run: Path) -> None:

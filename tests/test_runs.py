@@ -127,6 +127,18 @@ def test_overwrite_deletes_this_run_and_no_other(config):
             assert names(run.parent / name) == ["config.json"]
 
 
+@pytest.mark.parametrize("key", ["backbone", "tokeniser"])
+def test_overwrite_keeps_a_run_that_the_training_starts_from(config, tmp_path, key):
+    run = prepare_run(config, "top", ABOUT)
+    (run / "best.h5").write_text("weights")
+    (tmp_path / "link").symlink_to(run)
+    for start in (run, run / "best.h5", tmp_path / "link"):
+        with pytest.raises(UserError, match=rf"top holds {start}, from which .*another --name"):
+            prepare_run(replace(config, overwrite=True), "top", {**ABOUT, key: str(start)})
+    assert (run / "best.h5").exists()
+    prepare_run(replace(config, overwrite=True), "other", {**ABOUT, key: str(run)})
+
+
 def test_a_single_training_and_repeats_do_not_share_a_name(config):
     """evaluate.py would take the single one and pass over the others."""
     prepare_run(config, "one", ABOUT)
