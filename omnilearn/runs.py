@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -190,13 +190,21 @@ def refuse_another(run: Path, config: Config, about: dict) -> bool:
     now = {**asdict(config), **about}
     free = FREE_TO_CHANGE if config.decay else (*FREE_TO_CHANGE, "epochs")
     differing = [key for key in now if before[key] != now[key]]
-    if refused := [key for key in differing if key not in free]:
-        listed = ", ".join(f"{key} {before[key]!r} (now {now[key]!r})" for key in refused)
-        raise UserError(
-            f"{run} holds a run with {listed}; choose another --name, or throw it "
-            "away with --overwrite"
-        )
+    refused = {key: now[key] for key in differing if key not in free}
+    require_recorded(
+        run, before, refused, "choose another --name, or throw it away with --overwrite"
+    )
     return bool(differing)
+
+
+def require_recorded(run: Path, recorded: Mapping, settings: Mapping, mend: str) -> None:
+    """Raise UserError naming the settings of which a run has recorded other values.
+
+    mend: what helps.
+    """
+    if other := [key for key in settings if recorded.get(key) != settings[key]]:
+        listed = ", ".join(f"{key} {recorded.get(key)!r} (now {settings[key]!r})" for key in other)
+        raise UserError(f"{run} holds a run with {listed}; {mend}")
 
 
 def write_description(run: Path, config: Config, about: dict) -> None:
