@@ -90,7 +90,9 @@ class Lock:
         """
         before, end = stamp(self.path), time.monotonic() + PATIENCE
         if before:
-            log.info(f"{self.path} has no holder; removing it unless it changes in {PATIENCE:.0f} s")
+            log.info(
+                f"{self.path} names no process; it is removed if it stays so for {PATIENCE:.0f} s"
+            )
         while before and stamp(self.path) == before:
             if time.monotonic() >= end:
                 self.path.unlink(missing_ok=True)
