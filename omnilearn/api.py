@@ -29,7 +29,7 @@ from omnilearn.file_kinds import problem_of
 from omnilearn.generation.jet_records import records, sampled_records
 from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import Sampler, Solver
-from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
+from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint, require_same_dataset
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.precision import float32_layers
 from omnilearn.onnx_file import write_onnx
@@ -60,7 +60,8 @@ class Tagger:
     def __init__(self, name: str, checkpoint: Checkpoint, spec: DatasetSpec, batch: int = 256):
         """batch: jets evaluated together; raises UserError where the model is not one of `spec`."""
         self.name, self.batch = name, batch
-        require_same_dataset(checkpoint, spec)
+        mend = "train again, or give the folder of the old one with data="
+        require_same_dataset(checkpoint, spec, f"the declaration changed: {mend}")
         config = checkpoint.record.get("config", {})
         spec, self._columns = of_classes(spec, config.get("classes", ""))  # those of the training
         self.classes = spec.class_names
@@ -332,18 +333,3 @@ def of_checkpoint(
             "with --mode all or classifier"
         )
     return Tagger(name, checkpoint, spec, batch)
-
-
-def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec) -> None:
-    """Raise UserError where `spec` has other classes or slots than the model was trained with."""
-    names = checkpoint.class_names or spec.class_names
-    config = checkpoint.model_config
-    # a token model takes any number of slots
-    slots = config.max_constituents if isinstance(config, PETConfig) else spec.max_constituents
-    trained = (names, config.num_classes, slots)
-    if trained != (spec.class_names, spec.num_classes, spec.max_constituents):
-        raise UserError(
-            f"{checkpoint.path} was trained for {', '.join(names)} in {slots} slots, but "
-            f"{spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; "
-            "the declaration changed: train again, or give the folder of the old one with data="
-        )

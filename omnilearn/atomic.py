@@ -28,7 +28,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.filename is None:  # of a write to an open file, as on a full disk
+        # of a write to an open file, as on a full disk, or of the renaming, which names both
+        if error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
     finally:

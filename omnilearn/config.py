@@ -222,10 +222,10 @@ class Evaluation(Settings):
 
 # a run may be resumed with other values of these: they do not change what is trained, and more
 # iterations or repetitions of an unfolding go on from those that are complete; so do more epochs
-# where the learning rate does not decay
+# where the learning rate does not decay; the name is that of the folder, which may be renamed
 FREE_TO_CHANGE = (
-    *("data", "runs", "checkpoint_every", "tensorboard", "accept_changed_data", "overwrite"),
-    *("iterations", "replicas", "trainings"),
+    *("data", "runs", "name", "checkpoint_every", "tensorboard", "accept_changed_data"),
+    *("overwrite", "iterations", "replicas", "trainings"),
 )
 
 

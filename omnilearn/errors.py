@@ -27,6 +27,7 @@ DISK_ERRORS = {
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "writing or reading is not permitted",
+    errno.EFBIG: "a file may not be so large there (see ulimit -f)",
 }
 PATH_ERRORS: dict[int | None, str] = {
     errno.ENOENT: "there is no such file or folder",

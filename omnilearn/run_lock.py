@@ -56,16 +56,21 @@ class Lock:
             except FileExistsError:
                 self.remove_dead()
                 continue
-            with os.fdopen(descriptor, "w") as file:
-                file.write(self.text())
+            try:
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(self.text())
+            except OSError as error:  # on a full disk
+                self.path.unlink(missing_ok=True)
+                error.filename = str(self.path)
+                raise
             break
         self.heartbeat.start()
 
     def remove_dead(self) -> None:
         """Remove the lock file of a dead holder; raises UserError while the holder lives."""
         stored = read(self.path)
-        if stored is None:  # removed meanwhile, or being written
-            time.sleep(0.1)
+        if stored is None:  # removed meanwhile, being written, or left by a crash
+            self.remove_unreadable()
             return
         holder, count = stored
         is_here = holder.host == self.holder.host
@@ -77,6 +82,22 @@ class Lock:
                 + (", or choose another --name" if self.path.name == TRAINING else "")
             )
         self.remove_file(holder)
+
+    def remove_unreadable(self) -> None:
+        """Remove a lock file without a holder, as a crash leaves it, if it stays so for PATIENCE.
+
+        Returns at once where the file is gone, and as soon as it changes.
+        """
+        before, end = stamp(self.path), time.monotonic() + PATIENCE
+        if before:
+            log.info(
+                f"{self.path} names no process; it is removed if it stays so for {PATIENCE:.0f} s"
+            )
+        while before and stamp(self.path) == before:
+            if time.monotonic() >= end:
+                self.path.unlink(missing_ok=True)
+                return
+            time.sleep(0.1)
 
     def counts(self, holder: Holder, count: int) -> bool:
         """Whether the counter of a holder on another host changes within PATIENCE."""
@@ -118,6 +139,15 @@ class Lock:
         stored = read(self.path)
         if stored is not None and stored[0] == holder:
             self.path.unlink(missing_ok=True)
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """Inode and time of the last change of a lock file; empty where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_ino, status.st_mtime_ns
 
 
 def read(path: Path) -> tuple[Holder, int] | None:

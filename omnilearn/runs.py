@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -47,7 +47,8 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
     The directory is locked for this process. A run of the same name and configuration is resumed,
     unless `overwrite` is set on all ranks and `one_command` has not trained it already. Raises
     UserError, naming what differs, when the run has another configuration and is not overwritten,
-    when another process trains in the folder, and when it cannot be made or holds something else.
+    when the weights that an overwritten one starts from are in it, when another process trains in
+    the folder, and when it cannot be made or holds something else.
     """
     run = Path(config.runs) / (config.name or default_name)
     # ranks that start again do not overwrite, and a rank that joins them has the flag
@@ -59,6 +60,7 @@ def prepare_run(config: Config, default_name: str, about: dict) -> Path:
         # repeats of a search share runs
         trained = _of_commands[-1] if _of_commands else set()
         if overwrite and run.resolve() not in trained:
+            refuse_own_start(run, about)
             empty_run(run)
         trained.add(run.resolve())
         if not (run / "config.json").exists() or refuse_another(run, config, about):
@@ -144,6 +146,16 @@ def make_folder(run: Path) -> None:
         )
 
 
+def refuse_own_start(run: Path, about: dict) -> None:
+    """Raise UserError where the weights that a training starts from are in this run."""
+    for start in filter(None, (about.get("backbone"), about.get("tokeniser"))):
+        if Path(start).resolve().is_relative_to(run.resolve()):
+            raise UserError(
+                f"{run} holds {start}, from which the training starts: --overwrite would delete "
+                "it; choose another --name"
+            )
+
+
 def empty_run(run: Path) -> None:
     """Delete the content of a run; raises UserError where config.json is not that of a run."""
     path = run / "config.json"
@@ -178,13 +190,21 @@ def refuse_another(run: Path, config: Config, about: dict) -> bool:
     now = {**asdict(config), **about}
     free = FREE_TO_CHANGE if config.decay else (*FREE_TO_CHANGE, "epochs")
     differing = [key for key in now if before[key] != now[key]]
-    if refused := [key for key in differing if key not in free]:
-        listed = ", ".join(f"{key} {before[key]!r} (now {now[key]!r})" for key in refused)
-        raise UserError(
-            f"{run} holds a run with {listed}; choose another --name, or throw it "
-            "away with --overwrite"
-        )
+    refused = {key: now[key] for key in differing if key not in free}
+    require_recorded(
+        run, before, refused, "choose another --name, or throw it away with --overwrite"
+    )
     return bool(differing)
+
+
+def require_recorded(run: Path, recorded: Mapping, settings: Mapping, mend: str) -> None:
+    """Raise UserError naming the settings of which a run has recorded other values.
+
+    mend: what helps.
+    """
+    if other := [key for key in settings if recorded.get(key) != settings[key]]:
+        listed = ", ".join(f"{key} {recorded.get(key)!r} (now {settings[key]!r})" for key in other)
+        raise UserError(f"{run} holds a run with {listed}; {mend}")
 
 
 def write_description(run: Path, config: Config, about: dict) -> None:

@@ -33,6 +33,11 @@ def test_a_command_without_errors_prints_nothing_more(capsys):
             "error: last.h5: the disk is full. ",
         ),
         (
+            OSError(errno.EFBIG, "too large", "last.h5"),
+            2,
+            "error: last.h5: a file may not be so large there (see ulimit -f). ",
+        ),
+        (
             PermissionError(errno.EACCES, "denied", "runs"),
             2,
             "error: runs: writing or reading is not",

@@ -79,3 +79,12 @@ def test_a_run_starts_over_an_unfinished_config_json(tmp_path):
     assert len(names(tmp_path / "run")) == 1
     make_folder(tmp_path / "run")
     assert names(tmp_path / "run") == []
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_and_not_the_temporary_file(tmp_path):
+    path = tmp_path / "best.h5"
+    (path / "inside").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as error, atomic_path(path) as temporary:
+        temporary.write_text("weights")
+    assert error.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == [path]

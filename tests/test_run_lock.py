@@ -1,5 +1,6 @@
 """A run directory has one writer; the lock of a dead process is removed."""
 
+import errno
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ from commands import ROOT
 
 from omnilearn import run_lock
 from omnilearn.errors import UserError
+from omnilearn.writing_process import started
 
 HOLD = "import sys, time; from omnilearn.run_lock import hold; hold(sys.argv[1]); print('held'"
 HOLD += ", flush=True); time.sleep(60)"
@@ -54,6 +56,39 @@ def test_the_lock_of_a_killed_process_is_removed(tmp_path, holder):
     run_lock.hold(tmp_path)
     assert run_lock.read(tmp_path / run_lock.TRAINING)[0].process == os.getpid()
     run_lock.release(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"host": "elsewhere", "pro'])
+def test_a_lock_that_a_crash_left_without_a_holder_is_removed(tmp_path, monkeypatch, content):
+    """Before, every command waited for its content without an end and without a word."""
+    monkeypatch.setattr(run_lock, "PATIENCE", 0.3)
+    (tmp_path / run_lock.TRAINING).write_text(content)
+    run_lock.hold(tmp_path)
+    assert run_lock.read(tmp_path / run_lock.TRAINING)[0].process == os.getpid()
+    run_lock.release(tmp_path)
+
+
+def test_a_lock_that_is_being_written_is_not_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lock, "PATIENCE", 5.0)
+    lock = tmp_path / run_lock.TRAINING
+    lock.write_text("")
+    holder = {"host": run_lock.socket.gethostname(), "process": 1, "started": started(1)}
+    writer = threading.Timer(0.3, written_by, (tmp_path,), holder)
+    writer.start()
+    with pytest.raises(UserError, match="is written to by process 1 on"):
+        run_lock.hold(tmp_path)
+    writer.join()
+    assert lock.exists()
+
+
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(run_lock.Lock, "text", full)
+    with pytest.raises(OSError, match=str(tmp_path / run_lock.TRAINING)):
+        run_lock.hold(tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -63,6 +63,17 @@ def test_the_same_run_again_is_resumed_also_with_data_that_moved(config):
     assert read_config(run / "config.json")[0].data == "there"
 
 
+def test_a_run_is_resumed_under_its_own_name_and_after_it_was_renamed(config):
+    """A refusal would advise --overwrite, which deletes the run."""
+    with released():
+        run = prepare_run(config, "top", ABOUT)
+        (run / "last.h5").write_text("weights")
+        prepare_run(replace(config, name="top"), "top", ABOUT)
+    renamed = run.rename(run.with_name("renamed"))
+    assert prepare_run(replace(config, name="renamed"), "top", ABOUT) == renamed
+    assert (renamed / "last.h5").read_text() == "weights"
+
+
 def test_the_same_run_again_keeps_the_code_and_the_command_that_trained_it(config, monkeypatch):
     run = prepare_run(config, "top", ABOUT)
     before = (run / "config.json").read_bytes()
@@ -114,6 +125,18 @@ def test_overwrite_deletes_this_run_and_no_other(config):
             (run.parent / name / "last.h5").write_text("weights of an earlier call")
             prepare_run(again, name, ABOUT)
             assert names(run.parent / name) == ["config.json"]
+
+
+@pytest.mark.parametrize("key", ["backbone", "tokeniser"])
+def test_overwrite_keeps_a_run_that_the_training_starts_from(config, tmp_path, key):
+    run = prepare_run(config, "top", ABOUT)
+    (run / "best.h5").write_text("weights")
+    (tmp_path / "link").symlink_to(run)
+    for start in (run, run / "best.h5", tmp_path / "link"):
+        with pytest.raises(UserError, match=rf"top holds {start}, from which .*another --name"):
+            prepare_run(replace(config, overwrite=True), "top", {**ABOUT, key: str(start)})
+    assert (run / "best.h5").exists()
+    prepare_run(replace(config, overwrite=True), "other", {**ABOUT, key: str(run)})
 
 
 def test_a_single_training_and_repeats_do_not_share_a_name(config):

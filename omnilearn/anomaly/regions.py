@@ -12,6 +12,7 @@ from omnilearn.anomaly.dijet_mass import BIN_WIDTH, COLLISION_ENERGY, MOST_PARAM
 from omnilearn.config import read_config
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
+from omnilearn.runs import require_recorded
 from omnilearn.settings import flag
 
 FLAGS = ("signal_region", "mass_range")  # also the keys in the record of a run
@@ -48,13 +49,9 @@ def recorded_regions(spec: DatasetSpec, signal_region: str, mass_range: str) -> 
 def require_same(run: Path, about: Mapping) -> None:
     """Raise UserError where a run, if there is one, records other values of these settings."""
     path = run / "config.json"
-    stored = read_config(path)[1] if path.is_file() else about
-    for key, value in about.items():
-        if stored.get(key) != value:
-            raise UserError(
-                f"{run} has {key} {stored.get(key)!r}, not {value!r}: one search has one; give "
-                "the same, or choose another --name"
-            )
+    if path.is_file():
+        mend = "all stages and cells of a search have the same, or choose another --name"
+        require_recorded(run, read_config(path)[1], about, mend)
 
 
 def parsed_range(key: str, text: str) -> list[float]:

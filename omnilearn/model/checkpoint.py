@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from omnilearn.atomic import atomic_path
-from omnilearn.data.spec import MOST_SLOTS, Normalisation
+from omnilearn.data.spec import MOST_SLOTS, DatasetSpec, Normalisation
 from omnilearn.errors import UserError
 from omnilearn.file_kinds import problem_of
 from omnilearn.hdf5 import array, stored_file, written_to
@@ -270,6 +270,23 @@ def build_pet(checkpoint: Checkpoint) -> PET:
     pet = PET(checkpoint.model_config)
     assign_weights(pet, checkpoint.weights, str(checkpoint.path))
     return pet
+
+
+def require_same_dataset(checkpoint: Checkpoint, spec: DatasetSpec, mend: str) -> None:
+    """Raise UserError where `spec` has other classes or slots than the model was trained with.
+
+    mend: what helps.
+    """
+    names = checkpoint.class_names or spec.class_names
+    config = checkpoint.model_config
+    # a token model takes any number of slots
+    slots = config.max_constituents if isinstance(config, PETConfig) else spec.max_constituents
+    trained = (names, config.num_classes, slots)
+    if trained != (spec.class_names, spec.num_classes, spec.max_constituents):
+        raise UserError(
+            f"{checkpoint.path} was trained for {', '.join(names)} in {slots} slots, but "
+            f"{spec.name} has {', '.join(spec.class_names)} in {spec.max_constituents}; {mend}"
+        )
 
 
 def differing_classes(trained: Sequence[str], expected: Sequence[str]) -> str:

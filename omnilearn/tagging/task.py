@@ -12,8 +12,8 @@ from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fit_pet, make_pet, open_data, open_pipeline
 from omnilearn.generation.denoising import denoising_metrics
-from omnilearn.model.checkpoint import build_pet, load_checkpoint
-from omnilearn.model.pet import PET
+from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint, require_same_dataset
+from omnilearn.model.pet import PET, PETConfig
 from omnilearn.progress import progress
 from omnilearn.runs import prepare_run
 from omnilearn.settings import Settings, without_effect
@@ -75,9 +75,17 @@ def pretrain(spec: DatasetSpec, config: Config, name: str) -> None:
     finetune(spec, config, name, Start(), Settings(), task="pretraining")
 
 
-def best_pet(run: Path) -> PET:
+def best_checkpoint(run: Path, spec: DatasetSpec, architecture: type = PETConfig) -> Checkpoint:
+    """The best epoch of a run; raises UserError where it was trained for other classes or slots."""
+    checkpoint = load_checkpoint(run / "best.h5", architecture)
+    mend = "it is of another run: put back that of this one, or train again with --overwrite"
+    require_same_dataset(checkpoint, spec, mend)
+    return checkpoint
+
+
+def best_pet(run: Path, spec: DatasetSpec) -> PET:
     """PET of a run directory at its best epoch."""
-    return build_pet(load_checkpoint(run / "best.h5"))
+    return build_pet(best_checkpoint(run, spec))
 
 
 def evaluate(
@@ -108,7 +116,7 @@ def evaluate(
         return {**description, "data": about["data"], **metrics(spec, predicted, config.classes)}
     data, split = settings.data or config.data, settings.split
     pipeline = open_pipeline(spec, data, split, settings.batch, classes=config.classes)
-    pet, description["data"] = best(run), pipeline.files.origin
+    pet, description["data"] = best(run, spec), pipeline.files.origin
     if config.mode == "generator":
         return {**description, **denoising_metrics(pet, pipeline, config.seed)}
     predicted = predict(pet, pipeline)

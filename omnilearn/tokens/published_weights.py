@@ -20,7 +20,7 @@ from omnilearn.tokens.tokeniser import Tokeniser, TokeniserConfig
 
 GPT_HEADS, TOKENISER_HEADS = 8, 4  # published; shapes do not determine them
 SUFFIXES = (".npz", ".safetensors")
-UNREAD = ("F8", "F4", "F6", "C64")  # types of safetensors, by the beginnings of their names
+UNREAD = ("F8_", "F6_", "F4", "C64")  # types of safetensors, by the beginnings of their names
 EXPECTED_TYPES = (
     "expected floating-point numbers; write it as float32 (npz files do not keep bfloat16, "
     "integers of a quantised model are not read)"
@@ -204,9 +204,12 @@ def published_tokeniser_config(
 
 
 def shape_of(arrays: dict[str, np.ndarray], name: str, axes: int, source: str) -> tuple[int, ...]:
-    if name not in arrays or arrays[name].ndim != axes:
+    """The shape of a parameter; raises UserError for another number of axes and without content."""
+    if name not in arrays or arrays[name].ndim != axes or not arrays[name].size:
         shape = arrays[name].shape if name in arrays else "missing"
-        raise UserError(f"{source}: parameter {name} is {shape}, expected an array of {axes} axes")
+        raise UserError(
+            f"{source}: parameter {name} is {shape}, expected an array of {axes} axes with content"
+        )
     return arrays[name].shape
 
 
@@ -219,12 +222,15 @@ def require_heads(dim: int, heads: int, model: str, flag: str, source: str) -> N
 
 
 def count_blocks(arrays: dict[str, np.ndarray], stack: str, source: str) -> int:
-    """Number of blocks of a stack; raises UserError unless they are numbered 0, 1, 2, ..."""
+    """Number of blocks of a stack; raises UserError unless they are numbered 0, 1, 2, ..., and
+    where there are none."""
     indices = {
         name.removeprefix(f"{stack}.").split(".")[0]
         for name in arrays
         if name.startswith(f"{stack}.")
     }
+    if not indices:
+        raise UserError(f"{source}: no parameter of the blocks {stack}, expected one block or more")
     if indices != {str(index) for index in range(len(indices))}:
         raise UserError(
             f"{source}: the blocks {stack} are numbered {', '.join(sorted(indices))}, expected "

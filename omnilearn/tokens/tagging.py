@@ -7,7 +7,6 @@ from omnilearn.data.selection import of_classes
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fit
-from omnilearn.model.checkpoint import load_checkpoint
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
 from omnilearn.tokens.jet_gpt import OmniJetConfig
@@ -50,6 +49,7 @@ def evaluate(
     """Metrics of the logits, as for any tagger."""
     if settings.from_predictions:
         return tagging.evaluate(run, spec, config, about, settings)
-    checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
+    checkpoint = tagging.best_checkpoint(run, spec, OmniJetConfig)
     spec = token_spec(spec, checkpoint.model_config.tokeniser)
-    return tagging.evaluate(run, spec, config, about, settings, lambda _: built_omnijet(checkpoint))
+    omnijet = built_omnijet(checkpoint)
+    return tagging.evaluate(run, spec, config, about, settings, lambda *_: omnijet)

@@ -26,7 +26,7 @@ from omnilearn.model.pet import PETConfig
 from omnilearn.training import distributed
 from omnilearn.typed import typed
 
-LAST, PREVIOUS, DAMAGED = "last.h5", "previous.h5", "damaged.h5"
+LAST, PREVIOUS, BEST, DAMAGED = "last.h5", "previous.h5", "best.h5", "damaged.h5"
 INTERVAL = 600.0  # seconds between checkpoints where no number of steps is given
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)  # sent at the end of an allocation
 
@@ -125,13 +125,24 @@ def latest_intact_checkpoint(run: Path, architecture: type = PETConfig) -> Path 
     return None if selected == -1 else run / names[selected]
 
 
+def require_best(run: Path, architecture: type) -> None:
+    """Raise UserError where the weights of the best epoch of a finished run cannot be read."""
+    try:
+        load_checkpoint(run / BEST, architecture)
+    except UserError as error:
+        raise UserError(
+            f"{error}; the training in {run} has finished and does not make it again: bring the "
+            "file back, or train again with --overwrite or another --name"
+        ) from error
+
+
 def remove_unfinished(run: Path) -> None:
     """Delete temporary files of killed processes in a run directory.
 
     Those of a training are deleted even if written on another host, since a run has one training;
     an evaluation may be writing at the same time.
     """
-    for name in (LAST, PREVIOUS, "best.h5", "history.jsonl"):
+    for name in (LAST, PREVIOUS, BEST, "history.jsonl"):
         stem, suffix = Path(name).stem, Path(name).suffix
         for path in run.glob(f".{stem}.*.partial{suffix}"):
             path.unlink(missing_ok=True)

@@ -44,6 +44,7 @@ from omnilearn.training.resume import (
     dump_bad_batch,
     latest_intact_checkpoint,
     remove_unfinished,
+    require_best,
 )
 from omnilearn.training.scalars import append_scalars
 
@@ -338,6 +339,8 @@ class Trainer:
         self.position = Position.from_json(checkpoint.record["position"])
         # without a decay of the rate, the number of epochs may be another one than before
         self.position.finished = self.position.is_over(self.config.epochs, self.config.patience)
+        if self.position.finished:
+            require_best(self.run, type(self.objective.model.config))
         if checkpoint.record["ranks"] != self.ranks:
             # steps have another size: repeat the epoch, at its first step in the schedule
             self.position.restart_epoch()

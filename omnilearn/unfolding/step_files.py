@@ -41,8 +41,9 @@ class StepFiles:
         if (events, digest) != (self.events, self.digest):
             raise UserError(
                 f"{path} is of {events} events, the folder of --data holds "
-                f"{self.events} or others; give the folder of the former ones, or unfold these "
-                "with finetune.py and another --name"
+                f"{self.events} or others, to which the weights of a finished step do not apply, "
+                "also with --accept-changed-data; give the folder of the former ones, or unfold "
+                "these with finetune.py and another --name"
             )
         return weights
 

@@ -79,14 +79,14 @@ def test_the_bump_hunt_is_the_result(model):
 def test_another_region_is_another_search(model, workdir, stage):
     for flags in ((), ("--signal-region", "3000,3400"), ("--seed", 1)):
         error = refusal_of(searched(workdir, "--stage", stage, *flags))
-        assert "has signal_region [3000.0, 3300.0], not" in error
+        assert "with signal_region [3000.0, 3300.0] (now " in error
         assert "choose another --name" in error
 
 
 def test_weights_of_another_simulation_are_not_used(model, workdir):
     flags = ("--simulation", workdir / "data" / ".." / "simulation", "--stage", "classify")
     error = refusal_of(searched(workdir, *REGION, *flags))
-    assert "sidebands_salad has simulation" in error
+    assert "sidebands_salad holds a run with simulation" in error
 
 
 def test_a_region_without_events_is_refused_before_the_training(workdir):

@@ -17,6 +17,7 @@ from tiny_tagger import ABOUT, SETTINGS, SLOTS, toy_momenta, trained_tagger, wri
 
 from omnilearn import api
 from omnilearn.api import Tagger, load, read_jets
+from omnilearn.backbones import FOLDER
 from omnilearn.errors import UserError
 from omnilearn.model.checkpoint import load_checkpoint, save_checkpoint
 from omnilearn.tagging.predictions import read_predictions
@@ -299,3 +300,25 @@ def test_the_example_of_the_readme_runs(tagger, test_jets, monkeypatch):
     names = run_example("README.md", "omnilearn.api", jets=jets, labels=labels)
     assert names["scores"].shape == (len(jets), 2)
     assert names["rejection"] == tagger.rejection(jets, labels)
+
+
+@pytest.mark.parametrize("classes", ["other names", "other number"])
+def test_weights_of_another_run_are_not_evaluated_under_the_classes_of_this_one(
+    run, tmp_path, classes
+):
+    """Two other classes would be taken for those of the run without a word."""
+    copied = shutil.copytree(run, tmp_path / "mine")
+    best = copied / "best.h5"
+    if classes == "other number":
+        shutil.copy(FOLDER / "small.h5", best)
+    else:
+        stored = load_checkpoint(best)
+        record = stored.record | {"class_names": ["gluon", "quark"]}
+        save_checkpoint(best, stored.model_config, stored.weights, record)
+    before = (copied / "results.json").read_bytes()
+    message = refusal_of(python("evaluate.py", copied, "--data", run.parents[1] / "data"))
+    trained = {"other number": "QCD, Hbb, ", "other names": "gluon, quark in"}[classes]
+    assert f"{best} was trained for {trained}" in message
+    assert "mine has QCD, top in" in message
+    assert "it is of another run: put back that of this one" in message
+    assert (copied / "results.json").read_bytes() == before

@@ -79,6 +79,16 @@ def test_bfloat16_is_loaded_exactly_from_safetensors_and_refused_from_npz(number
         load_published_weights(gpt, read_arrays(tmp_path / "a.npz"))
 
 
+def test_double_precision_is_loaded_from_both_kinds_of_files(numbers, tmp_path):
+    arrays = {name: array.astype("float64") for name, array in gpt_arrays(numbers).items()}
+    save_file(arrays, tmp_path / "a.safetensors")
+    np.savez(tmp_path / "a.npz", **arrays)
+    for suffix in ("safetensors", "npz"):
+        gpt = GPT(TINY_GPT)
+        load_published_weights(gpt, read_arrays(tmp_path / f"a.{suffix}"))
+        np.testing.assert_equal(weights_of(gpt), weights_of(published_gpt(numbers)))
+
+
 def test_eight_bit_numbers_are_refused_with_their_type(numbers, tmp_path):
     arrays = {"head.bias": np.zeros(34, ml_dtypes.float8_e4m3fn)}
     save_file(arrays, tmp_path / "a.safetensors")
@@ -113,6 +123,21 @@ def test_blocks_that_are_not_numbered_consecutively_are_refused(both, number):
     renamed = {name.replace("GPT_blocks.1.", f"GPT_blocks.{number}."): gpt[name] for name in gpt}
     with pytest.raises(UserError, match=r"x: the blocks GPT_blocks are numbered 0, 2, .*0 to 2"):
         published_gpt_config(renamed, "x", 2)
+
+
+@pytest.mark.parametrize("part", ["gpt", "tokeniser"])
+def test_models_without_blocks_or_with_empty_arrays_are_refused(both, part):
+    config_of, sized, stack = {
+        "gpt": (published_gpt_config, "embedding_table.weight", "GPT_blocks"),
+        "tokeniser": (published_tokeniser_config, "codebook", "encoder_normformer.blocks"),
+    }[part]
+    arrays = published_parts(both, "x")[part]
+    without = {name: arrays[name] for name in arrays if not name.startswith(f"{stack}.")}
+    with pytest.raises(UserError, match=rf"x: no parameter of the blocks {stack}, expected one"):
+        config_of(without, "x", 2)
+    for empty in (np.zeros((0, 4), "float32"), np.zeros((34, 0), "float32")):
+        with pytest.raises(UserError, match=rf"x: parameter {sized} is \(\d+, \d+\), expected an"):
+            config_of({**arrays, sized: empty}, "x", 2)
 
 
 def broken(arrays: dict, change: str) -> dict:

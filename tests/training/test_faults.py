@@ -111,6 +111,21 @@ def test_a_run_without_an_intact_checkpoint_is_refused(run, restarted):
         restarted.resume()
 
 
+@pytest.mark.parametrize("kind", ["missing", "truncated"])
+def test_a_finished_run_without_its_best_weights_says_what_helps(restarted, data, kind):
+    """Before, it had finished, and its evaluation advised to train it."""
+    restarted.position = Position(epoch=CONFIG.epochs, history=[{}] * CONFIG.epochs, best_epoch=1)
+    for name in ("best.h5", "last.h5"):
+        restarted.save(name)
+    best = restarted.run / "best.h5"
+    if kind == "missing":
+        best.unlink()
+    else:
+        damage(best, kind)
+    with pytest.raises(UserError, match=r"best\.h5 .*has finished and does not make it again: br"):
+        restarted.fit(*data)
+
+
 def test_temporary_files_of_a_killed_process_are_deleted(run, restarted):
     (run / ".last.4711.partial.h5").write_text("half")
     restarted.resume()

@@ -131,6 +131,7 @@ def test_weights_of_other_events_are_neither_evaluated_nor_resumed(workdir, tmp_
     for result in (python("evaluate.py", run, *folder), finetuned(workdir, *folder)):
         message = refusal_of(result)
         assert f"weights.h5 is of {sum(EVENTS.values())} events, the folder of --data" in message
+        assert "do not apply, also with --accept-changed-data; give the folder" in message
         assert "with finetune.py and another --name" in message
 
 
