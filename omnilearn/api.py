@@ -7,7 +7,6 @@ refuses raise the same `omnilearn.errors.UserError` here.
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import omnilearn.keras_settings  # noqa: F401 - before anything loads Keras
@@ -320,10 +319,9 @@ def of_checkpoint(
 ) -> Tagger | TokenGenerator:
     """The token model or the classifier of a checkpoint; raises UserError where it has neither.
 
-    Its inputs are standardised as in its training, also where the dataset was made again.
+    Its inputs are standardised as in its training.
     """
-    spec = replace(spec, normalisation=checkpoint.normalisation or spec.normalisation)
-    config = checkpoint.model_config
+    spec, config = checkpoint.as_trained(spec), checkpoint.model_config
     if isinstance(config, OmniJetConfig) and not config.num_classes:
         return TokenGenerator(name, checkpoint, spec, batch)
     if mode == "generator":
