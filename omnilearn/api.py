@@ -28,6 +28,7 @@ from omnilearn.file_kinds import problem_of
 from omnilearn.generation.jet_records import records, sampled_records
 from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import Sampler, Solver
+from omnilearn.keras_settings import uses_xla
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.precision import float32_layers
@@ -72,8 +73,8 @@ class Tagger:
             # where it was hidden in a share of the training jets
             self.can_hide_identity = bool(config.get("feature_drop"))
         slots = self.spec.max_constituents
-        self._logits = compiled_for_batches(self.model.call, slots)
-        self._tokens = compiled_for_batches(self.model.embed, slots)
+        self._logits = compiled_for_batches(self.model.call, slots, any_size=True)
+        self._tokens = compiled_for_batches(self.model.embed, slots, any_size=True)
 
     def probabilities(self, jets) -> np.ndarray:
         """Probability (jets, classes) float64 of every class for every jet; each row adds up to 1.
@@ -145,7 +146,9 @@ class Tagger:
         rows, values = [], []
         for batch in pipeline.ordered():
             rows.append(batch.pop("index"))
-            values.append(np.asarray(model(pad_batch(batch, self.batch)))[: len(rows[-1])])
+            # XLA compiles each number of jets anew
+            batch = pad_batch(batch, self.batch) if uses_xla() else batch
+            values.append(np.asarray(model(batch))[: len(rows[-1])])
         return np.concatenate(values)[np.argsort(np.concatenate(rows))]
 
 

@@ -93,6 +93,17 @@ def test_a_jet_does_not_depend_on_its_neighbours(tagger, test_jets):
     np.testing.assert_allclose(tagger.probabilities(jets)[:4], apart, atol=1e-6)
 
 
+def test_the_time_of_a_few_jets_is_not_that_of_a_batch(tagger, test_jets, monkeypatch):
+    """Except with XLA, which takes seconds for each new number of jets."""
+    sizes, logits = [], tagger._logits
+    monkeypatch.setattr(tagger, "_logits", lambda b: sizes.append(len(b["mask"])) or logits(b))
+    for xla in "01":
+        monkeypatch.setenv("OMNILEARN_XLA", xla)
+        for jets in (1, 2):
+            assert len(tagger.logits(test_jets[0][:jets])) == jets
+    assert sizes == [1, 2, 16, 16]
+
+
 def test_logits_are_linear_functions_of_the_embedding(tagger, test_jets):
     token = tagger.embed(test_jets[0])
     assert token.shape == (len(test_jets[0]), tagger.model.config.projection_dim)
