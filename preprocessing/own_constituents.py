@@ -329,9 +329,9 @@ def require_momenta(momenta: np.ndarray, counts: np.ndarray) -> None:
     for bad, problem in (
         (~finite, "a number that is not finite; empty slots are filled with 0"),
         (pt < 0, "a negative pt; empty slots are filled with 0"),
-        ((pt > 0) & (np.abs(phi) > PHI_LIMIT), "a phi beyond 2 pi; radians are expected"),
-        ((pt > 0) & (np.abs(eta) > ETA_LIMIT), f"an abs(eta) above {ETA_LIMIT:g}; leave it out"),
-        (np.maximum(pt, energy) > MOMENTUM_LIMIT, f"more than {MOMENTUM_LIMIT:g} GeV"),
+        ((pt > 0) & (np.abs(phi) >= PHI_LIMIT), "a phi beyond 2 pi; radians are expected"),
+        ((pt > 0) & (np.abs(eta) >= ETA_LIMIT), f"an abs(eta) beyond {ETA_LIMIT:g}; leave it out"),
+        (np.maximum(pt, energy) >= MOMENTUM_LIMIT, f"{MOMENTUM_LIMIT:g} GeV or more"),
         (
             (pt > 0) & (energy < 0.99 * momentum),
             "less energy than momentum; the order is pt, eta, phi, energy",
