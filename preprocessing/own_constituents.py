@@ -31,7 +31,7 @@ OF_VECTORS = {*MOMENTUM, *CARTESIAN, "x", "y", "z", "t", "rho", "theta", "tau", 
 EXPECTED = (
     "expected awkward jets of records pt, eta, phi, energy (or mass; or px, py, pz, energy) and "
     "perhaps pdg_id, four-vectors of the package vector, a list of such jets, or a NumPy array "
-    "(jets, slots, 4) of pt, eta, phi, energy, or 5 with the PDG id"
+    "(jets, slots, 4) of pt, eta, phi, energy, or 5 with the PDG id; one jet is [jet]"
 )
 
 # what awkward and NumPy raise for such input
@@ -57,6 +57,7 @@ def constituents_of(jets) -> Constituents:
     jets and constituents with a missing component are refused. Arrays and lists are converted part
     by part, so that memory holds one copy of the constituents and no empty slots.
     """
+    jets = list(jets) if isinstance(jets, Iterator) else jets
     is_sequence = isinstance(jets, list | tuple) or getattr(jets, "ndim", 0) > 0
     if not is_sequence or len(jets) <= PART_JETS:
         return converted(jets)
