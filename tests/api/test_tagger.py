@@ -152,7 +152,7 @@ def test_jets_of_a_dataset_are_all_of_them_or_a_number_above(run):
         (lambda jets: ak.with_field(jets, 22, "pdg_id"), "without the identity of constituents"),
         (lambda jets: ak.with_field(jets, jets.pt, "colour"), "the field 'colour' is not known"),
         (lambda jets: ak.concatenate([jets[:1], jets[1:2, :0]]), r"jet 1 .* has none, and 0 more"),
-        (lambda jets: np.zeros((3, 4)), r"shape \(3, 4\)"),
+        (lambda jets: np.zeros((3, 4)), r"shape \(3, 4\) .*; one jet is \[jet\]"),
         (lambda jets: jets[:0], "no jets"),
     ],
 )
@@ -198,6 +198,7 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
         (lambda run, _: load(run, data=3), "data is 3; expected a path"),
         (lambda run, _: read_jets("mine", jets="all"), "jets is 'all'; expected a whole number"),
         (lambda run, _: read_jets("mine", split=1), "split is 1; expected text"),
+        (lambda run, _: read_jets("top", split="t*"), r"split is 't\*'; expected train, val or te"),
         (
             lambda _, tagger: tagger.rejection(None, None, signal_efficiency="a"),
             "signal_efficiency is 'a'; expected a number",
