@@ -7,7 +7,6 @@ refuses raise the same `omnilearn.errors.UserError` here.
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import omnilearn.keras_settings  # noqa: F401 - before anything loads Keras
@@ -29,6 +28,7 @@ from omnilearn.file_kinds import problem_of
 from omnilearn.generation.jet_records import records, sampled_records
 from omnilearn.generation.jet_sets import read_split
 from omnilearn.generation.sampling import Sampler, Solver
+from omnilearn.keras_settings import uses_xla
 from omnilearn.model.checkpoint import Checkpoint, build_pet, load_checkpoint, require_same_dataset
 from omnilearn.model.pet import PET, PETConfig
 from omnilearn.model.precision import float32_layers
@@ -74,8 +74,8 @@ class Tagger:
             # where it was hidden in a share of the training jets
             self.can_hide_identity = bool(config.get("feature_drop"))
         slots = self.spec.max_constituents
-        self._logits = compiled_for_batches(self.model.call, slots)
-        self._tokens = compiled_for_batches(self.model.embed, slots)
+        self._logits = compiled_for_batches(self.model.call, slots, any_size=True)
+        self._tokens = compiled_for_batches(self.model.embed, slots, any_size=True)
 
     def probabilities(self, jets) -> np.ndarray:
         """Probability (jets, classes) float64 of every class for every jet; each row adds up to 1.
@@ -147,7 +147,9 @@ class Tagger:
         rows, values = [], []
         for batch in pipeline.ordered():
             rows.append(batch.pop("index"))
-            values.append(np.asarray(model(pad_batch(batch, self.batch)))[: len(rows[-1])])
+            # XLA compiles each number of jets anew
+            batch = pad_batch(batch, self.batch) if uses_xla() else batch
+            values.append(np.asarray(model(batch))[: len(rows[-1])])
         return np.concatenate(values)[np.argsort(np.concatenate(rows))]
 
 
@@ -321,10 +323,9 @@ def of_checkpoint(
 ) -> Tagger | TokenGenerator:
     """The token model or the classifier of a checkpoint; raises UserError where it has neither.
 
-    Its inputs are standardised as in its training, also where the dataset was made again.
+    Its inputs are standardised as in its training.
     """
-    spec = replace(spec, normalisation=checkpoint.normalisation or spec.normalisation)
-    config = checkpoint.model_config
+    spec, config = checkpoint.as_trained(spec), checkpoint.model_config
     if isinstance(config, OmniJetConfig) and not config.num_classes:
         return TokenGenerator(name, checkpoint, spec, batch)
     if mode == "generator":

@@ -1,6 +1,7 @@
 """Settings as frozen dataclasses: flags, ranges and help lines are made from their fields."""
 
 import argparse
+import math
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar, cast
@@ -28,16 +29,18 @@ class Settings:
 
     def __post_init__(self):
         for item in fields(self):
-            require_in_range(item, getattr(self, item.name), item.name)
+            require_in_range(item, getattr(self, item.name), f"--{flag(item.name)}")
 
 
 def require_in_range(item: Field, value, name: str) -> None:
-    """Raise UserError where a value of this field, given by the flag `name`, is out of its range.
+    """Raise UserError where a value of this field, given as `name`, is out of its range.
 
     None, whose value depends on other settings, is accepted.
     """
     if value is None:
         return
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"{name} is {value!r}; expected a finite number")
     limits = item.metadata
     checks = [
         "least" not in limits or value >= limits["least"],
@@ -47,7 +50,7 @@ def require_in_range(item: Field, value, name: str) -> None:
         "choices" not in limits or value in limits["choices"],
     ]
     if not all(checks):
-        raise UserError(f"--{flag(name)} is {value!r}; expected {range_of(item)}")
+        raise UserError(f"{name} is {value!r}; expected {range_of(item)}")
 
 
 def range_of(item: Field) -> str:
@@ -129,7 +132,7 @@ def given(kind: type[Settings], arguments: argparse.Namespace) -> dict:
                 if (value := flags.get(f"{prefix_of(item)}_{inner.name}")) is not None
             }
             for name, (inner, value) in given_inside.items():
-                require_in_range(inner, value, f"{prefix_of(item)}_{name}")
+                require_in_range(inner, value, f"--{flag(f'{prefix_of(item)}_{name}')}")
             values[item.name] = {name: value for name, (_, value) in given_inside.items()}
         elif item.name in flags:
             values[item.name] = flags[item.name]
@@ -139,6 +142,13 @@ def given(kind: type[Settings], arguments: argparse.Namespace) -> dict:
 def configured(kind: type[Kind], recipe: dict, arguments: argparse.Namespace) -> Kind:
     """The recipe, then every flag that was given."""
     return kind(**{**recipe, **given(kind, arguments)})
+
+
+def from_arguments(kind: type[Kind], **values) -> Kind:
+    """Settings from arguments in Python; raises UserError naming one that is out of its range."""
+    for item in fields(kind):
+        require_in_range(item, values[item.name], item.name)
+    return kind(**values)
 
 
 def without_effect(target: str, names: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import numpy as np
 from omnilearn.errors import UserError
 
 DEPOSITS = (1, 2)  # see SPECIES; -1 and -2 are quarks, or charges in place of ids
+OF_FILES = "is this file of another layout?"
 CHARGED_HADRON, NEUTRAL_HADRON, PHOTON, ELECTRON, MUON = range(5)
 # |PDG id| -> (flag, electric charge of the positive id, mass in GeV); Review of Particle Physics,
 # where a lepton with positive id is negative. 1 and 2 are the hadronic and electromagnetic
@@ -33,12 +34,12 @@ SPECIES = {
 }
 
 
-def identity(pdg_id: np.ndarray, path: Path, key: str) -> np.ndarray:
+def identity(pdg_id: np.ndarray, path: Path, key: str, advice: str = OF_FILES) -> np.ndarray:
     """Charge and flags (n, 6) float32 of PDG ids (n,), which may be stored as floats.
 
-    Raises UserError naming file and key for an id that is not in SPECIES.
+    Raises UserError naming file and key for an id that is not in SPECIES, and ending with `advice`.
     """
-    species, sign, inverse = species_of(pdg_id, path, key)
+    species, sign, inverse = species_of(pdg_id, path, key, advice)
     table = np.zeros((len(species), 6), np.float32)
     for row, (flag, charge, _) in enumerate(species):
         table[row, 0] = charge * sign[row]
@@ -53,7 +54,7 @@ def masses(pdg_id: np.ndarray, path: Path, key: str) -> np.ndarray:
 
 
 def species_of(
-    pdg_id: np.ndarray, path: Path, key: str
+    pdg_id: np.ndarray, path: Path, key: str, advice: str = OF_FILES
 ) -> tuple[list[tuple[int, int, float]], np.ndarray, np.ndarray]:
     """Entry of SPECIES and sign of each unique id, and the index of the one of each constituent."""
     unique, inverse = np.unique(pdg_id, return_inverse=True)
@@ -62,9 +63,8 @@ def species_of(
         is_id = np.isfinite(value) and value == int(value) and abs(int(value)) in SPECIES
         if not is_id or -int(value) in DEPOSITS:
             raise UserError(
-                f"{path}: {key} holds the particle {value:g}, which is no PDG id of a jet "
-                f"constituent ({', '.join(map(str, SPECIES))} are); is this file of another "
-                "layout?"
+                f"{path}: {key} holds the particle {value:.16g}, which is no PDG id of a jet "
+                f"constituent ({', '.join(map(str, SPECIES))} are); {advice}"
             )
         species.append(SPECIES[abs(int(value))])
     return species, np.sign(unique), inverse

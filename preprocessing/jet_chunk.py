@@ -50,6 +50,8 @@ class JetChunk:
     jet_extra: np.ndarray | None = None  # (jets, spec.jet_extra), any value
     rejected: dict[str, int] = field(default_factory=dict)  # rows a reader left out, by reason
     selection: tuple[str, ...] = ()  # the cuts of a reader, in words
+    # the end of messages about impossible values
+    advice: str = "the file is damaged or of another layout, download it again"
 
     def take(self, selected: np.ndarray) -> "JetChunk":
         """The rows marked in `selected` (rows,); `rejected` and `selection` stay."""
@@ -208,9 +210,9 @@ def require_gev(
         return
     hint = f"; {advice}"
     if median >= OTHER_UNIT * high:
-        hint = "; the file looks like MeV, divide its momenta by 1000"
+        hint = "; it looks like MeV, divide the momenta by 1000"
     elif median <= low / OTHER_UNIT:
-        hint = "; the file looks like TeV, multiply its momenta by 1000"
+        hint = "; it looks like TeV, multiply the momenta by 1000"
     raise UserError(
         f"{path}: the median jet pt is {median:g}, but jets of {spec.title} have "
         f"{low:g}-{high:g} GeV{hint}"
@@ -333,7 +335,4 @@ def refuse(bad: np.ndarray, problem: str, chunk: JetChunk, path: Path) -> None:
     if bad.any():
         row = chunk.rows[int(np.argmax(bad)) * len(chunk.rows) // len(bad)]
         unit = "jet" if len(chunk.counts) == len(chunk.rows) else "event"
-        raise UserError(
-            f"{path}: {unit} {row} (counted from 0) {problem}; the file is damaged or of another "
-            "layout, download it again"
-        )
+        raise UserError(f"{path}: {unit} {row} (counted from 0) {problem}; {chunk.advice}")

@@ -29,7 +29,7 @@ from omnilearn.hdf5 import open_for_reading
 from omnilearn.kinematics import to_cartesian
 from omnilearn.log import log
 from omnilearn.progress import progress
-from omnilearn.typed import LARGEST_SEED
+from omnilearn.typed import LARGEST_SEED, require_type
 from preprocessing.convert import Job
 from preprocessing.identity import identity
 from preprocessing.jet_chunk import CHUNK_ROWS, JetChunk, require_gev, summed_jets
@@ -43,6 +43,7 @@ SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 COLOURS = ("#4d4d4d", "#3f90da", "#bd1f01", "#ffa90e", "#832db6", "#a96b59", "#e76300", "#92dadd")
 MOST_CLASSES = 100
 SOURCE = Path("constituents")  # in place of a file name in error messages
+OTHERS = "give another charged hadron or nucleus as 211 or -211, a neutral one as 130"
 
 
 def write_dataset(
@@ -73,6 +74,7 @@ def write_dataset(
     its constituents; `seed` decides the splits. Raises UserError naming the wrong argument, before
     anything is written.
     """
+    require_type(Path | str, data, "data")
     data = Path(data).expanduser()
     classes = require_declaration(
         name, classes, jet_radius, jet_pt_range, max_constituents, splits, seed
@@ -165,8 +167,9 @@ class JetArrays:
             jet=summed_jets(to_cartesian(momenta), owner, len(counts)),
             label=self.label[first:stop],
             rows=first + np.arange(len(counts)),
-            identity=None if pdg_id is None else identity(pdg_id[selected], source, PDG_ID),
+            identity=None if pdg_id is None else identity(pdg_id[selected], source, PDG_ID, OTHERS),
             weight=None if self.weight is None else self.weight[first:stop],
+            advice="leave such jets out",
         )
 
 

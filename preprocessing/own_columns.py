@@ -22,6 +22,11 @@ def as_array(name: str, values) -> np.ndarray:
         raise UserError(f"{name}: not understood ({error}); expected one for each jet") from error
     if values.ndim == 0:
         raise UserError(f"{name}: {values.item()!r} is a single value; expected one for each jet")
+    if names := values.dtype.names:
+        raise UserError(
+            f"{name}: columns {', '.join(names)}; expected one value for each jet, for instance "
+            "one of these columns"
+        )
     missing = np.ma.getmaskarray(values)
     if values.dtype == object:
         is_none = np.array([is_missing(value) for value in values.ravel()])

@@ -31,7 +31,7 @@ OF_VECTORS = {*MOMENTUM, *CARTESIAN, "x", "y", "z", "t", "rho", "theta", "tau", 
 EXPECTED = (
     "expected awkward jets of records pt, eta, phi, energy (or mass; or px, py, pz, energy) and "
     "perhaps pdg_id, four-vectors of the package vector, a list of such jets, or a NumPy array "
-    "(jets, slots, 4) of pt, eta, phi, energy, or 5 with the PDG id"
+    "(jets, slots, 4) of pt, eta, phi, energy, or 5 with the PDG id; one jet is [jet]"
 )
 
 # what awkward and NumPy raise for such input
@@ -57,6 +57,7 @@ def constituents_of(jets) -> Constituents:
     jets and constituents with a missing component are refused. Arrays and lists are converted part
     by part, so that memory holds one copy of the constituents and no empty slots.
     """
+    jets = list(jets) if isinstance(jets, Iterator) else jets
     is_sequence = isinstance(jets, list | tuple) or getattr(jets, "ndim", 0) > 0
     if not is_sequence or len(jets) <= PART_JETS:
         return converted(jets)
@@ -329,9 +330,9 @@ def require_momenta(momenta: np.ndarray, counts: np.ndarray) -> None:
     for bad, problem in (
         (~finite, "a number that is not finite; empty slots are filled with 0"),
         (pt < 0, "a negative pt; empty slots are filled with 0"),
-        ((pt > 0) & (np.abs(phi) > PHI_LIMIT), "a phi beyond 2 pi; radians are expected"),
-        ((pt > 0) & (np.abs(eta) > ETA_LIMIT), f"an abs(eta) above {ETA_LIMIT:g}; leave it out"),
-        (np.maximum(pt, energy) > MOMENTUM_LIMIT, f"more than {MOMENTUM_LIMIT:g} GeV"),
+        ((pt > 0) & (np.abs(phi) >= PHI_LIMIT), "a phi beyond 2 pi; radians are expected"),
+        ((pt > 0) & (np.abs(eta) >= ETA_LIMIT), f"an abs(eta) beyond {ETA_LIMIT:g}; leave it out"),
+        (np.maximum(pt, energy) >= MOMENTUM_LIMIT, f"{MOMENTUM_LIMIT:g} GeV or more"),
         (
             (pt > 0) & (energy < 0.99 * momentum),
             "less energy than momentum; the order is pt, eta, phi, energy",

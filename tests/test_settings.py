@@ -8,7 +8,10 @@ from commands import output_of, python, refusal_of
 
 from omnilearn.anomaly.task import SearchSettings
 from omnilearn.config import Config, TrainingSettings
+from omnilearn.errors import UserError
 from omnilearn.generation.task import GenerationEvaluation, GenerationSettings
+from omnilearn.settings import from_arguments
+from omnilearn.tokens.sampling import TokenSettings
 from omnilearn.tokens.settings import TokenEvaluation, TokenTraining
 from omnilearn.unfolding.task import UnfoldingSettings
 
@@ -92,3 +95,31 @@ def test_every_field_has_help_and_a_default_in_its_range(kind):
 def test_flags_of_a_task_may_precede_the_data_set_or_run(command, complaint, tmp_path):
     data = () if command.startswith("evaluate") else ("--data", tmp_path)
     assert complaint in refusal_of(python(command, *data))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_numbers_that_are_not_finite_are_refused_by_every_flag(value):
+    numbers = [
+        (kind, item.name)
+        for kind in KINDS
+        for item in fields(kind)
+        if "second" not in item.metadata and item.metadata["kind"] is float
+    ]
+    assert len(numbers) > 10
+    for kind, name in numbers:
+        flag = name.replace("_", "-")
+        with pytest.raises(UserError, match=f"^--{flag} is {value}; expected a finite number"):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("temperature", 1e-9, "temperature is 1e-09; expected 1e-06 or more"),
+        ("top_k", -1, "top_k is -1; expected 0 or more"),
+    ],
+)
+def test_an_argument_in_python_is_not_called_a_flag(name, value, sentence):
+    with pytest.raises(UserError) as raised:
+        from_arguments(TokenSettings, **{"temperature": 1.0, "top_k": 0, name: value})
+    assert str(raised.value) == sentence

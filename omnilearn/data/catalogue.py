@@ -343,6 +343,6 @@ def as_trained(spec: DatasetSpec, run: Path, slots: bool = True) -> DatasetSpec:
         if before != now:
             raise UserError(
                 f"{run} was trained on {spec.name} with {words} {before}, which now has {now}; "
-                "train again with finetune.py and another --name, or give the former data by --data"
+                "train again with finetune.py and another --name, or bring back the former data"
             )
     return replace(spec, normalisation=trained.normalisation)

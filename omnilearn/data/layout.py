@@ -49,8 +49,11 @@ def remedy(spec: DatasetSpec) -> str:
 def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
     """Files of a split: DATA/<folder>/<split>/*.h5, or DATA/<folder>/<split>*.h5, sorted naturally.
 
-    Raises UserError with the command that makes them when there is none.
+    Raises UserError for another split than train, val and test, and with the command that makes
+    the files when there is none.
     """
+    if split not in ("train", "val", "test"):
+        raise UserError(f"split is {split!r}; expected train, val or test")
     for folder in (Path(data) / name for name in spec.folders):
         for pattern in (f"{split}/*.h5", f"{split}*.h5"):
             # a name that begins with a dot is a file still being written

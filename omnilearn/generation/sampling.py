@@ -101,10 +101,11 @@ class Sampler:
         seed: int = 0,
         lengths: tuple[int, ...] | None = None,
     ):
-        self.spec, self.solver, self.batch_size, self.seed = spec, solver, batch_size, seed
+        self.solver, self.batch_size, self.seed = solver, batch_size, seed
         self.lengths = lengths or evaluation_lengths(spec.max_constituents)
-        self.scale = Standardisation(spec)
         checkpoint = load_checkpoint(run / "best.h5")
+        self.spec = checkpoint.as_trained(spec)
+        self.scale = Standardisation(self.spec)
         pet = build_pet(replace(checkpoint, weights=sampling_weights(checkpoint)))
         self._parameters = pet.body.count_params() + pet.generator.count_params()
         jets_checkpoint = load_checkpoint(run / "jets" / "best.h5", JetGeneratorConfig)

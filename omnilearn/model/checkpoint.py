@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,13 @@ class Checkpoint:
             return typed(Normalisation, fingerprint["standardisation"], "standardisation")
         except ValueError as error:
             raise UserError(f"{self.path}: {error}; train the model again") from error
+
+    def as_trained(self, spec: DatasetSpec) -> DatasetSpec:
+        """`spec` with the standardisation of the training, also where the dataset was made again.
+
+        Raises UserError as `normalisation` does.
+        """
+        return replace(spec, normalisation=self.normalisation or spec.normalisation)
 
 
 def named_weights(layer: keras.layers.Layer, prefix: str = "") -> dict[str, keras.Variable]:

@@ -83,9 +83,10 @@ def best_checkpoint(run: Path, spec: DatasetSpec, architecture: type = PETConfig
     return checkpoint
 
 
-def best_pet(run: Path, spec: DatasetSpec) -> PET:
-    """PET of a run directory at its best epoch."""
-    return build_pet(best_checkpoint(run, spec))
+def best_pet(run: Path, spec: DatasetSpec) -> tuple[PET, DatasetSpec]:
+    """PET of a run directory at its best epoch, and `spec` as it was trained on it."""
+    checkpoint = best_checkpoint(run, spec)
+    return build_pet(checkpoint), checkpoint.as_trained(spec)
 
 
 def evaluate(
@@ -100,7 +101,7 @@ def evaluate(
 
     Logits are written to predictions.h5, and read from there with `settings.from_predictions`. A
     run on some classes of a dataset is evaluated on these.
-    `best` loads the model of the run.
+    `best` loads the model of the run, and gives the dataset as the model takes it.
     """
     description: dict = {"dataset": spec.name, "model": run.name}
     if config.classes:
@@ -115,8 +116,9 @@ def evaluate(
             )
         return {**description, "data": about["data"], **metrics(spec, predicted, config.classes)}
     data, split = settings.data or config.data, settings.split
+    pet, spec = best(run, spec)
     pipeline = open_pipeline(spec, data, split, settings.batch, classes=config.classes)
-    pet, description["data"] = best(run, spec), pipeline.files.origin
+    description["data"] = pipeline.files.origin
     if config.mode == "generator":
         return {**description, **denoising_metrics(pet, pipeline, config.seed)}
     predicted = predict(pet, pipeline)

@@ -6,6 +6,7 @@ import numpy as np
 from omnilearn.data.spec import DatasetSpec
 from omnilearn.generation.jet_records import sampled_records
 from omnilearn.model.checkpoint import Checkpoint
+from omnilearn.settings import from_arguments
 from omnilearn.tokens.sampling import TokenSampler, TokenSettings
 from omnilearn.tokens.token_models import token_spec
 from omnilearn.typed import with_typed_arguments
@@ -39,7 +40,8 @@ class TokenGenerator:
         >>> bool(ak.all(ak.num(new.constituents) == new.jet.multiplicity))
         True
         """
-        sampler, settings = self._sampler, TokenSettings(temperature, top_k)
+        settings = from_arguments(TokenSettings, temperature=temperature, top_k=top_k)
+        sampler = self._sampler
         sampler.seed = seed
         if settings != sampler.solver:
             sampler.solver = settings

@@ -32,7 +32,7 @@ CACHE_POSITIONS = 32  # copied for each token; the cache grows by as many, each 
 class TokenSettings(Settings):
     """Sampling of the next token: temperature and number of the most likely tokens."""
 
-    temperature: float = option(1.0, "logits are divided by it", above=0)
+    temperature: float = option(1.0, "logits are divided by it", least=1e-6)
     top_k: int = option(0, "sample among so many most likely tokens; 0: all", least=0)
 
 

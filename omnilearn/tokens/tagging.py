@@ -9,7 +9,7 @@ from omnilearn.errors import UserError
 from omnilearn.fit import fit
 from omnilearn.runs import prepare_run
 from omnilearn.tagging import task as tagging
-from omnilearn.tokens.jet_gpt import OmniJetConfig
+from omnilearn.tokens.jet_gpt import OmniJet, OmniJetConfig
 from omnilearn.tokens.objectives import TokenTaggingObjective
 from omnilearn.tokens.settings import TokenFinetuning, idle_flags
 from omnilearn.tokens.start import initial_omnijet, log_restored_variance, start_description
@@ -47,9 +47,11 @@ def evaluate(
     run: Path, spec: DatasetSpec, config: Config, about: dict, settings: Evaluation
 ) -> dict:
     """Metrics of the logits, as for any tagger."""
-    if settings.from_predictions:
-        return tagging.evaluate(run, spec, config, about, settings)
+    return tagging.evaluate(run, spec, config, about, settings, best_omnijet)
+
+
+def best_omnijet(run: Path, spec: DatasetSpec) -> tuple[OmniJet, DatasetSpec]:
+    """The model of a run directory at its best epoch, and `spec` as it was trained on it."""
     checkpoint = tagging.best_checkpoint(run, spec, OmniJetConfig)
-    spec = token_spec(spec, checkpoint.model_config.tokeniser)
-    omnijet = built_omnijet(checkpoint)
-    return tagging.evaluate(run, spec, config, about, settings, lambda *_: omnijet)
+    spec = token_spec(checkpoint.as_trained(spec), checkpoint.model_config.tokeniser)
+    return built_omnijet(checkpoint), spec

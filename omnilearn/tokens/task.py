@@ -185,7 +185,7 @@ def evaluate(
         return {"dataset": spec.name, "model": run.name, **quality}
     solver = TokenSettings(settings.temperature, settings.top_k)
     checkpoint = load_checkpoint(run / "best.h5", OmniJetConfig)
-    spec = token_spec(spec, checkpoint.model_config.tokeniser)
+    spec = token_spec(checkpoint.as_trained(spec), checkpoint.model_config.tokeniser)
     sampler = TokenSampler(checkpoint, spec, solver, settings.batch, config.seed)
     truth, origin = read_split(data, spec, settings.split, settings.jets, config.classes)
     sample, truth = as_one_class(spec, truth, config.classes)

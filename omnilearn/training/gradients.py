@@ -83,11 +83,14 @@ def compiled(
     return call
 
 
-def compiled_for_batches(function: Callable, slots: int, precision: str = FULL) -> Callable:
+def compiled_for_batches(
+    function: Callable, slots: int, precision: str = FULL, any_size: bool = False
+) -> Callable:
     """A function of a batch (a dict) as two graphs: for `slots` slots, and for any fewer.
 
     With XLA, one graph for each number of slots. precision: of products (`model.precision`); with
-    "bfloat16", TF32 is switched off in this process so that the other products are exact.
+    "bfloat16", TF32 is switched off in this process so that the other products are exact. any_size:
+    the same graphs for any number of jets (without XLA), of which every array has one row each.
     """
     xla = uses_xla()
     if precision != FULL:
@@ -100,6 +103,8 @@ def compiled_for_batches(function: Callable, slots: int, precision: str = FULL) 
             shape = list(value.shape)
             if is_open and name in PER_SLOT:
                 shape[1] = None
+            if any_size and not xla:
+                shape[0] = None
             specs[name] = tf.TensorSpec(shape, value.dtype)
         return (specs,)
 

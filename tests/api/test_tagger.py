@@ -94,6 +94,17 @@ def test_a_jet_does_not_depend_on_its_neighbours(tagger, test_jets):
     np.testing.assert_allclose(tagger.probabilities(jets)[:4], apart, atol=1e-6)
 
 
+def test_the_time_of_a_few_jets_is_not_that_of_a_batch(tagger, test_jets, monkeypatch):
+    """Except with XLA, which takes seconds for each new number of jets."""
+    sizes, logits = [], tagger._logits
+    monkeypatch.setattr(tagger, "_logits", lambda b: sizes.append(len(b["mask"])) or logits(b))
+    for xla in "01":
+        monkeypatch.setenv("OMNILEARN_XLA", xla)
+        for jets in (1, 2):
+            assert len(tagger.logits(test_jets[0][:jets])) == jets
+    assert sizes == [1, 2, 16, 16]
+
+
 def test_logits_are_linear_functions_of_the_embedding(tagger, test_jets):
     token = tagger.embed(test_jets[0])
     assert token.shape == (len(test_jets[0]), tagger.model.config.projection_dim)
@@ -142,7 +153,7 @@ def test_jets_of_a_dataset_are_all_of_them_or_a_number_above(run):
         (lambda jets: ak.with_field(jets, 22, "pdg_id"), "without the identity of constituents"),
         (lambda jets: ak.with_field(jets, jets.pt, "colour"), "the field 'colour' is not known"),
         (lambda jets: ak.concatenate([jets[:1], jets[1:2, :0]]), r"jet 1 .* has none, and 0 more"),
-        (lambda jets: np.zeros((3, 4)), r"shape \(3, 4\)"),
+        (lambda jets: np.zeros((3, 4)), r"shape \(3, 4\) .*; one jet is \[jet\]"),
         (lambda jets: jets[:0], "no jets"),
     ],
 )
@@ -188,6 +199,7 @@ def test_a_checkpoint_that_is_no_classifier_of_this_dataset_is_refused(run, tmp_
         (lambda run, _: load(run, data=3), "data is 3; expected a path"),
         (lambda run, _: read_jets("mine", jets="all"), "jets is 'all'; expected a whole number"),
         (lambda run, _: read_jets("mine", split=1), "split is 1; expected text"),
+        (lambda run, _: read_jets("top", split="t*"), r"split is 't\*'; expected train, val or te"),
         (
             lambda _, tagger: tagger.rejection(None, None, signal_efficiency="a"),
             "signal_efficiency is 'a'; expected a number",
@@ -234,7 +246,10 @@ def test_a_run_keeps_its_standardisation_where_its_dataset_is_made_again(copied)
     err = refusal_of(python(f"finetune.py mine --data {data} --runs {run.parent} {SETTINGS}"))
     assert "was trained on other data than there are now" in err
     assert (run / "dataset.json").read_text() == declaration
+    # as a training that goes on with other data writes it, before its next best epoch
+    shutil.copy(data / "mine/dataset.json", run)
     output_of(python("evaluate.py", run, "--data", data))
+    (run / "dataset.json").write_text(declaration)
     with h5py.File(paths[2]) as file:
         rows = file["source"][:, 1]
     predicted, _ = read_predictions(run / "predictions.h5")

@@ -94,6 +94,13 @@ def test_a_run_has_both_trainings(run):
     assert json.loads((run / "config.json").read_text())["jet_epochs"] == 2
 
 
+def test_new_jets_have_the_standardisation_of_their_training(run):
+    """Where the constants of the code, or the declaration of one's own dataset, are others now."""
+    trained = JETNET30.normalisation
+    other = replace(trained, jet_mean=tuple(2 * mean for mean in trained.jet_mean))
+    assert Sampler(run, replace(JETNET30, normalisation=other), Solver()).spec == JETNET30
+
+
 def test_a_finished_run_is_left_alone_and_other_settings_are_refused(run, place):
     before = (run / "jets" / "best.h5").stat().st_mtime_ns
     output_of(finetune(place, 2))

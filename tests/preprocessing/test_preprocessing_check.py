@@ -127,7 +127,7 @@ def test_momenta_in_mev_are_refused(preprocess, top_file):
     with h5py.File(top_file, "a") as file:
         file["jet"][:, 0] = file["jet"][:, 0] * 1000
     err = refusal_of(preprocess("check", top_file))
-    assert "looks like MeV, divide its momenta by 1000" in err
+    assert "looks like MeV, divide the momenta by 1000" in err
 
 
 def test_a_jet_without_constituents_counts_in_no_mean(preprocess, top_file):

@@ -113,6 +113,7 @@ def changed(padded, jet, column, value):
     return momenta
 
 
+COLUMNS = np.zeros(JETS, [("run", int), ("event", int)])
 MISTAKES = {
     "flat": ({"constituents": lambda p: p[:, 0]}, r"constituents: shape \(120, 4\)"),
     "objects": ({"constituents": lambda p: p.astype(object)}, "constituents: shape .* of object"),
@@ -146,9 +147,15 @@ MISTAKES = {
     "degrees": ({"constituents": lambda p: changed(p, 5, 2, 90.0)}, "jet 5 .* radians"),
     "far forward": (
         {"constituents": lambda p: changed(p, 5, 1, 25.0)},
-        "jet 5 .* an abs.eta. above",
+        "jet 5 .* an abs.eta. beyond 20",
     ),
-    "absurd": ({"constituents": lambda p: changed(p, 6, 3, 1e9)}, "jet 6 .* more than 1e.08 GeV"),
+    "absurd": ({"constituents": lambda p: changed(p, 6, 3, 1e9)}, "jet 6 .* 1e.08 GeV or more"),
+    "phi at the limit": ({"constituents": lambda p: changed(p, 5, 2, 7.0)}, "jet 5 .* radians"),
+    "eta at the limit": ({"constituents": lambda p: changed(p, 5, 1, 20.0)}, "jet 5 .* beyond 20"),
+    "absurd sum": (
+        {"constituents": lambda p: changed(p, 8, [0, 2, 3], [9.9e7, 0.0, 1e8 - 1])},
+        "jet 8 .* an impossible jet pt, eta, phi or energy; leave such jets out$",
+    ),
     "empty jets": ({"constituents": lambda p: 0 * p}, "none of 120 jets has any of a pt above 0"),
     "order": ({"constituents": lambda p: p[..., [3, 1, 2, 0]]}, "less energy than momentum"),
     "MeV": ({"constituents": lambda p: p * [1000, 1, 1, 1000]}, "looks like MeV"),
@@ -186,6 +193,9 @@ MISTAKES = {
     ),
     "weight of nothing": ({"weight": np.zeros(JETS)}, "weight: zero for all jets"),
     "not one-hot": ({"label": lambda y: np.ones((JETS, 2))}, r"label: \[1.0, 1.0\] in jet 0"),
+    "columns as group": ({"group": COLUMNS}, "group: columns run, event; expected one value for"),
+    "columns as label": ({"label": COLUMNS}, "label: columns run, event; expected one value for"),
+    "columns as weight": ({"weight": COLUMNS}, "weight: columns run, event; expected one value"),
     "group of NaN": ({"group": np.full(JETS, np.nan)}, "group: not a finite number in jet 0"),
     "groups": ({"group": np.zeros(3)}, "group: 3 of them for 120 jets"),
     "missing group": ({"group": [None] * JETS}, "group: missing in jet 0"),
@@ -225,6 +235,12 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(mistake, jets, tmp_pat
         write_dataset(tmp_path, name, constituents, label, **arguments)
     assert "\n" not in str(error.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_folder_that_is_no_path_is_named(jets):
+    records, _, label, _ = jets
+    with pytest.raises(UserError, match="data is None; expected a path"):
+        write_dataset(None, "mine", records, label, **ABOUT)
 
 
 def test_an_invalid_declaration_is_named_by_its_path(jets, tmp_path):

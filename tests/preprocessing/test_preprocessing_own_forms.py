@@ -105,9 +105,8 @@ FORMS = {
     "lists of dictionaries": lambda p: ak.to_list(records(p)),
     "dictionary of lists": lambda p: {k: ak.to_list(records(p)[k]) for k in KEYS},
     "awkward numbers": lambda p: ak.Array(lists(p)),
-    "big-endian columns": lambda p: {
-        k: p[..., place].astype(">f8") for place, k in enumerate(KEYS)
-    },
+    "big-endian columns": lambda p: {k: p[..., i].astype(">f8") for i, k in enumerate(KEYS)},
+    "an iterator": lambda p: iter(lists(p)),
     "masked big-endian columns": lambda p: {
         k: masked(p)[..., place].astype(">f8") for place, k in enumerate(KEYS)
     },

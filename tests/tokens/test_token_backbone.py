@@ -55,8 +55,13 @@ def test_the_temperature_changes_the_jets_and_impossible_ones_are_refused(run):
     np.testing.assert_array_equal(ak.flatten(likely.jet.pt, 0), ak.flatten(again.jet.pt, 0))
     assert len(np.unique(ak.to_numpy(likely.jet.pt))) == 1  # the most likely sentence, every time
     assert len(np.unique(ak.to_numpy(usual.jet.pt))) > 1
-    with pytest.raises(UserError, match=r"temperature is 0\.0; expected above 0"):
-        generator.sample(1, temperature=0.0)
+    for name, value, sentence in (
+        ("temperature", 0.0, r"^temperature is 0\.0; expected 1e-06 or more"),
+        ("temperature", np.inf, "^temperature is inf; expected a finite number"),
+        ("top_k", -1, "^top_k is -1; expected 0 or more"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            generator.sample(1, **{name: value})
     with pytest.raises(UserError, match="number 0, seed 0: expected 1 or more"):
         generator.sample(0)
 

@@ -75,6 +75,24 @@ def test_all_shortened_lengths_share_one_graph_and_give_the_gradient_of_the_full
     assert len(traced) == 2
 
 
+def test_jets_of_any_number_share_the_graphs(objective, batch):
+    jets = {name: value for name, value in batch.items() if np.ndim(value)}
+    traced = []
+
+    def logits(batch):
+        traced.append(batch["mask"].shape)
+        return objective.model(batch)
+
+    call = compiled_for_batches(logits, SLOTS, any_size=True)
+    for slots in (12, SLOTS):
+        of_all = np.asarray(call(shortened(jets, slots)))
+        for first, stop in ((0, 1), (1, 4)):
+            few = {name: value[first:stop] for name, value in jets.items()}
+            alone = np.asarray(call(shortened(few, slots)))
+            np.testing.assert_allclose(alone, of_all[first:stop], atol=1e-5)
+    assert len(traced) == 2
+
+
 def test_numbers_of_a_batch_are_inputs_of_its_graph(objective, batch):
     losses = compiled_for_batches(objective.losses, SLOTS)
     longer = {**batch, "constituents_per_jet": np.float32(12.0)}
