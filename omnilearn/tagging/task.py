@@ -78,8 +78,8 @@ def pretrain(spec: DatasetSpec, config: Config, name: str) -> None:
 def best_checkpoint(run: Path, spec: DatasetSpec, architecture: type = PETConfig) -> Checkpoint:
     """The best epoch of a run; raises UserError where it was trained for other classes or slots."""
     checkpoint = load_checkpoint(run / "best.h5", architecture)
-    mend = "it is of another run: put back that of this one, or train again with --overwrite"
-    require_same_dataset(checkpoint, spec, mend)
+    mend = "it is of another run: put back that of this one, or train again"
+    require_same_dataset(checkpoint, spec, f"{mend} with train.py or finetune.py and --overwrite")
     return checkpoint
 
 

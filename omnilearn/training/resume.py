@@ -132,7 +132,8 @@ def require_best(run: Path, architecture: type) -> None:
     except UserError as error:
         raise UserError(
             f"{error}; the training in {run} has finished and does not make it again: bring the "
-            "file back, or train again with --overwrite or another --name"
+            "file back, or train again with train.py or finetune.py, and --overwrite or another "
+            "--name"
         ) from error
 
 
