@@ -24,7 +24,7 @@ def test_every_stream_is_used_and_no_module_defines_others():
 
 def test_the_numbers_of_streams_do_not_change():
     """They are part of the seeds of finished runs, which are evaluated and resumed with them."""
-    numbers = [1, 2, 11, 12, 13, 14, 21, 22, 23, 24, 25, 31, 32, 41, 42, 51, 52, 53]
+    numbers = [1, 2, 11, 12, 13, 14, 21, 22, 23, 24, 25, 26, 31, 32, 41, 42, 51, 52, 53]
     assert [member.value for member in Stream] == numbers
     assert [member.value for member in OrderStream] == [1, 2, 3, 4]
     drawn = [np.random.default_rng((0, each, 5)).random() for each in (Stream.TRAINING, 1)]
