@@ -72,8 +72,7 @@ def seconds(results: Path) -> str:
 
 def tagging_study(results: Path, dataset: str) -> str:
     """Tagging against training jets, from a backbone and from scratch."""
-    cells = tagging_cells(results, dataset)
-    return tagging.table(sorted({jets for _, jets in cells}), cells, "rejection_0.5")
+    return tagging.table(tagging_cells(results, dataset), "rejection_0.5")
 
 
 def tagging_datasets(results: Path) -> str:

@@ -1,6 +1,7 @@
 """Tagging against training size, from a backbone and from scratch, every training to convergence.
 
     python -m benchmarks tagging --data data --dataset top --train-jets 300,1000,3000,10000
+    python -m benchmarks tagging ... --scratch-jets 30000      # from scratch also with more jets
 
 The claim of arXiv:2404.16091v2 (Table I): a backbone needs a tenth of the jets. Every cell is a run
 of finetune.py and evaluate.py, all on the same test jets; finished cells are not repeated. The
@@ -49,13 +50,13 @@ Key = tuple[str, int]  # model, training jets
 
 
 def sizes(text: str) -> list[int]:
-    """Training jets, comma-separated, rising."""
+    """Training jets, comma-separated, rising; raises UserError for other text."""
     try:
         jets = sorted({int(part) for part in text.split(",")})
     except ValueError:
         jets = []
     if not jets or jets[0] < 1:
-        raise UserError(f"--train-jets is {text!r}; expected numbers of jets, like 1000,3000,10000")
+        raise UserError(f"{text!r} is no list of training jets; expected one like 1000,3000,10000")
     return jets
 
 
@@ -67,8 +68,9 @@ def patience(jets: int) -> int:
 def cells(flags: argparse.Namespace) -> dict[Key, tuple[Path, list[str]]]:
     """Run directory and training command of every model and training size."""
     runs = {}
+    more = dict(zip(MODELS, ([], flags.scratch_jets), strict=True))
     for model in MODELS:
-        for jets in flags.train_jets:
+        for jets in sorted({*flags.train_jets, *more[model]}):
             name = f"{flags.dataset}_{model.replace(' ', '_')}_{jets}"
             words = words_of(
                 "{python} finetune.py {dataset} --preset {preset} --data {data} --runs {out}/runs "
@@ -92,6 +94,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
     parser.add_argument("--backbone", type=backbone, default="small", help="name or run")
     parser.add_argument("--train-jets", type=sizes, default=sizes("300,1000,3000,10000"))
+    parser.add_argument("--scratch-jets", type=sizes, default=[], help="from scratch alone")
     parser.add_argument("--val-jets", type=int, default=1000, help="that decide when to end")
     parser.add_argument("--repeats", type=int, default=3, help="trainings per cell")
     parser.add_argument("--preset", default="small", help="full or small")
@@ -128,14 +131,14 @@ def main(arguments: list[str]) -> None:
     }
     write_results(flags.out / f"{flags.dataset}.json", record)
     metric = f"rejection_{spec.working_points[0]:g}"
-    scans = [
-        Scan(model, flags.train_jets, [metrics[model, jets][metric] for jets in flags.train_jets])
-        for model in MODELS
-    ]
+    scans = []
+    for model in MODELS:
+        trained = [jets for of, jets in metrics if of == model]
+        scans.append(Scan(model, trained, [metrics[model, jets][metric] for jets in trained]))
     label = r"$1/\varepsilon_B$ at $\varepsilon_S$ = " + f"{spec.working_points[0]:g}"
     title = sample_title(spec.title, first["data"], first["auc"].n, "test jets")
     training_size_scan(scans, flags.out / flags.dataset, label, title=title)
-    print(table(flags.train_jets, metrics, metric))
+    print(table(metrics, metric))
 
 
 def with_test_statistics(of_run: dict) -> dict[str, Result]:
@@ -215,16 +218,15 @@ def scratch_jets(metrics: dict[Key, dict[str, Result]], jets: int) -> str:
 def columns(metrics: dict[Key, dict[str, Result]], jets: int, metric: str) -> list[str]:
     """The cells of one training size below COLUMNS; `metric` stands for 1/eB."""
     names = ("auc", metric, "cross_entropy", "steps")
-    difference = metrics[MODELS[0], jets].get(AHEAD)
-    return [
-        *(metrics[model, jets][name].text for model in MODELS for name in names),
-        difference.text if difference else BLANK,
-    ]
+    values = [metrics.get((model, jets), {}).get(name) for model in MODELS for name in names]
+    difference = metrics.get((MODELS[0], jets), {}).get(AHEAD)
+    return [value.text if value else BLANK for value in (*values, difference)]
 
 
-def table(jets: list[int], metrics: dict[Key, dict[str, Result]], metric: str) -> str:
+def table(metrics: dict[Key, dict[str, Result]], metric: str) -> str:
     """Markdown: a line per training size, the columns of both models side by side."""
     rows = [["training jets", *COLUMNS, "from scratch needs"]]
-    for size in jets:
-        rows.append([str(size), *columns(metrics, size, metric), scratch_jets(metrics, size)])
+    for size in sorted({size for _, size in metrics}):
+        needs = scratch_jets(metrics, size) if (MODELS[0], size) in metrics else BLANK
+        rows.append([str(size), *columns(metrics, size, metric), needs])
     return markdown(rows, texts=0)

@@ -98,6 +98,18 @@ def test_every_cell_is_trained_once_to_convergence(commands, tmp_path, capsys):
     assert commands == []
 
 
+def test_more_jets_from_scratch_alone_tell_what_scratch_needs(commands, tmp_path, capsys):
+    flags = ["--train-jets", "30", "--scratch-jets", "100", "--out", str(tmp_path)]
+    tagging.main([*flags, "--repeats", "2"])
+    cells = read_results(tmp_path / "top.json")["cells"]
+    trained = [(cell["model"], cell["training_jets"]) for cell in cells]
+    assert trained == [("OmniLearn", 30), ("from scratch", 30), ("from scratch", 100)]
+    table = capsys.readouterr().out.splitlines()
+    # a rejection of 3 N from the backbone is that of 3 N jets from scratch
+    assert next(line for line in table if line.startswith("| 30 |")).endswith("| 90 |")
+    assert next(line for line in table if line.startswith("| 100 |")).endswith("| - | - |")
+
+
 def test_the_uncertainty_contains_the_statistics_of_the_test_jets():
     of_run = {
         "auc": Result(0.98, 0.003, 100),
@@ -129,5 +141,5 @@ def test_what_scratch_needs_is_read_between_its_sizes(auc, needs):
 
 @pytest.mark.parametrize("text", ["", "0,10", "ten"])
 def test_sizes_that_are_no_numbers_of_jets_are_refused(text):
-    with pytest.raises(UserError, match="--train-jets is"):
+    with pytest.raises(UserError, match="is no list of training jets"):
         tagging.sizes(text)
