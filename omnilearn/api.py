@@ -97,7 +97,7 @@ class Tagger:
 
     def logits(self, jets) -> np.ndarray:
         """Logits (jets, classes) float32, whose softmax are the probabilities."""
-        return self._evaluated(self._logits, jets)[:, self._columns]
+        return self._evaluated(self._logits, self._source(jets))[:, self._columns]
 
     def embed(self, jets) -> np.ndarray:
         """The class token (jets, dim) float32 after all layers of the classifier head.
@@ -107,7 +107,7 @@ class Tagger:
         >>> len(tagger.embed(jets)) == len(jets)
         True
         """
-        return self._evaluated(self._tokens, jets)
+        return self._evaluated(self._tokens, self._source(jets))
 
     @with_typed_arguments
     def rejection(self, jets, labels, signal_efficiency: float = 0.5, weight=None) -> Result:
@@ -126,10 +126,11 @@ class Tagger:
                 "rejection is that of one background against one signal: take two columns of "
                 "logits(jets), and omnilearn.tagging.metrics.background_rejection"
             )
-        logits = self.logits(jets)
-        labels = class_numbers(labels, self.classes, len(logits))
-        weight, _ = weights_and_scale(weight, len(logits))
-        signal = self.spec.signal
+        source, signal = self._source(jets), self.spec.signal
+        # before the evaluation, which takes minutes for many jets
+        labels = class_numbers(labels, self.classes, source.num_jets)
+        weight, _ = weights_and_scale(weight, source.num_jets)
+        logits = self._evaluated(self._logits, source)[:, self._columns]
         scores = pair_score(logits, signal, 1 - signal)
         return background_rejection(scores, labels == signal, weight, signal_efficiency)
 
@@ -140,9 +141,12 @@ class Tagger:
             raise UserError(f"{self.name} is a token model; only PET is written as ONNX")
         return write_onnx(Path(path).expanduser(), self.model, self.spec, self._columns, self.name)
 
-    def _evaluated(self, model: Callable, jets) -> np.ndarray:
+    def _source(self, jets) -> JetsInMemory:
+        """The jets, checked, as the model takes them."""
+        return JetsInMemory(jets, self.spec, self.can_hide_identity)
+
+    def _evaluated(self, model: Callable, source: JetsInMemory) -> np.ndarray:
         """Output (jets, ...) of the compiled model, computed batch by batch."""
-        source = JetsInMemory(jets, self.spec, self.can_hide_identity)
         pipeline = Pipeline(source, source.spec, self.batch, weighted=False)
         rows, values = [], []
         for batch in pipeline.ordered():

@@ -113,7 +113,7 @@ def test_logits_are_linear_functions_of_the_embedding(tagger, test_jets):
     np.testing.assert_allclose(logits, tagger.logits(test_jets[0]), atol=1e-5)
 
 
-def test_rejection_has_an_uncertainty_and_takes_names_of_classes(tagger, test_jets):
+def test_rejection_has_an_uncertainty_and_takes_names_of_classes(tagger, test_jets, monkeypatch):
     jets, label = test_jets
     by_number = tagger.rejection(jets, label, 0.3)
     assert by_number == tagger.rejection(jets, np.array(ABOUT["classes"])[label], 0.3)
@@ -121,6 +121,7 @@ def test_rejection_has_an_uncertainty_and_takes_names_of_classes(tagger, test_je
     assert by_number.error or by_number.bound == "lower"
     with pytest.raises(UserError, match="signal efficiency 2 is not between 0 and 1"):
         tagger.rejection(jets, label, 2)
+    monkeypatch.setattr(tagger, "_logits", None)  # wrong labels are refused before an evaluation
     with pytest.raises(UserError, match=r"label: .* expected 0 to 1, for QCD, top"):
         tagger.rejection(jets, label + 1)
 
