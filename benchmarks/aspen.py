@@ -15,6 +15,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks.aspen_cells import CLASSES, STRATEGIES, Cell, is_done
@@ -209,7 +210,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cell", type=int, help="only this cell, counted from 0")
     parser.add_argument("--list", action="store_true", help="print the cells and stop")
     parser.add_argument("--train-jets", type=sizes, help="sizes (default: the preset's)")
-    parser.add_argument("--pet-train-jets", type=sizes, help="those of PET, which is slower")
+    of_pet = partial(sizes, flag="--pet-train-jets")
+    parser.add_argument("--pet-train-jets", type=of_pet, help="those of PET, which is slower")
     parser.add_argument("--strategies", default=",".join(STRATEGIES), help="comma-separated")
     parser.add_argument("--repeats", type=int, help="trainings per cell (default: the preset's)")
     parser.add_argument(

@@ -16,6 +16,7 @@ Writes DATASET.json and a figure into --out.
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -49,14 +50,14 @@ AHEAD = "auc_difference"  # of the backbone's AUC from that from scratch, where 
 Key = tuple[str, int]  # model, training jets
 
 
-def sizes(text: str) -> list[int]:
-    """Training jets, comma-separated, rising; raises UserError for other text."""
+def sizes(text: str, flag: str = "--train-jets") -> list[int]:
+    """Training jets, comma-separated, rising; raises UserError naming the flag for other text."""
     try:
         jets = sorted({int(part) for part in text.split(",")})
     except ValueError:
         jets = []
     if not jets or jets[0] < 1:
-        raise UserError(f"{text!r} is no list of training jets; expected one like 1000,3000,10000")
+        raise UserError(f"{flag} is {text!r}; expected numbers of jets, like 1000,3000,10000")
     return jets
 
 
@@ -68,9 +69,9 @@ def patience(jets: int) -> int:
 def cells(flags: argparse.Namespace) -> dict[Key, tuple[Path, list[str]]]:
     """Run directory and training command of every model and training size."""
     runs = {}
-    more = dict(zip(MODELS, ([], flags.scratch_jets), strict=True))
-    for model in MODELS:
-        for jets in sorted({*flags.train_jets, *more[model]}):
+    of_scratch = sorted({*flags.train_jets, *flags.scratch_jets})
+    for model, trained_with in zip(MODELS, (flags.train_jets, of_scratch), strict=True):
+        for jets in trained_with:
             name = f"{flags.dataset}_{model.replace(' ', '_')}_{jets}"
             words = words_of(
                 "{python} finetune.py {dataset} --preset {preset} --data {data} --runs {out}/runs "
@@ -94,7 +95,8 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--data", type=absolute, default="data", help="folder of datasets")
     parser.add_argument("--backbone", type=backbone, default="small", help="name or run")
     parser.add_argument("--train-jets", type=sizes, default=sizes("300,1000,3000,10000"))
-    parser.add_argument("--scratch-jets", type=sizes, default=[], help="from scratch alone")
+    of_scratch = partial(sizes, flag="--scratch-jets")
+    parser.add_argument("--scratch-jets", type=of_scratch, default=[], help="from scratch alone")
     parser.add_argument("--val-jets", type=int, default=1000, help="that decide when to end")
     parser.add_argument("--repeats", type=int, default=3, help="trainings per cell")
     parser.add_argument("--preset", default="small", help="full or small")

@@ -165,7 +165,8 @@ def test_an_uncertainty_adds_the_spread_of_trainings_and_of_jets(tmp_path):
         (["--cell", "16"], "--cell is 16; expected 0 to 15"),
         (["--workers", "0"], "--workers is 0"),
         (["--ranks", "0"], "--ranks is 0"),
-        (["--train-jets", "ten"], "'ten' is no list of training jets"),
+        (["--train-jets", "ten"], "--train-jets is 'ten'"),
+        (["--pet-train-jets", "ten"], "--pet-train-jets is 'ten'"),
     ],
 )
 def test_flags_without_a_meaning_are_refused(scripts, flags, wrong, sentence):

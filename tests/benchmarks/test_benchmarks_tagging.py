@@ -141,5 +141,7 @@ def test_what_scratch_needs_is_read_between_its_sizes(auc, needs):
 
 @pytest.mark.parametrize("text", ["", "0,10", "ten"])
 def test_sizes_that_are_no_numbers_of_jets_are_refused(text):
-    with pytest.raises(UserError, match="is no list of training jets"):
+    with pytest.raises(UserError, match="--train-jets is"):
         tagging.sizes(text)
+    with pytest.raises(UserError, match="--scratch-jets is"):
+        tagging.main(["--scratch-jets", text])
