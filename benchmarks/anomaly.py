@@ -11,7 +11,6 @@ significance improvement into --out.
 
 import argparse
 import sys
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from benchmarks.programs import absolute, backbone, command_parser, write_text
 from benchmarks.runs import text_of
 from benchmarks.scripts import execute, words_of
 from benchmarks.search_tables import KINDS, SCANNED, scanned, signal_texts
-from omnilearn.anomaly.event_roles import WEIGHTED
+from omnilearn.anomaly.event_roles import WEIGHTED, SearchConfig
 from omnilearn.anomaly.figures import improvement_curves, scan_figure
 from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
@@ -79,13 +78,12 @@ def command(model: str, kind: str, flags: argparse.Namespace, extra_words: list[
 
 def cells(model: str, kind: str, flags: argparse.Namespace) -> list[Path]:
     """The run directories of a kind."""
-    folder, seeds = flags.runs / MODELS[model], range(flags.repeats)
-    names = [f"{kind}_signal{signal}" for signal in flags.signal]
-    if kind == "supervised":
-        names = [kind]
-    parts = [""] if flags.folds == 1 else [f"_fold{fold}" for fold in range(flags.folds)]
+    signals = [0] if kind == "supervised" else flags.signal
     return [
-        folder / name / f"seed{seed}{part}" for name in names for seed in seeds for part in parts
+        flags.runs / MODELS[model] / part.cell(seed)
+        for signal in signals
+        for seed in range(flags.repeats)
+        for part in SearchConfig(kind, signal).in_folds(flags.folds)
     ]
 
 
@@ -132,9 +130,10 @@ def draw(runs: dict[str, Path], out: Path, seed: int = 0) -> tuple[dict[str, dic
     curves: dict = {}
     for model, run in runs.items():
         scans[model] = read_results(run / "results.json")["scan"]
-        paths = (run.glob(f"*/seed{seed}{part}/results.json") for part in ("", "_fold0"))
-        for path in sorted(chain.from_iterable(paths)):
+        for path in sorted(run.glob("*/seed*/results.json")):
             cell = read_results(path)
+            if (cell["seed"], cell.get("fold", 0)) != (seed, 0):
+                continue
             floors.add(
                 f"{cell['background_efficiency_floor']:.2g} of "
                 f"{cell['events']['test_background']} events"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from omnilearn.data.spec import DIFFUSED_PT, DatasetSpec
+from omnilearn.data.spec import DIFFUSED_PT, SPLITS, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.settings import Settings, given, option, without_effect
 from omnilearn.stored_json import read_json
@@ -214,7 +214,7 @@ class Evaluation(Settings):
 
     data: str = option("", "folder of datasets; empty: the run's own")
     batch: int = option(256, "jets per step and rank", least=1)
-    split: str = option("test", "jets to evaluate on", choices=("train", "val", "test"))
+    split: str = option("test", "jets to evaluate on", choices=SPLITS)
     from_predictions: bool = option(
         False, "use what an earlier evaluation left in the run: predictions.h5 or generated jets"
     )

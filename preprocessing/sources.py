@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from omnilearn.data.spec import SPLITS
 from omnilearn.errors import UserError
 from omnilearn.file_kinds import GZIP, HDF5, NPZ, ROOT, TAR, of_another_kind
 
-SPLITS = ("train", "val", "test")
 # suffix of a public file, without .gz -> what it is; HDF5 may be compressed as a whole
 FORMATS: dict[str, tuple[str, ...]] = {
     ".h5": (HDF5, GZIP),
@@ -134,11 +134,16 @@ def named(folder: Path, *patterns: str) -> list[Path]:
     ]
 
 
+def first_of(names: list[str]) -> str:
+    """The first of these names, and how many more there are."""
+    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
+    return ", ".join(names[:SHOWN] + more)
+
+
 def names_in(folder: Path) -> str:
     """The first names in a folder, for a message about missing files."""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    return ", ".join(names[:SHOWN] + more) or "nothing"
+    return first_of(names) or "nothing"
 
 
 def other_files_in(folder: Path) -> str:
@@ -147,8 +152,7 @@ def other_files_in(folder: Path) -> str:
     names = sorted(str(path.relative_to(folder)) for path in visible_files(folder))
     if not names:
         return names_in(folder)
-    more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
-    listed = ", ".join(names[:SHOWN] + more)
+    listed = first_of(names)
     if any(MAY_HOLD_JETS.search(name) for name in names):
         listed += f" (if they are among these: {TO_BE_FOUND})"
     return listed

@@ -60,10 +60,8 @@ def model_folder(config: Config, name: str) -> Path:
 
 def cell_config(config: Config, folder: Path, search: SearchConfig) -> Config:
     """The configuration of the cell of a search, whose seed is that of `config`."""
-    kind = search.kind
-    cell = kind if kind == "supervised" else f"{kind}_signal{search.signal}"
-    fold = "" if search.fold is None else f"_fold{search.fold}"
-    return replace(config, runs=str(folder / cell), name=f"seed{config.seed}{fold}")
+    cell = folder / search.cell(config.seed)
+    return replace(config, runs=str(cell.parent), name=cell.name)
 
 
 class Classifications:

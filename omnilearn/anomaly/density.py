@@ -31,12 +31,12 @@ from omnilearn.anomaly.dijet_sampling import (
     calibration_of,
     write_calibration,
 )
-from omnilearn.anomaly.dijets import SPLITS, Dijets
+from omnilearn.anomaly.dijets import Dijets
 from omnilearn.anomaly.recipes import DENSITY
 from omnilearn.config import Config, Evaluation, Start, apart_from_epochs
 from omnilearn.data.pipeline import Pipeline
 from omnilearn.data.selection import subset
-from omnilearn.data.spec import JET_FEATURES, DatasetSpec
+from omnilearn.data.spec import JET_FEATURES, SPLITS, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fit, fit_pet, fresh, make_pet
 from omnilearn.generation.jet_generator import JetGenerator, JetGeneratorConfig

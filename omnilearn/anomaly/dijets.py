@@ -14,11 +14,10 @@ from omnilearn.data.catalogue import CATALOGUE
 from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.data.reader import JetFiles
-from omnilearn.data.spec import DatasetSpec
+from omnilearn.data.spec import SPLITS, DatasetSpec
 from omnilearn.training import distributed
 from omnilearn.training.random_streams import Stream
 
-SPLITS = ("train", "val", "test")
 SAMPLED = len(SPLITS)  # split of generated events
 VALIDATION_OF_FOLDS = 10  # one in so many events of the other folds is for validation
 WINDOW = 2048  # events shuffled together; their slots are 30 kB each

@@ -6,11 +6,13 @@ No event of the test is trained on, neither signal nor background.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from omnilearn.anomaly.dijets import SAMPLED, SPLITS, Dijets
+from omnilearn.anomaly.dijets import SAMPLED, Dijets
+from omnilearn.data.spec import SPLITS
 from omnilearn.errors import UserError
 from omnilearn.training.random_streams import Stream
 
@@ -44,6 +46,18 @@ class SearchConfig:
     reference_background: int = 350_000
     folds: int | None = None
     fold: int | None = None
+
+    def cell(self, seed: int) -> Path:
+        """The run of this search and seed, in the folder of all cells."""
+        kind = self.kind if self.kind == "supervised" else f"{self.kind}_signal{self.signal}"
+        part = "" if self.fold is None else f"_fold{self.fold}"
+        return Path(kind) / f"seed{seed}{part}"
+
+    def in_folds(self, folds: int) -> list["SearchConfig"]:
+        """The search of each of so many folds; the search itself for a single one."""
+        if folds == 1:
+            return [self]
+        return [replace(self, folds=folds, fold=fold) for fold in range(folds)]
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ import numpy as np
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
 from omnilearn.anomaly.dijet_classifier import DijetClassifier
 from omnilearn.anomaly.dijet_closure import closure, stored_observables
-from omnilearn.anomaly.dijets import SAMPLED, SPLITS, Dijets
+from omnilearn.anomaly.dijets import SAMPLED, Dijets
 from omnilearn.anomaly.event_roles import TEST, VALIDATION, events_of_files, last_of, natural_events
 from omnilearn.config import Config, Evaluation, Start
 from omnilearn.data.layout import find_files
 from omnilearn.data.selection import subset
-from omnilearn.data.spec import DatasetSpec
+from omnilearn.data.spec import SPLITS, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.fit import fit, make_pet
 from omnilearn.log import log

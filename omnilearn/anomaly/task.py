@@ -132,14 +132,8 @@ class SearchSettings(Settings):
     def searches(self) -> list[SearchConfig]:
         """The search of every cell of one seed."""
         sizes = self.data_background, self.reference_background
-        parts: list = [(None, None)]
-        if self.folds > 1:
-            parts = [(self.folds, fold) for fold in range(self.folds)]
-        return [
-            SearchConfig(self.kind, signal, *sizes, *part)
-            for signal in self.signals
-            for part in parts
-        ]
+        searches = [SearchConfig(self.kind, signal, *sizes) for signal in self.signals]
+        return [part for search in searches for part in search.in_folds(self.folds)]
 
 
 SETTINGS, EVALUATION = SearchSettings, Evaluation

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 
 from omnilearn.data.catalogue import CATALOGUE
-from omnilearn.data.spec import FEATURES, MOST_SLOTS, DatasetSpec
+from omnilearn.data.spec import FEATURES, MOST_SLOTS, SPLITS, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.file_kinds import HDF5, of_another_kind
 from omnilearn.hdf5_sums import attributes
@@ -52,14 +52,14 @@ def find_files(data: Path, spec: DatasetSpec, split: str) -> list[Path]:
     Raises UserError for another split than train, val and test, and with the command that makes
     the files when there is none.
     """
-    if split not in ("train", "val", "test"):
+    if split not in SPLITS:
         raise UserError(f"split is {split!r}; expected train, val or test")
-    for folder in (Path(data) / name for name in spec.folders):
+    folders = [Path(data) / name for name in spec.folders]
+    for folder in folders:
         for pattern in (f"{split}/*.h5", f"{split}*.h5"):
             # a name that begins with a dot is a file still being written
             if paths := [path for path in folder.glob(pattern) if path.name[0] != "."]:
                 return sorted(paths, key=_natural)
-    folders = [Path(data) / name for name in spec.folders]
     present = [
         str(path)
         for folder in folders

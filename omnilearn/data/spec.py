@@ -6,6 +6,7 @@ Particle features follow arXiv:2502.14652, Appendix A, in the storage order of t
 
 from dataclasses import dataclass
 
+SPLITS = ("train", "val", "test")
 KINEMATIC_FEATURES = (
     *("eta_rel", "phi_rel", "log_1_minus_pt_rel", "log_pt", "log_1_minus_e_rel", "log_e"),
     "delta_r",

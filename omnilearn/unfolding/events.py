@@ -14,12 +14,11 @@ from omnilearn.data.layout import find_files
 from omnilearn.data.pipeline import WeightedPipeline
 from omnilearn.data.reader import JetFiles
 from omnilearn.data.selection import balanced_sample
-from omnilearn.data.spec import DatasetSpec
+from omnilearn.data.spec import SPLITS, DatasetSpec
 from omnilearn.errors import UserError
 from omnilearn.training import distributed
 from omnilearn.training.random_streams import Stream
 
-SPLITS = ("train", "val", "test")
 DATA = 1  # class of the data; that of the simulation is 0
 
 
