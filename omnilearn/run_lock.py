@@ -11,10 +11,11 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from omnilearn.atomic import atomic_path
 from omnilearn.errors import UserError
@@ -88,16 +89,12 @@ class Lock:
 
         Returns at once where the file is gone, and as soon as it changes.
         """
-        before, end = stamp(self.path), time.monotonic() + PATIENCE
-        if before:
-            log.info(
-                f"{self.path} names no process; it is removed if it stays so for {PATIENCE:.0f} s"
-            )
-        while before and stamp(self.path) == before:
-            if time.monotonic() >= end:
-                self.path.unlink(missing_ok=True)
-                return
-            time.sleep(0.1)
+        before = stamp(self.path)
+        if not before:
+            return
+        log.info(f"{self.path} names no process; it is removed if it stays so for {PATIENCE:.0f} s")
+        if watched(lambda: stamp(self.path), before, 0.1) == before:
+            self.path.unlink(missing_ok=True)
 
     def counts(self, holder: Holder, count: int) -> bool:
         """Whether the counter of a holder on another host changes within PATIENCE."""
@@ -105,15 +102,8 @@ class Lock:
             f"{self.path.parent} was written to by process {holder.process} on {holder.host}; "
             f"watching it for {PATIENCE:.0f} s"
         )
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            time.sleep(min(1.0, PATIENCE / 10))
-            stored = read(self.path)
-            if stored is None:
-                return False
-            if stored != (holder, count):
-                return True
-        return False
+        before = holder, count
+        return watched(lambda: read(self.path), before, PATIENCE / 10) not in (None, before)
 
     def text(self) -> str:
         return json.dumps({**asdict(self.holder), "count": self.count})
@@ -139,6 +129,17 @@ class Lock:
         stored = read(self.path)
         if stored is not None and stored[0] == holder:
             self.path.unlink(missing_ok=True)
+
+
+def watched(look: Callable, before: Any, pause: float) -> Any:
+    """What `look` returns once that is no longer `before`, or still after PATIENCE.
+
+    pause: seconds between two looks, one at most.
+    """
+    end = time.monotonic() + PATIENCE
+    while (now := look()) == before and time.monotonic() < end:
+        time.sleep(min(1.0, pause))
+    return now
 
 
 def stamp(path: Path) -> tuple[int, ...]:
