@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from commands import output_of, python, refusal_of
-from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
 from omnilearn.anomaly.cwola import DijetObjective, trained_classifier
@@ -18,16 +17,12 @@ from omnilearn.statistics.results import read_results
 from omnilearn.tagging.predictions import read_predictions
 from omnilearn.training import gradients
 
+pytestmark = pytest.mark.usefixtures("in_seconds")
+
 COMMON = (
     "finetune.py lhco --idealised --preset small --epochs 1 --batch 32 --warmup-epochs 0 "
     "--data-background 40 --reference-background 60"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_seconds():
-    with tiny_search():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import h5py
 import numpy as np
 import pytest
 from commands import output_of, python, refusal_of
-from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
 from omnilearn.anomaly import density, dijet_sampling
@@ -27,16 +26,12 @@ from omnilearn.generation.sampling import Solver
 from omnilearn.kinematics import from_relative, invariant_mass, sum_constituents
 from omnilearn.statistics.results import read_results
 
+pytestmark = pytest.mark.usefixtures("in_seconds")
+
 COMMON = (
     "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 --data-background 40 "
     "--reference-background 40 --density-epochs 1 --jet-epochs 1 --train-jets 96 --sampling-steps 2"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_seconds():
-    with tiny_search():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 from commands import output_of, python, refusal_of
-from tiny_search import tiny_search
 from toy_dijets import LIGHT, RESONANCE, WIDTH, falling_masses, write_dijets
 
 from omnilearn.anomaly.bump_hunt import hunt, hunt_of_folds
@@ -16,14 +15,10 @@ from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
 
+pytestmark = pytest.mark.usefixtures("in_seconds")
+
 FOLDS = 3
 EVENTS = {"train": 800, "val": 200, "test": 200}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_seconds():
-    with tiny_search():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import h5py
 import numpy as np
 import pytest
 from commands import output_of, python, refusal_of
-from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
 from omnilearn.anomaly import sideband_weights
@@ -17,16 +16,12 @@ from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
 
+pytestmark = pytest.mark.usefixtures("in_seconds")
+
 COMMON = (
     "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 --data-background 40 "
     "--reference-background 30 --sideband-events 200"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_seconds():
-    with tiny_search():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from commands import output_of, python, refusal_of
-from tiny_search import tiny_search
 from toy_dijets import write_dijets
 
 from omnilearn.anomaly.regions import recorded_regions, with_regions
@@ -13,17 +12,13 @@ from omnilearn.data.catalogue import LHCO
 from omnilearn.errors import UserError
 from omnilearn.statistics.results import read_results
 
+pytestmark = pytest.mark.usefixtures("in_seconds")
+
 COMMAND = (
     "finetune.py lhco --preset small --epochs 1 --batch 32 --warmup-epochs 0 "
     "--data-background 10000 --signal 0"
 )
 REGION = "--signal-region", "3000,3300"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def in_seconds():
-    with tiny_search():
-        yield
 
 
 @pytest.fixture(scope="module")

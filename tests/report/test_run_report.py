@@ -63,11 +63,13 @@ def about(run):
     return json.loads((run / "config.json").read_text())
 
 
-def without_figures(value):
-    """The results without what figures show, in the points of a scan too."""
-    if not isinstance(value, dict):
-        return value
-    return {key: without_figures(item) for key, item in value.items() if key not in IN_FIGURES}
+def without_figures(results: dict) -> dict:
+    """The results without what figures show: keys of results, and the spectra of a scan."""
+    shown = {key: value for key, value in results.items() if key not in IN_FIGURES}
+    for by_signal in shown.get("scan", {}).values():
+        for point in by_signal.values():
+            point.pop("spectra", None)
+    return shown
 
 
 @pytest.mark.parametrize("run", EVALUATED, ids=lambda run: run.relative_to(RESULTS).as_posix())
